@@ -1,0 +1,108 @@
+"""The agent's process: from an inherited socket to the loop, and out again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpctrack.agent.server import Server
+from hpctrack.client.runtime_folder import RuntimeFolder
+from hpctrack.client.spawn import LISTEN_FD, hold_lock
+from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.errors import BusyError
+
+MAX_FD = 65536
+"""Files that MPI libraries leave open across exec end well below; a rank's PMI socket held open by
+us would keep its launcher waiting."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the agent; called by `hpctrack.client.spawn`.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        One JSON object: ``folder`` and ``linger_s``.
+    """
+    os.closerange(LISTEN_FD + 1, MAX_FD)
+    _use_all_cores()
+    options = json.loads(arguments[0])
+    folder = RuntimeFolder(Path(options["folder"]))
+    with socket.socket(fileno=LISTEN_FD) as listener:
+        server = Server(
+            listener,
+            clock=SYSTEM_CLOCK,
+            linger_s=float(options["linger_s"]),
+            leave=lambda: _leave(folder, listener),
+        )
+        _heed_signals(server)
+        server.run()
+
+
+def _use_all_cores() -> None:
+    """Leave the core that the first rank is bound to; the cgroup still keeps us in the job."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
+def _leave(folder: RuntimeFolder, listener: socket.socket) -> bool:
+    """Take the socket's name away, so that the next rank starts another agent.
+
+    Returns
+    -------
+    bool
+        False if a rank is starting an agent right now: it has seen us and will connect.
+    """
+    try:
+        with hold_lock(folder.lock, wait_s=0.0):
+            if _is_ours(folder, listener):
+                folder.socket.unlink(missing_ok=True)
+    except BusyError:
+        return False
+    return True
+
+
+def _is_ours(folder: RuntimeFolder, listener: socket.socket) -> bool:
+    """Whether the name still leads to our socket and not to a successor's."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(folder.socket))
+        except OSError:
+            return False
+        with contextlib.suppress(OSError):
+            peer, _address = listener.accept()
+            peer.close()
+            return True
+    return False
+
+
+def _heed_signals(server: Server) -> None:
+    """Write everything through at SIGTERM, and stay while ranks do.
+
+    Slurm sends it to the whole step at the time limit, on scancel and on preemption, KillWait
+    before SIGKILL: ranks that handle it have more to say.
+    """
+    ours, theirs = socket.socketpair()
+    for one in (ours, theirs):
+        one.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+
+    def on_signal() -> None:
+        with contextlib.suppress(OSError):
+            ours.recv(64)
+        server.is_stopping = True
+        server.flush_all()
+
+    server.watch(ours, on_signal)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    # Sent to whole steps for the program's sake; their default would end us.
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,231 @@
+"""The agent's loop: accept, read, flush when due, seal, leave."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from hpctrack.agent.connection import Connection
+from hpctrack.agent.recorder import Recorder
+from hpctrack.client.spawn import peer_uid
+from hpctrack.core.clock import Clock
+from hpctrack.store.seal import seal_run
+from hpctrack.store.stored_run import StoredRun
+
+AUTO_SEAL_MAX_POINTS = 5_000_000
+"""A longer run is left to ``hpctrack seal`` or ``sync``: sealing it here would take seconds, in which
+the agent's other runs wait."""
+
+IDLE_WAIT_S = 60.0
+
+
+class Server:
+    """Serves the ranks of one node.
+
+    Parameters
+    ----------
+    listener : socket or None
+        Where ranks connect; None for a recorder on a thread, which has its one peer already.
+    clock : Clock
+        For everything that has to do with time.
+    linger_s : float
+        How long to stay for the job's next run when there is nothing to do.
+    leave : callable
+        Asked before leaving; closes the door and returns whether nobody stands in it.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket | None,
+        *,
+        clock: Clock,
+        linger_s: float,
+        leave: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._listener = listener
+        self._clock = clock
+        self._linger_s = linger_s
+        self._leave = leave
+        self._selector = selectors.DefaultSelector()
+        self._connections: list[Connection] = []
+        self._recorders: dict[tuple[str, str, str, int], Recorder] = {}
+        self._busy_s = clock.mono_s()
+        self.is_stopping = False
+        if listener is not None:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ, self._accept_all)
+
+    def watch(self, source: socket.socket, callback: Callable[[], None]) -> None:
+        """Call back when a socket can be read, such as one that a signal handler writes to."""
+        self._selector.register(source, selectors.EVENT_READ, callback)
+
+    def add_peer(self, peer: socket.socket) -> None:
+        """Serve a rank that is connected already."""
+        peer.setblocking(False)
+        connection = Connection(peer, self._find_recorder)
+        self._connections.append(connection)
+        self._selector.register(peer, selectors.EVENT_READ, lambda: self._serve(connection))
+
+    def run(self) -> None:
+        """Serve until there has been nothing to do for a while."""
+        while True:
+            for key, _mask in self._selector.select(self._wait_s()):
+                key.data()
+            self._flush_due()
+            self._close_idle()
+            if self._is_over():
+                break
+        self._close_all()
+
+    def flush_all(self) -> None:
+        """Write everything through now: somebody means to end us."""
+        for recorder in self._recorders.values():
+            recorder.flush()
+
+    # -- ranks ---------------------------------------------------------------------------------------
+
+    def _accept_all(self) -> None:
+        assert self._listener is not None  # noqa: S101 - registered with it
+        while True:
+            try:
+                peer, _address = self._listener.accept()
+            except OSError:
+                return
+            if peer_uid(peer) == os.getuid():
+                self.add_peer(peer)
+            else:
+                peer.close()
+
+    def _serve(self, connection: Connection) -> None:
+        """Read from a rank; whatever goes wrong costs that rank its connection, not us our life."""
+        try:
+            self._read(connection)
+        except Exception:  # noqa: BLE001 - the log is the only reader
+            traceback.print_exc()
+            self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._selector.unregister(connection.socket)
+            self._connections.remove(connection)
+            connection.leave()
+
+    def _read(self, connection: Connection) -> None:
+        is_there = connection.read()
+        recorder = connection.recorder
+        if not is_there:
+            self._drop(connection)
+        if recorder is None or recorder.is_closed:
+            return
+        now = self._clock.mono_s()
+        self._busy_s = now
+        if connection.wants_answer or not is_there:
+            self._answer(connection, recorder)
+        elif recorder.has_pending and recorder.next_due_s() <= now:
+            recorder.flush()
+        connection.tell_news()
+
+    def _answer(self, connection: Connection, recorder: Recorder) -> None:
+        """Flush; at a run's end close and seal, in the order that suits the place."""
+        is_written = recorder.flush()
+        connection.tell_news()
+        is_over = recorder.is_done()
+        session = connection.session
+        # The end of a Slurm step kills us the moment its last rank has its answer.
+        is_doomed = bool(session and session.hello.get("job"))
+        if is_over and is_doomed:
+            self._close(recorder)
+        if connection.wants_answer and is_written:
+            connection.answer()
+        if is_over and not is_doomed:
+            self._close(recorder)
+
+    def _find_recorder(self, hello: dict[str, Any]) -> Recorder:
+        key = (str(hello["store"]), str(hello["project"]), str(hello["run"]), int(hello["attempt"]))
+        if key not in self._recorders:
+            self._recorders[key] = Recorder(hello, clock=self._clock)
+        return self._recorders[key]
+
+    # -- time ----------------------------------------------------------------------------------------
+
+    def _wait_s(self) -> float:
+        now = self._clock.mono_s()
+        due = [recorder.next_due_s() for recorder in self._recorders.values()]
+        if not self._connections:
+            due.append(self._busy_s + self._linger_s)
+        due += [
+            one.idle_since_s + self._linger_s
+            for one in self._recorders.values()
+            if not any(session.is_open for session in one.sessions)
+        ]
+        return min(IDLE_WAIT_S, max(0.0, min(due, default=now + IDLE_WAIT_S) - now))
+
+    def _flush_due(self) -> None:
+        now = self._clock.mono_s()
+        for recorder in self._recorders.values():
+            if recorder.next_due_s() <= now:
+                recorder.flush()
+
+    def _close_idle(self) -> None:
+        """Close runs whose ranks have all left, also if the launcher promised more of them."""
+        now = self._clock.mono_s()
+        for recorder in list(self._recorders.values()):
+            is_idle = not any(session.is_open for session in recorder.sessions)
+            if is_idle and (self.is_stopping or now - recorder.idle_since_s >= self._linger_s):
+                self._close(recorder)
+
+    def _is_over(self) -> bool:
+        if self._connections or self._recorders:
+            return False
+        is_idle = self._clock.mono_s() - self._busy_s >= self._linger_s
+        if not (is_idle or self.is_stopping or self._listener is None):
+            return False
+        if self._listener is None:
+            return True
+        is_free = self._leave()
+        self._accept_all()
+        return is_free and not self._connections
+
+    # -- the end of a run ------------------------------------------------------------------------------
+
+    def _close(self, recorder: Recorder) -> None:
+        for key, one in list(self._recorders.items()):
+            if one is recorder:
+                del self._recorders[key]
+        points = recorder.points
+        recorder.close()
+        wants = all(
+            (one.hello.get("settings") or {}).get("seal") == "auto" for one in recorder.sessions
+        )
+        if wants and not recorder.is_spilled and points <= AUTO_SEAL_MAX_POINTS:
+            try:
+                self._seal_if_complete(recorder)
+            except Exception:  # noqa: BLE001 - the node files are whole; `hpctrack seal` says what is wrong
+                traceback.print_exc()
+
+    def _seal_if_complete(self, recorder: Recorder) -> None:
+        """Seal when every rank of every node has said good-bye; else somebody else will."""
+        run = StoredRun(recorder.folder, clock=self._clock)
+        try:
+            sources = run.sources()
+            ranks = run.ranks()
+            is_complete = (
+                all(source.is_closed for source in sources)
+                and len(ranks) >= run.record.size
+                and all(rank.exit_code is not None for rank in ranks)
+            )
+        finally:
+            run.close()
+        if is_complete:
+            seal_run(recorder.folder, clock=self._clock)
+
+    def _close_all(self) -> None:
+        for connection in self._connections:
+            connection.leave()
+        for recorder in list(self._recorders.values()):
+            self._close(recorder)
+        self._selector.close()

@@ -1,0 +1,1 @@
+"""What runs inside every rank: the standard library and nothing else."""

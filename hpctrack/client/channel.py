@@ -1,0 +1,328 @@
+"""What a rank says to its agent: never blocks, never raises, bounded, counted."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hpctrack.core import wire
+from hpctrack.core.clock import Clock
+from hpctrack.core.wire import Kind
+from hpctrack.errors import HpctrackError
+
+RECONNECTS_MAX = 3
+"""An agent that dies this often has a reason that a fourth start would not remove."""
+
+LAST = "last"
+"""Key of the kept frame that is said after all others: a question that waits for its answer."""
+
+_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_JOIN_BYTES = 256 * 1024
+
+
+@dataclass(slots=True)
+class Losses:
+    """What a channel could not pass on."""
+
+    points: int = 0
+    frames: int = 0
+    reconnects: int = 0
+
+
+class Channel:
+    """A connection to the agent that outlives the agent.
+
+    Parameters
+    ----------
+    connect : callable
+        Returns a new non-blocking connection; raises `HpctrackError` if there can be none.
+    clock : Clock
+        For time-outs.
+    buffer_bytes : int
+        What may wait here while the agent is busy. Points beyond it are dropped and counted;
+        other frames may use as much again.
+
+    Notes
+    -----
+    One lock guards everything. It is held for a ``send`` that cannot block, never for a wait.
+    Per-rank; safe from any thread.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], socket.socket],
+        *,
+        clock: Clock,
+        buffer_bytes: int,
+    ) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._buffer_bytes = buffer_bytes
+        self._on_message: Callable[[int, dict[str, Any]], None] = _ignore
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._decoder = wire.Decoder()
+        self._waiting: deque[tuple[bytes, int]] = deque()
+        self._waiting_bytes = 0
+        self._head_sent = 0
+        self._helper: threading.Thread | None = None
+        self._kept: dict[str, bytes] = {}
+        self._dead = ""
+        self.losses = Losses()
+
+    @property
+    def problem(self) -> str:
+        """Why nothing is recorded any more; empty while all is well."""
+        return self._dead
+
+    def open(self, hello: bytes, on_message: Callable[[int, dict[str, Any]], None]) -> None:
+        """Connect and say who we are; if that cannot be, `problem` says why.
+
+        Parameters
+        ----------
+        hello : bytes
+            First frame of every connection.
+        on_message : callable
+            Takes each (kind, JSON) that the agent sends, on whatever thread reads it.
+        """
+        self._on_message = on_message
+        try:
+            self._socket = self._connect()
+        except HpctrackError as error:
+            self._give_up(error.message)
+        self.send(hello, keep="hello")
+
+    def send(self, frame: bytes, *, points: int = 0, keep: str = "") -> None:
+        """Pass a frame on; returns at once.
+
+        Parameters
+        ----------
+        frame : bytes
+            A whole frame.
+        points : int
+            How many points it holds; such frames may be dropped when the buffer is full.
+        keep : str
+            A key under which the frame is kept, in order of first use, to be said again to
+            another agent should this one die.
+        """
+        with self._lock:
+            if keep:
+                self._kept[keep] = frame
+            if self._dead:
+                self._count_lost(points)
+                return
+            if not self._waiting and self._socket is not None:
+                try:
+                    sent = self._socket.send(frame, _SEND_FLAGS)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    self._drop_connection()
+                    sent = 0
+                if sent == len(frame):
+                    return
+                self._head_sent = sent
+            self._hold_back(frame, points)
+            self._ensure_helper()
+
+    def poll(self) -> None:
+        """Read what the agent has said, if anything; returns at once."""
+        with self._lock:
+            connection = self._socket
+            if connection is None:
+                return
+            try:
+                data = connection.recv(65536, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._drop_connection()
+                self._ensure_helper()
+                return
+        self._read_messages(data)
+
+    def drain(self, deadline_s: float, until: Callable[[], bool]) -> bool:
+        """Send what waits and read answers until ``until()`` holds or the time is up.
+
+        Parameters
+        ----------
+        deadline_s : float
+            On the clock's monotonic time.
+
+        Returns
+        -------
+        bool
+            Whether ``until()`` holds.
+        """
+        while not until():
+            left_s = deadline_s - self._clock.mono_s()
+            if left_s <= 0 or self._dead:
+                return until()
+            with self._lock:
+                connection = self._socket
+            if connection is None:
+                self._reconnect()
+                continue
+            self._step(connection, min(left_s, 0.5))
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return not self._waiting
+
+    def close(self) -> None:
+        """Close the connection; later frames are counted as lost."""
+        with self._lock:
+            self._dead = self._dead or "the run is finished"
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    def forget(self) -> None:
+        """In a forked child: let go of the parent's connection without a word to the agent."""
+        self._lock = threading.Lock()
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._helper = None
+        self.close()
+
+    def _step(self, connection: socket.socket, timeout_s: float) -> None:
+        """Wait until the socket can be written (if something waits) or read, then do that."""
+        try:
+            writers = [connection] if self._waiting else []
+            readable, writable, _ = select.select([connection], writers, [], timeout_s)
+        except (OSError, ValueError):
+            readable, writable = [connection], []
+        if writable:
+            with self._lock:
+                self._send_waiting()
+        if readable:
+            self.poll()
+
+    def _hold_back(self, frame: bytes, points: int) -> None:
+        limit = self._buffer_bytes if points else 2 * self._buffer_bytes
+        if self._waiting_bytes + len(frame) > limit and not self._head_sent:
+            self._count_lost(points)
+            return
+        self._waiting.append((frame, points))
+        self._waiting_bytes += len(frame)
+
+    def _count_lost(self, points: int) -> None:
+        self.losses.points += points
+        self.losses.frames += 0 if points else 1
+
+    def _send_waiting(self) -> None:
+        """Send held-back frames, many at once; with the lock held."""
+        while self._waiting and self._socket is not None:
+            batch, size = [], 0
+            for frame, _points in self._waiting:
+                batch.append(frame)
+                size += len(frame)
+                if size >= _JOIN_BYTES:
+                    break
+            data = memoryview(b"".join(batch))[self._head_sent :]
+            try:
+                sent = self._socket.send(data, _SEND_FLAGS)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._drop_connection()
+                return
+            self._forget_sent(sent)
+            if sent < len(data):
+                return
+
+    def _forget_sent(self, sent: int) -> None:
+        sent += self._head_sent
+        while self._waiting and sent >= len(self._waiting[0][0]):
+            frame, _points = self._waiting.popleft()
+            sent -= len(frame)
+            self._waiting_bytes -= len(frame)
+        self._head_sent = sent
+
+    def _drop_connection(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._head_sent = 0  # a frame that went half is said again, whole, to the next agent
+        self._decoder = wire.Decoder()
+
+    def _ensure_helper(self) -> None:
+        """Start the thread that sends what waits; it ends when nothing does."""
+        if self._helper is not None and self._helper.is_alive():
+            return
+        self._helper = threading.Thread(target=self._help, name="hpctrack", daemon=True)
+        try:
+            self._helper.start()
+        except RuntimeError:
+            self._helper = None  # the interpreter is leaving: finish() drains by itself
+
+    def _help(self) -> None:
+        me = threading.current_thread()
+        pid = os.getpid()
+        while os.getpid() == pid:
+            with self._lock:
+                connection = self._socket
+                if self._dead or (connection is not None and not self._waiting):
+                    if self._helper is me:
+                        self._helper = None
+                    return
+            if connection is None:
+                self._reconnect()
+            else:
+                self._step(connection, 0.5)
+
+    def _reconnect(self) -> None:
+        """Find or start another agent and tell it who we are. Not with the lock held."""
+        with self._lock:
+            if self._socket is not None or self._dead:
+                return
+            self.losses.reconnects += 1
+            again = self.losses.reconnects <= RECONNECTS_MAX
+        try:
+            if not again:
+                raise HpctrackError(f"the agent died {RECONNECTS_MAX} times")
+            connection = self._connect()
+        except HpctrackError as error:
+            self._give_up(error.message)
+            return
+        with self._lock:
+            if self._socket is not None or self._dead:
+                connection.close()  # another thread was quicker
+                return
+            question = self._kept.get(LAST, b"")
+            self._waiting_bytes += sum(map(len, self._kept.values()))
+            said = [(frame, 0) for key, frame in self._kept.items() if key != LAST]
+            self._waiting.extendleft(reversed(said))
+            if question and (question, 0) not in self._waiting:
+                self._waiting.append((question, 0))
+            self._socket = connection
+
+    def _give_up(self, reason: str) -> None:
+        with self._lock:
+            self._dead = reason
+            for _frame, points in self._waiting:
+                self._count_lost(points)
+            self._waiting.clear()
+            self._waiting_bytes = 0
+        self._on_message(Kind.NOTICE, {"level": "error", "code": "agent-lost", "text": reason})
+
+    def _read_messages(self, data: bytes) -> None:
+        try:
+            for frame in self._decoder.feed(data):
+                self._on_message(frame.kind, frame.json())
+        except HpctrackError as error:
+            self._on_message(Kind.NOTICE, {"level": "warning", "code": error.code, "text": error.message})
+
+
+def _ignore(_kind: int, _message: dict[str, Any]) -> None:
+    """Take messages before `Channel.open`: there are none."""

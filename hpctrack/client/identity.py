@@ -1,0 +1,153 @@
+"""The id of a run, the same on all ranks, without any communication.
+
+What the launcher tells is turned into an id by pure rules; what it does not tell (Hydra gives
+its ranks no name for the launch) is read from the launcher's own process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpctrack.client.ranks import RankInfo
+from hpctrack.core.names import check_id, make_safe_id
+from hpctrack.errors import InvalidNameError
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A run's id and the key of the agent that serves it.
+
+    Parameters
+    ----------
+    run_id : str
+        The id.
+    job_key : str
+        What may share one agent: the processes of one Slurm step (its end kills the agent), of
+        one job of another scheduler, or of one user outside any job.
+    problem : str
+        Why the id that was asked for could not be used; empty otherwise.
+    """
+
+    run_id: str
+    job_key: str
+    problem: str = ""
+
+
+def make_identity(
+    environ: Mapping[str, str],
+    rank: RankInfo,
+    *,
+    asked: str = "",
+    ordinal: int = 0,
+    proc: Path = Path("/proc"),
+) -> Identity:
+    """Work out the run's id.
+
+    Parameters
+    ----------
+    environ : mapping
+        The process's environment.
+    rank : RankInfo
+        Where this process stands.
+    asked : str
+        The id from ``init(id=...)`` or ``HPCTRACK_RUN_ID``; empty to derive one.
+    ordinal : int
+        How many runs this process has begun before: ranks run the same program, so they agree.
+    proc : Path
+        For tests.
+
+    Returns
+    -------
+    Identity
+        An id that is not allowed is replaced by a safe one, the same on every rank: a job that
+        waited three days in the queue must not die of a character.
+    """
+    key = _job_key(environ, rank)
+    problem = ""
+    if asked:
+        try:
+            run_id = check_id(asked, what="run id")
+        except InvalidNameError as error:
+            run_id = make_safe_id(asked)
+            problem = f"{error.message}; the run is recorded as {run_id!r} ({error.hint})"
+        return Identity(run_id, key, problem)
+    run_id = _derive(environ, rank, proc)
+    return Identity(f"{run_id}-{ordinal + 1}" if ordinal else run_id, key, problem)
+
+
+def _derive(environ: Mapping[str, str], rank: RankInfo, proc: Path) -> str:
+    job = _slurm_job(environ)
+    if rank.launcher == "slurm":
+        return f"{job}.{environ['SLURM_STEP_ID']}"
+    launch = rank.launch or (_parent_launch(rank, proc) if rank.size > 1 else "")
+    if rank.size > 1 and launch:
+        return f"{job}-{_digest(launch)}" if job else f"{rank.launcher}-{_digest(launch)}"
+    if job and rank.size > 1:
+        return job
+    if job:
+        # A plain program in the batch script: its command line is what a requeue repeats.
+        return f"{job}-b{_digest(_command_line(proc))}"
+    return secrets.token_hex(4)
+
+
+def _slurm_job(environ: Mapping[str, str]) -> str:
+    """Return ``1234``, or ``1200_3`` for a task of an array, or nothing outside Slurm.
+
+    The array's own number is used, because the last task reuses it as its job id.
+    """
+    if environ.get("SLURM_ARRAY_JOB_ID") and environ.get("SLURM_ARRAY_TASK_ID"):
+        return f"{environ['SLURM_ARRAY_JOB_ID']}_{environ['SLURM_ARRAY_TASK_ID']}"
+    return environ.get("SLURM_JOB_ID", "")
+
+
+def _job_key(environ: Mapping[str, str], rank: RankInfo) -> str:
+    job = environ.get("SLURM_JOB_ID")
+    if job:
+        step = environ.get("SLURM_STEP_ID", "batch")
+        return f"slurm-{job}.{step}.{rank.attempt}"
+    for name in ("PBS_JOBID", "LSB_JOBID"):
+        if environ.get(name):
+            return f"{name[:3].lower()}-{_digest(environ[name])}"
+    return "local"
+
+
+def _parent_launch(rank: RankInfo, proc: Path) -> str:
+    """Name the launch by its Hydra proxy, the parent of all ranks of a node.
+
+    Ranks of one node share the process; ranks of several nodes share the address of mpiexec's
+    control port, which is on the proxy's command line.
+    """
+    parent = os.getppid()
+    if rank.local_size == rank.size:
+        return f"{parent}@{_start_time(proc / str(parent))}"
+    words = _read(proc / str(parent) / "cmdline").split("\0")
+    for flag, value in zip(words, words[1:], strict=False):
+        if flag == "--control-port":
+            return value
+    return ""
+
+
+def _start_time(process: Path) -> str:
+    """Return the clock tick in which a process began: with its number, unique per boot."""
+    after_name = _read(process / "stat").rpartition(")")[2].split()
+    return after_name[19] if len(after_name) > 19 else ""  # noqa: PLR2004 - field 22 of proc(5)
+
+
+def _command_line(proc: Path) -> str:
+    return _read(proc / "self" / "cmdline")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()

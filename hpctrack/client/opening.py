@@ -1,0 +1,176 @@
+"""From settings to an open `Run`: identity, agent, first frames."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpctrack._version import __version__
+from hpctrack.client import spawn
+from hpctrack.client.channel import Channel
+from hpctrack.client.identity import Identity, make_identity
+from hpctrack.client.notices import Notices
+from hpctrack.client.ranks import RankInfo
+from hpctrack.client.run import Run, RunFacts
+from hpctrack.client.runtime_folder import RuntimeFolder, ensure_runtime_folder
+from hpctrack.core import wire
+from hpctrack.core.clock import Clock
+from hpctrack.core.layout import run_folder
+from hpctrack.core.names import check_id, make_readable_name, make_safe_id
+from hpctrack.core.settings import Settings
+from hpctrack.core.wire import Kind
+from hpctrack.errors import HpctrackError, InvalidNameError
+
+SLURM_FACTS = (
+    "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB_ACCOUNT", "SLURM_JOB_QOS",
+    "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_STEP_ID", "SLURM_JOB_NODELIST",
+    "SLURM_CLUSTER_NAME", "SLURM_RESTART_COUNT", "SLURM_JOB_USER",
+)  # fmt: skip
+"""What identifies the job, written into the run."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Opening:
+    """Everything that opening a run needs, and what went wrong on the way.
+
+    Parameters
+    ----------
+    environ : mapping
+        The process's environment.
+    settings : Settings
+        As loaded.
+    rank : RankInfo
+        Where this process stands.
+    ordinal : int
+        How many runs this process has begun before.
+    clock : Clock
+        For time stamps and time-outs.
+    notices : Notices
+        How this rank speaks to its user.
+    """
+
+    environ: Mapping[str, str]
+    settings: Settings
+    rank: RankInfo
+    ordinal: int
+    clock: Clock
+    notices: Notices
+    problems: list[str] = field(default_factory=list)
+    _folder: RuntimeFolder | None = None
+
+    def open(self) -> Run:
+        """Return the run, recording if anything here can record.
+
+        Raises
+        ------
+        HpctrackError
+            Only with the setting ``strict``.
+        """
+        identity = self._identify()
+        project = self._check_project()
+        run_id = identity.run_id
+        is_disabled = self.settings.mode == "disabled"
+        if not is_disabled:
+            run_id = self._claim(identity)
+        store = Path(self.settings.dir).expanduser().absolute()
+        facts = RunFacts(
+            id=run_id,
+            name=self.settings.name or make_readable_name(run_id),
+            project=project,
+            path=str(run_folder(store, project, run_id)),
+            rank=self.rank,
+        )
+        channel = None
+        if not is_disabled:
+            channel = Channel(
+                self._connect, clock=self.clock, buffer_bytes=self.settings.buffer_bytes
+            )
+        run = Run(
+            facts, settings=self.settings, clock=self.clock, notices=self.notices, channel=channel
+        )
+        if channel is not None:
+            channel.open(wire.pack_json(Kind.HELLO, self._hello(run, store)), run.on_message)
+        return run
+
+    def _identify(self) -> Identity:
+        identity = make_identity(
+            self.environ, self.rank, asked=self.settings.run_id, ordinal=self.ordinal
+        )
+        if identity.problem:
+            if self.settings.strict:
+                check_id(self.settings.run_id, what="run id")
+            self.problems.append(identity.problem)
+        return identity
+
+    def _check_project(self) -> str:
+        try:
+            return check_id(self.settings.project, what="project")
+        except InvalidNameError as error:
+            if self.settings.strict:
+                raise
+            safe = make_safe_id(self.settings.project)
+            self.problems.append(f"{error.message}; {safe!r} is used ({error.hint})")
+            return safe
+
+    def _claim(self, identity: Identity) -> str:
+        """Find the runtime folder, and in a batch script the id's number within the job."""
+        asked = self.settings.runtime_dir
+        try:
+            self._folder = ensure_runtime_folder(self.environ, identity.job_key, asked=asked)
+        except HpctrackError as error:
+            self.problems.append(str(error))
+            return identity.run_id
+        is_batch_program = self.rank.launcher == "none" and "SLURM_JOB_ID" in self.environ
+        if is_batch_program and not self.settings.run_id:
+            return self._folder.claim(identity.run_id)
+        return identity.run_id
+
+    def _connect(self) -> socket.socket:
+        """Return a connection to the node's agent, else to a thread of this process."""
+        reason = "no folder for the agent's socket"
+        if self._folder is not None:
+            options = {"linger_s": self.settings.linger_s}
+            try:
+                return spawn.connect_agent(self._folder, self.environ, options)
+            except HpctrackError as error:
+                reason = error.message
+        connection = spawn.connect_in_process()
+        self.problems.append(f"{reason}; this rank records on a thread of its own")
+        return connection
+
+    def _hello(self, run: Run, store: Path) -> dict[str, Any]:
+        rank, settings = self.rank, self.settings
+        return {
+            "wire": wire.WIRE_VERSION,
+            "version": __version__,
+            "store": str(store),
+            "project": run.project,
+            "run": run.id,
+            "attempt": rank.attempt,
+            "rank": rank.rank,
+            "size": rank.size,
+            "local_rank": rank.local_rank,
+            "local_size": rank.local_size,
+            "node": rank.node,
+            "launcher": rank.launcher,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "wall_s": self.clock.wall_s(),
+            "name": run.name,
+            "group": settings.group,
+            "job_type": settings.job_type,
+            "sweep": settings.sweep_id,
+            "trial": settings.trial,
+            "user": self.environ.get("USER") or self.environ.get("LOGNAME") or str(os.getuid()),
+            "job": {key: self.environ[key] for key in SLURM_FACTS if key in self.environ},
+            "settings": {
+                "flush_interval_s": settings.flush_interval_s,
+                "heartbeat_s": settings.heartbeat_s,
+                "seal": settings.seal,
+                "spill_dir": settings.spill_dir,
+            },
+        }

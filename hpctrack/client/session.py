@@ -1,0 +1,239 @@
+"""``hpctrack.init`` and the run that module-level calls mean."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn
+
+from hpctrack.client.config import read_config
+from hpctrack.client.notices import Notices
+from hpctrack.client.opening import Opening
+from hpctrack.client.ranks import detect_rank
+from hpctrack.client.run import Run, exit_code_of
+from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.settings import environment, load_settings
+from hpctrack.errors import HpctrackError, NotInitialisedError
+
+
+@dataclass(slots=True)
+class _State:
+    """What module-level calls refer to."""
+
+    run: Run | None = None
+    begun: int = 0
+    is_hooked: bool = False
+    exit_code: int = 0
+
+
+_state = _State()
+
+
+def init(
+    project: str | None = None,
+    *,
+    name: str | None = None,
+    id: str | None = None,  # noqa: A002 - W&B's name
+    config: object = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    tags: Sequence[str] | None = None,
+    notes: str | None = None,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002 - W&B's name
+    mode: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    strict: bool | None = None,
+) -> Run:
+    """Begin a run, or join the one that the other ranks of this job have begun.
+
+    Every rank calls it. No communication takes place: the launcher's environment tells the run's
+    id, and the node's agent is started by whichever rank comes first. Costs a few milliseconds.
+
+    Parameters
+    ----------
+    project : str, optional
+        Folder of related runs. Default: ``$HPCTRACK_PROJECT``, else ``uncategorized``.
+    name : str, optional
+        What people read; made up from the id by default.
+    id : str, optional
+        The run's id. Default: ``$HPCTRACK_RUN_ID``, else derived from the launcher.
+    config : mapping, dataclass instance or argparse.Namespace, optional
+        Hyperparameters. Rank 0's are recorded.
+    group, job_type, tags, notes : optional
+        As in W&B; rank 0's are recorded.
+    dir : path, optional
+        The store. Default: ``$HPCTRACK_DIR``, else ``./hpctrack-store``.
+    mode : {"offline", "disabled"}, optional
+        ``disabled`` makes every call a no-op that touches nothing.
+    settings : mapping, optional
+        Any other setting by name, see ``hpctrack config``.
+    strict : bool, optional
+        Raise instead of warning; for tests.
+
+    Returns
+    -------
+    Run
+        Also a context manager.
+
+    Raises
+    ------
+    HpctrackError
+        Only with ``strict``. Without it, everything that can be wrong here (an unknown setting,
+        an id that is not allowed, a store that cannot be written) is told on stderr and worked
+        around: a job must never die of its tracker.
+
+    Examples
+    --------
+    >>> import hpctrack
+    >>> run = hpctrack.init(project="digits", config={"lr": 0.1}, mode="disabled")
+    >>> run.config.lr
+    0.1
+    >>> run.finish()
+    True
+    """
+    environ = environment()
+    asked = {
+        "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
+        "dir": dir, "mode": mode, "strict": strict, **(settings or {}),
+    }  # fmt: skip
+    loaded = load_settings(asked, environ=environ)
+    chosen = loaded.values
+    if chosen.strict and loaded.problems:
+        raise loaded.problems[0]
+    rank = detect_rank(environ, _ask_mpi)
+    label = f"rank {rank.rank}" if rank.size > 1 else ""
+    opening = Opening(
+        environ=environ,
+        settings=chosen,
+        rank=rank,
+        ordinal=_state.begun,
+        clock=SYSTEM_CLOCK,
+        notices=Notices(label, quiet=chosen.quiet or rank.rank != 0),
+        problems=[str(problem) for problem in loaded.problems],
+    )
+    run = opening.open()
+    _state.begun += 1
+    _state.run = run
+    _hook_exit()
+    opening.problems += _describe(run, environ, config=config, tags=tags, notes=notes, asked_tags=chosen.tags)
+    for problem in opening.problems:
+        run.tell("init", problem)
+    if chosen.mode != "disabled":
+        opening.notices.say(f"recording {run.name} in {run.path}")
+    return run
+
+
+def finish(exit_code: int = 0) -> None:
+    """End the current run, see `Run.finish`. Per-rank; does nothing without a run."""
+    if _state.run is not None:
+        _state.run.finish(exit_code)
+        _state.run = None
+
+
+def log(data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
+    """Record numbers in the current run, see `Run.log`. Per-rank.
+
+    Raises
+    ------
+    NotInitialisedError
+        `init` has not been called.
+    """
+    current_run("log").log(data, step=step, commit=commit)
+
+
+def current_run(what: str) -> Run:
+    """Return the run that module-level calls mean.
+
+    Raises
+    ------
+    NotInitialisedError
+        There is none.
+    """
+    if _state.run is None:
+        raise NotInitialisedError(
+            f"hpctrack.{what} needs a run", hint="call hpctrack.init() first"
+        )
+    return _state.run
+
+
+def maybe_run() -> Run | None:
+    """Return the current run, if there is one."""
+    return _state.run
+
+
+def _describe(
+    run: Run,
+    environ: Mapping[str, str],
+    *,
+    config: object,
+    tags: Sequence[str] | None,
+    notes: str | None,
+    asked_tags: str,
+) -> list[str]:
+    """Send what the user said about the run; return what could not be used."""
+    problems = []
+    try:
+        if config is not None:
+            run.config.update(config)
+        if environ.get("HPCTRACK_SWEEP_CONFIG"):
+            # A sweep's values win over the program's defaults, as in W&B.
+            run.config.update(json.loads(environ["HPCTRACK_SWEEP_CONFIG"]), allow_val_change=True)
+    except (HpctrackError, ValueError) as error:
+        if isinstance(error, HpctrackError):
+            problems.append(str(error))
+        else:
+            problems.append(f"HPCTRACK_SWEEP_CONFIG is not JSON: {error}")
+    named = tags if tags is not None else [one.strip() for one in asked_tags.split(",")]
+    if named and any(named):
+        run.tags = named
+    if notes:
+        run.notes = notes
+    return problems
+
+
+def _ask_mpi() -> tuple[int, int] | None:
+    """Ask an MPI that the program has already set up; never set it up ourselves."""
+    module = sys.modules.get("mpi4py.MPI")
+    try:
+        if module is None or not module.Is_initialized() or module.Is_finalized():
+            return None
+        return int(module.COMM_WORLD.Get_rank()), int(module.COMM_WORLD.Get_size())
+    except Exception:  # noqa: BLE001 - a half-built MPI may raise anything
+        return None
+
+
+def _hook_exit() -> None:
+    """Finish the run when the program ends, with the code that it ends with."""
+    if _state.is_hooked:
+        return
+    _state.is_hooked = True
+    atexit.register(_finish_at_exit)
+    os.register_at_fork(after_in_child=_after_fork)
+    earlier_hook, earlier_exit = sys.excepthook, sys.exit
+
+    def on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        _state.exit_code = exit_code_of(error)
+        earlier_hook(kind, error, trace)
+
+    def on_exit(code: Any = None, /) -> NoReturn:
+        _state.exit_code = exit_code_of(SystemExit(code))
+        earlier_exit(code)
+
+    sys.excepthook = on_error
+    sys.exit = on_exit  # atexit functions are not told the code in any other way
+
+
+def _finish_at_exit() -> None:
+    if _state.run is not None:
+        _state.run.finish(_state.exit_code)
+
+
+def _after_fork() -> None:
+    if _state.run is not None:
+        _state.run.detach()
+        _state.run = None

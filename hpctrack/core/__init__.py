@@ -1,0 +1,1 @@
+"""What every layer shares: names, settings, the wire, the clock. Standard library only."""

@@ -1,0 +1,27 @@
+"""The one place that asks the machine for the time; everything else is handed a clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A source of time that tests can replace.
+
+    Parameters
+    ----------
+    wall_s : callable
+        Seconds since 1970 UTC. May jump, in both directions.
+    mono_s : callable
+        Seconds since some fixed moment. Never goes back.
+    """
+
+    wall_s: Callable[[], float]
+    mono_s: Callable[[], float]
+
+
+SYSTEM_CLOCK = Clock(wall_s=time.time, mono_s=time.monotonic)
+"""The machine's own time."""

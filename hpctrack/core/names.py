@@ -1,0 +1,91 @@
+"""Which names are allowed, and why; and names that people can say aloud."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from hpctrack.errors import InvalidNameError
+
+ID_MAX_CHARS = 64
+"""Ids become folder names; 64 leaves room for the store's path below every file system's limit."""
+
+METRIC_MAX_BYTES = 512
+"""Longer names are nearly always a mistake (a formatted message used as a key)."""
+
+_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_\-])?\Z")
+_NOT_ID = re.compile(r"[^A-Za-z0-9_\-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_RULE = "use letters, digits, '-', '_' and '.', starting with a letter or digit, at most 64"
+
+_ADJECTIVES = (
+    "amber bold brisk calm clear cosmic crisp deft early easy ember fair fleet fresh gentle grand "
+    "happy keen kind light lively lucid lunar merry mild misty neat noble polar proud quick quiet "
+    "rapid royal sage sharp silent smart solar solid spry stellar still sturdy sunny swift tidy "
+    "vivid warm wise"
+).split()
+_NOUNS = (
+    "badger beacon birch brook canyon cedar cliff cloud comet coral crane creek delta dune falcon "
+    "fern field fjord forest fox garden glade grove harbor hawk heron hill island lake lark maple "
+    "meadow mesa moon oak ocean otter owl pine plain quartz raven reef ridge river robin sparrow "
+    "spruce stone stream summit tide tundra valley willow wren"
+).split()
+
+
+def check_id(value: str, *, what: str) -> str:
+    """Return ``value`` if it can name a run, project or sweep.
+
+    The rules have one reason each: it becomes a folder (no separators, no leading dot, no
+    ``..``), it is typed in shells (no spaces or quotes), it is compared on file systems that
+    fold case or forbid a trailing dot.
+
+    Parameters
+    ----------
+    value : str
+        The name.
+    what : str
+        What it names, for the message.
+
+    Raises
+    ------
+    InvalidNameError
+        It breaks a rule.
+    """
+    if len(value) > ID_MAX_CHARS or ".." in value or not _ID.match(value):
+        shown = value if len(value) <= ID_MAX_CHARS else value[:ID_MAX_CHARS] + "..."
+        raise InvalidNameError(f"the {what} {shown!r} is not allowed", hint=_RULE)
+    return value
+
+
+def make_safe_id(value: str) -> str:
+    """Turn any text into an allowed id, the same one on every rank.
+
+    The readable part is kept, and a digest keeps different texts apart.
+    """
+    digest = hashlib.blake2b(value.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    kept = _NOT_ID.sub("-", value).strip("-_")[:40].strip("-_")
+    return f"{kept}-{digest}" if kept else f"id-{digest}"
+
+
+def metric_name_problem(name: str) -> str | None:
+    """Say what is wrong with a metric's name, or None if it can be used."""
+    if not name:
+        return "the name is empty"
+    size_bytes = len(name.encode("utf-8", "surrogatepass"))
+    if size_bytes > METRIC_MAX_BYTES:
+        return f"the name has {size_bytes} bytes, at most {METRIC_MAX_BYTES} are allowed"
+    if _CONTROL.search(name):
+        return "the name has control characters"
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return "the name is not valid Unicode"
+    return None
+
+
+def make_readable_name(run_id: str) -> str:
+    """Make a name such as ``lunar-harbor-998`` from a run id, the same one on every rank."""
+    number = int.from_bytes(hashlib.blake2b(run_id.encode(), digest_size=8).digest(), "little")
+    number, adjective = divmod(number, len(_ADJECTIVES))
+    number, noun = divmod(number, len(_NOUNS))
+    return f"{_ADJECTIVES[adjective]}-{_NOUNS[noun]}-{number % 1000}"

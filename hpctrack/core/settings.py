@@ -1,0 +1,207 @@
+"""Settings: one frozen record, read once, with the origin of every value.
+
+Precedence: argument, environment, ``hpctrack.toml`` in the working folder or above it, the
+user's ``~/.config/hpctrack/hpctrack.toml``, the site's ``/etc/hpctrack.toml``, default. The name in
+the environment is the field's name in capitals after ``HPCTRACK_``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hpctrack.errors import SettingsError
+
+ENV_PREFIX = "HPCTRACK_"
+FILE_NAME = "hpctrack.toml"
+SITE_FILE = Path("/etc/hpctrack.toml")
+
+NOT_SETTINGS = frozenset({"TEST_REQUIRE", "SWEEP_CONFIG", "TOKEN"})
+"""``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server)."""
+
+
+def _setting(default: Any, text: str, **extra: Any) -> Any:
+    return field(default=default, metadata={"help": text, **extra})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with defaults."""
+
+    dir: str = _setting("./hpctrack-store", "the store's folder")
+    project: str = _setting("uncategorized", "project of new runs")
+    mode: str = _setting(
+        "offline",
+        "offline records, disabled makes every call a no-op; online is taken for offline",
+        choices=("offline", "online", "disabled"),
+    )
+    run_id: str = _setting("", "id of the run; empty derives it from the launcher")
+    name: str = _setting("", "display name of the run; empty makes one up")
+    group: str = _setting("", "group of the run")
+    job_type: str = _setting("", "what the run does, such as train or eval")
+    tags: str = _setting("", "comma-separated tags")
+    sweep_id: str = _setting("", "sweep that the run is a trial of; set by the sweep")
+    trial: int = _setting(-1, "number of the trial in its sweep; set by the sweep")
+    strict: bool = _setting(False, "raise into the program instead of warning once")
+    quiet: bool = _setting(False, "print nothing but warnings")
+    seal: str = _setting(
+        "auto", "auto seals a run when its last rank has finished, manual waits for `hpctrack seal`",
+        choices=("auto", "manual"),
+    )
+    finish_timeout_s: float = _setting(30.0, "longest wait of finish() for the agent, seconds")
+    buffer_bytes: int = _setting(
+        16 * 1024 * 1024, "what a rank may hold back while its agent is busy; more is dropped"
+    )
+    flush_interval_s: float = _setting(0.05, "longest time a point stays in the agent, seconds")
+    linger_s: float = _setting(3.0, "how long an idle agent waits for the job's next run, seconds")
+    heartbeat_s: float = _setting(5.0, "time between two signs of life in a live file, seconds")
+    stale_after_s: float = _setting(
+        60.0, "a live file without a sign of life for this long has lost its agent, seconds"
+    )
+    runtime_dir: str = _setting(
+        "", "node-local folder for the agent's socket; empty: $SLURM_TMPDIR, $TMPDIR or /tmp"
+    )
+    spill_dir: str = _setting(
+        "", "where runs go when the store cannot be written; empty: below the node's $TMPDIR or /tmp"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """Settings, where each value came from, and what was wrong."""
+
+    values: Settings
+    origins: Mapping[str, str]
+    problems: tuple[SettingsError, ...]
+
+
+def environment() -> Mapping[str, str]:
+    """Return the process's environment: the only place that reads it."""
+    return os.environ
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    read_toml: Callable[[Path], Mapping[str, Any]] | None = None,
+) -> LoadedSettings:
+    """Gather settings from all their sources; never raises for a wrong value.
+
+    Parameters
+    ----------
+    arguments : mapping, optional
+        Highest precedence; entries that are None are ignored.
+    environ : mapping, optional
+        Default: the process's own.
+    cwd : Path, optional
+        Where the search for ``hpctrack.toml`` starts.
+    read_toml : callable, optional
+        For tests.
+
+    Returns
+    -------
+    LoadedSettings
+        ``problems`` holds one `SettingsError` for each value that was ignored; a rank prints
+        them, the command line raises the first.
+    """
+    environ = environment() if environ is None else environ
+    read_toml = read_toml or _read_toml
+    values: dict[str, Any] = {}
+    origins = {one.name: "default" for one in fields(Settings)}
+    problems: list[SettingsError] = []
+
+    def take(source: Mapping[str, Any], origin: str) -> None:
+        for key, raw in source.items():
+            try:
+                values[key] = _parse(key, raw, origin)
+                origins[key] = origin
+            except SettingsError as error:
+                problems.append(error)
+
+    for path in reversed(list(_iter_files(environ, cwd))):
+        try:
+            take(read_toml(path), str(path))
+        except SettingsError as error:
+            problems.append(error)
+    take(_from_environment(environ), "environment")
+    given = {key: raw for key, raw in (arguments or {}).items() if raw is not None}
+    take(given, "argument")
+    return LoadedSettings(replace(Settings(), **values), origins, tuple(problems))
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    cut = len(ENV_PREFIX)
+    names = (key for key in environ if key.startswith(ENV_PREFIX))
+    return {
+        key[cut:].lower(): environ[key]
+        for key in sorted(names)
+        if key[cut:] not in NOT_SETTINGS and environ[key]
+    }
+
+
+def _iter_files(environ: Mapping[str, str], cwd: Path | None) -> Iterator[Path]:
+    """Yield the files that exist, the strongest first."""
+    start = cwd or Path.cwd()
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            yield folder / FILE_NAME
+            break
+    home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
+    for path in (Path(home) / "hpctrack" / FILE_NAME, SITE_FILE):
+        if path.is_file():
+            yield path
+
+
+def _read_toml(path: Path) -> Mapping[str, Any]:
+    import tomllib  # noqa: PLC0415 - 10 ms that a rank without a file should not pay
+
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+
+
+def _parse(key: str, raw: Any, origin: str) -> Any:
+    known = {one.name: one for one in fields(Settings)}
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
+        shown = f"{ENV_PREFIX}{key.upper()}" if origin == "environment" else key
+        raise SettingsError(
+            f"unknown setting {shown!r} ({origin})",
+            hint=f"did you mean {near[0]!r}?" if near else "`hpctrack config` lists all settings",
+        )
+    default = known[key].default
+    try:
+        value = _convert(raw, type(default))
+    except ValueError:
+        kind = type(default).__name__
+        raise SettingsError(f"setting {key!r} is {raw!r}, not a {kind} ({origin})") from None
+    choices = known[key].metadata.get("choices")
+    if choices and value not in choices:
+        raise SettingsError(
+            f"setting {key!r} is {value!r} ({origin})", hint=f"use one of {', '.join(choices)}"
+        )
+    return value
+
+
+def _convert(raw: Any, kind: type) -> Any:
+    if kind is bool:
+        text = str(raw).lower()
+        if text in {"1", "true", "yes", "on"}:
+            return True
+        if text in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError(raw)
+    if kind is str:
+        if isinstance(raw, (list, tuple)):
+            return ",".join(str(one) for one in raw)
+        return os.fspath(raw) if isinstance(raw, os.PathLike) else str(raw)
+    if isinstance(raw, bool):
+        raise ValueError(raw)  # noqa: TRY004 - the caller turns it into the message
+    return kind(raw)

@@ -1,0 +1,192 @@
+"""The frames that a rank and its agent exchange over a Unix socket.
+
+Everything is little-endian. A frame is an 8-byte header and a body::
+
+    u32 size of the body | u8 kind | u8 flags, 0 | u16 count
+
+``docs/reference/wire.md`` describes every kind; the layout is versioned by `WIRE_VERSION`, which
+the first frame (`Kind.HELLO`) carries. Readers skip kinds they do not know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from hpctrack.errors import ProtocolError
+
+WIRE_VERSION = 1
+
+HEADER = struct.Struct("<IBBH")
+NAME_HEAD = struct.Struct("<I")
+POINTS_HEAD = struct.Struct("<qd")
+POINT = struct.Struct("<Id")
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""A longer frame is a broken or hostile peer, not a large value: media are sent in pieces."""
+
+MAX_POINTS = 0xFFFF
+"""Points in one frame; the header counts them in 16 bits."""
+
+
+class Kind(IntEnum):
+    """What a frame says. Numbers below 64 go to the agent, the others to the rank."""
+
+    HELLO = 1
+    """JSON: who I am and which run this is. First frame of a connection."""
+    NAME = 2
+    """u32 number, UTF-8 name: this connection's number for a metric."""
+    POINTS = 3
+    """i64 step, f64 wall time, then ``count`` times (u32 metric number, f64 value)."""
+    CONFIG = 4
+    """JSON: the whole configuration, nested."""
+    SUMMARY = 5
+    """JSON: summary values to set."""
+    META = 6
+    """JSON: name, tags, notes ... to set."""
+    EVENT = 7
+    """JSON: something worth telling: ``{"code", "level", "text"}``."""
+    LEDGER = 8
+    """JSON: what this rank had to drop so far, as totals."""
+    FLUSH = 9
+    """Ask for `DONE` when everything sent so far is in the file."""
+    FINISH = 10
+    """JSON ``{"exit_code"}``: the last frame; answered by `DONE`."""
+
+    WELCOME = 64
+    """JSON: the agent takes the run: ``{"path", "pid"}``."""
+    NOTICE = 65
+    """JSON like `EVENT`: something the user should read."""
+    DONE = 66
+    """JSON ``{"ok"}``: answer to `FLUSH` and `FINISH`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One received frame; ``body`` is only valid until the decoder is fed again."""
+
+    kind: int
+    count: int
+    body: memoryview
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as a JSON object.
+
+        Raises
+        ------
+        ProtocolError
+            The body is not a JSON object.
+        """
+        try:
+            value = json.loads(bytes(self.body))
+        except ValueError as error:
+            raise ProtocolError(f"a frame of kind {self.kind} is not JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise ProtocolError(f"a frame of kind {self.kind} is not a JSON object")
+        return value
+
+
+def pack(kind: int, body: bytes = b"", count: int = 0) -> bytes:
+    """Make a frame.
+
+    Raises
+    ------
+    ProtocolError
+        The body is longer than a frame may be.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise ProtocolError(f"{len(body)} bytes do not fit in a frame of {MAX_BODY_BYTES}")
+    return HEADER.pack(len(body), kind, 0, count) + body
+
+
+def pack_json(kind: int, value: Mapping[str, Any]) -> bytes:
+    """Make a frame with a JSON body; see `make_plain` for values that JSON has no form for."""
+    return pack(kind, json.dumps(value, default=make_plain, separators=(",", ":")).encode())
+
+
+def make_plain(value: object) -> object:
+    """Return what JSON can hold in place of a value it cannot.
+
+    Arrays and scalars of any library become lists and numbers, sets become sorted lists, and
+    the rest becomes its text: a configuration is to be read, not to be run.
+    """
+    for name in ("tolist", "item"):
+        method = getattr(value, name, None)
+        if callable(method):
+            try:
+                plain: object = method()
+            except Exception:  # noqa: BLE001 - anybody's object
+                break
+            return plain if isinstance(plain, (int, float, str, list, bool)) else str(plain)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return str(value)
+
+
+def pack_name(number: int, name: str) -> bytes:
+    """Make the frame that gives a metric its number."""
+    return pack(Kind.NAME, NAME_HEAD.pack(number) + name.encode())
+
+
+_POINTS: dict[int, struct.Struct] = {}
+
+
+def pack_points(step: int, wall_s: float, pairs: Sequence[float]) -> bytes:
+    """Make the frame of one ``log`` call.
+
+    Parameters
+    ----------
+    step : int
+        Fits in 64 bits.
+    wall_s : float
+        UTC seconds.
+    pairs : sequence
+        Metric number and value in turn: ``[0, 0.5, 1, 0.93]``; at most `MAX_POINTS` pairs.
+    """
+    count = len(pairs) // 2
+    layout = _POINTS.get(count)
+    if layout is None:
+        layout = _POINTS[count] = struct.Struct("<IBBHqd" + "Id" * count)
+    return layout.pack(layout.size - 8, Kind.POINTS, 0, count, step, wall_s, *pairs)
+
+
+class Decoder:
+    """Cuts a stream of bytes into frames; keeps the unfinished rest."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes of an unfinished frame are held."""
+        return len(self._rest)
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yield the frames that ``data`` completes.
+
+        Raises
+        ------
+        ProtocolError
+            A header announces a body longer than `MAX_BODY_BYTES`.
+        """
+        if self._rest:
+            data = self._rest + data
+        view = memoryview(data)
+        start, end = 0, len(data)
+        while end - start >= HEADER.size:
+            size, kind, _flags, count = HEADER.unpack_from(data, start)
+            if size > MAX_BODY_BYTES:
+                raise ProtocolError(f"a frame announces {size} bytes, at most {MAX_BODY_BYTES}")
+            body = start + HEADER.size
+            if end - body < size:
+                break
+            start = body + size
+            yield Frame(kind, count, view[body:start])
+        self._rest = data[start:]

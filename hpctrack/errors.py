@@ -1,0 +1,181 @@
+"""Every error that hpctrack raises on purpose.
+
+Drawn as a tree; a test compares the drawing with the code and with ``docs/reference/errors.md``.
+
+HpctrackError                     1   anything below
+├── UsageError                    2   an argument, option or file the user gave is wrong
+│   ├── InvalidNameError          2   a run id, project or metric name that cannot be used
+│   ├── SettingsError             2   an unknown or malformed setting
+│   └── SweepFileError            2   a sweep file that cannot be understood
+├── NotInitialisedError           2   ``hpctrack.log`` before ``hpctrack.init``
+├── NotFoundError                 3   no such store, project, run, metric or sweep
+├── StoreError                    4   the store cannot be read or written
+│   ├── StoreFormatError          4   a file that is not ours, is broken, or is too new
+│   └── StoreFullError            4   no space left, or a quota is used up
+├── BusyError                     5   somebody else is doing the same thing right now
+├── SyncError                     6   a transfer did not end well
+│   ├── ConnectError              6   the other side cannot be reached
+│   ├── HostKeyError              7   the server's key is unknown or has changed
+│   ├── AuthError                 8   the server did not accept who we are
+│   ├── ProtocolError             9   the two sides do not understand each other
+│   └── RefusedError             10   the other side refused one run or the whole push
+├── SweepError                   11   a sweep could not be created or submitted
+└── MissingPackageError          12   an optional package is not installed
+
+The number is the exit code of the command line. A class that matches a built-in error is a
+child of that too, so that a general handler works.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HpctrackError(Exception):
+    """Base of all errors that hpctrack raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        One line: what is wrong, and where.
+    hint : str, optional
+        One line: what to do about it.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Return the message, with the hint on a line of its own."""
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class UsageError(HpctrackError, ValueError):
+    """An argument, an option or a file that the user gave is wrong."""
+
+    exit_code = 2
+    code = "usage"
+
+
+class InvalidNameError(UsageError):
+    """A run id, project or metric name that cannot be used."""
+
+    code = "invalid-name"
+
+
+class SettingsError(UsageError):
+    """An unknown or malformed setting."""
+
+    code = "settings"
+
+
+class SweepFileError(UsageError):
+    """A sweep file that cannot be understood."""
+
+    code = "sweep-file"
+
+
+class NotInitialisedError(HpctrackError, RuntimeError):
+    """A call that needs a run came before ``hpctrack.init``."""
+
+    exit_code = 2
+    code = "not-initialised"
+
+
+class NotFoundError(HpctrackError, LookupError):
+    """No such store, project, run, metric or sweep."""
+
+    exit_code = 3
+    code = "not-found"
+
+
+class StoreError(HpctrackError):
+    """The store cannot be read or written."""
+
+    exit_code = 4
+    code = "store"
+
+
+class StoreFormatError(StoreError):
+    """A file that is not ours, is broken, or was written by a newer hpctrack."""
+
+    code = "store-format"
+
+
+class StoreFullError(StoreError):
+    """No space left where the store is, or a quota is used up."""
+
+    code = "store-full"
+
+
+class BusyError(HpctrackError):
+    """Somebody else is doing the same thing right now."""
+
+    exit_code = 5
+    code = "busy"
+
+
+class SyncError(HpctrackError):
+    """A transfer did not end well."""
+
+    exit_code = 6
+    code = "sync"
+
+
+class ConnectError(SyncError, ConnectionError):
+    """The other side cannot be reached."""
+
+    code = "connect"
+
+
+class HostKeyError(SyncError):
+    """The server's key is unknown, or is not the one it had before."""
+
+    exit_code = 7
+    code = "host-key"
+
+
+class AuthError(SyncError):
+    """The server did not accept who we are."""
+
+    exit_code = 8
+    code = "auth"
+
+
+class ProtocolError(SyncError):
+    """The two sides do not understand each other."""
+
+    exit_code = 9
+    code = "protocol"
+
+
+class RefusedError(SyncError):
+    """The other side refused a run or the whole push."""
+
+    exit_code = 10
+    code = "refused"
+
+
+class SweepError(HpctrackError):
+    """A sweep could not be created or submitted."""
+
+    exit_code = 11
+    code = "sweep"
+
+
+class MissingPackageError(HpctrackError, ImportError):
+    """An optional package is not installed."""
+
+    exit_code = 12
+    code = "missing-package"
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        super().__init__(
+            f"the package {package!r} is not installed",
+            hint=f"pip install 'hpctrack[{extra}]'",
+        )

@@ -1,0 +1,89 @@
+"""Events as readers see them: parsed, or passed over when they are not whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpctrack.core.wire import NAME_HEAD
+from hpctrack.store.schema import EventKind
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of one file."""
+
+    kind: int
+    wall_s: float
+    rank: int
+    session: int
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as an object; an empty one if it is broken."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def metric_name(self) -> tuple[int, str]:
+        """Return number and name of a `EventKind.NAME` event."""
+        (number,) = NAME_HEAD.unpack_from(self.body)
+        return number, self.body[NAME_HEAD.size :].decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvents:
+    """What one node file says besides its numbers.
+
+    Parameters
+    ----------
+    facts : dict
+        The root attributes, and ``points``, the number of rows.
+    pulse_wall_s : float
+        Last sign of life.
+    is_closed : bool
+        The agent has left the file for good.
+    events : list of Event
+        In the order of writing, without `EventKind.NAME`.
+    """
+
+    facts: dict[str, Any]
+    pulse_wall_s: float
+    is_closed: bool
+    events: list[Event] = field(default_factory=list)
+
+
+def iter_events(rows: NDArray[np.void], heap: NDArray[np.uint8]) -> Iterator[Event]:
+    """Yield events whose bytes are in the heap; a torn tail is passed over."""
+    data = heap.tobytes()
+    for row in rows:
+        start, size = int(row["offset"]), int(row["size"])
+        if start + size > len(data):
+            continue
+        yield Event(
+            kind=int(row["kind"]),
+            wall_s=float(row["wall_s"]),
+            rank=int(row["rank"]),
+            session=int(row["session"]),
+            body=data[start : start + size],
+        )
+
+
+def split_names(events: Iterator[Event]) -> tuple[list[Event], dict[int, str]]:
+    """Part the names of metrics from the other events."""
+    others: list[Event] = []
+    names: dict[int, str] = {}
+    for event in events:
+        if event.kind == EventKind.NAME:
+            number, name = event.metric_name()
+            names[number] = name
+        else:
+            others.append(event)
+    return others, names

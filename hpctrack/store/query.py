@@ -1,0 +1,139 @@
+"""Choosing and ordering runs: W&B's filter dictionaries, over our keys. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpctrack.errors import UsageError
+
+if TYPE_CHECKING:
+    from hpctrack.store.stored_run import StoredRun
+
+Matcher = Callable[["StoredRun"], bool]
+
+_MISSING = object()
+
+_FACTS: dict[str, Callable[[StoredRun], Any]] = {
+    "id": lambda run: run.id,
+    "name": lambda run: run.name,
+    "project": lambda run: run.project,
+    "state": lambda run: str(run.state),
+    "user": lambda run: run.record.user,
+    "group": lambda run: run.record.group,
+    "job_type": lambda run: run.record.job_type,
+    "sweep": lambda run: run.record.sweep,
+    "trial": lambda run: run.record.trial,
+    "tags": lambda run: list(run.tags),
+    "size": lambda run: run.record.size,
+    "created": lambda run: run.record.created_wall_s,
+    "created_at": lambda run: run.record.created_wall_s,
+    "ended": lambda run: run.record.ended_wall_s,
+    "display_name": lambda run: run.name,
+}
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "$eq": lambda have, want: bool(have == want),
+    "$ne": lambda have, want: bool(have != want),
+    "$gt": lambda have, want: have is not _MISSING and bool(have > want),
+    "$gte": lambda have, want: have is not _MISSING and bool(have >= want),
+    "$lt": lambda have, want: have is not _MISSING and bool(have < want),
+    "$lte": lambda have, want: have is not _MISSING and bool(have <= want),
+    "$in": lambda have, want: any(_equals(have, one) for one in want),
+    "$nin": lambda have, want: not any(_equals(have, one) for one in want),
+    "$exists": lambda have, want: (have is not _MISSING) == bool(want),
+    "$regex": lambda have, want: isinstance(have, str) and re.search(want, have) is not None,
+}
+
+
+def lookup(run: StoredRun, key: str) -> Any:
+    """Return what a key means for a run, or a marker that equals nothing.
+
+    Keys are ``state``, ``user`` and so on, ``config.a.b`` and ``summary.val/acc``.
+    """
+    head, _, rest = key.partition(".")
+    if head in {"summary", "summary_metrics"} and rest:
+        return run.summary.get(rest, _MISSING)
+    if head == "config" and rest:
+        value: Any = run.config
+        for part in rest.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                return run.config.get(rest, _MISSING)
+            value = value[part]
+        return value
+    if key not in _FACTS:
+        known = ", ".join(_FACTS)
+        raise UsageError(f"unknown key {key!r}", hint=f"use config.X, summary.X or one of {known}")
+    return _FACTS[key](run)
+
+
+def compile_filter(wanted: Mapping[str, Any] | Matcher | None) -> Matcher:
+    """Turn a filter into a function of a run.
+
+    Raises
+    ------
+    UsageError
+        An operator or key is unknown.
+    """
+    if wanted is None:
+        return lambda _run: True
+    if not isinstance(wanted, Mapping):
+        if callable(wanted):
+            return wanted
+        raise UsageError(f"a filter is a mapping or a function, not {type(wanted).__name__}")
+    parts = [_compile_entry(key, value) for key, value in wanted.items()]
+    return lambda run: all(part(run) for part in parts)
+
+
+def _compile_entry(key: str, value: Any) -> Matcher:
+    if key in {"$and", "$or"}:
+        parts = [compile_filter(one) for one in value]
+        join = all if key == "$and" else any
+        return lambda run: join(part(run) for part in parts)
+    if key == "$not":
+        inner = compile_filter(value)
+        return lambda run: not inner(run)
+    if isinstance(value, Mapping) and any(str(one).startswith("$") for one in value):
+        tests = [(_operator(name), operand) for name, operand in value.items()]
+        return lambda run: all(_test(test, lookup(run, key), want) for test, want in tests)
+    return lambda run: _equals(lookup(run, key), value)
+
+
+def _operator(name: str) -> Callable[[Any, Any], bool]:
+    if name not in _OPERATORS:
+        raise UsageError(f"unknown operator {name!r}", hint=f"use one of {', '.join(_OPERATORS)}")
+    return _OPERATORS[name]
+
+
+def _test(test: Callable[[Any, Any], bool], have: Any, want: Any) -> bool:
+    try:
+        return test(have, want)
+    except TypeError:
+        return False  # a text is neither above nor below a number
+
+
+def _equals(have: Any, want: Any) -> bool:
+    if isinstance(have, list) and not isinstance(want, list):
+        return want in have
+    return bool(have == want)
+
+
+def compile_order(order: str | None) -> Callable[[Sequence[StoredRun]], list[StoredRun]]:
+    """Turn ``-created`` and the like into a function that sorts runs."""
+    text = order or "-created"
+    is_descending = text.startswith("-")
+    key = text.lstrip("+-")
+
+    def sort(runs: Sequence[StoredRun]) -> list[StoredRun]:
+        found = [(lookup(run, key), run) for run in runs]
+        with_key = [(value, run) for value, run in found if _is_sortable(value)]
+        without = [run for value, run in found if not _is_sortable(value)]
+        with_key.sort(key=lambda one: (isinstance(one[0], str), one[0]), reverse=is_descending)
+        return [run for _value, run in with_key] + without
+
+    return sort
+
+
+def _is_sortable(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, (int, float)) and value == value)  # noqa: PLR0124 - NaN

@@ -1,0 +1,304 @@
+"""What a run is, worked out from its events: state, ranks, configuration, losses.
+
+Pure: the same events and the same time give the same record. Nothing here touches a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from hpctrack.store.events import Event, NodeEvents
+from hpctrack.store.schema import EventKind
+
+
+class State(StrEnum):
+    """How a run, or one rank of it, stands."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    """Of a run only: all signs of life have stopped, and nobody saw why."""
+    LOST = "lost"
+    """Of a rank only: its process is gone without a word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankRecord:
+    """One rank of the latest attempt.
+
+    Parameters
+    ----------
+    state : State
+        running, finished, failed or lost.
+    ended_wall_s : float or None
+        UTC seconds; of a lost rank the last time at which it was known to live.
+    exit_code : int or None
+        None while it runs and if nobody knows.
+    is_witnessed : bool
+        The end was seen when it happened; False also while the rank runs.
+    """
+
+    rank: int
+    node: int
+    host: str
+    local_rank: int
+    pid: int
+    attempt: int
+    state: State
+    started_wall_s: float
+    ended_wall_s: float | None = None
+    exit_code: int | None = None
+    is_witnessed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """Everything about a run but its numbers."""
+
+    id: str
+    project: str
+    name: str = ""
+    state: State = State.RUNNING
+    user: str = ""
+    group: str = ""
+    job_type: str = ""
+    sweep: str = ""
+    trial: int = -1
+    size: int = 1
+    attempts: int = 1
+    nodes: int = 1
+    launcher: str = "none"
+    created_wall_s: float = 0.0
+    ended_wall_s: float | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    job: dict[str, str] = field(default_factory=dict)
+    ranks: tuple[RankRecord, ...] = ()
+    warnings: tuple[dict[str, Any], ...] = ()
+    ledger: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read it back; unknown keys, from a newer writer, are left out."""
+        known = {one.name for one in dataclasses.fields(cls)}
+        kept = {key: item for key, item in value.items() if key in known}
+        rank_keys = {one.name for one in dataclasses.fields(RankRecord)}
+        ranks = tuple(
+            RankRecord(**{**{k: v for k, v in one.items() if k in rank_keys}, "state": State(one["state"])})
+            for one in kept.pop("ranks", ())
+        )
+        for key in ("tags", "warnings"):
+            kept[key] = tuple(kept.get(key, ()))
+        kept["state"] = State(kept.get("state", State.RUNNING))
+        return cls(ranks=ranks, **kept)
+
+
+@dataclass(slots=True)
+class _Session:
+    """One connection of one process to one agent."""
+
+    hello: dict[str, Any]
+    started_wall_s: float
+    source: NodeEvents
+    is_alive: bool
+    ended_wall_s: float | None = None
+    exit_code: int | None = None
+    was_lost: bool = False
+
+    @property
+    def rank(self) -> int:
+        return int(self.hello.get("rank", 0))
+
+    @property
+    def attempt(self) -> int:
+        return int(self.hello.get("attempt", 1))
+
+    @property
+    def state(self) -> State:
+        if self.exit_code is not None:
+            return State.FINISHED if self.exit_code == 0 else State.FAILED
+        return State.RUNNING if self.is_alive and not self.was_lost else State.LOST
+
+
+def assemble(
+    sources: Sequence[NodeEvents], *, run: str, project: str, now_wall_s: float, stale_after_s: float
+) -> RunRecord:
+    """Work out what a run is.
+
+    Parameters
+    ----------
+    sources : sequence of NodeEvents
+        By attempt and node.
+    run, project : str
+        Its id and project.
+    now_wall_s, stale_after_s : float
+        A file without a sign of life for this long has lost its agent.
+
+    Returns
+    -------
+    RunRecord
+        ``summary`` holds only what was set; the last logged values are added by the reader.
+    """
+    sessions: list[_Session] = []
+    told: list[tuple[_Session | None, Event]] = []
+    for source in sources:
+        is_alive = not source.is_closed and now_wall_s - source.pulse_wall_s < stale_after_s
+        _read_source(source, sessions, told, is_alive=is_alive)
+    if not sessions:
+        stale = all(now_wall_s - one.pulse_wall_s >= stale_after_s or one.is_closed for one in sources)
+        return RunRecord(id=run, project=project, state=State.CRASHED if stale else State.RUNNING)
+    attempts = max(one.attempt for one in sessions)
+    latest = [one for one in sessions if one.attempt == attempts]
+    ranks = _make_ranks(latest)
+    state = _run_state(ranks)
+    first = min(sessions, key=lambda one: (one.rank, one.attempt, one.started_wall_s))
+    ends = [one.ended_wall_s for one in ranks if one.ended_wall_s is not None]
+    return RunRecord(
+        id=run,
+        project=project,
+        state=state,
+        user=str(first.hello.get("user", "")),
+        group=str(first.hello.get("group", "")),
+        job_type=str(first.hello.get("job_type", "")),
+        sweep=str(first.hello.get("sweep", "")),
+        trial=int(first.hello.get("trial", -1)),
+        size=max(int(one.hello.get("size", 1)) for one in latest),
+        attempts=attempts,
+        nodes=len({one.host for one in ranks}),
+        launcher=str(first.hello.get("launcher", "none")),
+        created_wall_s=min(one.started_wall_s for one in sessions),
+        ended_wall_s=max(ends) if ends and state != State.RUNNING else None,
+        job=dict(first.hello.get("job") or {}),
+        ranks=ranks,
+        **_read_told(told, default_name=str(first.hello.get("name", ""))),
+    )
+
+
+def _read_source(
+    source: NodeEvents,
+    sessions: list[_Session],
+    told: list[tuple[_Session | None, Event]],
+    *,
+    is_alive: bool,
+) -> None:
+    mine: dict[int, _Session] = {}
+    for event in source.events:
+        session = mine.get(event.session)
+        if event.kind == EventKind.START:
+            session = _Session(event.json(), event.wall_s, source, is_alive)
+            mine[event.session] = session
+            sessions.append(session)
+        elif event.kind == EventKind.END and session:
+            session.ended_wall_s = event.wall_s
+            session.exit_code = int(event.json().get("exit_code", 0))
+        elif event.kind == EventKind.LOST and session:
+            session.ended_wall_s, session.was_lost = event.wall_s, True
+        else:
+            told.append((session, event))
+
+
+def _make_ranks(sessions: Iterable[_Session]) -> tuple[RankRecord, ...]:
+    """Make one record per rank from its sessions.
+
+    A process that lost its agent has several sessions, of which the last one counts; several
+    processes of one rank (``hpctrack run`` around a program that logs) count as the worst.
+    """
+    by_process: dict[tuple[int, str, int], _Session] = {}
+    for one in sorted(sessions, key=lambda one: one.started_wall_s):
+        by_process[one.rank, str(one.hello.get("host")), int(one.hello.get("pid", 0))] = one
+    by_rank: dict[int, list[_Session]] = {}
+    for (rank, _host, _pid), one in by_process.items():
+        by_rank.setdefault(rank, []).append(one)
+    badness = (State.FINISHED, State.RUNNING, State.FAILED, State.LOST)
+    return tuple(
+        _make_rank(rank, max(group, key=lambda one: badness.index(one.state)))
+        for rank, group in sorted(by_rank.items())
+    )
+
+
+def _make_rank(rank: int, session: _Session) -> RankRecord:
+    hello, state = session.hello, session.state
+    ended = session.ended_wall_s
+    if state == State.LOST and ended is None:
+        ended = session.source.pulse_wall_s
+    return RankRecord(
+        rank=rank,
+        node=int(hello.get("node", 0)),
+        host=str(hello.get("host", "")),
+        local_rank=int(hello.get("local_rank", 0)),
+        pid=int(hello.get("pid", 0)),
+        attempt=session.attempt,
+        state=state,
+        started_wall_s=session.started_wall_s,
+        ended_wall_s=ended,
+        exit_code=session.exit_code,
+        is_witnessed=session.was_lost or session.exit_code is not None,
+    )
+
+
+def _run_state(ranks: Sequence[RankRecord]) -> State:
+    states = {one.state for one in ranks}
+    if State.RUNNING in states:
+        # A dead rank makes the run failed at once: waiting for the others to time out helps nobody.
+        return State.FAILED if states & {State.FAILED, State.LOST} else State.RUNNING
+    if states == {State.FINISHED}:
+        return State.FINISHED
+    # Silence alone is a crash; silence beside an end that was seen is part of a failure.
+    return State.FAILED if any(one.is_witnessed for one in ranks) else State.CRASHED
+
+
+def _read_told(told: Sequence[tuple[_Session | None, Event]], *, default_name: str) -> dict[str, Any]:
+    """Read configuration, summary, names, warnings and losses; the lowest rank wins."""
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
+    warnings: list[dict[str, Any]] = []
+    ledgers: dict[int, dict[str, Any]] = {}
+    for session, event in sorted(told, key=lambda one: -one[1].rank):
+        value = event.json()
+        match event.kind:
+            case EventKind.CONFIG:
+                config = value
+            case EventKind.SUMMARY:
+                summary.update(value)
+            case EventKind.META:
+                meta.update(value)
+            case EventKind.NOTE:
+                warnings.append({**value, "rank": event.rank, "wall_s": event.wall_s})
+            case EventKind.LEDGER:
+                ledgers[id(session)] = value
+            case _:
+                pass
+    return {
+        "name": str(meta.get("name") or default_name),
+        "tags": tuple(str(one) for one in meta.get("tags", ())),
+        "notes": str(meta.get("notes", "")),
+        "config": config,
+        "summary": {key: item for key, item in summary.items() if item is not None},
+        "warnings": tuple(sorted(warnings, key=lambda one: one["wall_s"])),
+        "ledger": _sum_ledgers(ledgers.values()),
+    }
+
+
+def _sum_ledgers(ledgers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    total: dict[str, Any] = {}
+    for ledger in ledgers:
+        for key, value in ledger.items():
+            if isinstance(value, Mapping):
+                inner = total.setdefault(key, {})
+                for name, count in value.items():
+                    inner[name] = inner.get(name, 0) + int(count)
+            else:
+                total[key] = total.get(key, 0) + int(value)
+    return total

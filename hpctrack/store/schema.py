@@ -1,0 +1,87 @@
+"""The format of live and sealed files, in one place. `docs/reference/format.md` is its prose."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+"""Readers open every version up to theirs and refuse newer ones."""
+
+LIVE_KIND = "hpctrack-live"
+SEALED_KIND = "hpctrack-sealed"
+
+LIBVER = ("v110", "v110")
+"""Files made with ``latest`` by HDF5 2.0 cannot be opened by the HDF5 1.10 that clusters have."""
+
+POINT = np.dtype(
+    [("step", "<i8"), ("wall_s", "<f8"), ("value", "<f8"), ("metric", "<u4"), ("rank", "<u4")]
+)
+"""One number of one metric of one rank. ``metric`` is the file's own number, see `EventKind.NAME`."""
+
+SAMPLE = np.dtype(
+    [("wall_s", "<f8"), ("value", "<f8"), ("metric", "<u4"), ("device", "<i4"), ("rank", "<i4")]
+)
+"""One system sample; device and rank are -1 where the sample is the node's."""
+
+EVENT = np.dtype(
+    [
+        ("wall_s", "<f8"),
+        ("offset", "<u8"),
+        ("size", "<u8"),
+        ("kind", "<u2"),
+        ("flags", "<u2"),
+        ("rank", "<i4"),
+        ("session", "<u4"),
+        ("node", "<u4"),
+    ]
+)
+"""Anything that is no number: ``size`` bytes at ``offset`` in the heap say what. Rank -1: the
+agent. ``node`` is 0 in a live file and counts the sources of a sealed one."""
+
+TABLES: dict[str, tuple[np.dtype[Any], int]] = {
+    "heap": (np.dtype("u1"), 65536),
+    "events": (EVENT, 512),
+    "points": (POINT, 4096),
+    "samples": (SAMPLE, 1024),
+}
+"""The tables of a live file: type and rows per chunk. In this order they are flushed, so that a
+reader that sees an event also sees its bytes, and one that sees a point also sees its name."""
+
+PULSE = "pulse"
+"""A dataset of two float64: wall time of the last sign of life, and of the agent's farewell or 0."""
+
+
+class EventKind(IntEnum):
+    """What an event's bytes are. All but `NAME` are JSON objects."""
+
+    NAME = 1
+    """u32 number of the metric in this file, then its UTF-8 name."""
+    START = 2
+    """A rank's session begins: what it said in its HELLO."""
+    END = 3
+    """A session ends by itself: ``{"exit_code"}``."""
+    LOST = 4
+    """A session ended without a word: the process is gone."""
+    CONFIG = 5
+    """The whole configuration; the latest of the lowest rank counts."""
+    SUMMARY = 6
+    """Values to set; null removes one."""
+    META = 7
+    """Name, tags, notes."""
+    NOTE = 8
+    """``{"level", "code", "text"}``: something worth telling."""
+    LEDGER = 9
+    """What a session had to drop so far, as totals."""
+
+
+ROOT_ATTRIBUTES = ("kind", "format", "run", "project", "node", "attempt", "host", "uuid", "made_by")
+"""Attributes of the root of a live file."""
+
+PointArray = NDArray[np.void]
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+RankArray = NDArray[np.uint32]

@@ -1,0 +1,259 @@
+"""A run as the store has it: live, unsealed or sealed, through the same object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack.core.layout import SEALED_NAME, iter_node_files
+from hpctrack.errors import NotFoundError, StoreFormatError
+from hpctrack.store.columns import Columns
+from hpctrack.store.events import NodeEvents
+from hpctrack.store.history import History, make_history
+from hpctrack.store.metric import Metric
+from hpctrack.store.node_reader import NodeReader
+from hpctrack.store.record import RankRecord, RunRecord, State, assemble
+from hpctrack.store.sealed_file import SealedReader
+
+
+class StoredRun:
+    """A run in a store.
+
+    What is read is kept; `refresh` reads again what may have grown. Not safe for several
+    threads.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    clock : Clock, optional
+        Tells whether a live file's agent is still there.
+    stale_after_s : float, optional
+        How long it may be silent.
+
+    Attributes
+    ----------
+    id, project : str
+    folder : Path
+    """
+
+    def __init__(
+        self, folder: Path, *, clock: Clock = SYSTEM_CLOCK, stale_after_s: float = 60.0
+    ) -> None:
+        self.folder = folder
+        self.id = folder.name
+        self.project = folder.parent.name
+        self._clock = clock
+        self._stale_after_s = stale_after_s
+        self._record: RunRecord | None = None
+        self._readers: dict[Path, NodeReader] = {}
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> RunRecord:
+        """Everything but the numbers.
+
+        Raises
+        ------
+        NotFoundError
+            The run has no files (any more).
+        StoreFormatError
+            None of them can be read.
+        """
+        if self._record is None:
+            self._record = self._read_record()
+        return self._record
+
+    @property
+    def name(self) -> str:
+        """The name people read."""
+        return self.record.name or self.id
+
+    @property
+    def state(self) -> State:
+        """running, finished, failed or crashed."""
+        return self.record.state
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Hyperparameters, nested as the user gave them."""
+        return self.record.config
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Values that were set, and the last logged value of every other metric."""
+        return self.record.summary
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Short labels."""
+        return self.record.tags
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the run is one sealed file and nothing else."""
+        return self._sealed_path.exists() and not any(iter_node_files(self.folder))
+
+    def ranks(self) -> tuple[RankRecord, ...]:
+        """Return the ranks of the latest attempt."""
+        return self.record.ranks
+
+    def files(self) -> list[Path]:
+        """Return the run's files: the sealed one first, then node files by attempt and node."""
+        sealed = [self._sealed_path] if self._sealed_path.exists() else []
+        return sealed + list(iter_node_files(self.folder))
+
+    # -- its numbers -----------------------------------------------------------------------------
+
+    def metrics(self) -> list[str]:
+        """Return the names of the metrics, sorted."""
+        names = {name for reader in self._node_readers() for name in reader.read_columns()}
+        if self._sealed_path.exists():
+            names |= set(self._sealed.metric_sizes())
+        return sorted(names)
+
+    def metric(self, name: str) -> Metric:
+        """Return one metric.
+
+        Raises
+        ------
+        NotFoundError
+            It was never logged; the hint names the nearest ones.
+        """
+        return Metric(name, self.columns([name])[name])
+
+    def history(self, keys: Sequence[str] | None = None) -> History:
+        """Return a table with one row per rank and step.
+
+        Parameters
+        ----------
+        keys : sequence of str, optional
+            Metrics; default all.
+
+        Raises
+        ------
+        NotFoundError
+            One of them was never logged.
+        """
+        columns = self.columns(keys)
+        return make_history({name: Metric(name, one) for name, one in columns.items()})
+
+    def columns(self, names: Sequence[str] | None = None) -> dict[str, Columns]:
+        """Return all points of some metrics, superseded ones too.
+
+        Raises
+        ------
+        NotFoundError
+            One of them was never logged.
+        """
+        parts: dict[str, list[Columns]] = {}
+        if self._sealed_path.exists():
+            for name, one in self._sealed.read_columns(names).items():
+                parts.setdefault(name, []).append(one)
+        for reader in self._node_readers():
+            for name, one in reader.read_columns().items():
+                parts.setdefault(name, []).append(one)
+        wanted = sorted(parts) if names is None else names
+        for name in wanted:
+            if name not in parts:
+                raise self._no_such_metric(name, sorted(parts))
+        return {name: Columns.join(parts[name]) for name in wanted}
+
+    def sources(self) -> list[NodeEvents]:
+        """Return what each node file says or said, by attempt and node."""
+        sealed = self._sealed.read_sources() if self._sealed_path.exists() else []
+        return sealed + [reader.read_events() for reader in self._node_readers()]
+
+    # -- housekeeping ------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Forget what may have changed; sealed files and open handles are kept."""
+        self._record = None
+        for path, reader in list(self._readers.items()):
+            if path.exists():
+                reader.refresh()
+            else:
+                reader.close()
+                del self._readers[path]
+
+    def close(self) -> None:
+        """Close the files that are open."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+    def __repr__(self) -> str:
+        """Name the run."""
+        return f"<hpctrack.StoredRun {self.project}/{self.id}>"
+
+    @property
+    def _sealed_path(self) -> Path:
+        return self.folder / SEALED_NAME
+
+    @property
+    def _sealed(self) -> SealedReader:
+        return SealedReader(self._sealed_path)
+
+    def _node_readers(self) -> list[NodeReader]:
+        """Open node files that are new; one that cannot be read does not hide the others."""
+        readers = []
+        for path in iter_node_files(self.folder):
+            try:
+                if path not in self._readers:
+                    self._readers[path] = NodeReader(path)
+            except (NotFoundError, StoreFormatError):
+                continue
+            readers.append(self._readers[path])
+        return readers
+
+    def _read_record(self) -> RunRecord:
+        if not self.folder.is_dir():
+            raise NotFoundError(f"no run {self.id!r} in project {self.project!r}")
+        if self.is_sealed:
+            return self._sealed.read_record()
+        sources = self.sources()
+        if not sources:
+            raise self._unreadable()
+        record = assemble(
+            sources,
+            run=self.id,
+            project=self.project,
+            now_wall_s=self._clock.wall_s(),
+            stale_after_s=self._stale_after_s,
+        )
+        last = last_values(self.columns())
+        return replace(record, summary={**last, **record.summary})
+
+    def _unreadable(self) -> Exception:
+        for path in iter_node_files(self.folder):
+            NodeReader(path).close()  # raises what is wrong with it
+        return NotFoundError(f"the run {self.project}/{self.id} has no files")
+
+    def _no_such_metric(self, name: str, known: list[str]) -> NotFoundError:
+        import difflib  # noqa: PLC0415 - only for a message
+
+        near = difflib.get_close_matches(name, known, n=3) or known[:8]
+        return NotFoundError(
+            f"run {self.id} has no metric {name!r}",
+            hint=f"did you mean {', '.join(near)}?" if near else "it has logged none",
+        )
+
+
+def last_values(metrics: dict[str, Columns]) -> dict[str, float]:
+    """Return each metric's value at the highest step of the lowest rank that logged it."""
+    last: dict[str, float] = {}
+    for name, columns in metrics.items():
+        current = columns.current()
+        if not len(current):
+            continue
+        mine = np.flatnonzero(current.rank == current.rank[0])
+        steps = current.step[mine]
+        at_top = mine[steps == steps.max()]
+        last[name] = float(current.value[at_top[-1]])
+    return last
