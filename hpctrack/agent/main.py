@@ -71,7 +71,7 @@ def _is_ours(folder: RuntimeFolder, listener: socket.socket) -> bool:
     """Whether the name still leads to our socket and not to a successor's."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with probe:
-        probe.setblocking(False)
+        probe.setblocking(False)  # noqa: FBT003 - socket's signature
         try:
             probe.connect(os.fspath(folder.socket))
         except OSError:
@@ -91,7 +91,7 @@ def _heed_signals(server: Server) -> None:
     """
     ours, theirs = socket.socketpair()
     for one in (ours, theirs):
-        one.setblocking(False)
+        one.setblocking(False)  # noqa: FBT003 - socket's signature
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
 
     def on_signal() -> None:

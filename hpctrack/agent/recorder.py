@@ -83,7 +83,7 @@ class Recorder:
         self.idle_since_s = self._clock.mono_s()
         self._open_file()
 
-    # -- what ranks say ----------------------------------------------------------------------------
+    # -- what ranks say --------------------------------------------------------------------------
 
     def begin(self, hello: dict[str, Any]) -> Session:
         """Take a rank in."""
@@ -98,7 +98,9 @@ class Recorder:
         if exit_code is None:
             self._add(EventKind.LOST, {}, session, keep=f"end {session.number}")
         else:
-            self._add(EventKind.END, {"exit_code": exit_code}, session, keep=f"end {session.number}")
+            self._add(
+                EventKind.END, {"exit_code": exit_code}, session, keep=f"end {session.number}"
+            )
         self.idle_since_s = self._clock.mono_s()
 
     def add_name(self, session: Session, body: bytes) -> None:
@@ -127,10 +129,10 @@ class Recorder:
     def add_json(self, kind: EventKind, value: dict[str, Any], session: Session) -> None:
         """Take a configuration, summary, description, note or ledger."""
         key = ",".join(sorted(value)) if kind in {EventKind.SUMMARY, EventKind.META} else ""
-        is_state = kind not in {EventKind.NOTE}
+        is_state = kind != EventKind.NOTE
         self._add(kind, value, session, keep=f"{session.number} {key}" if is_state else "")
 
-    # -- to the file -------------------------------------------------------------------------------
+    # -- to the file -----------------------------------------------------------------------------
 
     @property
     def path(self) -> Path | None:
@@ -237,7 +239,7 @@ class Recorder:
         facts = self._facts
         return run_folder(Path(str(base)), str(facts["project"]), str(facts["run"]))
 
-    # -- events ------------------------------------------------------------------------------------
+    # -- events ----------------------------------------------------------------------------------
 
     def _note(self, code: str, text: str) -> None:
         note = {"level": "warning", "code": code, "text": text}
@@ -245,7 +247,9 @@ class Recorder:
         body = json.dumps(note).encode()
         self._events.append(_Event(EventKind.NOTE, body, self._clock.wall_s(), -1, 2**31))
 
-    def _add(self, kind: EventKind, value: Mapping[str, Any], session: Session, *, keep: str) -> None:
+    def _add(
+        self, kind: EventKind, value: Mapping[str, Any], session: Session, *, keep: str
+    ) -> None:
         self._add_raw(kind, json.dumps(value).encode(), session, keep=keep)
 
     def _add_raw(self, kind: EventKind, body: bytes, session: Session, *, keep: str) -> None:
@@ -253,4 +257,3 @@ class Recorder:
         self._events.append(event)
         if keep:
             self._kept[kind, session.rank, keep] = event
-

@@ -17,8 +17,8 @@ from hpctrack.store.seal import seal_run
 from hpctrack.store.stored_run import StoredRun
 
 AUTO_SEAL_MAX_POINTS = 5_000_000
-"""A longer run is left to ``hpctrack seal`` or ``sync``: sealing it here would take seconds, in which
-the agent's other runs wait."""
+"""A longer run is left to ``hpctrack seal`` or ``sync``: sealing it here would take seconds, in
+which the agent's other runs wait."""
 
 IDLE_WAIT_S = 60.0
 
@@ -56,7 +56,7 @@ class Server:
         self._busy_s = clock.mono_s()
         self.is_stopping = False
         if listener is not None:
-            listener.setblocking(False)
+            listener.setblocking(False)  # noqa: FBT003 - socket's signature
             self._selector.register(listener, selectors.EVENT_READ, self._accept_all)
 
     def watch(self, source: socket.socket, callback: Callable[[], None]) -> None:
@@ -65,7 +65,7 @@ class Server:
 
     def add_peer(self, peer: socket.socket) -> None:
         """Serve a rank that is connected already."""
-        peer.setblocking(False)
+        peer.setblocking(False)  # noqa: FBT003 - socket's signature
         connection = Connection(peer, self._find_recorder)
         self._connections.append(connection)
         self._selector.register(peer, selectors.EVENT_READ, lambda: self._serve(connection))
@@ -86,7 +86,7 @@ class Server:
         for recorder in self._recorders.values():
             recorder.flush()
 
-    # -- ranks ---------------------------------------------------------------------------------------
+    # -- ranks -----------------------------------------------------------------------------------
 
     def _accept_all(self) -> None:
         assert self._listener is not None  # noqa: S101 - registered with it
@@ -150,7 +150,7 @@ class Server:
             self._recorders[key] = Recorder(hello, clock=self._clock)
         return self._recorders[key]
 
-    # -- time ----------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------
 
     def _wait_s(self) -> float:
         now = self._clock.mono_s()
@@ -190,7 +190,7 @@ class Server:
         self._accept_all()
         return is_free and not self._connections
 
-    # -- the end of a run ------------------------------------------------------------------------------
+    # -- the end of a run ------------------------------------------------------------------------
 
     def _close(self, recorder: Recorder) -> None:
         for key, one in list(self._recorders.items()):
@@ -204,7 +204,7 @@ class Server:
         if wants and not recorder.is_spilled and points <= AUTO_SEAL_MAX_POINTS:
             try:
                 self._seal_if_complete(recorder)
-            except Exception:  # noqa: BLE001 - the node files are whole; `hpctrack seal` says what is wrong
+            except Exception:  # noqa: BLE001 - the node files are whole
                 traceback.print_exc()
 
     def _seal_if_complete(self, recorder: Recorder) -> None:

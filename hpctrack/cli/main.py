@@ -1,4 +1,4 @@
-"""``hpctrack``: the group that finds the commands, and the one place where errors are translated."""
+"""``hpctrack``: the group that finds the commands, and where errors become exit codes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import importlib
 import json
 import os
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
 
 from hpctrack._version import __version__
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, MissingPackageError
 
 COMMANDS = {
     "run": "hpctrack.cli.run_cmd",
@@ -57,9 +57,26 @@ class LazyGroup(click.Group):
             return found if isinstance(found, click.Command) else None
         for plugin in entry_points(group=PLUGIN_GROUP):
             if plugin.name == cmd_name:
-                loaded: click.Command = plugin.load()
-                return loaded
+                return _load_plugin(plugin)
         return None
+
+
+def _load_plugin(plugin: EntryPoint) -> click.Command:
+    """Load a command of another package; one that cannot be loaded says so when it is called."""
+    try:
+        loaded: click.Command = plugin.load()
+    except ImportError as error:
+        name, package = plugin.name, error.name or str(error)
+
+        @click.command(name, context_settings={"ignore_unknown_options": True})
+        @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+        def broken(*, arguments: tuple[str, ...]) -> None:
+            del arguments
+            raise MissingPackageError(package, extra=name)
+
+        broken.help = f"(Not installed: pip install 'hpctrack[{name}]'.)"
+        return broken
+    return loaded
 
 
 @click.group(

@@ -284,19 +284,20 @@ class Channel:
     def _reconnect(self) -> None:
         """Find or start another agent and tell it who we are. Not with the lock held."""
         with self._lock:
-            if self._socket is not None or self._dead:
+            if self._has_ended_or_connected():
                 return
             self.losses.reconnects += 1
             again = self.losses.reconnects <= RECONNECTS_MAX
+        if not again:
+            self._give_up(f"the agent died {RECONNECTS_MAX} times")
+            return
         try:
-            if not again:
-                raise HpctrackError(f"the agent died {RECONNECTS_MAX} times")
             connection = self._connect()
         except HpctrackError as error:
             self._give_up(error.message)
             return
         with self._lock:
-            if self._socket is not None or self._dead:
+            if self._has_ended_or_connected():
                 connection.close()  # another thread was quicker
                 return
             question = self._kept.get(LAST, b"")
@@ -306,6 +307,9 @@ class Channel:
             if question and (question, 0) not in self._waiting:
                 self._waiting.append((question, 0))
             self._socket = connection
+
+    def _has_ended_or_connected(self) -> bool:
+        return self._socket is not None or bool(self._dead)
 
     def _give_up(self, reason: str) -> None:
         with self._lock:
@@ -321,7 +325,9 @@ class Channel:
             for frame in self._decoder.feed(data):
                 self._on_message(frame.kind, frame.json())
         except HpctrackError as error:
-            self._on_message(Kind.NOTICE, {"level": "warning", "code": error.code, "text": error.message})
+            self._on_message(
+                Kind.NOTICE, {"level": "warning", "code": error.code, "text": error.message}
+            )
 
 
 def _ignore(_kind: int, _message: dict[str, Any]) -> None:

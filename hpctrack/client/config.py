@@ -48,7 +48,7 @@ class Config(MutableMapping[str, Any]):
         object.__setattr__(self, "_on_change", on_change)
         object.__setattr__(self, "_on_conflict", on_conflict)
 
-    def update(  # type: ignore[override]
+    def update(
         self, other: object = None, /, *, allow_val_change: bool = False, **more: Any
     ) -> None:
         """Set several keys.

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from hpctrack.client.ranks import RankInfo
@@ -126,7 +127,7 @@ def _parent_launch(rank: RankInfo, proc: Path) -> str:
     if rank.local_size == rank.size:
         return f"{parent}@{_start_time(proc / str(parent))}"
     words = _read(proc / str(parent) / "cmdline").split("\0")
-    for flag, value in zip(words, words[1:], strict=False):
+    for flag, value in pairwise(words):
         if flag == "--control-port":
             return value
     return ""

@@ -46,7 +46,9 @@ class RankInfo:
     attempt: int = 1
 
 
-def detect_rank(environ: Environ, mpi: Callable[[], tuple[int, int] | None] | None = None) -> RankInfo:
+def detect_rank(
+    environ: Environ, mpi: Callable[[], tuple[int, int] | None] | None = None
+) -> RankInfo:
     """Return this process's place.
 
     Parameters

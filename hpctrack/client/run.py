@@ -94,7 +94,7 @@ class Run:
         self.config = Config(self._send_config, self._on_config_conflict)
         self.summary = Summary(self._send_summary)
 
-    # -- logging -------------------------------------------------------------------------------
+    # -- logging ---------------------------------------------------------------------------------
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
         """Record numbers at a step. Per-rank; every rank calls it for itself.
@@ -132,7 +132,9 @@ class Run:
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._trouble("log", error)
 
-    def _log(self, channel: Channel, data: Mapping[str, Any], step: int | None, *, commit: bool) -> None:
+    def _log(
+        self, channel: Channel, data: Mapping[str, Any], step: int | None, *, commit: bool
+    ) -> None:
         wall_s = self._wall_s()
         at = self.step if step is None else self._read_step(step)
         numbers = self._numbers
@@ -296,7 +298,7 @@ class Run:
         """Name the run and the rank."""
         return f"<hpctrack.Run {self.id} {self.name!r} rank {self.rank.rank} of {self.rank.size}>"
 
-    # -- to the agent ------------------------------------------------------------------------------
+    # -- to the agent ----------------------------------------------------------------------------
 
     def _ask(self, frame: bytes, timeout_s: float) -> bool:
         channel = self._channel
@@ -339,7 +341,7 @@ class Run:
         elif kind == Kind.WELCOME:
             self.path = str(message.get("path", self.path))
 
-    # -- what goes wrong -----------------------------------------------------------------------------
+    # -- what goes wrong -------------------------------------------------------------------------
 
     def _look_around(self, channel: Channel) -> None:
         channel.poll()
@@ -382,7 +384,11 @@ class Run:
         if self._settings.strict:
             raise error
         self._refused[where] = self._refused.get(where, 0) + 1
-        text = error.message if isinstance(error, HpctrackError) else f"{type(error).__name__}: {error}"
+        text = (
+            error.message
+            if isinstance(error, HpctrackError)
+            else f"{type(error).__name__}: {error}"
+        )
         self._notices.warn_once(f"trouble {where} {type(error)}", f"{where}() failed: {text}")
 
     def _sum_up(self, channel: Channel, *, is_safe: bool) -> None:
@@ -395,8 +401,8 @@ class Run:
         if losses.points or refused:
             self._notices.warn_once(
                 "losses",
-                f"{losses.points} of {self._logged_points} points were dropped and {refused} values "
-                f"refused; `hpctrack show {self.id}` lists them",
+                f"{losses.points} of {self._logged_points} points were dropped, "
+                f"{refused} values refused; `hpctrack show {self.id}` lists them",
             )
         elif is_safe and self.rank.rank == 0:
             self._notices.say(

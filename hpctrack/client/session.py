@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn
 
-from hpctrack.client.config import read_config
 from hpctrack.client.notices import Notices
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
@@ -120,7 +119,9 @@ def init(
     _state.begun += 1
     _state.run = run
     _hook_exit()
-    opening.problems += _describe(run, environ, config=config, tags=tags, notes=notes, asked_tags=chosen.tags)
+    opening.problems += _describe(
+        run, environ, config=config, tags=tags, notes=notes, asked_tags=chosen.tags
+    )
     for problem in opening.problems:
         run.tell("init", problem)
     if chosen.mode != "disabled":
@@ -155,9 +156,7 @@ def current_run(what: str) -> Run:
         There is none.
     """
     if _state.run is None:
-        raise NotInitialisedError(
-            f"hpctrack.{what} needs a run", hint="call hpctrack.init() first"
-        )
+        raise NotInitialisedError(f"hpctrack.{what} needs a run", hint="call hpctrack.init() first")
     return _state.run
 
 
@@ -216,7 +215,9 @@ def _hook_exit() -> None:
     os.register_at_fork(after_in_child=_after_fork)
     earlier_hook, earlier_exit = sys.excepthook, sys.exit
 
-    def on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def on_error(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
         _state.exit_code = exit_code_of(error)
         earlier_hook(kind, error, trace)
 

@@ -7,6 +7,7 @@ the kernel holds what they say.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import json
@@ -16,7 +17,6 @@ import struct
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from hpctrack.client.runtime_folder import RuntimeFolder
@@ -33,15 +33,20 @@ IN_PROCESS_MODULE = "hpctrack.agent.in_process"
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 # -P keeps the user's folder out of the agent's path: a numpy.py there would be taken for numpy.
-_START = (
-    "import sys; sys.path.append(sys.argv[1]); from hpctrack.agent.main import main; main(sys.argv[2:])"
-)
+_START = """
+import sys
+sys.path.append(sys.argv[1])
+from hpctrack.agent.main import main
+main(sys.argv[2:])
+"""
 # The shell leaves at once, so the agent is nobody's child: a program that waits for "all my
 # children" must not wait for it.
 _SHELL = '"$@" &'
 
 
-def connect_agent(folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]) -> socket.socket:
+def connect_agent(
+    folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]
+) -> socket.socket:
     """Return a connection to the node's agent, starting it if there is none.
 
     Parameters
@@ -85,12 +90,12 @@ def connect_in_process() -> socket.socket:
     try:
         module = importlib.import_module(IN_PROCESS_MODULE)
         connection: socket.socket = module.start()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a broken HDF5 raises
         raise StoreError(f"no recorder on a thread either: {error}") from None
     return connection
 
 
-@contextmanager
+@contextlib.contextmanager
 def hold_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the folder's lock, released by the kernel whatever happens to us.
 
@@ -144,14 +149,16 @@ def _connect(path: Path) -> socket.socket:
         connection.settimeout(LOCK_WAIT_S)
         connection.connect(os.fspath(path))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
-        connection.setblocking(False)
+        connection.setblocking(False)  # noqa: FBT003 - socket's signature
     except OSError:
         connection.close()
         raise
     return connection
 
 
-def _start(folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]) -> None:
+def _start(
+    folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]
+) -> None:
     folder.socket.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(os.fspath(folder.socket))
@@ -172,14 +179,15 @@ def _start(folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[s
             ],
             setsid=True,
         )
-        try:
+        # A program that reaps all its children may be quicker; the shell is gone either way.
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
-        except ChildProcessError:
-            pass  # the program reaps its children itself; the shell is gone either way
 
 
 def _agent_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the rank's environment, less what would tie the agent to the rank's MPI."""
-    kept = {k: v for k, v in environ.items() if not k.startswith(("PMI_", "PMIX_", "OMPI_", "HYDI_"))}
+    kept = {
+        k: v for k, v in environ.items() if not k.startswith(("PMI_", "PMIX_", "OMPI_", "HYDI_"))
+    }
     one_thread = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {**kept, **dict.fromkeys(one_thread, "1"), "HDF5_USE_FILE_LOCKING": "FALSE"}

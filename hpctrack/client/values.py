@@ -32,12 +32,14 @@ def to_number(value: object) -> float:
     item = getattr(value, "item", None)
     try:
         return float(item() if callable(item) else value)  # type: ignore[arg-type]
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - see below
         # A user's object may raise anything here (a CUDA error, for one); none of it is ours.
         raise NotANumberError(str(error)) from None
 
 
-def iter_flat(data: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+def iter_flat(
+    data: Mapping[Any, Any], prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) of nested mappings, the parts of a name joined by ``/``."""
     for key, value in data.items():
         name = f"{prefix}{key}"

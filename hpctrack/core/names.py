@@ -18,18 +18,18 @@ _NOT_ID = re.compile(r"[^A-Za-z0-9_\-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RULE = "use letters, digits, '-', '_' and '.', starting with a letter or digit, at most 64"
 
-_ADJECTIVES = (
-    "amber bold brisk calm clear cosmic crisp deft early easy ember fair fleet fresh gentle grand "
-    "happy keen kind light lively lucid lunar merry mild misty neat noble polar proud quick quiet "
-    "rapid royal sage sharp silent smart solar solid spry stellar still sturdy sunny swift tidy "
-    "vivid warm wise"
-).split()
-_NOUNS = (
-    "badger beacon birch brook canyon cedar cliff cloud comet coral crane creek delta dune falcon "
-    "fern field fjord forest fox garden glade grove harbor hawk heron hill island lake lark maple "
-    "meadow mesa moon oak ocean otter owl pine plain quartz raven reef ridge river robin sparrow "
-    "spruce stone stream summit tide tundra valley willow wren"
-).split()
+_ADJECTIVES = """
+amber bold brisk calm clear cosmic crisp deft early easy ember fair fleet fresh gentle grand
+happy keen kind light lively lucid lunar merry mild misty neat noble polar proud quick quiet
+rapid royal sage sharp silent smart solar solid spry stellar still sturdy sunny swift tidy
+vivid warm wise
+""".split()
+_NOUNS = """
+badger beacon birch brook canyon cedar cliff cloud comet coral crane creek delta dune falcon
+fern field fjord forest fox garden glade grove harbor hawk heron hill island lake lark maple
+meadow mesa moon oak ocean otter owl pine plain quartz raven reef ridge river robin sparrow
+spruce stone stream summit tide tundra valley willow wren
+""".split()
 
 
 def check_id(value: str, *, what: str) -> str:

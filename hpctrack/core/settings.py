@@ -49,7 +49,8 @@ class Settings:
     strict: bool = _setting(False, "raise into the program instead of warning once")
     quiet: bool = _setting(False, "print nothing but warnings")
     seal: str = _setting(
-        "auto", "auto seals a run when its last rank has finished, manual waits for `hpctrack seal`",
+        "auto",
+        "auto seals a run when its last rank has finished, manual waits for `hpctrack seal`",
         choices=("auto", "manual"),
     )
     finish_timeout_s: float = _setting(30.0, "longest wait of finish() for the agent, seconds")
@@ -66,7 +67,8 @@ class Settings:
         "", "node-local folder for the agent's socket; empty: $SLURM_TMPDIR, $TMPDIR or /tmp"
     )
     spill_dir: str = _setting(
-        "", "where runs go when the store cannot be written; empty: below the node's $TMPDIR or /tmp"
+        "",
+        "where runs go when the store cannot be written; empty: below the node's $TMPDIR or /tmp",
     )
 
 
@@ -152,7 +154,7 @@ def _iter_files(environ: Mapping[str, str], cwd: Path | None) -> Iterator[Path]:
         if (folder / FILE_NAME).is_file():
             yield folder / FILE_NAME
             break
-    home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
+    home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config"
     for path in (Path(home) / "hpctrack" / FILE_NAME, SITE_FILE):
         if path.is_file():
             yield path

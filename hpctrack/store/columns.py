@@ -65,7 +65,11 @@ class Columns:
     def take(self, which: IntArray | np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Columns:
         """Return some of the points, by index or mask."""
         return Columns(
-            self.rank[which], self.attempt[which], self.step[which], self.wall_s[which], self.value[which]
+            self.rank[which],
+            self.attempt[which],
+            self.step[which],
+            self.wall_s[which],
+            self.value[which],
         )
 
     def superseded(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

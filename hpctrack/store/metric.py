@@ -173,7 +173,9 @@ class Metric:
             ``how`` is something else.
         """
         if how not in REDUCTIONS:
-            raise UsageError(f"cannot reduce by {how!r}", hint=f"use one of {', '.join(REDUCTIONS)}")
+            raise UsageError(
+                f"cannot reduce by {how!r}", hint=f"use one of {', '.join(REDUCTIONS)}"
+            )
         matrix = self.matrix()
         is_there = ~np.isnan(matrix.values).all(axis=0)
         out = np.full(len(matrix.steps), np.nan)

@@ -27,8 +27,8 @@ from hpctrack.store.schema import (
 )
 
 SPACE_MARGIN_BYTES = 16 * 1024 * 1024
-"""Free space below which HDF5 is not let near the disk: h5py dies of a segmentation fault when a
-SWMR file meets a full one, and a chunk of each table plus HDF5's own metadata stay far below this."""
+"""Free space below which HDF5 is not let near the disk: h5py dies of a segmentation fault when
+a SWMR file meets a full one. A chunk of each table and HDF5's metadata stay far below this."""
 
 
 class NodeFile:
@@ -72,7 +72,9 @@ class NodeFile:
         """Append packed `POINT` rows."""
         self._append("points", np.frombuffer(rows, POINT))
 
-    def add_event(self, kind: EventKind, body: bytes, *, wall_s: float, rank: int, session: int) -> None:
+    def add_event(
+        self, kind: EventKind, body: bytes, *, wall_s: float, rank: int, session: int
+    ) -> None:
         """Append an event and its bytes."""
         offset = self._sizes["heap"]
         self._append("heap", np.frombuffer(body, np.uint8))

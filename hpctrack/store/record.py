@@ -95,7 +95,9 @@ class RunRecord:
         kept = {key: item for key, item in value.items() if key in known}
         rank_keys = {one.name for one in dataclasses.fields(RankRecord)}
         ranks = tuple(
-            RankRecord(**{**{k: v for k, v in one.items() if k in rank_keys}, "state": State(one["state"])})
+            RankRecord(
+                **{**{k: v for k, v in one.items() if k in rank_keys}, "state": State(one["state"])}
+            )
             for one in kept.pop("ranks", ())
         )
         for key in ("tags", "warnings"):
@@ -132,7 +134,12 @@ class _Session:
 
 
 def assemble(
-    sources: Sequence[NodeEvents], *, run: str, project: str, now_wall_s: float, stale_after_s: float
+    sources: Sequence[NodeEvents],
+    *,
+    run: str,
+    project: str,
+    now_wall_s: float,
+    stale_after_s: float,
 ) -> RunRecord:
     """Work out what a run is.
 
@@ -156,7 +163,9 @@ def assemble(
         is_alive = not source.is_closed and now_wall_s - source.pulse_wall_s < stale_after_s
         _read_source(source, sessions, told, is_alive=is_alive)
     if not sessions:
-        stale = all(now_wall_s - one.pulse_wall_s >= stale_after_s or one.is_closed for one in sources)
+        stale = all(
+            now_wall_s - one.pulse_wall_s >= stale_after_s or one.is_closed for one in sources
+        )
         return RunRecord(id=run, project=project, state=State.CRASHED if stale else State.RUNNING)
     attempts = max(one.attempt for one in sessions)
     latest = [one for one in sessions if one.attempt == attempts]
@@ -258,7 +267,9 @@ def _run_state(ranks: Sequence[RankRecord]) -> State:
     return State.FAILED if any(one.is_witnessed for one in ranks) else State.CRASHED
 
 
-def _read_told(told: Sequence[tuple[_Session | None, Event]], *, default_name: str) -> dict[str, Any]:
+def _read_told(
+    told: Sequence[tuple[_Session | None, Event]], *, default_name: str
+) -> dict[str, Any]:
     """Read configuration, summary, names, warnings and losses; the lowest rank wins."""
     config: dict[str, Any] = {}
     summary: dict[str, Any] = {}

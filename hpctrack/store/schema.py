@@ -20,7 +20,7 @@ LIBVER = ("v110", "v110")
 POINT = np.dtype(
     [("step", "<i8"), ("wall_s", "<f8"), ("value", "<f8"), ("metric", "<u4"), ("rank", "<u4")]
 )
-"""One number of one metric of one rank. ``metric`` is the file's own number, see `EventKind.NAME`."""
+"""One number of one metric of one rank; ``metric`` is the file's own number for it."""
 
 SAMPLE = np.dtype(
     [("wall_s", "<f8"), ("value", "<f8"), ("metric", "<u4"), ("device", "<i4"), ("rank", "<i4")]
@@ -52,7 +52,7 @@ TABLES: dict[str, tuple[np.dtype[Any], int]] = {
 reader that sees an event also sees its bytes, and one that sees a point also sees its name."""
 
 PULSE = "pulse"
-"""A dataset of two float64: wall time of the last sign of life, and of the agent's farewell or 0."""
+"""Two float64: wall time of the last sign of life, and of the agent's farewell or 0."""
 
 
 class EventKind(IntEnum):

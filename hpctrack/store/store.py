@@ -51,9 +51,7 @@ class Store:
         self._clock = clock
         self._stale_after_s = stale_after_s
         if not self.path.is_dir():
-            raise NotFoundError(
-                f"no store at {self.path}", hint="use --store, or set HPCTRACK_DIR"
-            )
+            raise NotFoundError(f"no store at {self.path}", hint="use --store, or set HPCTRACK_DIR")
 
     def projects(self) -> list[str]:
         """Return the projects that have runs, sorted."""

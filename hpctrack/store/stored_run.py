@@ -170,7 +170,7 @@ class StoredRun:
         sealed = self._sealed.read_sources() if self._sealed_path.exists() else []
         return sealed + [reader.read_events() for reader in self._node_readers()]
 
-    # -- housekeeping ------------------------------------------------------------------------------
+    # -- housekeeping ----------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""

@@ -1,0 +1,73 @@
+"""How values look in a terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from typing import Any
+
+from rich.console import Console
+
+PIPE_WIDTH = 200
+"""Columns when the output goes to a file or a pipe: nothing must be cut there."""
+
+STATE_STYLES = {
+    "running": "blue",
+    "finished": "green",
+    "failed": "red",
+    "crashed": "red",
+    "lost": "red",
+}
+"""Rich styles; the words stay, so that nothing is said by colour alone."""
+
+
+def make_console() -> Console:
+    """Return a console as wide as the terminal, or wide enough for a table in a pipe."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def show_value(value: Any) -> str:
+    """Return a configuration or summary value, short."""
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)  # noqa: PLR2004 - four digits read well
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - a table cell
+
+
+def show_duration(seconds: float | None) -> str:
+    """Return ``1h 02m``, ``3m 04s`` or ``1.2 s``."""
+    if seconds is None or seconds < 0:
+        return "-"
+    if seconds < 60:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
+
+
+def show_time(wall_s: float) -> str:
+    """Return a moment in the user's time zone."""
+    if not wall_s:
+        return "-"
+    moment = dt.datetime.fromtimestamp(wall_s, dt.UTC).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def styled_state(state: str) -> str:
+    """Return a state with rich's colour markup."""
+    return f"[{STATE_STYLES.get(state, 'white')}]{state}[/]"
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Join the keys of nested mappings with dots."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

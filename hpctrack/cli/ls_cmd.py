@@ -1,0 +1,112 @@
+"""``hpctrack ls``: the runs of a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from hpctrack.cli.format import make_console, show_duration, show_time, show_value, styled_state
+from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
+from hpctrack.errors import HpctrackError
+from hpctrack.store.stored_run import StoredRun
+
+SHOWN_METRICS = 3
+"""Summary columns of the table: more do not fit in 120 characters."""
+
+
+@click.command()
+@store_option
+@project_option
+@click.option("-s", "--state", help="Only runs in this state.")
+@click.option("-o", "--order", help="Sort by a key, such as -summary.loss. [default: -created]")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="At most this many.")
+@json_option
+def ls(
+    *,
+    store: Path | None,
+    project: str | None,
+    state: str | None,
+    order: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """List runs, the newest first.
+
+    \b
+    Examples:
+      hpctrack ls
+      hpctrack ls --project digits --state failed
+      hpctrack ls -o -summary.accuracy -n 10
+      hpctrack ls --json | jq '.runs[].id'
+    """
+    opened = open_store(store)
+    wanted = {"state": state} if state else None
+    runs = opened.runs(wanted, order, project=project)[:limit]
+    broken = opened.broken(project)
+    if as_json:
+        print_json({"runs": [_entry(run) for run in runs], "broken": _broken_entries(broken)})
+    else:
+        _print_table(runs)
+        for run, error in broken:
+            click.echo(f"broken: {run.project}/{run.id}: {error.message}", err=True)
+    for run in runs:
+        run.close()
+
+
+def _entry(run: StoredRun) -> dict[str, Any]:
+    record = run.record
+    return {
+        "id": run.id,
+        "project": run.project,
+        "name": run.name,
+        "state": record.state,
+        "user": record.user,
+        "group": record.group,
+        "sweep": record.sweep,
+        "size": record.size,
+        "nodes": record.nodes,
+        "attempts": record.attempts,
+        "created_wall_s": record.created_wall_s,
+        "ended_wall_s": record.ended_wall_s,
+        "sealed": run.is_sealed,
+        "config": record.config,
+        "summary": record.summary,
+        "tags": record.tags,
+    }
+
+
+def _broken_entries(broken: list[tuple[StoredRun, HpctrackError]]) -> list[dict[str, str]]:
+    return [{"id": run.id, "project": run.project, "error": error.message} for run, error in broken]
+
+
+def _print_table(runs: list[StoredRun]) -> None:
+    if not runs:
+        click.echo("no runs")
+        return
+    shown: dict[str, None] = {}
+    for run in runs:
+        shown.update(dict.fromkeys(run.summary))
+    metrics = list(shown)[:SHOWN_METRICS]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("project", "id", "name", "state", "created", "duration"):
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for column in ("ranks", *metrics):
+        table.add_column(escape(column), justify="right", no_wrap=True, overflow="ellipsis")
+    for run in runs:
+        record = run.record
+        ended = record.ended_wall_s
+        table.add_row(
+            escape(run.project),
+            escape(run.id),
+            escape(run.name),
+            styled_state(record.state),
+            show_time(record.created_wall_s),
+            show_duration(ended - record.created_wall_s if ended else None),
+            str(record.size),
+            *(escape(show_value(record.summary.get(name, "-"))) for name in metrics),
+        )
+    make_console().print(table)

@@ -1,0 +1,1 @@
+"""Pushing runs to another store: one connection, one stream in each direction."""
