@@ -32,7 +32,8 @@ class Losses:
 
     points: int = 0
     frames: int = 0
-    reconnects: int = 0
+    agents: int = 0
+    """How many agents died under us; each took at most its last 50 ms with it."""
 
 
 class Channel:
@@ -65,6 +66,7 @@ class Channel:
         self._clock = clock
         self._buffer_bytes = buffer_bytes
         self._on_message: Callable[[int, dict[str, Any]], None] = _ignore
+        self._restate: Callable[[], list[bytes]] = list
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._decoder = wire.Decoder()
@@ -81,7 +83,12 @@ class Channel:
         """Why nothing is recorded any more; empty while all is well."""
         return self._dead
 
-    def open(self, hello: bytes, on_message: Callable[[int, dict[str, Any]], None]) -> None:
+    def open(
+        self,
+        hello: bytes,
+        on_message: Callable[[int, dict[str, Any]], None],
+        restate: Callable[[], list[bytes]],
+    ) -> None:
         """Connect and say who we are; if that cannot be, `problem` says why.
 
         Parameters
@@ -90,8 +97,11 @@ class Channel:
             First frame of every connection.
         on_message : callable
             Takes each (kind, JSON) that the agent sends, on whatever thread reads it.
+        restate : callable
+            Returns frames to say to another agent, behind those that were kept.
         """
         self._on_message = on_message
+        self._restate = restate
         try:
             self._socket = self._connect()
         except HpctrackError as error:
@@ -253,6 +263,7 @@ class Channel:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+            self.losses.agents += 1
         self._head_sent = 0  # a frame that went half is said again, whole, to the next agent
         self._decoder = wire.Decoder()
 
@@ -286,8 +297,7 @@ class Channel:
         with self._lock:
             if self._has_ended_or_connected():
                 return
-            self.losses.reconnects += 1
-            again = self.losses.reconnects <= RECONNECTS_MAX
+            again = self.losses.agents <= RECONNECTS_MAX
         if not again:
             self._give_up(f"the agent died {RECONNECTS_MAX} times")
             return
@@ -303,6 +313,7 @@ class Channel:
             question = self._kept.get(LAST, b"")
             self._waiting_bytes += sum(map(len, self._kept.values()))
             said = [(frame, 0) for key, frame in self._kept.items() if key != LAST]
+            said += [(frame, 0) for frame in self._restate()]
             self._waiting.extendleft(reversed(said))
             if question and (question, 0) not in self._waiting:
                 self._waiting.append((question, 0))

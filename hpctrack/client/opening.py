@@ -93,7 +93,8 @@ class Opening:
             facts, settings=self.settings, clock=self.clock, notices=self.notices, channel=channel
         )
         if channel is not None:
-            channel.open(wire.pack_json(Kind.HELLO, self._hello(run, store)), run.on_message)
+            hello = wire.pack_json(Kind.HELLO, self._hello(run, store))
+            channel.open(hello, run.on_message, run.restate)
         return run
 
     def _identify(self) -> Identity:

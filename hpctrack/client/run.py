@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from hpctrack.client.channel import LAST, Channel
+from hpctrack.client.channel import LAST, Channel, Losses
 from hpctrack.client.config import Config, Summary
 from hpctrack.client.notices import Notices
 from hpctrack.client.ranks import RankInfo
@@ -23,6 +23,10 @@ from hpctrack.errors import HpctrackError, UsageError
 
 POLL_INTERVAL_S = 0.5
 """How often ``log`` looks whether the agent has something to say."""
+
+HUGE = 1e308
+"""Between this and its negative lies every number but NaN, infinity and integers too long to store;
+one comparison of the fast path sends these the slow way."""
 
 _SHOWN_NAME_CHARS = 60
 
@@ -142,7 +146,7 @@ class Run:
         for name, value in data.items():
             number = numbers.get(name)
             kind = type(value)
-            if number is not None and (kind is float or kind is int) and value - value == 0:
+            if number is not None and (kind is float or kind is int) and -HUGE < value < HUGE:
                 pairs += (number, value)
             else:
                 self._add_slowly(pairs, str(name), value, at)
@@ -345,24 +349,26 @@ class Run:
 
     def _look_around(self, channel: Channel) -> None:
         channel.poll()
-        lost = channel.losses.points + channel.losses.frames + sum(self._refused.values())
+        losses = channel.losses
+        lost = losses.points + losses.frames + losses.agents + sum(self._refused.values())
         if lost != self._reported_losses:
             self._reported_losses = lost
             self._report_losses(channel)
 
     def _report_losses(self, channel: Channel) -> None:
-        losses = channel.losses
+        for frame in self.restate():
+            channel.send(frame)
+
+    def restate(self) -> list[bytes]:
+        """Return the ledger's frame, if there is anything in it; called by the channel."""
+        losses = self._channel.losses if self._channel else Losses()
         entry = {
             "dropped_points": losses.points,
             "dropped_frames": losses.frames,
-            "agent_restarts": losses.reconnects,
+            "agents_lost": losses.agents,
             "refused": dict(self._refused),
         }
-        if any(entry.values()):
-            self._send_json_unchecked(channel, Kind.LEDGER, entry)
-
-    def _send_json_unchecked(self, channel: Channel, kind: Kind, value: Mapping[str, Any]) -> None:
-        channel.send(wire.pack_json(kind, value), keep=kind.name)
+        return [wire.pack_json(Kind.LEDGER, entry)] if any(entry.values()) else []
 
     def _refuse(self, key: str, text: str) -> None:
         """Count something the user gave that cannot be recorded; say so once."""
@@ -398,11 +404,12 @@ class Run:
             wait = f"{self._settings.finish_timeout_s:g} s"
             reason = channel.problem or f"the agent has not confirmed the end within {wait}"
             self._notices.warn_once("finish", f"{reason}; the last points may be missing")
-        if losses.points or refused:
+        if losses.points or refused or losses.agents:
             self._notices.warn_once(
                 "losses",
                 f"{losses.points} of {self._logged_points} points were dropped, "
-                f"{refused} values refused; `hpctrack show {self.id}` lists them",
+                f"{refused} values refused, {losses.agents} agents died; "
+                f"`hpctrack show {self.id}` lists them",
             )
         elif is_safe and self.rank.rank == 0:
             self._notices.say(

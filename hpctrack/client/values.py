@@ -24,9 +24,6 @@ def to_number(value: object) -> float:
     NotANumberError
         It is text, bytes, None, an array of several elements, or its conversion failed.
     """
-    kind = type(value)
-    if kind is float or kind is int or kind is bool:
-        return float(value)  # type: ignore[arg-type]
     if value is None or isinstance(value, (str, bytes, bytearray, Mapping)):
         raise NotANumberError
     item = getattr(value, "item", None)

@@ -138,6 +138,7 @@ def _create(path: Path, facts: Mapping[str, Any], wall_s: float) -> Any:
         **{key: facts[key] for key in ("run", "project", "node", "attempt", "host")},
         "kind": LIVE_KIND,
         "format": FORMAT_VERSION,
+        "created_wall_s": wall_s,
         "uuid": secrets.token_hex(16),
         "made_by": f"hpctrack {__version__}",
     }

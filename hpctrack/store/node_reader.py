@@ -6,47 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 
-from hpctrack.errors import NotFoundError, StoreFormatError
+from hpctrack.errors import StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.events import NodeEvents, iter_events, split_names
-from hpctrack.store.schema import FORMAT_VERSION, LIVE_KIND, PULSE, ROOT_ATTRIBUTES
-
-
-def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
-    """Open one of our files for reading, checked.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file (any more: sealing removes node files).
-    StoreFormatError
-        It is not ours, broken, or too new.
-    """
-    try:
-        file = h5py.File(path, "r", swmr=swmr, locking=False)
-    except FileNotFoundError:
-        raise NotFoundError(f"{path} is not there") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        hint = "`hpctrack verify` tells more; other runs are not affected"
-        raise StoreFormatError(f"{path} cannot be read: {error}", hint=hint) from None
-    try:
-        found, version = file.attrs.get("kind"), int(file.attrs.get("format", 0))
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        file.close()
-        raise StoreFormatError(f"{path} is broken: {error}") from None
-    if found != kind:
-        file.close()
-        raise StoreFormatError(f"{path} is not a {kind} file")
-    if version > FORMAT_VERSION:
-        file.close()
-        raise StoreFormatError(
-            f"{path} has format {version}, this hpctrack reads up to {FORMAT_VERSION}",
-            hint="pip install --upgrade hpctrack",
-        )
-    return file
+from hpctrack.store.hdf5 import open_file
+from hpctrack.store.schema import LIVE_KIND, PULSE, ROOT_ATTRIBUTES
 
 
 class NodeReader:
@@ -72,6 +38,11 @@ class NodeReader:
             key: _plain(self._file.attrs[key]) for key in ROOT_ATTRIBUTES if key in self._file.attrs
         }
         self.attempt = int(self.facts.get("attempt", 1))
+        self.age_key = (
+            self.attempt,
+            int(self.facts.get("node", 0)),
+            float(self.facts.get("created_wall_s", 0.0)),
+        )
         self._grouped: tuple[int, dict[str, Columns]] = (-1, {})
 
     def __enter__(self) -> Self:

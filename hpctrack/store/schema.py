@@ -78,7 +78,18 @@ class EventKind(IntEnum):
     """What a session had to drop so far, as totals."""
 
 
-ROOT_ATTRIBUTES = ("kind", "format", "run", "project", "node", "attempt", "host", "uuid", "made_by")
+ROOT_ATTRIBUTES = (
+    "kind",
+    "format",
+    "run",
+    "project",
+    "node",
+    "attempt",
+    "host",
+    "created_wall_s",
+    "uuid",
+    "made_by",
+)
 """Attributes of the root of a live file."""
 
 PointArray = NDArray[np.void]

@@ -25,7 +25,7 @@ from hpctrack.core.wire import make_plain
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.events import NodeEvents, iter_events
-from hpctrack.store.node_reader import open_file
+from hpctrack.store.hdf5 import open_file
 from hpctrack.store.record import RunRecord
 from hpctrack.store.schema import EVENT, FORMAT_VERSION, LIBVER, SEALED_KIND
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
-from hpctrack.errors import NotFoundError, StoreFormatError
+from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.history import History, make_history
@@ -52,6 +52,7 @@ class StoredRun:
         self._stale_after_s = stale_after_s
         self._record: RunRecord | None = None
         self._readers: dict[Path, NodeReader] = {}
+        self._unreadable: dict[Path, HpctrackError] = {}
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -175,6 +176,7 @@ class StoredRun:
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""
         self._record = None
+        self._unreadable.clear()
         for path, reader in list(self._readers.items()):
             if path.exists():
                 reader.refresh()
@@ -204,12 +206,15 @@ class StoredRun:
         """Open node files that are new; one that cannot be read does not hide the others."""
         readers = []
         for path in iter_node_files(self.folder):
-            try:
-                if path not in self._readers:
+            if path not in self._readers and path not in self._unreadable:
+                try:
                     self._readers[path] = NodeReader(path)
-            except (NotFoundError, StoreFormatError):
-                continue
-            readers.append(self._readers[path])
+                except (NotFoundError, StoreFormatError) as error:
+                    self._unreadable[path] = error
+            if path in self._readers:
+                readers.append(self._readers[path])
+        # A node has several files if its agent died; only the files know which came first.
+        readers.sort(key=lambda one: one.age_key)
         return readers
 
     def _read_record(self) -> RunRecord:
@@ -219,7 +224,8 @@ class StoredRun:
             return self._sealed.read_record()
         sources = self.sources()
         if not sources:
-            raise self._unreadable()
+            nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")
+            raise next(iter(self._unreadable.values()), nothing)
         record = assemble(
             sources,
             run=self.id,
@@ -229,11 +235,6 @@ class StoredRun:
         )
         last = last_values(self.columns())
         return replace(record, summary={**last, **record.summary})
-
-    def _unreadable(self) -> Exception:
-        for path in iter_node_files(self.folder):
-            NodeReader(path).close()  # raises what is wrong with it
-        return NotFoundError(f"the run {self.project}/{self.id} has no files")
 
     def _no_such_metric(self, name: str, known: list[str]) -> NotFoundError:
         import difflib  # noqa: PLC0415 - only for a message

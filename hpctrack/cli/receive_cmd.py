@@ -1,0 +1,61 @@
+"""``hpctrack receive``: the other end of ``hpctrack sync``, started through SSH."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from hpctrack.cli.options import read_settings, store_option
+from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.sync.fd_stream import FdStream
+from hpctrack.sync.receive import Receiver
+
+INTERNAL_STATUS = 70
+"""EX_SOFTWARE of sysexits(3)."""
+
+
+@click.command()
+@store_option
+def receive(*, store: Path | None) -> int:
+    """Take runs from `hpctrack sync`, through standard input and output.
+
+    Started by the sender, through SSH; not by people. Each run is checked before anybody can
+    see it. The store is made if its parent folder is there.
+
+    \b
+    Examples:
+      hpctrack receive --store /data/store        what `hpctrack sync` runs on this machine
+      hpctrack sync ssh://me@here/data/store      what starts it, on another one
+    """
+    if sys.stdin.isatty() or sys.stdout.isatty():
+        raise UsageError(
+            "`hpctrack receive` talks to `hpctrack sync`, not to people",
+            hint="on the machine with the runs: hpctrack sync ssh://user@host/path/of/the/store",
+        )
+    path = Path(read_settings(dir=store).dir).expanduser().absolute()
+    stream = _take_standard_streams()
+    try:
+        Receiver(path, stream).serve()
+    except HpctrackError as error:
+        # The sender has been told what it may know. What is printed here reaches it too: only
+        # the code, because messages name paths of this machine.
+        click.echo(f"hpctrack receive: {error.code}", err=True)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - a traceback would tell the sender our paths
+        click.echo(f"hpctrack receive: internal error: {type(error).__name__}", err=True)
+        return INTERNAL_STATUS
+    return 0
+
+
+def _take_standard_streams() -> FdStream:
+    """Keep the streams to ourselves: whatever else is printed must not end up between frames."""
+    sys.stdout.flush()
+    read_fd, write_fd = os.dup(0), os.dup(1)
+    null_fd = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null_fd, 0)
+    os.close(null_fd)
+    os.dup2(2, 1)
+    return FdStream(read_fd, write_fd)

@@ -1,0 +1,152 @@
+"""How sweeps look in a terminal: tables, the plan of a submission, a bar while waiting."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hpctrack.cli.format import flatten, show_duration, show_time, show_value, styled_state
+from hpctrack.sweep.plan import Plan
+from hpctrack.sweep.result import TrialState
+from hpctrack.sweep.status import SweepStatus, TrialStatus, count_states
+from hpctrack.sweep.sweep import Sweep
+
+SHOWN_TRIALS = 5
+"""Trials that a dry run spells out."""
+
+
+class TrialProgress:
+    """A bar on stderr, if that is a terminal."""
+
+    def __init__(self, sweep: Sweep, plan: Plan, *, is_shown: bool) -> None:
+        self._is_shown = is_shown and sys.stderr.isatty()
+        self._progress = Progress(
+            TextColumn(f"sweep {sweep.id}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True, highlight=False),
+        )
+        self._task = self._progress.add_task("submitting", total=len(plan.trials))
+        self._is_started = False
+
+    def update(self, states: dict[int, TrialState]) -> None:
+        """Show how the trials stand."""
+        if not self._is_shown:
+            return
+        if not self._is_started:
+            # Not before: the workers would inherit a terminal that is being drawn on.
+            self._progress.start()
+            self._is_started = True
+        over = sum(state.is_over for state in states.values())
+        counts = count_states(states.values())
+        words = ", ".join(
+            f"{count} {styled_state(name)}" for name, count in counts.items() if count
+        )
+        self._progress.update(self._task, completed=over, description=words)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        if self._is_started:
+            self._progress.stop()
+
+
+def print_sweeps(console: Console, sweeps: Sequence[Sweep]) -> None:
+    """Print a table of sweeps."""
+    table = _make_table("project", "id", "name", "method", "trials", "created", "user")
+    for one in sweeps:
+        count = one.file.trial_count()
+        table.add_row(
+            escape(one.project),
+            one.id,
+            escape(one.name),
+            one.file.method,
+            "no end" if count is None else str(count),
+            show_time(one.created_wall_s),
+            escape(one.user),
+        )
+    console.print(table)
+
+
+def print_status(console: Console, status: SweepStatus) -> None:
+    """Print how the trials of a sweep stand."""
+    sweep = status.sweep
+    words = [f"{count} {styled_state(name)}" for name, count in status.counts().items() if count]
+    if status.open_count:
+        words.append(f"{status.open_count} not submitted")
+    console.print(
+        f"[bold]{escape(sweep.name)}[/] {escape(sweep.project)}/{sweep.id} "
+        f"{sweep.file.method}: {', '.join(words) or 'nothing submitted'}"
+    )
+    if not status.trials:
+        return
+    names = [dimension.name for dimension in sweep.file.space.dimensions]
+    metric = [sweep.file.metric.name] if sweep.file.metric else []
+    table = _make_table("trial", "state", "exit", "run", "duration", *names, *metric)
+    for one in status.trials:
+        values = flatten(one.parameters)
+        table.add_row(
+            str(one.number),
+            styled_state(one.state),
+            _show_end(one),
+            one.run_id if one.run_state else "-",
+            show_duration(one.result.duration_s if one.result else None),
+            *(escape(show_value(values.get(name, "-"))) for name in names),
+            *("-" if one.metric is None else show_value(one.metric) for _ in metric),
+        )
+    console.print(table)
+
+
+def print_best(console: Console, sweep: Sweep, winner: TrialStatus) -> None:
+    """Print a trial and what it was given."""
+    metric = sweep.file.metric
+    if metric is not None and winner.metric is not None:
+        console.print(f"[bold]{escape(metric.name)}[/] {show_value(winner.metric)} ({metric.goal})")
+    console.print(f"trial {winner.number}, run {escape(winner.run_project)}/{winner.run_id}")
+    for name, value in flatten(winner.parameters).items():
+        console.print(f"  {escape(name)} = {escape(show_value(value))}")
+
+
+def iter_plan_lines(sweep: Sweep, plan: Plan) -> Iterator[str]:
+    """Yield what a submission would do."""
+    at_a_time = f", {plan.parallelism} at a time" if plan.parallelism else ""
+    yield f"would submit {len(plan.trials)} trials to {plan.executor}{at_a_time}"
+    if plan.executor == "slurm":
+        for key, value in sorted(plan.parameters.items()):
+            yield f"  {key.removeprefix('slurm_')}: {value}"
+    for number in plan.trials[:SHOWN_TRIALS]:
+        pairs = flatten(sweep.parameters(number)).items()
+        yield f"  trial {number}: {', '.join(f'{k}={show_value(v)}' for k, v in pairs)}"
+    if len(plan.trials) > SHOWN_TRIALS:
+        yield f"  ... and {len(plan.trials) - SHOWN_TRIALS} more"
+
+
+def _show_end(one: TrialStatus) -> str:
+    if one.exit_code is None:
+        return "-"
+    signal = one.result.signal if one.result else ""
+    return f"{one.exit_code} {signal}".rstrip()
+
+
+def _make_table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(escape(column), no_wrap=True, overflow="ellipsis")
+    return table

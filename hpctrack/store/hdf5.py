@@ -1,0 +1,97 @@
+"""Opening our HDF5 files for reading, with the one setting that h5py does not offer.
+
+A reader in SWMR mode that meets a checksum it does not expect reads again, up to 100 times,
+sleeping twice as long each time: on a truncated file that takes hours (tried). So the number of
+attempts is set in the HDF5 library itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from hpctrack.errors import NotFoundError, StoreFormatError
+from hpctrack.store.schema import FORMAT_VERSION
+
+READ_ATTEMPTS = 24
+"""The n-th attempt waits 2**n ns: 24 wait 17 ms in all, longer than any flush (5 ms) was seen."""
+
+
+def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
+    """Open one of our files for reading, checked.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        What its root must say that it is.
+    swmr : bool
+        Whether somebody may be writing it.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file (any more: sealing removes node files).
+    StoreFormatError
+        It is not ours, broken, or too new.
+    """
+    try:
+        file = h5py.File(_open(path, swmr=swmr))
+    except FileNotFoundError:
+        raise NotFoundError(f"{path} is not there") from None
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise StoreFormatError(
+            f"{path} cannot be read: {error}", hint="other runs are not affected"
+        ) from None
+    try:
+        found, version = file.attrs.get("kind"), int(file.attrs.get("format", 0))
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        file.close()
+        raise StoreFormatError(f"{path} is broken: {error}") from None
+    if found != kind:
+        file.close()
+        raise StoreFormatError(f"{path} is not a {kind} file")
+    if version > FORMAT_VERSION:
+        file.close()
+        raise StoreFormatError(
+            f"{path} has format {version}, this hpctrack reads up to {FORMAT_VERSION}",
+            hint="pip install --upgrade hpctrack",
+        )
+    return file
+
+
+def _open(path: Path, *, swmr: bool) -> Any:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    # File locks are refused by some Lustre and NFS mounts, and we need none.
+    access.set_file_locking(False, True)  # noqa: FBT003 - h5py's signature
+    if swmr:
+        _limit_attempts(access)
+    flags = h5py.h5f.ACC_RDONLY | (h5py.h5f.ACC_SWMR_READ if swmr else 0)
+    return h5py.h5f.open(os.fsencode(path), flags, access)
+
+
+def _limit_attempts(access: Any) -> None:
+    library = _library()
+    if library is not None:
+        library.H5Pset_metadata_read_attempts(
+            ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS)
+        )
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """Return the HDF5 library that h5py has loaded, under whatever name it was built."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        path = line.partition("/")[2]
+        name = path.rpartition("/")[2]
+        if name.startswith("libhdf5") and "_hl" not in name:
+            library = ctypes.CDLL(f"/{path}")
+            if hasattr(library, "H5Pset_metadata_read_attempts"):
+                return library
+    return None

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from hpctrack.core.settings import Settings, load_settings
+
+
+def test_an_argument_beats_the_environment_beats_a_file_beats_the_default(tmp_path: Path) -> None:
+    (tmp_path / "hpctrack.toml").write_text('project = "file"\ngroup = "file"\nname = "file"\n')
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    environ = {"HPCTRACK_PROJECT": "env", "HPCTRACK_GROUP": "env", "HOME": str(tmp_path)}
+    loaded = load_settings({"project": "argument", "name": None}, environ=environ, cwd=below)
+    assert loaded.problems == ()
+    assert (loaded.values.project, loaded.values.group, loaded.values.name) == (
+        "argument",
+        "env",
+        "file",
+    )
+    assert loaded.origins["project"] == "argument"
+    assert loaded.origins["group"] == "environment"
+    assert loaded.origins["name"].endswith("hpctrack.toml")
+    assert loaded.origins["mode"] == "default"
+
+
+def test_a_file_further_down_beats_the_users_own(tmp_path: Path) -> None:
+    user = tmp_path / ".config" / "hpctrack"
+    user.mkdir(parents=True)
+    (user / "hpctrack.toml").write_text('project = "user"\ngroup = "user"\n')
+    (tmp_path / "hpctrack.toml").write_text('project = "here"\n')
+    loaded = load_settings(environ={"HOME": str(tmp_path)}, cwd=tmp_path)
+    assert (loaded.values.project, loaded.values.group) == ("here", "user")
+
+
+@pytest.mark.parametrize(
+    ("environ", "parts"),
+    [
+        ({"HPCTRACK_PROJCT": "x"}, ["HPCTRACK_PROJCT", "'project'"]),
+        ({"HPCTRACK_LINGER_S": "soon"}, ["linger_s", "not a float"]),
+        ({"HPCTRACK_STRICT": "maybe"}, ["strict", "not a bool"]),
+        ({"HPCTRACK_MODE": "onlin"}, ["mode", "disabled"]),
+        ({"HPCTRACK_ZZZZZZ": "1"}, ["HPCTRACK_ZZZZZZ", "hpctrack config"]),
+    ],
+)
+def test_a_wrong_setting_is_named_ignored_and_explained(
+    environ: dict[str, str], parts: list[str], tmp_path: Path
+) -> None:
+    loaded = load_settings(environ=environ, cwd=tmp_path)
+    (problem,) = loaded.problems
+    for part in parts:
+        assert part in str(problem)
+    assert loaded.values == Settings()
+
+
+def test_a_file_that_is_no_toml_is_a_problem_not_a_crash(tmp_path: Path) -> None:
+    (tmp_path / "hpctrack.toml").write_text("project = \n")
+    (problem,) = load_settings(environ={}, cwd=tmp_path).problems
+    assert "hpctrack.toml" in problem.message
+
+
+def test_every_setting_has_help_and_a_default_of_its_type() -> None:
+    for one in fields(Settings):
+        assert one.metadata["help"], one.name
+        assert isinstance(one.default, (str, int, float, bool)), one.name
+
+
+def test_lists_in_a_file_become_comma_separated(tmp_path: Path) -> None:
+    (tmp_path / "hpctrack.toml").write_text('tags = ["a", "b"]\n')
+    assert load_settings(environ={}, cwd=tmp_path).values.tags == "a,b"
