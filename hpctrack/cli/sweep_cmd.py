@@ -18,18 +18,18 @@ from hpctrack.cli.options import (
 )
 from hpctrack.cli.sweep_view import (
     TrialProgress,
-    iter_plan_lines,
     print_best,
     print_status,
     print_sweeps,
+    report_plan,
+    report_submission,
 )
 from hpctrack.core.settings import Settings
-from hpctrack.errors import SweepError, UsageError
+from hpctrack.errors import UsageError
+from hpctrack.sweep.best import find_best
 from hpctrack.sweep.executor import submit_sweep
-from hpctrack.sweep.plan import EXECUTORS, Plan, choose_executor, plan_submission
-from hpctrack.sweep.result import TrialState
-from hpctrack.sweep.status import find_best, read_status
-from hpctrack.sweep.submission import Submission
+from hpctrack.sweep.plan import EXECUTORS, choose_executor, plan_submission
+from hpctrack.sweep.status import read_status
 from hpctrack.sweep.sweep import Sweep, list_sweeps, load_sweep, make_sweep, store_sweep
 from hpctrack.sweep.trial import run_trial
 
@@ -133,7 +133,7 @@ def submit(
         chosen = load_sweep(settings.dir, target, project=project)
     plan = plan_submission(chosen, executor=executor, count=count, parallelism=parallelism)
     if dry_run:
-        _report_plan(chosen, plan, as_json=as_json)
+        report_plan(chosen, plan, as_json=as_json)
         return
     if is_file:
         store_sweep(chosen)
@@ -151,7 +151,9 @@ def submit(
             wait=waits,
             on_progress=progress.update,
         )
-    _report_submission(chosen, submission, settings, waits=waits, as_json=as_json)
+    report_submission(
+        chosen, submission, stale_after_s=settings.stale_after_s, waits=waits, as_json=as_json
+    )
 
 
 @sweep.command("ls")
@@ -287,56 +289,3 @@ def _entry(one: Sweep) -> dict[str, Any]:
 def _print_notes(one: Sweep) -> None:
     for note in one.file.notes:
         click.echo(f"note: {note}", err=True)
-
-
-def _report_plan(chosen: Sweep, plan: Plan, *, as_json: bool) -> None:
-    if as_json:
-        trials = [
-            {"number": one, "run": chosen.run_id(one), "parameters": chosen.parameters(one)}
-            for one in plan.trials
-        ]
-        print_json(
-            {
-                "executor": plan.executor,
-                "parallelism": plan.parallelism,
-                "submitit": plan.parameters,
-                "trials": trials,
-            }
-        )
-        return
-    for line in iter_plan_lines(chosen, plan):
-        click.echo(line)
-
-
-def _report_submission(
-    chosen: Sweep, submission: Submission, settings: Settings, *, waits: bool, as_json: bool
-) -> None:
-    """Say what was submitted, and fail if what was waited for did not end well."""
-    jobs = list(dict.fromkeys(worker.job.partition("_")[0] for worker in submission.workers))
-    fields: dict[str, Any] = {
-        "id": chosen.id,
-        "project": chosen.project,
-        "executor": submission.executor,
-        "trials": list(submission.trials),
-        "jobs": jobs,
-    }
-    if not waits:
-        if as_json:
-            print_json(fields)
-        else:
-            place = f"Slurm job {', '.join(jobs)}" if submission.executor == "slurm" else "here"
-            click.echo(f"submitted {len(submission.trials)} trials of sweep {chosen.id}: {place}")
-            click.echo(f"watch them with:  hpctrack sweep status {chosen.id}")
-        return
-    current = read_status(chosen, stale_after_s=settings.stale_after_s)
-    if as_json:
-        print_json({**fields, "status": current.to_json()})
-    else:
-        print_status(make_console(), current)
-    ours = [one for one in current.trials if one.number in submission.trials]
-    bad = sum(one.state != TrialState.FINISHED for one in ours)
-    if bad:
-        raise SweepError(
-            f"{bad} of {len(ours)} trials of sweep {chosen.id} have not finished well",
-            hint=f"`hpctrack sweep status {chosen.id} --json` has their logs",
-        )

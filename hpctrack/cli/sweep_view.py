@@ -5,17 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hpctrack.cli.format import flatten, show_duration, show_time, show_value, styled_state
+from hpctrack.cli.format import (
+    flatten,
+    make_console,
+    show_duration,
+    show_time,
+    show_value,
+    styled_state,
+)
+from hpctrack.cli.options import print_json
+from hpctrack.errors import SweepError
 from hpctrack.sweep.plan import Plan
 from hpctrack.sweep.result import TrialState
-from hpctrack.sweep.status import SweepStatus, TrialStatus, count_states
+from hpctrack.sweep.status import SweepStatus, TrialStatus, count_states, read_status
+from hpctrack.sweep.submission import Submission
 from hpctrack.sweep.sweep import Sweep
 
 SHOWN_TRIALS = 5
@@ -124,7 +135,67 @@ def print_best(console: Console, sweep: Sweep, winner: TrialStatus) -> None:
         console.print(f"  {escape(name)} = {escape(show_value(value))}")
 
 
-def iter_plan_lines(sweep: Sweep, plan: Plan) -> Iterator[str]:
+def report_plan(chosen: Sweep, plan: Plan, *, as_json: bool) -> None:
+    """Print what a submission would do."""
+    if as_json:
+        trials = [
+            {"number": one, "run": chosen.run_id(one), "parameters": chosen.parameters(one)}
+            for one in plan.trials
+        ]
+        print_json(
+            {
+                "executor": plan.executor,
+                "parallelism": plan.parallelism,
+                "submitit": plan.parameters,
+                "trials": trials,
+            }
+        )
+        return
+    for line in _iter_plan_lines(chosen, plan):
+        click.echo(line)
+
+
+def report_submission(
+    chosen: Sweep, submission: Submission, *, stale_after_s: float, waits: bool, as_json: bool
+) -> None:
+    """Print what was submitted, and how it ended if that was waited for.
+
+    Raises
+    ------
+    SweepError
+        A trial that was waited for has not finished well.
+    """
+    jobs = list(dict.fromkeys(worker.job.partition("_")[0] for worker in submission.workers))
+    fields: dict[str, Any] = {
+        "id": chosen.id,
+        "project": chosen.project,
+        "executor": submission.executor,
+        "trials": list(submission.trials),
+        "jobs": jobs,
+    }
+    if not waits:
+        if as_json:
+            print_json(fields)
+        else:
+            place = f"Slurm job {', '.join(jobs)}" if submission.executor == "slurm" else "here"
+            click.echo(f"submitted {len(submission.trials)} trials of sweep {chosen.id}: {place}")
+            click.echo(f"watch them with:  hpctrack sweep status {chosen.id}")
+        return
+    current = read_status(chosen, stale_after_s=stale_after_s)
+    if as_json:
+        print_json({**fields, "status": current.to_json()})
+    else:
+        print_status(make_console(), current)
+    ours = [one for one in current.trials if one.number in submission.trials]
+    bad = sum(one.state != TrialState.FINISHED for one in ours)
+    if bad:
+        raise SweepError(
+            f"{bad} of {len(ours)} trials of sweep {chosen.id} have not finished well",
+            hint=f"`hpctrack sweep status {chosen.id} --json` has their logs",
+        )
+
+
+def _iter_plan_lines(sweep: Sweep, plan: Plan) -> Iterator[str]:
     """Yield what a submission would do."""
     at_a_time = f", {plan.parallelism} at a time" if plan.parallelism else ""
     yield f"would submit {len(plan.trials)} trials to {plan.executor}{at_a_time}"

@@ -34,6 +34,16 @@ def read_config(value: object) -> dict[str, Any]:
     )
 
 
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the values of ``over``, nested mappings merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        inner = merged.get(key)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(inner, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
 class Config(MutableMapping[str, Any]):
     """The run's configuration: items and attributes, nested as the user gave it.
 

@@ -130,8 +130,11 @@ def _openmpi(environ: Environ) -> RankInfo | None:
 
 def _hydra(environ: Environ) -> RankInfo | None:
     """MPICH and Intel MPI: both are started by Hydra, and by srun through PMI-1 or PMI-2."""
-    if "PMI_RANK" not in environ or "SLURM_STEP_ID" in environ:
-        return None  # under srun, Slurm's own variables say more
+    # srun sets PMI_RANK too, and its own variables say more; but inside a step, mpiexec counts.
+    if "PMI_RANK" not in environ or (
+        "SLURM_STEP_ID" in environ and "MPI_LOCALNRANKS" not in environ
+    ):
+        return None
     rank = _number(environ, "PMI_RANK")
     local_size = _number(environ, "MPI_LOCALNRANKS", default=1)
     intel = any(name.startswith("I_MPI_") for name in environ)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn
 
+from hpctrack.client.config import merge
 from hpctrack.client.notices import Notices
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
@@ -100,6 +101,9 @@ def init(
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
         "dir": dir, "mode": mode, "strict": strict, **(settings or {}),
     }  # fmt: skip
+    if environ.get("HPCTRACK_SWEEP_ID"):
+        # The sweep says which run this is and where it belongs, as in W&B.
+        asked |= dict.fromkeys(("project", "run_id", "group"))
     loaded = load_settings(asked, environ=environ)
     chosen = loaded.values
     if chosen.strict and loaded.problems:
@@ -181,7 +185,8 @@ def _describe(
             run.config.update(config)
         if environ.get("HPCTRACK_SWEEP_CONFIG"):
             # A sweep's values win over the program's defaults, as in W&B.
-            run.config.update(json.loads(environ["HPCTRACK_SWEEP_CONFIG"]), allow_val_change=True)
+            chosen = json.loads(environ["HPCTRACK_SWEEP_CONFIG"])
+            run.config.update(merge(run.config.as_dict(), chosen), allow_val_change=True)
     except (HpctrackError, ValueError) as error:
         if isinstance(error, HpctrackError):
             problems.append(str(error))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import Cluster, ClusterError, Options, list_interpreter_folders
+from .layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +109,11 @@ def bring_up(arguments: argparse.Namespace) -> int:
 
 
 def take_down(arguments: argparse.Namespace) -> int:
-    """Take the cluster down, if there is one."""
-    Cluster.attach(arguments.dir).down()
+    """Take the cluster down; none is as good as one that is gone."""
+    if Layout(arguments.dir).read_options() is None:
+        print(f"no cluster in {arguments.dir}")
+    else:
+        Cluster.attach(arguments.dir).down()
     return 0
 
 

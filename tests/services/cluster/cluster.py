@@ -41,12 +41,7 @@ class Cluster:
     -----
     The lab machine stands for a user's workstation: it reaches the login node's sshd and shares
     no file system with the cluster. Compute nodes reach one another and the controller only.
-
-    As a context manager it is up inside and down after::
-
-        with Cluster(options=Options(keep=(sys.prefix, sys.base_prefix))) as cluster:
-            job = cluster.submit("-N3", "--wrap=srun hostname")
-            cluster.wait_job(job, "COMPLETED")
+    As a context manager the cluster is up inside and down after.
     """
 
     def __init__(self, folder: Path | None = None, *, options: Options | None = None) -> None:
@@ -59,13 +54,7 @@ class Cluster:
 
     @classmethod
     def attach(cls, folder: Path) -> Self:
-        """Return the cluster that lives, or died, in ``folder``.
-
-        Raises
-        ------
-        ClusterError
-            There is none.
-        """
+        """Return the cluster that lives, or died, in ``folder``; ClusterError if there is none."""
         options = Layout(folder).read_options()
         if options is None:
             raise ClusterError(f"no cluster in {folder}")
@@ -108,7 +97,7 @@ class Cluster:
         except ClusterError as error:
             logs = self.tail_logs()
             self.down()
-            raise ClusterError(f"the cluster did not come up: {error}\n{logs}") from error
+            raise ClusterError(f"the cluster did not come up: {error}\n{logs}".strip()) from error
         except BaseException:
             self.down()
             raise
@@ -228,7 +217,13 @@ class Cluster:
         self._machines.kill([machine])
 
     def boot(self, machine: str, *, timeout_s: float = READY_S) -> None:
-        """Switch a killed machine on; for a compute node, wait until Slurm uses it again."""
+        """Switch a killed machine on; for a compute node, wait until Slurm uses it again.
+
+        Notes
+        -----
+        Slurm may take the jobs from before the power cut for running another minute or more if
+        the node is back before it was missed: wait for them to be requeued first.
+        """
         if self.is_up(machine):
             raise ClusterError(f"machine {machine} is on already")
         self._machines.unwire(machine)

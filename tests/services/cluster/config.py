@@ -58,7 +58,7 @@ been given would then forbid it /dev/null."""
 
 def write_files(layout: Layout, options: Options) -> None:
     """Write all that the machines read, into an empty folder."""
-    for name in ("etc/slurm", "etc/ssh/authorized_keys", "run", "log", "state", "spool", "db",
+    for name in ("etc/slurm", "etc/ssh/authorized_keys", "run", "log", "state", "spool",
                  "stash", "dev", "home", "srv", "lab/home", "lab/srv"):  # fmt: skip
         (layout.folder / name).mkdir(parents=True)
     for shared in (layout.scratch, layout.lab_scratch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .layout import ClusterError
 from .requirements import SYSTEM_PATH
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .layout import Layout, Options
     from .machines import Machines
+
+REMOVE_TRIES: Final = 20
+REMOVE_PAUSE_S: Final = 0.1
+"""Such a machine ends within milliseconds; two seconds allow for a busy host."""
 
 
 def start_watchdog(layout: Layout, options: Options) -> subprocess.Popen[bytes]:
@@ -92,8 +98,18 @@ def remove_folder(layout: Layout) -> None:
             raise ClusterError(f"{place} is mounted; unmount it, then take the cluster down")
     for entry in layout.folder.iterdir():
         if entry.is_dir():
-            shutil.rmtree(entry)
+            _remove_tree(entry)
         elif entry != layout.state_file:
             entry.unlink()
     layout.state_file.unlink()
     layout.folder.rmdir()
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder, again if a machine that was never released wrote its last line into it."""
+    for _ in range(REMOVE_TRIES - 1):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+            return
+        time.sleep(REMOVE_PAUSE_S)
+    shutil.rmtree(folder)

@@ -45,15 +45,15 @@ DefMemPerCPU=100
 
 # react at once: tests wait for every one of these
 SchedulerType=sched/backfill
-SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1,batch_sched_delay=0,\
-defer_batch,default_queue_depth=1000
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,default_queue_depth=1000
 KillWait=3
 CompleteWait=0
 UnkillableStepTimeout=30
 BatchStartTimeout=10
-MessageTimeout=10
-# a dead node is noticed within about 17 s; the default takes minutes
+# a dead node is noticed within 15 to 20 s; the defaults take minutes. Shorter ones make a slow
+# host look like a dead one
 SlurmdTimeout=10
+MessageTimeout=5
 SlurmctldTimeout=15
 # a node that comes back from the dead is used again
 ReturnToService=2

@@ -42,6 +42,7 @@ def place(info: RankInfo) -> tuple[str, int, int, int, int, int]:
         (HYDRA, ("mpich", 1, 2, 1, 2, 0)),
         (HYDRA | {"I_MPI_ROOT": "/opt"}, ("intelmpi", 1, 2, 1, 2, 0)),
         (SRUN | {"PMI_RANK": "4", "PMI_SIZE": "6"}, ("slurm", 4, 6, 0, 2, 2)),
+        (SRUN | HYDRA, ("mpich", 1, 2, 1, 2, 0)),
         (TORCHRUN, ("torchrun", 5, 8, 1, 4, 1)),
         (BATCH | TORCHRUN, ("torchrun", 5, 8, 1, 4, 1)),
         ({"PMIX_RANK": "2", "PMIX_NAMESPACE": "x"}, ("pmix", 2, 1, 0, 1, 0)),

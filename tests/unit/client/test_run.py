@@ -160,6 +160,22 @@ def test_config_keeps_its_values_unless_one_means_it(
     assert only_run(tmp_path / "store").config == {"lr": 0.3, "c": 2}
 
 
+def test_a_sweeps_values_win_over_the_programs_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPCTRACK_SWEEP_ID", "s1")
+    monkeypatch.setenv("HPCTRACK_PROJECT", "swept")
+    monkeypatch.setenv("HPCTRACK_RUN_ID", "s1-0003")
+    monkeypatch.setenv("HPCTRACK_TRIAL", "3")
+    monkeypatch.setenv("HPCTRACK_SWEEP_CONFIG", json.dumps({"lr": 9, "net": {"width": 8}}))
+    config = {"lr": 1, "net": {"width": 4, "depth": 2}}
+    hpctrack.init("mine", id="mine", config=config).finish()
+    found = only_run(tmp_path / "store")
+    assert (found.project, found.id) == ("swept", "s1-0003")
+    assert (found.record.sweep, found.record.trial) == ("s1", 3)
+    assert found.config == {"lr": 9, "net": {"width": 8, "depth": 2}}
+
+
 def test_module_level_calls_need_a_run() -> None:
     hpctrack.finish()
     with pytest.raises(NotInitialisedError, match=r"hpctrack\.log needs a run"):
