@@ -1,0 +1,134 @@
+"""Reaching files of a store by name without ever following a link.
+
+The names come from a peer, and others may write to the store: with paths, a link that is put
+there between a check and its use would lead out of the store. So each folder is opened from its
+parent, with O_NOFOLLOW.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpctrack.core.layout import SEALED_NAME, run_folder, sweep_folder
+from hpctrack.errors import InvalidNameError
+from hpctrack.sync.messages import ItemKind, Key
+from hpctrack.sync.refusal import ItemRefusal
+
+SWEEP_FILE = "sweep.json"
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an item's file lies, relative to the store; the names have been checked."""
+
+    folders: tuple[str, ...]
+    file: str
+
+    @property
+    def path(self) -> Path:
+        """The relative path."""
+        return Path(*self.folders, self.file)
+
+
+def find_place(key: Key) -> Place:
+    """Return where an item belongs.
+
+    Raises
+    ------
+    ItemRefusal
+        A name is not allowed.
+    """
+    what = "project"
+    try:
+        run_folder(Path(), key.project, "x")
+        what = f"{key.kind} id"
+        if key.kind == ItemKind.SWEEP:
+            return Place(sweep_folder(Path(), key.project, key.id).parts, SWEEP_FILE)
+        return Place(run_folder(Path(), key.project, key.id).parts, SEALED_NAME)
+    except InvalidNameError:
+        raise ItemRefusal("bad-name", what=what) from None
+
+
+@contextmanager
+def open_folder(parent_fd: int, names: tuple[str, ...], *, create: bool = False) -> Iterator[int]:
+    """Open a folder below another one, name by name.
+
+    Parameters
+    ----------
+    parent_fd : int
+        Where to begin.
+    names : tuple of str
+        Checked names.
+    create : bool
+        Make what is not there.
+
+    Yields
+    ------
+    int
+        A descriptor, closed afterwards.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder.
+    NotADirectoryError
+        There is a file or a link instead of a folder.
+    """
+    fd = os.dup(parent_fd)
+    try:
+        for name in names:
+            if create:
+                _ensure_folder(fd, name)
+            try:
+                below = os.open(name, _FOLDER_FLAGS, dir_fd=fd)
+            except OSError as error:
+                if stat_no_follow(fd, name) is not None:
+                    raise NotADirectoryError(name) from error
+                raise
+            os.close(fd)
+            fd = below
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _ensure_folder(fd: int, name: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, dir_fd=fd)
+        # A run that was acknowledged must not vanish with its folder when the power fails.
+        os.fsync(fd)
+
+
+def open_file_no_follow(folder_fd: int, name: str) -> int | None:
+    """Open a regular file, or return None if there is none or something else."""
+    try:
+        fd = os.open(name, _FILE_FLAGS, dir_fd=folder_fd)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
+
+
+def stat_no_follow(folder_fd: int, name: str) -> os.stat_result | None:
+    """Return what a name is, or None if there is nothing of that name."""
+    try:
+        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def list_names(folder_fd: int) -> list[str]:
+    """Return the names in a folder."""
+    with os.scandir(folder_fd) as entries:
+        return [entry.name for entry in entries]

@@ -1,0 +1,139 @@
+"""The sending side: one connection, one question, and then only what is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+
+from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack.errors import MissingPackageError, UsageError
+from hpctrack.store.store import Store
+from hpctrack.sync.gather import Gathered, choose_runs, gather
+from hpctrack.sync.process_transport import ProcessTransport
+from hpctrack.sync.push_result import (
+    ItemResult,
+    Progress,
+    ProgressCallback,
+    PushResult,
+    Status,
+    ignore_progress,
+)
+from hpctrack.sync.remote import LocalRemote, Remote, parse_remote
+from hpctrack.sync.sender import Sender
+from hpctrack.sync.transport import ConnectOptions, Transport
+
+
+def push(
+    store: str | os.PathLike[str],
+    remote: str,
+    *,
+    runs: Sequence[str] = (),
+    project: str | None = None,
+    seal: bool = True,
+    dry_run: bool = False,
+    connect: ConnectOptions | None = None,
+    stale_after_s: float = 60.0,
+    clock: Clock = SYSTEM_CLOCK,
+    on_progress: ProgressCallback = ignore_progress,
+) -> PushResult:
+    """Send what another store does not have.
+
+    Can be repeated at any time; a transfer that was cut off leaves nothing half done.
+
+    Parameters
+    ----------
+    store : path
+        This side's store.
+    remote : str
+        ``ssh://[user@]host[:port]/path``, or the path of a store of this machine.
+    runs : sequence of str, optional
+        Ids or names; default all.
+    project : str, optional
+        Only this one.
+    seal : bool, optional
+        Seal runs that have ended; otherwise they are left out.
+    dry_run : bool, optional
+        Find out what would be sent; change nothing but the caches of hashes.
+    connect : ConnectOptions, optional
+        Keys, known hosts, the command to run there.
+    stale_after_s : float, optional
+        A live run that is silent for so long, by the clock, has ended.
+    on_progress : callable, optional
+        Told a `Progress` before each piece of work.
+
+    Returns
+    -------
+    PushResult
+        What became of each run. Runs that the other side refused are in it, not raised.
+
+    Raises
+    ------
+    NotFoundError, UsageError
+        The store, a run, or the remote cannot be used.
+    ConnectError, HostKeyError, AuthError
+        The other side cannot be reached, trusted, or does not let us in.
+    ProtocolError, RefusedError
+        It does not understand us, or refuses the whole push.
+    SyncError
+        The connection was lost; the next push goes on from there.
+    """
+    where = parse_remote(remote)
+    opened = Store(store, clock=clock, stale_after_s=stale_after_s)
+    if isinstance(where, LocalRemote) and where.path.exists() and where.path.samefile(opened.path):
+        raise UsageError(f"{where} is this very store")
+    choice = choose_runs(opened, runs, project)
+    started_mono_s = clock.mono_s()
+    on_progress(Progress("connect", str(where)))
+    with closing(open_transport(where, connect or ConnectOptions())) as transport:
+        sender = Sender(transport, on_progress)
+        sender.begin()
+        gathered = gather(
+            opened.path,
+            choice,
+            seal=seal,
+            dry_run=dry_run,
+            stale_after_s=stale_after_s,
+            clock=clock,
+            on_run=lambda name: on_progress(Progress("read", name)),
+        )
+        results = _transfer(sender, gathered, dry_run=dry_run)
+    return PushResult(
+        remote=str(where),
+        items=tuple(sorted(results, key=lambda one: one.key)),
+        size_bytes=sender.sent_bytes,
+        duration_s=clock.mono_s() - started_mono_s,
+    )
+
+
+def _transfer(sender: Sender, gathered: Gathered, *, dry_run: bool) -> list[ItemResult]:
+    """Ask, send what is missing, and return what became of everything."""
+    plan = sender.ask(gathered)
+    if dry_run:
+        results = [ItemResult.of(item, Status.WOULD_SEND) for item in plan.send]
+    else:
+        results = sender.send(gathered, plan)
+    sender.end()
+    results += [ItemResult.of(item, Status.PRESENT) for item in plan.present]
+    return results + [ItemResult.of_left(one) for one in gathered.left]
+
+
+def open_transport(remote: Remote, options: ConnectOptions) -> Transport:
+    """Start ``hpctrack receive`` at a remote.
+
+    Raises
+    ------
+    MissingPackageError
+        paramiko is needed and not installed.
+    ConnectError, HostKeyError, AuthError, UsageError
+        See `push`.
+    """
+    if isinstance(remote, LocalRemote):
+        return ProcessTransport(remote.path, remote_command=options.remote_command)
+    try:
+        from hpctrack.sync.paramiko_transport import (  # noqa: PLC0415 - 275 ms and an extra
+            ParamikoTransport,
+        )
+    except ImportError:
+        raise MissingPackageError("paramiko", extra="sync") from None
+    return ParamikoTransport(remote, options)

@@ -1,0 +1,195 @@
+"""What a push did, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from hpctrack.sync.gather import LeftRun, Skipped
+from hpctrack.sync.messages import Item, ItemKind, Key, Outcome, Result
+from hpctrack.sync.refusal import describe
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a push is.
+
+    Parameters
+    ----------
+    phase : {"connect", "read", "send"}
+    name : str
+        What is being worked on.
+    done_bytes, total_bytes : int
+        Sent, and to be sent; 0 before that is known.
+    """
+
+    phase: str
+    name: str = ""
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def ignore_progress(progress: Progress) -> None:
+    """Do nothing."""
+    del progress
+
+
+class Status(StrEnum):
+    """What became of an item."""
+
+    SENT = "sent"
+    REPLACED = "replaced"
+    """Sent, and it took the place of an older file of the same run."""
+    PRESENT = "present"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+    WOULD_SEND = "would-send"
+
+
+_STATUSES = {
+    Outcome.PUBLISHED: Status.SENT,
+    Outcome.REPLACED: Status.REPLACED,
+    Outcome.PRESENT: Status.PRESENT,
+    Outcome.REFUSED: Status.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemResult:
+    """What became of one run or sweep.
+
+    Parameters
+    ----------
+    key : Key
+    status : Status
+    size_bytes : int
+        Of its file; 0 if it was not looked at.
+    sha256 : str
+        Of its file, or empty.
+    reason : str
+        Why it was skipped, or the code with which it was refused.
+    text : str
+        The same for people.
+    """
+
+    key: Key
+    status: Status
+    size_bytes: int = 0
+    sha256: str = ""
+    reason: str = ""
+    text: str = ""
+
+    @classmethod
+    def of(cls, item: Item, status: Status) -> Self:
+        """Make it from an item."""
+        return cls(key=item.key, status=status, size_bytes=item.size_bytes, sha256=item.sha256)
+
+    @classmethod
+    def of_result(cls, item: Item, result: Result) -> Self:
+        """Make it from the other side's answer."""
+        refused = result.outcome == Outcome.REFUSED
+        return cls(
+            key=item.key,
+            status=_STATUSES[result.outcome],
+            size_bytes=item.size_bytes,
+            sha256=item.sha256,
+            reason=result.code if refused else "",
+            text=describe(result.code, result.facts) if refused else "",
+        )
+
+    @classmethod
+    def of_left(cls, left: LeftRun) -> Self:
+        """Make it from a run that stayed here."""
+        status = Status.WOULD_SEND if left.why == Skipped.TO_SEAL else Status.SKIPPED
+        return cls(key=left.key, status=status, reason=left.why, text=left.text)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
+        return {
+            "project": self.key.project,
+            "id": self.key.id,
+            "status": self.status,
+            "bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "reason": self.reason,
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """What a push did.
+
+    Parameters
+    ----------
+    remote : str
+        Where to.
+    items : tuple of ItemResult
+        Runs and sweeps, by project and id.
+    size_bytes : int
+        What was sent, without the protocol's own bytes.
+    duration_s : float
+        From the first connection to the last answer.
+    """
+
+    remote: str
+    items: tuple[ItemResult, ...]
+    size_bytes: int
+    duration_s: float
+
+    @property
+    def runs(self) -> tuple[ItemResult, ...]:
+        """What became of the runs."""
+        return tuple(one for one in self.items if one.key.kind == ItemKind.RUN)
+
+    @property
+    def sweeps(self) -> tuple[ItemResult, ...]:
+        """What became of the sweeps' descriptions."""
+        return tuple(one for one in self.items if one.key.kind == ItemKind.SWEEP)
+
+    @property
+    def sent(self) -> int:
+        """Number of runs that were sent."""
+        return self._count(Status.SENT, Status.REPLACED)
+
+    @property
+    def present(self) -> int:
+        """Number of runs that were there already."""
+        return self._count(Status.PRESENT)
+
+    @property
+    def skipped(self) -> int:
+        """Number of runs that were not sent: there already, running, or not readable."""
+        return self._count(Status.PRESENT, Status.SKIPPED)
+
+    @property
+    def refused(self) -> int:
+        """Number of runs that the other side did not take."""
+        return self._count(Status.REFUSED)
+
+    @property
+    def would_send(self) -> int:
+        """Number of runs that a push that is no dry run would send."""
+        return self._count(Status.WOULD_SEND)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
+        return {
+            "remote": self.remote,
+            "sent": self.sent,
+            "skipped": self.skipped,
+            "refused": self.refused,
+            "would_send": self.would_send,
+            "bytes": self.size_bytes,
+            "seconds": round(self.duration_s, 3),
+            "runs": [one.to_json() for one in self.runs],
+            "sweeps": [one.to_json() for one in self.sweeps],
+        }
+
+    def _count(self, *statuses: Status) -> int:
+        return sum(one.status in statuses for one in self.runs)

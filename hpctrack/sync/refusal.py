@@ -1,0 +1,74 @@
+"""Why the receiving side refuses: codes for the wire, sentences for people. Pure.
+
+Codes are for ever; their facts go by name. What travels is only the code and the facts, never a
+path of the other machine: the sentence is made by the side that shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from string import Template
+
+from hpctrack.sync.messages import Fact, Facts
+
+REASONS: Mapping[str, str] = {
+    # one item
+    "bad-name": "the $what is not allowed",
+    "too-large": "$size_bytes bytes are more than the $limit_bytes that are allowed",
+    "no-space": "no space is left there for $size_bytes bytes",
+    "size-mismatch": "$got_bytes bytes came, not $size_bytes",
+    "hash-mismatch": "what came is not what was announced (SHA-256)",
+    "not-a-run": "it is not a sealed file that can be read there",
+    "not-a-sweep": "it is not a sweep's description",
+    "other-run": "the file is that of $project/$run",
+    "fewer-points": (
+        "the run there has more: $points_there points in $attempts_there attempts,"
+        " this one $points in $attempts"
+    ),
+    "live": "a run of that name is being recorded there, or has not been sealed",
+    "link": "there is a link or a file where the folder should be",
+    "unwritable": "it cannot be written there",
+    # the whole transfer
+    "no-parent": "the folder that the store should be made in is not there",
+    "not-a-folder": "the store is not a folder",
+    "store-unwritable": "the store cannot be written",
+    "version": "it speaks protocol $oldest to $newest",
+    "protocol": "it did not understand: $what",
+    "internal": "something went wrong there that should not ($what)",
+}
+"""Code and sentence; ``$name`` is a fact."""
+
+FACT_MAX_CHARS = 200
+"""Longer facts of a peer are cut before a person sees them."""
+
+
+class ItemRefusal(Exception):  # noqa: N818 - it is an answer, not a failure
+    """Ends the work on one item; becomes the `Result` that the sender is told.
+
+    Parameters
+    ----------
+    code : str
+        One of `REASONS`.
+    facts : str or int
+        What the sentence needs.
+    """
+
+    def __init__(self, code: str, **facts: Fact) -> None:
+        super().__init__(code)
+        self.code = code
+        self.facts = facts
+
+
+def describe(code: str, facts: Facts) -> str:
+    """Return the sentence for a code, or the bare code if only a newer hpctrack knows it."""
+    shown = {name: make_printable(value) for name, value in facts.items()}
+    if code not in REASONS:
+        told = ", ".join(f"{name} {value}" for name, value in shown.items())
+        return f"{make_printable(code)} ({told})" if told else make_printable(code)
+    return Template(REASONS[code]).safe_substitute(shown)
+
+
+def make_printable(value: Fact) -> str:
+    """Return a peer's text so that it cannot drive a terminal, cut."""
+    text = "".join(one if one.isprintable() else "?" for one in str(value))
+    return text[:FACT_MAX_CHARS]
