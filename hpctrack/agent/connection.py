@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pwd
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +112,7 @@ class Connection:
         elif frame.kind == Kind.FLUSH:
             self.wants_answer = True
         elif frame.kind == Kind.FINISH:
-            recorder.end(session, int(frame.json().get("exit_code", 0)))
+            recorder.end(session, frame.json())
             self.wants_answer = True
 
     def _begin(self, hello: dict[str, Any]) -> None:
@@ -122,6 +124,10 @@ class Connection:
         check_id(str(hello["run"]), what="run id")
         if not Path(str(hello["store"])).is_absolute():
             raise ProtocolError("the store's path is not absolute")
+        if not hello.get("user"):
+            # A slow directory service must not hold up a rank; here it may take its time.
+            with contextlib.suppress(KeyError):
+                hello["user"] = pwd.getpwuid(os.getuid()).pw_name
         self.recorder = self._find_recorder(hello)
         self.session = self.recorder.begin(hello)
         self._send(wire.pack_json(Kind.WELCOME, {"path": str(self.recorder.folder)}))

@@ -92,15 +92,14 @@ class Recorder:
         self._add(EventKind.START, hello, session, keep=f"start {session.number}")
         return session
 
-    def end(self, session: Session, exit_code: int | None) -> None:
-        """Let a rank go: with an exit code, or lost."""
+    def end(self, session: Session, farewell: dict[str, Any] | None) -> None:
+        """Let a rank go: with what it said at its end, or lost."""
         session.is_open = False
-        if exit_code is None:
+        if farewell is None:
             self._add(EventKind.LOST, {}, session, keep=f"end {session.number}")
         else:
-            self._add(
-                EventKind.END, {"exit_code": exit_code}, session, keep=f"end {session.number}"
-            )
+            farewell["exit_code"] = int(farewell.get("exit_code", 0))
+            self._add(EventKind.END, farewell, session, keep=f"end {session.number}")
         self.idle_since_s = self._clock.mono_s()
 
     def add_name(self, session: Session, body: bytes) -> None:

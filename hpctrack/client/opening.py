@@ -166,7 +166,7 @@ class Opening:
             "job_type": settings.job_type,
             "sweep": settings.sweep_id,
             "trial": settings.trial,
-            "user": self.environ.get("USER") or self.environ.get("LOGNAME") or str(os.getuid()),
+            "user": self.environ.get("USER") or self.environ.get("LOGNAME", ""),
             "job": {key: self.environ[key] for key in SLURM_FACTS if key in self.environ},
             "settings": {
                 "flush_interval_s": settings.flush_interval_s,

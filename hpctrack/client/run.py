@@ -276,7 +276,8 @@ class Run:
             return True
         try:
             self._report_losses(channel)
-            frame = wire.pack_json(Kind.FINISH, {"exit_code": int(exit_code)})
+            end = {"exit_code": int(exit_code), "wall_s": self._wall_s()}
+            frame = wire.pack_json(Kind.FINISH, end)
             is_safe = self._ask(frame, self._settings.finish_timeout_s)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._trouble("finish", error)

@@ -96,41 +96,11 @@ def init(
     >>> run.finish()
     True
     """
-    environ = environment()
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
         "dir": dir, "mode": mode, "strict": strict, **(settings or {}),
     }  # fmt: skip
-    if environ.get("HPCTRACK_SWEEP_ID"):
-        # The sweep says which run this is and where it belongs, as in W&B.
-        asked |= dict.fromkeys(("project", "run_id", "group"))
-    loaded = load_settings(asked, environ=environ)
-    chosen = loaded.values
-    if chosen.strict and loaded.problems:
-        raise loaded.problems[0]
-    rank = detect_rank(environ, _ask_mpi)
-    label = f"rank {rank.rank}" if rank.size > 1 else ""
-    opening = Opening(
-        environ=environ,
-        settings=chosen,
-        rank=rank,
-        ordinal=_state.begun,
-        clock=SYSTEM_CLOCK,
-        notices=Notices(label, quiet=chosen.quiet or rank.rank != 0),
-        problems=[str(problem) for problem in loaded.problems],
-    )
-    run = opening.open()
-    _state.begun += 1
-    _state.run = run
-    _hook_exit()
-    opening.problems += _describe(
-        run, environ, config=config, tags=tags, notes=notes, asked_tags=chosen.tags
-    )
-    for problem in opening.problems:
-        run.tell("init", problem)
-    if chosen.mode != "disabled":
-        opening.notices.say(f"recording {run.name} in {run.path}")
-    return run
+    return _begin(asked, config=config, tags=tags, notes=notes)
 
 
 def finish(exit_code: int = 0) -> None:
@@ -169,14 +139,48 @@ def maybe_run() -> Run | None:
     return _state.run
 
 
+def _begin(
+    asked: dict[str, Any], *, config: object, tags: Sequence[str] | None, notes: str | None
+) -> Run:
+    environ = environment()
+    if environ.get("HPCTRACK_SWEEP_ID"):
+        # The sweep says which run this is and where it belongs, as in W&B.
+        asked |= dict.fromkeys(("project", "run_id", "group"))
+    loaded = load_settings(asked, environ=environ)
+    chosen = loaded.values
+    if chosen.strict and loaded.problems:
+        raise loaded.problems[0]
+    rank = detect_rank(environ, _ask_mpi)
+    label = f"rank {rank.rank}" if rank.size > 1 else ""
+    opening = Opening(
+        environ=environ,
+        settings=chosen,
+        rank=rank,
+        ordinal=_state.begun,
+        clock=SYSTEM_CLOCK,
+        notices=Notices(label, quiet=chosen.quiet or rank.rank != 0),
+        problems=[str(problem) for problem in loaded.problems],
+    )
+    run = opening.open()
+    _state.begun += 1
+    _state.run = run
+    _hook_exit()
+    asked_tags = tags if tags is not None else [one.strip() for one in chosen.tags.split(",")]
+    opening.problems += _describe(run, environ, config=config, tags=asked_tags, notes=notes)
+    for problem in opening.problems:
+        run.tell("init", problem)
+    if chosen.mode != "disabled":
+        opening.notices.say(f"recording {run.name} in {run.path}")
+    return run
+
+
 def _describe(
     run: Run,
     environ: Mapping[str, str],
     *,
     config: object,
-    tags: Sequence[str] | None,
+    tags: Sequence[str],
     notes: str | None,
-    asked_tags: str,
 ) -> list[str]:
     """Send what the user said about the run; return what could not be used."""
     problems = []
@@ -192,9 +196,8 @@ def _describe(
             problems.append(str(error))
         else:
             problems.append(f"HPCTRACK_SWEEP_CONFIG is not JSON: {error}")
-    named = tags if tags is not None else [one.strip() for one in asked_tags.split(",")]
-    if named and any(named):
-        run.tags = named
+    if any(tags):
+        run.tags = tags
     if notes:
         run.notes = notes
     return problems

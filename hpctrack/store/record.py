@@ -205,12 +205,15 @@ def _read_source(
     for event in source.events:
         session = mine.get(event.session)
         if event.kind == EventKind.START:
-            session = _Session(event.json(), event.wall_s, source, is_alive)
+            said = event.json()
+            # The rank's own time: the agent may have started, and read this, much later.
+            session = _Session(said, float(said.get("wall_s", event.wall_s)), source, is_alive)
             mine[event.session] = session
             sessions.append(session)
         elif event.kind == EventKind.END and session:
-            session.ended_wall_s = event.wall_s
-            session.exit_code = int(event.json().get("exit_code", 0))
+            said = event.json()
+            session.ended_wall_s = float(said.get("wall_s", event.wall_s))
+            session.exit_code = int(said.get("exit_code", 0))
         elif event.kind == EventKind.LOST and session:
             session.ended_wall_s, session.was_lost = event.wall_s, True
         else:

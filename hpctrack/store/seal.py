@@ -87,15 +87,12 @@ def seal_run(
 def _seal(run: StoredRun, target: Path, clock: Clock) -> SealResult:
     run.refresh()
     node_files = list(iter_node_files(run.folder))
-    sources = run.sources()
-    expected_sources = len(node_files) + (
-        len(SealedReader(target).read_sources()) if target.exists() else 0
-    )
-    if len(sources) != expected_sources:
+    if run.unreadable():
         raise StoreFormatError(
             f"run {run.id} has a node file that cannot be read",
             hint="move it out of the folder to seal the rest",
         )
+    sources = run.sources()
     metrics = run.columns()
     expected = sum(source.facts["points"] for source in sources)
     scratch = target.with_name(f"{target.name}.{os.getpid()}.tmp")

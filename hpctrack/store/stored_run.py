@@ -99,7 +99,9 @@ class StoredRun:
     @property
     def is_sealed(self) -> bool:
         """Whether the run is one sealed file and nothing else."""
-        return self._sealed_path.exists() and not any(iter_node_files(self.folder))
+        if not self._sealed_path.exists():
+            return False
+        return not any(iter_node_files(self.folder)) or not (self._parts()[1] or self._unreadable)
 
     def ranks(self) -> tuple[RankRecord, ...]:
         """Return the ranks of the latest attempt."""
@@ -114,10 +116,9 @@ class StoredRun:
 
     def metrics(self) -> list[str]:
         """Return the names of the metrics, sorted."""
-        names = {name for reader in self._node_readers() for name in reader.read_columns()}
-        if self._sealed_path.exists():
-            names |= set(self._sealed.metric_sizes())
-        return sorted(names)
+        sealed, readers = self._parts()
+        names = {name for reader in readers for name in reader.read_columns()}
+        return sorted(names | set(sealed.metric_sizes() if sealed else ()))
 
     def metric(self, name: str) -> Metric:
         """Return one metric.
@@ -154,10 +155,11 @@ class StoredRun:
             One of them was never logged.
         """
         parts: dict[str, list[Columns]] = {}
-        if self._sealed_path.exists():
-            for name, one in self._sealed.read_columns(names).items():
+        sealed, readers = self._parts()
+        if sealed:
+            for name, one in sealed.read_columns(names).items():
                 parts.setdefault(name, []).append(one)
-        for reader in self._node_readers():
+        for reader in readers:
             for name, one in reader.read_columns().items():
                 parts.setdefault(name, []).append(one)
         wanted = sorted(parts) if names is None else names
@@ -168,8 +170,14 @@ class StoredRun:
 
     def sources(self) -> list[NodeEvents]:
         """Return what each node file says or said, by attempt and node."""
-        sealed = self._sealed.read_sources() if self._sealed_path.exists() else []
-        return sealed + [reader.read_events() for reader in self._node_readers()]
+        sealed, readers = self._parts()
+        earlier = sealed.read_sources() if sealed else []
+        return earlier + [reader.read_events() for reader in readers]
+
+    def unreadable(self) -> dict[Path, HpctrackError]:
+        """Return the node files that cannot be read, and why."""
+        self._parts()
+        return dict(self._unreadable)
 
     # -- housekeeping ----------------------------------------------------------------------------
 
@@ -198,9 +206,26 @@ class StoredRun:
     def _sealed_path(self) -> Path:
         return self.folder / SEALED_NAME
 
-    @property
-    def _sealed(self) -> SealedReader:
-        return SealedReader(self._sealed_path)
+    def _parts(self) -> tuple[SealedReader | None, list[NodeReader]]:
+        """Return the sealed file, and the node files that are not in it.
+
+        The node files are looked for first: a sealer makes the sealed file appear before it
+        removes them, so whatever it does meanwhile, nothing is missed or counted twice.
+        """
+        readers = self._node_readers()
+        if not self._sealed_path.exists():
+            return None, readers
+        sealed = SealedReader(self._sealed_path)
+        if readers:
+            known = {source.facts.get("uuid") for source in sealed.read_sources()}
+            readers = [one for one in readers if one.facts.get("uuid") not in known]
+        # A file that vanished under our hands has gone into the sealed one.
+        self._unreadable = {
+            path: error
+            for path, error in self._unreadable.items()
+            if not isinstance(error, NotFoundError)
+        }
+        return sealed, readers
 
     def _node_readers(self) -> list[NodeReader]:
         """Open node files that are new; one that cannot be read does not hide the others."""
@@ -221,7 +246,7 @@ class StoredRun:
         if not self.folder.is_dir():
             raise NotFoundError(f"no run {self.id!r} in project {self.project!r}")
         if self.is_sealed:
-            return self._sealed.read_record()
+            return SealedReader(self._sealed_path).read_record()
         sources = self.sources()
         if not sources:
             nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")

@@ -190,7 +190,12 @@ def test_a_killed_rank_costs_nothing_that_it_had_logged(
     printed = printed_points(output.join())
     store = cluster_scratch.host / "store"
     run = Store(store).run(place["run"])
-    wait_for(lambda: run.refresh() or run.state != "running")  # type: ignore[func-returns-value]
+
+    def has_ended() -> bool:
+        run.refresh()
+        return run.state != "running"
+
+    wait_for(has_ended)
     assert run.state == "failed"
     assert {rank.rank: str(rank.state) for rank in run.ranks()} == {
         **dict.fromkeys((0, 1, 2, 4, 5), "finished"),
@@ -282,7 +287,7 @@ def test_a_sweep_of_eight_trials_through_submitit(cluster: Cluster, cluster_scra
         timeout_s=240,
         env=environment(cluster_scratch),
     )
-    sweep = json.loads(done.stdout)["sweep"]
+    sweep = json.loads(done.stdout)["id"]
     check_sweep(cluster_scratch.host / "store", sweep)
 
 

@@ -184,7 +184,7 @@ def test_a_run_whose_store_vanishes_goes_on_in_the_spill(tmp_path: Path) -> None
     recorder.add_points(session, body, 1)
     assert recorder.flush()
     assert recorder.is_spilled
-    recorder.end(session, 0)
+    recorder.end(session, {"exit_code": 0})
     recorder.close()
     spilled = Store(tmp_path / "spill").run("r")
     assert spilled.metric("a").values.tolist() == [1.0]

@@ -101,6 +101,30 @@ def test_nothing_is_removed_when_a_node_file_cannot_be_read(tmp_path: Path) -> N
     assert sorted(path.name for path in folder.iterdir()) == files
 
 
+def test_a_sealer_that_died_before_it_removed_the_node_files_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    folder = write_run(tmp_path)
+    (node_file,) = folder.iterdir()
+    content = node_file.read_bytes()
+    before = facts(StoredRun(folder))
+    seal_run(folder)
+    node_file.write_bytes(content)
+    assert facts(StoredRun(folder)) == before
+    assert StoredRun(folder).is_sealed
+
+
+def test_a_reader_sees_all_points_whenever_a_sealer_comes(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    opened, late = StoredRun(folder), StoredRun(folder)
+    before = facts(opened)
+    seal_run(folder)
+    assert facts(opened) == before
+    opened.refresh()
+    assert facts(opened) == before
+    assert facts(late) == before
+
+
 def test_a_live_file_grows_under_a_reader(tmp_path: Path) -> None:
     writer = NodeWriter(tmp_path)
     writer.start(0)
