@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,8 @@ def seal_run(
     run = StoredRun(folder, clock=clock, stale_after_s=stale_after_s)
     target = folder / SEALED_NAME
     if run.is_sealed:
+        run.close()
+        _remove(iter_node_files(folder))  # left by a sealer that was killed at its last step
         return SealResult(target, sum(SealedReader(target).metric_sizes().values()), 0)
     record = run.record
     is_alive = any(rank.state == State.RUNNING for rank in record.ranks)
@@ -109,8 +111,7 @@ def _seal(run: StoredRun, target: Path, clock: Clock) -> SealResult:
         _make_durable(target.parent)
     finally:
         scratch.unlink(missing_ok=True)
-    for path in node_files:
-        path.unlink(missing_ok=True)
+    _remove(node_files)
     return SealResult(target, points, len(node_files))
 
 
@@ -121,6 +122,11 @@ def _check(path: Path, metrics: dict[str, Columns]) -> int:
         if name not in found or len(found[name]) != len(columns):
             raise StoreError(f"{path}: metric {name!r} did not survive sealing")
     return sum(len(columns) for columns in found.values())
+
+
+def _remove(node_files: Iterable[Path]) -> None:
+    for path in list(node_files):
+        path.unlink(missing_ok=True)
 
 
 def _make_durable(path: Path) -> None:

@@ -112,6 +112,8 @@ def test_a_sealer_that_died_before_it_removed_the_node_files_changes_nothing(
     node_file.write_bytes(content)
     assert facts(StoredRun(folder)) == before
     assert StoredRun(folder).is_sealed
+    assert seal_run(folder).node_files == 0
+    assert [path.name for path in folder.iterdir()] == ["run.h5"]
 
 
 def test_a_reader_sees_all_points_whenever_a_sealer_comes(tmp_path: Path) -> None:

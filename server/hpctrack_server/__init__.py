@@ -1,0 +1,1 @@
+"""The dashboard of hpctrack: server-rendered pages, with Bokeh where the plots are."""

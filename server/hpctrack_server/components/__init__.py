@@ -1,0 +1,1 @@
+"""Parts of pages as pure functions: they know neither the store nor how it is read."""

@@ -1,0 +1,121 @@
+"""Telling pages what has changed, while somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpctrack.errors import HpctrackError
+from hpctrack_server.data.frames import Pulse
+from hpctrack_server.data.reader import Reader
+
+Topic = tuple[str, str | None]
+"""Project and run id; None as the run means the project's list."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One page's view of a topic: what it has not been told yet, merged.
+
+    A page that is slow to read gets one event with everything, never a queue of old ones.
+    """
+
+    topic: Topic
+    _pending: dict[str, Any] = field(default_factory=dict)
+    _is_due: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def offer(self, change: dict[str, Any]) -> None:
+        """Add a change to what is to be told."""
+        changed = {*self._pending.get("changed", ()), *change.get("changed", ())}
+        self._pending = {**change, "changed": sorted(changed)}
+        self._is_due.set()
+
+    async def next(self, timeout_s: float) -> dict[str, Any] | None:
+        """Wait for something to tell; None after the time is up."""
+        try:
+            await asyncio.wait_for(self._is_due.wait(), timeout_s)
+        except TimeoutError:
+            return None
+        self._is_due.clear()
+        pending, self._pending = self._pending, {}
+        return pending
+
+
+class Watcher:
+    """Looks at what is watched, on the reading thread, and tells those who watch it.
+
+    Parameters
+    ----------
+    pulse : callable
+        `DataProvider.pulse`.
+    reader : Reader
+        Where it runs.
+    interval_s : float
+        Time between two looks.
+    """
+
+    def __init__(
+        self, pulse: Callable[[str, str | None], Pulse], reader: Reader, *, interval_s: float
+    ) -> None:
+        self._pulse = pulse
+        self._reader = reader
+        self._interval_s = interval_s
+        self._subscriptions: set[Subscription] = set()
+        self._last: dict[Topic, Pulse] = {}
+
+    @contextmanager
+    def subscribe(self, topic: Topic) -> Iterator[Subscription]:
+        """Watch a topic; the first thing told is how it stands."""
+        subscription = Subscription(topic)
+        self._subscriptions.add(subscription)
+        if topic in self._last:
+            subscription.offer(describe_change(None, self._last[topic]))
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self._interval_s)
+
+    async def look(self) -> None:
+        """Look once at everything that is watched."""
+        topics = {one.topic for one in self._subscriptions}
+        self._last = {topic: pulse for topic, pulse in self._last.items() if topic in topics}
+        for topic in topics:
+            try:
+                pulse = await self._reader.call(self._pulse, *topic)
+            except HpctrackError as error:
+                log.debug("cannot watch %s: %s", topic, error.message)
+                continue
+            before = self._last.get(topic)
+            self._last[topic] = pulse
+            if before is None or before.version != pulse.version or before.is_live != pulse.is_live:
+                change = describe_change(before, pulse)
+                for one in self._subscriptions:
+                    if one.topic == topic:
+                        one.offer(change)
+
+
+def describe_change(before: Pulse | None, now: Pulse) -> dict[str, Any]:
+    """Return what a page is told. Pure.
+
+    Returns
+    -------
+    dict
+        ``version``, ``state``, ``live`` and ``changed``, the metrics that have grown since
+        ``before``.
+    """
+    known = before.sizes if before else now.sizes
+    changed = [name for name, size in now.sizes.items() if known.get(name) != size]
+    state = str(now.state) if now.state else None
+    return {"version": now.version, "state": state, "live": now.is_live, "changed": changed}

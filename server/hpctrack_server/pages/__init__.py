@@ -1,0 +1,1 @@
+"""Request handlers: pages, the API, live events and assets."""

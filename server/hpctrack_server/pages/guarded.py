@@ -1,0 +1,240 @@
+"""What every request goes through: the gate, the headers, errors as pages or JSON."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from types import TracebackType
+from typing import Any, ClassVar, ParamSpec, TypeVar
+from urllib.parse import quote, urlencode
+
+from tornado.httputil import HTTPServerRequest
+from tornado.template import DictLoader
+from tornado.web import RequestHandler
+
+from hpctrack.errors import HpctrackError, NotFoundError, UsageError
+from hpctrack_server.auth import COOKIE_NAME, Gate, Verdict, Visit
+from hpctrack_server.components import text
+from hpctrack_server.data.provider import DataProvider
+from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.watch import Watcher
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""Scripts only from files of ours, never eval. Bokeh writes style elements, hence the exception."""
+
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+
+def load_templates() -> DictLoader:
+    """Read the package's templates; whatever they insert is escaped."""
+    folder = files("hpctrack_server") / "templates"
+    found = {one.name: one.read_text("utf-8") for one in folder.iterdir()}
+    return DictLoader(found, autoescape="escape_text", whitespace="oneline")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What handlers work with."""
+
+    gate: Gate
+    provider: DataProvider
+    reader: Reader
+    watcher: Watcher
+    asset_url: Callable[[str], str]
+    navigation: tuple[tuple[str, str, str], ...] = ()
+    """Key, title and icon of the pages of a project."""
+    templates: DictLoader = field(default_factory=load_templates)
+
+
+class Guarded(RequestHandler):
+    """A request that has passed the gate."""
+
+    is_public: ClassVar[bool] = False
+    """Public answers tell nothing about any run; the Host is checked all the same."""
+
+    services: Services
+
+    def initialize(self, services: Services) -> None:
+        """Take what Tornado hands over."""
+        self.services = services
+
+    def set_default_headers(self) -> None:
+        """Set the headers that every answer has."""
+        self.clear_header("Server")
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
+
+    def prepare(self) -> None:
+        """Let the request in, or answer it here: the one place that decides."""
+        verdict = self.services.gate.judge(self._visit())
+        if verdict == Verdict.MISDIRECTED:
+            self._refuse(421, "This is not the address of this dashboard.")
+        elif verdict == Verdict.GRANTED and self.request.method in {"GET", "HEAD"}:
+            self._welcome()
+        elif verdict == Verdict.FORBIDDEN and not self.is_public:
+            self._refuse(403, "Only who has the link may look.")
+
+    async def read(
+        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Ask the provider, on the reading thread."""
+        return await self.services.reader.call(work, *args, **kwargs)
+
+    def show(self, template: str, **values: Any) -> None:
+        """Answer with a page."""
+        namespace = {
+            "text": text,
+            "escape_text": text.escape_text,
+            "asset": self.services.asset_url,
+            "navigation": self.services.navigation,
+            "path": make_path,
+            "project": None,
+            "current": "",
+            **values,
+        }
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(self.services.templates.load(template).generate(**namespace))
+
+    def answer(self, value: Any) -> None:
+        """Answer with JSON, in which NaN does not exist."""
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(text.plain_json(value), allow_nan=False))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with an error, without anything from inside."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        message, hint = "Something went wrong here; the server's log says what.", ""
+        if isinstance(error, HpctrackError):
+            folder = f"{self.services.provider.path}/"
+            message = error.message.replace(folder, "")
+            hint = (error.hint or "").replace(folder, "")
+        elif status_code < 500:  # noqa: PLR2004 - the visitor's errors
+            message = self._reason
+        code = error.code if isinstance(error, HpctrackError) else "error"
+        if self.request.path.startswith("/api/"):
+            self.answer({"error": code, "message": message, "hint": hint})
+        else:
+            self.show("message.html", status=status_code, message=message, hint=hint)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Choose the status of our own errors."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, HpctrackError):
+            status_code = status_of(error)
+        super().send_error(status_code, **kwargs)
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Log what is a fault of ours; never the address, which can hold the token."""
+        if isinstance(value, HpctrackError) or getattr(value, "status_code", 500) < 500:  # noqa: PLR2004
+            return
+        if typ is not None and value is not None:
+            log.error("error in %s", self.request.path, exc_info=(typ, value, tb))
+
+    def query(self, name: str, default: str = "") -> str:
+        """Return a parameter of the address."""
+        return self.get_query_argument(name, default) or default
+
+    def _visit(self) -> Visit:
+        headers = self.request.headers
+        scheme, _, bearer = headers.get("Authorization", "").partition(" ")
+        return Visit(
+            host=self.request.host,
+            url_token=self.query("token"),
+            bearer=bearer if scheme == "Bearer" else "",
+            cookie=self.get_cookie(COOKIE_NAME, "") or "",
+            peer_uid=read_peer_uid(self.request),
+            fetch_site=headers.get("Sec-Fetch-Site", ""),
+            is_navigation=headers.get("Sec-Fetch-Mode", "") == "navigate",
+        )
+
+    def _welcome(self) -> None:
+        """Swap the token in the address for a cookie that scripts and other sites never see."""
+        self.set_cookie(
+            COOKIE_NAME, self.services.gate.cookie, httponly=True, samesite="Strict", path="/"
+        )
+        arguments = {
+            name: [one.decode("utf-8", "replace") for one in values]
+            for name, values in self.request.query_arguments.items()
+            if name != "token"
+        }
+        # One leading slash: two would be the address of another site.
+        clean = "/" + self.request.path.lstrip("/\\")
+        if arguments:
+            clean += f"?{urlencode(arguments, doseq=True)}"
+        if self.request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}:
+            self.redirect(clean, status=303)
+            return
+        # Somebody came from another site or from a file: the browser would withhold a strict
+        # cookie on a redirect, but sends it when a page of ours leads on.
+        self.show("welcome.html", address=clean)
+
+    def _refuse(self, status: int, message: str) -> None:
+        self.set_status(status)
+        if self.request.path.startswith("/api/"):
+            self.answer({"error": "refused", "message": message, "hint": ""})
+        elif status == 403:  # noqa: PLR2004
+            self.show("refused.html", message=message)
+        else:
+            self.set_header("Content-Type", "text/html; charset=utf-8")
+            self.finish(f"<!doctype html><title>hpctrack</title><p>{html.escape(message)}")
+
+
+class NotFound(Guarded):
+    """Every address that is not ours."""
+
+    def get(self, *_parts: str) -> None:
+        """Say so."""
+        raise NotFoundError("There is no such page.")
+
+    head = post = put = delete = patch = options = get
+
+
+def status_of(error: HpctrackError) -> int:
+    """Return the HTTP status of one of our errors."""
+    if isinstance(error, NotFoundError):
+        return 404
+    if error.code == "invalid-name":
+        return 404  # a name that cannot exist does not
+    return 400 if isinstance(error, UsageError) else 500
+
+
+def make_path(*parts: str) -> str:
+    """Return the path of a page: whatever the parts hold, each stays one part."""
+    return "/" + "/".join(quote(text.printable(one), safe="") for one in parts)
+
+
+def read_peer_uid(request: HTTPServerRequest) -> int | None:
+    """Return who is at the other end of a Unix socket, as the kernel knows it."""
+    stream = getattr(request.connection, "stream", None)
+    peer = getattr(stream, "socket", None)
+    if peer is None or peer.family != socket.AF_UNIX:
+        return None
+    facts = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", facts)
+    return int(uid)

@@ -1,0 +1,93 @@
+"""``/p/<project>/runs/<id>``: one run, with a chart for each metric."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpctrack_server.components.rank_strip import make_rank_strip
+from hpctrack_server.data.frames import BrokenFrame, RunFrame, iter_flat
+from hpctrack_server.pages.guarded import Guarded
+
+SELECT_MAX_RANKS = 128
+"""More ranks than this are chosen by typing a number."""
+
+METRICS_MAX = 300
+"""Charts on one page; the empty cards of more would already be slow to lay out."""
+
+LEDGER_LABELS = {
+    "dropped_points": "points dropped",
+    "dropped_frames": "messages dropped",
+    "agent_restarts": "connections lost and made again",
+}
+
+JOB_LABELS = {"cwd": "Folder", "command": "Command"}
+
+
+class RunPage(Guarded):
+    """One run."""
+
+    async def get(self, project: str, run_id: str) -> None:
+        """Answer with the page."""
+        provider = self.services.provider
+        run = await self.read(provider.run, project, run_id)
+        if isinstance(run, BrokenFrame):
+            self.show("broken.html", project=project, current="runs", run=run)
+            return
+        metrics = await self.read(provider.metrics, project, run_id)
+        record = run.record
+        self.show(
+            "run.html",
+            project=project,
+            current="runs",
+            run=run,
+            record=record,
+            name=record.name or record.id,
+            metrics=metrics[:METRICS_MAX],
+            hidden_metrics=max(0, len(metrics) - METRICS_MAX),
+            strip=make_rank_strip(record.ranks, record.size),
+            facts=list_facts(run),
+            config=iter_flat(record.config),
+            summary=iter_flat(record.summary),
+            losses=list_losses(record.ledger),
+            select_max_ranks=SELECT_MAX_RANKS,
+        )
+
+
+def list_facts(run: RunFrame) -> list[tuple[str, str]]:
+    """Return what the run is, by label, without what is empty."""
+    record = run.record
+    hosts = sorted({one.host for one in record.ranks if one.host})
+    shown_hosts = ", ".join(hosts[:4]) + (f" and {len(hosts) - 4} more" if len(hosts) > 4 else "")  # noqa: PLR2004
+    sweep = f"{record.sweep}, trial {record.trial}" if record.trial >= 0 else record.sweep
+    facts = [
+        ("Run id", record.id),
+        ("User", record.user),
+        ("Group", record.group),
+        ("Job type", record.job_type),
+        ("Sweep", sweep),
+        ("Nodes", f"{record.nodes:,}"),
+        ("Hosts", shown_hosts),
+        ("Ranks", f"{record.size:,}"),
+        ("Launcher", "" if record.launcher == "none" else record.launcher),
+        ("Attempts", f"{record.attempts:,}"),
+    ]
+    facts += [(label_job(key), str(value)) for key, value in record.job.items()]
+    return [(label, value) for label, value in facts if value]
+
+
+def label_job(key: str) -> str:
+    """Return the label of a fact about the job: ``job_id`` becomes ``Job id``."""
+    words = key.removeprefix("SLURM_").replace("_", " ").strip().lower()
+    label = JOB_LABELS.get(key, words[:1].upper() + words[1:])
+    return f"Slurm {words}" if key.startswith("SLURM_") else label
+
+
+def list_losses(ledger: dict[str, Any]) -> list[str]:
+    """Return what the run had to drop, in words."""
+    losses = []
+    for key, value in ledger.items():
+        if isinstance(value, dict):
+            losses += [f"{int(count):,} refused: {what}" for what, count in value.items() if count]
+        elif value:
+            losses.append(f"{int(value):,} {LEDGER_LABELS.get(key, key.replace('_', ' '))}")
+    return losses

@@ -1,0 +1,164 @@
+"""Parts of pages: text, the table, the strip, the figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from bokeh.core.validation import check_integrity
+
+from hpctrack_server.components import text
+from hpctrack_server.components.metric_chart import (
+    BAND_COLUMNS,
+    DOT_COLUMNS,
+    LINE_COLUMNS,
+    make_metric_figure,
+)
+from hpctrack_server.components.rank_strip import CELLS_MAX, PROBLEMS_MAX, make_rank_strip
+from hpctrack_server.components.run_table import (
+    FACTS,
+    TableQuery,
+    choose_columns,
+    make_run_table,
+)
+from hpctrack_server.data.cache import ByteCache
+
+MODELS_MAX = 60
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1, "1"),
+        (1234567, "1,234,567"),
+        (0.1, "0.1"),
+        (2.0, "2"),
+        (1234.5678, "1,234.6"),
+        (3.2e-5, "3.2e-5"),
+        (1.5e9 + 0.5, "1.5e9"),
+        (float("nan"), "NaN"),
+        (float("-inf"), "-\u221e"),
+        (True, "true"),
+        (None, "\u2013"),
+        ([1, "a"], '[1, "a"]'),
+        (10**400, "exact"),
+    ],
+)
+def test_values_are_short(value: Any, shown: str) -> None:
+    if shown == "exact":
+        assert len(text.format_value(value)) < 400
+    else:
+        assert text.format_value(value) == shown
+
+
+def test_text_is_escaped_for_any_place() -> None:
+    assert (
+        text.escape_text("<a href=\"x\" 'y'>&") == "&lt;a href=&quot;x&quot; &#x27;y&#x27;&gt;&amp;"
+    )
+    assert text.escape_text("half \ud83d pair").encode()
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "shown"),
+    [(0.04, "0.0s"), (59.4, "59s"), (61, "1m 01s"), (3661, "1h 01m"), (90_000, "1d 01h")],
+)
+def test_durations_have_two_units(duration_s: float, shown: str) -> None:
+    assert text.format_duration(duration_s) == shown
+
+
+def test_impossible_times_are_a_dash() -> None:
+    assert text.format_when(0) == "\u2013"
+    assert text.format_when(1e300) == "\u2013"
+
+
+def test_most_common_columns_come_first_and_constant_ones_last() -> None:
+    rows = [
+        {"config.seed": 1, "config.lr": number / 10, "summary.loss": 0.5, "config.rare": 1}
+        if number == 0
+        else {"config.seed": 1, "config.lr": number / 10, "summary.loss": 0.4}
+        for number in range(4)
+    ]
+    keys = [one.key for one in choose_columns(rows)[len(FACTS) :]]
+    assert keys == ["config.lr", "config.seed", "config.rare", "summary.loss"]
+
+
+def test_rows_without_a_value_come_last_in_both_directions() -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "x": 2},
+        {"id": "b"},
+        {"id": "c", "x": float("nan")},
+        {"id": "d", "x": 1},
+    ]
+    for is_descending, first in ((True, "a"), (False, "d")):
+        query = TableQuery(sort="x", is_descending=is_descending)
+        order = [row["id"] for row in make_run_table(rows, query).rows]
+        assert order[0] == first
+        assert set(order[2:]) == {"b", "c"}
+
+
+def test_numbers_and_text_in_one_column_can_be_sorted() -> None:
+    rows: list[dict[str, Any]] = [{"x": "many"}, {"x": 3}, {"x": True}, {"x": [1]}, {"x": ("t",)}]
+    assert make_run_table(rows, TableQuery(sort="x", is_descending=False)).rows[-1]["x"] != 3
+
+
+def test_links_keep_the_search() -> None:
+    query = TableQuery.parse(
+        {"q": "a&b", "state": "failed", "sort": "name", "dir": "asc", "page": "3"}
+    )
+    assert query.link(page=4) == "?q=a%26b&state=failed&sort=name&dir=asc&page=4"
+    assert TableQuery.parse({"page": "\u0663", "state": "<b>"}) == TableQuery()
+
+
+@dataclass
+class OneRank:
+    rank: int
+    state: str = "finished"
+    host: str = "n1"
+    exit_code: int | None = 0
+
+
+def test_strip_names_ranks_that_did_not_end_well() -> None:
+    ranks = [OneRank(0), OneRank(1, "failed", "n2", 1), OneRank(2, "lost", "n3", None)]
+    strip = make_rank_strip(ranks, 4)
+    assert strip.sentence == "1 failed, 1 lost, 1 finished, 1 not heard of"
+    assert [(one.rank, why) for one, why in strip.problems] == [
+        (1, "exit code 1"),
+        (2, "gone without a word"),
+    ]
+
+
+def test_strip_of_ten_thousand_ranks_stays_small_and_shows_the_worst() -> None:
+    ranks = [
+        OneRank(number, "failed" if number == 7777 else "finished") for number in range(10_000)
+    ]
+    strip = make_rank_strip(ranks, 10_000)
+    assert len(strip.cells) <= CELLS_MAX
+    assert [one.state for one in strip.cells].count("failed") == 1
+    many = make_rank_strip([OneRank(number, "lost") for number in range(1000)], 1000)
+    assert len(many.problems) == PROBLEMS_MAX
+    assert many.hidden_problems == 1000 - PROBLEMS_MAX
+
+
+def test_figure_is_sound_and_small() -> None:
+    figure = make_metric_figure()
+    found = check_integrity(figure.references())
+    assert not found.error
+    assert len(figure.references()) <= MODELS_MAX
+    for name, columns in (("lines", LINE_COLUMNS), ("band", BAND_COLUMNS), ("dots", DOT_COLUMNS)):
+        (source,) = figure.select({"name": name})
+        assert set(source.column_names) == set(columns)
+
+
+def test_cache_gives_up_what_was_not_used() -> None:
+    cache: ByteCache[str] = ByteCache(100)
+    cache.put("a", "A", 40)
+    cache.put("b", "B", 40)
+    assert cache.get("a") == "A"
+    cache.put("c", "C", 40)
+    assert cache.get("b") is None
+    assert cache.get("a") == "A"
+    assert cache.size_bytes == 80
+    cache.put("huge", "H", 101)
+    assert cache.get("huge") is None
+    assert len(cache) == 2

@@ -1,0 +1,205 @@
+"""Every page of a store with everything in it."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from hpctrack_server.pages.registry import API, PAGES
+from tests.stores import write_run
+from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, Live, Zoo
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would make of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def parse(page: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Tags()
+    parser.feed(page)
+    return parser.found
+
+
+def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) -> None:
+    runs = ["live", "sealed", "unsealed", "broken"]
+    paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs"]
+    paths += [f"/p/p/runs/{run}" for run in runs]
+    paths += [f"/p/hostile/runs/hostile-{number}" for number in range(len(HOSTILE))]
+    for path in paths:
+        answer = dashboard.get(path)
+        assert answer.status == 200, (path, answer.text[-400:])
+        assert answer.headers["Content-Type"].startswith("text/html")
+    routes = [re.compile(page.route + r"\Z") for page in PAGES.values()]
+    assert all(any(route.match(path) for path in paths) for route in routes)
+
+
+def test_broken_run_is_told_and_breaks_nothing(dashboard: Live, zoo: Zoo) -> None:
+    listing = dashboard.get("/p/p/runs").text
+    assert "1 run cannot be read" in listing
+    assert "sealed" in listing
+    page = dashboard.get("/p/p/runs/broken")
+    assert page.status == 200
+    assert "cannot be read" in page.text
+    assert str(zoo.path) not in listing + page.text, "where the store lies is nobody's business"
+    assert "1 unreadable" in dashboard.get("/").text
+
+
+def test_empty_store_says_how_to_log(tmp_path: Path, start_dashboard: Callable[..., Live]) -> None:
+    store = tmp_path / "nothing"
+    store.mkdir()
+    page = start_dashboard(store).get("/")
+    assert page.status == 200
+    assert "hpctrack.init(" in page.text
+
+
+def test_project_without_runs_says_how_to_log(dashboard: Live) -> None:
+    page = dashboard.get("/p/empty/runs").text
+    assert "No runs yet" in page
+    assert "project=&quot;empty&quot;" in page or 'project="empty"' in page
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/p/none/runs",
+        "/p/p/runs/none",
+        "/nowhere",
+        "/p/p",
+        "/p/..%2f..%2fetc/runs",
+        "/p/%2e%2e/runs",
+        "/p/p/runs/..%2fsealed",
+        "/p/p/runs/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/p/.hidden/runs",
+        "/assets/x/../../auth.py",
+        "/assets/x/..%2f..%2fauth.py",
+        "/assets/x/templates/base.html",
+        "/static/js/bokeh.min.js",
+        "/static/../app.py",
+        "/api/v1/runs/p/..%2fp%2fsealed",
+        "/api/v1/nowhere",
+        "/p/%00/runs",
+        "/p/" + "x" * 500 + "/runs",
+    ],
+)
+def test_what_is_not_there_is_a_404(dashboard: Live, path: str) -> None:
+    answer = dashboard.get(path)
+    assert answer.status == 404
+    if path.startswith("/api/"):
+        assert answer.json()["error"]
+    assert "Traceback" not in answer.text
+
+
+def test_hostile_text_is_text_on_every_page(dashboard: Live) -> None:
+    known = {"script", "link", "meta"}
+    for path in (
+        "/p/hostile/runs",
+        *(f"/p/hostile/runs/hostile-{number}" for number in range(len(HOSTILE))),
+        f"/p/p/runs?q={quote(HOSTILE[0])}&sort={quote(HOSTILE[1])}&state=%3Cb%3E&page=-1&dir=x",
+        f"/p/{quote(HOSTILE[0], safe='')}/runs",
+    ):
+        page = dashboard.get(path).text
+        assert "<script>alert" not in page
+        tags = parse(page)
+        assert not {"b", "u", "img", "iframe"} & {tag for tag, _ in tags} - known
+        for tag, attributes in tags:
+            assert not [name for name in attributes if name.startswith("on")]
+            if tag == "script":
+                assert (attributes.get("src") or "").startswith("/assets/"), "no inline script"
+            for name in ("href", "src", "action"):
+                target = attributes.get(name) or "/"
+                assert target.startswith(("/", "?", "#")), (path, target)
+
+
+def test_hostile_metric_names_reach_the_page_and_their_series(dashboard: Live) -> None:
+    page = dashboard.get("/p/hostile/runs/hostile-0").text
+    cards = [dict(attributes)["data-metric"] for tag, attributes in parse(page) if tag == "article"]
+    assert sorted(str(one) for one in cards) == sorted(HOSTILE_METRICS)
+    for metric in HOSTILE_METRICS:
+        path = f"/api/v1/runs/hostile/hostile-0/series?metric={quote(metric, safe='')}"
+        answer = dashboard.get(path)
+        assert answer.status == 200, metric
+        assert b'"total": 3' in answer.body, "the step with NaN has no mean to draw"
+
+
+def test_long_names_are_cut_in_the_table_but_not_in_the_api(dashboard: Live) -> None:
+    assert len(dashboard.get("/p/hostile/runs").body) < 60_000
+    names = {one["name"] for one in dashboard.get("/api/v1/projects/hostile/runs").json()["runs"]}
+    assert "x" * 10_000 in names
+
+
+def test_runs_are_searched_filtered_sorted_and_paged(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    store = tmp_path / "many"
+    for number in range(55):
+        write_run(store, run=f"run-{number:02d}", steps=1 + number % 3, ranks=1)
+    dashboard = start_dashboard(store)
+
+    def shown(query: str) -> list[str]:
+        page = dashboard.get(f"/p/p/runs{query}").text
+        return re.findall(r'<tr data-run="([^"]+)"', page)
+
+    assert len(shown("")) == 50
+    assert len(shown("?page=2")) == 5
+    assert len(shown("?page=99999999999999")) == 50
+    assert shown("?q=run-07") == ["run-07"]
+    assert len(shown("?state=finished")) == 50
+    assert shown("?state=running") == []
+    by_loss = shown("?sort=summary.loss&dir=asc")
+    assert by_loss[0] in {f"run-{number:02d}" for number in range(0, 55, 3)}
+    assert shown("?sort=id&dir=asc")[:2] == ["run-00", "run-01"]
+    assert shown("?sort=id&dir=desc")[:2] == ["run-54", "run-53"]
+    page = dashboard.get("/p/p/runs?sort=id&dir=asc").text
+    assert 'rel="next"' in page
+    assert "Page 1 of 2" in page
+
+
+def test_failed_ranks_are_named_with_host_and_exit_code(dashboard: Live) -> None:
+    page = html.unescape(dashboard.get("/p/hostile/runs/hostile-0").text)
+    assert "exit code 137 (SIGKILL)" in page
+    assert "3 points dropped" in page
+    assert "2 refused: <script>" in page
+    assert "n1" in page
+
+
+def test_assets_are_cached_for_ever_under_their_hash(dashboard: Live) -> None:
+    page = dashboard.get("/p/p/runs/sealed").text
+    assets = set(re.findall(r'"(/assets/[^"]+)"', page))
+    assert {path.rpartition(".")[2] for path in assets} >= {"css", "js", "woff2", "svg", "json"}
+    for path in assets:
+        answer = dashboard.get(path)
+        assert answer.status == 200
+        assert "immutable" in answer.headers["Cache-Control"]
+        assert "://" not in path
+    old = re.sub(r"/assets/[^/]+", "/assets/old", next(iter(assets)))
+    assert dashboard.get(old).headers["Cache-Control"] == "no-store"
+
+
+def test_pages_have_names_for_everything_that_can_be_used(dashboard: Live) -> None:
+    for path in ("/", "/p/p/runs", "/p/p/runs/sealed"):
+        tags = parse(dashboard.get(path).text)
+        assert tags[0] == ("html", {"lang": "en"})
+        assert ("a", {"class": "skip", "href": "#main"}) in tags
+        ids = [attributes["id"] for _tag, attributes in tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        for tag, attributes in tags:
+            if tag in {"input", "select"} and attributes.get("type") not in {"hidden", "radio"}:
+                assert "aria-label" in attributes or attributes.get("id") == "rank", attributes
+
+
+def test_every_address_of_the_api_is_registered_once() -> None:
+    routes = [page.route for page in (*PAGES.values(), *API.values())]
+    assert len(routes) == len(set(routes))
