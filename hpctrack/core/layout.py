@@ -6,6 +6,7 @@
     <store>/<project>/<run>/run.h5                     sealed: one per run
     <store>/<project>/.sweeps/<sweep>/sweep.json
     <store>/.incoming/<token>/                         a push that is not yet verified
+    <store>/.hashes.json                               what sync has hashed; safe to remove
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from hpctrack.core.names import check_id
 SEALED_NAME = "run.h5"
 SEAL_LOCK_NAME = ".seal.lock"
 SWEEPS_FOLDER = ".sweeps"
+SWEEP_NAME = "sweep.json"
 INCOMING_FOLDER = ".incoming"
+HASHES_NAME = ".hashes.json"
 
 _NODE_FILE = re.compile(r"node-(?P<node>\d{4,})\.a(?P<attempt>\d+)-(?P<token>[0-9a-f]{8})\.h5\Z")
 

@@ -20,7 +20,7 @@ ENV_PREFIX = "HPCTRACK_"
 FILE_NAME = "hpctrack.toml"
 SITE_FILE = Path("/etc/hpctrack.toml")
 
-NOT_SETTINGS = frozenset({"TEST_REQUIRE", "SWEEP_CONFIG", "TOKEN"})
+NOT_SETTINGS = frozenset({"TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN"})
 """``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server)."""
 
 

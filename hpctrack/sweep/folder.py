@@ -25,11 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpctrack.core.layout import SWEEPS_FOLDER, sweep_folder
+from hpctrack.core.layout import SWEEP_NAME, SWEEPS_FOLDER, sweep_folder
 from hpctrack.core.wire import make_plain
 from hpctrack.errors import StoreError, StoreFormatError
-
-SWEEP_NAME = "sweep.json"
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP})
 """What file systems without hard links answer; there, two writers at once are not told apart."""

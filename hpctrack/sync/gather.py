@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from hpctrack.core.clock import Clock
-from hpctrack.core.layout import SEALED_NAME, SWEEPS_FOLDER, iter_run_folders
+from hpctrack.core.layout import SEALED_NAME, SWEEP_NAME, SWEEPS_FOLDER, iter_run_folders
 from hpctrack.core.names import check_id
 from hpctrack.errors import BusyError, HpctrackError, InvalidNameError, NotFoundError
 from hpctrack.store.record import State
@@ -17,7 +17,6 @@ from hpctrack.store.store import Store
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.sync.inventory import HashCache
 from hpctrack.sync.messages import Item, ItemKind, Key
-from hpctrack.sync.place import SWEEP_FILE
 
 
 class Skipped(StrEnum):
@@ -207,5 +206,5 @@ def _iter_sweeps(
             check_id(key.id, what="sweep id")
         except InvalidNameError:
             continue
-        if (folder / SWEEP_FILE).is_file():
-            yield key, folder / SWEEP_FILE
+        if (folder / SWEEP_NAME).is_file():
+            yield key, folder / SWEEP_NAME

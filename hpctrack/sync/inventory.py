@@ -10,12 +10,10 @@ from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 
+from hpctrack.core.layout import HASHES_NAME
 from hpctrack.sync.messages import Item, Key
 from hpctrack.sync.place import Place, find_place, open_file_no_follow, open_folder
 from hpctrack.sync.refusal import ItemRefusal
-
-CACHE_NAME = ".hashes.json"
-"""In the store's folder; may be removed at any time."""
 
 CACHE_MAX_BYTES = 256 * 1024 * 1024
 """A million runs; a longer file is not ours."""
@@ -37,7 +35,7 @@ class HashCache:
     """
 
     def __init__(self, store: Path) -> None:
-        self._path = store / CACHE_NAME
+        self._path = store / HASHES_NAME
         self._entries: dict[str, _Entry] | None = None
         self._is_changed = False
 
@@ -65,7 +63,7 @@ class HashCache:
         """Write the cache if it has changed; a store that cannot be written has none."""
         if not self._is_changed:
             return
-        scratch = self._path.with_name(f"{CACHE_NAME}.{os.getpid()}.tmp")
+        scratch = self._path.with_name(f"{HASHES_NAME}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             scratch.write_text(json.dumps(self._load(), separators=(",", ":")))
             scratch.replace(self._path)

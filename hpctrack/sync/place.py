@@ -15,12 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpctrack.core.layout import SEALED_NAME, run_folder, sweep_folder
+from hpctrack.core.layout import SEALED_NAME, SWEEP_NAME, run_folder, sweep_folder
 from hpctrack.errors import InvalidNameError
 from hpctrack.sync.messages import ItemKind, Key
 from hpctrack.sync.refusal import ItemRefusal
-
-SWEEP_FILE = "sweep.json"
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -52,7 +50,7 @@ def find_place(key: Key) -> Place:
         run_folder(Path(), key.project, "x")
         what = f"{key.kind} id"
         if key.kind == ItemKind.SWEEP:
-            return Place(sweep_folder(Path(), key.project, key.id).parts, SWEEP_FILE)
+            return Place(sweep_folder(Path(), key.project, key.id).parts, SWEEP_NAME)
         return Place(run_folder(Path(), key.project, key.id).parts, SEALED_NAME)
     except InvalidNameError:
         raise ItemRefusal("bad-name", what=what) from None

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpctrack.sync.inventory import CACHE_NAME, HashCache
+from hpctrack.core.layout import HASHES_NAME
+from hpctrack.sync.inventory import HashCache
 
 
 def ask(store: Path, name: str = "file") -> str:
@@ -23,9 +24,9 @@ def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one")
     first = ask(tmp_path)
-    entries = json.loads((tmp_path / CACHE_NAME).read_text())
+    entries = json.loads((tmp_path / HASHES_NAME).read_text())
     entries["file"][3] = "from the cache"
-    (tmp_path / CACHE_NAME).write_text(json.dumps(entries))
+    (tmp_path / HASHES_NAME).write_text(json.dumps(entries))
     assert first == hashlib.sha256(b"one").hexdigest()
     assert ask(tmp_path) == "from the cache"
 
@@ -46,13 +47,13 @@ def test_a_file_that_was_replaced_is_hashed_again(tmp_path: Path) -> None:
 )
 def test_a_cache_that_is_broken_is_no_cache(tmp_path: Path, content: str) -> None:
     (tmp_path / "file").write_bytes(b"one")
-    (tmp_path / CACHE_NAME).write_text(content)
+    (tmp_path / HASHES_NAME).write_text(content)
     assert ask(tmp_path) == hashlib.sha256(b"one").hexdigest()
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"one")
-    (tmp_path / CACHE_NAME).mkdir()
+    (tmp_path / HASHES_NAME).mkdir()
     assert ask(tmp_path) == hashlib.sha256(b"one").hexdigest()
     assert not list(tmp_path.glob("*.tmp"))
     assert not list(tmp_path.glob(".*.tmp"))
