@@ -57,7 +57,8 @@ class Dashboard:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Stop; open event streams are cut off."""
+        """Stop; open event streams are ended first."""
+        await self.services.watcher.close(STOP_TIMEOUT_S)
         if self._watching:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -287,11 +287,25 @@ def test_three_views_of_the_ranks_zoom_and_themes(
 def test_runs_are_sorted_and_searched_and_the_back_button_works(
     open_page: Callable[..., Any], picture: Callable[[Any, str], None]
 ) -> None:
+    options = [
+        "--runs",
+        "9",
+        "--ranks",
+        "2",
+        "--steps",
+        "150",
+        "--pause-ms",
+        "4",
+        "--project",
+        "vision",
+    ]
+    script = str(ROOT / "scripts" / "make_demo_store")
     subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "make_demo_store"), "--runs", "9", "--ranks", "2",
-         "--steps", "150", "--out", os.environ["HPCTRACK_DIR"], "--project", "vision"],
-        check=True, timeout=400, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, script, *options, "--out", os.environ["HPCTRACK_DIR"]],
+        check=True,
+        timeout=400,
+        stdout=subprocess.DEVNULL,
+    )
     page = open_page()
     page.get_by_role("link", name="vision").click()
     rows = page.locator("tbody tr")

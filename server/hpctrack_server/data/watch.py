@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,10 @@ class Subscription:
         self._pending = {**change, "changed": sorted(changed)}
         self._is_due.set()
 
+    def wake(self) -> None:
+        """Let whoever waits look up, although there is nothing to tell."""
+        self._is_due.set()
+
     async def next(self, timeout_s: float) -> dict[str, Any] | None:
         """Wait for something to tell; None after the time is up."""
         try:
@@ -44,7 +48,7 @@ class Subscription:
             return None
         self._is_due.clear()
         pending, self._pending = self._pending, {}
-        return pending
+        return pending or None
 
 
 class Watcher:
@@ -68,8 +72,9 @@ class Watcher:
         self._interval_s = interval_s
         self._subscriptions: set[Subscription] = set()
         self._last: dict[Topic, Pulse] = {}
+        self.is_closed = False
 
-    @contextmanager
+    @contextlib.contextmanager
     def subscribe(self, topic: Topic) -> Iterator[Subscription]:
         """Watch a topic; the first thing told is how it stands."""
         subscription = Subscription(topic)
@@ -80,6 +85,16 @@ class Watcher:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+
+    async def close(self, timeout_s: float) -> None:
+        """Ask those who watch to leave, and wait for them."""
+        self.is_closed = True
+        for one in self._subscriptions:
+            one.wake()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._subscriptions:
+                    await asyncio.sleep(0.01)
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""

@@ -36,7 +36,7 @@ class EventStream(Guarded):
                 self.write(f"retry: {RETRY_MS}\n\n")
                 await self.flush()
                 silent_s = 0.0
-                while not self._is_closed:
+                while not self._is_closed and not self.services.watcher.is_closed:
                     change = await subscription.next(1.0)
                     silent_s = 0.0 if change else silent_s + 1.0
                     if change:

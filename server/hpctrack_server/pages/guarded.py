@@ -50,7 +50,7 @@ def load_templates() -> DictLoader:
     """Read the package's templates; whatever they insert is escaped."""
     folder = files("hpctrack_server") / "templates"
     found = {one.name: one.read_text("utf-8") for one in folder.iterdir()}
-    return DictLoader(found, autoescape="escape_text", whitespace="oneline")
+    return DictLoader(found, autoescape="escape_text", whitespace="all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

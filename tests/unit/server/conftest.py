@@ -113,6 +113,8 @@ def serve(store: Path, **settings: Any) -> Live:
     assert "error" not in state, state["error"]
 
     def stop() -> None:
+        if not thread.is_alive():
+            return
         state["loop"].call_soon_threadsafe(state["end"].set)
         thread.join(20)
         assert not thread.is_alive()

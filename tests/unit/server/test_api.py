@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -192,6 +193,17 @@ def test_events_tell_what_has_grown_and_how_it_ended(
         event = next_event()
     assert event["live"] is False
     connection.close()
+
+
+def test_open_streams_end_with_the_server(
+    growing: Zoo, start_dashboard: Callable[..., Live], caplog: pytest.LogCaptureFixture
+) -> None:
+    dashboard = start_dashboard(growing.path)
+    connection, next_event = listen(dashboard, "/api/v1/runs/p/live/events")
+    next_event()
+    dashboard.stop()
+    connection.close()
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
 
 
 def test_project_events_tell_when_the_list_changes(
