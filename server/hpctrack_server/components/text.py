@@ -50,8 +50,8 @@ def format_number(value: int | float) -> str:  # noqa: PYI041 - the two are told
     if isinstance(value, int) or abs(value) >= LARGE or abs(value) < SMALL:
         # Decimal: a whole number can be too large for a float.
         short = f"{Decimal(value):.{SIGNIFICANT_DIGITS - 1}e}"
-        digits, _, power = short.partition("e")
-        return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+        mantissa, _, power = short.partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
     digits = SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(value)))
     return f"{value:,.{max(digits, 1)}f}".rstrip("0").rstrip(".")
 

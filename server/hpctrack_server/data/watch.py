@@ -72,6 +72,8 @@ class Watcher:
         self._interval_s = interval_s
         self._subscriptions: set[Subscription] = set()
         self._last: dict[Topic, Pulse] = {}
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
         self.is_closed = False
 
     @contextlib.contextmanager
@@ -79,12 +81,15 @@ class Watcher:
         """Watch a topic; the first thing told is how it stands."""
         subscription = Subscription(topic)
         self._subscriptions.add(subscription)
+        self._is_empty.clear()
         if topic in self._last:
             subscription.offer(describe_change(None, self._last[topic]))
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+            if not self._subscriptions:
+                self._is_empty.set()
 
     async def close(self, timeout_s: float) -> None:
         """Ask those who watch to leave, and wait for them."""
@@ -93,8 +98,7 @@ class Watcher:
             one.wake()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._subscriptions:
-                    await asyncio.sleep(0.01)
+                await self._is_empty.wait()
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
