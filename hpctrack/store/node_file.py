@@ -55,7 +55,10 @@ class NodeFile:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._check_space()
-            self._file = _create(self.path, facts, wall_s)
+            # It appears under its name when it can be read: half a file would look broken.
+            scratch = folder / f".{name}.tmp"
+            self._file = _create(scratch, facts, wall_s)
+            scratch.rename(self.path)
         except OSError as error:
             reason = error.strerror or str(error)
             raise StoreError(f"{folder} cannot be written: {reason}") from None
@@ -148,6 +151,7 @@ def _create(path: Path, facts: Mapping[str, Any], wall_s: float) -> Any:
         file.create_dataset(name, (0,), dtype, chunks=(rows,), maxshape=(None,))
     file.create_dataset(PULSE, data=np.array([wall_s, 0.0]))
     file.swmr_mode = True
+    file.flush()
     return file
 
 

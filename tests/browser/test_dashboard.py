@@ -11,15 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from tests.programs import rank_environment, start_python
-
-playwright = pytest.importorskip("playwright.sync_api")
-expect = playwright.expect
+from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -93,7 +92,8 @@ def chromium() -> str:
     """Return Chromium's path; under CI a machine without it is a failure."""
     path = shutil.which("chromium")
     if path is None:
-        if os.environ.get("CI", "").lower() == "true":
+        asked = os.environ.get("HPCTRACK_TEST_REQUIRE", "").split(",")
+        if os.environ.get("CI", "").lower() == "true" or "browser" in asked:
             pytest.fail("chromium is not installed")
         pytest.skip("needs chromium")
     return path
@@ -127,10 +127,12 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def open_page(chromium: str, url: str) -> Iterator[Callable[..., Any]]:
     """Return a function that opens the dashboard in a new window, with the token."""
     watches: list[Watch] = []
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
 
-        def make(*, width: int = 1280, height: int = 860, theme: str = "light") -> Any:
+        def make(
+            *, width: int = 1280, height: int = 860, theme: Literal["light", "dark"] = "light"
+        ) -> Any:
             context = browser.new_context(
                 viewport={"width": width, "height": height},
                 color_scheme=theme,
@@ -334,6 +336,18 @@ def test_runs_are_sorted_and_searched_and_the_back_button_works(
 
     page.get_by_label("State").select_option("running")
     expect(page.get_by_text("Nothing matches")).to_be_visible()
+
+
+def test_hostile_names_are_shown_as_they_are(open_page: Callable[..., Any]) -> None:
+    write_hostile(Path(os.environ["HPCTRACK_DIR"]), "hostile", HOSTILE[0])
+    page = open_page()
+    page.get_by_role("link", name="hostile").click()
+    page.locator("tbody").get_by_role("link", name=HOSTILE[0]).click()
+    expect(page.get_by_role("heading", name=HOSTILE[0])).to_be_visible()
+    for metric in HOSTILE_METRICS:
+        card = page.get_by_role("article", name=metric.strip(), exact=True)
+        card.scroll_into_view_if_needed()
+        expect(card.locator(".caption")).to_contain_text("all 4 points drawn")
 
 
 def test_visitor_without_the_link_is_told_where_it_is(

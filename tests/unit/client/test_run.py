@@ -269,7 +269,7 @@ def test_a_program_killed_in_mid_run_loses_nothing_that_log_returned_from(tmp_pa
 
 
 def _ended(store: Path) -> hpctrack.StoredRun | None:
-    if not any(store.glob("*/*/*.h5")):
+    if not any(store.glob("*/*/node-*.h5")):
         return None
     found = only_run(store)
     return None if found.state == "running" else found
@@ -313,7 +313,7 @@ def test_agents_leave_when_there_is_nothing_to_do() -> None:
 def test_many_short_runs_share_one_agent(tmp_path: Path) -> None:
     agents: set[int] = set()
     for number in range(10):
-        with hpctrack.init("p", id=f"r{number}", settings={"linger_s": 5}) as run:
+        with hpctrack.init("p", id=f"r{number}", settings={"linger_s": 120}) as run:
             run.log({"a": number})
             agents |= set(_agents())
     assert len(agents) == 1
