@@ -64,13 +64,16 @@ class NodeReader:
 
     def refresh(self) -> None:
         """See what has been written since the file was opened or refreshed."""
-        for name in ("points", "events", "heap", PULSE):
+        # In the opposite order of writing, see `read_events`.
+        for name in (PULSE, "points", "events", "heap"):
             self._file[name].id.refresh()
 
     def read_events(self) -> NodeEvents:
         """Return everything but the numbers."""
-        events, _names = self._read_events()
+        # The farewell first: a file that is closed has all its events, one that closes while
+        # we read them must not look as if its ranks had vanished.
         pulse = self._read(PULSE)
+        events, _names = self._read_events()
         facts = {**self.facts, "points": int(self._file["points"].shape[0])}
         return NodeEvents(facts, float(pulse[0]), bool(pulse[1]), events)
 

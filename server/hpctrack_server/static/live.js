@@ -69,15 +69,19 @@ export function coalesce(work, restMs = 0) {
     isWanted = true;
     if (isBusy) return;
     isBusy = true;
-    while (isWanted) {
-      isWanted = false;
-      try {
-        await work();
-      } catch (error) {
-        if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;
+    try {
+      while (isWanted) {
+        isWanted = false;
+        await work().catch(passOverNetwork);
+        if (restMs) await new Promise((resolve) => setTimeout(resolve, restMs));
       }
-      if (restMs) await new Promise((resolve) => setTimeout(resolve, restMs));
+    } finally {
+      isBusy = false;
     }
-    isBusy = false;
   };
+}
+
+// A server that is gone for a moment is no error of the page: fetch then throws a TypeError.
+function passOverNetwork(error) {
+  if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;
 }
