@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from hpctrack.core.names import clean
+
 PIPE_WIDTH = 200
 """Columns when the output goes to a file or a pipe: nothing must be cut there."""
 
@@ -34,7 +36,7 @@ def show_value(value: Any) -> str:
         return f"{value:.5g}"
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)  # noqa: PLR2004 - four digits read well
-    text = str(value)
+    text = clean(str(value))
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - a table cell
 
 

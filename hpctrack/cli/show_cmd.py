@@ -20,6 +20,7 @@ from hpctrack.cli.format import (
     styled_state,
 )
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
+from hpctrack.core.names import clean
 from hpctrack.store.record import RankRecord, State
 from hpctrack.store.stored_run import StoredRun
 
@@ -89,7 +90,7 @@ def _print(run: StoredRun, metrics: dict[str, int]) -> None:
     _print_pairs(console, "points", metrics)
     for warning in record.warnings:
         where = f"rank {warning['rank']}: " if warning["rank"] >= 0 else ""
-        console.print(f"[yellow]warning:[/] {escape(where + str(warning.get('text')))}")
+        console.print(f"[yellow]warning:[/] {escape(clean(where + str(warning.get('text'))))}")
     _print_pairs(console, "lost", {k: v for k, v in flatten(record.ledger).items() if v})
 
 

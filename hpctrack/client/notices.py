@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from hpctrack.core.names import clean
+
 
 class Notices:
     """Prints each notice once and remembers how often it came.
@@ -24,13 +26,13 @@ class Notices:
     def say(self, text: str) -> None:
         """Print a line of good news."""
         if not self._quiet:
-            self._print(text)
+            self._print(clean(text))
 
     def warn_once(self, key: str, text: str) -> bool:
         """Print a warning the first time ``key`` comes; return whether this was the first."""
         count = self.counts[key] = self.counts.get(key, 0) + 1
         if count == 1:
-            self._print(f"warning: {text}")
+            self._print(f"warning: {clean(text)}")
         return count == 1
 
     def _print(self, text: str) -> None:

@@ -269,6 +269,8 @@ class Run:
         """
         if self._is_finished:
             return True
+        given: object = exit_code  # whatever a program passes: what is no number is no success
+        code = given if isinstance(given, int) else 1
         with self._lock:
             self._is_finished = True
         channel = self._channel
@@ -276,7 +278,7 @@ class Run:
             return True
         try:
             self._report_losses(channel)
-            end = {"exit_code": int(exit_code), "wall_s": self._wall_s()}
+            end = {"exit_code": code, "wall_s": self._wall_s()}
             frame = wire.pack_json(Kind.FINISH, end)
             is_safe = self._ask(frame, self._settings.finish_timeout_s)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
@@ -416,6 +418,11 @@ class Run:
             self._notices.say(
                 f"finished {self._name}: {self._logged_points:,} points of rank 0, nothing lost"
             )
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether what is logged goes anywhere: not when disabled or finished."""
+        return self._channel is not None and not self._is_finished
 
     def detach(self) -> None:
         """In a forked child: record nothing, and leave the parent's run alone."""

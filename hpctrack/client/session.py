@@ -26,6 +26,8 @@ class _State:
     """What module-level calls refer to."""
 
     run: Run | None = None
+    last: Run | None = None
+    """The last run, also when it is finished: calls that come too late are its business."""
     begun: int = 0
     is_hooked: bool = False
     exit_code: int = 0
@@ -98,9 +100,9 @@ def init(
     """
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
-        "dir": dir, "mode": mode, "strict": strict, **(settings or {}),
+        "dir": dir, "mode": mode, "strict": strict, "settings": settings,
     }  # fmt: skip
-    return _begin(asked, config=config, tags=tags, notes=notes)
+    return _begin_safely(asked, config=config, tags=tags, notes=notes)
 
 
 def finish(exit_code: int = 0) -> None:
@@ -129,14 +131,40 @@ def current_run(what: str) -> Run:
     NotInitialisedError
         There is none.
     """
-    if _state.run is None:
-        raise NotInitialisedError(f"hpctrack.{what} needs a run", hint="call hpctrack.init() first")
-    return _state.run
+    if _state.run is not None:
+        return _state.run
+    if _state.last is not None:
+        return _state.last  # finished, or left to the parent of a fork: it does nothing
+    if load_settings().values.mode == "disabled":
+        return _begin({}, config=None, tags=None, notes=None)
+    raise NotInitialisedError(f"hpctrack.{what} needs a run", hint="call hpctrack.init() first")
 
 
 def maybe_run() -> Run | None:
     """Return the current run, if there is one."""
     return _state.run
+
+
+def _begin_safely(
+    asked: dict[str, Any], *, config: object, tags: Sequence[str] | None, notes: str | None
+) -> Run:
+    """Begin a run; a mistake that nobody has thought of costs the record, not the job."""
+    before = _state.last
+    try:
+        return _begin(
+            {**asked, **(asked.pop("settings") or {})}, config=config, tags=tags, notes=notes
+        )
+    except HpctrackError:
+        raise  # strict
+    except Exception as error:
+        if asked.get("strict"):
+            raise
+        if _state.last is before or _state.last is None:
+            _begin({"mode": "disabled"}, config=None, tags=None, notes=None)
+        run = current_run("init")
+        what = "records without the rest" if run.is_recording else "records nothing"
+        run.tell("init", f"init() failed: {type(error).__name__}: {error}; this run {what}")
+        return run
 
 
 def _begin(
@@ -163,7 +191,7 @@ def _begin(
     )
     run = opening.open()
     _state.begun += 1
-    _state.run = run
+    _state.run = _state.last = run
     _hook_exit()
     asked_tags = tags if tags is not None else [one.strip() for one in chosen.tags.split(",")]
     opening.problems += _describe(run, environ, config=config, tags=asked_tags, notes=notes)

@@ -15,7 +15,7 @@ METRIC_MAX_BYTES = 512
 
 _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_\-])?\Z")
 _NOT_ID = re.compile(r"[^A-Za-z0-9_\-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _RULE = "use letters, digits, '-', '_' and '.', starting with a letter or digit, at most 64"
 
 _ADJECTIVES = """
@@ -81,6 +81,11 @@ def metric_name_problem(name: str) -> str | None:
     except UnicodeEncodeError:
         return "the name is not valid Unicode"
     return None
+
+
+def clean(text: str) -> str:
+    """Replace control characters: a run's name must not command the terminal that shows it."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def make_readable_name(run_id: str) -> str:

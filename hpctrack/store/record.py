@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from hpctrack.core.names import clean
 from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.schema import EventKind
 
@@ -177,8 +178,8 @@ def assemble(
         id=run,
         project=project,
         state=state,
-        user=str(first.hello.get("user", "")),
-        group=str(first.hello.get("group", "")),
+        user=clean(str(first.hello.get("user", ""))),
+        group=clean(str(first.hello.get("group", ""))),
         job_type=str(first.hello.get("job_type", "")),
         sweep=str(first.hello.get("sweep", "")),
         trial=int(first.hello.get("trial", -1)),
@@ -247,7 +248,7 @@ def _make_rank(rank: int, session: _Session) -> RankRecord:
     return RankRecord(
         rank=rank,
         node=int(hello.get("node", 0)),
-        host=str(hello.get("host", "")),
+        host=clean(str(hello.get("host", ""))),
         local_rank=int(hello.get("local_rank", 0)),
         pid=int(hello.get("pid", 0)),
         attempt=session.attempt,
@@ -295,8 +296,8 @@ def _read_told(
             case _:
                 pass
     return {
-        "name": str(meta.get("name") or default_name),
-        "tags": tuple(str(one) for one in meta.get("tags", ())),
+        "name": clean(str(meta.get("name") or default_name)),
+        "tags": tuple(clean(str(one)) for one in meta.get("tags", ())),
         "notes": str(meta.get("notes", "")),
         "config": config,
         "summary": {key: item for key, item in summary.items() if item is not None},

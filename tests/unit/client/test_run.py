@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
 import pytest
 
 import hpctrack
-from hpctrack.errors import HpctrackError, NotInitialisedError
+from hpctrack.errors import HpctrackError
 from tests.programs import only_run, run_python, start_python, wait_for
 
 
@@ -176,13 +177,51 @@ def test_a_sweeps_values_win_over_the_programs_own(
     assert found.config == {"lr": 9, "net": {"width": 8, "depth": 2}}
 
 
-def test_module_level_calls_need_a_run() -> None:
-    hpctrack.finish()
-    with pytest.raises(NotInitialisedError, match=r"hpctrack\.log needs a run"):
+def test_module_level_calls_need_a_run_unless_all_is_disabled() -> None:
+    code = """
+    import hpctrack
+    for call in (lambda: hpctrack.log({"a": 1}), lambda: hpctrack.config):
+        try:
+            call()
+        except hpctrack.errors.NotInitialisedError as error:
+            print(error.message)
+    print(hpctrack.run)
+    """
+    told = run_python("import hpctrack.errors\n" + textwrap.dedent(code))
+    assert told.stdout.splitlines() == [
+        "hpctrack.log needs a run",
+        "hpctrack.config needs a run",
+        "None",
+    ]
+    calls = "import hpctrack; hpctrack.log({'a': 1}); hpctrack.config.update({'b': 2})"
+    assert run_python(calls, env={"HPCTRACK_MODE": "disabled"}).returncode == 0
+
+
+def test_module_level_calls_after_the_end_do_nothing(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import os, hpctrack
+        hpctrack.init("p")
         hpctrack.log({"a": 1})
-    with pytest.raises(NotInitialisedError):
-        _ = hpctrack.config
-    assert hpctrack.run is None
+        pid = os.fork()
+        if pid == 0:
+            hpctrack.log({"a": 99})
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        hpctrack.finish()
+        hpctrack.log({"a": 2})
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert "log() after finish()" in done.stderr
+    assert only_run(tmp_path / "store").metric("a").values.tolist() == [1]
+
+
+@pytest.mark.parametrize("arguments", ["tags=5", "settings=5", "config=5", "notes=5", "name=5"])
+def test_arguments_of_the_wrong_kind_cost_no_traceback(arguments: str) -> None:
+    done = run_python(f"import hpctrack; hpctrack.init('p', {arguments}).log({{'a': 1}})")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_logging_from_sixteen_threads_loses_nothing(tmp_path: Path) -> None:
