@@ -320,7 +320,14 @@ def test_a_killed_agent_is_replaced_and_the_run_goes_on(tmp_path: Path) -> None:
     assert run.flush()
     for pid in _agents():
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not _agents())
+    channel = run._channel
+    assert channel
+
+    def has_noticed() -> bool:
+        channel.poll()
+        return channel.losses.agents == 1
+
+    wait_for(has_noticed)  # what is sent to a dying agent is what is lost with it
     run.log({"a": 2})
     run.log({"b": 3})
     assert run.finish()
