@@ -30,13 +30,11 @@ __all__ = [
     "Store",
     "StoredRun",
     "__version__",
-    "config",
     "finish",
     "init",
     "log",
-    "run",
-    "summary",
 ]
+"""``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
 _LAZY = {
     "Store": "hpctrack.store.store",
@@ -61,4 +59,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted(__all__)
+    return sorted([*__all__, "config", "run", "summary"])

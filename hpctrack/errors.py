@@ -80,8 +80,11 @@ class SweepFileError(UsageError):
     code = "sweep-file"
 
 
-class NotInitialisedError(HpctrackError, RuntimeError):
-    """A call that needs a run came before ``hpctrack.init``."""
+class NotInitialisedError(HpctrackError, RuntimeError, AttributeError):
+    """A call that needs a run came before ``hpctrack.init``.
+
+    An attribute error too: ``hasattr(hpctrack, "config")`` is then False, as it should be.
+    """
 
     exit_code = 2
     code = "not-initialised"

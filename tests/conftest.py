@@ -10,18 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.capabilities import MARKERS, list_obstacles, list_required, require_program
+
 pytest_plugins = ["tests.services.cluster_fixture"]
 
 FOREIGN = ("HPCTRACK_", "SLURM_", "OMPI_", "PMI_", "PMIX_", "TORCHELASTIC_", "MPI_LOCAL", "I_MPI_")
 KEPT = {"HPCTRACK_TEST_REQUIRE", "HPCTRACK_SCREENSHOTS"}
-
-REQUIREMENTS = {
-    "slurm": "slurmctld",
-    "ssh": "sshd",
-    "mpi": "mpiexec",
-    "browser": "chromium",
-}
-"""Marker and the program that tells whether its real part is here."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,49 +40,43 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     shutil.rmtree(runtime, ignore_errors=True)
 
 
-def required() -> set[str]:
-    """Return the parts that must be here: all of them under CI."""
-    if os.environ.get("CI", "").lower() == "true":
-        return set(REQUIREMENTS)
-    return set(filter(None, os.environ.get("HPCTRACK_TEST_REQUIRE", "").split(",")))
+GROUPS = ("slurm", "browser", "ssh")
+"""Markers whose tests share one costly part: one process runs them all, and the longest first."""
 
 
-def find_program(name: str) -> str | None:
-    """Return the path of a program, daemons' folders included."""
-    venv = os.path.dirname(os.path.abspath(os.sys.executable))  # type: ignore[attr-defined] # noqa: PTH100, PTH120
-    return shutil.which(name, path=f"{venv}:{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin")
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what cannot run here, or fail it where it must run."""
-    missing = {
-        marker: program for marker, program in REQUIREMENTS.items() if not find_program(program)
-    }
-    if os.getuid() != 0:
-        missing["slurm"] = "root"
+    """Keep together what shares fixtures when several processes run the tests."""
+
+    def find_group(item: pytest.Item) -> str:
+        found = [name for name in GROUPS if item.get_closest_marker(name)]
+        return found[0] if found else item.nodeid.partition("::")[0]
+
     for item in items:
-        for marker, program in missing.items():
-            if item.get_closest_marker(marker) and marker not in required():
-                item.add_marker(pytest.mark.skip(reason=f"needs {program}"))
+        item.add_marker(pytest.mark.xdist_group(find_group(item)))
+    places = {name: place for place, name in enumerate(GROUPS)}
+    items.sort(key=lambda item: places.get(find_group(item), len(GROUPS)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run here, or fail it where it was promised."""
+    for marker in MARKERS:
+        obstacles = item.get_closest_marker(marker) and list_obstacles(marker)
+        if obstacles and marker in list_required():
+            pytest.fail(f"{marker} is required: {'; '.join(obstacles)}", pytrace=False)
+        elif obstacles:
+            pytest.skip("; ".join(obstacles))
 
 
 def pytest_report_header() -> str:
     """Say what is enabled, and what not."""
-    states = [
-        f"{marker}: {'yes' if find_program(program) else 'NO'}"
-        for marker, program in REQUIREMENTS.items()
-    ]
-    return "real parts: " + ", ".join(states) + f"; required: {sorted(required()) or 'none'}"
+    states = [f"{marker}: {'NO' if list_obstacles(marker) else 'yes'}" for marker in MARKERS]
+    required = ", ".join(sorted(list_required())) or "none"
+    return f"real parts: {', '.join(states)}; required: {required}"
 
 
 @pytest.fixture
 def program() -> Callable[[str], str]:
     """Return a function that finds a program or fails the test."""
-
-    def find(name: str) -> str:
-        path = find_program(name)
-        if path is None:
-            pytest.fail(f"{name} is not installed")
-        return path
-
-    return find
+    return require_program

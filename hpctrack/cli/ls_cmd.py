@@ -12,16 +12,20 @@ from rich.table import Table
 from hpctrack.cli.format import make_console, show_duration, show_time, show_value, styled_state
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.errors import HpctrackError
+from hpctrack.store.record import State
 from hpctrack.store.stored_run import StoredRun
 
 SHOWN_METRICS = 3
 """Summary columns of the table: more do not fit in 120 characters."""
 
+RUN_STATES = [one.value for one in State if one != State.LOST]
+"""Only a rank can be lost."""
+
 
 @click.command()
 @store_option
 @project_option
-@click.option("-s", "--state", help="Only runs in this state.")
+@click.option("-s", "--state", type=click.Choice(RUN_STATES), help="Only runs in this state.")
 @click.option("-o", "--order", help="Sort by a key, such as -summary.loss. [default: -created]")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most this many.")
 @json_option

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from hpctrack.core.fields import pick_fields
 from hpctrack.core.names import clean
 from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.schema import EventKind
@@ -92,13 +93,9 @@ class RunRecord:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read it back; unknown keys, from a newer writer, are left out."""
-        known = {one.name for one in dataclasses.fields(cls)}
-        kept = {key: item for key, item in value.items() if key in known}
-        rank_keys = {one.name for one in dataclasses.fields(RankRecord)}
+        kept = pick_fields(cls, value)
         ranks = tuple(
-            RankRecord(
-                **{**{k: v for k, v in one.items() if k in rank_keys}, "state": State(one["state"])}
-            )
+            RankRecord(**{**pick_fields(RankRecord, one), "state": State(one["state"])})
             for one in kept.pop("ranks", ())
         )
         for key in ("tags", "warnings"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from hpctrack.core.fields import pick_fields
 from hpctrack.errors import StoreFormatError
 from hpctrack.sweep.folder import SweepFolder, read_json, write_json
 
@@ -101,8 +102,7 @@ class TrialResult:
         StoreFormatError
             It is not a trial's.
         """
-        known = {one.name for one in dataclasses.fields(cls)}
-        kept = {key: item for key, item in value.items() if key in known}
+        kept = pick_fields(cls, value)
         try:
             kept["state"] = TrialState(kept["state"])
             kept["command"] = tuple(kept.get("command", ()))

@@ -57,8 +57,8 @@ class IntUniform:
 
 
 @dataclass(frozen=True, slots=True)
-class Uniform:
-    """A number between ``low`` and ``high``."""
+class _Continuum:
+    """Any number between two."""
 
     low: float
     high: float
@@ -75,6 +75,11 @@ class Uniform:
             Always.
         """
         raise IndexError(at)
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform(_Continuum):
+    """A number between ``low`` and ``high``."""
 
     def pick(self, fraction: float) -> float:
         """Return the value for a number in [0, 1)."""
@@ -82,24 +87,8 @@ class Uniform:
 
 
 @dataclass(frozen=True, slots=True)
-class LogUniformValues:
+class LogUniformValues(_Continuum):
     """A number between ``low`` and ``high`` whose logarithm is uniform; both above 0."""
-
-    low: float
-    high: float
-
-    def size(self) -> None:
-        """Return None: a grid cannot go through a continuum."""
-
-    def level(self, at: int) -> float:
-        """Raise: there is none.
-
-        Raises
-        ------
-        IndexError
-            Always.
-        """
-        raise IndexError(at)
 
     def pick(self, fraction: float) -> float:
         """Return the value for a number in [0, 1)."""

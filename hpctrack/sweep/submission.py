@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack.core.fields import pick_fields
 from hpctrack.errors import StoreFormatError, SweepError, UsageError
 from hpctrack.sweep.folder import create_json, read_json, write_json
 from hpctrack.sweep.sweep import Sweep
@@ -90,18 +91,11 @@ class Submission:
         StoreFormatError
             It is not a submission's.
         """
-        known = {one.name for one in dataclasses.fields(cls)}
-        kept = {key: item for key, item in value.items() if key in known}
-        worker_keys = {one.name for one in dataclasses.fields(Worker)}
+        kept = pick_fields(cls, value)
         try:
             kept["trials"] = tuple(int(one) for one in kept["trials"])
             kept["workers"] = tuple(
-                Worker(
-                    **{
-                        **{key: item for key, item in one.items() if key in worker_keys},
-                        "trials": tuple(one["trials"]),
-                    }
-                )
+                Worker(**{**pick_fields(Worker, one), "trials": tuple(one["trials"])})
                 for one in kept.get("workers", ())
             )
             return cls(**kept)

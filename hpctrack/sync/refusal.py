@@ -29,7 +29,7 @@ REASONS: Mapping[str, str] = {
     "link": "there is a link or a file where the folder should be",
     "unwritable": "it cannot be written there",
     # the whole transfer
-    "no-parent": "the folder that the store should be made in is not there",
+    "no-parent": "the folder that the store should be made in is not there; make it first",
     "not-a-folder": "the store is not a folder",
     "store-unwritable": "the store cannot be written",
     "version": "it speaks protocol $oldest to $newest",

@@ -5,14 +5,13 @@ Tests that use them carry ``@pytest.mark.slurm``.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from .cluster import Cluster, Options, Place, list_interpreter_folders, list_missing
+from .cluster import Cluster, Options, Place, list_interpreter_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +26,6 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     The test session shares it: leave its machines on, plugged in and idle. When a test failed, the
     last lines of Slurm's logs are printed at the end.
     """
-    require_cluster()
     keep = (str(CHECKOUT), *list_interpreter_folders())
     failed_before = request.session.testsfailed
     with Cluster(options=Options(keep=keep)) as made:
@@ -42,18 +40,3 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def cluster_scratch(cluster: Cluster, request: pytest.FixtureRequest) -> Place:
     """A fresh folder of alice's in the scratch that login and compute nodes share."""
     return cluster.make_scratch(re.sub(r"\W+", "-", request.node.name)[:60])
-
-
-def require_cluster() -> None:
-    """Skip the test where no cluster can run, or fail it where one was promised.
-
-    Promised is one by ``CI=true`` and by ``slurm`` in ``HPCTRACK_TEST_REQUIRE``.
-    """
-    missing = list_missing()
-    if not missing:
-        return
-    required = os.environ.get("HPCTRACK_TEST_REQUIRE", "").split(",")
-    reason = "no Slurm cluster: " + "; ".join(missing)
-    if os.environ.get("CI") == "true" or "slurm" in required:
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -22,6 +22,8 @@ from typing import Final
 
 import pytest
 
+from tests.capabilities import find_program
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 PRIVILEGE_FOLDER: Final = Path("/run/sshd")
 START_TIMEOUT_S: Final = 20.0
@@ -80,7 +82,7 @@ class Sshd:
         self.hpctrack = folder / "hpctrack"
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        self._program = find_program("sshd")
         make_key(folder / "host_key")
         make_key(self.identity)
         shutil.copy(folder / "user_key.pub", folder / "authorized_keys")

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .cluster import Cluster, ClusterError, Options, config, list_missing
-from .cluster_fixture import require_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,7 +238,6 @@ def test_command_that_hangs_is_killed_with_its_children(cluster: Cluster) -> Non
 
 
 def test_cluster_of_a_killed_session_vanishes() -> None:
-    require_cluster()
     program = """
         import signal
         from cluster import Cluster
@@ -263,7 +261,6 @@ def test_cluster_of_a_killed_session_vanishes() -> None:
 
 
 def test_dead_cluster_is_taken_down_by_a_stranger() -> None:
-    require_cluster()
     cluster = Cluster(options=Options(cgroups=not list_missing(cgroups=True)))
     cluster.up(outlive_owner=True)
     traces = Traces(cluster.layout.folder)
@@ -278,7 +275,6 @@ def test_dead_cluster_is_taken_down_by_a_stranger() -> None:
 
 
 def test_kept_folders_are_readable_wherever_they_lie(tmp_path: Path) -> None:
-    require_cluster()
     # a clone in a folder of `mktemp -d`, with a private folder in it
     kept = tmp_path / "closed" / "clone"
     inner = kept / "private" / "inner"
@@ -300,7 +296,6 @@ def test_kept_folders_are_readable_wherever_they_lie(tmp_path: Path) -> None:
 
 
 def test_cluster_that_cannot_start_shows_its_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    require_cluster()
     monkeypatch.setattr(config, "make_slurm_conf", lambda *_: "ClusterName=headless\n")
     cluster = Cluster()
     with pytest.raises(ClusterError, match=r"(?s)ctl died.*machine\.ctl\.log.*SlurmctldHost"):

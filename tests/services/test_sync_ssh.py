@@ -27,6 +27,7 @@ from hpctrack.errors import (
     UsageError,
 )
 from hpctrack.sync.paramiko_transport import ParamikoTransport
+from hpctrack.sync.protocol import DATA_BYTES
 from hpctrack.sync.push import push
 from hpctrack.sync.push_result import PushResult
 from hpctrack.sync.remote import SshRemote
@@ -380,15 +381,25 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+@pytest.fixture(scope="module")
+def long_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with three runs whose files take several frames each."""
+    store = tmp_path_factory.mktemp("long") / "store"
+    log_runs(store, "digits/one", "digits/two", "other/one", points=120_000)
+    sizes = [path.stat().st_size for path in store.rglob("run.h5")]
+    assert min(sizes) > 3 * DATA_BYTES, "half of the bytes is the middle of a file"
+    return store
+
+
 def list_half_runs(store: Path) -> list[Path]:
     return [path for path in (store / ".incoming").glob("*/*") if path.stat().st_size]
 
 
 def test_a_receiver_killed_in_mid_transfer_leaves_no_half_run_and_the_next_sync_completes(
-    sshd: Sshd, source: Path, tmp_path: Path
+    sshd: Sshd, long_source: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "target"
-    stall = Stall(sshd, source, store, tmp_path)
+    stall = Stall(sshd, long_source, store, tmp_path)
     wait_for(lambda: list_half_runs(store))
     os.kill(stall.receiver_pid, signal.SIGKILL)
     status, told = stall.end()
@@ -397,23 +408,23 @@ def test_a_receiver_killed_in_mid_transfer_leaves_no_half_run_and_the_next_sync_
     assert "run the same command again" in told
     assert list_half_runs(store), "the killed receiver could not clean up"
     visible = hash_files(store)
-    assert visible.items() < hash_files(source).items()
+    assert visible.items() < hash_files(long_source).items()
     assert {f"{run.project}/{run.id}/run.h5" for run in Store(store).runs()} == set(visible)
     assert Store(store).broken() == []
-    assert push_to(sshd, source, store).sent == 3 - len(visible)
-    assert hash_files(store) == hash_files(source)
+    assert push_to(sshd, long_source, store).sent == 3 - len(visible)
+    assert hash_files(store) == hash_files(long_source)
 
 
 def test_a_sender_killed_in_mid_transfer_leaves_nothing_and_the_next_sync_completes(
-    sshd: Sshd, source: Path, tmp_path: Path
+    sshd: Sshd, long_source: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "target"
-    stall = Stall(sshd, source, store, tmp_path)
+    stall = Stall(sshd, long_source, store, tmp_path)
     wait_for(lambda: list_half_runs(store))
     stall.sender.kill()
     stall.end()
     wait_for(lambda: not is_alive(stall.receiver_pid))
     assert {path for path in list_below(store / ".incoming") if path != "publish.lock"} == set()
-    assert hash_files(store).items() < hash_files(source).items()
-    push_to(sshd, source, store)
-    assert hash_files(store) == hash_files(source)
+    assert hash_files(store).items() < hash_files(long_source).items()
+    push_to(sshd, long_source, store)
+    assert hash_files(store) == hash_files(long_source)

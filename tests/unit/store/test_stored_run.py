@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -270,16 +272,21 @@ def test_a_torn_event_is_passed_over(tmp_path: Path) -> None:
     assert StoredRun(path.parent).config == {}
 
 
-def test_sealed_files_open_with_the_clusters_old_tools(tmp_path: Path, program: object) -> None:
-    import subprocess
-
+@pytest.mark.hdf5
+def test_sealed_files_open_with_the_clusters_old_tools(
+    tmp_path: Path, program: Callable[[str], str]
+) -> None:
     folder = write_run(tmp_path)
     seal_run(folder)
-    dump = shutil.which("h5dump")
-    if dump is None:
-        pytest.skip("needs h5dump")
     done = subprocess.run(
-        [dump, "-d", "/metrics/0/value", "-a", "/metrics/0/name", str(folder / "run.h5")],
+        [
+            program("h5dump"),
+            "-d",
+            "/metrics/0/value",
+            "-a",
+            "/metrics/0/name",
+            str(folder / "run.h5"),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -141,8 +141,10 @@ def test_a_malformed_message_is_a_protocol_error(body: bytes) -> None:
 @relaxed
 @given(st.binary(max_size=200), st.sampled_from([1, 2, 3, 5, 6, 7, 8]))
 def test_random_bytes_give_a_protocol_error_or_a_message(body: bytes, kind: int) -> None:
+    message: Message | None = None
     with contextlib.suppress(ProtocolError):
-        decode(Frame(kind, memoryview(body)))
+        message = decode(Frame(kind, memoryview(body)))
+    assert message is None or read_all(Decoder(), encode(message)) == [message]
 
 
 def test_a_long_inventory_is_cut_into_frames_that_fit() -> None:

@@ -269,9 +269,13 @@ def test_a_run_that_is_being_recorded_there_is_left_alone(
     assert hash_files(target) == before
 
 
-def test_a_kind_of_frame_that_a_newer_sender_knows_is_passed_over(connect: Connect) -> None:
+def test_a_kind_of_frame_that_a_newer_sender_knows_is_passed_over(
+    connect: Connect, template: Path
+) -> None:
+    path = template / "digits/one/run.h5"
     peer = connect().greet()
     peer.stream.write(HEADER.pack(5, 99, 0, 0) + b"hello")
+    assert peer.offer(make_item(path), path.read_bytes()).outcome == Outcome.PUBLISHED
     peer.finish()
 
 

@@ -1,0 +1,60 @@
+"""Which real parts this machine has, and what becomes of a test whose part is missing.
+
+A marker of pytest's names a part. A test without its part is skipped on a developer's machine and
+fails where the part was promised: everything is under ``CI=true``, and what
+``HPCTRACK_TEST_REQUIRE`` lists (``slurm,ssh``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.services.cluster import list_missing
+
+PROGRAMS: Final = {
+    "ssh": "sshd",
+    "mpi": "mpiexec",
+    "browser": "chromium",
+    "hdf5": "h5dump",
+}
+"""Marker and the program that is the part."""
+
+MARKERS: Final = (*PROGRAMS, "slurm")
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program, daemons' folders and this Python's included."""
+    venv = Path(sys.executable).parent
+    return shutil.which(name, path=f"{venv}:{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def require_program(name: str) -> str:
+    """Return the path of a program that a marker has promised.
+
+    Raises
+    ------
+    AssertionError
+        The program is missing.
+    """
+    path = find_program(name)
+    assert path, f"{name} is not installed"
+    return path
+
+
+def list_obstacles(marker: str) -> list[str]:
+    """List what keeps the tests with a marker from running here."""
+    if marker == "slurm":
+        return list_missing()
+    program = PROGRAMS[marker]
+    return [] if find_program(program) else [f"{program} is not installed"]
+
+
+def list_required() -> set[str]:
+    """List the parts that must be here."""
+    if os.environ.get("CI", "").lower() == "true":
+        return set(MARKERS)
+    return set(filter(None, os.environ.get("HPCTRACK_TEST_REQUIRE", "").split(",")))
