@@ -13,7 +13,21 @@ from hpctrack.client.run import Run
 from hpctrack.client.session import current_run, finish, init, log, maybe_run
 
 if TYPE_CHECKING:
+    from hpctrack.client import plot
     from hpctrack.client.config import Config, Summary
+    from hpctrack.client.media import (
+        Audio,
+        Figure,
+        Histogram,
+        Html,
+        Image,
+        Markdown,
+        Molecule,
+        Object3D,
+        Table,
+        Text,
+        Video,
+    )
     from hpctrack.store.history import History
     from hpctrack.store.metric import Metric
     from hpctrack.store.store import Store
@@ -24,16 +38,10 @@ if TYPE_CHECKING:
     run: Run | None
 
 __all__ = [
-    "History",
-    "Metric",
-    "Run",
-    "Store",
-    "StoredRun",
-    "__version__",
-    "finish",
-    "init",
-    "log",
-]
+    "Audio", "Figure", "Histogram", "History", "Html", "Image", "Markdown", "Metric", "Molecule",
+    "Object3D", "Run", "Store", "StoredRun", "Table", "Text", "Video", "__version__", "finish",
+    "init", "log", "plot",
+]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
 _LAZY = {
@@ -44,19 +52,29 @@ _LAZY = {
 }
 
 
+_RUN_CALLS = frozenset(
+    "alert define_metric log_code mark_preempting save should_stop unwatch watch".split()
+)
+"""Calls of the current run that may be written ``hpctrack.alert(...)``, as in W&B."""
+
+
 def __getattr__(name: str) -> Any:
     """Load what is not loaded yet; ``config`` and ``summary`` are the current run's."""
     if name in {"config", "summary"}:
         return getattr(current_run(name), name)
     if name == "run":
         return maybe_run()
-    if name in _LAZY:
-        import importlib  # noqa: PLC0415 - only readers pay for it
+    if name in _RUN_CALLS:
+        return getattr(current_run(name), name)
+    import importlib  # noqa: PLC0415 - only who needs more pays for it
 
-        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name == "plot":
+        return importlib.import_module("hpctrack.client.plot")
+    if name in __all__:  # neither a reader's nor loaded above: it is something to log
+        return getattr(importlib.import_module(_LAZY.get(name, "hpctrack.client.media")), name)
     raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted([*__all__, "config", "run", "summary"])
+    return sorted([*__all__, *_RUN_CALLS, "config", "run", "summary"])

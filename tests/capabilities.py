@@ -8,6 +8,7 @@ fails where the part was promised: everything is under ``CI=true``, and what
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -23,7 +24,10 @@ PROGRAMS: Final = {
 }
 """Marker and the program that is the part."""
 
-MARKERS: Final = (*PROGRAMS, "slurm")
+MARKERS: Final = (*PROGRAMS, "slurm", "faults")
+
+MOUNT_RIGHT: Final = 1 << 21
+"""CAP_SYS_ADMIN, by which one may mount; root in a container lacks it."""
 
 
 def find_program(name: str) -> str | None:
@@ -49,8 +53,19 @@ def list_obstacles(marker: str) -> list[str]:
     """List what keeps the tests with a marker from running here."""
     if marker == "slurm":
         return list_missing()
+    if marker == "faults":
+        return _list_missing_for_mounts()
     program = PROGRAMS[marker]
     return [] if find_program(program) else [f"{program} is not installed"]
+
+
+def _list_missing_for_mounts() -> list[str]:
+    rights = re.search(r"CapEff:\s*(\w+)", Path("/proc/self/status").read_text())
+    missing = [] if rights and int(rights[1], 16) & MOUNT_RIGHT else ["no right to mount"]
+    missing += [] if Path("/dev/loop-control").exists() else ["there are no loop devices"]
+    for name in ("mkfs.ext4", "mkfs.ext2", "mount"):
+        missing += [] if find_program(name) else [f"{name} is not installed"]
+    return missing
 
 
 def list_required() -> set[str]:

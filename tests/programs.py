@@ -70,6 +70,15 @@ def wait_for(what: Callable[[], T | None], *, timeout_s: float = 20) -> T:
         time.sleep(0.02)
 
 
+def list_agents() -> list[int]:
+    """Return the agents of this test: their runtime folder is on their command line."""
+    mine = os.environ["HPCTRACK_RUNTIME_DIR"]
+    found = subprocess.run(
+        ["pgrep", "-f", f"folder.*{mine}"], capture_output=True, text=True, check=False
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
 def only_run(store: Path | str) -> StoredRun:
     """Return the one run of a store."""
     (found,) = Store(store).runs()

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.store.node_file import NodeFile
-from hpctrack.store.schema import EventKind
+from hpctrack.store.schema import POINT, EventKind
 
 START_S = 1_000_000.0
 
@@ -89,11 +91,29 @@ class NodeWriter:
         else:
             self.event(EventKind.END, {"exit_code": exit_code}, rank=rank, session=session)
 
-    def points(self, metric: str, rank: int, steps: Sequence[int], values: Sequence[float]) -> None:
+    def number(self, metric: str, rank: int = 0) -> int:
+        """Return the file's number for a metric; the first time it is named in the file."""
         if metric not in self.names:
             self.names[metric] = len(self.names)
             body = struct.pack("<I", self.names[metric]) + metric.encode()
             self.file.add_event(EventKind.NAME, body, wall_s=self.wall_s, rank=rank, session=0)
+        return self.names[metric]
+
+    def table(
+        self, metric: str, ranks: Sequence[int], values: np.ndarray, wall_s: np.ndarray
+    ) -> None:
+        """Write ranks x steps at once, step by step as an agent gets them."""
+        count, steps = values.shape
+        rows = np.zeros((steps, count), POINT)
+        rows["step"] = np.arange(steps)[:, np.newaxis]
+        rows["wall_s"] = wall_s[:, np.newaxis]
+        rows["value"] = values.T
+        rows["metric"] = self.number(metric, ranks[0])
+        rows["rank"] = ranks
+        self.file.add_points(rows.tobytes())
+
+    def points(self, metric: str, rank: int, steps: Sequence[int], values: Sequence[float]) -> None:
+        self.number(metric, rank)
         pack = struct.Struct("<qddII").pack
         self.file.add_points(
             b"".join(

@@ -7,15 +7,20 @@ import os
 import pwd
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hpctrack.agent.recorder import Recorder, Session
+from hpctrack.agent.console import ConsoleDrain
+from hpctrack.agent.recorder import CONSOLE_KINDS, Recorder
+from hpctrack.agent.resume import Chooser
+from hpctrack.agent.session import Session
 from hpctrack.core import wire
 from hpctrack.core.names import check_id
+from hpctrack.core.ring import RingReader
 from hpctrack.core.wire import Frame, Kind
 from hpctrack.errors import HpctrackError, ProtocolError
-from hpctrack.store.schema import EventKind
+from hpctrack.store.schema import EventKind, Place
 
 READ_BYTES = 1024 * 1024
 """One read; ranks that log flat out share the agent's time in pieces of this size."""
@@ -26,7 +31,26 @@ _JSON_EVENTS = {
     Kind.META: EventKind.META,
     Kind.EVENT: EventKind.NOTE,
     Kind.LEDGER: EventKind.LEDGER,
+    Kind.DEFINE: EventKind.DEFINE,
 }
+
+_PLACE_KEYS = ("key", "step", "n")
+"""What the rank says of a medium, whatever the encoder makes of it."""
+
+FILES_MAX = 8
+"""Descriptors that may come with one message; only HELLO has some."""
+
+
+def encode_media(
+    description: dict[str, Any], payload: bytes
+) -> list[tuple[dict[str, Any], Place, bytes]]:
+    """Encode what a MEDIA frame holds; may take long."""
+    # Loaded when the first picture comes: most runs have none.
+    from hpctrack.agent.encode import encode  # noqa: PLC0415
+
+    found = encode(description, memoryview(payload))
+    kept: dict[str, Any] = {key: description[key] for key in _PLACE_KEYS if key in description}
+    return [({**one.description, **kept}, one.place, one.body) for one in found]
 
 
 class Connection:
@@ -38,15 +62,23 @@ class Connection:
         Accepted and non-blocking.
     find_recorder : callable
         Returns the recorder for a HELLO.
+    chooser : Chooser
+        Knows which run and attempt a HELLO means.
     """
 
     def __init__(
-        self, peer: socket.socket, find_recorder: Callable[[dict[str, Any]], Recorder]
+        self,
+        peer: socket.socket,
+        find_recorder: Callable[[dict[str, Any]], Recorder],
+        chooser: Chooser,
     ) -> None:
         self.socket = peer
+        self._chooser = chooser
+        self._is_stop_told = False
         self._find_recorder = find_recorder
         self._decoder = wire.Decoder()
         self._told = 0
+        self._files: list[int] = []
         self.recorder: Recorder | None = None
         self.session: Session | None = None
         self.wants_answer = False
@@ -57,7 +89,7 @@ class Connection:
         Never raises: a peer that does not speak our language is told so and let go.
         """
         try:
-            data = self.socket.recv(READ_BYTES)
+            data = self._receive()
         except (BlockingIOError, InterruptedError):
             return True
         except OSError:
@@ -76,6 +108,9 @@ class Connection:
         """Note the rank's end if it went without a word, and close."""
         if self.recorder and self.session and self.session.is_open:
             self.recorder.end(self.session, None)
+        for fd in self._files:
+            os.close(fd)
+        self._files.clear()
         self.socket.close()
 
     def answer(self) -> None:
@@ -89,10 +124,21 @@ class Connection:
             for notice in self.recorder.notices[self._told :]:
                 self.tell(notice)
             self._told = len(self.recorder.notices)
+            if self.recorder.stop_request and not self._is_stop_told:
+                self._is_stop_told = True
+                self._send(wire.pack_json(Kind.STOP, self.recorder.stop_request))
 
     def tell(self, notice: dict[str, Any]) -> None:
         """Send a notice for the user."""
         self._send(wire.pack_json(Kind.NOTICE, notice))
+
+    def _receive(self) -> bytes:
+        """Read; until the rank has said HELLO, with the files that come along."""
+        if self.session is not None:
+            return self.socket.recv(READ_BYTES)
+        data, files, _flags, _address = socket.recv_fds(self.socket, READ_BYTES, FILES_MAX)
+        self._files += files
+        return data
 
     def _take(self, frame: Frame) -> None:
         if frame.kind == Kind.HELLO:
@@ -103,17 +149,37 @@ class Connection:
             raise ProtocolError("the first frame was not a HELLO")
         if not session.is_open:
             return  # frames behind FINISH are a client's mistake, not worth a hang-up
-        if frame.kind == Kind.POINTS:
-            recorder.add_points(session, frame.body, frame.count)
-        elif frame.kind == Kind.NAME:
-            recorder.add_name(session, bytes(frame.body))
-        elif frame.kind in _JSON_EVENTS:
+        session.frames_seen += 1
+        if frame.kind in _JSON_EVENTS:
             recorder.add_json(_JSON_EVENTS[Kind(frame.kind)], frame.json(), session)
         elif frame.kind == Kind.FLUSH:
             self.wants_answer = True
         elif frame.kind == Kind.FINISH:
-            recorder.end(session, frame.json())
+            farewell = frame.json()
+            recorder.end(session, farewell)
+            self._chooser.finish(session.hello, farewell["exit_code"])
             self.wants_answer = True
+        elif frame.kind == Kind.SAVE:
+            recorder.add_files(session, frame.json())
+        else:
+            self._take_bytes(recorder, session, frame)
+
+    def _take_bytes(self, recorder: Recorder, session: Session, frame: Frame) -> None:
+        """Take a frame whose body is not JSON; kinds of a newer client are passed over."""
+        if frame.kind == Kind.POINTS:
+            recorder.add_points(session, frame.body, frame.count)
+        elif frame.kind == Kind.NAME:
+            recorder.add_name(session, bytes(frame.body))
+        elif frame.kind == Kind.CONSOLE and frame.count in CONSOLE_KINDS:
+            recorder.add_console(session, CONSOLE_KINDS[frame.count], bytes(frame.body))
+        elif frame.kind == Kind.MEDIA:
+            description, payload = wire.unpack_media(frame.body)
+            raw = bytes(payload)  # the frame's memory is gone when the encoder comes to it
+            # What is named by its path is not in the frame, but will be in our memory.
+            source = description.get("source")
+            named = source.get("size", 0) if isinstance(source, dict) else 0
+            size_bytes = len(raw) + (named if isinstance(named, int) else 0)
+            recorder.add_media(session, partial(encode_media, description, raw), size_bytes)
 
     def _begin(self, hello: dict[str, Any]) -> None:
         if int(hello.get("wire", 0)) != wire.WIRE_VERSION:
@@ -128,9 +194,21 @@ class Connection:
             # A slow directory service must not hold up a rank; here it may take its time.
             with contextlib.suppress(KeyError):
                 hello["user"] = pwd.getpwuid(os.getuid()).pw_name
+        choice = self._chooser.choose(hello)
+        choice.apply(hello)
         self.recorder = self._find_recorder(hello)
-        self.session = self.recorder.begin(hello)
-        self._send(wire.pack_json(Kind.WELCOME, {"path": str(self.recorder.folder)}))
+        ring = RingReader(self._files.pop(0)) if self._files else None
+        self.session = self.recorder.begin(hello, ring)
+        self.session.frames_seen = 1
+        if self._files:
+            files, self._files = self._files, []
+            self.session.console = ConsoleDrain.from_fds(files)
+        told = {"path": str(self.recorder.folder), **choice.to_welcome()}
+        self._send(wire.pack_json(Kind.WELCOME, told))
+        for notice in choice.notices:
+            self.tell(notice)
+            if self.session.rank == 0:
+                self.recorder.add_json(EventKind.NOTE, notice, self.session)
 
     def _send(self, frame: bytes) -> None:
         # A rank that does not read its few answers must not hold up the others.

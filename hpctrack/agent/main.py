@@ -15,6 +15,7 @@ from hpctrack.client.runtime_folder import RuntimeFolder
 from hpctrack.client.spawn import LISTEN_FD, hold_lock
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import BusyError
+from hpctrack.store.node_file import has_abandoned_files
 
 MAX_FD = 65536
 """Files that MPI libraries leave open across exec end well below; a rank's PMI socket held open by
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str]) -> None:
         )
         _heed_signals(server)
         server.run()
+    if has_abandoned_files():
+        os._exit(0)  # HDF5 would say farewell to files that it must not touch again
 
 
 def _use_all_cores() -> None:
@@ -92,7 +95,8 @@ def _heed_signals(server: Server) -> None:
     ours, theirs = socket.socketpair()
     for one in (ours, theirs):
         one.setblocking(False)  # noqa: FBT003 - socket's signature
-    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    # Detached: the socket must live as long as the process, not as long as this call.
+    signal.set_wakeup_fd(theirs.detach(), warn_on_full_buffer=False)
 
     def on_signal() -> None:
         with contextlib.suppress(OSError):

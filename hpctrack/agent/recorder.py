@@ -1,48 +1,44 @@
-"""One run on one node: from frames to the node file, with a spill when the store fails."""
+"""One run on one node: from what ranks say to the node file, with a spill when the store fails."""
 
 from __future__ import annotations
 
 import json
 import os
-import struct
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hpctrack.agent.console import ConsoleDrain, Pieces
+from hpctrack.agent.encoder import EncodedMedia, Encoder, Work
+from hpctrack.agent.saved_files import SavedFiles
+from hpctrack.agent.session import Session, make_session
+from hpctrack.agent.stop import read_stop
 from hpctrack.core.clock import Clock
+from hpctrack.core.console_pieces import read_gap
 from hpctrack.core.layout import run_folder
-from hpctrack.core.wire import NAME_HEAD, POINT, POINTS_HEAD
+from hpctrack.core.ring import RingReader
+from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import HpctrackError
-from hpctrack.store.node_file import NodeFile
-from hpctrack.store.schema import EventKind
+from hpctrack.store.node_file import ROLL_OVER_BYTES, ROLL_OVER_S, NewEvent, NodeFile
+from hpctrack.store.predecessor import count_written
+from hpctrack.store.schema import EventKind, Place
 
 PENDING_MAX_BYTES = 64 * 1024 * 1024
-"""Rows held while no file can be written, neither in the store nor in the spill."""
+"""Rows and media held while no file can be written, neither in the store nor in the spill. Then
+the rings are not read any more, and ranks drop, and count, what finds no room there."""
 
-_ROW = struct.Struct("<qddII")
-"""`schema.POINT` as bytes: step, wall_s, value, metric, rank; a test compares the two."""
+POLL_SHARE = 0.8
+"""How often rings are looked at, as a share of the flush interval: a point waits for the next look
+and then for its flush, and both together should stay within the interval."""
 
+CONSOLE_JOIN_BYTES = 16 * 1024
+"""Pieces are joined up to about this length: an event costs 48 bytes, a copy its length."""
 
-@dataclass(slots=True)
-class Session:
-    """One rank's connection, as the file knows it."""
+CONSOLE_KINDS = {1: EventKind.STDOUT, 2: EventKind.STDERR}
 
-    number: int
-    rank: int
-    hello: dict[str, Any]
-    metric_numbers: dict[int, int] = field(default_factory=dict)
-    is_open: bool = True
-
-
-@dataclass(slots=True)
-class _Event:
-    kind: EventKind
-    body: bytes
-    wall_s: float
-    rank: int
-    session: int
+NOBODY = 2**31
+"""Session number of the agent's own events."""
 
 
 class Recorder:
@@ -57,9 +53,9 @@ class Recorder:
 
     Notes
     -----
-    Rows wait in memory for at most ``flush_interval_s``, then go through to the page cache. When
-    the store cannot be written, the run continues in the spill folder of this node, and says so;
-    when that cannot be written either, the newest rows are dropped and counted.
+    What ranks put into their rings is decoded, written and flushed to the page cache, and only
+    then confirmed: an agent that dies leaves the rest to its successor. When the store cannot be
+    written, the run continues in the spill folder of this node, and says so.
     """
 
     def __init__(self, hello: Mapping[str, Any], *, clock: Clock) -> None:
@@ -70,14 +66,22 @@ class Recorder:
         self.folder = run_folder(self._store, str(hello["project"]), str(hello["run"]))
         self._names: dict[str, int] = {}
         self._rows = bytearray()
-        self._events: list[_Event] = []
-        self._kept: dict[tuple[EventKind, int, str], _Event] = {}
+        self._events: list[NewEvent] = []
+        self._media: list[EncodedMedia] = []
+        self._payloads: set[str] = set()
+        self._kept: dict[tuple[EventKind, int, str], NewEvent] = {}
+        self._encoder = Encoder()
+        self._saved = SavedFiles()
+        self._is_suspect = bool(int(hello.get("agents_lost", 0)))
         self._file: NodeFile | None = None
-        self._dropped_points = 0
+        self._flush_interval_s = float(self._settings.get("flush_interval_s", 0.05))
+        self._heartbeat_s = float(self._settings.get("heartbeat_s", 5.0))
         self._last_flush_s = -1e9
-        self._last_pulse_s = self._clock.mono_s()
+        self._last_pulse_s = self._last_look_s = self._clock.mono_s()
         self.sessions: list[Session] = []
         self.notices: list[dict[str, Any]] = []
+        self.left_consoles: list[ConsoleDrain] = []
+        self.stop_request: dict[str, Any] | None = None
         self.is_spilled = False
         self.is_closed = False
         self.idle_since_s = self._clock.mono_s()
@@ -85,16 +89,35 @@ class Recorder:
 
     # -- what ranks say --------------------------------------------------------------------------
 
-    def begin(self, hello: dict[str, Any]) -> Session:
+    def begin(self, hello: dict[str, Any], ring: RingReader | None = None) -> Session:
         """Take a rank in."""
-        session = Session(len(self.sessions), int(hello["rank"]), hello)
+        session = make_session(len(self.sessions), hello, self._find_number, ring)
+        if ring is not None and int(hello.get("agents_lost", 0)):
+            self._skip_written(session, ring)
         self.sessions.append(session)
         self._add(EventKind.START, hello, session, keep=f"start {session.number}")
         return session
 
+    def _skip_written(self, session: Session, ring: RingReader) -> None:
+        """Pass over points that an agent has written, but was killed before it could say so."""
+        written = 0
+        for folder in (self.folder, self._spill_folder()):
+            found = count_written(folder, session.hello, beside=self.path)
+            if found is None:
+                self._note("twice", f"rank {session.rank}: some points may be recorded twice")
+                return
+            written += found
+        session.decoder.skip = max(0, written - ring.points_done)
+
     def end(self, session: Session, farewell: dict[str, Any] | None) -> None:
         """Let a rank go: with what it said at its end, or lost."""
+        session.read_ring(self._note, is_last=True)
         session.is_open = False
+        if session.console is not None:
+            self._add_console(session, session.console.finish())
+        self._read_files(session, self._saved.take_leave(session.number))
+        if session.update_ledger():
+            self._add_ledger(session)
         if farewell is None:
             self._add(EventKind.LOST, {}, session, keep=f"end {session.number}")
         else:
@@ -103,33 +126,69 @@ class Recorder:
         self.idle_since_s = self._clock.mono_s()
 
     def add_name(self, session: Session, body: bytes) -> None:
-        """Take a rank's number for a metric."""
-        (number,) = NAME_HEAD.unpack_from(body)
-        name = body[NAME_HEAD.size :].decode("utf-8", "replace")
-        known = self._names.get(name)
-        if known is None:
-            known = self._names[name] = len(self._names)
-            event = NAME_HEAD.pack(known) + name.encode()
-            self._add_raw(EventKind.NAME, event, session, keep=f"name {known}")
-        session.metric_numbers[number] = known
+        """Take a rank's number for a metric, from a client without a ring."""
+        session.decoder.add_name(body)
 
     def add_points(self, session: Session, body: memoryview, count: int) -> None:
-        """Take the numbers of one ``log`` call."""
-        step, wall_s = POINTS_HEAD.unpack_from(body)
-        numbers, rank, rows = session.metric_numbers, session.rank, self._rows
-        if len(rows) + count * _ROW.size > PENDING_MAX_BYTES:
-            self._dropped_points += count
-            return
-        for metric, value in POINT.iter_unpack(body[POINTS_HEAD.size :]):
-            known = numbers.get(metric)
-            if known is not None:
-                rows += _ROW.pack(step, wall_s, value, known, rank)
+        """Take the numbers of one ``log`` call, from a client without a ring."""
+        session.decoder.add_body(body, count)
 
     def add_json(self, kind: EventKind, value: dict[str, Any], session: Session) -> None:
-        """Take a configuration, summary, description, note or ledger."""
+        """Take a configuration, summary, description, definition, note or ledger."""
+        if kind == EventKind.LEDGER:
+            session.ledger.update(value)
+            self._add_ledger(session)
+            return
         key = ",".join(sorted(value)) if kind in {EventKind.SUMMARY, EventKind.META} else ""
+        if kind == EventKind.DEFINE:
+            key = str(value.get("name", ""))
         is_state = kind != EventKind.NOTE
         self._add(kind, value, session, keep=f"{session.number} {key}" if is_state else "")
+
+    def add_media(self, session: Session, work: Work, size_bytes: int) -> None:
+        """Take something that is encoded, or read, before it can be written."""
+        self._encoder.submit(session, work, size_bytes)
+
+    def add_files(self, session: Session, request: dict[str, Any]) -> None:
+        """Take files of this node into the run, now or when the rank ends."""
+        self._read_files(session, self._saved.take(request, session.number))
+
+    def _read_files(self, session: Session, works: list[tuple[Work, int]]) -> None:
+        for work, size_bytes in works:
+            self._encoder.submit(session, work, size_bytes)
+        for problem in self._saved.problems:
+            self._note("save", problem)
+        self._saved.problems.clear()
+
+    def look_after_consoles(self) -> bool:
+        """Help ranks whose terminal needs it; return whether that has to go on."""
+        is_needed = False
+        for session in self.sessions:
+            if session.console is not None:
+                self._add_console(session, session.console.look())
+                if session.console.is_done:
+                    session.console = None
+                else:
+                    is_needed = True
+        return is_needed
+
+    def _add_console(self, session: Session, pieces: Pieces) -> None:
+        for stream, data in pieces:
+            self.add_console(session, CONSOLE_KINDS[stream], data)
+
+    def add_console(self, session: Session, kind: EventKind, data: bytes) -> None:
+        """Take a piece of what a rank wrote to its terminal; pieces of one moment become one."""
+        wall_s = self._clock.wall_s()
+        last = self._events[-1] if self._events else None
+        if (
+            last
+            and (last.kind, last.session) == (kind, session.number)
+            and len(last.body) < CONSOLE_JOIN_BYTES
+            and not (read_gap(last.body) or read_gap(data))
+        ):
+            self._events[-1] = last._replace(body=last.body + data)
+            return
+        self._events.append(NewEvent(kind, data, wall_s, session.rank, session.number, Place.TEXT))
 
     # -- to the file -----------------------------------------------------------------------------
 
@@ -141,7 +200,11 @@ class Recorder:
     @property
     def has_pending(self) -> bool:
         """Whether anything waits to be written."""
-        return bool(self._rows or self._events)
+        return (
+            bool(self._rows or self._events or self._media)
+            or self._encoder.has_ready
+            or any(one.decoder.rows or one.has_news for one in self.sessions)
+        )
 
     @property
     def points(self) -> int:
@@ -149,18 +212,39 @@ class Recorder:
         return self._file.sizes["points"] if self._file else 0
 
     def next_due_s(self) -> float:
-        """Return the monotonic time at which `flush` should be called next."""
-        pulse = self._last_pulse_s + float(self._settings.get("heartbeat_s", 5.0))
-        if not self.has_pending:
-            return pulse
-        return min(pulse, self._last_flush_s + float(self._settings.get("flush_interval_s", 0.05)))
+        """Return the monotonic time at which `tick` should be called next."""
+        pulse = self._last_pulse_s + self._heartbeat_s
+        if self._events or any(one.ring is not None for one in self.sessions):
+            return min(pulse, self._last_flush_s + POLL_SHARE * self._flush_interval_s)
+        return pulse
 
-    def flush(self) -> bool:
-        """Write what waits through to the page cache; return whether it is there."""
+    def tick(self, now_s: float) -> None:
+        """Do what is due: look at the rings and flush what is new, or give a sign of life."""
+        self.look_after_consoles()
+        if now_s >= self._last_pulse_s + self._heartbeat_s or self.has_pending:
+            self.flush()
+        else:
+            self._last_flush_s = now_s
+
+    def flush(self, *, asked_by: Session | None = None) -> bool:
+        """Write what waits through to the page cache; return whether it is there.
+
+        Parameters
+        ----------
+        asked_by : Session, optional
+            A rank that waits for it: everything that it has said is meant.
+        """
         if self.is_closed:
             return True
-        now = self._clock.mono_s()
-        self._last_flush_s = self._last_pulse_s = now
+        self._last_flush_s = self._clock.mono_s()
+        # A busy run flushes, and so gives its sign of life, many times between two looks.
+        if self._last_flush_s >= self._last_look_s + self._heartbeat_s:
+            self._last_look_s = self._last_flush_s
+            self._look_after_ledgers()
+            attempt = int(self._facts["attempt"])
+            self.stop_request = self.stop_request or read_stop(self.folder, attempt)
+        self._last_pulse_s = self._last_flush_s
+        self._collect(asked_by)
         for _attempt in range(2):
             if self._file is None:
                 self._open_file()
@@ -171,20 +255,22 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - HDF5 raises many kinds; the rows are still here
                 self._leave_file(error)
                 continue
+            for session in self.sessions:
+                session.confirm()
             return True
         return False
 
     def close(self) -> None:
         """Write everything and close the file."""
-        if self._dropped_points:
-            entry = {"dropped_points": self._dropped_points}
-            body = json.dumps(entry).encode()
-            self._events.append(_Event(EventKind.LEDGER, body, self._clock.wall_s(), -1, 2**31))
+        self._collect(None, wait=True)
         if self.flush() and self._file is not None:
             try:
                 self._file.close(wall_s=self._clock.wall_s())
             except Exception as error:  # noqa: BLE001 - it was flushed a moment ago
                 self._note("close", f"{self._file.path} could not be closed: {error}")
+        self._encoder.close()
+        # Children of the ranks may print for as long as they live.
+        self.left_consoles = [one.console for one in self.sessions if one.console is not None]
         self._file = None
         self.is_closed = True
 
@@ -195,18 +281,55 @@ class Recorder:
         local_size = max(int(one.hello.get("local_size", 1)) for one in self.sessions)
         return len({one.rank for one in self.sessions}) >= local_size
 
+    def _collect(self, asked_by: Session | None, *, wait: bool = False) -> None:
+        """Take what is ready to be written: from the rings, and from the encoder."""
+        held_bytes = len(self._rows) + sum(len(one.body) for one in self._media)
+        for session in self.sessions:
+            if held_bytes + len(self._rows) < PENDING_MAX_BYTES:
+                session.read_ring(self._note, is_last=session is asked_by or wait)
+            if session.decoder.rows:
+                self._rows += session.decoder.take()
+        if held_bytes < PENDING_MAX_BYTES:
+            failed = self._encoder.failed
+            self._media += self._encoder.collect(wait=wait or asked_by is not None)
+            if self._encoder.failed > failed:
+                self._note("media", f"something could not be encoded: {self._encoder.problem}")
+
     def _write(self, file: NodeFile) -> None:
-        """Write events before points, so that a point's name is never behind it."""
-        while self._events:
-            one = self._events[0]
-            file.add_event(
-                one.kind, one.body, wall_s=one.wall_s, rank=one.rank, session=one.session
-            )
-            self._events.pop(0)
+        """Write what waits, events before points, and forget it when it is flushed."""
+        media = [event for one in self._media for event in self._write_media(file, one)]
+        events = self._events + media
+        if events:
+            file.add_events(events)
         if self._rows:
-            file.add_points(bytes(self._rows))
-            self._rows.clear()
-        file.flush(wall_s=self._clock.wall_s())
+            file.add_points(self._rows)
+        wall_s = self._clock.wall_s()
+        file.flush(wall_s=wall_s)
+        # A file that failed before this line is left, and everything goes to the next one.
+        self._media.clear()
+        self._events.clear()
+        self._rows = bytearray()
+        if file.should_roll(wall_s):
+            self._file = None
+            file.close(wall_s=wall_s)
+            self._open_file()
+
+    def _write_media(self, file: NodeFile, media: EncodedMedia) -> list[NewEvent]:
+        """Write the bytes, unless this file has them; return the events that say what they are."""
+        wall_s, session = self._clock.wall_s(), media.session
+        size = len(media.body)
+        told = [(EventKind.MEDIA, {**media.description, "digest": media.digest, "size": size})]
+        if media.digest not in self._payloads:
+            offset = file.add_bytes(media.body, media.place)
+            where = {
+                "digest": media.digest, "place": int(media.place), "offset": offset, "size": size,
+            }  # fmt: skip
+            told.insert(0, (EventKind.PAYLOAD, where))
+            self._payloads.add(media.digest)
+        return [
+            NewEvent(kind, json.dumps(value).encode(), wall_s, session.rank, session.number)
+            for kind, value in told
+        ]
 
     def _open_file(self) -> None:
         """Open a file in the store, else in the spill."""
@@ -214,7 +337,14 @@ class Recorder:
         reason = ""
         for folder in [*folders, self._spill_folder()]:
             try:
-                self._file = NodeFile(folder, self._facts, wall_s=self._clock.wall_s())
+                self._file = NodeFile(
+                    folder,
+                    self._facts,
+                    wall_s=self._clock.wall_s(),
+                    is_suspect=self._is_suspect,
+                    roll_over_bytes=float(self._settings.get("roll_over_bytes", ROLL_OVER_BYTES)),
+                    roll_over_s=float(self._settings.get("roll_over_s", ROLL_OVER_S)),
+                )
             except HpctrackError as error:
                 reason = error.message
                 continue
@@ -222,14 +352,22 @@ class Recorder:
                 self.is_spilled = True
                 self._note("spill", f"{reason}; the run goes on in {folder}")
             self._events[:0] = list(self._kept.values())
+            self._payloads.clear()
             return
         self._note("unwritable", f"{reason}; nothing can be written, points will be dropped")
 
     def _leave_file(self, error: Exception) -> None:
-        """Give up a file that failed: HDF5 must not be asked to flush it again."""
-        self._note("store-failed", f"{self.path} cannot be written any more: {error}")
-        self._file = None
+        """Give up a file that failed; one that is only out of room is closed as it should be."""
+        file, self._file = self._file, None
         self.is_spilled = True
+        if file is None:
+            return
+        self._note("store-failed", f"{file.path} cannot be written any more: {error}")
+        try:
+            if not file.is_abandoned:
+                file.close(wall_s=self._clock.wall_s())
+        except HpctrackError:
+            file.abandon()
 
     def _spill_folder(self) -> Path:
         base = self._settings.get("spill_dir") or Path(tempfile.gettempdir()) / (
@@ -240,19 +378,36 @@ class Recorder:
 
     # -- events ----------------------------------------------------------------------------------
 
+    def _find_number(self, name: str) -> int:
+        known = self._names.get(name)
+        if known is None:
+            known = self._names[name] = len(self._names)
+            body = NAME_HEAD.pack(known) + name.encode()
+            event = NewEvent(EventKind.NAME, body, self._clock.wall_s(), -1, NOBODY)
+            self._events.append(event)
+            self._kept[EventKind.NAME, -1, str(known)] = event
+        return known
+
+    def _look_after_ledgers(self) -> None:
+        for session in self.sessions:
+            if session.is_open and session.update_ledger():
+                self._add_ledger(session)
+
+    def _add_ledger(self, session: Session) -> None:
+        key = f"ledger {session.number}"
+        self._add(EventKind.LEDGER, session.ledger, session, keep=key)
+
     def _note(self, code: str, text: str) -> None:
         note = {"level": "warning", "code": code, "text": text}
         self.notices.append(note)
         body = json.dumps(note).encode()
-        self._events.append(_Event(EventKind.NOTE, body, self._clock.wall_s(), -1, 2**31))
+        self._events.append(NewEvent(EventKind.NOTE, body, self._clock.wall_s(), -1, NOBODY))
 
     def _add(
         self, kind: EventKind, value: Mapping[str, Any], session: Session, *, keep: str
     ) -> None:
-        self._add_raw(kind, json.dumps(value).encode(), session, keep=keep)
-
-    def _add_raw(self, kind: EventKind, body: bytes, session: Session, *, keep: str) -> None:
-        event = _Event(kind, body, self._clock.wall_s(), session.rank, session.number)
+        body = json.dumps(value).encode()
+        event = NewEvent(kind, body, self._clock.wall_s(), session.rank, session.number)
         self._events.append(event)
         if keep:
             self._kept[kind, session.rank, keep] = event

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hpctrack.agent.connection import Connection
+from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.recorder import Recorder
+from hpctrack.agent.resume import Chooser
 from hpctrack.client.spawn import peer_uid
 from hpctrack.core.clock import Clock
 from hpctrack.store.seal import seal_run
@@ -21,6 +23,9 @@ AUTO_SEAL_MAX_POINTS = 5_000_000
 which the agent's other runs wait."""
 
 IDLE_WAIT_S = 60.0
+
+CONSOLE_LOOK_S = 0.05
+"""Between two looks at the pipes of programs that have outlived their rank."""
 
 
 class Server:
@@ -53,6 +58,8 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._connections: list[Connection] = []
         self._recorders: dict[tuple[str, str, str, int], Recorder] = {}
+        self._consoles: list[ConsoleDrain] = []
+        self._chooser = Chooser(clock)
         self._busy_s = clock.mono_s()
         self.is_stopping = False
         if listener is not None:
@@ -66,7 +73,7 @@ class Server:
     def add_peer(self, peer: socket.socket) -> None:
         """Serve a rank that is connected already."""
         peer.setblocking(False)  # noqa: FBT003 - socket's signature
-        connection = Connection(peer, self._find_recorder)
+        connection = Connection(peer, self._find_recorder, self._chooser)
         self._connections.append(connection)
         self._selector.register(peer, selectors.EVENT_READ, lambda: self._serve(connection))
 
@@ -77,6 +84,7 @@ class Server:
                 key.data()
             self._flush_due()
             self._close_idle()
+            self._look_after_consoles()
             if self._is_over():
                 break
         self._close_all()
@@ -85,6 +93,9 @@ class Server:
         """Write everything through now: somebody means to end us."""
         for recorder in self._recorders.values():
             recorder.flush()
+            why = {"who": "scheduler", "why": "SIGTERM"}
+            recorder.stop_request = recorder.stop_request or why
+            self._tell_news(recorder)
 
     # -- ranks -----------------------------------------------------------------------------------
 
@@ -125,13 +136,13 @@ class Server:
         self._busy_s = now
         if connection.wants_answer or not is_there:
             self._answer(connection, recorder)
-        elif recorder.has_pending and recorder.next_due_s() <= now:
-            recorder.flush()
+        elif recorder.next_due_s() <= now:
+            recorder.tick(now)
         connection.tell_news()
 
     def _answer(self, connection: Connection, recorder: Recorder) -> None:
         """Flush; at a run's end close and seal, in the order that suits the place."""
-        is_written = recorder.flush()
+        is_written = recorder.flush(asked_by=connection.session)
         connection.tell_news()
         is_over = recorder.is_done()
         session = connection.session
@@ -155,6 +166,8 @@ class Server:
     def _wait_s(self) -> float:
         now = self._clock.mono_s()
         due = [recorder.next_due_s() for recorder in self._recorders.values()]
+        if self._consoles:
+            due.append(now + CONSOLE_LOOK_S)
         if not self._connections:
             due.append(self._busy_s + self._linger_s)
         due += [
@@ -168,7 +181,14 @@ class Server:
         now = self._clock.mono_s()
         for recorder in self._recorders.values():
             if recorder.next_due_s() <= now:
-                recorder.flush()
+                recorder.tick(now)
+                if recorder.stop_request:
+                    self._tell_news(recorder)
+
+    def _tell_news(self, recorder: Recorder) -> None:
+        for connection in self._connections:
+            if connection.recorder is recorder:
+                connection.tell_news()
 
     def _close_idle(self) -> None:
         """Close runs whose ranks have all left, also if the launcher promised more of them."""
@@ -178,8 +198,14 @@ class Server:
             if is_idle and (self.is_stopping or now - recorder.idle_since_s >= self._linger_s):
                 self._close(recorder)
 
+    def _look_after_consoles(self) -> None:
+        """Serve children that print although their rank, and its run, have ended."""
+        for one in self._consoles:
+            one.look()
+        self._consoles = [one for one in self._consoles if not one.is_done]
+
     def _is_over(self) -> bool:
-        if self._connections or self._recorders:
+        if self._connections or self._recorders or self._consoles:
             return False
         is_idle = self._clock.mono_s() - self._busy_s >= self._linger_s
         if not (is_idle or self.is_stopping or self._listener is None):
@@ -198,6 +224,7 @@ class Server:
                 del self._recorders[key]
         points = recorder.points
         recorder.close()
+        self._consoles += recorder.left_consoles
         wants = all(
             (one.hello.get("settings") or {}).get("seal") == "auto" for one in recorder.sessions
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from hpctrack.core.names import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PIPE_WIDTH = 200
 """Columns when the output goes to a file or a pipe: nothing must be cut there."""
@@ -19,12 +20,15 @@ STATE_STYLES = {
     "failed": "red",
     "crashed": "red",
     "lost": "red",
+    "preempted": "yellow",
 }
 """Rich styles; the words stay, so that nothing is said by colour alone."""
 
 
 def make_console() -> Console:
     """Return a console as wide as the terminal, or wide enough for a table in a pipe."""
+    from rich.console import Console  # noqa: PLC0415 - 60 ms that a plain list need not pay
+
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 

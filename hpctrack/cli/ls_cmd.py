@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
-from hpctrack.cli.format import make_console, show_duration, show_time, show_value, styled_state
+from hpctrack.cli.format import STATE_STYLES, show_duration, show_time, show_value
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
+from hpctrack.cli.table import print_table
+from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError
 from hpctrack.store.record import State
 from hpctrack.store.stored_run import StoredRun
@@ -49,8 +49,8 @@ def ls(
     """
     opened = open_store(store)
     wanted = {"state": state} if state else None
-    runs = opened.runs(wanted, order, project=project)[:limit]
-    broken = opened.broken(project)
+    runs, broken = opened.listing(wanted, order, project=project)
+    runs = runs[:limit]
     if as_json:
         print_json({"runs": [_entry(run) for run in runs], "broken": _broken_entries(broken)})
     else:
@@ -62,7 +62,7 @@ def ls(
 
 
 def _entry(run: StoredRun) -> dict[str, Any]:
-    record = run.record
+    record = run.brief
     return {
         "id": run.id,
         "project": run.project,
@@ -95,22 +95,22 @@ def _print_table(runs: list[StoredRun]) -> None:
     for run in runs:
         shown.update(dict.fromkeys(run.summary))
     metrics = list(shown)[:SHOWN_METRICS]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("project", "id", "name", "state", "created", "duration"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for column in ("ranks", *metrics):
-        table.add_column(escape(column), justify="right", no_wrap=True, overflow="ellipsis")
-    for run in runs:
-        record = run.record
-        ended = record.ended_wall_s
-        table.add_row(
-            escape(run.project),
-            escape(run.id),
-            escape(run.name),
-            styled_state(record.state),
-            show_time(record.created_wall_s),
-            show_duration(ended - record.created_wall_s if ended else None),
-            str(record.size),
-            *(escape(show_value(record.summary.get(name, "-"))) for name in metrics),
-        )
-    make_console().print(table)
+    headers = ("project", "id", "name", "state", "created", "duration", "ranks", *metrics)
+    right = frozenset(range(headers.index("ranks"), len(headers)))
+    rows = [_row(run, metrics) for run in runs]
+    print_table([clean(one) for one in headers], rows, right=right, styles={3: STATE_STYLES})
+
+
+def _row(run: StoredRun, metrics: list[str]) -> list[str]:
+    record = run.brief
+    ended = record.ended_wall_s
+    return [
+        clean(run.project),
+        clean(run.id),
+        run.name,
+        record.state,
+        show_time(record.created_wall_s),
+        show_duration(ended - record.created_wall_s if ended else None),
+        str(record.size),
+        *(show_value(record.summary.get(name, "-")) for name in metrics),
+    ]

@@ -10,6 +10,7 @@ from types import FrameType
 
 import click
 
+from hpctrack.client.launch import LAUNCH_VARIABLE, make_launch_token
 from hpctrack.client.run import Run
 from hpctrack.client.session import init
 from hpctrack.core.settings import environment
@@ -57,8 +58,10 @@ def run(
 
 
 def _run_program(tracked: Run, command: list[str]) -> int:
+    environ = environment()
     inherited = {
-        **environment(),
+        **environ,
+        LAUNCH_VARIABLE: make_launch_token(environ, tracked.rank),
         "HPCTRACK_RUN_ID": tracked.id,
         "HPCTRACK_PROJECT": tracked.project,
     }

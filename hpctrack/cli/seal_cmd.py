@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
+from hpctrack.cli.options import (
+    json_option,
+    open_store,
+    print_json,
+    project_option,
+    read_settings,
+    store_option,
+)
+from hpctrack.core.settings import environment
 from hpctrack.errors import BusyError, HpctrackError
+from hpctrack.store.parallel_seal import seal_together
 from hpctrack.store.seal import seal_run
+from hpctrack.store.store import Store
+from hpctrack.store.world import World, join_world
+
+LONG_POINTS = 1_000_000
+"""Sealing fewer than these takes less time than it takes to look."""
+
+Outcome = tuple[dict[str, object], HpctrackError | None]
 
 
 @click.command()
@@ -17,6 +40,12 @@ from hpctrack.store.seal import seal_run
 @project_option
 @click.option("--all", "seal_all", is_flag=True, help="All runs that have ended.")
 @click.option("--force", is_flag=True, help="Also a run that seems to be running.")
+@click.option(
+    "--mpi/--no-mpi",
+    "use_mpi",
+    default=None,
+    help="Share the work with the other ranks. [default: if mpirun or srun started this process]",
+)
 @json_option
 def seal(
     *,
@@ -25,42 +54,91 @@ def seal(
     project: str | None,
     seal_all: bool,
     force: bool,
+    use_mpi: bool | None,
     as_json: bool,
 ) -> None:
     """Turn the node files of runs into one compressed file each.
 
     Safe to repeat and to interrupt: node files are removed only after the sealed file was read
-    back and found complete.
+    back and found to hold the same points.
+
+    Under mpirun, or srun, the processes share the work: the metrics of a run that was named, or,
+    with --all, the runs.
 
     \b
     Examples:
       hpctrack seal 4711.0
       hpctrack seal --all --project digits
+      mpirun -n 8 hpctrack seal 4711.0
     """
     if not runs and not seal_all:
         raise click.UsageError("name runs, or use --all")
-    opened = open_store(store)
-    chosen = (
-        opened.runs(project=project) if seal_all else [opened.run(r, project=project) for r in runs]
+    world = join_world(environment(), use_mpi=use_mpi)
+    if world.is_idle:
+        return
+    folders = world.share(
+        lambda: _list_folders(open_store(store), () if seal_all else runs, project)
     )
-    results = []
-    first_error: HpctrackError | None = None
-    for run in chosen:
-        entry: dict[str, object] = {"id": run.id, "project": run.project}
-        try:
-            done = seal_run(run.folder, force=force)
-            entry |= {"sealed": True, "points": done.points, "node_files": done.node_files}
-        except HpctrackError as error:
-            entry |= {"sealed": False, "error": error.code, "message": error.message}
+    entries: list[dict[str, object]] = []
+    problem: HpctrackError | None = None
+    with _progress_bar() as on_progress:
+        options = Options(force=force, on_progress=on_progress)
+        for entry, error in _seal_each(folders, world, options, is_shared=not seal_all):
+            entries.append(entry)
+            if world.is_first and not as_json:
+                click.echo(_line(entry))
             if not (seal_all and isinstance(error, BusyError)):
-                first_error = first_error or error
-        results.append(entry)
-        if not as_json:
-            click.echo(_line(entry))
-    if as_json:
-        print_json({"runs": results})
-    if first_error:
-        raise first_error
+                problem = problem or error
+    if world.is_first and as_json:
+        print_json({"runs": entries})
+    if problem:
+        # Of several processes the first says what is wrong.
+        raise problem if world.is_first else SystemExit(problem.exit_code)
+
+
+def _list_folders(store: Store, runs: Sequence[str], project: str | None) -> list[Path]:
+    found = [store.run(one, project=project) for one in runs] or store.runs(project=project)
+    return [run.folder for run in found]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How runs are sealed."""
+
+    force: bool
+    on_progress: Callable[[int, int], None] | None
+
+
+def _seal_each(
+    folders: Sequence[Path], world: World, options: Options, *, is_shared: bool
+) -> Iterator[Outcome]:
+    """Seal runs and yield what came of it: together, or each process some of them."""
+    stale_after_s = read_settings().stale_after_s
+
+    def seal_one(folder: Path) -> Outcome:
+        entry: dict[str, object] = {"id": folder.name, "project": folder.parent.name}
+        more: dict[str, Any] = {
+            "force": options.force,
+            "on_progress": options.on_progress,
+            "stale_after_s": stale_after_s,
+        }
+        try:
+            if is_shared and world.comm:
+                done = seal_together(folder, world, **more)
+            else:
+                done = seal_run(folder, **more)
+        except HpctrackError as error:
+            return {**entry, "sealed": False, "error": error.code, "message": error.message}, error
+        facts = {"sealed": True, "points": done.points, "node_files": done.node_files}
+        return {**entry, **facts}, None
+
+    if is_shared or not world.comm:
+        yield from map(seal_one, folders)
+        return
+    mine = range(world.rank, len(folders), world.size)
+    parts = world.gather(lambda: {number: seal_one(folders[number]) for number in mine})
+    found = {number: outcome for part in parts for number, outcome in part.items()}
+    yield from (found[number] for number in range(len(folders)))
 
 
 def _line(entry: dict[str, object]) -> str:
@@ -70,3 +148,24 @@ def _line(entry: dict[str, object]) -> str:
     if not entry["node_files"]:
         return f"{name}: is sealed ({entry['points']} points)"
     return f"{name}: sealed {entry['points']} points from {entry['node_files']} node files"
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar for what takes long, if somebody looks: standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("sealing"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("sealing", total=None, visible=False)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=total > LONG_POINTS)
+
+        yield show

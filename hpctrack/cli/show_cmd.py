@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,22 @@ from hpctrack.cli.format import (
     styled_state,
 )
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
+from hpctrack.core.layout import SEALED_NAME
 from hpctrack.core.names import clean
-from hpctrack.store.record import RankRecord, State
+from hpctrack.store.record import RankRecord, RunRecord, State
+from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.stored_run import StoredRun
 
 SHOWN_RANKS = 16
-"""Ranks that are listed when all is well; dead and failed ones are listed always."""
+"""Ranks that are listed when all is well; of larger runs only dead and failed ones are."""
+
+SHOWN_BAD_RANKS = 32
+"""Of more dead ranks the first ones are listed, and the rest is counted by node."""
+
+SHOWN_HOSTS = 8
+SHOWN_WARNINGS = 20
+SHOWN_FILES = 4
+SHOWN_POINTS = 60
 
 
 @click.command()
@@ -44,12 +56,19 @@ def show(*, run: str, store: Path | None, project: str | None, as_json: bool) ->
       hpctrack show digits/lunar-harbor-998 --json
     """
     found = open_store(store).run(run, project=project)
-    metrics = {name: len(columns) for name, columns in found.columns().items()}
+    metrics = _count_points(found)
     if as_json:
         print_json(_entry(found, metrics))
     else:
         _print(found, metrics)
     found.close()
+
+
+def _count_points(run: StoredRun) -> dict[str, int]:
+    """Return the number of points of each metric; a sealed file knows it without reading them."""
+    if run.is_sealed:
+        return SealedReader(run.folder / SEALED_NAME).metric_sizes()
+    return {name: len(columns) for name, columns in run.columns().items()}
 
 
 def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:
@@ -63,62 +82,105 @@ def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:
 
 def _print(run: StoredRun, metrics: dict[str, int]) -> None:
     console, record = make_console(), run.record
-    ended = record.ended_wall_s
     title = (
         f"[bold]{escape(run.name)}[/] {escape(run.project)}/{run.id} {styled_state(record.state)}"
     )
     console.print(title)
-    facts = {
+    for key, value in _facts(record, [path.name for path in run.files()]).items():
+        if value:
+            console.print(f"  {key:<10}{escape(value)}")
+    _print_ranks(console, record.ranks, record.size)
+    _print_pairs(console, "config", flatten(record.config))
+    _print_pairs(console, "summary", flatten(record.summary))
+    _print_pairs(console, "points", dict(islice(metrics.items(), SHOWN_POINTS)))
+    if len(metrics) > SHOWN_POINTS:
+        console.print(f"  ... and {len(metrics) - SHOWN_POINTS:,} more metrics")
+    _print_warnings(console, record.warnings)
+    _print_pairs(console, "lost", {k: v for k, v in flatten(record.ledger).items() if v})
+
+
+def _facts(record: RunRecord, files: Sequence[str]) -> dict[str, str]:
+    ended, fork = record.ended_wall_s, record.fork
+    more = f" and {len(files) - SHOWN_FILES:,} more" if len(files) > SHOWN_FILES else ""
+    return {
         "user": record.user,
         "created": show_time(record.created_wall_s),
         "duration": show_duration(ended - record.created_wall_s if ended else None),
-        "ranks": f"{record.size} on {record.nodes} node(s), {record.launcher}",
+        "ranks": f"{record.size:,} on {record.nodes:,} node(s), {record.launcher}",
         "attempts": str(record.attempts) if record.attempts > 1 else "",
+        "fork of": f"{fork.get('run')} up to step {fork.get('step')}" if fork else "",
         "job": record.job.get("SLURM_JOB_ID", ""),
         "sweep": f"{record.sweep} trial {record.trial}" if record.sweep else "",
         "group": record.group,
         "tags": ", ".join(record.tags),
         "notes": record.notes,
-        "files": ", ".join(path.name for path in run.files()),
+        "files": ", ".join(files[:SHOWN_FILES]) + more,
     }
-    for key, value in facts.items():
-        if value:
-            console.print(f"  {key:<10}{escape(value)}")
-    _print_ranks(console, record.ranks, record.size)
-    _print_pairs(console, "config", flatten(record.config))
-    _print_pairs(console, "summary", record.summary)
-    _print_pairs(console, "points", metrics)
-    for warning in record.warnings:
-        where = f"rank {warning['rank']}: " if warning["rank"] >= 0 else ""
-        console.print(f"[yellow]warning:[/] {escape(clean(where + str(warning.get('text'))))}")
-    _print_pairs(console, "lost", {k: v for k, v in flatten(record.ledger).items() if v})
 
 
-def _print_ranks(console: Console, ranks: tuple[RankRecord, ...], size: int) -> None:
+def _print_ranks(console: Console, ranks: Sequence[RankRecord], size: int) -> None:
     counts = Counter(rank.state for rank in ranks)
     missing = size - len(ranks)
-    words = [f"{count} {styled_state(state)}" for state, count in sorted(counts.items())]
-    console.print("[bold]ranks[/]  " + ", ".join(words + [f"{missing} not seen"] * (missing > 0)))
+    words = [f"{count:,} {styled_state(state)}" for state, count in sorted(counts.items())]
+    unseen = [f"{missing:,} not seen"] * (missing > 0)
+    console.print("[bold]ranks[/]  " + ", ".join(words + unseen))
     bad = [rank for rank in ranks if rank.state in {State.LOST, State.FAILED}]
-    shown = ranks if len(ranks) <= SHOWN_RANKS else bad
+    shown = ranks if len(ranks) <= SHOWN_RANKS else bad[:SHOWN_BAD_RANKS]
     if not shown:
         return
+    has_gpus = any(rank.gpu for rank in shown)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("", "rank", "state", "host", "pid", "exit", "ended"):
+    for column in ("", "rank", "state", "host", "pid", *["gpu"] * has_gpus, "exit", "ended"):
         table.add_column(column)
     for rank in shown:
         exit_code = "-" if rank.exit_code is None else str(rank.exit_code)
-        ended = show_time(rank.ended_wall_s) if rank.ended_wall_s else "-"
         table.add_row(
             "",
             str(rank.rank),
             styled_state(rank.state),
             escape(rank.host),
             str(rank.pid),
+            *[escape(rank.gpu)] * has_gpus,
             exit_code,
-            ended,
+            show_time(rank.ended_wall_s) if rank.ended_wall_s else "-",
         )
     console.print(table)
+    if len(ranks) > SHOWN_RANKS and len(bad) > len(shown):
+        rest = bad[len(shown) :]
+        hosts = Counter(rank.host for rank in rest)
+        console.print(f"  ... and {len(rest):,} more on {_list_hosts(hosts)}")
+
+
+def _list_hosts(hosts: Counter[str]) -> str:
+    """Name the hosts with most ranks, and how many there are of the others."""
+    named = [f"{escape(host)} ({count})" for host, count in hosts.most_common(SHOWN_HOSTS)]
+    rest = len(hosts) - len(named)
+    return ", ".join(named) + (f" and {rest:,} other hosts" if rest else "")
+
+
+def _print_warnings(console: Console, warnings: Iterable[dict[str, Any]]) -> None:
+    """Print each text once, however many ranks have said it; alerts before the rest."""
+    groups: dict[tuple[bool, str, str], list[dict[str, Any]]] = {}
+    for one in warnings:
+        is_alert = one.get("code") == "alert"
+        text = ": ".join(str(one[key]) for key in ("title", "text") if one.get(key))
+        groups.setdefault((not is_alert, str(one.get("level", "warning")), text), []).append(one)
+    ordered = sorted(groups.items(), key=lambda one: one[0][0])
+    for (is_warning, level, text), group in ordered[:SHOWN_WARNINGS]:
+        colour = {"info": "blue", "error": "red"}.get(level, "yellow")
+        word = "warning" if is_warning else f"alert ({level})"
+        said = clean(f"{_name_ranks(group)}{text}")
+        console.print(f"[{colour}]{word}:[/] {escape(said)}")
+    if len(ordered) > SHOWN_WARNINGS:
+        console.print(f"  ... and {len(ordered) - SHOWN_WARNINGS:,} more; --json has all of them")
+
+
+def _name_ranks(group: Sequence[dict[str, Any]]) -> str:
+    ranks = sorted({int(one["rank"]) for one in group if one["rank"] >= 0})
+    if not ranks:
+        return ""
+    others = f" and {len(ranks) - 1:,} others" if len(ranks) > 1 else ""
+    return f"rank {ranks[0]}{others}: "
 
 
 def _print_pairs(console: Console, title: str, values: dict[str, Any]) -> None:

@@ -30,10 +30,17 @@ _JOIN_BYTES = 256 * 1024
 class Losses:
     """What a channel could not pass on."""
 
-    points: int = 0
     frames: int = 0
     agents: int = 0
-    """How many agents died under us; each took at most its last 50 ms with it."""
+    """How many agents died under us; what they had not confirmed is said again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """The first thing that an agent is told: a frame and the files that go with it."""
+
+    frame: bytes
+    files: tuple[int, ...] = ()
 
 
 class Channel:
@@ -46,8 +53,10 @@ class Channel:
     clock : Clock
         For time-outs.
     buffer_bytes : int
-        What may wait here while the agent is busy. Points beyond it are dropped and counted;
-        other frames may use as much again.
+        What may wait here while the agent is busy, or has not confirmed it yet. Frames beyond it
+        are dropped and counted; those that are kept may use as much again.
+    count_done : callable
+        Returns how many frames of the present connection the agent has in its file.
 
     Notes
     -----
@@ -61,17 +70,26 @@ class Channel:
         *,
         clock: Clock,
         buffer_bytes: int,
+        count_done: Callable[[], int],
     ) -> None:
         self._connect = connect
         self._clock = clock
         self._buffer_bytes = buffer_bytes
+        self._count_done = count_done
         self._on_message: Callable[[int, dict[str, Any]], None] = _ignore
+        self._greet: Callable[[], Greeting] = lambda: Greeting(b"")
         self._restate: Callable[[], list[bytes]] = list
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler of the program may speak in the middle of a frame.
+        self._lock = threading.RLock()
+        self._is_sending = False
+        self._late: deque[tuple[bytes, str]] = deque()
         self._socket: socket.socket | None = None
         self._decoder = wire.Decoder()
-        self._waiting: deque[tuple[bytes, int]] = deque()
+        self._waiting: deque[tuple[bytes, bool]] = deque()
         self._waiting_bytes = 0
+        self._unconfirmed: deque[tuple[int, bytes]] = deque()
+        self._unconfirmed_bytes = 0
+        self._sent_frames = 0
         self._head_sent = 0
         self._helper: threading.Thread | None = None
         self._kept: dict[str, bytes] = {}
@@ -85,7 +103,7 @@ class Channel:
 
     def open(
         self,
-        hello: bytes,
+        greet: Callable[[], Greeting],
         on_message: Callable[[int, dict[str, Any]], None],
         restate: Callable[[], list[bytes]],
     ) -> None:
@@ -93,53 +111,72 @@ class Channel:
 
         Parameters
         ----------
-        hello : bytes
-            First frame of every connection.
+        greet : callable
+            Makes what every new connection begins with.
         on_message : callable
             Takes each (kind, JSON) that the agent sends, on whatever thread reads it.
         restate : callable
             Returns frames to say to another agent, behind those that were kept.
         """
+        self._greet = greet
         self._on_message = on_message
         self._restate = restate
-        try:
-            self._socket = self._connect()
-        except HpctrackError as error:
-            self._give_up(error.message)
-        self.send(hello, keep="hello")
+        self._reconnect()
+        with self._lock:
+            if self._socket is None and not self._dead:
+                self._ensure_helper()
 
-    def send(self, frame: bytes, *, points: int = 0, keep: str = "") -> None:
+    def send(self, frame: bytes, *, keep: str = "") -> bool:
         """Pass a frame on; returns at once.
 
         Parameters
         ----------
         frame : bytes
             A whole frame.
-        points : int
-            How many points it holds; such frames may be dropped when the buffer is full.
         keep : str
             A key under which the frame is kept, in order of first use, to be said again to
-            another agent should this one die.
+            another agent should this one die. Frames without a key are said again until the
+            agent has confirmed them.
+
+        Returns
+        -------
+        bool
+            False if there was no room; the frame is counted as lost.
         """
         with self._lock:
-            if keep:
-                self._kept[keep] = frame
-            if self._dead:
-                self._count_lost(points)
-                return
-            if not self._waiting and self._socket is not None:
-                try:
-                    sent = self._socket.send(frame, _SEND_FLAGS)
-                except BlockingIOError:
-                    sent = 0
-                except OSError:
-                    self._drop_connection()
-                    sent = 0
-                if sent == len(frame):
-                    return
-                self._head_sent = sent
-            self._hold_back(frame, points)
-            self._ensure_helper()
+            if self._is_sending:
+                self._late.append((frame, keep))
+                return True
+            self._is_sending = True
+            try:
+                is_held = self._send(frame, keep)
+                while self._late:
+                    self._send(*self._late.popleft())
+            finally:
+                self._is_sending = False
+            return is_held
+
+    def _send(self, frame: bytes, keep: str) -> bool:
+        if keep:
+            self._kept[keep] = frame
+        if self._dead:
+            self.losses.frames += 1
+            return False
+        if not self._waiting and self._socket is not None:
+            try:
+                sent = self._socket.send(frame, _SEND_FLAGS)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._drop_connection()
+                sent = 0
+            if sent == len(frame):
+                self._note_sent(frame, is_kept=bool(keep))
+                return True
+            self._head_sent = sent
+        is_held = self._hold_back(frame, is_kept=bool(keep))
+        self._ensure_helper()
+        return is_held
 
     def poll(self) -> None:
         """Read what the agent has said, if anything; returns at once."""
@@ -199,9 +236,11 @@ class Channel:
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's connection without a word to the agent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_sending = False
         self._waiting.clear()
         self._waiting_bytes = 0
+        self._unconfirmed.clear()
         self._helper = None
         self.close()
 
@@ -218,23 +257,34 @@ class Channel:
         if readable:
             self.poll()
 
-    def _hold_back(self, frame: bytes, points: int) -> None:
-        limit = self._buffer_bytes if points else 2 * self._buffer_bytes
-        if self._waiting_bytes + len(frame) > limit and not self._head_sent:
-            self._count_lost(points)
-            return
-        self._waiting.append((frame, points))
+    def _hold_back(self, frame: bytes, *, is_kept: bool) -> bool:
+        limit = 2 * self._buffer_bytes if is_kept else self._buffer_bytes
+        held_bytes = self._waiting_bytes + self._unconfirmed_bytes
+        if held_bytes + len(frame) > limit and not self._head_sent:
+            self.losses.frames += 1
+            return False
+        self._waiting.append((frame, is_kept))
         self._waiting_bytes += len(frame)
+        return True
 
-    def _count_lost(self, points: int) -> None:
-        self.losses.points += points
-        self.losses.frames += 0 if points else 1
+    def _note_sent(self, frame: bytes, *, is_kept: bool) -> None:
+        """Remember a frame until it is in the agent's file; with the lock held."""
+        self._sent_frames += 1
+        if not is_kept:
+            self._unconfirmed.append((self._sent_frames, frame))
+            self._unconfirmed_bytes += len(frame)
+        done = self._count_done() if self._unconfirmed else 0
+        while self._unconfirmed and (
+            self._unconfirmed[0][0] <= done or self._unconfirmed_bytes > self._buffer_bytes
+        ):
+            _number, old = self._unconfirmed.popleft()
+            self._unconfirmed_bytes -= len(old)
 
     def _send_waiting(self) -> None:
         """Send held-back frames, many at once; with the lock held."""
         while self._waiting and self._socket is not None:
             batch, size = [], 0
-            for frame, _points in self._waiting:
+            for frame, _is_kept in self._waiting:
                 batch.append(frame)
                 size += len(frame)
                 if size >= _JOIN_BYTES:
@@ -254,9 +304,10 @@ class Channel:
     def _forget_sent(self, sent: int) -> None:
         sent += self._head_sent
         while self._waiting and sent >= len(self._waiting[0][0]):
-            frame, _points = self._waiting.popleft()
+            frame, is_kept = self._waiting.popleft()
             sent -= len(frame)
             self._waiting_bytes -= len(frame)
+            self._note_sent(frame, is_kept=is_kept)
         self._head_sent = sent
 
     def _drop_connection(self) -> None:
@@ -310,14 +361,31 @@ class Channel:
             if self._has_ended_or_connected():
                 connection.close()  # another thread was quicker
                 return
+            greeting = self._greet()
+            try:
+                sent = socket.send_fds(connection, [greeting.frame], greeting.files, _SEND_FLAGS)
+            except OSError:
+                connection.close()
+                self.losses.agents += 1
+                return
             question = self._kept.get(LAST, b"")
-            self._waiting_bytes += sum(map(len, self._kept.values()))
-            said = [(frame, 0) for key, frame in self._kept.items() if key != LAST]
-            said += [(frame, 0) for frame in self._restate()]
+            said = [(frame, True) for key, frame in self._kept.items() if key != LAST]
+            said += [(frame, True) for frame in self._restate()]
+            said += [(frame, False) for _number, frame in self._unconfirmed]
+            self._unconfirmed.clear()
+            self._unconfirmed_bytes = 0
             self._waiting.extendleft(reversed(said))
-            if question and (question, 0) not in self._waiting:
-                self._waiting.append((question, 0))
+            if sent < len(greeting.frame):
+                self._waiting.appendleft((greeting.frame, True))
+                self._head_sent = sent
+            if question and (question, True) not in self._waiting:
+                self._waiting.append((question, True))
+            self._waiting_bytes = sum(len(frame) for frame, _is_kept in self._waiting)
+            self._sent_frames = int(sent == len(greeting.frame))
             self._socket = connection
+            self._send_waiting()
+            if self._waiting:
+                self._ensure_helper()
 
     def _has_ended_or_connected(self) -> bool:
         return self._socket is not None or bool(self._dead)
@@ -325,8 +393,7 @@ class Channel:
     def _give_up(self, reason: str) -> None:
         with self._lock:
             self._dead = reason
-            for _frame, points in self._waiting:
-                self._count_lost(points)
+            self.losses.frames += len(self._waiting)
             self._waiting.clear()
             self._waiting_bytes = 0
         self._on_message(Kind.NOTICE, {"level": "error", "code": "agent-lost", "text": reason})

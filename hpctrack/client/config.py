@@ -2,36 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
 
-from hpctrack.errors import UsageError
-
-
-def read_config(value: object) -> dict[str, Any]:
-    """Turn what users have at hand into a plain dictionary.
-
-    Parameters
-    ----------
-    value : mapping, dataclass instance, argparse.Namespace or None
-
-    Raises
-    ------
-    UsageError
-        It is something else.
-    """
-    if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    if hasattr(value, "__dict__"):
-        return dict(vars(value))
-    raise UsageError(
-        f"config is a {type(value).__name__}", hint="pass a dict, a dataclass or a Namespace"
-    )
+from hpctrack.client.config_source import make_plain_value, read_config
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,121 +19,264 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class Config(MutableMapping[str, Any]):
-    """The run's configuration: items and attributes, nested as the user gave it.
+class Owner:
+    """Who is told about changes, and whether a value that is set stays.
 
-    A value that is set stays, because a chart that groups by it must be able to trust it;
-    ``update(..., allow_val_change=True)`` says that you mean it.
+    Parameters
+    ----------
+    on_change : callable
+        Told the keys of the outermost mapping whose values have changed.
+    on_conflict : callable or None
+        Told, joined by dots, the keys of a value that was to be set again; None lets it change.
     """
 
+    __slots__ = ("on_change", "on_conflict")
+
     def __init__(
-        self, on_change: Callable[[Mapping[str, Any]], None], on_conflict: Callable[[str], None]
+        self,
+        on_change: Callable[[Iterable[str]], None],
+        on_conflict: Callable[[str], None] | None = None,
     ) -> None:
-        object.__setattr__(self, "_values", {})
-        object.__setattr__(self, "_on_change", on_change)
-        object.__setattr__(self, "_on_conflict", on_conflict)
+        self.on_change = on_change
+        self.on_conflict = on_conflict
+
+
+_NOBODY = Owner(lambda _keys: None)
+
+
+class Section(dict[str, Any]):
+    """A mapping whose values are attributes too, at any depth.
+
+    It is a dictionary, so that ``json.dumps``, ``**`` and ``isinstance`` work. A copy or a pickle
+    of it belongs to nobody: changing it changes no run.
+    """
+
+    __slots__ = ("_owner", "_path")
+
+    _owner: Owner
+    _path: tuple[str, ...]
+
+    def __init__(self, owner: Owner = _NOBODY, path: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        object.__setattr__(self, "_owner", owner)
+        object.__setattr__(self, "_path", path)
 
     def update(
-        self, other: object = None, /, *, allow_val_change: bool = False, **more: Any
+        self,
+        other: object = None,
+        /,
+        allow_val_change: bool | None = False,  # noqa: FBT001, FBT002 - W&B's signature
+        **more: Any,
     ) -> None:
         """Set several keys.
 
         Parameters
         ----------
-        other : mapping, dataclass instance or argparse.Namespace
-            The keys and values.
+        other : mapping, dataclass instance, argparse.Namespace or path
+            The keys and values; a path names a ``.json``, ``.toml``, ``.yaml`` or ``.yml`` file.
         allow_val_change : bool
-            Also replace values that are set already.
+            Also replace values that are set already. A nested mapping counts as one value.
         **more
             Further keys.
+
+        Raises
+        ------
+        UsageError
+            ``other`` is something else, or the file cannot be read.
         """
-        values: dict[str, Any] = self._values
-        for key, value in {**read_config(other), **more}.items():
-            if key in values and not allow_val_change and _differ(values[key], value):
-                self._on_conflict(key)
-                continue
-            values[key] = value
-        self._on_change(values)
+        pairs = {**read_config(other), **more}
+        self._tell([key for key, value in pairs.items() if self._put(key, value, allow_val_change)])
+
+    def setdefaults(self, other: object = None, /, **more: Any) -> None:
+        """Set those keys that are not set yet; as `update`, without any conflict."""
+        missing = {k: v for k, v in {**read_config(other), **more}.items() if k not in self}
+        self.update(missing)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a copy."""
-        return dict(self._values)
+        """Return a plain copy."""
+        return {key: _unwrap(value) for key, value in self.items()}
 
-    def __getitem__(self, key: str) -> Any:
-        """Return a value."""
-        return self._values[key]
+    def setdefault(self, key: str, default: Any = None, /) -> Any:
+        """Return a value, which is set first if it is not there."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Remove a key and return its value, or the default if there is none."""
+        if key not in self and default:
+            return default[0]
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last key and return it with its value."""
+        found = super().popitem()
+        self._tell([found[0]])
+        return found
+
+    def clear(self) -> None:
+        """Remove all keys."""
+        keys = list(self)
+        super().clear()
+        self._tell(keys)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        """Set a value that is not set yet."""
-        self.update({key: value})
+        """Set a value."""
+        if self._put(str(key), value, may_change=False):
+            self._tell([str(key)])
 
     def __delitem__(self, key: str) -> None:
         """Remove a key."""
-        del self._values[key]
-        self._on_change(self._values)
+        super().__delitem__(key)
+        self._tell([key])
 
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys."""
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        """Return the number of keys."""
-        return len(self._values)
+    def __ior__(self, other: object) -> Self:  # type: ignore[override,misc]
+        """Set several keys, as `update`."""
+        self.update(other)
+        return self
 
     def __getattr__(self, name: str) -> Any:
         """Return a value by attribute."""
         if name.startswith("_"):
             raise AttributeError(name)
         try:
-            return self._values[name]
+            return self[name]
         except KeyError:
-            raise AttributeError(f"config has no key {name!r}") from None
+            raise AttributeError(f"there is no key {'.'.join((*self._path, name))!r}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a value by attribute."""
         self[name] = value
 
+    def __delattr__(self, name: str) -> None:
+        """Remove a value by attribute."""
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
     def __repr__(self) -> str:
         """Return the values."""
-        return f"Config({self._values!r})"
+        return f"{type(self).__name__}({dict(self)!r})" if not self._path else repr(dict(self))
+
+    def __copy__(self) -> Section:
+        """Return a copy that belongs to nobody."""
+        return make_section(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Section:
+        """Return a copy that belongs to nobody."""
+        return make_section(copy.deepcopy(self.as_dict(), memo))
+
+    def __reduce__(self) -> tuple[Callable[..., Section], tuple[dict[str, Any]]]:
+        """Pickle as a mapping that belongs to nobody: worker processes get these."""
+        return make_section, (self.as_dict(),)
+
+    def _put(self, key: str, value: Any, may_change: bool | None) -> bool:  # noqa: FBT001 - internal
+        """Set a value without telling anybody; return whether it is set."""
+        path = (*self._path, key)
+        plain = make_plain_value(value)
+        refuse = self._owner.on_conflict
+        if refuse is not None and key in self and not may_change and _differ(self[key], plain):
+            refuse(".".join(path))
+            return False
+        super().__setitem__(key, _wrap(plain, self._owner, path))
+        return True
+
+    def _tell(self, keys: list[str]) -> None:
+        if keys:
+            self._owner.on_change(self._path[:1] or keys)
+
+
+def make_section(values: Mapping[str, Any]) -> Section:
+    """Return values as a `Section` that belongs to nobody."""
+    section = Section()
+    section.update(dict(values))
+    return section
+
+
+class Config(Section):
+    """The run's configuration: items and attributes, nested as the user gave it.
+
+    A value that is set stays, because a chart that groups by it must be able to trust it;
+    ``update(..., allow_val_change=True)`` says that you mean it. Rank 0's is recorded.
+
+    Parameters
+    ----------
+    on_change : callable
+        Is given the whole configuration.
+    on_conflict : callable
+        Is given the key of a value that was to be set again, such as ``model.lr``.
+
+    Examples
+    --------
+    >>> config = Config(print, print)
+    >>> config.model = {"depth": 3}
+    Config({'model': {'depth': 3}})
+    >>> config.model.depth
+    3
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, on_change: Callable[[Mapping[str, Any]], None], on_conflict: Callable[[str], None]
+    ) -> None:
+        super().__init__(Owner(lambda _keys: on_change(self), on_conflict))
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Take the values of an earlier attempt for keys that are not set; tells nobody."""
+        _restore(self, values)
+
+
+class Summary(Section):
+    """What the run came to; set values win over the last logged ones.
+
+    Nested values may be changed in place. Per-rank; readers take the lowest rank's.
+
+    Parameters
+    ----------
+    on_change : callable
+        Is given the values to set; None removes one.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, on_change: Callable[[Mapping[str, Any]], None]) -> None:
+        def tell(keys: Iterable[str]) -> None:
+            on_change({key: self.get(key) for key in keys})
+
+        super().__init__(Owner(tell))
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Take the values of an earlier attempt for keys that are not set; tells nobody."""
+        _restore(self, values)
+
+
+def _restore(section: Section, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if key not in section:
+            section._put(key, value, may_change=True)  # noqa: SLF001 - of this module
+
+
+def _wrap(value: Any, owner: Owner, path: tuple[str, ...]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    section = Section(owner, path)
+    for key, inner in value.items():
+        dict.__setitem__(section, key, _wrap(inner, owner, (*path, key)))
+    return section
+
+
+def _unwrap(value: Any) -> Any:
+    return value.as_dict() if isinstance(value, Section) else value
 
 
 def _differ(one: object, other: object) -> bool:
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        one, other = list(one), list(other)  # a configuration that was read back holds lists
     try:
         return bool(one != other)
-    except Exception:  # noqa: BLE001 - arrays compare to arrays, and anything may raise
+    except Exception:  # noqa: BLE001 - anybody's object may raise anything
         return one is not other
-
-
-class Summary(MutableMapping[str, Any]):
-    """What the run came to; set values win over the last logged ones."""
-
-    def __init__(self, on_change: Callable[[Mapping[str, Any]], None]) -> None:
-        self._values: dict[str, Any] = {}
-        self._on_change = on_change
-
-    def __getitem__(self, key: str) -> Any:
-        """Return a value that was set or last logged by this rank."""
-        return self._values[key]
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        """Set a value for good."""
-        self._values[key] = value
-        self._on_change({key: value})
-
-    def __delitem__(self, key: str) -> None:
-        """Remove a value here; the last logged one comes back in the store."""
-        del self._values[key]
-        self._on_change({key: None})
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys."""
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        """Return the number of keys."""
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        """Return the values."""
-        return f"Summary({self._values!r})"

@@ -12,15 +12,20 @@ from typing import Any
 from hpctrack._version import __version__
 from hpctrack.client import spawn
 from hpctrack.client.channel import Channel
+from hpctrack.client.console import Console
 from hpctrack.client.identity import Identity, make_identity
+from hpctrack.client.launch import make_launch_token
 from hpctrack.client.notices import Notices
 from hpctrack.client.ranks import RankInfo
-from hpctrack.client.run import Run, RunFacts
+from hpctrack.client.resume import Resume
+from hpctrack.client.run import Run
+from hpctrack.client.run_parts import Recording, RunFacts
 from hpctrack.client.runtime_folder import RuntimeFolder, ensure_runtime_folder
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.core.names import check_id, make_readable_name, make_safe_id
+from hpctrack.core.ring import RingWriter
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
 from hpctrack.errors import HpctrackError, InvalidNameError
@@ -31,6 +36,9 @@ SLURM_FACTS = (
     "SLURM_CLUSTER_NAME", "SLURM_RESTART_COUNT", "SLURM_JOB_USER",
 )  # fmt: skip
 """What identifies the job, written into the run."""
+
+GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+"""The devices that a launcher lets a rank see; the first that is set is recorded, as text."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +59,8 @@ class Opening:
         For time stamps and time-outs.
     notices : Notices
         How this rank speaks to its user.
+    resume : Resume
+        What was asked about earlier runs.
     """
 
     environ: Mapping[str, str]
@@ -59,6 +69,7 @@ class Opening:
     ordinal: int
     clock: Clock
     notices: Notices
+    resume: Resume = field(default_factory=Resume)
     problems: list[str] = field(default_factory=list)
     _folder: RuntimeFolder | None = None
 
@@ -84,22 +95,50 @@ class Opening:
             path=str(run_folder(store, project, run_id)),
             rank=self.rank,
         )
-        channel = None
-        if not is_disabled:
-            channel = Channel(
-                self._connect, clock=self.clock, buffer_bytes=self.settings.buffer_bytes
-            )
         run = Run(
-            facts, settings=self.settings, clock=self.clock, notices=self.notices, channel=channel
+            facts,
+            settings=self.settings,
+            clock=self.clock,
+            notices=self.notices,
+            recording=None if is_disabled else self._prepare(facts, store),
         )
-        if channel is not None:
-            hello = wire.pack_json(Kind.HELLO, self._hello(run, store))
-            channel.open(hello, run.on_message, run.restate)
+        run.open()
         return run
+
+    def _prepare(self, facts: RunFacts, store: Path) -> Recording | None:
+        """Make the ring and the channel, both still without an agent."""
+        size_bytes = self.settings.buffer_bytes
+        try:
+            ring = RingWriter(size_bytes)
+        except (OSError, ValueError) as error:
+            self.problems.append(f"no memory to share with the agent: {error}; nothing is recorded")
+            return None
+        channel = Channel(
+            self._connect,
+            clock=self.clock,
+            buffer_bytes=size_bytes,
+            count_done=lambda: ring.frames_done,
+        )
+
+        def tell_printed(stream: int, data: bytes) -> None:
+            channel.send(wire.pack(Kind.CONSOLE, data, stream))
+
+        console = Console(
+            tell_printed,
+            mode=self.settings.console,
+            max_bytes=self.settings.console_max_bytes,
+            local_size=self.rank.local_size,
+        )
+        return Recording(
+            channel=channel, ring=ring, console=console, hello=self._hello(facts, store)
+        )
 
     def _identify(self) -> Identity:
         identity = make_identity(
-            self.environ, self.rank, asked=self.settings.run_id, ordinal=self.ordinal
+            self.environ,
+            self.rank,
+            asked=self.resume.run or self.settings.run_id,
+            ordinal=self.ordinal,
         )
         if identity.problem:
             if self.settings.strict:
@@ -143,7 +182,7 @@ class Opening:
         self.problems.append(f"{reason}; this rank records on a thread of its own")
         return connection
 
-    def _hello(self, run: Run, store: Path) -> dict[str, Any]:
+    def _hello(self, run: RunFacts, store: Path) -> dict[str, Any]:
         rank, settings = self.rank, self.settings
         return {
             "wire": wire.WIRE_VERSION,
@@ -161,17 +200,21 @@ class Opening:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "wall_s": self.clock.wall_s(),
-            "name": run.name,
             "group": settings.group,
             "job_type": settings.job_type,
             "sweep": settings.sweep_id,
             "trial": settings.trial,
             "user": self.environ.get("USER") or self.environ.get("LOGNAME", ""),
+            "gpu": next((self.environ[key] for key in GPU_VARIABLES if self.environ.get(key)), ""),
+            "launch": make_launch_token(self.environ, rank, ordinal=self.ordinal),
+            **self.resume.to_hello(self.environ, rank),
             "job": {key: self.environ[key] for key in SLURM_FACTS if key in self.environ},
             "settings": {
                 "flush_interval_s": settings.flush_interval_s,
                 "heartbeat_s": settings.heartbeat_s,
                 "seal": settings.seal,
                 "spill_dir": settings.spill_dir,
+                "roll_over_bytes": settings.roll_over_bytes,
+                "roll_over_s": settings.roll_over_s,
             },
         }

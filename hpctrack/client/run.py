@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping
+from struct import error as StructError  # noqa: N812 - it is a class
 from types import TracebackType
 from typing import Any, Self
 
-from hpctrack.client.channel import LAST, Channel, Losses
+from hpctrack.client.channel import LAST, Channel, Greeting, Losses
 from hpctrack.client.config import Config, Summary
+from hpctrack.client.entries import Entries
+from hpctrack.client.faults import Faults
 from hpctrack.client.notices import Notices
-from hpctrack.client.ranks import RankInfo
-from hpctrack.client.values import NotANumberError, iter_flat, to_number
+from hpctrack.client.resume import Continued
+from hpctrack.client.run_calls import RunCalls, Tags
+from hpctrack.client.run_parts import Recording, RunFacts, exit_code_of
+from hpctrack.client.values import NotANumberError, to_number
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
-from hpctrack.core.names import metric_name_problem
+from hpctrack.core.names import make_readable_name
+from hpctrack.core.ring import RingWriter
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
-from hpctrack.errors import HpctrackError, UsageError
 
 POLL_INTERVAL_S = 0.5
 """How often ``log`` looks whether the agent has something to say."""
@@ -28,21 +33,11 @@ HUGE = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
 one comparison of the fast path sends these the slow way."""
 
-_SHOWN_NAME_CHARS = 60
+LATE_MAX = 10_000
+"""Calls of ``log`` that may wait for one that they have interrupted; a signal handler makes one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """What is fixed when a run begins."""
-
-    id: str
-    name: str
-    project: str
-    path: str
-    rank: RankInfo
-
-
-class Run:
+class Run(RunCalls):
     """A run in progress, as one rank sees it.
 
     Every rank of a job has its own `Run`; together they are ONE run of the store. Nothing here
@@ -71,7 +66,7 @@ class Run:
         settings: Settings,
         clock: Clock,
         notices: Notices,
-        channel: Channel | None,
+        recording: Recording | None,
     ) -> None:
         self.id = facts.id
         self.project = facts.project
@@ -79,35 +74,56 @@ class Run:
         self.rank = facts.rank
         self.step = 0
         self._name = facts.name
-        self._tags: tuple[str, ...] = ()
+        self._tags = Tags()
         self._notes = ""
         self._settings = settings
         self._clock = clock
         self._wall_s = clock.wall_s
         self._notices = notices
-        self._channel = channel
+        # Re-entrant: a signal handler may log in the middle of a call of log.
         self._lock = threading.RLock()
-        self._numbers: dict[str, int] = {}
-        self._refused: dict[str, int] = {}
-        self._logged_points = 0
+        self._is_logging = False
+        self._late: deque[tuple[Mapping[str, Any], int | None, bool]] = deque()
         self._next_poll_s = 0.0
         self._reported_losses = 0
         self._is_done = threading.Event()
         self._is_finished = False
+        self._welcome: dict[str, Any] | None = None
         self._pid = os.getpid()
+        self._faults = Faults(notices, strict=settings.strict, record=self._record_warning)
+        self._channel = recording.channel if recording else None
+        self._hello = recording.hello if recording else {}
+        self._ring = recording.ring if recording else None
+        self._console = recording.console if recording else None
+        self._entries = (
+            Entries(recording.ring, self._faults, recording.channel.send, run=facts.path)
+            if recording
+            else None
+        )
+        self._numbers = self._entries.numbers if self._entries else {}
         self.config = Config(self._send_config, self._on_config_conflict)
         self.summary = Summary(self._send_summary)
 
+    def open(self) -> None:
+        """Find or start the agent and say hello; called once, by the code that begins a run."""
+        if self._channel is None:
+            return
+        # First, because the agent is given its pipes along with HELLO.
+        if self._console is not None and not self._console.start() and self._console.problem:
+            self._notices.warn_once("console", self._console.problem)
+        self._channel.open(self._greet, self.on_message, self.restate)
+
     # -- logging ---------------------------------------------------------------------------------
 
-    def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
-        """Record numbers at a step. Per-rank; every rank calls it for itself.
+    def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002, C901 - W&B's signature; one call less
+        """Record numbers, media and tables at a step. Per-rank; every rank calls it for itself.
 
         Parameters
         ----------
         data : mapping
-            Names and numbers; nested mappings are joined with ``/``. Numbers are Python's,
-            numpy's, and one-element tensors of any library.
+            Names and values; nested mappings are joined with ``/``. Numbers are Python's,
+            numpy's, and one-element tensors of any library; `Image`, `Table` and their like,
+            figures and data frames are media.
         step : int, optional
             Any step, in any order. Default: one more than the last.
         commit : bool
@@ -115,9 +131,10 @@ class Run:
 
         Notes
         -----
-        Returns when the values are with the node's agent (or, while that is busy, in this
-        process's bounded buffer). Values that are no numbers are counted and named once. A few
-        microseconds; safe from any thread; never raises unless ``strict``.
+        Returns when the numbers are in memory that the node's agent shares, where they survive
+        this process. Values that cannot be recorded are counted and named once. One to two
+        microseconds for a number; safe from any thread and from signal handlers; never raises
+        unless ``strict``.
 
         Examples
         --------
@@ -125,118 +142,100 @@ class Run:
         >>> with hpctrack.init(mode="disabled") as run:
         ...     run.log({"loss": 0.5, "val": {"acc": 0.9}}, step=10)
         """
-        channel = self._channel
-        if channel is None or self._is_finished:
-            if self._is_finished and self._pid == os.getpid():
-                self._notices.warn_once("after-finish", "log() after finish() records nothing")
+        ring = self._ring
+        if ring is None or self._is_finished:
+            self._log_nothing()
+            return
+        with self._lock:
+            if self._is_logging:
+                self._log_late(data, step, commit=commit)
+                return
+            self._is_logging = True
+            try:
+                wall_s = self._wall_s()
+                at = self.step if step is None else step
+                numbers = self._numbers
+                pairs: list[float] = []
+                for name, value in data.items():
+                    kind = type(value)
+                    if (kind is float or kind is int) and -HUGE < value < HUGE and name in numbers:
+                        pairs += (numbers[name], value)
+                    else:
+                        at = self._add_slowly(pairs, str(name), value, at)
+                if pairs:
+                    ring.put_points(at, wall_s, pairs)
+                if commit:
+                    self.step = at + 1
+                elif step is not None:
+                    self.step = at
+                if wall_s >= self._next_poll_s:
+                    self._look_around(wall_s)
+            except Exception as error:  # noqa: BLE001 - nothing may reach the training
+                self._log_again(data, step, error, commit=commit)
+            finally:
+                self._is_logging = False
+            if self._late:
+                self._log_the_late()
+
+    def _add_slowly(self, pairs: list[float], name: str, value: object, step: int) -> int:
+        """Take what the fast path does not; return the step, checked."""
+        if self._entries is not None:
+            step = self._read_step(step)
+            self._entries.add(pairs, name, value, step)
+        return step
+
+    def _log_again(
+        self, data: Mapping[str, Any], step: int | None, error: Exception, *, commit: bool
+    ) -> None:
+        """Log what the fast path could not, or count it: odd steps, very many values."""
+        if not isinstance(error, (StructError, TypeError)) or self._ring is None:
+            self._faults.trouble("log", error)
             return
         try:
-            with self._lock:
-                self._log(channel, data, step, commit=commit)
-        except Exception as error:  # noqa: BLE001 - nothing may reach the training
-            self._trouble("log", error)
-
-    def _log(
-        self, channel: Channel, data: Mapping[str, Any], step: int | None, *, commit: bool
-    ) -> None:
-        wall_s = self._wall_s()
-        at = self.step if step is None else self._read_step(step)
-        numbers = self._numbers
-        pairs: list[float] = []
-        for name, value in data.items():
-            number = numbers.get(name)
-            kind = type(value)
-            if number is not None and (kind is float or kind is int) and -HUGE < value < HUGE:
-                pairs += (number, value)
-            else:
+            at = self.step if step is None else self._read_step(step)
+            pairs: list[float] = []
+            for name, value in data.items():
                 self._add_slowly(pairs, str(name), value, at)
-        if pairs:
-            self._send_points(channel, at, wall_s, pairs)
-        if commit:
-            self.step = at + 1
-        elif step is not None:
-            self.step = at
-        if wall_s >= self._next_poll_s or wall_s < self._next_poll_s - 2 * POLL_INTERVAL_S:
-            self._next_poll_s = wall_s + POLL_INTERVAL_S
-            self._look_around(channel)
+            for start in range(0, len(pairs), 2 * wire.MAX_POINTS):
+                some = pairs[start : start + 2 * wire.MAX_POINTS]
+                self._ring.put_points(at, self._wall_s(), some)
+            if commit:
+                self.step = at + 1
+            elif step is not None:
+                self.step = at
+        except Exception as again:  # noqa: BLE001 - nothing may reach the training
+            self._faults.trouble("log", again)
 
-    def _send_points(self, channel: Channel, step: int, wall_s: float, pairs: list[float]) -> None:
-        for start in range(0, len(pairs), 2 * wire.MAX_POINTS):
-            some = pairs[start : start + 2 * wire.MAX_POINTS]
-            channel.send(wire.pack_points(step, wall_s, some), points=len(some) // 2)
-        self._logged_points += len(pairs) // 2
+    def _log_nothing(self) -> None:
+        if self._is_finished and self._pid == os.getpid():
+            self._notices.warn_once("after-finish", "log() after finish() records nothing")
+
+    def _log_late(self, data: Mapping[str, Any], step: int | None, *, commit: bool) -> None:
+        """Take a call that has interrupted another one of the same thread."""
+        if len(self._late) < LATE_MAX:
+            self._late.append((data, step, commit))
+        elif self._ring is not None:
+            self._ring.drop(len(data))
+
+    def _log_the_late(self) -> None:
+        while self._late:
+            self.log(*self._late.popleft())
 
     def _read_step(self, step: object) -> int:
+        if type(step) is int and -(2**63) <= step < 2**63:
+            return step
         try:
             at = int(to_number(step))
             if -(2**63) <= at < 2**63:
                 return int(step) if isinstance(step, int) else at
         except (NotANumberError, OverflowError, ValueError):
             pass
-        self._refuse("step", f"step {step!r:.60} is not a whole number; step {self.step} is used")
+        self._faults.refuse(
+            "step", f"step {step!r:.60} is not a whole number; step {self.step} is used"
+        )
         return self.step
 
-    def _add_slowly(self, pairs: list[float], name: str, value: object, step: int) -> None:
-        """Take what the fast path does not: new names, nesting, tensors, NaN, mistakes."""
-        if isinstance(value, Mapping):
-            for inner, item in iter_flat(value, f"{name}/"):
-                self._add_one(pairs, inner, item, step)
-        else:
-            self._add_one(pairs, name, value, step)
-
-    def _add_one(self, pairs: list[float], name: str, value: object, step: int) -> None:
-        number = self._numbers.get(name)
-        shown = name if len(name) <= _SHOWN_NAME_CHARS else f"{name[:_SHOWN_NAME_CHARS]}..."
-        if number is None:
-            problem = metric_name_problem(name)
-            if problem:
-                self._refuse("name", f"metric {shown!r} is not recorded: {problem}")
-                return
-        try:
-            plain = to_number(value)
-        except NotANumberError:
-            kind = type(value).__name__
-            self._refuse(f"value:{name}", f"{shown!r} at step {step} is a {kind}, not a number")
-            return
-        if number is None:
-            number = self._numbers[name] = len(self._numbers)
-            if self._channel is not None:
-                self._channel.send(wire.pack_name(number, name), keep=f"name {number}")
-        if plain - plain != 0:
-            self._tell("not-finite", f"{shown!r} is {plain} at step {step}", once=name)
-        pairs += (number, plain)
-
-    # -- what else a user can set ----------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The name people read; may be set at any time. Rank 0's is recorded."""
-        return self._name
-
-    @name.setter
-    def name(self, value: str) -> None:
-        self._name = str(value)
-        self._send_json(Kind.META, {"name": self._name}, keep="meta name")
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Short labels; may be set at any time. Rank 0's are recorded."""
-        return self._tags
-
-    @tags.setter
-    def tags(self, value: Sequence[str]) -> None:
-        self._tags = (value,) if isinstance(value, str) else tuple(str(one) for one in value)
-        self._send_json(Kind.META, {"tags": list(self._tags)}, keep="meta tags")
-
-    @property
-    def notes(self) -> str:
-        """Free text; may be set at any time. Rank 0's is recorded."""
-        return self._notes
-
-    @notes.setter
-    def notes(self, value: str) -> None:
-        self._notes = str(value)
-        self._send_json(Kind.META, {"notes": self._notes}, keep="meta notes")
+    # -- its end ---------------------------------------------------------------------------------
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until everything logged so far is in the agent's file. Per-rank.
@@ -273,19 +272,22 @@ class Run:
         code = given if isinstance(given, int) else 1
         with self._lock:
             self._is_finished = True
-        channel = self._channel
-        if channel is None or self._pid != os.getpid():
+        channel, ring = self._channel, self._ring
+        if channel is None or ring is None or self._pid != os.getpid():
             return True
         try:
+            if self._console is not None:
+                self._console.stop()
             self._report_losses(channel)
             end = {"exit_code": code, "wall_s": self._wall_s()}
             frame = wire.pack_json(Kind.FINISH, end)
             is_safe = self._ask(frame, self._settings.finish_timeout_s)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
-            self._trouble("finish", error)
+            self._faults.trouble("finish", error)
             return False
-        self._sum_up(channel, is_safe=is_safe)
+        self._sum_up(channel, ring, is_safe=is_safe)
         channel.close()
+        ring.close()
         return is_safe
 
     def __enter__(self) -> Self:
@@ -307,6 +309,41 @@ class Run:
 
     # -- to the agent ----------------------------------------------------------------------------
 
+    def wait_for_past(self, timeout_s: float) -> str:
+        """Go on where an earlier attempt stopped; for the code that begins a run.
+
+        Returns
+        -------
+        str
+            What went wrong, if anything did.
+        """
+        channel = self._channel
+        if channel is None:
+            return ""
+        deadline_s = self._clock.mono_s() + timeout_s
+        if not channel.drain(deadline_s, lambda: self._welcome is not None):
+            return f"the agent has not said within {timeout_s:g} s what there is to resume"
+        past = Continued.read(self._welcome or {})
+        self.resumed = past.is_resumed
+        if past.is_resumed:
+            self.step = past.restore(self.config, self.summary)
+            # The attempt's own configuration is whole: readers take the latest, not a sum.
+            self._send_config(self.config)
+        return ""
+
+    def _greet(self) -> Greeting:
+        """Make the HELLO of a new connection: everything that another agent could not know."""
+        assert self._ring is not None  # noqa: S101 - only a run that records has a channel
+        self._ring.begin_connection()
+        told = {
+            **self._hello,
+            "name": self._name,
+            "names": list(self._numbers),
+            "agents_lost": self._channel.losses.agents if self._channel else 0,
+        }
+        console = self._console.fds if self._console else ()
+        return Greeting(wire.pack_json(Kind.HELLO, told), (self._ring.fd, *console))
+
     def _ask(self, frame: bytes, timeout_s: float) -> bool:
         channel = self._channel
         if channel is None:
@@ -322,7 +359,7 @@ class Run:
         try:
             self._channel.send(wire.pack_json(kind, value), keep=keep)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
-            self._trouble(kind.name.lower(), error)
+            self._faults.trouble(kind.name.lower(), error)
 
     def _send_config(self, values: Mapping[str, Any]) -> None:
         if self.rank.rank == 0:
@@ -333,7 +370,7 @@ class Run:
             self._send_json(Kind.SUMMARY, {key: value}, keep=f"summary {key}")
 
     def _on_config_conflict(self, key: str) -> None:
-        self._refuse(
+        self._faults.refuse(
             f"config:{key}",
             f"config {key!r} is set already and keeps its value; "
             "config.update(..., allow_val_change=True) changes it",
@@ -346,77 +383,79 @@ class Run:
         elif kind == Kind.NOTICE:
             self._notices.warn_once(f"agent {message.get('code')}", str(message.get("text")))
         elif kind == Kind.WELCOME:
+            self._welcome = message
             self.path = str(message.get("path", self.path))
+            self._rename(str(message.get("run", self.id)))
+        elif kind == Kind.STOP:
+            self._stop = message
+
+    def _rename(self, run_id: str) -> None:
+        """Take the id that the agent has chosen; a name that was made from the old one follows."""
+        if self._name == make_readable_name(self.id):
+            self._name = make_readable_name(run_id)
+        self.id = run_id
 
     # -- what goes wrong -------------------------------------------------------------------------
 
-    def _look_around(self, channel: Channel) -> None:
+    def _look_around(self, wall_s: float) -> None:
+        self._next_poll_s = wall_s + POLL_INTERVAL_S
+        channel = self._channel
+        if channel is None:
+            return
         channel.poll()
-        losses = channel.losses
-        lost = losses.points + losses.frames + losses.agents + sum(self._refused.values())
+        lost = channel.losses.frames + channel.losses.agents + self._faults.count
         if lost != self._reported_losses:
             self._reported_losses = lost
             self._report_losses(channel)
 
     def _report_losses(self, channel: Channel) -> None:
         for frame in self.restate():
-            channel.send(frame)
+            channel.send(frame, keep="ledger")
 
     def restate(self) -> list[bytes]:
-        """Return the ledger's frame, if there is anything in it; called by the channel."""
+        """Return the ledger's frame, if there is anything in it; called by the channel.
+
+        Points that found no room in the ring are not in it: the ring itself counts them, where
+        the agent can see it even if this process is killed.
+        """
         losses = self._channel.losses if self._channel else Losses()
         entry = {
-            "dropped_points": losses.points,
             "dropped_frames": losses.frames,
             "agents_lost": losses.agents,
-            "refused": dict(self._refused),
+            "refused": dict(self._faults.refused),
         }
         return [wire.pack_json(Kind.LEDGER, entry)] if any(entry.values()) else []
 
-    def _refuse(self, key: str, text: str) -> None:
-        """Count something the user gave that cannot be recorded; say so once."""
-        if self._settings.strict:
-            raise UsageError(text)
-        what = key.partition(":")[0]
-        self._refused[what] = self._refused.get(what, 0) + 1
-        self._tell(f"refused-{what}", text, once=key)
+    def _poll(self) -> None:
+        if self._channel is not None:
+            self._channel.poll()
 
-    def _tell(self, code: str, text: str, *, once: str) -> None:
-        if self._notices.warn_once(f"{code} {once}", text):
-            self._send_json(Kind.EVENT, {"level": "warning", "code": code, "text": text})
+    def _record_warning(self, code: str, text: str) -> None:
+        self._send_json(Kind.EVENT, {"level": "warning", "code": code, "text": text})
 
     def tell(self, code: str, text: str) -> None:
         """Warn the user and write the same into the run; for the code that begins a run."""
-        self._tell(code, text, once=text)
+        self._faults.tell(code, text)
 
-    def _trouble(self, where: str, error: Exception) -> None:
-        if self._settings.strict:
-            raise error
-        self._refused[where] = self._refused.get(where, 0) + 1
-        text = (
-            error.message
-            if isinstance(error, HpctrackError)
-            else f"{type(error).__name__}: {error}"
-        )
-        self._notices.warn_once(f"trouble {where} {type(error)}", f"{where}() failed: {text}")
-
-    def _sum_up(self, channel: Channel, *, is_safe: bool) -> None:
-        losses = channel.losses
-        refused = sum(self._refused.values())
+    def _sum_up(self, channel: Channel, ring: RingWriter, *, is_safe: bool) -> None:
+        losses, refused = channel.losses, self._faults.count
+        dropped = ring.dropped_points
         if not is_safe:
             wait = f"{self._settings.finish_timeout_s:g} s"
             reason = channel.problem or f"the agent has not confirmed the end within {wait}"
-            self._notices.warn_once("finish", f"{reason}; the last points may be missing")
-        if losses.points or refused or losses.agents:
+            self._notices.warn_once(
+                "finish", f"{reason}; {ring.unconfirmed_points:,} points may be missing"
+            )
+        if dropped or refused or losses.frames or losses.agents:
             self._notices.warn_once(
                 "losses",
-                f"{losses.points} of {self._logged_points} points were dropped, "
-                f"{refused} values refused, {losses.agents} agents died; "
-                f"`hpctrack show {self.id}` lists them",
+                f"{dropped:,} of {ring.points + dropped:,} points were dropped, "
+                f"{losses.frames} other entries dropped, {refused} values refused, "
+                f"{losses.agents} agents died; `hpctrack show {self.id}` lists them",
             )
         elif is_safe and self.rank.rank == 0:
             self._notices.say(
-                f"finished {self._name}: {self._logged_points:,} points of rank 0, nothing lost"
+                f"finished {self._name}: {ring.points:,} points of rank 0, nothing lost"
             )
 
     @property
@@ -428,17 +467,12 @@ class Run:
         """In a forked child: record nothing, and leave the parent's run alone."""
         self._is_finished = True
         self._lock = threading.RLock()
+        self._is_logging = False
+        if self._console is not None:
+            self._console.forget()
         if self._channel is not None:
             self._channel.forget()
             self._channel = None
-
-
-def exit_code_of(error: BaseException | None) -> int:
-    """Return the exit code that a program ending with this error has."""
-    if error is None:
-        return 0
-    if isinstance(error, SystemExit):
-        if error.code is None:
-            return 0
-        return error.code if isinstance(error.code, int) else 1
-    return 130 if isinstance(error, KeyboardInterrupt) else 1
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None

@@ -12,13 +12,17 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from hpctrack.client.config import merge
+from hpctrack.client.config_source import choose_keys, read_config
 from hpctrack.client.notices import Notices
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
-from hpctrack.client.run import Run, exit_code_of
+from hpctrack.client.resume import WELCOME_WAIT_S, Resume, read_resume
+from hpctrack.client.run import Run
+from hpctrack.client.run_calls import Tags
+from hpctrack.client.run_parts import exit_code_of
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import environment, load_settings
-from hpctrack.errors import HpctrackError, NotInitialisedError
+from hpctrack.errors import HpctrackError, NotInitialisedError, UsageError
 
 
 @dataclass(slots=True)
@@ -36,6 +40,22 @@ class _State:
 _state = _State()
 
 
+@dataclass(slots=True)
+class _About:
+    """What a user says of a run when it begins."""
+
+    config: object = None
+    tags: Sequence[str] | None = None
+    notes: str | None = None
+    exclude: Sequence[str] = ()
+    include: Sequence[str] = ()
+
+    def choose_config(self) -> dict[str, Any]:
+        """Return the part of the configuration that is to be recorded."""
+        values = read_config(self.config)
+        return choose_keys(values, include=self.include, exclude=self.exclude)
+
+
 def init(
     project: str | None = None,
     *,
@@ -50,11 +70,15 @@ def init(
     mode: str | None = None,
     settings: Mapping[str, Any] | None = None,
     strict: bool | None = None,
+    resume: str | bool | None = None,
+    resume_from: str | None = None,
+    fork_from: str | None = None,
+    config_exclude_keys: Sequence[str] | None = None,
+    config_include_keys: Sequence[str] | None = None,
 ) -> Run:
     """Begin a run, or join the one that the other ranks of this job have begun.
 
-    Every rank calls it. No communication takes place: the launcher's environment tells the run's
-    id, and the node's agent is started by whichever rank comes first. Costs a few milliseconds.
+    Every rank calls it; the launcher's environment tells the run's id. Costs some milliseconds.
 
     Parameters
     ----------
@@ -76,6 +100,15 @@ def init(
         Any other setting by name, see ``hpctrack config``.
     strict : bool, optional
         Raise instead of warning; for tests.
+    resume : {"allow", "never", "must", "auto"}, optional
+        If the id was used before; its points and the new ones never mix, whatever is said.
+        ``allow`` goes on after the last step, with the old config and summary, ``must`` warns if
+        there is none, ``never`` takes another id, ``auto`` finds what this program left
+        unfinished. Waits, at most 30 s, for the agent to look.
+    resume_from, fork_from : str, optional
+        ``<run id>?_step=<step>``: rewind a run, or begin a new one with a copy of its beginning.
+    config_exclude_keys, config_include_keys : sequence of str, optional
+        Keys of ``config`` to leave out, or the only ones to take.
 
     Returns
     -------
@@ -85,24 +118,24 @@ def init(
     Raises
     ------
     HpctrackError
-        Only with ``strict``. Without it, everything that can be wrong here (an unknown setting,
-        an id that is not allowed, a store that cannot be written) is told on stderr and worked
+        Only with ``strict``. Else everything that can be wrong here is told on stderr and worked
         around: a job must never die of its tracker.
 
     Examples
     --------
     >>> import hpctrack
-    >>> run = hpctrack.init(project="digits", config={"lr": 0.1}, mode="disabled")
-    >>> run.config.lr
+    >>> hpctrack.init(project="digits", config={"lr": 0.1}, mode="disabled").config.lr
     0.1
-    >>> run.finish()
-    True
     """
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
         "dir": dir, "mode": mode, "strict": strict, "settings": settings,
     }  # fmt: skip
-    return _begin_safely(asked, config=config, tags=tags, notes=notes)
+    about = _About(
+        config, tags, notes, exclude=config_exclude_keys or (), include=config_include_keys or ()
+    )
+    earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
+    return _begin_safely(asked, about, earlier)
 
 
 def finish(exit_code: int = 0) -> None:
@@ -136,7 +169,7 @@ def current_run(what: str) -> Run:
     if _state.last is not None:
         return _state.last  # finished, or left to the parent of a fork: it does nothing
     if load_settings().values.mode == "disabled":
-        return _begin({}, config=None, tags=None, notes=None)
+        return _begin({}, _About(), {})
     raise NotInitialisedError(f"hpctrack.{what} needs a run", hint="call hpctrack.init() first")
 
 
@@ -145,31 +178,26 @@ def maybe_run() -> Run | None:
     return _state.run
 
 
-def _begin_safely(
-    asked: dict[str, Any], *, config: object, tags: Sequence[str] | None, notes: str | None
-) -> Run:
+def _begin_safely(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> Run:
     """Begin a run; a mistake that nobody has thought of costs the record, not the job."""
     before = _state.last
     try:
-        return _begin(
-            {**asked, **(asked.pop("settings") or {})}, config=config, tags=tags, notes=notes
-        )
+        more = asked.pop("settings") or {}
+        return _begin({**asked, **more}, about, earlier)
     except HpctrackError:
         raise  # strict
     except Exception as error:
         if asked.get("strict"):
             raise
         if _state.last is before or _state.last is None:
-            _begin({"mode": "disabled"}, config=None, tags=None, notes=None)
+            _begin({"mode": "disabled"}, _About(), {})
         run = current_run("init")
         what = "records without the rest" if run.is_recording else "records nothing"
         run.tell("init", f"init() failed: {type(error).__name__}: {error}; this run {what}")
         return run
 
 
-def _begin(
-    asked: dict[str, Any], *, config: object, tags: Sequence[str] | None, notes: str | None
-) -> Run:
+def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> Run:
     environ = environment()
     if environ.get("HPCTRACK_SWEEP_ID"):
         # The sweep says which run this is and where it belongs, as in W&B.
@@ -178,6 +206,14 @@ def _begin(
     chosen = loaded.values
     if chosen.strict and loaded.problems:
         raise loaded.problems[0]
+    problems = [str(problem) for problem in loaded.problems]
+    wish = Resume()
+    try:
+        wish = read_resume(**earlier)
+    except UsageError as error:
+        if chosen.strict:
+            raise
+        problems.append(str(error))
     rank = detect_rank(environ, _ask_mpi)
     label = f"rank {rank.rank}" if rank.size > 1 else ""
     opening = Opening(
@@ -187,14 +223,18 @@ def _begin(
         ordinal=_state.begun,
         clock=SYSTEM_CLOCK,
         notices=Notices(label, quiet=chosen.quiet or rank.rank != 0),
-        problems=[str(problem) for problem in loaded.problems],
+        resume=wish,
+        problems=problems,
     )
     run = opening.open()
     _state.begun += 1
     _state.run = _state.last = run
     _hook_exit()
-    asked_tags = tags if tags is not None else [one.strip() for one in chosen.tags.split(",")]
-    opening.problems += _describe(run, environ, config=config, tags=asked_tags, notes=notes)
+    if about.tags is None:
+        about.tags = [one.strip() for one in chosen.tags.split(",")]
+    opening.problems += _describe(run, environ, about)
+    if wish.needs_answer:
+        opening.problems += filter(None, [run.wait_for_past(WELCOME_WAIT_S)])
     for problem in opening.problems:
         run.tell("init", problem)
     if chosen.mode != "disabled":
@@ -202,19 +242,12 @@ def _begin(
     return run
 
 
-def _describe(
-    run: Run,
-    environ: Mapping[str, str],
-    *,
-    config: object,
-    tags: Sequence[str],
-    notes: str | None,
-) -> list[str]:
+def _describe(run: Run, environ: Mapping[str, str], about: _About) -> list[str]:
     """Send what the user said about the run; return what could not be used."""
     problems = []
     try:
-        if config is not None:
-            run.config.update(config)
+        if about.config is not None:
+            run.config.update(about.choose_config())
         if environ.get("HPCTRACK_SWEEP_CONFIG"):
             # A sweep's values win over the program's defaults, as in W&B.
             chosen = json.loads(environ["HPCTRACK_SWEEP_CONFIG"])
@@ -224,10 +257,10 @@ def _describe(
             problems.append(str(error))
         else:
             problems.append(f"HPCTRACK_SWEEP_CONFIG is not JSON: {error}")
-    if any(tags):
-        run.tags = tags
-    if notes:
-        run.notes = notes
+    if about.tags and any(about.tags):
+        run.tags = Tags(about.tags)
+    if about.notes:
+        run.notes = about.notes
     return problems
 
 

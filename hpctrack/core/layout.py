@@ -4,6 +4,8 @@
 
     <store>/<project>/<run>/node-0000.a1-7f3c09be.h5   live: one per node, attempt and agent
     <store>/<project>/<run>/run.h5                     sealed: one per run
+    <store>/<project>/<run>/stop.json                  somebody asks the run to end
+    <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
     <store>/<project>/.sweeps/<sweep>/sweep.json
     <store>/.incoming/<token>/                         a push that is not yet verified
     <store>/.hashes.json                               what sync has hashed; safe to remove
@@ -11,21 +13,45 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hpctrack.core.names import check_id
 
 SEALED_NAME = "run.h5"
 SEAL_LOCK_NAME = ".seal.lock"
+STOP_NAME = "stop.json"
+RESUME_FOLDER = ".resume"
+DAMAGED_SUFFIX = ".damaged"
+"""What a file's name gets behind it when a repair has set it aside."""
+
+REPAIR_FOLDER_PREFIX = ".repair-"
 SWEEPS_FOLDER = ".sweeps"
 SWEEP_NAME = "sweep.json"
 INCOMING_FOLDER = ".incoming"
 HASHES_NAME = ".hashes.json"
 
 _NODE_FILE = re.compile(r"node-(?P<node>\d{4,})\.a(?P<attempt>\d+)-(?P<token>[0-9a-f]{8})\.h5\Z")
+
+
+def is_set_aside(name: str) -> bool:
+    """Tell whether a file in a run's folder is the damaged original of a repaired one."""
+    return DAMAGED_SUFFIX in name
+
+
+def is_leftover(name: str) -> bool:
+    """Tell whether a file in a run's folder is a half of something, by its name.
+
+    It may also be in use: look at its age before it is removed.
+    """
+    if is_set_aside(name):
+        return False
+    is_ours = name.startswith((f"{SEALED_NAME}.", f"{SEAL_LOCK_NAME}.", REPAIR_FOLDER_PREFIX))
+    return is_ours or name.endswith(".tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +114,72 @@ def has_run_files(folder: Path) -> bool:
     return any(
         entry.name == SEALED_NAME or NodeFileName.parse(entry.name) for entry in folder.iterdir()
     )
+
+
+class FileStamp(NamedTuple):
+    """What tells one version of a file from another without reading it."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+
+class FoundRun(NamedTuple):
+    """A run's folder, as a scan of the store found it.
+
+    Parameters
+    ----------
+    path, project, id : str
+    stamp : FileStamp or None
+        Of the sealed file, if the run is nothing but that: no node file is beside it.
+    """
+
+    path: str
+    project: str
+    id: str
+    stamp: FileStamp | None
+
+
+def scan_runs(store: Path, project: str | None = None) -> Iterator[FoundRun]:
+    """Yield every run below ``store``, by project and id, as `iter_run_folders` does.
+
+    Notes
+    -----
+    One listing of each folder and one stat of each sealed file, nothing else: over 10,000 runs,
+    or over a network, this is what a listing waits for. What vanishes meanwhile, or cannot be
+    looked into, is passed over here; it cannot break the listing of the others.
+    """
+    names = [project] if project else sorted(_list_folders(os.fspath(store)))
+    for one in names:
+        place = os.path.join(store, one)  # noqa: PTH118 - 10,000 paths
+        for run in sorted(_list_folders(place)):
+            found = _look_into(os.path.join(place, run), one, run)  # noqa: PTH118 - 10,000 paths
+            if found:
+                yield found
+
+
+def _list_folders(path: str) -> list[str]:
+    """Return the names of the folders that may be projects or runs."""
+    try:
+        with os.scandir(path) as entries:
+            return [one.name for one in entries if one.name[0] != "." and one.is_dir()]
+    except OSError:
+        return []
+
+
+def _look_into(path: str, project: str, run: str) -> FoundRun | None:
+    sealed, has_node_files = None, False
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name == SEALED_NAME:
+                    sealed = entry
+                elif NodeFileName.parse(entry.name):
+                    has_node_files = True
+        if sealed is None or has_node_files:
+            return FoundRun(path, project, run, None) if has_node_files else None
+        found = sealed.stat()
+    except OSError:
+        # Its reader will say what is wrong with it.
+        return FoundRun(path, project, run, None)
+    return FoundRun(path, project, run, FileStamp(found.st_size, found.st_mtime_ns, found.st_ino))

@@ -20,7 +20,7 @@ ENV_PREFIX = "HPCTRACK_"
 FILE_NAME = "hpctrack.toml"
 SITE_FILE = Path("/etc/hpctrack.toml")
 
-NOT_SETTINGS = frozenset({"TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN"})
+NOT_SETTINGS = frozenset({"LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN"})
 """``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server)."""
 
 
@@ -59,9 +59,26 @@ class Settings:
     )
     flush_interval_s: float = _setting(0.05, "longest time a point stays in the agent, seconds")
     linger_s: float = _setting(3.0, "how long an idle agent waits for the job's next run, seconds")
+    roll_over_bytes: int = _setting(
+        4 * 1024**3, "a live file larger than this is closed and followed by another; 0: never"
+    )
+    roll_over_s: float = _setting(
+        3600.0,
+        "the same by age, seconds: only what is closed is sure to survive the loss of the node",
+    )
     heartbeat_s: float = _setting(5.0, "time between two signs of life in a live file, seconds")
     stale_after_s: float = _setting(
         60.0, "a live file without a sign of life for this long has lost its agent, seconds"
+    )
+    console: str = _setting(
+        "auto",
+        "what is recorded of a rank's output: redirect takes file descriptors 1 and 2, so C code "
+        "and child processes too, wrap only what Python prints; auto wraps in notebooks",
+        choices=("auto", "redirect", "wrap", "off"),
+    )
+    console_max_bytes: int = _setting(
+        8 * 1024 * 1024,
+        "how much of it is recorded per rank; then only the last 64 KiB of each stream are",
     )
     runtime_dir: str = _setting(
         "", "node-local folder for the agent's socket; empty: $SLURM_TMPDIR, $TMPDIR or /tmp"

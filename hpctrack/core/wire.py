@@ -57,6 +57,14 @@ class Kind(IntEnum):
     """Ask for `DONE` when everything sent so far is in the file."""
     FINISH = 10
     """JSON ``{"exit_code"}``: the last frame; answered by `DONE`."""
+    MEDIA = 11
+    """u32 size of a JSON description, the description, raw bytes: an image, a table ..."""
+    CONSOLE = 12
+    """A piece of what the rank wrote to the stream (1 or 2) that ``count`` says."""
+    DEFINE = 14
+    """JSON: how a metric is to be read."""
+    SAVE = 15
+    """JSON: files of this node to take into the run."""
 
     WELCOME = 64
     """JSON: the agent takes the run: ``{"path", "pid"}``."""
@@ -64,6 +72,8 @@ class Kind(IntEnum):
     """JSON like `EVENT`: something the user should read."""
     DONE = 66
     """JSON ``{"ok"}``: answer to `FLUSH` and `FINISH`."""
+    STOP = 67
+    """JSON ``{"who", "why"}``: somebody asks the program to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,35 @@ def pack_name(number: int, name: str) -> bytes:
 _POINTS: dict[int, struct.Struct] = {}
 
 
+def pack_media(description: Mapping[str, Any], payload: Sequence[bytes | memoryview]) -> bytes:
+    """Make the frame of something that is no number.
+
+    Raises
+    ------
+    ProtocolError
+        It is longer than a frame may be.
+    """
+    text = json.dumps(description, default=make_plain, separators=(",", ":")).encode()
+    return pack(Kind.MEDIA, b"".join([NAME_HEAD.pack(len(text)), text, *payload]))
+
+
+def unpack_media(body: memoryview) -> tuple[dict[str, Any], memoryview]:
+    """Return description and raw bytes of a `Kind.MEDIA` frame.
+
+    Raises
+    ------
+    ProtocolError
+        It is not one.
+    """
+    if len(body) < NAME_HEAD.size:
+        raise ProtocolError("a frame of media is too short")
+    (size,) = NAME_HEAD.unpack_from(body)
+    end = NAME_HEAD.size + size
+    if end > len(body):
+        raise ProtocolError("a frame of media ends in its description")
+    return Frame(Kind.MEDIA, 0, body[NAME_HEAD.size : end]).json(), body[end:]
+
+
 def pack_points(step: int, wall_s: float, pairs: Sequence[float]) -> bytes:
     """Make the frame of one ``log`` call.
 
@@ -158,35 +197,45 @@ def pack_points(step: int, wall_s: float, pairs: Sequence[float]) -> bytes:
 
 
 class Decoder:
-    """Cuts a stream of bytes into frames; keeps the unfinished rest."""
+    """Cuts a stream of bytes into frames; keeps the unfinished rest.
+
+    What has come of a frame is joined once, when the frame is whole: a picture of 50 MB that
+    arrives in pieces is not copied for each of them.
+    """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._parts: list[bytes] = []
+        self._held_bytes = 0
+        self._wanted_bytes = HEADER.size
 
     @property
     def pending_bytes(self) -> int:
         """How many bytes of an unfinished frame are held."""
-        return len(self._rest)
+        return self._held_bytes
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield the frames that ``data`` completes.
+        """Yield the frames that ``data`` completes. Read all of them before feeding more.
 
         Raises
         ------
         ProtocolError
             A header announces a body longer than `MAX_BODY_BYTES`.
         """
-        if self._rest:
-            data = self._rest + data
-        view = memoryview(data)
-        start, end = 0, len(data)
+        self._parts.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes < self._wanted_bytes:
+            return
+        whole = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        view, start, end = memoryview(whole), 0, len(whole)
+        self._wanted_bytes = HEADER.size
         while end - start >= HEADER.size:
-            size, kind, _flags, count = HEADER.unpack_from(data, start)
+            size, kind, _flags, count = HEADER.unpack_from(whole, start)
             if size > MAX_BODY_BYTES:
                 raise ProtocolError(f"a frame announces {size} bytes, at most {MAX_BODY_BYTES}")
             body = start + HEADER.size
             if end - body < size:
+                self._wanted_bytes = HEADER.size + size
                 break
             start = body + size
             yield Frame(kind, count, view[body:start])
-        self._rest = data[start:]
+        self._parts, self._held_bytes = [whole[start:]], end - start

@@ -83,19 +83,49 @@ class Columns:
         -------
         ndarray of bool, shape (n,)
         """
-        mask = np.zeros(len(self), bool)
         if not len(self) or self.attempt.min() == self.attempt.max():
-            return mask
-        for rank in np.unique(self.rank):
-            mine = np.flatnonzero(self.rank == rank)
-            limit = np.iinfo(np.int64).max
-            for attempt in np.unique(self.attempt[mine])[::-1]:
-                these = mine[self.attempt[mine] == attempt]
-                mask[these] = self.step[these] >= limit
-                limit = min(limit, int(self.step[these].min()))
-        return mask
+            return np.zeros(len(self), bool)
+        starts = self.run_starts()
+        counts = np.diff(starts, append=len(self))
+        lowest = np.minimum.reduceat(self.step, starts)
+        limits, is_limited = find_limits(self.rank[starts], lowest)
+        return np.asarray(np.repeat(is_limited, counts) & (self.step >= np.repeat(limits, counts)))
+
+    def run_starts(self) -> IntArray:
+        """Return where each stretch of one rank and attempt begins."""
+        is_new = np.ones(len(self), bool)
+        is_new[1:] = (self.rank[1:] != self.rank[:-1]) | (self.attempt[1:] != self.attempt[:-1])
+        return np.flatnonzero(is_new)
 
     def current(self) -> Columns:
         """Return the points that count: without the superseded ones."""
         mask = self.superseded()
         return self.take(~mask) if mask.any() else self
+
+
+def find_limits(
+    rank: IntArray, lowest: IntArray
+) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Return from which step on the points of each stretch are superseded.
+
+    Parameters
+    ----------
+    rank : ndarray of int64, shape (n,)
+        Of each stretch of one rank and attempt; sorted, by attempt within a rank.
+    lowest : ndarray of int64, shape (n,)
+        The lowest step of each stretch.
+
+    Returns
+    -------
+    limit : ndarray of int64, shape (n,)
+        The lowest step of all later attempts of the rank.
+    is_limited : ndarray of bool, shape (n,)
+        False for the last attempt of a rank, which nothing supersedes.
+    """
+    is_limited = np.zeros(len(rank), bool)
+    is_limited[:-1] = rank[1:] == rank[:-1]
+    limit = np.full(len(rank), np.iinfo(np.int64).max)
+    # Backwards; in Python, because only stretches with a successor take part: requeues are few.
+    for one in np.flatnonzero(is_limited)[::-1].tolist():
+        limit[one] = min(limit[one + 1], lowest[one + 1])
+    return limit, is_limited

@@ -11,18 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpctrack.core.wire import NAME_HEAD
-from hpctrack.store.schema import EventKind
+from hpctrack.store.schema import EventKind, Place
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of one file."""
+    """One event of one file.
+
+    Parameters
+    ----------
+    body : bytes
+        What is in the heap; empty for what lies elsewhere.
+    place, offset, size : int
+        Where the bytes are.
+    """
 
     kind: int
     wall_s: float
     rank: int
     session: int
     body: bytes
+    place: int = Place.HEAP
+    offset: int = 0
+    size: int = 0
 
     def json(self) -> dict[str, Any]:
         """Return the body as an object; an empty one if it is broken."""
@@ -61,19 +72,14 @@ class NodeEvents:
 
 
 def iter_events(rows: NDArray[np.void], heap: NDArray[np.uint8]) -> Iterator[Event]:
-    """Yield events whose bytes are in the heap; a torn tail is passed over."""
+    """Yield events whose bytes are in the heap, or elsewhere; a torn tail is passed over."""
     data = heap.tobytes()
-    for row in rows:
-        start, size = int(row["offset"]), int(row["size"])
-        if start + size > len(data):
+    for wall_s, offset, size, kind, place, rank, session, _node in rows.tolist():
+        is_here = place == Place.HEAP
+        if is_here and offset + size > len(data):
             continue
-        yield Event(
-            kind=int(row["kind"]),
-            wall_s=float(row["wall_s"]),
-            rank=int(row["rank"]),
-            session=int(row["session"]),
-            body=data[start : start + size],
-        )
+        body = data[offset : offset + size] if is_here else b""
+        yield Event(kind, wall_s, rank, session, body, place, offset, size)
 
 
 def split_names(events: Iterator[Event]) -> tuple[list[Event], dict[int, str]]:

@@ -5,30 +5,58 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 
-from hpctrack._version import __version__
 from hpctrack.core.layout import NodeFileName
-from hpctrack.errors import StoreError, StoreFullError
+from hpctrack.errors import StoreError
+from hpctrack.store.node_image import make_image
+from hpctrack.store.node_table import METADATA_BYTES, NodeTable, open_for_append
 from hpctrack.store.schema import (
     EVENT,
-    FORMAT_VERSION,
     LIBVER,
-    LIVE_KIND,
+    PLACE_TABLES,
     POINT,
     PULSE,
     TABLES,
     EventKind,
+    Place,
 )
+from hpctrack.store.space import Reservation, explain, probe, sync_folder
 
-SPACE_MARGIN_BYTES = 16 * 1024 * 1024
-"""Free space below which HDF5 is not let near the disk: h5py dies of a segmentation fault when
-a SWMR file meets a full one. A chunk of each table and HDF5's metadata stay far below this."""
+ROLL_OVER_BYTES = 4 * 1024**3
+ROLL_OVER_S = 3600.0
+"""A lost node loses at most the file that it was writing: one that was closed is synced."""
+
+_ABANDONED: list[object] = []
+"""Objects of h5py that must never be collected: HDF5 would write once more."""
+
+
+class NewEvent(NamedTuple):
+    """An event to be written.
+
+    Parameters
+    ----------
+    kind : int
+        An `EventKind`, or one of a newer writer in a copy.
+    body : bytes
+        What the kind says.
+    wall_s : float
+    rank, session : int
+    place : Place
+        The table that the body goes to.
+    """
+
+    kind: int
+    body: bytes
+    wall_s: float
+    rank: int
+    session: int
+    place: Place = Place.HEAP
 
 
 class NodeFile:
@@ -39,52 +67,150 @@ class NodeFile:
     folder : Path
         The run's folder; made if needed.
     facts : mapping
-        ``run, project, node, attempt, host``.
+        ``run, project, node, attempt, host``; ``uuid`` for the salvaged part of another file.
     wall_s : float
         Now.
+    is_suspect : bool
+        Somebody died writing here: try the folder with a small file first.
+    roll_over_bytes, roll_over_s : float
+        When `should_roll` says so; 0 means never.
 
     Raises
     ------
-    StoreError
+    StoreError, StoreFullError
         The folder or the file cannot be made.
+
+    Notes
+    -----
+    Room is taken before HDF5 is asked to write, see `hpctrack.store.space`: a `StoreFullError`
+    leaves the file as it was, and `close` still works. Any other `StoreError` of a method means
+    that HDF5 has met an error: the file is *abandoned* then, HDF5 cannot reach it any more, and
+    every later call raises. What is in the file up to its last `flush` is readable in any case;
+    rows are safe when the `flush` after them has returned.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any], *, wall_s: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        facts: Mapping[str, Any],
+        *,
+        wall_s: float,
+        is_suspect: bool = False,
+        roll_over_bytes: float = ROLL_OVER_BYTES,
+        roll_over_s: float = ROLL_OVER_S,
+    ) -> None:
         name = NodeFileName(int(facts["node"]), int(facts["attempt"]), secrets.token_hex(4))
         self.path = folder / str(name)
+        self._created_wall_s = wall_s
+        self._roll_over_bytes, self._roll_over_s = roll_over_bytes, roll_over_s
+        self._is_gone = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._check_space()
+            if is_suspect:
+                probe(folder)
             # It appears under its name when it can be read: half a file would look broken.
             scratch = folder / f".{name}.tmp"
-            self._file = _create(scratch, facts, wall_s)
-            scratch.rename(self.path)
+            try:
+                self._open(scratch, make_image(facts, wall_s))
+                scratch.rename(self.path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    scratch.unlink(missing_ok=True)
+                raise
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise StoreError(f"{folder} cannot be written: {reason}") from None
-        self._tables = {table: self._file[table] for table in TABLES}
-        self._sizes = dict.fromkeys(TABLES, 0)
-        self._pulse = self._file[PULSE]
+            raise explain(error, folder) from None
+
+    def _open(self, scratch: Path, image: bytes) -> None:
+        """Write the empty tables with plain calls, and only then let HDF5 have the file."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+        handle = os.open(scratch, flags, 0o644)
+        self._room = Reservation(handle, scratch)
+        try:
+            self._room.begin(image, METADATA_BYTES)
+            self._file = open_for_append(scratch, LIBVER)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._descriptor: int = self._file.get_vfd_handle()
+        self._tables: dict[str, NodeTable] = {}
+        with self._guard():
+            for table, (dtype, _rows) in TABLES.items():
+                self._tables[table] = NodeTable(self._file, table, dtype)
+            self._pulse = NodeTable(self._file, PULSE, np.dtype("<f8"))
+
+    # -- what there is ---------------------------------------------------------------------------
 
     @property
     def sizes(self) -> dict[str, int]:
         """Rows written to each table so far."""
-        return dict(self._sizes)
+        return {name: table.rows for name, table in self._tables.items()}
 
-    def add_points(self, rows: bytes) -> None:
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether HDF5 has met an error and the file has been left."""
+        return self._is_gone
+
+    def should_roll(self, wall_s: float) -> bool:
+        """Tell whether the file should be closed and followed by another one.
+
+        Parameters
+        ----------
+        wall_s : float
+            Now.
+        """
+        if not any(table.rows for table in self._tables.values()):
+            return False
+        size = sum(table.size_bytes for table in self._tables.values())
+        age_s = wall_s - self._created_wall_s
+        return bool(
+            (self._roll_over_bytes and size >= self._roll_over_bytes)
+            or (self._roll_over_s and age_s >= self._roll_over_s)
+        )
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def add_points(self, rows: bytes | bytearray | memoryview) -> None:
         """Append packed `POINT` rows."""
-        self._append("points", np.frombuffer(rows, POINT))
+        self._append({"points": np.frombuffer(rows, POINT)})
 
     def add_event(
-        self, kind: EventKind, body: bytes, *, wall_s: float, rank: int, session: int
+        self,
+        kind: EventKind,
+        body: bytes,
+        *,
+        wall_s: float,
+        rank: int,
+        session: int,
+        place: Place = Place.HEAP,
     ) -> None:
-        """Append an event and its bytes."""
-        offset = self._sizes["heap"]
-        self._append("heap", np.frombuffer(body, np.uint8))
-        row = np.zeros(1, EVENT)
-        row["wall_s"], row["offset"], row["size"] = wall_s, offset, len(body)
-        row["kind"], row["rank"], row["session"] = kind, rank, session
-        self._append("events", row)
+        """Append an event and its bytes; many at once are cheaper with `add_events`."""
+        self.add_events([NewEvent(kind, body, wall_s, rank, session, place)])
+
+    def add_events(self, events: Sequence[NewEvent]) -> None:
+        """Append events and their bytes, all or, with a `StoreFullError`, none."""
+        rows = []
+        bodies: dict[str, list[bytes]] = {}
+        ends = {place: self._tables[name].rows for place, name in PLACE_TABLES.items()}
+        for kind, body, wall_s, rank, session, place in events:
+            offset, size = ends[place], len(body)
+            rows.append((wall_s, offset, size, kind, place, rank, session, 0))
+            ends[place] = offset + size
+            bodies.setdefault(PLACE_TABLES[place], []).append(body)
+        joined = {name: np.frombuffer(b"".join(parts), np.uint8) for name, parts in bodies.items()}
+        self._append({**joined, "events": np.array(rows, EVENT)})
+
+    def add_bytes(self, body: bytes, place: Place) -> int:
+        """Append bytes that an event, or a payload's description, will point to.
+
+        Returns
+        -------
+        int
+            Where they begin.
+        """
+        table = PLACE_TABLES[place]
+        offset = self._tables[table].rows
+        self._append({table: np.frombuffer(body, np.uint8)})
+        return offset
 
     def flush(self, *, wall_s: float, is_last: bool = False) -> None:
         """Write everything through to the page cache, in an order that readers can rely on.
@@ -96,68 +222,86 @@ class NodeFile:
         is_last : bool
             The agent leaves the file for good.
         """
-        for table in self._tables.values():
-            table.flush()
-        self._pulse[:] = (wall_s, wall_s if is_last else 0.0)
-        self._pulse.flush()
+        with self._guard():
+            for table in self._tables.values():
+                table.flush()
+            self._pulse.overwrite(np.array([wall_s, wall_s if is_last else 0.0]))
+            self._pulse.flush()
 
-    def close(self, *, wall_s: float) -> None:
-        """Flush, say farewell and close; a plain HDF5 tool can open the file then."""
-        self.flush(wall_s=wall_s, is_last=True)
-        self._file.close()
-        with contextlib.suppress(OSError):
-            _fsync(self.path)
+    def close(self, *, wall_s: float, is_durable: bool = True) -> None:
+        """Flush, say farewell and close; a plain HDF5 tool can open the file then.
 
-    def _append(self, table: str, rows: Any) -> None:
-        count = len(rows)
-        if not count:
-            return
-        dataset, start = self._tables[table], self._sizes[table]
-        chunk = dataset.chunks[0]
-        if start // chunk != (start + count) // chunk or start == 0:
-            self._check_space()
-        dataset.resize((start + count,))
-        dataset[start:] = rows
-        self._sizes[table] = start + count
-
-    def _check_space(self) -> None:
-        """Refuse to grow into the last of the disk.
+        Parameters
+        ----------
+        wall_s : float
+            Now.
+        is_durable : bool
+            Wait until the disk has it (fsync of file and folder).
 
         Raises
         ------
-        StoreFullError
-            Less than `SPACE_MARGIN_BYTES` are free for us.
+        StoreError
+            The file was abandoned, or the disk may not have it.
         """
-        found = os.statvfs(self.path.parent)
-        if found.f_bavail * found.f_frsize < SPACE_MARGIN_BYTES:
-            raise StoreFullError(
-                f"the disk of {self.path.parent} is full", hint="free space, or move the store"
+        self.flush(wall_s=wall_s, is_last=True)
+        with self._guard():
+            for table in (*self._tables.values(), self._pulse):
+                table.close()
+            self._file.close()
+        self._is_gone = True
+        try:
+            self._room.close(is_durable=is_durable)
+            if is_durable:
+                sync_folder(self.path.parent)
+        except OSError as error:
+            raise explain(error, self.path) from None
+
+    def abandon(self) -> None:
+        """Leave the file as it is on the disk, for ever; never raises, may be repeated.
+
+        HDF5 flushes what it holds when its objects are collected and when the process exits, and
+        dies if it cannot. So its descriptor is made to lead to memory, where all writes succeed,
+        and its objects are kept until the process ends.
+        """
+        if self._is_gone:
+            return
+        self._is_gone = True
+        _ABANDONED.extend((self._file, self._tables, vars(self).get("_pulse")))
+        with contextlib.suppress(OSError):
+            self._room.divert(self._descriptor)
+
+    def _append(self, rows: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Take the room for all rows, then let HDF5 write them."""
+        if self._is_gone:
+            raise StoreError(f"{self.path} has been left")
+        added = {name: len(one) for name, one in rows.items() if len(one)}
+        self._room.cover(
+            METADATA_BYTES
+            + sum(
+                table.size_after_bytes(added.get(name, 0)) for name, table in self._tables.items()
             )
+        )
+        with self._guard():
+            for name in added:
+                self._tables[name].append(rows[name])
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Abandon the file when HDF5 fails."""
+        if self._is_gone:
+            raise StoreError(f"{self.path} has been left")
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - HDF5 raises many kinds
+            self.abandon()
+            text = str(error).partition("\n")[0]
+            raise StoreError(f"{self.path} cannot be written any more: {text}") from None
 
 
-def _create(path: Path, facts: Mapping[str, Any], wall_s: float) -> Any:
-    file = h5py.File(path, "x", libver=LIBVER, locking=False)
-    root = {
-        **{key: facts[key] for key in ("run", "project", "node", "attempt", "host")},
-        "kind": LIVE_KIND,
-        "format": FORMAT_VERSION,
-        "created_wall_s": wall_s,
-        "uuid": secrets.token_hex(16),
-        "made_by": f"hpctrack {__version__}",
-    }
-    for key, value in root.items():
-        file.attrs[key] = value
-    for name, (dtype, rows) in TABLES.items():
-        file.create_dataset(name, (0,), dtype, chunks=(rows,), maxshape=(None,))
-    file.create_dataset(PULSE, data=np.array([wall_s, 0.0]))
-    file.swmr_mode = True
-    file.flush()
-    return file
+def has_abandoned_files() -> bool:
+    """Tell whether this process has left a file: it should end with ``os._exit`` then.
 
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    HDF5's farewell at a normal exit writes to memory only, but nobody has promised that it
+    survives what it cannot read back.
+    """
+    return bool(_ABANDONED)

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
+from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.columns import Columns
-from hpctrack.store.events import NodeEvents, iter_events, split_names
+from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.hdf5 import open_file
-from hpctrack.store.schema import LIVE_KIND, PULSE, ROOT_ATTRIBUTES
+from hpctrack.store.schema import (
+    LIVE_KIND,
+    PLACE_TABLES,
+    PULSE,
+    ROOT_ATTRIBUTES,
+    EventKind,
+    Place,
+    PointArray,
+)
+from hpctrack.store.table_reader import TableReader
+
+PIECE_ROWS = 1_000_000
+"""Points read in one go, 32 MB: all rows and the columns made of them are never there at once."""
 
 
 class NodeReader:
     """A live node file, open for reading.
 
-    Cheap to keep: `refresh` sees what has been written since. Not safe for several threads.
+    Cheap to keep: after `refresh` only what is new is read. Not safe for several threads.
 
     Parameters
     ----------
@@ -34,16 +48,28 @@ class NodeReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = open_file(path, kind=LIVE_KIND, swmr=True)
-        self.facts: dict[str, Any] = {
-            key: _plain(self._file.attrs[key]) for key in ROOT_ATTRIBUTES if key in self._file.attrs
-        }
-        self.attempt = int(self.facts.get("attempt", 1))
+        try:
+            self.facts = self._read_facts()
+            # In the opposite order of writing, see `read_events`.
+            self._tables = {
+                name: TableReader(self._file, name, path)
+                for name in (PULSE, "points", "events", "heap", "text", "blobs")
+            }
+        except BaseException:
+            self._file.close()
+            raise
+        self.attempt = int(self.facts["attempt"])
         self.age_key = (
             self.attempt,
-            int(self.facts.get("node", 0)),
-            float(self.facts.get("created_wall_s", 0.0)),
+            int(self.facts["node"]),
+            float(self.facts["created_wall_s"]),
         )
-        self._grouped: tuple[int, dict[str, Columns]] = (-1, {})
+        self._events: list[Event] = []
+        self._names: dict[int, str] = {}
+        self._torn: list[tuple[Any, ...]] = []
+        self._events_read = 0
+        self._points_read = 0
+        self._parts: dict[int, list[Columns]] = {}
 
     def __enter__(self) -> Self:
         """Return the reader."""
@@ -64,52 +90,152 @@ class NodeReader:
 
     def refresh(self) -> None:
         """See what has been written since the file was opened or refreshed."""
-        # In the opposite order of writing, see `read_events`.
-        for name in (PULSE, "points", "events", "heap"):
-            self._file[name].id.refresh()
+        for table in self._tables.values():
+            table.refresh()
 
     def read_events(self) -> NodeEvents:
-        """Return everything but the numbers."""
+        """Return everything but the numbers.
+
+        Raises
+        ------
+        StoreFormatError
+            They cannot be read.
+        """
         # The farewell first: a file that is closed has all its events, one that closes while
         # we read them must not look as if its ranks had vanished.
-        pulse = self._read(PULSE)
-        events, _names = self._read_events()
-        facts = {**self.facts, "points": int(self._file["points"].shape[0])}
-        return NodeEvents(facts, float(pulse[0]), bool(pulse[1]), events)
+        pulse = self._tables[PULSE].read(0, 2)
+        self._update_events()
+        facts = {**self.facts, "points": self._tables["points"].told_rows}
+        return NodeEvents(facts, float(pulse[0]), bool(pulse[1]), list(self._events))
+
+    def read_bytes(self, place: Place, offset: int, size: int) -> bytes:
+        """Return bytes that an event or a payload's description points to.
+
+        Raises
+        ------
+        StoreFormatError
+            They are not all there, or cannot be read.
+        """
+        name = PLACE_TABLES[place]
+        if self._tables[name].rows < offset + size:
+            self._tables[name].refresh()
+        found = bytes(self._tables[name].read(offset, offset + size))
+        if len(found) != size:
+            raise StoreFormatError(f"{self.path}: {name} ends before byte {offset + size}")
+        return found
 
     def read_columns(self) -> dict[str, Columns]:
-        """Return the points by metric; a point whose name is not there yet is left for later."""
-        size = int(self._file["points"].shape[0])
-        if self._grouped[0] != size:
-            self._grouped = (size, self._group())
-        return self._grouped[1]
+        """Return the points by metric; a point whose name is not there yet is left for later.
 
-    def _group(self) -> dict[str, Columns]:
-        _events, names = self._read_events()
-        points = self._read("points")
-        if not len(points):
-            return {}
-        order = np.argsort(points["metric"], kind="stable")
-        points = points[order]
+        Raises
+        ------
+        StoreFormatError
+            They cannot be read.
+        """
+        table = self._tables["points"]
+        while self._points_read < table.rows:
+            rows = table.read(self._points_read, self._points_read + PIECE_ROWS)
+            self._points_read += len(rows)
+            self._group(rows)
+        self._update_events()
+        found = {}
+        for number, parts in self._parts.items():
+            if len(parts) > 1:
+                parts[:] = [_put_together(parts)]
+            if number in self._names:
+                found[self._names[number]] = parts[0]
+        return found
+
+    def missing_rows(self) -> dict[str, int]:
+        """Return, by table, how many rows the file tells of that are not there.
+
+        Empty for a file that is whole. Cost: one look at each chunk that was not looked at.
+        """
+        missing = {name: one.told_rows - one.rows for name, one in self._tables.items()}
+        return {name: count for name, count in missing.items() if count}
+
+    def told_rows(self, table: str) -> int:
+        """Return how many rows a table has by what the file says."""
+        return self._tables[table].told_rows
+
+    def torn_events(self) -> int:
+        """Return how many events have no bytes, as of the last reading."""
+        return len(self._torn)
+
+    def metric_numbers(self) -> list[int]:
+        """Return the numbers of the metrics that have a name, as of the last reading."""
+        return sorted(self._names)
+
+    def iter_points(self) -> Iterator[PointArray]:
+        """Yield all points as they are in the file, `PIECE_ROWS` at a time; none are kept."""
+        table = self._tables["points"]
+        for start in range(0, table.rows, PIECE_ROWS):
+            yield table.read(start, start + PIECE_ROWS)
+
+    def _group(self, points: PointArray) -> None:
+        points = points[np.argsort(points["metric"], kind="stable")]
         numbers, starts = np.unique(points["metric"], return_index=True)
-        ends = [*starts[1:], len(points)]
-        return {
-            names[int(number)]: Columns.from_points(points[start:end], self.attempt)
-            for number, start, end in zip(numbers, starts, ends, strict=True)
-            if int(number) in names
-        }
+        ends = [*starts[1:].tolist(), len(points)]
+        for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
+            part = Columns.from_points(points[start:end], self.attempt)
+            self._parts.setdefault(number, []).append(part)
 
-    def _read_events(self) -> Any:
+    def _update_events(self) -> None:
+        """Take in the events that are new, and older ones whose bytes have come."""
+        table = self._tables["events"]
+        stop = table.rows
+        if stop == self._events_read and not self._torn:
+            return
+        rows = self._torn + table.read(self._events_read, stop).tolist()
+        self._events_read = stop
         # The heap is read after the rows that point into it: what they mean is there by then.
-        rows = self._read("events")
-        self._file["heap"].id.refresh()
-        return split_names(iter_events(rows, self._read("heap")))
+        self._tables["heap"].refresh()
+        self._torn = []
+        for event in self._iter_events(rows):
+            if event.kind != EventKind.NAME:
+                self._events.append(event)
+            elif event.size >= NAME_HEAD.size:
+                number, name = event.metric_name()
+                self._names[number] = name
 
-    def _read(self, name: str) -> Any:
+    def _iter_events(self, rows: list[tuple[Any, ...]]) -> Any:
+        """Yield the events whose bytes are there; the others are kept for later."""
+        heap = self._tables["heap"]
+        inside = [
+            (offset, offset + size)
+            for _wall_s, offset, size, _kind, place, *_rest in rows
+            if place == Place.HEAP and offset + size <= heap.rows
+        ]
+        base = min((start for start, _end in inside), default=0)
+        data = heap.read(base, max((end for _start, end in inside), default=0)).tobytes()
+        for row in rows:
+            wall_s, offset, size, kind, place, rank, session, _node = row
+            if place != Place.HEAP:
+                yield Event(kind, wall_s, rank, session, b"", place, offset, size)
+            elif offset + size <= heap.rows:
+                body = data[offset - base : offset - base + size]
+                yield Event(kind, wall_s, rank, session, body, place, offset, size)
+            else:
+                self._torn.append(row)
+
+    def _read_facts(self) -> dict[str, Any]:
         try:
-            return self._file[name][:]
-        except (OSError, RuntimeError, KeyError) as error:
-            raise StoreFormatError(f"{self.path}: {name} cannot be read: {error}") from None
+            attributes = self._file.attrs
+            facts: dict[str, Any] = {
+                key: _plain(attributes[key]) for key in ROOT_ATTRIBUTES if key in attributes
+            }
+            facts["attempt"] = int(facts.get("attempt", 1))
+            facts["node"] = int(facts.get("node", 0))
+            facts["created_wall_s"] = float(facts.get("created_wall_s", 0.0))
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise StoreFormatError(f"{self.path}: what it is cannot be read: {error}") from None
+        return facts
+
+
+def _put_together(parts: Sequence[Columns]) -> Columns:
+    """Join parts in the order of the file; `Columns.join` would sort them."""
+    columns = ("rank", "attempt", "step", "wall_s", "value")
+    return Columns(*(np.concatenate([getattr(part, one) for part in parts]) for one in columns))
 
 
 def _plain(value: object) -> object:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpctrack.errors import UsageError
+from hpctrack.store.definitions import find_definition
 
 if TYPE_CHECKING:
     from hpctrack.store.stored_run import StoredRun
@@ -20,17 +21,19 @@ _FACTS: dict[str, Callable[[StoredRun], Any]] = {
     "name": lambda run: run.name,
     "project": lambda run: run.project,
     "state": lambda run: str(run.state),
-    "user": lambda run: run.record.user,
-    "group": lambda run: run.record.group,
-    "job_type": lambda run: run.record.job_type,
-    "sweep": lambda run: run.record.sweep,
-    "trial": lambda run: run.record.trial,
+    "user": lambda run: run.brief.user,
+    "group": lambda run: run.brief.group,
+    "job_type": lambda run: run.brief.job_type,
+    "sweep": lambda run: run.brief.sweep,
+    "trial": lambda run: run.brief.trial,
     "tags": lambda run: list(run.tags),
-    "size": lambda run: run.record.size,
-    "created": lambda run: run.record.created_wall_s,
-    "created_at": lambda run: run.record.created_wall_s,
-    "ended": lambda run: run.record.ended_wall_s,
+    "size": lambda run: run.brief.size,
+    "created": lambda run: run.brief.created_wall_s,
+    "created_at": lambda run: run.brief.created_wall_s,
+    "ended": lambda run: run.brief.ended_wall_s,
     "display_name": lambda run: run.name,
+    "fork": lambda run: str(run.brief.fork.get("run", "")),
+    "attempts": lambda run: run.brief.attempts,
 }
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -50,22 +53,39 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 def lookup(run: StoredRun, key: str) -> Any:
     """Return what a key means for a run, or a marker that equals nothing.
 
-    Keys are ``state``, ``user`` and so on, ``config.a.b`` and ``summary.val/acc``.
+    Keys are ``state``, ``user`` and so on, ``config.a.b``, ``summary.val/acc`` and, where the
+    summary of a metric was defined, ``summary.loss.min``.
     """
     head, _, rest = key.partition(".")
     if head in {"summary", "summary_metrics"} and rest:
-        return run.summary.get(rest, _MISSING)
+        return _look_into_summary(run, rest)
     if head == "config" and rest:
-        value: Any = run.config
-        for part in rest.split("."):
-            if not isinstance(value, Mapping) or part not in value:
-                return run.config.get(rest, _MISSING)
-            value = value[part]
-        return value
+        return _dig(run.config, rest)
     if key not in _FACTS:
         known = ", ".join(_FACTS)
         raise UsageError(f"unknown key {key!r}", hint=f"use config.X, summary.X or one of {known}")
     return _FACTS[key](run)
+
+
+def _dig(values: Mapping[str, Any], path: str) -> Any:
+    """Return a nested value; a key that holds the dots itself counts too."""
+    value: Any = values
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return values.get(path, _MISSING)
+        value = value[part]
+    return value
+
+
+def _look_into_summary(run: StoredRun, path: str) -> Any:
+    """Return a summary value; ``loss.min`` also where a definition asks for the minimum alone."""
+    found = _dig(run.summary, path)
+    name, dot, kind = path.rpartition(".")
+    if found is _MISSING and dot and name in run.summary:
+        definition = find_definition(run.brief.definitions, name)
+        if definition.summary == (kind,):
+            return run.summary[name]
+    return found
 
 
 def compile_filter(wanted: Mapping[str, Any] | Matcher | None) -> Matcher:

@@ -39,10 +39,13 @@ EVENT = np.dtype(
         ("node", "<u4"),
     ]
 )
-"""Anything that is no number: ``size`` bytes at ``offset`` in the heap say what. Rank -1: the
-agent. ``node`` is 0 in a live file and counts the sources of a sealed one."""
+"""Anything that is no number: ``size`` bytes at ``offset`` say what, in the table that ``flags``
+names (`Place`). Rank -1: the agent. ``node`` is 0 in a live file and counts the sources of a sealed
+one."""
 
 TABLES: dict[str, tuple[np.dtype[Any], int]] = {
+    "blobs": (np.dtype("u1"), 1048576),
+    "text": (np.dtype("u1"), 262144),
     "heap": (np.dtype("u1"), 65536),
     "events": (EVENT, 512),
     "points": (POINT, 4096),
@@ -55,8 +58,22 @@ PULSE = "pulse"
 """Two float64: wall time of the last sign of life, and of the agent's farewell or 0."""
 
 
+class Place(IntEnum):
+    """The table that an event's bytes are in."""
+
+    HEAP = 0
+    """Short descriptions; readers load all of them."""
+    TEXT = 1
+    """What is long and compresses well: console, tables, markup. Read piece by piece."""
+    BLOBS = 2
+    """What is long and compressed already: PNG, audio, video. Read piece by piece."""
+
+
+PLACE_TABLES = {Place.HEAP: "heap", Place.TEXT: "text", Place.BLOBS: "blobs"}
+
+
 class EventKind(IntEnum):
-    """What an event's bytes are. All but `NAME` are JSON objects."""
+    """What an event's bytes are. JSON objects in the heap, but for `NAME` and the console's."""
 
     NAME = 1
     """u32 number of the metric in this file, then its UTF-8 name."""
@@ -76,6 +93,17 @@ class EventKind(IntEnum):
     """``{"level", "code", "text"}``: something worth telling."""
     LEDGER = 9
     """What a session had to drop so far, as totals."""
+    MEDIA = 10
+    """Something logged that is no number: ``{"key", "step", "type", "format", "digest", "size",
+    "meta"}``; its bytes are a payload with that digest."""
+    PAYLOAD = 11
+    """Where the bytes with a digest are: ``{"digest", "place", "offset", "size"}``."""
+    STDOUT = 12
+    """A piece of what a rank wrote to its standard output, in `Place.TEXT`, as it was written."""
+    STDERR = 13
+    """The same of its standard error."""
+    DEFINE = 14
+    """How a metric is to be read: ``{"name", "step_metric", "summary", "goal", "hidden"}``."""
 
 
 ROOT_ATTRIBUTES = (

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-from collections.abc import Iterable, Iterator
+import errno
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.core.layout import SEAL_LOCK_NAME, SEALED_NAME, iter_node_files
-from hpctrack.errors import BusyError, StoreError, StoreFormatError
-from hpctrack.store.columns import Columns
-from hpctrack.store.record import State
-from hpctrack.store.sealed_file import SealedReader, write_sealed
-from hpctrack.store.stored_run import StoredRun
+from hpctrack.core.layout import SEALED_NAME, iter_node_files
+from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreError, StoreFullError
+from hpctrack.store.placement import make_plan
+from hpctrack.store.record import RunRecord, State, assemble
+from hpctrack.store.scratch import Scratch
+from hpctrack.store.seal_lock import SealLock, hold_lock
+from hpctrack.store.seal_metrics import SealLimits
+from hpctrack.store.seal_sources import NodeSource, Source
+from hpctrack.store.seal_steps import (
+    check_space,
+    check_unchanged,
+    find_sources,
+    make_durable,
+    place_points,
+    read_told,
+    sum_metrics,
+    write_metrics,
+    write_rest,
+)
+from hpctrack.store.sealed_file import SealedReader
+from hpctrack.store.sealed_writer import create_sealed
 
-LOCK_AGE_MAX_S = 3600.0
-"""A sealer's lock older than this was left by one that was killed; sealing is safe to repeat."""
+PASSES = 3
+"""Points are put in order, written, and read back."""
+
+OnProgress = Callable[[int, int], None]
+"""Gets how much is done, and of how much."""
+
+DEFAULT_LIMITS = SealLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +60,89 @@ class SealResult:
     node_files: int
 
 
+class Progress:
+    """Counts points, tells who wants to know, and keeps the lock fresh.
+
+    Parameters
+    ----------
+    total : int
+        Points that all passes will see together.
+    lock : SealLock, optional
+    on_progress : callable, optional
+    """
+
+    def __init__(
+        self, total: int, lock: SealLock | None = None, on_progress: OnProgress | None = None
+    ) -> None:
+        self._total = total
+        self._done = 0
+        self._lock = lock
+        self._on_progress = on_progress
+
+    def add(self, points: int) -> None:
+        """Note that so many points more have been handled."""
+        self._done += points
+        if self._lock:
+            self._lock.touch()
+        if self._on_progress:
+            self._on_progress(self._done, self._total)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that is to be sealed.
+
+    Parameters
+    ----------
+    folder : Path
+    sources : list of Source
+        What it is sealed from.
+    node_files : list of Path
+        All there are, those that a killed sealer left included.
+    record : RunRecord
+        Without the last values of its metrics.
+    sealed_id : tuple of int
+        What tells the sealed file from another one of its name.
+    """
+
+    folder: Path
+    sources: list[Source]
+    node_files: list[Path]
+    record: RunRecord
+    sealed_id: tuple[int, int]
+
+    def is_as_it_was(self) -> bool:
+        """Tell whether the files are still the same, and have not grown."""
+        return (
+            list(iter_node_files(self.folder)) == self.node_files
+            and _file_id(self.target) == self.sealed_id
+            and all(source.is_unchanged() for source in self.sources)
+        )
+
+    def close(self) -> None:
+        """Close the files."""
+        for source in self.sources:
+            source.close()
+
+    @property
+    def target(self) -> Path:
+        """The sealed file."""
+        return self.folder / SEALED_NAME
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something is not in the sealed file yet."""
+        return any(isinstance(one, NodeSource) for one in self.sources)
+
+
 def seal_run(
-    folder: Path, *, clock: Clock = SYSTEM_CLOCK, stale_after_s: float = 60.0, force: bool = False
+    folder: Path,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    stale_after_s: float = 60.0,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+    limits: SealLimits = DEFAULT_LIMITS,
 ) -> SealResult:
     """Seal a run. Idempotent; killed anywhere, it can be repeated and nothing is lost.
 
@@ -56,104 +156,196 @@ def seal_run(
         A node file silent for this long has lost its agent.
     force : bool
         Also seal a run that seems to be running.
+    on_progress : callable, optional
+        Called often with how much is done, and of how much.
+    limits : SealLimits, optional
+        How much is handled at a time.
 
     Raises
     ------
+    NotFoundError
+        The run has no files.
     BusyError
         The run is running, or somebody else is sealing it.
     StoreFormatError
         A node file cannot be read: sealing would lose it.
+    StoreFullError
+        The sealed file may not fit.
     StoreError
         The folder cannot be written, or the sealed file does not hold what went in.
+
+    Notes
+    -----
+    For one process; `parallel_seal` divides the work. Memory is bounded whatever the size: points
+    are put in order in a file without a name in the run's folder if there are many.
     """
-    run = StoredRun(folder, clock=clock, stale_after_s=stale_after_s)
-    target = folder / SEALED_NAME
-    if run.is_sealed:
+    with translating(folder):
+        run = find_run(folder, clock, stale_after_s, force=force)
+        if not run.has_news:
+            return finish(run, 0)
+        with hold_lock(folder, clock) as lock:
+            # Somebody else may have sealed it between our look and our lock.
+            if not run.is_as_it_was():
+                run.close()
+                run = find_run(folder, clock, stale_after_s, force=force)
+            if not run.has_news:
+                return finish(run, 0)
+            try:
+                return _seal(run, clock, lock, limits, on_progress)
+            finally:
+                run.close()
+
+
+def find_run(folder: Path, clock: Clock, stale_after_s: float, *, force: bool) -> Run:
+    """Find out what is to be sealed.
+
+    Raises
+    ------
+    NotFoundError, BusyError, StoreFormatError
+        As `seal_run`.
+    """
+    if not folder.is_dir():
+        raise NotFoundError(f"no run {folder.name!r} in project {folder.parent.name!r}")
+    sealed_id = _file_id(folder / SEALED_NAME)
+    sources, node_files = find_sources(folder)
+    if not sources:
+        raise NotFoundError(f"the run {folder.parent.name}/{folder.name} has no files")
+    record = RunRecord(id=folder.name, project=folder.parent.name)
+    run = Run(folder, sources, node_files, record, sealed_id)
+    if not run.has_news:
+        return run
+    try:
+        record = assemble(
+            read_told(sources),
+            run=folder.name,
+            project=folder.parent.name,
+            now_wall_s=clock.wall_s(),
+            stale_after_s=stale_after_s,
+        )
+        _check_ended(record, force=force)
+    except BaseException:
         run.close()
-        _remove(iter_node_files(folder))  # left by a sealer that was killed at its last step
-        return SealResult(target, sum(SealedReader(target).metric_sizes().values()), 0)
-    record = run.record
+        raise
+    return replace(run, record=record)
+
+
+def _check_ended(record: RunRecord, *, force: bool) -> None:
     is_alive = any(rank.state == State.RUNNING for rank in record.ranks)
     if (record.state == State.RUNNING or is_alive) and not force:
-        run.close()
-        raise BusyError(f"run {run.id} is running", hint="seal it when it has finished")
-    try:
-        with _sealing(folder, clock):
-            return _seal(run, target, clock)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from None
-    finally:
-        run.close()
+        raise BusyError(f"run {record.id} is running", hint="seal it when it has finished")
 
 
-def _seal(run: StoredRun, target: Path, clock: Clock) -> SealResult:
-    run.refresh()
-    node_files = list(iter_node_files(run.folder))
-    if run.unreadable():
-        raise StoreFormatError(
-            f"run {run.id} has a node file that cannot be read",
-            hint="move it out of the folder to seal the rest",
-        )
-    sources = run.sources()
-    metrics = run.columns()
-    expected = sum(source.facts["points"] for source in sources)
-    scratch = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    scratch.unlink(missing_ok=True)
-    try:
-        write_sealed(scratch, run.record, sources, metrics, wall_s=clock.wall_s())
-        points = _check(scratch, metrics)
-        if points != expected:
-            raise StoreError(
-                f"run {run.id} has {expected} points, the sealed file {points}: not sealed"
-            )
-        _make_durable(scratch)
-        scratch.replace(target)
-        _make_durable(target.parent)
-    finally:
-        scratch.unlink(missing_ok=True)
-    _remove(node_files)
-    return SealResult(target, points, len(node_files))
+def _seal(
+    run: Run, clock: Clock, lock: SealLock, limits: SealLimits, on_progress: OnProgress | None
+) -> SealResult:
+    plan = make_plan([source.count() for source in run.sources])
+    check_space(run.folder, run.sources, plan.points, limits)
+    progress = Progress(PASSES * plan.points, lock, on_progress)
+    with new_file(run) as path:
+        file = create_sealed(path, root_facts(run, clock))
+        try:
+            with Scratch(run.folder, plan.points, memory_rows=limits.memory_rows) as scratch:
+                lowest, checksum = place_points(run.sources, plan, scratch, progress.add)
+                entries, summary = write_metrics(
+                    file,
+                    plan,
+                    limits,
+                    definitions=run.record.definitions,
+                    scratch=scratch,
+                    lowest=lowest,
+                    on_points=progress.add,
+                )
+            record = replace(run.record, summary={**summary, **run.record.summary})
+            events = write_rest(file, record, run.sources, entries)
+        finally:
+            file.close()
+        check_content(run, sum_metrics(path, entries, progress.add), (plan.points, checksum))
+        events.check(path)
+        publish(run, path, lock)
+    return finish(run, sum(isinstance(one, NodeSource) for one in run.sources))
 
 
-def _check(path: Path, metrics: dict[str, Columns]) -> int:
-    """Read the sealed file back, checksums and all, and return how many points it holds."""
-    found = SealedReader(path).read_columns()
-    for name, columns in metrics.items():
-        if name not in found or len(found[name]) != len(columns):
-            raise StoreError(f"{path}: metric {name!r} did not survive sealing")
-    return sum(len(columns) for columns in found.values())
-
-
-def _remove(node_files: Iterable[Path]) -> None:
-    for path in list(node_files):
-        path.unlink(missing_ok=True)
-
-
-def _make_durable(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def root_facts(run: Run, clock: Clock) -> dict[str, object]:
+    """Return the attributes of the sealed file's root that are the run's own."""
+    return {"run": run.record.id, "project": run.record.project, "sealed_wall_s": clock.wall_s()}
 
 
 @contextmanager
-def _sealing(folder: Path, clock: Clock) -> Iterator[None]:
-    """Keep other sealers out; made with O_EXCL, which NFS honours from version 3 on."""
-    lock = folder / SEAL_LOCK_NAME
-    for _attempt in range(2):
-        try:
-            handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-            break
-        except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                if clock.wall_s() - lock.stat().st_mtime > LOCK_AGE_MAX_S:
-                    lock.unlink(missing_ok=True)
-    else:
-        raise BusyError(f"somebody is sealing {folder.name}", hint=f"if not, remove {lock}")
+def new_file(run: Run) -> Iterator[Path]:
+    """Give a name for the new file; whatever is left of it, and of killed sealers', is removed."""
+    remove_leftovers(run.folder)
+    path = run.folder / f"{SEALED_NAME}.{secrets.token_hex(4)}.tmp"
     try:
-        os.write(handle, f"{socket.gethostname()} {os.getpid()}\n".encode())
-        os.close(handle)
-        yield
+        yield path
     finally:
-        lock.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed sealers have left; only for who holds the lock."""
+    for path in folder.glob(f"{SEALED_NAME}.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def check_content(run: Run, found: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Compare what was read back with what went in: number of points, and checksum.
+
+    Raises
+    ------
+    StoreError
+        They differ.
+    """
+    if found[0] != expected[0]:
+        raise StoreError(
+            f"run {run.record.id} has {expected[0]} points, the sealed file {found[0]}: not sealed"
+        )
+    if found != expected:
+        raise StoreError(f"the sealed file of run {run.record.id} has other points: not sealed")
+
+
+def publish(run: Run, path: Path, lock: SealLock) -> None:
+    """Put the new file in the place of the sealed one.
+
+    Raises
+    ------
+    BusyError
+        The lock is not ours any more, or the run has gone on.
+    """
+    make_durable(path)
+    check_unchanged(run.sources, run.folder)
+    lock.check()
+    path.replace(run.target)
+    make_durable(run.folder)
+
+
+def finish(run: Run, node_files: int) -> SealResult:
+    """Remove the node files, whose content is in the sealed file."""
+    run.close()
+    for path in run.node_files:
+        path.unlink(missing_ok=True)
+    points = sum(SealedReader(run.target).metric_sizes().values())
+    return SealResult(run.target, points, node_files)
+
+
+def _file_id(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
+
+
+@contextmanager
+def translating(folder: Path) -> Iterator[None]:
+    """Turn what the system says into our errors."""
+    try:
+        yield
+    except HpctrackError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFullError(
+                f"{folder} cannot be written: {reason}", hint="free space; nothing was lost"
+            ) from None
+        raise StoreError(f"{folder} cannot be written: {reason}") from None

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.core.layout import has_run_files, iter_run_folders, run_folder
-from hpctrack.errors import HpctrackError, NotFoundError, UsageError
+from hpctrack.core.layout import has_run_files, run_folder, scan_runs
+from hpctrack.errors import HpctrackError, NotFoundError, StoreError, UsageError
+from hpctrack.store.index import Index, IndexEntry, is_worth_saving
 from hpctrack.store.query import compile_filter, compile_order
 from hpctrack.store.stored_run import StoredRun
 
 Filter = Mapping[str, Any] | Callable[[StoredRun], bool]
+
+BrokenRun = tuple[StoredRun, HpctrackError]
+"""A run that cannot be read, and why."""
 
 
 class Store:
@@ -27,6 +33,9 @@ class Store:
         For tests.
     stale_after_s : float, optional
         How long a live run may be silent before it counts as crashed, seconds.
+    index : bool, optional
+        Remember what sealed runs are in the user's cache folder, so that the next listing need
+        not open them. Whatever is wrong with that is passed over.
 
     Raises
     ------
@@ -46,8 +55,10 @@ class Store:
         *,
         clock: Clock = SYSTEM_CLOCK,
         stale_after_s: float = 60.0,
+        index: bool = True,
     ) -> None:
         self.path = Path(path).expanduser()
+        self._index = Index(self.path) if index else None
         self._clock = clock
         self._stale_after_s = stale_after_s
         if not self.path.is_dir():
@@ -55,7 +66,7 @@ class Store:
 
     def projects(self) -> list[str]:
         """Return the projects that have runs, sorted."""
-        return sorted({folder.parent.name for folder in iter_run_folders(self.path)})
+        return sorted({found.project for found in scan_runs(self.path)})
 
     def runs(
         self,
@@ -88,19 +99,28 @@ class Store:
         UsageError
             The filter or the order cannot be understood.
         """
-        matches = compile_filter(filter)
-        readable = [run for run in self._iter_runs(project) if _is_readable(run)]
-        return compile_order(order)([run for run in readable if matches(run)])
+        return self.listing(filter, order, project=project)[0]
 
-    def broken(self, project: str | None = None) -> list[tuple[StoredRun, HpctrackError]]:
+    def listing(
+        self,
+        filter: Filter | None = None,  # noqa: A002 - the word of the field
+        order: str | None = None,
+        *,
+        project: str | None = None,
+    ) -> tuple[list[StoredRun], list[BrokenRun]]:
+        """Return what `runs` returns and what `broken` returns, with one look at the store.
+
+        Notes
+        -----
+        10,000 sealed runs that the index knows take 0.3 s; others are opened, 1 ms each.
+        """
+        matches, arrange = compile_filter(filter), compile_order(order)
+        readable, broken = self._read_all(project)
+        return arrange([run for run in readable if matches(run)]), broken
+
+    def broken(self, project: str | None = None) -> list[BrokenRun]:
         """Return the runs that cannot be read, and why."""
-        found = []
-        for run in self._iter_runs(project):
-            try:
-                _ = run.record
-            except HpctrackError as error:
-                found.append((run, error))
-        return found
+        return self._read_all(project)[1]
 
     def run(self, run_id: str, *, project: str | None = None) -> StoredRun:
         """Return one run.
@@ -126,10 +146,11 @@ class Store:
             folder = run_folder(self.path, project, run_id)
             if folder.is_dir() and has_run_files(folder):
                 return self._open(folder)
-        runs = list(self._iter_runs(project))
+        readable, broken = self._read_all(project)
+        runs = readable + [one for one, _error in broken]
         for found in (
             [run for run in runs if run.id == run_id],
-            [run for run in runs if _is_readable(run) and run.name == run_id],
+            [run for run in readable if run.name == run_id],
             [run for run in runs if run.id.startswith(run_id)],
         ):
             if len(found) == 1:
@@ -139,26 +160,74 @@ class Store:
                 raise UsageError(f"{run_id!r} means {len(found)} runs", hint=f"say which: {names}")
         raise NotFoundError(f"no run {run_id!r} in {self.path}", hint="`hpctrack ls` lists them")
 
-    def _iter_runs(self, project: str | None) -> Iterator[StoredRun]:
+    def _read_all(self, project: str | None) -> tuple[list[StoredRun], list[BrokenRun]]:
+        """Read every run as far as a listing needs it."""
         if project and not (self.path / project).is_dir():
             raise NotFoundError(
                 f"no project {project!r} in {self.path}",
                 hint=f"projects: {', '.join(self.projects()) or 'none'}",
             )
-        for folder in iter_run_folders(self.path, project):
-            yield self._open(folder)
+        with _without_collections():
+            return self._read_found(project)
 
-    def _open(self, folder: Path) -> StoredRun:
-        return StoredRun(folder, clock=self._clock, stale_after_s=self._stale_after_s)
+    def _read_found(self, project: str | None) -> tuple[list[StoredRun], list[BrokenRun]]:
+        known = self._index.load(project) if self._index else {}
+        readable, broken = [], []
+        fresh: dict[tuple[str, str], IndexEntry] = {}
+        seen: dict[tuple[str, str], IndexEntry] = {}
+        for found in scan_runs(self.path, project):
+            key = found.project, found.id
+            entry = known.get(key)
+            if entry and entry.stamp != found.stamp:
+                entry = None
+            run = self._open(Path(found.path), entry)
+            try:
+                brief = run.brief
+            except HpctrackError as error:
+                broken.append((run, error))
+                continue
+            except OSError as error:
+                broken.append((run, StoreError(f"{found.path} cannot be read: {error.strerror}")))
+                continue
+            readable.append(run)
+            if entry and run.is_listed:
+                seen[key] = entry
+            elif found.stamp:
+                fresh[key] = IndexEntry.of(found.stamp, brief)
+        self._remember(project, known, seen, fresh)
+        return readable, broken
+
+    def _remember(
+        self,
+        project: str | None,
+        known: Mapping[tuple[str, str], IndexEntry],
+        seen: Mapping[tuple[str, str], IndexEntry],
+        fresh: Mapping[tuple[str, str], IndexEntry],
+    ) -> None:
+        """Save the index if enough has changed since it was loaded."""
+        if self._index is None:
+            return
+        if is_worth_saving(new=len(fresh), gone=len(known) - len(seen), total=len(known)):
+            others = self._index.load() if project else {}
+            kept = {key: entry for key, entry in others.items() if key[0] != project}
+            self._index.save({**kept, **seen, **fresh})
+
+    def _open(self, folder: Path, entry: IndexEntry | None = None) -> StoredRun:
+        return StoredRun(folder, clock=self._clock, stale_after_s=self._stale_after_s, listed=entry)
 
     def __repr__(self) -> str:
         """Name the folder."""
         return f"<hpctrack.Store {self.path}>"
 
 
-def _is_readable(run: StoredRun) -> bool:
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Hold off the garbage collector, which would look a dozen times at a million new objects."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
     try:
-        _ = run.record
-    except HpctrackError:
-        return False
-    return True
+        yield
+    finally:
+        gc.enable()

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.columns import Columns
+from hpctrack.store.console import ConsoleText
+from hpctrack.store.definitions import summarize
+from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
-from hpctrack.store.history import History, make_history
+from hpctrack.store.history import STEP, TIMESTAMP, History, make_history
+from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric
 from hpctrack.store.node_reader import NodeReader
+from hpctrack.store.payloads import ByteSource
 from hpctrack.store.record import RankRecord, RunRecord, State, assemble
 from hpctrack.store.sealed_file import SealedReader
+
+if TYPE_CHECKING:
+    from hpctrack.store.index import IndexEntry
+from hpctrack.store.straggler import Stragglers
+from hpctrack.store.stragglers import find_stragglers
 
 
 class StoredRun:
@@ -35,6 +43,8 @@ class StoredRun:
         Tells whether a live file's agent is still there.
     stale_after_s : float, optional
         How long it may be silent.
+    listed : IndexEntry, optional
+        What the listing index knows of it, if its sealed file is still the one that was read.
 
     Attributes
     ----------
@@ -43,7 +53,12 @@ class StoredRun:
     """
 
     def __init__(
-        self, folder: Path, *, clock: Clock = SYSTEM_CLOCK, stale_after_s: float = 60.0
+        self,
+        folder: Path,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        stale_after_s: float = 60.0,
+        listed: IndexEntry | None = None,
     ) -> None:
         self.folder = folder
         self.id = folder.name
@@ -51,6 +66,8 @@ class StoredRun:
         self._clock = clock
         self._stale_after_s = stale_after_s
         self._record: RunRecord | None = None
+        self._listed = listed
+        self._brief: RunRecord | None = None
         self._readers: dict[Path, NodeReader] = {}
         self._unreadable: dict[Path, HpctrackError] = {}
 
@@ -72,33 +89,57 @@ class StoredRun:
         return self._record
 
     @property
+    def brief(self) -> RunRecord:
+        """The record as listings need it: without its ranks if the listing index has it.
+
+        Raises
+        ------
+        NotFoundError, StoreFormatError
+            As `record`.
+        """
+        if self._record is not None:
+            return self._record
+        if self._brief is None and self._listed is not None:
+            self._brief = self._listed.read()
+            if self._brief is None:
+                self._listed = None
+        return self._brief if self._brief is not None else self.record
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the listing index knows the run as it is."""
+        return self._listed is not None
+
+    @property
     def name(self) -> str:
         """The name people read."""
-        return self.record.name or self.id
+        return self.brief.name or self.id
 
     @property
     def state(self) -> State:
         """running, finished, failed or crashed."""
-        return self.record.state
+        return self.brief.state
 
     @property
     def config(self) -> dict[str, Any]:
         """Hyperparameters, nested as the user gave them."""
-        return self.record.config
+        return self.brief.config
 
     @property
     def summary(self) -> dict[str, Any]:
         """Values that were set, and the last logged value of every other metric."""
-        return self.record.summary
+        return self.brief.summary
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Short labels."""
-        return self.record.tags
+        return self.brief.tags
 
     @property
     def is_sealed(self) -> bool:
         """Whether the run is one sealed file and nothing else."""
+        if self._listed is not None:
+            return True
         if not self._sealed_path.exists():
             return False
         return not any(iter_node_files(self.folder)) or not (self._parts()[1] or self._unreadable)
@@ -120,31 +161,131 @@ class StoredRun:
         names = {name for reader in readers for name in reader.read_columns()}
         return sorted(names | set(sealed.metric_sizes() if sealed else ()))
 
-    def metric(self, name: str) -> Metric:
-        """Return one metric.
+    def metric(self, name: str, *, attempt: int | None = None) -> Metric:
+        """Return one metric of all ranks.
+
+        Parameters
+        ----------
+        name : str
+            As logged.
+        attempt : int, optional
+            What this attempt logged, although a later one may have computed it again; default
+            is what counts.
 
         Raises
         ------
         NotFoundError
             It was never logged; the hint names the nearest ones.
         """
-        return Metric(name, self.columns([name])[name])
+        found = self._make_metric(name, self.columns([name])[name])
+        return found if attempt is None else found.attempt(attempt)
 
-    def history(self, keys: Sequence[str] | None = None) -> History:
+    def history(
+        self,
+        keys: Sequence[str] | None = None,
+        *,
+        x: str = STEP,
+        samples: int | None = None,
+        rank: int | Sequence[int] | None = None,
+    ) -> History:
         """Return a table with one row per rank and step.
 
         Parameters
         ----------
         keys : sequence of str, optional
             Metrics; default all.
+        x : str, optional
+            What the rows are ordered by, and ``samples`` spread over: ``"_step"``,
+            ``"_timestamp"``, or a metric, which every row then has: of its rank at its step, or
+            the last before. Rows without it are left out.
+        samples : int, optional
+            At most this many different x, spread evenly over those there are, the first and the
+            last among them; with all ranks of each.
+        rank : int or sequence of int, optional
+            Only these ranks; default all.
 
         Raises
         ------
         NotFoundError
-            One of them was never logged.
+            One of the metrics was never logged.
         """
-        columns = self.columns(keys)
-        return make_history({name: Metric(name, one) for name, one in columns.items()})
+        wanted = None if keys is None else [*keys]
+        if wanted is not None and x not in {STEP, TIMESTAMP, *wanted}:
+            wanted.append(x)
+        columns = self.columns(wanted)
+        metrics = {name: self._make_metric(name, one) for name, one in columns.items()}
+        return make_history(metrics, x=x, samples=samples, rank=rank)
+
+    def scan_history(
+        self, keys: Sequence[str] | None = None, *, rank: int | Sequence[int] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Iterate over the rows of `history` as dictionaries, without what has no number there."""
+        return self.history(keys, rank=rank).rows()
+
+    def stragglers(
+        self,
+        metric: str = "step_time",
+        *,
+        attempt: int | None = None,
+        higher_is_better: bool = False,
+        margin: float = 0.05,
+        k: float = 4.0,
+        window: int | None = None,
+        unit_s: float = 1.0,
+    ) -> Stragglers:
+        """Name the ranks and nodes that are slower than the others, and since when.
+
+        Parameters
+        ----------
+        metric : str, optional
+            Time per step, without waiting for other ranks, or a throughput.
+        attempt : int, optional
+            Default the latest: a requeue may have moved every rank to another node.
+        higher_is_better, margin, k, window, unit_s
+            As for `find_stragglers`.
+
+        Raises
+        ------
+        NotFoundError
+            The metric was never logged, or not in this attempt.
+        UsageError
+            A parameter is out of range.
+        """
+        number = self.record.attempts if attempt is None else attempt
+        found = self.metric(metric, attempt=number)
+        return find_stragglers(
+            found,
+            self.ranks() if number == self.record.attempts else self._ranks_of(number),
+            higher_is_better=higher_is_better,
+            margin=margin,
+            k=k,
+            window=window,
+            unit_s=unit_s,
+        )
+
+    def envelope(
+        self, metric: str, rank: int = 0, *, window: Window = ALL, width: int = 1000
+    ) -> Envelope:
+        """Return a part of one rank's points, shrunk for drawing, with exact extremes.
+
+        Parameters
+        ----------
+        window : (int or None, int or None), optional
+            Steps: from the first on, below the second; None is no limit.
+        width : int, optional
+            Pixels; the envelope has at most twice as many stretches, so 4 numbers per pixel.
+
+        Raises
+        ------
+        NotFoundError, UsageError
+            The rank has not logged such a metric; ``width`` is below 1.
+        """
+        sealed, readers = self._parts()
+        found = None if readers or not sealed else sealed.read_envelope(metric, rank, window, width)
+        if found is None:
+            series = self.metric(metric).rank(rank)
+            found = draw_window(series.step, series.value, window, width)
+        return found
 
     def columns(self, names: Sequence[str] | None = None) -> dict[str, Columns]:
         """Return all points of some metrics, superseded ones too.
@@ -168,11 +309,53 @@ class StoredRun:
                 raise self._no_such_metric(name, sorted(parts))
         return {name: Columns.join(parts[name]) for name in wanted}
 
+    def media(
+        self,
+        key: str | None = None,
+        type: str | None = None,  # noqa: A002 - the word of the description
+        rank: int | None = None,
+        step: int | None = None,
+    ) -> list[MediaItem]:
+        """Return what was logged that is no number: pictures, sounds, tables, plots.
+
+        Parameters
+        ----------
+        key : str, optional
+            A name, or a pattern with ``*`` and ``?``.
+        type : str, optional
+            Such as ``image`` or ``table``, see `MediaItem`.
+        rank, step : int, optional
+
+        Returns
+        -------
+        list of MediaItem
+            By key, step and rank. Their bytes are read when they are asked for, which is possible
+            until `close`.
+        """
+        return select(read_media(self._byte_sources()), key=key, type=type, rank=rank, step=step)
+
     def sources(self) -> list[NodeEvents]:
         """Return what each node file says or said, by attempt and node."""
         sealed, readers = self._parts()
         earlier = sealed.read_sources() if sealed else []
         return earlier + [reader.read_events() for reader in readers]
+
+    def console(self, rank: int | None = 0, stream: str | None = None) -> ConsoleText:
+        """Return what a rank printed; iterating over it reads the lines.
+
+        Parameters
+        ----------
+        rank : int or None
+            None for all ranks.
+        stream : {"stdout", "stderr"}, optional
+            Default both.
+
+        Raises
+        ------
+        UsageError
+            There is no such stream.
+        """
+        return ConsoleText(self._byte_sources, rank=rank, stream=stream)
 
     def unreadable(self) -> dict[Path, HpctrackError]:
         """Return the node files that cannot be read, and why."""
@@ -183,7 +366,7 @@ class StoredRun:
 
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""
-        self._record = None
+        self._record = self._brief = self._listed = None
         self._unreadable.clear()
         for path, reader in list(self._readers.items()):
             if path.exists():
@@ -217,8 +400,8 @@ class StoredRun:
             return None, readers
         sealed = SealedReader(self._sealed_path)
         if readers:
-            known = {source.facts.get("uuid") for source in sealed.read_sources()}
-            readers = [one for one in readers if one.facts.get("uuid") not in known]
+            known = sealed.node_ids()
+            readers = [one for one in readers if str(one.facts.get("uuid")) not in known]
         # A file that vanished under our hands has gone into the sealed one.
         self._unreadable = {
             path: error
@@ -226,6 +409,14 @@ class StoredRun:
             if not isinstance(error, NotFoundError)
         }
         return sealed, readers
+
+    def _byte_sources(self) -> list[tuple[NodeEvents, ByteSource]]:
+        """Return what each file says with who can read the bytes that it tells of."""
+        sealed, readers = self._parts()
+        earlier: list[tuple[NodeEvents, ByteSource]] = (
+            [(source, sealed) for source in sealed.read_sources()] if sealed else []
+        )
+        return earlier + [(reader.read_events(), reader) for reader in readers]
 
     def _node_readers(self) -> list[NodeReader]:
         """Open node files that are new; one that cannot be read does not hide the others."""
@@ -258,8 +449,28 @@ class StoredRun:
             now_wall_s=self._clock.wall_s(),
             stale_after_s=self._stale_after_s,
         )
-        last = last_values(self.columns())
+        last = summarize(self.columns(), record.definitions)
         return replace(record, summary={**last, **record.summary})
+
+    def _make_metric(self, name: str, columns: Columns) -> Metric:
+        return Metric(
+            name,
+            columns,
+            find=self.metric,
+            start_wall_s=lambda: self.record.created_wall_s,
+        )
+
+    def _ranks_of(self, attempt: int) -> tuple[RankRecord, ...]:
+        """Return the ranks of an attempt, as they stood before the next one began."""
+        sources = [one for one in self.sources() if int(one.facts.get("attempt", 1)) == attempt]
+        record = assemble(
+            sources,
+            run=self.id,
+            project=self.project,
+            now_wall_s=self._clock.wall_s(),
+            stale_after_s=self._stale_after_s,
+        )
+        return record.ranks
 
     def _no_such_metric(self, name: str, known: list[str]) -> NotFoundError:
         import difflib  # noqa: PLC0415 - only for a message
@@ -269,17 +480,3 @@ class StoredRun:
             f"run {self.id} has no metric {name!r}",
             hint=f"did you mean {', '.join(near)}?" if near else "it has logged none",
         )
-
-
-def last_values(metrics: dict[str, Columns]) -> dict[str, float]:
-    """Return each metric's value at the highest step of the lowest rank that logged it."""
-    last: dict[str, float] = {}
-    for name, columns in metrics.items():
-        current = columns.current()
-        if not len(current):
-            continue
-        mine = np.flatnonzero(current.rank == current.rank[0])
-        steps = current.step[mine]
-        at_top = mine[steps == steps.max()]
-        last[name] = float(current.value[at_top[-1]])
-    return last

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 PAGE_ROWS = 50
 CONFIG_COLUMNS = 5
 SUMMARY_COLUMNS = 5
-STATES = ("running", "finished", "failed", "crashed")
+STATES = ("running", "finished", "failed", "preempted", "crashed")
 SEARCHED = ("name", "id", "user", "group", "sweep")
 
 

@@ -199,10 +199,7 @@ class DataProvider:
             return held[1]
         with self._reading(entry):
             metric = entry.run.metric(name)
-        size_bytes = sum(
-            one.nbytes for one in (metric.ranks, metric.steps, metric.wall_s, metric.values)
-        )
-        self._cache.put(key, (entry.version, metric), size_bytes)
+        self._cache.put(key, (entry.version, metric), metric.size_bytes)
         return metric
 
     def _reduce(self, entry: Entry, metric: Metric) -> Reduced:
@@ -210,7 +207,7 @@ class DataProvider:
         held = self._reduced.get(key)
         if held and held[0] == entry.version:
             return held[1]
-        reduced = reduce_ranks(metric.ranks, metric.steps, metric.wall_s, metric.values)
+        reduced = reduce_ranks(metric)
         self._reduced.put(key, (entry.version, reduced), reduced.size_bytes)
         return reduced
 

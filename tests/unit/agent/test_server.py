@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from hpctrack import Store
-from hpctrack.agent.recorder import _ROW, Recorder
+from hpctrack.agent.points import _ROW
+from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.server import Server
 from hpctrack.core import wire
 from hpctrack.core.clock import SYSTEM_CLOCK

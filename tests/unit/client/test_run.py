@@ -16,7 +16,7 @@ import pytest
 
 import hpctrack
 from hpctrack.errors import HpctrackError
-from tests.programs import only_run, run_python, start_python, wait_for
+from tests.programs import list_agents, only_run, run_python, start_python, wait_for
 
 
 def test_what_is_logged_is_in_the_store(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_killed_agent_is_replaced_and_the_run_goes_on(tmp_path: Path) -> None:
     run = hpctrack.init("p", config={"lr": 1}, settings={"seal": "manual"})
     run.log({"a": 1})
     assert run.flush()
-    for pid in _agents():
+    for pid in list_agents():
         os.kill(pid, signal.SIGKILL)
     channel = run._channel
     assert channel
@@ -340,20 +340,11 @@ def test_a_killed_agent_is_replaced_and_the_run_goes_on(tmp_path: Path) -> None:
     assert found.record.ledger["agents_lost"] == 1
 
 
-def _agents() -> list[int]:
-    """Return the agents of this test: their runtime folder is on their command line."""
-    mine = os.environ["HPCTRACK_RUNTIME_DIR"]
-    found = subprocess.run(
-        ["pgrep", "-f", f"folder.*{mine}"], capture_output=True, text=True, check=False
-    )
-    return [int(pid) for pid in found.stdout.split()]
-
-
 def test_agents_leave_when_there_is_nothing_to_do() -> None:
     with hpctrack.init("p") as run:
         run.log({"a": 1})
-        assert len(_agents()) == 1
-    wait_for(lambda: not _agents())
+        assert len(list_agents()) == 1
+    wait_for(lambda: not list_agents())
 
 
 def test_many_short_runs_share_one_agent(tmp_path: Path) -> None:
@@ -361,7 +352,7 @@ def test_many_short_runs_share_one_agent(tmp_path: Path) -> None:
     for number in range(10):
         with hpctrack.init("p", id=f"r{number}", settings={"linger_s": 120}) as run:
             run.log({"a": number})
-            agents |= set(_agents())
+            agents |= set(list_agents())
     assert len(agents) == 1
     assert len(hpctrack.Store(tmp_path / "store").runs()) == 10
     os.kill(agents.pop(), signal.SIGTERM)
@@ -373,7 +364,7 @@ def test_without_a_place_for_a_socket_the_rank_records_on_a_thread(
     monkeypatch.setattr("hpctrack.client.runtime_folder.SOCKET_PATH_MAX_BYTES", 1)
     with hpctrack.init("p") as run:
         run.log({"a": 1})
-        assert _agents() == []
+        assert list_agents() == []
     assert "records on a thread of its own" in capsys.readouterr().err
     found = only_run(tmp_path / "store")
     assert found.metric("a").values.tolist() == [1.0]
@@ -384,7 +375,7 @@ def test_a_stopped_agent_never_blocks_the_program(tmp_path: Path) -> None:
     run = hpctrack.init("p", settings={"finish_timeout_s": 0.5, "buffer_bytes": 100_000})
     run.log({"a": 0})
     assert run.flush()
-    (agent,) = _agents()
+    (agent,) = list_agents()
     os.kill(agent, signal.SIGSTOP)
     try:
         for step in range(200_000):
@@ -392,7 +383,7 @@ def test_a_stopped_agent_never_blocks_the_program(tmp_path: Path) -> None:
         assert not run.finish()
     finally:
         os.kill(agent, signal.SIGCONT)
-    wait_for(lambda: not _agents())
+    wait_for(lambda: not list_agents())
     found = only_run(tmp_path / "store")
     assert 0 < len(found.metric("a")) < 200_000
 

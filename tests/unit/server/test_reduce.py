@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from hpctrack.store.columns import Columns
+from hpctrack.store.metric import Metric
 from hpctrack_server.data.reduce import Reduced, reduce_ranks
 
 
 def reduce(points: list[tuple[int, int, float]]) -> Reduced:
     """Reduce points given as rank, step, value; the clock is the step."""
     rank, step, value = (np.array(one) for one in zip(*points, strict=True))
-    return reduce_ranks(rank, step, step.astype(float) + rank, value.astype(float))
+    return reduce_ranks(make_metric(rank, step, step.astype(float) + rank, value.astype(float)))
+
+
+def make_metric(rank: Any, step: Any, wall_s: Any, value: Any) -> Metric:
+    """Return the metric that was logged so."""
+    attempt = np.ones(len(rank), np.int64)
+    return Metric("loss", Columns.join([Columns(rank, attempt, step, wall_s, value)]))
 
 
 def test_mean_and_extremes_over_ranks() -> None:
@@ -38,13 +48,12 @@ def test_last_of_several_values_at_a_step_counts() -> None:
 def test_ranks_that_share_no_step_cost_no_matrix() -> None:
     count = 50_000
     rank = np.arange(count)  # as a matrix: 20 GB
-    found = reduce_ranks(rank, rank, rank.astype(float), rank.astype(float))
+    found = reduce_ranks(make_metric(rank, rank, rank.astype(float), rank.astype(float)))
     assert len(found.step) == count
 
 
 def test_nothing_gives_nothing() -> None:
-    empty = np.zeros(0)
-    assert len(reduce_ranks(empty.astype(int), empty.astype(int), empty, empty).step) == 0
+    assert len(reduce_ranks(Metric("loss", Columns.empty())).step) == 0
 
 
 def test_infinity_is_kept_as_extreme() -> None:

@@ -153,3 +153,65 @@ def test_events_that_make_no_sense_do_no_harm() -> None:
 def test_a_file_without_any_event_is_a_run_that_has_just_begun_or_died() -> None:
     assert record(source()).state == "running"
     assert record(source(), now_s=START_S + 100).state == "crashed"
+
+
+def preempting(rank: int, session: int | None = None) -> Event:
+    at = rank if session is None else session
+    return event(EventKind.META, {"preempting": True}, rank=rank, session=at)
+
+
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        ([end(0, None), end(1, None)], "preempted"),
+        ([end(0, 143), end(1, 0)], "preempted"),
+        ([end(0, 0), end(1, 0)], "finished"),
+        ([], "preempted"),
+    ],
+)
+def test_a_run_that_said_it_is_preempted_has_neither_failed_nor_crashed(
+    events: list[Event], state: str
+) -> None:
+    found = record(source(start(0), start(1), preempting(1), *events, closed=True))
+    assert found.state == state
+
+
+def test_a_preempted_run_runs_again_with_its_next_attempt() -> None:
+    first = source(start(0), preempting(0), end(0, None), closed=True)
+    assert record(first, source(start(0, attempt=2, pid=5))).state == "running"
+    failed = source(start(0, attempt=2, pid=5), end(0, 1))
+    assert record(first, failed).state == "failed"
+
+
+def test_what_a_process_says_again_to_its_next_agent_counts_once() -> None:
+    ledger = event(EventKind.LEDGER, {"dropped_points": 5, "refused": {"value": 2}})
+    found = record(source(start(0), ledger), source(start(0), ledger, end(0)))
+    assert found.ledger == {"dropped_points": 5, "refused": {"value": 2}}
+
+
+def test_definitions_alerts_forks_and_devices_are_part_of_the_record() -> None:
+    found = record(
+        source(
+            start(0, gpu="2,3"),
+            event(EventKind.DEFINE, {"name": "val/*", "step_metric": "epoch"}),
+            event(EventKind.DEFINE, {"name": "val/*", "summary": ["max"]}),
+            event(EventKind.NOTE, {"code": "alert", "title": "t", "level": "info"}),
+            event(EventKind.NOTE, {"code": "spill", "text": "x"}),
+            event(EventKind.META, {"fork": {"run": "a", "step": 3}}),
+            Event(EventKind.MEDIA, START_S, 0, 0, b"not JSON, and not looked at"),
+        )
+    )
+    (definition,) = found.definitions
+    assert (definition.step_metric, definition.summary) == ("epoch", ("max",))
+    assert [one["title"] for one in found.alerts] == ["t"]
+    assert found.fork == {"run": "a", "step": 3}
+    assert found.ranks[0].gpu == "2,3"
+    again = RunRecord.from_json(json.loads(json.dumps(found.to_json())))
+    assert again == found
+
+
+def test_a_record_of_a_newer_writer_can_be_read() -> None:
+    value = record(source(start(0))).to_json()
+    value["ranks"][0]["colour"] = 1
+    value["colour"] = 2
+    assert RunRecord.from_json(value) == record(source(start(0)))

@@ -1,0 +1,120 @@
+"""Encoding media beside the loop: a large picture takes longer than points may wait."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from hpctrack.agent.session import Session
+from hpctrack.errors import HpctrackError
+from hpctrack.store.schema import Place
+
+WAITING_MAX_BYTES = 128 * 1024 * 1024
+"""Raw bytes that may wait for the encoder; then the loop waits for it, and ranks for the loop."""
+
+SMALL_BYTES = 64 * 1024
+"""Encoding less than this takes about as long as handing it to a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedMedia:
+    """Something that can be written: its description, its bytes, and whose it is."""
+
+    session: Session
+    description: dict[str, Any]
+    place: Place
+    body: bytes
+    digest: str
+
+
+Work = Callable[[], Iterable[tuple[dict[str, Any], Place, bytes]]]
+
+
+class Encoder:
+    """Runs work in order, on one thread, and hands over what is ready."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._jobs: deque[tuple[int, Future[list[EncodedMedia]]]] = deque()
+        self._waiting_bytes = 0
+        self.failed = 0
+        self.problem = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self._jobs
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether something can be collected at once."""
+        return bool(self._jobs) and self._jobs[0][1].done()
+
+    def submit(self, session: Session, work: Work, size_bytes: int) -> None:
+        """Take work; small work is done at once.
+
+        Parameters
+        ----------
+        session : Session
+            Whose it is.
+        work : callable
+            Returns (description, place, body) for each thing to be written.
+        size_bytes : int
+            Raw bytes that it holds in memory.
+        """
+
+        def run() -> list[EncodedMedia]:
+            return [
+                EncodedMedia(session, told, place, body, hashlib.sha256(body).hexdigest())
+                for told, place, body in work()
+            ]
+
+        future: Future[list[EncodedMedia]]
+        if size_bytes <= SMALL_BYTES and not self._jobs:
+            future = Future()
+            try:
+                future.set_result(run())
+            except Exception as error:  # noqa: BLE001 - taken care of in collect
+                future.set_exception(error)
+        else:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "hpctrack-encode")
+            future = self._pool.submit(run)
+        self._jobs.append((size_bytes, future))
+        self._waiting_bytes += size_bytes
+
+    def collect(self, *, wait: bool = False) -> list[EncodedMedia]:
+        """Return what is ready, in order.
+
+        Parameters
+        ----------
+        wait : bool
+            Wait for everything; else only until no more than `WAITING_MAX_BYTES` are left.
+        """
+        found: list[EncodedMedia] = []
+        while self._jobs:
+            size_bytes, future = self._jobs[0]
+            if not (wait or future.done() or self._waiting_bytes > WAITING_MAX_BYTES):
+                break
+            try:
+                found += future.result()
+            except Exception as error:  # noqa: BLE001 - one value is lost, the run goes on
+                self.failed += 1
+                is_ours = isinstance(error, (HpctrackError, OSError))
+                self.problem = str(error) if is_ours else f"{type(error).__name__}: {error}"
+                if not is_ours:
+                    traceback.print_exc()
+            self._jobs.popleft()
+            self._waiting_bytes -= size_bytes
+        return found
+
+    def close(self) -> None:
+        """End the thread; what was not collected is lost."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None

@@ -1,0 +1,176 @@
+"""Which run and attempt a launch records into, and what it goes on with.
+
+Only the files know what was there before, so the agent decides. What it decides is the same on all
+nodes of a launch and for every agent of it: it follows from other launches' files alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hpctrack.agent.auto_resume import choose_auto_run, forget_auto_run
+from hpctrack.agent.fork import copy_fork, has_fork, read_fork
+from hpctrack.agent.past import Past, choose_attempt, has_past, read_past
+from hpctrack.core.clock import Clock
+from hpctrack.core.layout import run_folder
+from hpctrack.core.names import ID_MAX_CHARS, check_id, make_readable_name
+from hpctrack.core.wire import make_plain
+from hpctrack.errors import HpctrackError
+
+ANSWER_MAX_BYTES = 100_000
+"""What fits into a rank's socket at once, whatever its system: the answer is never sent twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was decided for a launch.
+
+    Parameters
+    ----------
+    run : str
+        The run's id.
+    attempt : int
+    past : Past or None
+        What the program goes on with, if it resumes or forks.
+    notices : tuple of dict
+        For the user: ``level, code, text``.
+    fork : (str, int) or None
+        Run and step whose copy rank 0's agent still has to make.
+    """
+
+    run: str
+    attempt: int
+    past: Past | None = None
+    notices: tuple[dict[str, Any], ...] = ()
+    fork: tuple[str, int] | None = None
+
+    def apply(self, hello: dict[str, Any]) -> None:
+        """Write the decision into a rank's HELLO, which becomes its START."""
+        if hello.get("name") == make_readable_name(str(hello["run"])):
+            hello["name"] = make_readable_name(self.run)
+        hello["run"], hello["attempt"] = self.run, self.attempt
+
+    def to_welcome(self) -> dict[str, Any]:
+        """Return what the rank is told; values that are too long for one message are left out."""
+        told: dict[str, Any] = {"run": self.run, "attempt": self.attempt}
+        if self.past is None:
+            return told
+        told |= {"resumed": True, "step": self.past.step}
+        for key, value in (("config", self.past.config), ("summary", self.past.summary)):
+            more = {**told, key: value}
+            if len(json.dumps(more, default=make_plain)) <= ANSWER_MAX_BYTES:
+                told = more
+        return told
+
+
+@dataclass(slots=True)
+class Chooser:
+    """Decides once per launch and run; for every further rank it only remembers.
+
+    Parameters
+    ----------
+    clock : Clock
+        For the state of earlier runs.
+    """
+
+    clock: Clock
+    _made: dict[tuple[str, ...], Choice] = field(default_factory=dict)
+
+    def choose(self, hello: Mapping[str, Any]) -> Choice:
+        """Decide which run and attempt a rank's points go to. Never raises for broken files.
+
+        Parameters
+        ----------
+        hello : mapping
+            ``store, project, run, attempt, rank``, and perhaps ``launch, resume, rewind, fork,
+            program``; checked by the caller. Without ``launch`` everything stays as it was asked.
+        """
+        launch = str(hello.get("launch", ""))
+        run, asked = str(hello["run"]), int(hello["attempt"])
+        if not launch:
+            return Choice(run, asked)
+        key = (str(hello["store"]), str(hello["project"]), run, launch)
+        if key not in self._made:
+            self._made[key] = _decide(hello, launch, self.clock)
+        choice = self._made[key]
+        if choice.fork and int(hello.get("rank", 0)) == 0:
+            choice = self._made[key] = _copy(hello, choice, self.clock)
+        return choice
+
+    def finish(self, hello: Mapping[str, Any], exit_code: int | None) -> None:
+        """Note how a rank has ended: after a success there is nothing to resume."""
+        program = str(hello.get("program", ""))
+        if program and exit_code == 0 and int(hello.get("rank", 0)) == 0:
+            project = Path(str(hello["store"])) / str(hello["project"])
+            forget_auto_run(project, program, str(hello.get("launch", "")))
+
+
+def _decide(hello: Mapping[str, Any], launch: str, clock: Clock) -> Choice:
+    store, project = Path(str(hello["store"])), str(hello["project"])
+    run, mode = str(hello["run"]), str(hello.get("resume", ""))
+    notices: list[dict[str, Any]] = []
+    if mode == "auto":
+        program = str(hello.get("program", ""))
+        run = choose_auto_run(store / project, program, launch, run, clock=clock)
+    folder = run_folder(store, project, run)
+    is_old = has_past(folder, launch, clock=clock)
+    if mode == "never" and is_old:
+        old, run = run, _add_launch(run, launch)
+        folder = run_folder(store, project, run)
+        is_old = has_past(folder, launch, clock=clock)
+        notices.append(_warn("resume", f"the run {old} exists; this one is recorded as {run}"))
+    elif not is_old and (mode == "must" or hello.get("rewind") is not None):
+        notices.append(_warn("resume", f"there is no run {run} to resume; it begins now"))
+    attempt = choose_attempt(folder, launch, int(hello["attempt"]), clock=clock)
+    past: Past | None = None
+    fork = _read_moment(hello.get("fork"))
+    if is_old and (mode or fork):
+        past = read_past(folder, attempt, clock=clock)
+        rewind = hello.get("rewind")
+        if isinstance(rewind, int):
+            past = Past(rewind, past.config, past.summary)
+    elif fork:
+        try:
+            past = read_fork(run_folder(store, project, fork[0]), fork[1], clock=clock)
+        except HpctrackError as error:
+            notices.append(_warn("fork", f"{error.message}; the run begins from nothing"))
+    is_forked = past is not None and not is_old
+    return Choice(run, attempt, past, tuple(notices), fork if is_forked else None)
+
+
+def _copy(hello: Mapping[str, Any], choice: Choice, clock: Clock) -> Choice:
+    """Copy the parent, once, where rank 0 is."""
+    assert choice.fork is not None  # noqa: S101 - the caller has looked
+    store, project = Path(str(hello["store"])), str(hello["project"])
+    folder, done = run_folder(store, project, choice.run), replace(choice, fork=None)
+    if has_fork(folder):
+        return done
+    facts = {"run": choice.run, **{key: hello[key] for key in ("project", "node", "host")}}
+    parent, step = choice.fork
+    try:
+        copy_fork(run_folder(store, project, parent), step, folder, facts, clock=clock)
+    except HpctrackError as error:
+        note = _warn("fork", f"{error.message}; the beginning of {parent} is missing here")
+        return replace(done, notices=(*choice.notices, note))
+    return done
+
+
+def _read_moment(fork: object) -> tuple[str, int] | None:
+    if not isinstance(fork, Mapping):
+        return None
+    return check_id(str(fork.get("run")), what="run id"), int(fork.get("step") or 0)
+
+
+def _add_launch(run: str, launch: str) -> str:
+    digits = hashlib.blake2b(launch.encode(), digest_size=8).hexdigest()
+    mark = launch[:4] if all(one in "0123456789abcdef" for one in launch[:4]) else digits[:4]
+    return f"{run[: ID_MAX_CHARS - 5]}-{mark}"
+
+
+def _warn(code: str, text: str) -> dict[str, Any]:
+    return {"level": "warning", "code": code, "text": text}

@@ -1,0 +1,106 @@
+"""One rank's connection, as the node file knows it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpctrack.agent.console import ConsoleDrain
+from hpctrack.agent.points import PointDecoder
+from hpctrack.core.ring import RingReader
+from hpctrack.errors import ProtocolError
+
+
+@dataclass(slots=True)
+class Session:
+    """What a rank has said and how much of it is where.
+
+    Parameters
+    ----------
+    number : int
+        In the file.
+    ring : RingReader or None
+        None for a client that sends its points by the socket.
+    console : ConsoleDrain or None
+        What the agent can do for the rank's terminal.
+    frames_seen : int
+        Frames of the socket that were understood so far.
+    ledger : dict
+        What the rank, and the agent for it, had to drop.
+    """
+
+    number: int
+    rank: int
+    hello: dict[str, Any]
+    decoder: PointDecoder
+    ring: RingReader | None = None
+    console: ConsoleDrain | None = None
+    frames_seen: int = 0
+    ledger: dict[str, Any] = field(default_factory=dict)
+    is_open: bool = True
+    is_ring_broken: bool = False
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the ring holds something that was not read."""
+        return self.ring is not None and not self.is_ring_broken and self.ring.has_news()
+
+    def read_ring(self, note: Callable[[str, str], None], *, is_last: bool) -> None:
+        """Decode what waits in the ring; a ring that holds nonsense is not looked at again."""
+        if self.ring is None or self.is_ring_broken:
+            return
+        try:
+            for view in self.ring.read(is_last=is_last):
+                self.decoder.add_run(view)
+        except (ProtocolError, struct.error, ValueError) as error:
+            self.is_ring_broken = True
+            note("ring", f"rank {self.rank}: {error}; no more points are taken from it")
+
+    def confirm(self) -> None:
+        """Tell the rank that what was read is in a file; let go of the ring of a rank that left."""
+        if self.ring is None:
+            return
+        self.ring.confirm(self.decoder.points, self.frames_seen)
+        if not self.is_open:
+            self.ring.close()
+            self.ring = None
+
+    def update_ledger(self) -> bool:
+        """Count what the ring and the decoder had to drop; return whether that is new."""
+        counted = {
+            "dropped_points": self.ring.dropped_points if self.ring else 0,
+            "unnamed_points": self.decoder.unnamed,
+        }
+        found = {key: count for key, count in counted.items() if count}
+        if all(self.ledger.get(key) == count for key, count in found.items()):
+            return False
+        self.ledger.update(found)
+        return True
+
+
+def make_session(
+    number: int,
+    hello: dict[str, Any],
+    find_number: Callable[[str], int],
+    ring: RingReader | None = None,
+) -> Session:
+    """Return a session for a rank that has just said HELLO, its names included.
+
+    Parameters
+    ----------
+    number : int
+        In the file.
+    hello : dict
+        As it came; ``names`` is taken out of it.
+    find_number : callable
+        Returns the file's number for a metric's name.
+    """
+    rank = int(hello["rank"])
+    decoder = PointDecoder(rank, find_number)
+    for metric, name in enumerate(hello.pop("names", None) or ()):
+        decoder.set_name(metric, str(name))
+    if ring is not None:
+        decoder.points = ring.points_done
+    return Session(number, rank, hello, decoder, ring)

@@ -1,0 +1,116 @@
+"""``hpctrack verify``: whether everything is there that was recorded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from hpctrack.cli.options import (
+    json_option,
+    open_store,
+    print_json,
+    project_option,
+    read_settings,
+    store_option,
+)
+from hpctrack.core.layout import scan_runs
+from hpctrack.core.names import clean
+from hpctrack.errors import NotFoundError, StoreFormatError
+from hpctrack.store.verify import Report, Severity, measure, verify_run
+
+
+@click.command()
+@click.argument("runs", nargs=-1)
+@store_option
+@project_option
+@click.option("-q", "--quiet", is_flag=True, help="Only say what is wrong.")
+@json_option
+def verify(
+    *,
+    runs: tuple[str, ...],
+    store: Path | None,
+    project: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Read every file of the RUNS, or of all runs, and say what is damaged.
+
+    Checksums of sealed files, tables, names and bytes of live ones, the digest of every image.
+    Changes nothing, and may run while the runs do. Exit code 4 if something is damaged.
+
+    \b
+    Examples:
+      hpctrack verify
+      hpctrack verify 4711.0 lunar-harbor-998
+      hpctrack verify --project digits --quiet
+      hpctrack verify --json | jq '.runs[] | select(.intact | not).id'
+    """
+    settings = read_settings(dir=store)
+    folders = _choose(runs, store, project)
+    reports = []
+    with _progress_bar(sum(measure(folder) for folder in folders)) as on_bytes:
+        for folder in folders:
+            try:
+                report = verify_run(folder, stale_after_s=settings.stale_after_s, on_bytes=on_bytes)
+            except NotFoundError:
+                continue  # removed while we looked at others
+            reports.append(report)
+            if not as_json:
+                for line in _describe(report, quiet=quiet):
+                    click.echo(line)
+    if as_json:
+        print_json({"runs": [one.to_json() for one in reports]})
+    damaged = [one for one in reports if not one.is_intact]
+    if damaged:
+        raise StoreFormatError(
+            f"{len(damaged)} of {len(reports)} runs are damaged",
+            hint=f"hpctrack repair {damaged[0].project}/{damaged[0].run}",
+        )
+    if not (quiet or as_json):
+        click.echo(f"{len(reports)} runs are intact")
+
+
+def _choose(runs: tuple[str, ...], store: Path | None, project: str | None) -> list[Path]:
+    opened = open_store(store)
+    if runs:
+        return [opened.run(one, project=project).folder for one in runs]
+    if project and not (opened.path / project).is_dir():
+        raise NotFoundError(f"no project {project!r} in {opened.path}")
+    return [Path(found.path) for found in scan_runs(opened.path, project)]
+
+
+def _describe(report: Report, *, quiet: bool) -> Iterator[str]:
+    name = f"{report.project}/{report.run}"
+    if not report.is_intact:
+        yield f"{name}: {click.style('damaged', fg='red')}"
+    elif not quiet:
+        files = "1 file" if report.files == 1 else f"{report.files} files"
+        yield f"{name}: intact ({files}, {report.points:,} points)"
+    for one in report.findings:
+        if not quiet or one.severity == Severity.ERROR:
+            where = f"{clean(one.file)}: " if one.file else ""
+            yield f"  {one.severity}: {where}{clean(one.what)}"
+
+
+@contextmanager
+def _progress_bar(total_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar where a person is watching."""
+    if not sys.stderr.isatty():
+        yield lambda _size_bytes: None
+        return
+    from rich import progress as bars  # noqa: PLC0415 - 30 ms that a script need not pay
+    from rich.console import Console  # noqa: PLC0415
+
+    columns = (
+        bars.TextColumn("reading"),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total_bytes)
+        yield lambda size_bytes: bar.advance(task, size_bytes)

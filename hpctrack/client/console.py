@@ -1,0 +1,280 @@
+"""What a rank prints, also from C code and child processes: passed on at once, and recorded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hpctrack.client.console_page import Page
+from hpctrack.client.console_pump import Pump
+from hpctrack.client.console_python import Gate, Wrap, choose_mode, flush_c, flush_python
+from hpctrack.client.console_route import Route, make_routes, size_pipes
+from hpctrack.client.descriptors import fill_low_numbers
+from hpctrack.core.console_pieces import STREAMS, read_gap
+
+OnBytes = Callable[[int, bytes], None]
+
+STOP_TIMEOUT_S = 5.0
+
+
+class Console:
+    """One rank's standard output and error, as long as its run lasts. Per-rank.
+
+    Parameters
+    ----------
+    on_bytes : callable
+        Called with the stream (1 or 2) and what was written to it, in the order of writing, from
+        a thread of ours (``wrap``: from the thread that prints). Must neither block nor print.
+    mode : {"auto", "redirect", "wrap", "off"}
+        ``redirect`` takes file descriptors 1 and 2, ``wrap`` only what Python's ``sys.stdout``
+        and ``sys.stderr`` are given; ``auto`` wraps in notebooks and under test runners.
+    max_bytes : int
+        How much of both streams together is recorded; then the last 64 KiB of each are, at the
+        end, behind a gap (`hpctrack.core.console_pieces`). What is shown is never bounded.
+    local_size : int
+        Ranks on this node, for the size of the pipes.
+
+    Attributes
+    ----------
+    mode : str
+        What is done: ``redirect``, ``wrap`` or ``off``.
+    problem : str
+        Why less is captured than was asked for; empty if all is well.
+    missing_bytes : int
+        How much was not recorded because the record was full; known when `stop` has returned.
+
+    Notes
+    -----
+    Nothing here raises. Where both streams lead to one place (a terminal, ``2>&1``), both are
+    recorded as stream 1, because only so their order is kept. Of several in one process only the
+    first captures.
+    """
+
+    def __init__(
+        self,
+        on_bytes: OnBytes,
+        *,
+        mode: str = "auto",
+        max_bytes: int = 8 * 1024 * 1024,
+        local_size: int = 1,
+    ) -> None:
+        self._on_bytes = on_bytes
+        self._asked = mode
+        self._max_bytes = max_bytes
+        self._local_size = local_size
+        self._page: Page | None = None
+        self._pump: Pump | None = None
+        self._routes: tuple[Route, ...] = ()
+        self._wraps: list[Wrap] = []
+        self._is_recording = False
+        self._problem = ""
+        self.mode = "off"
+        self.missing_bytes = 0
+
+    @property
+    def problem(self) -> str:
+        """Why less is captured than was asked for."""
+        return self._problem or (self._pump.problem if self._pump else "")
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What the agent's `ConsoleDrain` needs: read ends, originals, page; empty if none.
+
+        Lent: the agent gets duplicates (SCM_RIGHTS), these are closed by `stop`.
+        """
+        if self._page is None or not self._routes:
+            return ()
+        reads = [route.read_fd for route in self._routes]
+        originals = [route.original_fd for route in self._routes]
+        return (*reads, *originals, self._page.fd)
+
+    def start(self) -> bool:
+        """Begin to capture.
+
+        Returns
+        -------
+        bool
+            Whether anything is captured; if not, everything is as it was and `problem` says why
+            (empty if it was not asked for).
+        """
+        if self._asked == "off":
+            return False
+        if _state.active is not None:
+            self._problem = "another run of this process records the console"
+            return False
+        _state.hook_fork()
+        try:
+            mode = choose_mode() if self._asked == "auto" else self._asked
+            with fill_low_numbers() as numbers:
+                self._page = Page.make(self._max_bytes)
+                self._is_recording = True
+                flush_python()
+                if mode == "wrap":
+                    self._start_wrap()
+                else:
+                    self._start_redirect(numbers)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._problem = f"the console is not recorded: {error}"
+            self._is_recording = False
+            self._undo()
+            return False
+        self.mode = mode
+        _state.active = self
+        return True
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+        """Give the program its own output back and record the rest. Safe to call twice.
+
+        Parameters
+        ----------
+        timeout_s : float
+            Longest wait for a terminal that takes no output, seconds.
+
+        Returns
+        -------
+        bool
+            Whether all that was written before is shown and recorded. What is printed later goes
+            straight to where it went before. Children that were started before still write to us;
+            a thread serves them while this process lives, the agent after that.
+        """
+        if _state.active is self:
+            _state.active = None
+        if self._page is None or not self._is_recording:
+            return True
+        is_settled = True
+        try:
+            flush_python()
+            flush_c()
+            is_settled = self._settle(timeout_s)
+            self._hand_rest()
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._problem = f"the console's end is not recorded: {error}"
+            is_settled = False
+        self._is_recording = False
+        self._page.is_stopped = True
+        if self._pump is None or self._pump.end(timeout_s):
+            self._page.close()
+            self._page, self._routes = None, ()
+        return is_settled
+
+    def forget(self) -> None:
+        """In a forked child: the console is the parent's; called by itself after a fork.
+
+        What the child writes to 1 and 2 still goes through the parent's thread, and through the
+        agent when the parent has ended.
+        """
+        if _state.active is self:
+            _state.active = None
+        self._is_recording = False
+        for wrap in self._wraps:
+            wrap.undo()
+        self._wraps.clear()
+        if self._pump is not None:
+            self._pump.forget()
+            self._pump = None
+        if self._page is not None:
+            self._page.close()
+            self._page = None
+        self._routes, self.mode = (), "off"
+
+    # -- beginning -------------------------------------------------------------------------------
+
+    def _start_redirect(self, numbers: tuple[int, ...]) -> None:
+        assert self._page is not None  # noqa: S101 - made by the caller
+        routes = make_routes(numbers, pipe_bytes=size_pipes(self._local_size))
+        self._routes = tuple(routes)
+        missing = [str(number) for number in STREAMS if number not in numbers]
+        if missing:
+            self._problem = f"closed and not recorded: fd {', '.join(missing)}"
+        self._page.lines = tuple(route.stream for route in routes)
+        self._pump = Pump(routes, self._page, self._take)
+        self._pump.start()
+
+    def _start_wrap(self) -> None:
+        gate = Gate()
+        for number, target in zip(STREAMS, (sys.stdout, sys.stderr), strict=True):
+            if target is not None:
+                self._wraps.append(Wrap(number, target, self._take_wrapped, gate))
+
+    def _undo(self) -> None:
+        for wrap in self._wraps:
+            wrap.undo()
+        self._wraps.clear()
+        for route in self._routes:
+            route.restore()
+            route.close()
+        if self._pump is not None:
+            self._pump.forget()
+        self._routes, self._pump = (), None
+        if self._page is not None:
+            self._page.close()
+            self._page = None
+
+    # -- while it lasts --------------------------------------------------------------------------
+
+    def _take(self, stream: int, data: bytes) -> None:
+        """Record what has been passed on."""
+        if not self._is_recording or self._page is None:
+            return
+        kept = self._page.admit(stream, data)
+        if kept:
+            self._hand(stream, kept)
+
+    def _take_wrapped(self, stream: int, data: bytes) -> None:
+        page = self._page
+        if self._is_recording and page is not None:
+            for start in range(0, len(data), 4096):
+                piece = data[start : start + 4096]
+                page.add(stream, piece)
+                self._take(stream, piece)
+
+    def _hand(self, stream: int, data: bytes) -> None:
+        try:
+            self._on_bytes(stream, data)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._is_recording = False
+            self._problem = f"the console is not recorded any more: {error}"
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _settle(self, timeout_s: float) -> bool:
+        for wrap in self._wraps:
+            wrap.undo()
+        self._wraps.clear()
+        if self._pump is None:
+            return True
+        # What is written until now must be shown before what goes straight to the original.
+        is_settled = self._pump.settle(timeout_s / 2)
+        for route in self._routes:
+            route.restore()
+        return self._pump.settle(timeout_s / 2) and is_settled
+
+    def _hand_rest(self) -> None:
+        assert self._page is not None  # noqa: S101 - checked by the caller
+        for stream in STREAMS:
+            pieces = self._page.take_rest(stream)
+            self.missing_bytes += sum(map(read_gap, pieces))
+            for piece in pieces:
+                self._hand(stream, piece)
+
+
+@dataclass(slots=True)
+class _State:
+    """What the process has one of."""
+
+    active: Console | None = None
+    is_hooked: bool = False
+
+    def hook_fork(self) -> None:
+        if not self.is_hooked:
+            self.is_hooked = True
+            os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        if self.active is not None:
+            self.active.forget()
+
+
+_state = _State()

@@ -1,0 +1,256 @@
+"""One way that console bytes take: from the program's descriptor through ours to the original."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import stat
+import termios
+from dataclasses import dataclass
+from typing import Any
+
+from hpctrack.client.descriptors import (
+    FIRST_FD,
+    close_all,
+    identify,
+    raise_both,
+    reopen,
+)
+from hpctrack.core.console_pieces import STREAMS
+
+PIPE_MAX_BYTES = 1024 * 1024
+"""What an unprivileged process may ask for, see pipe(7)."""
+
+NODE_PIPE_BYTES = 16 * 1024 * 1024
+"""All pipes of a node's ranks together. A user who has more than 64 MiB of pipes on a node gets
+tiny ones from then on, everywhere (pipe-user-pages-soft); the program's own must not suffer."""
+
+PIPE_DEFAULT_BYTES = 64 * 1024
+
+SMALL_PIECE_BYTES = 4096
+"""PIPE_BUF: after POLLOUT a pipe takes this much at once, so nothing is held while it is full."""
+
+LARGE_PIECE_BYTES = 64 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """A pipe or pseudo-terminal in the place of one or two of the program's descriptors.
+
+    Parameters
+    ----------
+    stream : int
+        1 or 2: what the bytes are recorded as.
+    numbers : tuple of int
+        The program's descriptors: (1,), (2,), or (1, 2) if both led to one place.
+    read_fd : int
+        Where the bytes come out.
+    saved : tuple of int
+        What the program's descriptors were; the bytes go to the first.
+    inner, ours : tuple
+        What `identify` says of the side that the program writes to, and of our two descriptors.
+    is_terminal, is_file : bool
+        What the original is.
+    own_fd : int
+        The original once more, non-blocking without anybody else noticing; -1 if that cannot be.
+    """
+
+    stream: int
+    numbers: tuple[int, ...]
+    read_fd: int
+    saved: tuple[int, ...]
+    inner: tuple[int, int]
+    ours: tuple[tuple[int, int], tuple[int, int]]
+    is_terminal: bool
+    is_file: bool
+    own_fd: int = -1
+    has_input: bool = False
+    window: tuple[int, int] = (0, 0)
+
+    @property
+    def original_fd(self) -> int:
+        """Where the bytes go; -1 when it is closed."""
+        return self.saved[0] if self.saved else -1
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a write to the original never waits."""
+        return self.own_fd >= 0
+
+    @property
+    def out_fd(self) -> int:
+        """What is written to."""
+        return self.own_fd if self.own_fd >= 0 else self.original_fd
+
+    @property
+    def piece_bytes(self) -> int:
+        """How much to move at once."""
+        return LARGE_PIECE_BYTES if self.is_file else SMALL_PIECE_BYTES
+
+    def restore(self) -> None:
+        """Put the original back where the program has not put something else since."""
+        for number, saved in zip(self.numbers, self.saved, strict=False):
+            with contextlib.suppress(OSError):
+                if identify(number) == self.inner:
+                    os.dup2(saved, number)
+
+    def is_intact(self) -> bool:
+        """Whether our descriptors are still ours.
+
+        Programs close all that they do not know, and a number may mean their own file since.
+        """
+        try:
+            return (identify(self.read_fd), identify(self.original_fd)) == self.ours
+        except OSError:
+            return False
+
+    def has_ended(self) -> bool:
+        """Whether nobody can write any more and nothing is left."""
+        poller = select.poll()
+        poller.register(self.read_fd, select.POLLIN)
+        events = next((event for _fd, event in poller.poll(0)), 0)
+        return events & (select.POLLHUP | select.POLLIN) == select.POLLHUP
+
+    def has_room(self) -> bool:
+        """Whether the original takes a piece (or an error) now. Files always do."""
+        return self.is_file or self._poll(0)
+
+    def wait_for_room(self) -> None:
+        """Wait until the original takes something again, for as long as that lasts."""
+        self._poll(None)
+
+    def _poll(self, timeout_ms: int | None) -> bool:
+        poller = select.poll()
+        poller.register(self.out_fd, select.POLLOUT)
+        return bool(poller.poll(timeout_ms))
+
+    def follow_window(self) -> None:
+        """Give the pseudo-terminal the terminal's size, if that has changed."""
+        if not self.is_terminal:
+            return
+        with contextlib.suppress(OSError, termios.error):
+            size = termios.tcgetwinsize(self.original_fd)
+            if size != self.window:
+                termios.tcsetwinsize(self.read_fd, size)
+                self.window = size
+
+    def close(self) -> None:
+        """Close all that is ours."""
+        self.close_input()
+        saved, self.saved = self.saved, ()
+        if self.own_fd >= 0:
+            saved = (*saved, self.own_fd)
+            self.own_fd = -1
+        close_all(saved)
+
+    def close_input(self) -> None:
+        """Close the end that we read from."""
+        fd, self.read_fd = self.read_fd, -1
+        close_all((fd,) if fd >= 0 else ())
+
+
+def make_routes(numbers: tuple[int, ...], *, pipe_bytes: int) -> list[Route]:
+    """Put ourselves between the program and its standard output and error.
+
+    Where both lead to one terminal, pipe or file, they get one route: two could not keep the order
+    in which a program writes to them in turn, and people would see it (a progress bar on standard
+    error torn by what is printed to standard output). The record then holds both as stream 1.
+
+    Parameters
+    ----------
+    numbers : tuple of int
+        Those of 1 and 2 that are open.
+    pipe_bytes : int
+        Size of each pipe; smaller if the kernel says so.
+
+    Raises
+    ------
+    OSError
+        It cannot be done; everything is as it was.
+    """
+    routes: list[Route] = []
+    try:
+        # One at a time into the list: those that were made are unmade if another cannot be.
+        routes.extend(_make_route(group, pipe_bytes) for group in _group(numbers))
+    except (OSError, termios.error) as error:
+        for route in routes:
+            route.restore()
+            route.close()
+        number = error.args[0] if error.args else errno.EIO
+        raise error if isinstance(error, OSError) else OSError(number, str(error)) from None
+    return routes
+
+
+def size_pipes(local_size: int) -> int:
+    """Return how large each of a rank's two pipes may be, given how many ranks the node has."""
+    share = NODE_PIPE_BYTES // (2 * max(1, local_size))
+    return max(PIPE_DEFAULT_BYTES, min(PIPE_MAX_BYTES, share))
+
+
+def _group(numbers: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return those that lead to one place together."""
+    if numbers == STREAMS and _is_one_place(*numbers):
+        return [numbers]
+    return [(number,) for number in numbers]
+
+
+def _is_one_place(first: int, second: int) -> bool:
+    if identify(first) != identify(second):
+        return False
+    mode = os.fstat(first).st_mode
+    return not stat.S_ISCHR(mode) or os.isatty(first)  # the order in /dev/null is nobody's business
+
+
+def _make_route(numbers: tuple[int, ...], pipe_bytes: int) -> Route:
+    is_terminal = os.isatty(numbers[0])
+    opened: list[int] = []
+    try:
+        for number in numbers:
+            opened += [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)]
+        saved = tuple(opened)
+        read, write = os.openpty() if is_terminal else os.pipe2(os.O_CLOEXEC)
+        opened += [read, write]
+        read, write = opened[-2:] = raise_both(read, write)
+        if is_terminal:
+            _copy_modes(saved[0], write)
+        else:
+            _enlarge(write, pipe_bytes)
+        os.set_blocking(read, False)
+        route = Route(
+            stream=numbers[0],
+            numbers=numbers,
+            read_fd=read,
+            saved=saved,
+            inner=identify(write),
+            ours=(identify(read), identify(saved[0])),
+            is_terminal=is_terminal,
+            is_file=stat.S_ISREG(os.fstat(saved[0]).st_mode),
+        )
+        route.follow_window()
+        for number in numbers:
+            os.dup2(write, number)
+        route.own_fd = reopen(saved[0])
+    except (OSError, termios.error):
+        for number, fd in zip(numbers, opened, strict=False):
+            with contextlib.suppress(OSError):
+                os.dup2(fd, number)
+        close_all(opened)
+        raise
+    os.close(write)
+    return route
+
+
+def _enlarge(fd: int, size_bytes: int) -> None:
+    if size_bytes > PIPE_DEFAULT_BYTES:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size_bytes)
+
+
+def _copy_modes(original: int, slave: int) -> None:
+    modes: list[Any] = termios.tcgetattr(original)
+    # The terminal itself turns \n into \r\n; done twice it would be seen.
+    modes[1] &= ~termios.OPOST
+    termios.tcsetattr(slave, termios.TCSANOW, modes)

@@ -1,0 +1,79 @@
+"""What goes wrong in a rank: told once, counted, written into the run, and never raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hpctrack.client.notices import Notices
+from hpctrack.errors import HpctrackError, UsageError
+
+
+class Faults:
+    """The mistakes of one run in one rank.
+
+    Parameters
+    ----------
+    notices : Notices
+        How the user is told.
+    strict : bool
+        Raise instead.
+    record : callable
+        Takes code and text of a warning, for the run's own record.
+    """
+
+    def __init__(
+        self, notices: Notices, *, strict: bool, record: Callable[[str, str], None]
+    ) -> None:
+        self._notices = notices
+        self._strict = strict
+        self._record = record
+        self.refused: dict[str, int] = {}
+
+    @property
+    def count(self) -> int:
+        """How many values and calls were refused or failed."""
+        return sum(self.refused.values())
+
+    def refuse(self, key: str, text: str) -> None:
+        """Count something that cannot be recorded, and say so once.
+
+        Parameters
+        ----------
+        key : str
+            What is said once; the part before ``:`` is what is counted.
+        text : str
+            What, where and what to do.
+
+        Raises
+        ------
+        UsageError
+            Only if strict.
+        """
+        if self._strict:
+            raise UsageError(text)
+        what = key.partition(":")[0]
+        self.refused[what] = self.refused.get(what, 0) + 1
+        self.tell(f"refused-{what}", text, once=key)
+
+    def tell(self, code: str, text: str, *, once: str = "") -> None:
+        """Warn the user, once, and write the same into the run."""
+        if self._notices.warn_once(f"{code} {once or text}", text):
+            self._record(code, text)
+
+    def trouble(self, where: str, error: Exception) -> None:
+        """Take an error that must not reach the training.
+
+        Raises
+        ------
+        Exception
+            The same, only if strict.
+        """
+        if self._strict:
+            raise error
+        self.refused[where] = self.refused.get(where, 0) + 1
+        text = (
+            error.message
+            if isinstance(error, HpctrackError)
+            else f"{type(error).__name__}: {error}"
+        )
+        self._notices.warn_once(f"trouble {where} {type(error)}", f"{where}() failed: {text}")

@@ -1,0 +1,179 @@
+"""Models that a run watches and files that it keeps; `Run` inherits it.
+
+What most programs never call is imported when it is called: every rank pays for an import.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpctrack.client.faults import Faults
+from hpctrack.client.ranks import RankInfo
+from hpctrack.core.wire import Kind
+from hpctrack.errors import UsageError
+
+if TYPE_CHECKING:
+    from hpctrack.client.watch import Watcher
+
+
+class RunAttachments:
+    """The calls of a run that take a program's own things; per-rank."""
+
+    rank: RankInfo
+    _faults: Faults
+    _watcher: Watcher | None = None
+
+    def _send_json(self, kind: Kind, value: Mapping[str, Any], *, keep: str = "") -> None:
+        """Pass a frame to the agent; `Run` knows how."""
+        raise NotImplementedError
+
+    def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
+        """See `Run.log`."""
+        raise NotImplementedError
+
+    # -- models ----------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        models: object,
+        criterion: object = None,
+        log: str | None = "gradients",
+        log_freq: int = 1000,
+        *,
+        idx: int | None = None,
+        log_graph: bool = False,
+    ) -> None:
+        """Log histograms of a model's gradients and parameters. Per-rank: call it where wanted.
+
+        Parameters
+        ----------
+        models : torch.nn.Module, or sequence of them
+            Anything with ``named_parameters()``.
+        criterion : torch.nn.Module, optional
+            A loss; watched too if it has parameters.
+        log : {"gradients", "parameters", "all"} or None
+            What is logged as ``gradients/<name>`` and ``parameters/<name>``.
+        log_freq : int
+            Backward passes from one histogram to the next.
+        idx : int, optional
+            Number of the first model, for the names.
+        log_graph : bool
+            Also log the model's structure as text, once.
+
+        Notes
+        -----
+        Costs one count of the tensor, where it is, and 64 numbers; in between nothing but a call.
+        The histograms have the step of the next ``log`` call.
+        """
+        try:
+            self._find_watcher().watch(models, criterion, log=log, log_freq=log_freq, idx=idx)
+        except Exception as error:  # noqa: BLE001 - anybody's model
+            self._refuse_call("watch", error)
+            return
+        if log_graph:
+            from hpctrack.client.media import Text  # noqa: PLC0415 - see above
+
+            chosen = models if isinstance(models, (list, tuple)) else [models]
+            graphs = {f"graph/{number}": Text(repr(one)) for number, one in enumerate(chosen)}
+            self.log(graphs, commit=False)
+
+    def unwatch(self, models: object = None) -> None:
+        """Stop watching some models, or all."""
+        if self._watcher is not None:
+            try:
+                self._watcher.unwatch(models)
+            except Exception as error:  # noqa: BLE001 - anybody's model
+                self._refuse_call("unwatch", error)
+
+    def _find_watcher(self) -> Watcher:
+        from hpctrack.client.media import Histogram  # noqa: PLC0415 - see above
+        from hpctrack.client.watch import Watcher  # noqa: PLC0415 - see above
+
+        def log(found: Mapping[str, Any]) -> None:
+            self.log({key: Histogram(np_histogram=one) for key, one in found.items()}, commit=False)
+
+        if self._watcher is None:
+            self._watcher = Watcher(
+                log,
+                lambda key, text: self._faults.tell("watch", text, once=key),
+                lambda error: self._faults.trouble("watch", error),
+            )
+        return self._watcher
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def save(
+        self,
+        glob_str: str | os.PathLike[str],
+        base_path: str | os.PathLike[str] | None = None,
+        policy: str = "live",
+    ) -> None:
+        """Keep files in the run. Per-rank.
+
+        Parameters
+        ----------
+        glob_str : path
+            A file, a folder, or a pattern with ``*``, ``?`` and ``**``.
+        base_path : path, optional
+            Names in the run are relative to it. Default: the working folder, or the folder of an
+            absolute path.
+        policy : {"live", "now", "end"}
+            Read at once and again at the end if it has changed, only now, or only at the end.
+
+        Notes
+        -----
+        The node's agent looks for the files and reads them, this process touches none. At most
+        1,000 files of 256 MB each; for more, use artifacts. The same bytes are stored once.
+        """
+        from hpctrack.client.saved_files import make_save_request  # noqa: PLC0415 - see above
+
+        self._save("save", lambda: make_save_request(glob_str, base_path, policy))
+
+    def log_code(
+        self,
+        root: str | os.PathLike[str] = ".",
+        name: str | None = None,
+        include_fn: Callable[..., bool] | None = None,
+        exclude_fn: Callable[..., bool] | None = None,
+    ) -> None:
+        """Keep the program's code in the run. Rank 0's is recorded.
+
+        Parameters
+        ----------
+        root : path
+            A folder; what lies below it is kept under its relative name.
+        name : str, optional
+            A folder to put the names in.
+        include_fn, exclude_fn : callable, optional
+            Choose files by path, or by path and root. Default: ``*.py``.
+
+        Notes
+        -----
+        Hidden folders, virtual environments and what Git ignores are left out; at most 1,000
+        files and 50 MB. With a function, this process walks the folder.
+        """
+        from hpctrack.client.saved_files import make_code_request  # noqa: PLC0415 - see above
+
+        if self.rank.rank == 0:
+            self._save(
+                "log_code",
+                lambda: make_code_request(root, name, include_fn=include_fn, exclude_fn=exclude_fn),
+            )
+
+    def _save(self, call: str, make: Callable[[], dict[str, Any]]) -> None:
+        try:
+            request = make()
+        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            self._refuse_call(call, error)
+            return
+        self._send_json(Kind.SAVE, request)
+
+    def _refuse_call(self, call: str, error: Exception) -> None:
+        """Count a call that could not be understood, and say so once."""
+        text = (
+            error.message if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        )
+        hint = f"; {error.hint}" if isinstance(error, UsageError) and error.hint else ""
+        self._faults.refuse(f"{call}:{text}", f"{call}(): {text}{hint}")

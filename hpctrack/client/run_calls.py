@@ -1,0 +1,209 @@
+"""What a user can say of a run besides its numbers; `Run` inherits it.
+
+What most programs never call is imported when it is called: every rank pays for an import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from hpctrack.client.run_attachments import RunAttachments
+from hpctrack.core.clock import Clock
+from hpctrack.core.wire import Kind
+from hpctrack.errors import UsageError
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from hpctrack.client.alerts import Alerts
+    from hpctrack.client.definitions import Definition
+
+
+class Tags(tuple[str, ...]):
+    """Short labels; ``+`` takes any sequence, and one text as one label."""
+
+    __slots__ = ()
+
+    def __new__(cls, labels: Iterable[str] = ()) -> Self:
+        """Take labels, without those that are there already."""
+        found = (labels,) if isinstance(labels, str) else labels
+        return super().__new__(cls, dict.fromkeys(str(one) for one in found))
+
+    def __add__(self, other: object) -> Tags:
+        """Return these labels and more."""
+        more = (other,) if isinstance(other, str) else other
+        if not isinstance(more, Iterable):
+            return NotImplemented
+        return Tags((*self, *more))
+
+
+class RunCalls(RunAttachments):
+    """The calls of a run that are not ``log``; per-rank, but rank 0's word counts."""
+
+    resumed: bool = False
+    """Whether an earlier attempt was found to go on with; see ``resume`` of `hpctrack.init`."""
+
+    _name: str
+    _tags: Tags
+    _notes: str
+    _clock: Clock
+    _alerts: Alerts | None = None
+    _stop: dict[str, Any] | None = None
+
+    def _poll(self) -> None:
+        """Take what the agent has said meanwhile; `Run` knows how."""
+        raise NotImplementedError
+
+    # -- descriptions ----------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name people read; may be set at any time. Rank 0's is recorded."""
+        return self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._name = str(value)
+        self._send_json(Kind.META, {"name": self._name}, keep="meta name")
+
+    @property
+    def tags(self) -> Tags:
+        """Short labels; set them at any time, or add with ``+=``. Rank 0's are recorded."""
+        return self._tags
+
+    @tags.setter
+    def tags(self, value: Iterable[str]) -> None:
+        self._tags = Tags(value)
+        self._send_json(Kind.META, {"tags": list(self._tags)}, keep="meta tags")
+
+    @property
+    def notes(self) -> str:
+        """Free text; may be set at any time. Rank 0's is recorded."""
+        return self._notes
+
+    @notes.setter
+    def notes(self, value: str) -> None:
+        self._notes = str(value)
+        self._send_json(Kind.META, {"notes": self._notes}, keep="meta notes")
+
+    def define_metric(
+        self,
+        name: str,
+        step_metric: str | Definition | None = None,
+        *,
+        summary: str | None = None,
+        goal: str | None = None,
+        hidden: bool | None = None,
+        overwrite: bool | None = None,
+        step_sync: bool | None = None,
+    ) -> Definition:
+        """Say how a metric is to be read. Rank 0's word is recorded.
+
+        Parameters
+        ----------
+        name : str
+            A metric, or the beginning of several with ``*`` at the end: ``val/*``.
+        step_metric : str or Definition, optional
+            The metric that it is drawn against. It may be logged at any time, before or after.
+        summary : str, optional
+            What `StoredRun.summary` holds: ``min``, ``max``, ``mean``, ``last``, ``first``,
+            ``best`` or ``none``; several joined by commas make a mapping. Default: the last.
+        goal : {"minimize", "maximize"}, optional
+            What ``best`` means.
+        hidden : bool, optional
+            Leave it out of charts that nobody asked for.
+        overwrite : bool, optional
+            Forget what was said before of this name; by default this is added to it.
+        step_sync : bool, optional
+            Accepted for W&B's sake: readers always find the step metric's value by step.
+
+        Returns
+        -------
+        Definition
+            Can be the ``step_metric`` of others.
+        """
+        # Looked up by the reader: what is logged at the same step belongs together.
+        del step_sync
+        from hpctrack.client.definitions import Definition, define  # noqa: PLC0415 - see above
+
+        try:
+            made, said = define(
+                name, step_metric, summary=summary, goal=goal, hidden=hidden, overwrite=overwrite
+            )
+        except (UsageError, TypeError, AttributeError) as error:
+            self._refuse_call("define_metric", error)
+            return Definition(str(name))
+        if self.rank.rank == 0:
+            keep = f"define {name} {','.join(sorted(said))}"
+            self._send_json(Kind.DEFINE, said, keep=keep)
+        return made
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def alert(
+        self,
+        title: str,
+        text: str = "",
+        level: object = "INFO",
+        wait_duration: float | dt.timedelta | None = None,
+    ) -> None:
+        """Record something that a person should see soon. Per-rank.
+
+        Parameters
+        ----------
+        title : str
+            What has happened; alerts with the same title are held back for a while and counted.
+        text : str
+            More about it.
+        level : str
+            ``INFO``, ``WARN`` or ``ERROR``.
+        wait_duration : float or timedelta, optional
+            For how long, seconds. Default 60.
+
+        Notes
+        -----
+        Shown by ``hpctrack show`` and the dashboard; nothing is sent to anybody, because the
+        machine cannot.
+        """
+        from hpctrack.client.alerts import Alerts  # noqa: PLC0415 - see above
+
+        if self._alerts is None:
+            self._alerts = Alerts(self._clock.mono_s)
+        try:
+            said = self._alerts.make(title, text, level=level, wait_duration=wait_duration)
+        except UsageError as error:
+            self._refuse_call("alert", error)
+            return
+        if said is not None:
+            self._send_json(Kind.EVENT, said)
+
+    def should_stop(self) -> bool:
+        """Tell whether somebody asked the run to end. Per-rank; a few microseconds.
+
+        True for good once ``hpctrack stop`` was called for the run, or its agent was told that
+        the job is about to end; `stop_reason` says which.
+
+        Notes
+        -----
+        Ranks learn it within a few seconds of each other: a program whose ranks must leave a loop
+        together lets rank 0 decide, and broadcasts.
+        """
+        if self._stop is None:
+            self._poll()
+        return self._stop is not None
+
+    @property
+    def stop_reason(self) -> str:
+        """Who asked the run to end, and why; empty if nobody did."""
+        if self._stop is None:
+            return ""
+        return ": ".join(str(self._stop[key]) for key in ("who", "why") if self._stop.get(key))
+
+    def mark_preempting(self) -> None:
+        """Say that this job is being preempted. Any rank may.
+
+        Should the run then end without success, it is ``preempted``, not failed or crashed; the
+        next attempt makes it running again.
+        """
+        self._send_json(Kind.META, {"preempting": True}, keep="meta preempting")

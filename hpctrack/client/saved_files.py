@@ -1,0 +1,143 @@
+"""``run.save`` and ``run.log_code``: the rank says which files, the node's agent reads them.
+
+Nothing here touches a file system, unless the program gives functions that choose its code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from hpctrack.errors import UsageError
+
+POLICIES = ("now", "end", "live")
+
+CODE_MAX_FILES = 1000
+"""What ``log_code`` takes at most."""
+
+SEEN_MAX_FILES = 50_000
+"""Files that ``log_code`` looks at before it gives up: somebody's data lies below the root."""
+
+SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "hpctrack-store"})
+"""Folders without any code of the user's; hidden ones are left out too."""
+
+Choose = Callable[..., bool]
+
+
+def make_save_request(
+    glob_str: str | os.PathLike[str],
+    base_path: str | os.PathLike[str] | None = None,
+    policy: str = "live",
+) -> dict[str, Any]:
+    """Return what the agent is told to save.
+
+    Parameters
+    ----------
+    glob_str : path
+        A file, or a pattern with ``*``, ``?`` and ``**``; evaluated by the agent, again at the end
+        for ``end`` and ``live``.
+    base_path : path, optional
+        Names in the run are relative to it. Default: the working folder for a relative pattern,
+        the pattern's own folder for an absolute one.
+    policy : {"now", "end", "live"}
+        Read at once, when the rank ends, or at once and again at the end if it has changed.
+
+    Raises
+    ------
+    UsageError
+        The policy is none, or the pattern is empty.
+    """
+    pattern = os.fspath(glob_str)
+    if not pattern:
+        raise UsageError(f"cannot save {glob_str!r:.80}", hint="give a path or a pattern")
+    if policy not in POLICIES:
+        raise UsageError(f"the policy is {policy!r:.40}", hint=f"use one of {', '.join(POLICIES)}")
+    here = os.getcwd()  # noqa: PTH109 - a plain text is wanted
+    if base_path is not None:
+        base = os.path.abspath(os.path.expanduser(base_path))  # noqa: PTH100, PTH111 - as above
+    elif os.path.isabs(pattern):  # noqa: PTH117 - as above
+        base = os.path.dirname(pattern)  # noqa: PTH120 - as above
+    else:
+        base = here
+    full = os.path.join(here, os.path.expanduser(pattern))  # noqa: PTH118, PTH111 - as above
+    return {"path": full, "base": base, "policy": policy, "type": "file"}
+
+
+def make_code_request(
+    root: str | os.PathLike[str] = ".",
+    name: str | None = None,
+    *,
+    include_fn: Choose | None = None,
+    exclude_fn: Choose | None = None,
+) -> dict[str, Any]:
+    """Return what the agent is told to save as the program's code.
+
+    Parameters
+    ----------
+    root : path
+        Names in the run are relative to it.
+    name : str, optional
+        Put before the names, as a folder.
+    include_fn, exclude_fn : callable, optional
+        Choose files by path, or by path and root, as in W&B. Default: ``*.py``. With a function
+        this process walks the folder itself, because only it can call the function.
+
+    Raises
+    ------
+    UsageError
+        The root is no path.
+    """
+    try:
+        folder = os.path.abspath(os.path.expanduser(os.fspath(root)))  # noqa: PTH100, PTH111 - see above
+    except TypeError:
+        raise UsageError(f"the root of the code is {root!r:.80}", hint="give a folder") from None
+    request: dict[str, Any] = {"path": folder, "policy": "now", "type": "code", "name": name or ""}
+    if include_fn is not None or exclude_fn is not None:
+        chosen = _choose(folder, include_fn or _is_python, exclude_fn or _never)
+        request["files"] = list(islice(chosen, CODE_MAX_FILES + 1))
+    return request
+
+
+def iter_code_files(root: str) -> Iterator[str]:
+    """Yield the files below a folder, relative to it, without hidden folders and foreign code."""
+    seen = 0
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(
+            one for one in folders if not one.startswith(".") and one not in SKIPPED_FOLDERS
+        )
+        if folder != root and "pyvenv.cfg" in files:
+            folders.clear()
+            continue
+        for file in sorted(files):
+            seen += 1
+            if seen > SEEN_MAX_FILES:
+                return
+            yield os.path.relpath(os.path.join(folder, file), root)  # noqa: PTH118 - a plain text
+
+
+def _choose(root: str, include: Choose, exclude: Choose) -> Iterator[str]:
+    wants_in, wants_out = _with_root(include, root), _with_root(exclude, root)
+    for name in iter_code_files(root):
+        path = os.path.join(root, name)  # noqa: PTH118 - a plain text
+        if wants_in(path) and not wants_out(path):
+            yield name
+
+
+def _with_root(choose: Choose, root: str) -> Callable[[str], bool]:
+    """Call a function with the arguments that it takes: W&B allows both forms."""
+    try:
+        count = len(inspect.signature(choose).parameters)
+    except (TypeError, ValueError):
+        count = 1
+    return (lambda path: choose(path, root)) if count > 1 else choose
+
+
+def _is_python(path: str) -> bool:
+    return path.endswith(".py")
+
+
+def _never(_path: str) -> bool:
+    return False

@@ -1,0 +1,224 @@
+"""Minima, maxima and means of ever longer stretches of a series. Pure.
+
+A series is cut into buckets of, say, 256 points; each level above has buckets twice as long. Any
+part of the series can then be drawn exactly without reading its points; see `envelope`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpctrack.store.schema import FloatArray, IntArray
+from hpctrack.store.sealed_layout import BUCKET
+
+BASE_POINTS = 256
+"""Points of a bucket of the lowest level: the pyramid then takes 2 % of the points' space."""
+
+SERIES_MIN = 65536
+"""A series up to one chunk is read as fast as its pyramid would be."""
+
+TOP_BUCKETS = 512
+"""No level is made above one that has so few buckets."""
+
+NOTHING_YET = np.iinfo(np.int64).min
+
+BucketArray = NDArray[np.void]
+BoolArray = NDArray[np.bool_]
+
+
+def level_sizes(points: int, base: int, levels: int) -> list[int]:
+    """Return the number of buckets of each level of a series."""
+    size, sizes = -(-points // base), []
+    for _level in range(levels):
+        sizes.append(size)
+        size = -(-size // 2)
+    return sizes
+
+
+def count_levels(longest: int, base: int = BASE_POINTS) -> int:
+    """Return how many levels a metric needs whose longest series has so many points."""
+    size, levels = -(-longest // base), 1
+    while size > TOP_BUCKETS:
+        size, levels = -(-size // 2), levels + 1
+    return levels
+
+
+def merge_buckets(buckets: BucketArray, starts: IntArray) -> BucketArray:
+    """Merge neighbouring buckets into one each.
+
+    Parameters
+    ----------
+    buckets : structured array of `BUCKET`, shape (n,)
+    starts : ndarray of int64, shape (m,)
+        Where each group begins; increasing, the first is 0.
+
+    Returns
+    -------
+    structured array of `BUCKET`, shape (m,)
+    """
+    merged = np.zeros(len(starts), BUCKET)
+    if not len(starts):
+        return merged
+    counts = buckets["points"].astype(np.int64)
+    total = np.add.reduceat(counts, starts)
+    merged["step"] = buckets["step"][starts]
+    with np.errstate(invalid="ignore", over="ignore"):
+        merged["low"] = np.fmin.reduceat(buckets["low"], starts)
+        merged["high"] = np.fmax.reduceat(buckets["high"], starts)
+        weighted = np.where(counts > 0, buckets["mean"] * counts, 0.0)
+        merged["mean"] = _divide(np.add.reduceat(weighted, starts), total)
+    merged["points"] = total
+    return merged
+
+
+def make_buckets(
+    step: IntArray,
+    value: FloatArray,
+    starts: IntArray,
+    *,
+    main: BoolArray | None = None,
+    top: int = NOTHING_YET,
+) -> BucketArray:
+    """Make buckets of points.
+
+    Parameters
+    ----------
+    step, value : ndarray, shape (n,)
+    starts : ndarray of int64, shape (m,)
+        Where each bucket begins; increasing, the first is 0.
+    main : ndarray of bool, shape (n,), optional
+        The points that count, whose steps never decrease; default all.
+    top : int, optional
+        The highest step before these that counts.
+
+    Returns
+    -------
+    structured array of `BUCKET`, shape (m,)
+        A bucket's step is that of the first point at or after its beginning that counts, or, if
+        there is none here, of the last one before: so the steps of buckets never decrease.
+    """
+    buckets = np.zeros(len(starts), BUCKET)
+    if not len(starts):
+        return buckets
+    if main is not None:
+        value = np.where(main, value, np.nan)
+        step = _carry(step, main, top)
+    is_number = ~np.isnan(value)
+    points = np.add.reduceat(is_number, starts, dtype=np.int64)
+    buckets["step"] = step[starts]
+    buckets["points"] = points
+    with np.errstate(invalid="ignore", over="ignore"):
+        buckets["low"] = np.fmin.reduceat(value, starts)
+        buckets["high"] = np.fmax.reduceat(value, starts)
+        total = np.add.reduceat(np.where(is_number, value, 0.0), starts)
+        buckets["mean"] = _divide(total, points)
+    return buckets
+
+
+def _carry(step: IntArray, main: BoolArray, top: int) -> IntArray:
+    """Give points that do not count the step of the next one that does, else of the last one."""
+    none = np.iinfo(np.int64).max
+    following = np.minimum.accumulate(np.where(main, step, none)[::-1])[::-1]
+    before = np.maximum.accumulate(np.concatenate([[top], np.where(main, step, NOTHING_YET)]))[1:]
+    is_last = ~np.logical_or.accumulate(main[::-1])[::-1]
+    return np.where(is_last, before, following)
+
+
+def _divide(total: FloatArray, count: IntArray) -> FloatArray:
+    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
+
+
+class PyramidBuilder:
+    """Builds the levels of one series after the other, from pieces of any length.
+
+    Memory is a few buckets per level, however long the series are.
+
+    Parameters
+    ----------
+    base : int
+        Points per bucket of the lowest level.
+    sinks : sequence of callable
+        One per level; gets finished buckets in order.
+    on_late : callable
+        Gets index, step and value of late points of the current series.
+    """
+
+    def __init__(
+        self,
+        base: int,
+        sinks: Sequence[Callable[[BucketArray], None]],
+        on_late: Callable[[IntArray, IntArray, FloatArray], None],
+    ) -> None:
+        self._base = base
+        self._sinks = sinks
+        self._on_late = on_late
+        self._begin()
+
+    def _begin(self) -> None:
+        self._index = 0
+        self._highest = int(NOTHING_YET)
+        self._emitted = int(NOTHING_YET)
+        self._rest: tuple[IntArray, FloatArray, BoolArray] = (
+            np.zeros(0, np.int64),
+            np.zeros(0),
+            np.zeros(0, bool),
+        )
+        self._odd = [np.zeros(0, BUCKET) for _sink in self._sinks]
+
+    def add(self, step: IntArray, value: FloatArray, is_current: BoolArray | None = None) -> None:
+        """Add points in their order; those that are not current are superseded."""
+        main = self._find_main(step, value, is_current)
+        self._index += len(step)
+        steps = np.concatenate([self._rest[0], step])
+        values = np.concatenate([self._rest[1], value])
+        mains = np.concatenate([self._rest[2], main])
+        whole = len(steps) // self._base * self._base
+        self._emit(steps[:whole], values[:whole], mains[:whole])
+        self._rest = (steps[whole:].copy(), values[whole:].copy(), mains[whole:].copy())
+
+    def end_series(self) -> None:
+        """Finish the last, incomplete bucket of each level."""
+        self._emit(*self._rest)
+        for level in range(len(self._sinks)):
+            odd, self._odd[level] = self._odd[level], np.zeros(0, BUCKET)
+            self._put(level + 1, odd)
+        self._begin()
+
+    def _find_main(
+        self, step: IntArray, value: FloatArray, is_current: BoolArray | None
+    ) -> BoolArray:
+        if not len(step):
+            return np.zeros(0, bool)
+        if is_current is None and step[0] >= self._highest and (step[1:] >= step[:-1]).all():
+            self._highest = int(step[-1])
+            return np.ones(len(step), bool)
+        current = np.ones(len(step), bool) if is_current is None else is_current
+        counted = np.where(current, step, NOTHING_YET)
+        highest = np.maximum.accumulate(np.concatenate([[self._highest], counted]))
+        late = current & (step < highest[:-1])
+        self._highest = int(highest[-1])
+        if late.any():
+            self._on_late(np.flatnonzero(late) + self._index, step[late], value[late])
+        return np.asarray(current & ~late)
+
+    def _emit(self, step: IntArray, value: FloatArray, main: BoolArray) -> None:
+        counted = step[main]
+        starts = np.arange(0, len(step), self._base)
+        which = None if len(counted) == len(step) else main
+        self._put(0, make_buckets(step, value, starts, main=which, top=self._emitted))
+        if len(counted):
+            self._emitted = int(counted[-1])
+
+    def _put(self, level: int, buckets: BucketArray) -> None:
+        """Give buckets to a level, and the pairs that they complete to the one above."""
+        if level >= len(self._sinks) or not len(buckets):
+            return
+        self._sinks[level](buckets)
+        waiting = np.concatenate([self._odd[level], buckets])
+        whole = len(waiting) // 2 * 2
+        self._odd[level] = waiting[whole:]
+        if whole:
+            self._put(level + 1, merge_buckets(waiting[:whole], np.arange(0, whole, 2)))

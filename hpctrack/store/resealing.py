@@ -1,0 +1,126 @@
+"""The sealed file of earlier attempts, as something that a run is sealed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpctrack.store.events import NodeEvents
+from hpctrack.store.hdf5 import open_file
+from hpctrack.store.placement import SourceGroups
+from hpctrack.store.schema import POINT, SEALED_KIND, IntArray
+from hpctrack.store.seal_sources import BLOCK_ROWS, EVENT_ROWS, EventBlock, Piece, cut_block
+from hpctrack.store.sealed_file import MetricEntry, iter_points, read_index, read_runs
+
+
+class SealedTable:
+    """A table of a sealed file.
+
+    Parameters
+    ----------
+    file : h5py.File
+    name : str
+    """
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._set = file[name]
+        self.rows = int(self._set.shape[0])
+
+    def read(self, start: int, stop: int) -> Any:
+        """Return rows as an array."""
+        return self._set[start:stop]
+
+
+class SealedSource:
+    """The sealed file of earlier attempts, which a requeue has outlived.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    nodes : list of NodeEvents
+        What its node files said, without the events.
+    """
+
+    def __init__(self, path: Path, nodes: list[NodeEvents]) -> None:
+        self.path = path
+        self.nodes = nodes
+        self._handle: Any = None
+        self._tables: dict[str, SealedTable] = {}
+
+    def count(self) -> SourceGroups:
+        """Read how many points of each metric, rank and attempt there are."""
+        index = read_index(self._file)
+        runs = [read_runs(self._group(entry)) for entry in index.values()]
+        sizes = [len(rank) for rank, _attempt, _count in runs]
+        rank, attempt, count = (
+            np.concatenate([np.zeros(0, np.int64), *(run[part] for run in runs)])
+            for part in range(3)
+        )
+        metric = np.repeat(np.arange(len(index)), np.array(sizes, np.int64))
+        return SourceGroups(list(index), metric, rank, attempt, count, np.zeros(0, np.uint64))
+
+    def adopt(self, groups: SourceGroups) -> None:
+        """Do nothing: the file says it all."""
+
+    def iter_pieces(self, wanted: NDArray[np.bool_]) -> Iterator[Piece]:
+        """Yield stretches of metrics: they are in order already."""
+        first = 0
+        for entry in read_index(self._file).values():
+            group = self._group(entry)
+            count = read_runs(group)[2]
+            last = first + len(count)
+            if wanted[first:last].any():
+                yield from self._iter_metric(group, first, count)
+            first = last
+
+    def _iter_metric(self, group: Any, first: int, count: IntArray) -> Iterator[Piece]:
+        ends = np.cumsum(count)
+        for start, step, wall_s, value in iter_points(group, BLOCK_ROWS):
+            stop = start + len(step)
+            rows = np.zeros(len(step), POINT)
+            rows["step"], rows["wall_s"], rows["value"] = step, wall_s, value
+            low, high = np.searchsorted(ends, [start, stop - 1], side="right").tolist()
+            edges = np.clip(ends[low : high + 1], start, stop)
+            yield Piece(
+                rows, np.arange(first + low, first + high + 1), np.diff(edges, prepend=start)
+            )
+
+    def iter_event_blocks(self) -> Iterator[EventBlock]:
+        """Yield the events."""
+        events, heap = self.table("events"), self.table("heap")
+        for start in range(0, events.rows, EVENT_ROWS):
+            yield cut_block(events.read(start, start + EVENT_ROWS), heap)
+
+    def table(self, name: str) -> Any:
+        """Return a table, opening the file if needed."""
+        if name not in self._tables:
+            self._tables[name] = SealedTable(self._file, name)
+        return self._tables[name]
+
+    def is_unchanged(self) -> bool:
+        """Tell whether nothing was added since: a sealed file never changes."""
+        return True
+
+    def release(self) -> None:
+        """Stay open: there is only one."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tables.clear()
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    @property
+    def _file(self) -> Any:
+        if self._handle is None:
+            self._handle = open_file(self.path, kind=SEALED_KIND, swmr=False)
+        return self._handle
+
+    def _group(self, entry: MetricEntry) -> Any:
+        return self._file["metrics"][entry.group]

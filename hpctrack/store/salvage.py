@@ -1,0 +1,227 @@
+"""Writing what is intact of a damaged file into a new node file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from hpctrack.core.wire import NAME_HEAD
+from hpctrack.errors import HpctrackError
+from hpctrack.store.columns import Columns
+from hpctrack.store.damaged_file import DamagedFile
+from hpctrack.store.events import Event
+from hpctrack.store.node_file import NewEvent, NodeFile
+from hpctrack.store.payloads import ByteSource
+from hpctrack.store.schema import POINT, EventKind, Place, PointArray
+from hpctrack.store.sealed_file import SealedReader
+from hpctrack.store.verify_node import TEXT_KINDS, is_json
+from hpctrack.store.verify_sealed import OpenSealed
+
+BATCH_EVENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What was saved of a damaged file.
+
+    Parameters
+    ----------
+    paths : list of Path
+        The new files, in the folder that was given.
+    points, events : int
+        Written to them.
+    lost_points, lost_events : int
+        What the damaged file tells of besides; -1 if it cannot even say that.
+    """
+
+    paths: list[Path]
+    points: int
+    events: int
+    lost_points: int
+    lost_events: int
+
+
+def salvage_node_file(path: Path, scratch: Path) -> Salvaged:
+    """Write what is intact of a node file into a new one.
+
+    Parameters
+    ----------
+    path : Path
+        The damaged file.
+    scratch : Path
+        An empty folder of the same file system; the new file will be in it.
+
+    Raises
+    ------
+    StoreFormatError
+        Nothing can be read.
+    StoreError, StoreFullError
+        The new file cannot be written.
+    """
+    damaged = DamagedFile(path, scratch)
+    try:
+        with _Writer(scratch, damaged.facts, damaged) as writer:
+            writer.add_events(damaged.iter_events())
+            for rows in damaged.iter_points():
+                writer.add_points(rows)
+            writer.close(damaged.pulse_wall_s)
+        return Salvaged(
+            [writer.path],
+            writer.points,
+            writer.events,
+            damaged.points.rows - writer.points,
+            damaged.rows.rows - writer.events,
+        )
+    finally:
+        damaged.close()
+
+
+def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
+    """Write what is intact of a sealed file into new node files, which can be sealed again.
+
+    Parameters
+    ----------
+    path, scratch : Path
+        As for `salvage_node_file`.
+
+    Raises
+    ------
+    StoreFormatError
+        Nothing can be read, or not even the list of its node files.
+    StoreError, StoreFullError
+        The new files cannot be written.
+    """
+    reader = SealedReader(path)
+    sources = reader.read_sources()
+    sizes = reader.metric_sizes()
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(OpenSealed(path))
+        writers = []
+        for source in sources:
+            writers.append(stack.enter_context(_Writer(scratch, source.facts, opened)))
+            writers[-1].add_events(source.events)
+        first: dict[int, _Writer] = {}
+        for writer in writers:
+            first.setdefault(writer.attempt, writer)
+        for name, one in _iter_metrics(reader, sizes):
+            for attempt in np.unique(one.attempt).tolist():
+                writer = first.get(attempt, writers[0])
+                writer.add_metric(name, one.take(one.attempt == attempt))
+        for writer, source in zip(writers, sources, strict=True):
+            writer.close(source.pulse_wall_s)
+    points, events = sum(one.points for one in writers), sum(one.events for one in writers)
+    told = sum(len(source.events) for source in sources) + sum(one.named for one in writers)
+    return Salvaged(
+        [one.path for one in writers], points, events, sum(sizes.values()) - points, told - events
+    )
+
+
+def _iter_metrics(reader: SealedReader, names: Iterable[str]) -> Iterator[tuple[str, Columns]]:
+    """Yield each metric for itself; those that are damaged are left out."""
+    for name in names:
+        with contextlib.suppress(HpctrackError):
+            yield name, reader.read_columns([name])[name]
+
+
+class _Writer:
+    """A new node file, and the events that may go into it."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any], reader: ByteSource) -> None:
+        created = facts.get("created_wall_s", 0.0)
+        self._file = NodeFile(folder, {"host": "", **facts}, wall_s=float(created))
+        self._reader = reader
+        self.path = self._file.path
+        self.attempt = int(facts["attempt"])
+        self.points = 0
+        self.events = 0
+        self.named = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            with contextlib.suppress(HpctrackError):
+                self._file.close(wall_s=0.0, is_durable=False)
+
+    def add_events(self, events: Iterable[Event]) -> None:
+        """Add those that are what they should be."""
+        batch: list[NewEvent] = []
+        for event in events:
+            new = self._check(event)
+            if new:
+                batch.append(new)
+            if len(batch) == BATCH_EVENTS:
+                self._write(batch)
+                batch = []
+        self._write(batch)
+
+    def add_points(self, rows: PointArray) -> None:
+        """Add rows whose metrics have been named."""
+        if len(rows):
+            self._file.add_points(np.ascontiguousarray(rows, POINT).tobytes())
+            self._flush()
+            self.points += len(rows)
+
+    def add_metric(self, name: str, columns: Columns) -> None:
+        """Name a metric and add its points."""
+        body = NAME_HEAD.pack(self.named) + name.encode()
+        wall_s = float(columns.wall_s[0]) if len(columns) else 0.0
+        self._write([NewEvent(EventKind.NAME, body, wall_s, -1, 2**31)])
+        rows = np.zeros(len(columns), POINT)
+        rows["metric"], rows["rank"] = self.named, columns.rank
+        rows["step"], rows["wall_s"], rows["value"] = columns.step, columns.wall_s, columns.value
+        self.named += 1
+        self.add_points(rows)
+
+    def close(self, wall_s: float) -> None:
+        """Close the file as of the last sign of life of its agent."""
+        self._file.close(wall_s=wall_s)
+
+    def _write(self, events: list[NewEvent]) -> None:
+        if events:
+            self._file.add_events(events)
+            self._flush()
+            self.events += len(events)
+
+    def _flush(self) -> None:
+        self._file.flush(wall_s=0.0)
+
+    def _check(self, event: Event) -> NewEvent | None:
+        """Return the event with its bytes, or None if it is broken."""
+        place = Place(event.place)
+        body = event.body
+        try:
+            if place != Place.HEAP:
+                body = self._reader.read_bytes(place, event.offset, event.size)
+            elif event.kind == EventKind.PAYLOAD:
+                body = self._copy_payload(event)
+        except (HpctrackError, ValueError, TypeError, KeyError):
+            return None
+        if event.kind == EventKind.NAME and len(body) <= NAME_HEAD.size:
+            return None
+        if place == Place.HEAP and event.kind not in TEXT_KINDS and not is_json(body):
+            return None
+        return NewEvent(event.kind, body, event.wall_s, event.rank, event.session, place)
+
+    def _copy_payload(self, event: Event) -> bytes:
+        """Copy the bytes of a payload, and say where they are now."""
+        told = event.json()
+        place = Place(int(told["place"]))
+        body = self._reader.read_bytes(place, int(told["offset"]), int(told["size"]))
+        if hashlib.sha256(body).hexdigest() != told["digest"]:
+            raise ValueError("other bytes")
+        return json.dumps({**told, "offset": self._file.add_bytes(body, place)}).encode()

@@ -1,0 +1,272 @@
+"""Writing the metrics of a sealed file from points that have been put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hpctrack.client.definitions import Definition
+from hpctrack.store.columns import find_limits
+from hpctrack.store.placement import Plan
+from hpctrack.store.pyramid import BASE_POINTS, SERIES_MIN, BoolArray
+from hpctrack.store.pyramid_writer import PyramidWriter, needs_pyramid
+from hpctrack.store.schema import IntArray, PointArray
+from hpctrack.store.scratch import Scratch
+from hpctrack.store.sealed_layout import CHUNK_ROWS, COLUMN_TYPES, RUN, Layout
+from hpctrack.store.sealed_writer import ColumnWriter, share_column, write_column
+from hpctrack.store.series_summary import SeriesSummary
+
+COMPARED_METRICS = 4
+"""Metrics that are logged together share steps and times; so many are looked back for them."""
+
+FIRST_LOOK_ROWS = 1024
+"""Columns that differ do so early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealLimits:
+    """Sizes that decide how sealing works; of the file they change the pyramids only.
+
+    Parameters
+    ----------
+    memory_rows : int
+        Up to so many points are put in order in memory, 32 bytes each.
+    piece_rows : int
+        Points of one metric that are handled at a time.
+    series_min : int
+        A metric gets a pyramid if one of its ranks has more points.
+    bucket : int
+        Points per bucket of a pyramid's lowest level.
+    """
+
+    memory_rows: int = 2_000_000
+    piece_rows: int = CHUNK_ROWS
+    series_min: int = SERIES_MIN
+    bucket: int = BASE_POINTS
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """A metric's stretches of one rank and attempt; ``start`` is the first one's in the scratch."""
+
+    rank: IntArray
+    attempt: IntArray
+    count: IntArray
+    lowest: IntArray
+    start: int
+
+    @cached_property
+    def points(self) -> int:
+        return int(self.count.sum())
+
+    @cached_property
+    def ends(self) -> IntArray:
+        return np.cumsum(self.count)
+
+    @cached_property
+    def limits(self) -> tuple[IntArray, BoolArray]:
+        return find_limits(self.rank, self.lowest)
+
+    @cached_property
+    def series(self) -> tuple[IntArray, IntArray]:
+        """Ranks, and how many points each has."""
+        is_first = np.ones(len(self.rank), bool)
+        is_first[1:] = self.rank[1:] != self.rank[:-1]
+        starts = np.flatnonzero(is_first)
+        return self.rank[starts], np.add.reduceat(self.count, starts)
+
+    def is_current(self, start: int, step: IntArray) -> BoolArray | None:
+        """Tell which points from ``start`` on are not superseded; None: all."""
+        limit, is_limited = self.limits
+        if not is_limited.any():
+            return None
+        run = np.searchsorted(self.ends, np.arange(start, start + len(step)), side="right")
+        return np.asarray(~(is_limited[run] & (step >= limit[run])))
+
+    def pack(self) -> np.ndarray[Any, Any]:
+        """Return them as the file has them."""
+        rows = np.zeros(len(self.rank), RUN)
+        rows["rank"], rows["attempt"] = self.rank, self.attempt
+        rows["count"], rows["lowest"] = self.count, self.lowest
+        return rows
+
+    def is_like(self, other: _Runs) -> bool:
+        """Tell whether the other has as many points of the same ranks and attempts."""
+        return all(
+            np.array_equal(getattr(self, key), getattr(other, key))
+            for key in ("rank", "attempt", "count")
+        )
+
+
+class MetricWriter:
+    """Writes metric after metric into ``/metrics`` of a file.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Has a group ``metrics``.
+    plan : Plan
+        Where the points are.
+    lowest : ndarray of int64
+        The lowest step of each of the plan's groups.
+    scratch : Scratch
+        Has the points.
+    limits : SealLimits
+    """
+
+    def __init__(
+        self, file: Any, plan: Plan, lowest: IntArray, scratch: Scratch, limits: SealLimits
+    ) -> None:
+        self._metrics = file["metrics"]
+        self._plan = plan
+        self._lowest = lowest
+        self._scratch = scratch
+        self._limits = limits
+        self._written: list[tuple[_Runs, int, Any]] = []
+
+    def write(
+        self,
+        metric: int,
+        definitions: Sequence[Definition] = (),
+        on_points: Callable[[int], None] | None = None,
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Write one metric.
+
+        Returns
+        -------
+        entry : list
+            For the index: name, group, points, layout, ranks.
+        summary : dict
+            What the run's summary says of it.
+        """
+        name, runs = self._plan.names[metric], self._find_runs(metric)
+        layout = Layout.GRID if self._is_grid(runs) else Layout.ROWS
+        group = self._metrics.create_group(str(metric))
+        group.attrs["name"], group.attrs["points"] = name, runs.points
+        shape: tuple[int, ...] = (runs.points,)
+        if layout == Layout.GRID:
+            shape = (len(runs.rank), int(runs.count[0]))
+        columns = self._open_columns(group, runs, shape)
+        pyramid = None
+        if needs_pyramid(runs.series[1], self._limits.series_min):
+            pyramid = PyramidWriter(group, *runs.series, bucket=self._limits.bucket)
+        summary = SeriesSummary(name, definitions)
+        for start, rows in self._iter_pieces(runs):
+            for key, column in columns.items():
+                # All ranks of a grid have the first one's steps.
+                is_shared = key == "step" and len(shape) > 1
+                column.append(rows[key][: max(0, shape[-1] - start)] if is_shared else rows[key])
+            _summarise(runs, start, rows, pyramid, summary)
+            if on_points:
+                on_points(len(rows))
+        if pyramid:
+            pyramid.close()
+        return [name, str(metric), runs.points, str(layout), len(runs.series[0])], summary.result()
+
+    def _find_runs(self, metric: int) -> _Runs:
+        """Join the groups of one rank and attempt that came from several files."""
+        plan, mine = self._plan, self._plan.groups_of(metric)
+        rank, attempt = plan.rank[mine], plan.attempt[mine]
+        is_first = np.ones(len(rank), bool)
+        is_first[1:] = (rank[1:] != rank[:-1]) | (attempt[1:] != attempt[:-1])
+        starts = np.flatnonzero(is_first)
+        return _Runs(
+            rank[starts],
+            attempt[starts],
+            np.add.reduceat(plan.count[mine], starts),
+            np.minimum.reduceat(self._lowest[mine], starts),
+            int(plan.start[mine][0]),
+        )
+
+    def _is_grid(self, runs: _Runs) -> bool:
+        """Tell whether all ranks logged the same steps, each within one attempt."""
+        ranks, steps = len(runs.rank), int(runs.count[0])
+        if ranks == 1 or (runs.count != steps).any() or len(runs.series[0]) != ranks:
+            return False
+        together = max(1, self._limits.piece_rows // steps)
+        for first in range(0, steps, self._limits.piece_rows):
+            width = min(self._limits.piece_rows, steps - first)
+            row = self._read(runs.start + first, width)["step"].copy()
+            for rank in range(1, ranks, together):
+                count = min(together, ranks - rank)
+                begin = runs.start + rank * steps + first
+                found = self._read(begin, count * width if together > 1 else width)["step"]
+                if (found.reshape(-1, width) != row).any():
+                    return False
+        return True
+
+    def _open_columns(
+        self, group: Any, runs: _Runs, shape: tuple[int, ...]
+    ) -> dict[str, ColumnWriter]:
+        """Make the columns; those that an earlier metric has alike become links to them."""
+        shared = self._find_shared(runs, len(shape))
+        for key, owner in shared.items():
+            share_column(owner, group, key)
+        if "step" in shared:
+            for key in ("rank", "attempt") if len(shape) > 1 else ("runs",):
+                share_column(shared["step"], group, key)
+        elif len(shape) > 1:
+            write_column(group, "rank", runs.rank.astype(COLUMN_TYPES["rank"]))
+            write_column(group, "attempt", runs.attempt.astype(COLUMN_TYPES["attempt"]))
+        else:
+            write_column(group, "runs", runs.pack())
+        own = [key for key in ("step", "wall_s", "value") if key not in shared]
+        if len(own) > 1:
+            self._written = [*self._written[1 - COMPARED_METRICS :], (runs, len(shape), group)]
+        return {
+            key: ColumnWriter(group, key, COLUMN_TYPES[key], shape[-1:] if key == "step" else shape)
+            for key in own
+        }
+
+    def _find_shared(self, runs: _Runs, dimensions: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for other, others_dimensions, group in reversed(self._written):
+            if others_dimensions == dimensions and runs.is_like(other):
+                for key in ("step", "wall_s"):
+                    if key not in found and self._is_same(key, runs, other):
+                        found[key] = group
+        return found
+
+    def _is_same(self, key: str, runs: _Runs, other: _Runs) -> bool:
+        """Compare a column of two metrics, bit by bit."""
+        start, size = 0, FIRST_LOOK_ROWS
+        while start < runs.points:
+            count = min(size, runs.points - start)
+            mine = self._read(runs.start + start, count)[key]
+            theirs = self._read(other.start + start, count)[key]
+            if (mine.view(np.int64) != theirs.view(np.int64)).any():
+                return False
+            start, size = start + count, self._limits.piece_rows
+        return True
+
+    def _iter_pieces(self, runs: _Runs) -> Iterator[tuple[int, PointArray]]:
+        for start in range(0, runs.points, self._limits.piece_rows):
+            count = min(self._limits.piece_rows, runs.points - start)
+            yield start, self._read(runs.start + start, count)
+
+    def _read(self, start: int, count: int) -> PointArray:
+        return self._scratch.read(start, start + count)
+
+
+def _summarise(
+    runs: _Runs,
+    start: int,
+    rows: PointArray,
+    pyramid: PyramidWriter | None,
+    summary: SeriesSummary,
+) -> None:
+    lowest_rank = int(runs.series[1][0])
+    if not pyramid and start >= lowest_rank:
+        return
+    step, value = np.ascontiguousarray(rows["step"]), np.ascontiguousarray(rows["value"])
+    current = runs.is_current(start, step)
+    if pyramid:
+        pyramid.add(start, step, value, current)
+    if start < lowest_rank:
+        step, value = step[: lowest_rank - start], value[: lowest_rank - start]
+        which = slice(None) if current is None else current[: len(step)]
+        summary.add(step[which], value[which])

@@ -1,0 +1,276 @@
+"""What a run is sealed from: its node files; `resealing` has the sealed file of before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpctrack.core.wire import NAME_HEAD
+from hpctrack.errors import StoreFormatError
+from hpctrack.store.events import NodeEvents
+from hpctrack.store.hdf5 import open_file
+from hpctrack.store.placement import (
+    KeyIndex,
+    SourceGroups,
+    count_keys,
+    sort_groups,
+)
+from hpctrack.store.schema import LIVE_KIND, POINT, PULSE, EventKind, IntArray, Place, PointArray
+from hpctrack.store.scratch import take_rows
+from hpctrack.store.table_reader import TableReader
+
+BLOCK_ROWS = 65536
+"""Points read in one go: 2 MB, which stay in the processor's cache while they are sorted."""
+
+GROUP_ROWS = 64
+BLOCK_ROWS_MAX = 262144
+"""If there are many groups the blocks are longer, so that each group gets about as many rows."""
+
+EVENT_ROWS = 16384
+"""Events read in one go, and the heap's part that they point into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Points sorted by group.
+
+    Parameters
+    ----------
+    rows : structured array of `POINT`
+    groups, counts : ndarray of int64
+        Which of the source's groups they belong to, and how many to each.
+    """
+
+    rows: PointArray
+    groups: IntArray
+    counts: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class EventBlock:
+    """Some events of a source and its heap's part that they point into.
+
+    Parameters
+    ----------
+    rows : structured array of `EVENT`
+        ``node`` counts the source's own nodes.
+    heap_start : int
+        Where ``heap`` begins in the source's heap.
+    heap : bytes
+    """
+
+    rows: NDArray[np.void]
+    heap_start: int
+    heap: bytes
+
+
+class Table(Protocol):
+    """A table of a file that goes into the sealed one."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows can be read."""
+        ...
+
+    def read(self, start: int, stop: int) -> Any:
+        """Return rows as an array; fewer if they are not there."""
+        ...
+
+
+class Source(Protocol):
+    """A file that goes into the sealed one."""
+
+    @property
+    def nodes(self) -> list[NodeEvents]:
+        """What the node files in it said; without events."""
+        ...
+
+    def count(self) -> SourceGroups:
+        """Count its points."""
+        ...
+
+    def adopt(self, groups: SourceGroups) -> None:
+        """Take over what another process has counted."""
+        ...
+
+    def iter_pieces(self, wanted: NDArray[np.bool_]) -> Iterator[Piece]:
+        """Yield the points of the groups that are wanted, those of a group in their order."""
+        ...
+
+    def iter_event_blocks(self) -> Iterator[EventBlock]:
+        """Yield its events."""
+        ...
+
+    def table(self, name: str) -> Table:
+        """Return heap, text or blobs."""
+        ...
+
+    def is_unchanged(self) -> bool:
+        """Tell whether nothing was added since it was first read."""
+        ...
+
+    def release(self) -> None:
+        """Close the file if there are many; it is opened again when it is needed."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class NodeSource:
+    """A node file. Of a job of 1,000 nodes one is open at a time, not as many as are allowed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    facts : mapping
+        The attributes of its root.
+    stays_open : bool
+        It is one of few.
+
+    Raises
+    ------
+    StoreFormatError
+        Part of it cannot be read: sealing would lose it.
+    """
+
+    def __init__(self, path: Path, facts: Mapping[str, Any], *, stays_open: bool) -> None:
+        self.path = path
+        self._stays_open = stays_open
+        self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self._file: Any = None
+        self._tables: dict[str, TableReader] = {}
+        # The farewell first, as `NodeReader.read_events`.
+        pulse = self.table(PULSE).read(0, 2)
+        self._size = self._told_rows()
+        self._points = self._size[0]
+        facts = {**facts, "points": self._points}
+        self.nodes = [NodeEvents(facts, float(pulse[0]), is_closed=bool(pulse[1]))]
+        self.release()
+
+    def count(self) -> SourceGroups:
+        """Count the points by metric and rank."""
+        if self.table("samples").told_rows:
+            raise StoreFormatError(f"{self.path} has samples, which this hpctrack cannot seal")
+        found: dict[int, int] = {}
+        for rows in self._iter_rows():
+            keys, counts = count_keys(rows)
+            for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
+                found[key] = found.get(key, 0) + count
+        self._keys = np.array(sorted(found), np.uint64)
+        names = self._read_names()
+        numbers = (self._keys >> np.uint64(32)).astype(np.int64)
+        nameless = sorted({int(one) for one in numbers} - names.keys())
+        if nameless:
+            raise StoreFormatError(
+                f"{self.path} has points of {len(nameless)} metrics without a name",
+                hint="`hpctrack repair` salvages what can be read",
+            )
+        known = sorted(names)
+        place = {number: place for place, number in enumerate(known)}
+        return SourceGroups(
+            [names[number] for number in known],
+            np.array([place[one] for one in numbers.tolist()], np.int64),
+            (self._keys & np.uint64(0xFFFFFFFF)).astype(np.int64),
+            np.full(len(self._keys), int(self.nodes[0].facts["attempt"]), np.int64),
+            np.array([found[one] for one in self._keys.tolist()], np.int64),
+            self._keys,
+        )
+
+    def adopt(self, groups: SourceGroups) -> None:
+        """Take over what another process has counted."""
+        self._keys = groups.keys
+
+    def iter_pieces(self, wanted: NDArray[np.bool_]) -> Iterator[Piece]:
+        """Yield blocks of the file, sorted."""
+        index = KeyIndex(self._keys)
+        for block in self._iter_rows():
+            rows, group = block, index.find(block)
+            if not wanted.all():
+                which = wanted[group]
+                rows, group = take_rows(rows, np.flatnonzero(which)), group[which]
+            if len(rows):
+                order, groups, counts = sort_groups(group)
+                yield Piece(rows if order is None else take_rows(rows, order), groups, counts)
+
+    def iter_event_blocks(self) -> Iterator[EventBlock]:
+        """Yield the events whose bytes are there; a torn tail is passed over."""
+        events, heap = self.table("events"), self.table("heap")
+        for start in range(0, events.rows, EVENT_ROWS):
+            rows = events.read(start, start + EVENT_ROWS)
+            yield cut_block(rows, heap)
+
+    def table(self, name: str) -> TableReader:
+        """Return a table, opening the file if needed."""
+        if self._file is None:
+            self._file = open_file(self.path, kind=LIVE_KIND, swmr=True)
+        if name not in self._tables:
+            self._tables[name] = TableReader(self._file, name, self.path)
+        return self._tables[name]
+
+    def is_unchanged(self) -> bool:
+        """Tell whether the file has not grown since it was first read."""
+        for name in ("points", "events"):
+            self.table(name).refresh()
+        is_same = self._told_rows() == self._size
+        self.release()
+        return is_same
+
+    def release(self) -> None:
+        """Close the file if there are many."""
+        if not self._stays_open:
+            self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tables.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _told_rows(self) -> tuple[int, int]:
+        return self.table("points").told_rows, self.table("events").told_rows
+
+    def _iter_rows(self) -> Iterator[PointArray]:
+        table = self.table("points")
+        if table.rows < self._points:
+            raise StoreFormatError(
+                f"{self.path} has {self._points} points, only {table.rows} can be read",
+                hint="`hpctrack repair` salvages them",
+            )
+        rows = min(max(BLOCK_ROWS, GROUP_ROWS * len(self._keys)), BLOCK_ROWS_MAX)
+        for start in range(0, self._points, rows):
+            stop = min(start + rows, self._points)
+            yield np.ascontiguousarray(table.read(start, stop), dtype=POINT)
+
+    def _read_names(self) -> dict[int, str]:
+        names: dict[int, str] = {}
+        for block in self.iter_event_blocks():
+            rows = block.rows[block.rows["kind"] == EventKind.NAME]
+            for offset, size in zip(rows["offset"].tolist(), rows["size"].tolist(), strict=True):
+                begin = offset - block.heap_start
+                body = block.heap[begin : begin + size]
+                if len(body) >= NAME_HEAD.size:
+                    names[NAME_HEAD.unpack_from(body)[0]] = body[NAME_HEAD.size :].decode(
+                        "utf-8", "replace"
+                    )
+        return names
+
+
+def cut_block(rows: NDArray[np.void], heap: Table) -> EventBlock:
+    """Read the part of the heap that events point into; leave out those that are torn."""
+    is_torn = (rows["flags"] == Place.HEAP) & (rows["offset"] + rows["size"] > heap.rows)
+    rows = rows[~is_torn]
+    inside = rows[rows["flags"] == Place.HEAP]
+    if not len(inside):
+        return EventBlock(rows, 0, b"")
+    first = int(inside["offset"].min())
+    last = int((inside["offset"] + inside["size"]).max())
+    return EventBlock(rows, first, heap.read(first, last).tobytes())

@@ -1,0 +1,109 @@
+"""One table of a live node file, as far as its bytes are really there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hpctrack.errors import StoreFormatError
+
+
+class TableReader:
+    """A growing, one-dimensional table of a file that is open for reading.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The file.
+    name : str
+        The table.
+    path : Path
+        The file's, for messages.
+
+    Raises
+    ------
+    StoreFormatError
+        The table is not there, or cannot be read.
+
+    Notes
+    -----
+    HDF5 answers with zeros for bytes behind the end of a file, and for chunks that it has no
+    address of. Both happen to files that were cut, and over NFS to a reader whose client does
+    not know yet how long the file is; so what is served ends before the first such chunk.
+    """
+
+    def __init__(self, file: Any, name: str, path: Path) -> None:
+        self._name = name
+        self._path = path
+        self._file = file
+        with _checked(path, name):
+            self._set = file[name]
+            self._chunk_rows = int(self._set.chunks[0]) if self._set.chunks else 0
+            self._row_bytes = int(self._set.dtype.itemsize)
+        self._whole_rows = 0
+        self._rows = -1
+
+    @property
+    def told_rows(self) -> int:
+        """How many rows the file says that there are."""
+        with _checked(self._path, self._name):
+            return int(self._set.shape[0])
+
+    @property
+    def rows(self) -> int:
+        """How many rows can be read, since the last `refresh`."""
+        if self._rows < 0:
+            self._rows = self._count_rows()
+        return self._rows
+
+    def refresh(self) -> None:
+        """See what has been written since."""
+        with _checked(self._path, self._name):
+            self._set.id.refresh()
+        self._rows = -1
+
+    def read(self, start: int, stop: int) -> Any:
+        """Return rows as an array; fewer if they are not there."""
+        stop = min(stop, self.rows)
+        with _checked(self._path, self._name):
+            return self._set[start : max(start, stop)]
+
+    def _count_rows(self) -> int:
+        """Count the rows up to the first chunk that is not there; full ones are asked for once."""
+        total = self.told_rows
+        if not self._chunk_rows:
+            return total
+        with _checked(self._path, self._name):
+            end = os.fstat(self._file.id.get_vfd_handle()).st_size
+            while self._whole_rows < total:
+                start = self._whole_rows
+                try:
+                    found = self._set.id.get_chunk_info_by_coord((start,))
+                except (OSError, RuntimeError):
+                    return start  # the list of chunks was cut, too
+                if found.byte_offset is None:
+                    return start
+                count = min(self._chunk_rows, total - start)
+                there = min(count, max(0, (end - int(found.byte_offset)) // self._row_bytes))
+                if there < self._chunk_rows:
+                    return start + there
+                self._whole_rows = start + self._chunk_rows
+        return total
+
+
+class _checked:  # noqa: N801 - used as a statement
+    """Turn what h5py raises on a broken file into our error."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Translate."""
+        if isinstance(error, (OSError, RuntimeError, KeyError, ValueError, TypeError)):
+            text = str(error).partition("\n")[0]
+            raise StoreFormatError(f"{self._path}: {self._name} cannot be read: {text}") from None

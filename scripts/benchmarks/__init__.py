@@ -1,0 +1,1 @@
+"""Benchmarks of hpctrack beside other trackers; ``scripts/bench`` is the way in."""

@@ -1,0 +1,96 @@
+"""All benchmarks with their sizes: as the targets ask, larger, and tiny for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from scripts.benchmarks.bench_begin import bench_init, bench_short_runs
+from scripts.benchmarks.bench_job import bench_agent, bench_files
+from scripts.benchmarks.bench_kill import bench_kill
+from scripts.benchmarks.bench_list import bench_list
+from scripts.benchmarks.bench_log import bench_log
+from scripts.benchmarks.bench_store import bench_big_job, bench_bytes, bench_read, bench_seal
+from scripts.benchmarks.rows import Outcome
+
+Sizes = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One benchmark.
+
+    Parameters
+    ----------
+    measure : callable
+        Takes a `Lab` and the sizes by name.
+    full : mapping
+        Sizes that the targets speak of.
+    tiny : mapping
+        What is smaller in a smoke run.
+    large : mapping
+        What is larger with ``--large``.
+    """
+
+    measure: Callable[..., Outcome]
+    full: Sizes
+    tiny: Sizes
+    large: Sizes = field(default_factory=dict)
+
+
+RECORDER: dict[str, Benchmark] = {
+    "log-1": Benchmark(
+        bench_log,
+        {"scalars": 1, "calls": 200_000, "paced_calls": 5_000, "hz": 1000.0},
+        {"calls": 500, "paced_calls": 50},
+    ),
+    "log-10": Benchmark(
+        bench_log,
+        {"scalars": 10, "calls": 50_000, "paced_calls": 5_000, "hz": 1000.0},
+        {"calls": 500, "paced_calls": 50},
+    ),
+    "init": Benchmark(bench_init, {}, {}),
+    "short-runs": Benchmark(
+        bench_short_runs,
+        {"runs": 200, "steps": 50, "job_runs": 20},
+        {"runs": 3, "steps": 5, "job_runs": 2},
+    ),
+    "kill": Benchmark(
+        bench_kill,
+        {"kills": 5, "seconds": 2.0, "hz": 1000.0},
+        {"kills": 1, "seconds": 0.3},
+    ),
+    "bytes": Benchmark(
+        bench_bytes,
+        {"points": 1_000_000, "live_calls": 200_000},
+        {"points": 2_000, "live_calls": 500},
+    ),
+    "files": Benchmark(
+        bench_files,
+        {"nodes": 2, "ranks": 32, "images": 10_000, "edge": 16},
+        {"ranks": 1, "images": 4, "edge": 4},
+    ),
+    "read": Benchmark(
+        bench_read,
+        {"points": 100_000, "ranks": 512, "steps": 2_000},
+        {"points": 100, "ranks": 4, "steps": 10},
+    ),
+    "seal": Benchmark(
+        bench_seal,
+        {"points": 10_000_000, "small_points": 1_000_000},
+        {"points": 4_000, "small_points": 400},
+        {"points": 100_000_000},
+    ),
+    "big-job": Benchmark(
+        bench_big_job,
+        {"nodes": 80, "ranks": 125, "steps": 100, "metrics": 5},
+        {"nodes": 2, "ranks": 3, "steps": 4, "metrics": 2},
+    ),
+    "agent": Benchmark(
+        bench_agent,
+        {"ranks": 128, "scalars": 10, "hz": 10.0, "seconds": 20.0},
+        {"ranks": 2, "scalars": 2, "seconds": 1.0},
+    ),
+    "list": Benchmark(bench_list, {"runs": 10_000}, {"runs": 5}),
+}
+"""In the order of the targets' table."""

@@ -1,0 +1,93 @@
+"""``hpctrack verify`` and ``hpctrack repair`` as users type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpctrack.cli import main as cli
+from hpctrack.store.seal import seal_run
+from tests.stores import write_run
+
+Capture = pytest.CaptureFixture[str]
+
+
+def call(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = cli.run(list(arguments))
+    found = capsys.readouterr()
+    return code, found.out, found.err
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """The default store: a sealed run, an open one, and one that was cut."""
+    path = tmp_path / "store"
+    seal_run(write_run(path, run="sealed", project="digits"))
+    write_run(path, run="open", project="digits")
+    (file,) = write_run(path, run="cut", project="other", steps=9000).iterdir()
+    os.truncate(file, file.stat().st_size - 200_000)
+    os.utime(file, (time.time() - 1000, time.time() - 1000))
+    return path
+
+
+def test_verify_reads_everything_and_names_what_is_damaged(store: Path, capsys: Capture) -> None:
+    code, out, err = call(capsys, "verify")
+    assert code == 4
+    assert "digits/sealed: intact (1 file, 10 points)" in out
+    assert "other/cut: damaged" in out
+    assert "error: node-0000.a1-" in out
+    assert "1 of 3 runs are damaged" in err
+    assert "hpctrack repair other/cut" in err
+    code, out, _err = call(capsys, "verify", "--quiet")
+    assert (code, "sealed" in out) == (4, False)
+
+
+def test_verify_can_be_asked_about_some_runs(store: Path, capsys: Capture) -> None:
+    code, out, _err = call(capsys, "verify", "open", "digits/sealed")
+    assert code == 0
+    assert "2 runs are intact" in out
+    assert call(capsys, "verify", "--project", "digits")[0] == 0
+    assert call(capsys, "verify", "--project", "nowhere")[0] == 3
+    assert call(capsys, "verify", "nothing")[0] == 3
+
+
+def test_repair_salvages_and_verify_is_content(store: Path, capsys: Capture) -> None:
+    code, out, _err = call(capsys, "repair", "cut", "open")
+    assert code == 0
+    assert "other/cut: node-0000.a1-" in out
+    assert "points and " in out
+    assert "digits/open: nothing is wrong" in out
+    assert call(capsys, "verify")[0] == 0
+    assert call(capsys, "seal", "cut")[0] == 0
+
+
+def test_both_speak_json(store: Path, capsys: Capture) -> None:
+    def ask(*arguments: str) -> Any:
+        return json.loads(call(capsys, *arguments, "--json")[1])["runs"]
+
+    found = {run["id"]: run for run in ask("verify")}
+    assert [found[name]["intact"] for name in ("sealed", "open", "cut")] == [True, True, False]
+    assert found["cut"]["findings"][0]["severity"] == "error"
+    (done,) = ask("repair", "cut")
+    assert done["intact"] is True
+    assert done["actions"][0]["deed"] == "salvaged"
+    assert done["actions"][0]["lost_points"] > 0
+
+
+def test_repair_leaves_a_damaged_sealed_file_alone_and_says_so(
+    store: Path, capsys: Capture
+) -> None:
+    path = store / "digits" / "sealed" / "run.h5"
+    content = path.read_bytes()[:-100]
+    path.write_bytes(content)
+    code, out, err = call(capsys, "repair", "digits/sealed")
+    assert code == 4
+    assert "--force" in out
+    assert "still damaged" in err
+    assert path.read_bytes() == content

@@ -1,0 +1,363 @@
+"""Damage is found, what is intact is salvaged, and nothing is ever made worse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.store.node_reader import NodeReader
+from hpctrack.store.repair import Deed, repair_run
+from hpctrack.store.schema import EventKind, Place
+from hpctrack.store.seal import seal_run
+from hpctrack.store.sealed_file import SealedReader
+from hpctrack.store.stored_run import StoredRun
+from hpctrack.store.verify import Severity, verify_run
+from tests.stores import NodeWriter
+
+STEPS = 9000
+PICTURE = bytes(range(256)) * 400
+
+
+def make_run(store: Path, *, close: bool = True) -> Path:
+    """Write a run with two metrics over several chunks, a picture, and some text."""
+    writer = NodeWriter(store)
+    session = writer.start(0)
+    writer.event(EventKind.CONFIG, {"lr": 0.1})
+    for start in range(0, STEPS, 3000):
+        steps = range(start, start + 3000)
+        writer.points("loss", 0, steps, [float(one) for one in steps])
+        writer.points("acc", 0, steps, [one / 2 for one in steps])
+        writer.flush()
+    digest = hashlib.sha256(PICTURE).hexdigest()
+    offset = writer.file.add_bytes(PICTURE, Place.BLOBS)
+    where = {
+        "digest": digest, "place": int(Place.BLOBS), "offset": offset, "size": len(PICTURE),
+    }  # fmt: skip
+    writer.event(EventKind.PAYLOAD, where)
+    writer.event(EventKind.MEDIA, {"key": "a", "step": 1, "digest": digest, "size": len(PICTURE)})
+    writer.file.add_event(
+        EventKind.STDOUT, b"hello\n", wall_s=writer.wall_s, rank=0, session=0, place=Place.TEXT
+    )
+    writer.end(0, session)
+    writer.flush()
+    return writer.close().parent if close else writer.file.path.parent
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an intact run, not to be changed."""
+    return make_run(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """An intact run that ended some time ago."""
+    copy = tmp_path / "p" / "r"
+    shutil.copytree(whole, copy)
+    make_old(copy)
+    return copy
+
+
+def make_old(folder: Path) -> None:
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 1000, time.time() - 1000))
+
+
+def node_file(folder: Path) -> Path:
+    (path,) = folder.glob("node-*.h5")
+    return path
+
+
+def change(path: Path, how: Callable[[bytearray], object]) -> None:
+    data = bytearray(path.read_bytes())
+    how(data)
+    path.write_bytes(data)
+    os.utime(path, (time.time() - 1000, time.time() - 1000))
+
+
+def cut(path: Path, size: int) -> None:
+    os.truncate(path, size)
+    os.utime(path, (time.time() - 1000, time.time() - 1000))
+
+
+def assert_prefix(folder: Path) -> dict[str, int]:
+    """What is read must be what was written, up to some point."""
+    run = StoredRun(folder)
+    found = run.columns()
+    for name, factor in (("loss", 1.0), ("acc", 0.5)):
+        if name in found:
+            assert (found[name].value == found[name].step * factor).all()
+            assert (found[name].rank == 0).all()
+    run.close()
+    return {name: len(one) for name, one in found.items()}
+
+
+def test_an_intact_run_is_intact_live_and_sealed(folder: Path) -> None:
+    report = verify_run(folder)
+    assert report.findings == []
+    assert (report.files, report.points) == (1, 2 * STEPS)
+    assert repair_run(folder).actions == []
+    seal_run(folder)
+    sealed = verify_run(folder)
+    assert sealed.findings == []
+    assert (sealed.files, sealed.points) == (1, 2 * STEPS)
+    assert sealed.to_json()["intact"] is True
+
+
+def test_a_run_that_is_being_written_is_intact(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path, wall_s=time.time())
+    writer.start(0)
+    writer.points("loss", 0, [0], [1.0])
+    writer.flush()
+    folder = tmp_path / "p" / "r"
+    report = verify_run(folder)
+    assert report.is_intact
+    assert [one.what for one in report.findings] == ["is being written"]
+    with pytest.raises(BusyError, match="was written"):
+        repair_run(folder)
+    writer.close()
+
+
+def test_a_cut_node_file_is_named_and_salvaged(folder: Path) -> None:
+    path = node_file(folder)
+    size = path.stat().st_size
+    cut(path, size - 300_000)
+    report = verify_run(folder)
+    assert not report.is_intact
+    assert any("rows are not there" in one.what for one in report.errors(path.name))
+    with pytest.raises(StoreFormatError, match="a part is missing"):
+        seal_run(folder)
+    result = repair_run(folder)
+    (action,) = result.actions
+    assert (action.deed, result.is_intact) == (Deed.SALVAGED, True)
+    assert action.points + action.lost_points == 2 * STEPS
+    assert sum(assert_prefix(folder).values()) == action.points
+    assert path.with_name(f"{path.name}.damaged").stat().st_size == size - 300_000
+    after = verify_run(folder)
+    assert after.is_intact
+    assert [one.severity for one in after.findings] == [Severity.NOTE]
+    assert repair_run(folder).actions == []
+    assert seal_run(folder).points == action.points
+
+
+def test_a_file_whose_head_is_gone_is_salvaged_whole(folder: Path) -> None:
+    path = node_file(folder)
+    change(path, lambda data: data.__setitem__(slice(0, 48), bytes(48)))
+    assert not verify_run(folder).is_intact
+    (action,) = repair_run(folder).actions
+    assert (action.deed, action.points, action.lost_points) == (Deed.SALVAGED, 2 * STEPS, 0)
+    run = StoredRun(folder)
+    assert (run.config, run.state) == ({"lr": 0.1}, "finished")
+    run.close()
+    with NodeReader(path) as reader:
+        (where,) = [
+            one.json() for one in reader.read_events().events if one.kind == EventKind.PAYLOAD
+        ]
+        assert reader.read_bytes(Place.BLOBS, where["offset"], where["size"]) == PICTURE
+
+
+def test_a_hole_in_the_points_costs_only_the_hole(folder: Path) -> None:
+    path = node_file(folder)
+
+    def punch(data: bytearray) -> None:
+        at = data.find((4000).to_bytes(8, "little"), 20_000)
+        data[at : at + 32 * 500] = bytes(32 * 500)
+
+    change(path, punch)
+    found = verify_run(folder).errors()
+    assert any("points have no time" in one.what for one in found)
+    (action,) = repair_run(folder).actions
+    assert action.points == 2 * STEPS - 500
+    assert sum(assert_prefix(folder).values()) == 2 * STEPS - 500
+
+
+def test_a_picture_with_other_bytes_is_found(folder: Path) -> None:
+    path = node_file(folder)
+    change(path, lambda data: data.__setitem__(data.find(PICTURE[:256]) + 7, 99))
+    (error,) = verify_run(folder).errors()
+    assert "has other bytes than were written" in error.what
+    (action,) = repair_run(folder).actions
+    assert (action.deed, action.lost_points) == (Deed.SALVAGED, 0)
+    assert "1 lost" in action.text
+
+
+def test_what_cannot_be_salvaged_is_left_unless_forced(folder: Path) -> None:
+    path = node_file(folder)
+    path.write_bytes(b"nothing of ours")
+    make_old(folder)
+    result = repair_run(folder)
+    assert [one.deed for one in result.actions] == [Deed.LEFT]
+    assert not result.is_intact
+    assert path.read_bytes() == b"nothing of ours"
+    assert [one.deed for one in repair_run(folder, force=True).actions] == [Deed.SET_ASIDE]
+    assert [one.name for one in folder.iterdir()] == [f"{path.name}.damaged"]
+
+
+def test_halves_of_killed_writers_are_removed_when_they_are_old(folder: Path) -> None:
+    names = [".node-0000.a1-0123abcd.h5.tmp", ".probe-0123abcd.tmp", "run.h5.77.tmp"]
+    for name in names:
+        (folder / name).touch()
+    (folder / ".repair-0123").mkdir()
+    assert repair_run(folder).actions == []
+    warned = {one.file for one in verify_run(folder).findings if one.severity == "warning"}
+    assert warned == {*names, ".repair-0123"}
+    make_old(folder)
+    assert {one.file for one in repair_run(folder).actions} == {*names, ".repair-0123"}
+    assert verify_run(folder).findings == []
+
+
+def test_a_damaged_sealed_file_is_only_touched_when_forced(folder: Path) -> None:
+    seal_run(folder)
+    path = folder / "run.h5"
+    with_damage = bytearray(path.read_bytes())
+    at = find_column(path, "acc")
+    with_damage[at : at + 40] = bytes(40)
+    path.write_bytes(with_damage)
+    report = verify_run(folder)
+    assert any("is damaged" in one.what for one in report.errors("run.h5"))
+    assert [one.deed for one in repair_run(folder).actions] == [Deed.LEFT]
+    assert path.read_bytes() == with_damage
+    (action,) = repair_run(folder, force=True).actions
+    assert (action.deed, action.points, action.lost_points) == (Deed.SALVAGED, STEPS, STEPS)
+    assert (folder / "run.h5.damaged").read_bytes() == with_damage
+    assert assert_prefix(folder) == {"loss": STEPS}
+    assert StoredRun(folder).state == "finished"
+    assert seal_run(folder).points == STEPS
+    assert verify_run(folder).is_intact
+
+
+def find_column(path: Path, metric: str) -> int:
+    """Return where the bytes of a metric's values are."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        for _name, group, *_rest in json.loads(file["index"][0])["metrics"]:
+            if _name == metric:
+                offset: int = file["metrics"][group]["value"].id.get_chunk_info(0).byte_offset
+                return offset
+    raise AssertionError(metric)
+
+
+def test_a_repair_of_two_attempts_sealed_keeps_them_apart(tmp_path: Path) -> None:
+    for attempt in (1, 2):
+        writer = NodeWriter(tmp_path, attempt=attempt)
+        session = writer.start(0)
+        steps = range(3 * attempt, 3 * attempt + 6)
+        writer.points("loss", 0, steps, [attempt + step / 100 for step in steps])
+        writer.points("other", 0, steps, [1.0] * 6)
+        writer.end(0, session)
+        writer.close()
+    folder = tmp_path / "p" / "r"
+    seal_run(folder)
+    expected = StoredRun(folder).metric("loss").values.tolist()
+    at = find_column(folder / "run.h5", "other")
+    change(folder / "run.h5", lambda data: data.__setitem__(slice(at, at + 8), bytes(8)))
+    repair_run(folder, force=True)
+    run = StoredRun(folder)
+    assert run.metric("loss").values.tolist() == expected
+    assert run.metric("loss").recomputed_points == 3
+    assert run.record.attempts == 2
+    run.close()
+
+
+def test_a_run_under_another_name_is_found(folder: Path) -> None:
+    moved = folder.with_name("other")
+    folder.rename(moved)
+    assert "it is of run 'r', not 'other'" in [one.what for one in verify_run(moved).errors()]
+    seal_run(moved, force=True)
+    with pytest.raises(NotFoundError):
+        verify_run(folder)
+
+
+def test_an_empty_folder_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "p" / "r").mkdir(parents=True)
+    (finding,) = verify_run(tmp_path / "p" / "r").findings
+    assert finding.what == "the run has no files"
+
+
+SLOW = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@SLOW
+@given(
+    share=st.floats(0, 1),
+    flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=3),
+)
+def test_a_node_file_cut_and_changed_anywhere_gives_an_error_or_the_intact_part(
+    whole: Path, share: float, flips: list[tuple[float, int]]
+) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "p" / "r"
+        shutil.copytree(whole, folder)
+        path = node_file(folder)
+        data = bytearray(path.read_bytes())
+        keep = int(share * len(data))
+        for where, value in flips:
+            # Of the numbers nobody knows what they were: only what describes them is changed.
+            data[int(where * 10_000)] = value
+        path.write_bytes(data[:keep])
+        make_old(folder)
+        report = verify_run(folder)
+        assert not report.is_intact or keep == len(data)
+        try:
+            assert_prefix(folder)
+        except HpctrackError:
+            assert not report.is_intact
+        result = repair_run(folder, force=True)
+        assert result.is_intact
+        if any(folder.glob("node-*.h5")):
+            assert verify_run(folder).is_intact
+            assert_prefix(folder)
+        assert repair_run(folder).actions == []
+
+
+@SLOW
+@given(share=st.floats(0, 1), change_only=st.booleans())
+def test_a_sealed_file_cut_or_changed_anywhere_is_an_error_or_unchanged(
+    sealed: Path, share: float, change_only: bool
+) -> None:
+    data = bytearray((sealed / "run.h5").read_bytes())
+    at = min(int(share * len(data)), len(data) - 1)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "p" / "r"
+        folder.mkdir(parents=True)
+        if change_only:
+            data[at] ^= 0x55
+        else:
+            del data[at:]
+        (folder / "run.h5").write_bytes(data)
+        report = verify_run(folder)
+        assert change_only or not report.is_intact
+        reader = SealedReader(folder / "run.h5")
+        for name in ("loss", "acc"):
+            try:
+                found = reader.read_columns([name])
+            except HpctrackError:
+                assert not report.is_intact
+                continue
+            if report.is_intact:
+                assert len(found[name]) == STEPS
+        if report.is_intact:
+            assert_prefix(folder)
+
+
+@pytest.fixture(scope="module")
+def sealed(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an intact sealed run, not to be changed."""
+    copy = tmp_path_factory.mktemp("sealed") / "p" / "r"
+    shutil.copytree(whole, copy)
+    seal_run(copy)
+    return copy
