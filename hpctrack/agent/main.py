@@ -92,7 +92,8 @@ def _heed_signals(server: Server) -> None:
     ours, theirs = socket.socketpair()
     for one in (ours, theirs):
         one.setblocking(False)  # noqa: FBT003 - socket's signature
-    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    # Detached: the socket must live as long as the process, not as long as this call.
+    signal.set_wakeup_fd(theirs.detach(), warn_on_full_buffer=False)
 
     def on_signal() -> None:
         with contextlib.suppress(OSError):

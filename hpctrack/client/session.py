@@ -151,9 +151,8 @@ def _begin_safely(
     """Begin a run; a mistake that nobody has thought of costs the record, not the job."""
     before = _state.last
     try:
-        return _begin(
-            {**asked, **(asked.pop("settings") or {})}, config=config, tags=tags, notes=notes
-        )
+        more = asked.pop("settings") or {}
+        return _begin({**asked, **more}, config=config, tags=tags, notes=notes)
     except HpctrackError:
         raise  # strict
     except Exception as error:
