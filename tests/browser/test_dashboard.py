@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.programs import only_run, rank_environment, start_python
+from tests.programs import only_run, rank_environment, start_python, wait_for
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -199,8 +199,10 @@ def test_curve_grows_while_a_program_is_logging(
     open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     stop = tmp_path / "stop"
+    store = Path(os.environ["HPCTRACK_DIR"])
     writer = start_python(TRAIN, "100000", "0.05", "growing-oak", str(stop))
     try:
+        wait_for(lambda: any(store.glob("*/*/node-*.h5")), timeout_s=60)
         page = open_page()
         page.get_by_role("link", name="vision").click()
         row = page.get_by_role("row", name=re.compile("growing-oak"))
