@@ -53,7 +53,16 @@ _LAZY = {
 
 
 _RUN_CALLS = frozenset(
-    ["alert", "define_metric", "log_code", "mark_preempting", "save", "should_stop", "unwatch", "watch"]
+    [
+        "alert",
+        "define_metric",
+        "log_code",
+        "mark_preempting",
+        "save",
+        "should_stop",
+        "unwatch",
+        "watch",
+    ]
 )
 """Calls of the current run that may be written ``hpctrack.alert(...)``, as in W&B."""
 
