@@ -84,7 +84,7 @@ class Run(RunCalls):
         self._lock = threading.RLock()
         self._is_logging = False
         self._late: deque[tuple[Mapping[str, Any], int | None, bool]] = deque()
-        self._next_poll_s = 0.0
+        self._polled_s = self._next_poll_s = 0.0
         self._reported_losses = 0
         self._is_done = threading.Event()
         self._is_finished = False
@@ -168,7 +168,8 @@ class Run(RunCalls):
                     self.step = at + 1
                 elif step is not None:
                     self.step = at
-                if wall_s >= self._next_poll_s:
+                # Both bounds: a clock that jumps back must not silence us until it is there again.
+                if not self._polled_s <= wall_s < self._next_poll_s:
                     self._look_around(wall_s)
             except Exception as error:  # noqa: BLE001 - nothing may reach the training
                 self._log_again(data, step, error, commit=commit)
@@ -398,7 +399,7 @@ class Run(RunCalls):
     # -- what goes wrong -------------------------------------------------------------------------
 
     def _look_around(self, wall_s: float) -> None:
-        self._next_poll_s = wall_s + POLL_INTERVAL_S
+        self._polled_s, self._next_poll_s = wall_s, wall_s + POLL_INTERVAL_S
         channel = self._channel
         if channel is None:
             return
