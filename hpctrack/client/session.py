@@ -6,7 +6,6 @@ import atexit
 import json
 import os
 import sys
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -33,8 +32,8 @@ class _State:
     run: Run | None = None
     last: Run | None = None
     """The last run, also when it is finished: calls that come too late are its business."""
-    runs: weakref.WeakSet[Run] = field(default_factory=weakref.WeakSet)
-    """Every run that was begun here: a fork and the program's end concern them all."""
+    runs: list[Run] = field(default_factory=list)
+    """Those that record: a fork and the program's end concern them all, named or not."""
     begun: int = 0
     is_hooked: bool = False
     exit_code: int = 0
@@ -232,7 +231,7 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     run = opening.open()
     _state.begun += 1
     _state.run = _state.last = run
-    _state.runs.add(run)
+    _state.runs = [one for one in _state.runs if one.is_recording] + [run]
     _hook_exit()
     if about.tags is None:
         about.tags = [one.strip() for one in chosen.tags.split(",")]
@@ -304,13 +303,13 @@ def _hook_exit() -> None:
 
 def _finish_at_exit() -> None:
     # A notebook begins one run after another and finishes none of them.
-    for run in list(_state.runs):
+    for run in _state.runs:
         run.finish(_state.exit_code)
 
 
 def _after_fork() -> None:
     # All of them: a child that wrote into the ring of an earlier run would garble its parent's.
-    for run in list(_state.runs):
+    for run in _state.runs:
         run.detach()
     _state.runs.clear()
     _state.run = None
