@@ -122,7 +122,8 @@ for number in range(100):
     log(number)
 run.flush()
 back_s = 7200.0
-for pid in map(int, os.popen("pgrep -f folder.*" + os.environ["HPCTRACK_RUNTIME_DIR"]).read().split()):
+mine = os.environ["HPCTRACK_RUNTIME_DIR"]
+for pid in map(int, os.popen("pgrep -f folder.*" + mine).read().split()):
     if b"hpctrack.agent.main" in open(f"/proc/{pid}/cmdline", "rb").read():
         os.kill(pid, signal.SIGKILL)
 deadline_s = time.monotonic() + 20

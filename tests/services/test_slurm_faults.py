@@ -1,4 +1,4 @@
-"""How Slurm ends jobs, and what is left of their runs. The cluster is real, the jobs run at once."""
+"""How Slurm ends jobs, and what is left of their runs. The cluster is real; jobs run at once."""
 
 from __future__ import annotations
 
