@@ -52,18 +52,10 @@ _LAZY = {
 }
 
 
-_RUN_CALLS = frozenset(
-    [
-        "alert",
-        "define_metric",
-        "log_code",
-        "mark_preempting",
-        "save",
-        "should_stop",
-        "unwatch",
-        "watch",
-    ]
-)
+_RUN_CALLS = {
+    "alert", "define_metric", "log_code", "mark_preempting", "save", "should_stop", "unwatch",
+    "watch",
+}  # fmt: skip
 """Calls of the current run that may be written ``hpctrack.alert(...)``, as in W&B."""
 
 
