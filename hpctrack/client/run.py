@@ -469,7 +469,7 @@ class Run(RunCalls):
         self._is_finished = True
         self._lock = threading.RLock()
         self._is_logging = False
-        self._leave_tensorboard()
+        self._tensorboard = None  # not stopped: its lock may be held by a thread of the parent
         if self._console is not None:
             self._console.forget()
         if self._channel is not None:

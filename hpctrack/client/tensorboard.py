@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
@@ -158,15 +159,13 @@ def _wrap(module: Any) -> None:
 
     def init(writer: Any, *args: Any, **kwargs: Any) -> None:
         begin(writer, *args, **kwargs)
-        for listener in list(_listeners):
-            try:
+        for listener in tuple(_listeners):
+            with suppress(Exception):  # its first event tells of it
                 listener.see_writer(writer)
-            except Exception:  # noqa: BLE001, S110 - its first event tells of it
-                pass
 
     def add_event(writer: Any, event: Any) -> Any:
         result = add(writer, event)
-        for listener in list(_listeners):
+        for listener in tuple(_listeners):
             listener.take(writer, event)
         return result
 

@@ -40,7 +40,7 @@ def test_what_tensorboardx_writes_is_in_the_run_by_its_own_steps(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     found = only_run(tmp_path / "store")
     loss = found.history(["train/loss"])
-    assert list(loss["step"]) == [5, 7]
+    assert list(loss["_step"]) == [5, 7]
     assert found.summary["train/loss"] == 3.5
     assert found.summary["val/loss"] == 14
     assert {"weights", "picture", "note"} <= {one.key for one in found.media()}
@@ -61,7 +61,7 @@ def test_scalars_that_are_tensors_come_from_tensorboards_own_writer(tmp_path: Pa
     writer.add_event(Event(step=4, summary=Summary(value=[value])))
     writer.close()
     history = only_run(tmp_path / "store").history(["loss"])
-    assert list(history["step"]) == [3]
+    assert list(history["_step"]) == [3]
 
 
 def test_without_the_wish_nothing_is_hooked() -> None:
