@@ -273,6 +273,7 @@ class Run(RunCalls):
         code = given if isinstance(given, int) else 1
         with self._lock:
             self._is_finished = True
+        self._leave_tensorboard()
         channel, ring = self._channel, self._ring
         if channel is None or ring is None or self._pid != os.getpid():
             return True
@@ -469,6 +470,7 @@ class Run(RunCalls):
         self._is_finished = True
         self._lock = threading.RLock()
         self._is_logging = False
+        self._tensorboard = None  # not stopped: its lock may be held by a thread of the parent
         if self._console is not None:
             self._console.forget()
         if self._channel is not None:

@@ -9,12 +9,14 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hpctrack.client.config import Config
 from hpctrack.client.faults import Faults
 from hpctrack.client.ranks import RankInfo
 from hpctrack.core.wire import Kind
 from hpctrack.errors import UsageError
 
 if TYPE_CHECKING:
+    from hpctrack.client.tensorboard import TensorBoardSync
     from hpctrack.client.watch import Watcher
 
 
@@ -22,8 +24,10 @@ class RunAttachments:
     """The calls of a run that take a program's own things; per-rank."""
 
     rank: RankInfo
+    config: Config
     _faults: Faults
     _watcher: Watcher | None = None
+    _tensorboard: TensorBoardSync | None = None
 
     def _send_json(self, kind: Kind, value: Mapping[str, Any], *, keep: str = "") -> None:
         """Pass a frame to the agent; `Run` knows how."""
@@ -101,6 +105,30 @@ class RunAttachments:
                 lambda error: self._faults.trouble("watch", error),
             )
         return self._watcher
+
+    # -- TensorBoard -----------------------------------------------------------------------------
+
+    def follow_tensorboard(self) -> None:
+        """Record what this process writes for TensorBoard; per-rank, for the code of ``init``."""
+        from hpctrack.client.tensorboard import TensorBoardSync  # noqa: PLC0415 - see above
+
+        def trouble(error: Exception) -> None:
+            self._faults.trouble("sync_tensorboard", error)
+
+        if self._tensorboard is None:
+            self._tensorboard = TensorBoardSync(
+                # Uncommitted: log() without a step goes to where the writer is.
+                lambda found, step: self.log(found, step=step, commit=False),
+                lambda found: self.config.update(found, allow_val_change=True),
+                trouble,
+                lambda text: self._faults.tell("tensorboard", text),
+            )
+            self._tensorboard.start()
+
+    def _leave_tensorboard(self) -> None:
+        if self._tensorboard is not None:
+            self._tensorboard.stop()
+            self._tensorboard = None
 
     # -- files -----------------------------------------------------------------------------------
 

@@ -77,6 +77,7 @@ def init(
     fork_from: str | None = None,
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
+    sync_tensorboard: bool = False,
 ) -> Run:
     """Begin a run, or join the one that the other ranks of this job have begun.
 
@@ -111,6 +112,8 @@ def init(
         ``<run id>?_step=<step>``: rewind a run, or begin a new one with a copy of its beginning.
     config_exclude_keys, config_include_keys : sequence of str, optional
         Keys of ``config`` to leave out, or the only ones to take.
+    sync_tensorboard : bool
+        Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
 
     Returns
     -------
@@ -137,7 +140,10 @@ def init(
         config, tags, notes, exclude=config_exclude_keys or (), include=config_include_keys or ()
     )
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
-    return _begin_safely(asked, about, earlier)
+    run = _begin_safely(asked, about, earlier)
+    if sync_tensorboard and run.is_recording:
+        run.follow_tensorboard()
+    return run
 
 
 def finish(exit_code: int = 0) -> None:
