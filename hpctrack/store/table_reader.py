@@ -60,7 +60,7 @@ class TableReader:
     def refresh(self) -> None:
         """See what has been written since."""
         with _checked(self._path, self._name):
-            self._set.id.refresh()
+            self._set.refresh()  # and its cached shape, which `id.refresh` leaves
         self._rows = -1
 
     def read(self, start: int, stop: int) -> Any:
