@@ -49,33 +49,27 @@ _LAZY = {
     "StoredRun": "hpctrack.store.stored_run",
     "History": "hpctrack.store.history",
     "Metric": "hpctrack.store.metric",
+    "plot": "hpctrack.client.plot",
 }
-
-
-_RUN_CALLS = {
-    "alert", "define_metric", "log_code", "mark_preempting", "save", "should_stop", "unwatch",
-    "watch",
+_OF_THE_RUN = {
+    "alert", "config", "define_metric", "log_code", "mark_preempting", "save", "should_stop",
+    "summary", "unwatch", "watch",
 }  # fmt: skip
-"""Calls of the current run that may be written ``hpctrack.alert(...)``, as in W&B."""
+"""What of the current run may be written ``hpctrack.alert(...)``, as in W&B."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is not loaded yet; ``config`` and ``summary`` are the current run's."""
-    if name in {"config", "summary"}:
-        return getattr(current_run(name), name)
-    if name == "run":
-        return maybe_run()
-    if name in _RUN_CALLS:
-        return getattr(current_run(name), name)
+    """Load what is not loaded yet, or find it in the current run."""
+    if name in {"run", *_OF_THE_RUN}:
+        return maybe_run() if name == "run" else getattr(current_run(name), name)
+    if name not in __all__:
+        raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
     import importlib  # noqa: PLC0415 - only who needs more pays for it
 
-    if name == "plot":
-        return importlib.import_module("hpctrack.client.plot")
-    if name in __all__:  # neither a reader's nor loaded above: it is something to log
-        return getattr(importlib.import_module(_LAZY.get(name, "hpctrack.client.media")), name)
-    raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
+    module = importlib.import_module(_LAZY.get(name, "hpctrack.client.media"))
+    return module if name == "plot" else getattr(module, name)
 
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted([*__all__, *_RUN_CALLS, "config", "run", "summary"])
+    return sorted([*__all__, *_OF_THE_RUN, "run"])

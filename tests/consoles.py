@@ -170,3 +170,17 @@ def read_terminal(master: int, *, timeout_s: float = 20, until: bytes = b"") -> 
         except OSError:
             break
     return found
+
+
+def describe_difference(found: bytes, expected: bytes) -> str:
+    """Say which parts of what was expected follow each other in what was found; "" if all do."""
+    if found == expected:
+        return ""
+    parts, position = [], 0
+    while position < len(found):
+        start = expected.find(found[position : position + 40])
+        there = expected[start:] if start >= 0 else b""
+        same = len(os.path.commonprefix([found[position:], there])) or 1  # noqa: RUF071 - bytes
+        parts.append(f"{start}+{same}")
+        position += same
+    return f"{len(found)} bytes of {len(expected)}: {', '.join(parts[:20])}"

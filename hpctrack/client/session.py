@@ -104,10 +104,9 @@ def init(
     strict : bool, optional
         Raise instead of warning; for tests.
     resume : {"allow", "never", "must", "auto"}, optional
-        If the id was used before; its points and the new ones never mix, whatever is said.
-        ``allow`` goes on after the last step, with the old config and summary, ``must`` warns if
-        there is none, ``never`` takes another id, ``auto`` finds what this program left
-        unfinished. Waits, at most 30 s, for the agent to look.
+        If the id was used before; old and new points never mix. ``allow`` goes on after the last
+        step, with the old config and summary, ``must`` warns if there is none, ``never`` takes
+        another id, ``auto`` finds what this program left unfinished. Waits at most 30 s.
     resume_from, fork_from : str, optional
         ``<run id>?_step=<step>``: rewind a run, or begin a new one with a copy of its beginning.
     config_exclude_keys, config_include_keys : sequence of str, optional
@@ -123,8 +122,7 @@ def init(
     Raises
     ------
     HpctrackError
-        Only with ``strict``. Else everything that can be wrong here is told on stderr and worked
-        around: a job must never die of its tracker.
+        Only with ``strict``; else it is told on stderr and worked around, to keep the job alive.
 
     Examples
     --------
@@ -135,15 +133,11 @@ def init(
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
         "dir": dir, "mode": mode, "strict": strict, "settings": settings,
+        "sync_tensorboard": sync_tensorboard,
     }  # fmt: skip
-    about = _About(
-        config, tags, notes, exclude=config_exclude_keys or (), include=config_include_keys or ()
-    )
+    about = _About(config, tags, notes, config_exclude_keys or (), config_include_keys or ())
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
-    run = _begin_safely(asked, about, earlier)
-    if sync_tensorboard and run.is_recording:
-        run.follow_tensorboard()
-    return run
+    return _begin_safely(asked, about, earlier)
 
 
 def finish(exit_code: int = 0) -> None:
@@ -191,7 +185,10 @@ def _begin_safely(asked: dict[str, Any], about: _About, earlier: Mapping[str, An
     before = _state.last
     try:
         more = asked.pop("settings") or {}
-        return _begin({**asked, **more}, about, earlier)
+        is_followed = asked.pop("sync_tensorboard")
+        run = _begin({**asked, **more}, about, earlier)
+        if is_followed and run.is_recording:
+            run.follow_tensorboard()
     except HpctrackError:
         raise  # strict
     except Exception as error:
@@ -202,7 +199,7 @@ def _begin_safely(asked: dict[str, Any], about: _About, earlier: Mapping[str, An
         run = current_run("init")
         what = "records without the rest" if run.is_recording else "records nothing"
         run.tell("init", f"init() failed: {type(error).__name__}: {error}; this run {what}")
-        return run
+    return run
 
 
 def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> Run:

@@ -242,7 +242,7 @@ def test_three_views_of_the_ranks_zoom_and_themes(
     picture(page, "run_light")
 
     page.get_by_role("radio", name="All ranks").check()
-    expect(caption).to_contain_text("points drawn of 4,800, extremes exact")
+    expect(caption).to_contain_text("points drawn of 4,800, extremes exact", timeout=PATIENCE_MS)
     assert "view=all" in page.url
     page.get_by_role("radio", name="One rank").check()
     expect(caption).to_contain_text("of 1,200")

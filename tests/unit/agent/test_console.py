@@ -8,7 +8,13 @@ import socket
 from pathlib import Path
 
 from hpctrack.core.console_pieces import read_gap
-from tests.consoles import captured, captured_to_files, joined, read_terminal
+from tests.consoles import (
+    captured,
+    captured_to_files,
+    describe_difference,
+    joined,
+    read_terminal,
+)
 from tests.programs import wait_for
 
 HOLD = """
@@ -29,7 +35,7 @@ libc.kill(os.getpid(), signal.SIGKILL)
 """
     with captured_to_files(code, tmp_path) as (program, out, err):
         assert program.end() == -signal.SIGKILL
-        assert out.read_bytes() == LINES + HELD
+        assert describe_difference(out.read_bytes(), LINES + HELD) == ""
         assert err.read_bytes() == b""
         # What its own thread had recorded died with this program; the agent has the rest.
         assert (LINES + HELD).endswith(joined(program.pieces, 1))

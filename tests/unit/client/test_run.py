@@ -78,7 +78,7 @@ def test_a_mistake_in_a_value_is_told_once_and_costs_only_that_value(
             )
             run.log({"ok": 1.0}, step="soon")  # type: ignore[arg-type]
     printed = capsys.readouterr().err
-    assert printed.count("'text' at step 0 is a str, not a number") == 1
+    assert printed.count("'text' at step 0 is not recorded: it is text, not a number") == 1
     assert printed.count("10000 bytes, at most 512") == 1
     assert printed.count("'nan' is nan at step 0") == 1
     assert printed.count("'soon' is not a whole number") == 1

@@ -5,13 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 import hpctrack
 from tests.programs import only_run, run_python
-
-pytest.importorskip("tensorboard")
-pytest.importorskip("tensorboardX")
 
 WRITE = """
 import sys

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from hpctrack.store.record import RunRecord
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
 from hpctrack.store.stored_run import StoredRun
+from tests.programs import ROOT
 from tests.stores import START_S, FakeClock, NodeWriter, write_run
 
 
@@ -127,6 +130,44 @@ def test_a_reader_sees_all_points_whenever_a_sealer_comes(tmp_path: Path) -> Non
     opened.refresh()
     assert facts(opened) == before
     assert facts(late) == before
+
+
+GROW = """
+import sys
+from pathlib import Path
+from tests.stores import NodeWriter
+writer = NodeWriter(Path(sys.argv[1]))
+writer.start(0)
+for line in sys.stdin:
+    writer.points("loss", 0, [int(line)], [float(line)])
+    writer.flush()
+    print(flush=True)
+"""
+
+
+def test_a_live_file_of_another_process_grows_under_a_reader(tmp_path: Path) -> None:
+    # In one process HDF5 shares what is open between writer and reader; this is how it is used.
+    with subprocess.Popen(
+        [sys.executable, "-c", GROW, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        run = None
+        for step in range(3):
+            writer.stdin.write(f"{step}\n")
+            writer.stdin.flush()
+            assert writer.stdout.readline() == "\n"
+            run = run or StoredRun(tmp_path / "p" / "r", clock=FakeClock().clock())
+            run.refresh()
+            assert run.metric("loss").values.tolist() == list(range(step + 1))
+        assert run
+        run.close()
+        writer.stdin.close()
+    assert writer.returncode == 0
 
 
 def test_a_live_file_grows_under_a_reader(tmp_path: Path) -> None:
