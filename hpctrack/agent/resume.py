@@ -6,7 +6,6 @@ nodes of a launch and for every agent of it: it follows from other launches' fil
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from hpctrack.agent.fork import copy_fork, has_fork, read_fork
 from hpctrack.agent.past import Past, choose_attempt, has_past, read_past
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
-from hpctrack.core.names import ID_MAX_CHARS, check_id, make_readable_name
+from hpctrack.core.names import ID_MAX_CHARS, check_id, digest_text, make_readable_name
 from hpctrack.core.wire import make_plain
 from hpctrack.errors import HpctrackError
 
@@ -167,7 +166,7 @@ def _read_moment(fork: object) -> tuple[str, int] | None:
 
 
 def _add_launch(run: str, launch: str) -> str:
-    digits = hashlib.blake2b(launch.encode(), digest_size=8).hexdigest()
+    digits = digest_text(launch, 8)
     mark = launch[:4] if all(one in "0123456789abcdef" for one in launch[:4]) else digits[:4]
     return f"{run[: ID_MAX_CHARS - 5]}-{mark}"
 

@@ -6,16 +6,14 @@ its ranks no name for the launch) is read from the launcher's own process.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from hpctrack.client.ranks import RankInfo
-from hpctrack.core.names import check_id, make_safe_id
+from hpctrack.core.names import check_id, digest_text, make_safe_id
 from hpctrack.errors import InvalidNameError
 
 
@@ -93,7 +91,7 @@ def _derive(environ: Mapping[str, str], rank: RankInfo, proc: Path) -> str:
     if job:
         # A plain program in the batch script: its command line is what a requeue repeats.
         return f"{job}-b{_digest(_command_line(proc))}"
-    return secrets.token_hex(4)
+    return os.urandom(4).hex()
 
 
 def _slurm_job(environ: Mapping[str, str]) -> str:
@@ -151,4 +149,4 @@ def _read(path: Path) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return digest_text(text, 4)

@@ -6,7 +6,6 @@ are whose, so that two starts never mix. Like the id it needs no communication.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from hpctrack.client.ranks import RankInfo
+from hpctrack.core.names import digest_text
 
 LAUNCH_VARIABLE = "HPCTRACK_LAUNCH"
 """Set by ``hpctrack run`` for the program in it: wrapper and program are one start."""
@@ -68,7 +68,7 @@ def make_launch_token(
     told = [f"{name}={environ[name]}" for name in names if name in environ]
     facts = [rank.launcher, rank.launch, *told, _find_starter(rank, proc)]
     text = "\0".join([inherited] if inherited else facts) + f"\0{ordinal}"
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return digest_text(text, 8)
 
 
 def _find_starter(rank: RankInfo, proc: Path) -> str:

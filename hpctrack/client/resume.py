@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from hpctrack.client.config import Config, Summary
 from hpctrack.client.ranks import RankInfo
-from hpctrack.core.names import check_id
+from hpctrack.core.names import check_id, digest_text
 from hpctrack.errors import InvalidNameError, UsageError
 
 MODES = ("allow", "never", "must", "auto")
@@ -127,7 +126,7 @@ def name_program(environ: Mapping[str, str], rank: RankInfo) -> str:
     words = [os.path.abspath(sys.argv[0] or "-"), *sys.argv[1:]]  # noqa: PTH100 - a plain text
     task = environ.get("SLURM_ARRAY_TASK_ID", "")
     text = "\0".join([*words, os.getcwd(), str(rank.size), task])  # noqa: PTH109 - a plain text
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return digest_text(text, 8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ the environment is the field's name in capitals after ``HPCTRACK_``.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -189,6 +188,8 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
 def _parse(key: str, raw: Any, origin: str) -> Any:
     known = {one.name: one for one in fields(Settings)}
     if key not in known:
+        import difflib  # noqa: PLC0415 - for mistakes only, and it opens three files
+
         near = difflib.get_close_matches(key, known, n=1)
         shown = f"{ENV_PREFIX}{key.upper()}" if origin == "environment" else key
         raise SettingsError(
