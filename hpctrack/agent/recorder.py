@@ -83,6 +83,7 @@ class Recorder:
         self.left_consoles: list[ConsoleDrain] = []
         self.stop_request: dict[str, Any] | None = None
         self.is_spilled = False
+        self._is_spill_told = False
         self.is_closed = False
         self.idle_since_s = self._clock.mono_s()
         self._open_file()
@@ -348,9 +349,9 @@ class Recorder:
             except HpctrackError as error:
                 reason = error.message
                 continue
-            if folder != self.folder and not self.is_spilled:
-                self.is_spilled = True
-                self._note("spill", f"{reason}; the run goes on in {folder}")
+            if folder != self.folder and not self._is_spill_told:
+                self.is_spilled = self._is_spill_told = True
+                self._note("spill", f"{reason or 'the store failed'}; the run goes on in {folder}")
             self._events[:0] = list(self._kept.values())
             self._payloads.clear()
             return

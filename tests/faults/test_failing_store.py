@@ -1,0 +1,163 @@
+"""A store that fails under a program: the loop goes on, and no point is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import hpctrack
+from tests.capabilities import require_program
+from tests.faults import disks
+from tests.programs import ROOT, list_agents, wait_for
+
+pytestmark = pytest.mark.faults
+
+PROGRAM = """
+import json, sys, time, hpctrack
+run = hpctrack.init("p", id="r")
+step, slowest_s = 0, 0.0
+for line in sys.stdin:
+    for _ in range(2000):
+        before = time.perf_counter()
+        run.log({"loss": step, "accuracy": -step}, step=step)
+        slowest_s = max(slowest_s, time.perf_counter() - before)
+        step += 1
+    run.flush()
+    print(step, flush=True)
+is_whole = run.finish()
+print(json.dumps({"steps": step, "slowest_s": slowest_s, "is_whole": is_whole}))
+"""
+
+QUOTA_BYTES = 2 * disks.MIB
+
+
+class Program:
+    """A program that logs 4,000 points at a time, whenever it is told to."""
+
+    def __init__(self, store: Path, spill: Path, **environ: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={
+                **os.environ,
+                **environ,
+                "HPCTRACK_DIR": str(store),
+                "HPCTRACK_SPILL_DIR": str(spill),
+                "HPCTRACK_LINGER_S": "0.1",
+            },
+        )
+
+    def log(self) -> None:
+        """Let it log once, and wait until its agent has it."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().strip().isdigit()
+
+    def finish(self, turns: int) -> tuple[dict[str, float], str]:
+        """Let it log some more and end; return what it says of itself, and its warnings."""
+        out, err = self.process.communicate("go\n" * turns, timeout=120)
+        assert self.process.returncode == 0, err
+        wait_for(lambda: not list_agents(), timeout_s=30)
+        return json.loads(out.splitlines()[-1]), err
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Start programs that are gone when the test is over."""
+    with ExitStack() as stack:
+
+        def begin(store: Path, **environ: str) -> Program:
+            program = Program(store, tmp_path / "spill", **environ)
+            stack.callback(program.process.communicate)
+            stack.callback(program.process.kill)
+            return program
+
+        yield begin
+
+
+def read_steps(*stores: Path) -> list[int]:
+    """Return the steps of all points of both metrics, checked, in the order of the stores."""
+    found: list[int] = []
+    for store in stores:
+        for run in hpctrack.Store(store).runs():
+            loss, accuracy = run.metric("loss"), run.metric("accuracy")
+            assert loss.values.tolist() == loss.steps.tolist()
+            assert (-accuracy.values).tolist() == loss.values.tolist()
+            assert not run.record.ledger.get("dropped_points")
+            found += loss.steps.tolist()
+            run.close()
+    return found
+
+
+def check(program: Program, *stores: Path, turns: int = 3) -> None:
+    said, warned = program.finish(turns)
+    assert said["slowest_s"] < 1, "log() waits for no disk"
+    assert said["is_whole"]
+    assert "the run goes on in" in warned
+    assert read_steps(*stores) == list(range(int(said["steps"])))
+
+
+def test_a_disk_that_fills_up_costs_a_program_nothing(
+    tmp_path: Path, start: Callable[..., Program]
+) -> None:
+    with disks.mounted("ext4", tmp_path) as disk:
+        program = start(disk / "store")
+        program.log()
+        disks.fill(disk)
+        check(program, disk / "store", tmp_path / "spill", turns=20)
+
+
+def test_a_quota_that_is_used_up_costs_a_program_nothing(
+    tmp_path: Path, start: Callable[..., Program]
+) -> None:
+    shim = tmp_path / "quota.so"
+    source = Path(__file__).with_name("quota.c")
+    command = [require_program("gcc"), "-shared", "-fPIC", "-O1", "-o", str(shim), str(source)]
+    subprocess.run(command, check=True)
+    program = start(
+        tmp_path / "quota",
+        LD_PRELOAD=str(shim),
+        TEST_QUOTA_DIR=str(tmp_path / "quota"),
+        TEST_QUOTA_BYTES=str(QUOTA_BYTES),
+    )
+    program.log()
+    check(program, tmp_path / "quota", tmp_path / "spill", turns=20)
+    (file,) = (tmp_path / "quota" / "p" / "r").glob("node-*.h5")
+    assert file.stat().st_size <= QUOTA_BYTES
+
+
+def test_a_disk_that_goes_read_only_costs_a_program_nothing(
+    tmp_path: Path, start: Callable[..., Program]
+) -> None:
+    with disks.mounted("ext4", tmp_path) as disk:
+        program = start(disk / "store")
+        program.log()
+        disks.make_read_only(disk)
+        check(program, disk / "store", tmp_path / "spill")
+
+
+def test_a_disk_that_answers_with_errors_costs_a_program_nothing_that_it_has_kept(
+    tmp_path: Path, start: Callable[..., Program]
+) -> None:
+    with disks.mounted("ext4", tmp_path) as disk:
+        program = start(disk / "store")
+        program.log()
+        disks.shut_down(disk)
+        said, warned = program.finish(3)
+        assert said["slowest_s"] < 1
+        assert "the run goes on in" in warned
+        disks.mount_again(tmp_path)
+        assert read_steps(disk / "store", tmp_path / "spill") == list(range(int(said["steps"])))
