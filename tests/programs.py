@@ -33,12 +33,13 @@ def run_python(
 
 
 def start_python(
-    code: str, *arguments: str, env: Mapping[str, str] | None = None
+    code: str, *arguments: str, env: Mapping[str, str] | None = None, stdin: int | None = None
 ) -> subprocess.Popen[str]:
     """Start a Python program; the caller ends it."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *arguments],
         env={**os.environ, **(env or {})},
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -253,13 +253,15 @@ class Run(RunCalls):
         """
         return self._ask(wire.pack(Kind.FLUSH), timeout_s)
 
-    def finish(self, exit_code: int = 0) -> bool:
+    def finish(self, exit_code: int = 0, *, waited_s: float = 0.0) -> bool:
         """End this rank's part of the run. Per-rank; called by itself at exit.
 
         Parameters
         ----------
         exit_code : int
             0 for success; anything else makes the run ``failed``.
+        waited_s : float
+            What of the time-out the program's other runs have used up at its end, seconds.
 
         Returns
         -------
@@ -283,7 +285,7 @@ class Run(RunCalls):
             self._report_losses(channel)
             end = {"exit_code": code, "wall_s": self._wall_s()}
             frame = wire.pack_json(Kind.FINISH, end)
-            is_safe = self._ask(frame, self._settings.finish_timeout_s)
+            is_safe = self._ask(frame, max(0.0, self._settings.finish_timeout_s - waited_s))
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble("finish", error)
             return False

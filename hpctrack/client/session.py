@@ -305,9 +305,10 @@ def _hook_exit() -> None:
 
 
 def _finish_at_exit() -> None:
-    # A notebook begins one run after another and finishes none of them.
+    # A notebook begins one run after another and finishes none of them. They share one time-out.
+    begun_s = SYSTEM_CLOCK.mono_s()
     for run in _state.runs:
-        run.finish(_state.exit_code)
+        run.finish(_state.exit_code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
 
 
 def _after_fork() -> None:

@@ -131,7 +131,7 @@ def test_an_agent_that_never_comes_back_bounds_the_end(
 ) -> None:
     run = hpctrack.init("p", settings={"finish_timeout_s": 0.5})
     run.log({"a": 1.0})
-    assert run.flush()
+    assert run.flush(60)
     (agent,) = list_agents()
     os.kill(agent, signal.SIGSTOP)
     try:
@@ -143,6 +143,34 @@ def test_an_agent_that_never_comes_back_bounds_the_end(
         os.kill(agent, signal.SIGKILL)
     assert "2 points may be missing" in capsys.readouterr().err
     assert only_run(tmp_path / "store").metric("a").values.tolist() == [1]
+
+
+UNFINISHED = """
+import sys, hpctrack
+runs = [hpctrack.init("p", id=f"r{n}", settings={"finish_timeout_s": 4.0}) for n in range(4)]
+for run in runs:
+    run.log({"a": 1})
+    assert run.flush(30)
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_unfinished_runs_share_one_time_out_at_the_programs_end() -> None:
+    child = start_python(UNFINISHED, stdin=subprocess.PIPE)
+    assert child.stdin
+    assert child.stdout
+    assert child.stdout.readline() == "ready\n"
+    (agent,) = list_agents()
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        began_s = time.monotonic()
+        _out, errors = child.communicate("\n", timeout=60)
+        assert time.monotonic() - began_s < 12, "four would take 16"
+    finally:
+        os.kill(agent, signal.SIGKILL)
+    assert child.returncode == 0, errors
+    assert errors.count("has not confirmed the end") == 4
 
 
 SIGNALS = """
