@@ -158,7 +158,7 @@ def test_the_loop_does_not_wait_for_a_stopped_agent_and_every_point_is_accounted
         from tests.programs import list_agents
         run = hpctrack.init("p", settings={"seal": "manual", "buffer_bytes": 262144})
         run.log({"a": -1.0})
-        assert run.flush()
+        assert run.flush(60)
         (agent,) = list_agents()
         os.kill(agent, signal.SIGSTOP)
         slowest_s = 0.0

@@ -86,7 +86,7 @@ def test_agents_killed_at_any_moment_cost_nothing_and_double_nothing(
 def test_a_stopped_agent_costs_what_the_ledger_says(tmp_path: Path) -> None:
     run = hpctrack.init("p", settings={"seal": "manual", "buffer_bytes": SMALL_BUFFER})
     run.log({"a": -1.0})
-    assert run.flush()
+    assert run.flush(60)
     (agent,) = list_agents()
     os.kill(agent, signal.SIGSTOP)
     try:

@@ -127,7 +127,7 @@ def test_disabled_is_a_no_op_that_touches_nothing(
     hpctrack.config.update({"c": 2})
     hpctrack.summary["d"] = 3
     run.name, run.tags, run.notes = "n", ["t"], "x"
-    assert run.flush()
+    assert run.flush(60)
     assert run.config.c == 2
     hpctrack.finish()
     assert set(tmp_path.rglob("*")) == before
@@ -317,7 +317,7 @@ def _ended(store: Path) -> hpctrack.StoredRun | None:
 def test_a_killed_agent_is_replaced_and_the_run_goes_on(tmp_path: Path) -> None:
     run = hpctrack.init("p", config={"lr": 1}, settings={"seal": "manual"})
     run.log({"a": 1})
-    assert run.flush()
+    assert run.flush(60)
     for pid in list_agents():
         os.kill(pid, signal.SIGKILL)
     channel = run._channel
@@ -374,7 +374,7 @@ def test_without_a_place_for_a_socket_the_rank_records_on_a_thread(
 def test_a_stopped_agent_never_blocks_the_program(tmp_path: Path) -> None:
     run = hpctrack.init("p", settings={"finish_timeout_s": 0.5, "buffer_bytes": 100_000})
     run.log({"a": 0})
-    assert run.flush()
+    assert run.flush(60)
     (agent,) = list_agents()
     os.kill(agent, signal.SIGSTOP)
     try:
