@@ -132,6 +132,7 @@ def open_page(chromium: str, url: str) -> Iterator[Callable[..., Any]]:
                 reduced_motion="reduce",
             )
             context.set_default_timeout(PATIENCE_MS)
+            expect.set_options(timeout=PATIENCE_MS)
             page = context.new_page()
             watches.append(Watch(urlsplit(url).netloc))
             watches[-1].attach(page)
@@ -174,7 +175,7 @@ def log_run(name: str, *, ranks: int, steps: int) -> None:
 
 def wait_for_charts(page: Any, count: int) -> None:
     ready = page.locator(".chart[data-ready]")
-    expect(ready).to_have_count(count, timeout=PATIENCE_MS)
+    expect(ready).to_have_count(count)
 
 
 def points(page: Any, metric: str = "train/loss") -> int:
@@ -215,12 +216,12 @@ def test_curve_grows_while_a_program_is_logging(
         chart = page.locator('.chart[data-metric="train/loss"]')
         for _ in range(3):
             seen = points(page)
-            expect(chart).not_to_have_attribute("data-points", str(seen), timeout=PATIENCE_MS)
+            expect(chart).not_to_have_attribute("data-points", str(seen))
         assert points(page) > before
         stop.touch()
-        expect(page.locator("#run .pill.large")).to_have_text("finished", timeout=PATIENCE_MS)
+        expect(page.locator("#run .pill.large")).to_have_text("finished")
         logged = len(only_run(os.environ["HPCTRACK_DIR"]).metric("train/loss"))
-        expect(chart).to_have_attribute("data-points", str(logged), timeout=PATIENCE_MS)
+        expect(chart).to_have_attribute("data-points", str(logged))
         assert page.url == address, "without a reload"
     finally:
         stop.touch()
@@ -242,7 +243,7 @@ def test_three_views_of_the_ranks_zoom_and_themes(
     picture(page, "run_light")
 
     page.get_by_role("radio", name="All ranks").check()
-    expect(caption).to_contain_text("points drawn of 4,800, extremes exact", timeout=PATIENCE_MS)
+    expect(caption).to_contain_text("points drawn of 4,800, extremes exact")
     assert "view=all" in page.url
     page.get_by_role("radio", name="One rank").check()
     expect(caption).to_contain_text("of 1,200")

@@ -120,7 +120,7 @@ def fail(done, total):
 try:
     seal_together(Path(sys.argv[1]), World(MPI.COMM_WORLD), on_progress=fail)
 except StoreError as error:
-    print(error.message)
+    sys.stdout.write(f"{error.message}\\n")  # at once: three processes share the pipe
 """
 
 
