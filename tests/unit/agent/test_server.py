@@ -190,7 +190,7 @@ def test_a_run_whose_store_vanishes_goes_on_in_the_spill(tmp_path: Path) -> None
     spilled = Store(tmp_path / "spill").run("r")
     assert spilled.metric("a").values.tolist() == [1.0]
     assert spilled.state == "finished"
-    assert {one["code"] for one in spilled.record.warnings} == {"store-failed"}
+    assert {one["code"] for one in spilled.record.warnings} == {"store-failed", "spill"}
     assert json.dumps(recorder.notices)
 
 
