@@ -24,6 +24,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     for name in list(os.environ):
         if name.startswith(FOREIGN) and name not in KEPT:
             monkeypatch.delenv(name)
+    # Hundreds of programs are started here, and each would compile hpctrack anew.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     # A socket's path has at most 107 bytes, pytest's folders are longer.
     runtime = Path(tempfile.mkdtemp(prefix="ht-"))
     home = tmp_path / "home"
@@ -75,6 +77,23 @@ def pytest_report_header() -> str:
     states = [f"{marker}: {'NO' if list_obstacles(marker) else 'yes'}" for marker in MARKERS]
     required = ", ".join(sorted(list_required())) or "none"
     return f"real parts: {', '.join(states)}; required: {required}"
+
+
+_failures: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember what failed, for the last lines of the log."""
+    if report.failed:
+        lines = [line for line in report.longreprtext.splitlines() if line.startswith("E  ")]
+        _failures.append(f"{report.nodeid} ({report.when}): {' | '.join(lines[:3])[:600]}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Name the failures at the very end: an internal error of pytest drops its own summary."""
+    if not hasattr(config, "workerinput") and _failures:
+        print("\nfailed:", *_failures, sep="\n  ", flush=True)
 
 
 @pytest.fixture

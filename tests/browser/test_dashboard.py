@@ -19,7 +19,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.programs import only_run, rank_environment, start_python, wait_for
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = [
