@@ -37,6 +37,8 @@ CONSOLE_JOIN_BYTES = 16 * 1024
 
 CONSOLE_KINDS = {1: EventKind.STDOUT, 2: EventKind.STDERR}
 
+END_KINDS = frozenset({EventKind.END, EventKind.LOST})
+
 NOBODY = 2**31
 """Session number of the agent's own events."""
 
@@ -297,9 +299,13 @@ class Recorder:
                 self._note("media", f"something could not be encoded: {self._encoder.problem}")
 
     def _write(self, file: NodeFile) -> None:
-        """Write what waits, events before points, and forget it when it is flushed."""
+        """Write what waits, names before points before ends; forget it when it is flushed."""
         media = [event for one in self._media for event in self._write_media(file, one)]
         events = self._events + media
+        # Whoever reads that a rank has ended must find all its points: they go first.
+        ends = [one for one in events if one.kind in END_KINDS] if self._rows else []
+        if ends:
+            events = [one for one in events if one.kind not in END_KINDS]
         if events:
             file.add_events(events)
         if self._rows:
@@ -308,8 +314,12 @@ class Recorder:
         file.flush(wall_s=wall_s)
         # A file that failed before this line is left, and everything goes to the next one.
         self._media.clear()
-        self._events.clear()
+        self._events = ends
         self._rows = bytearray()
+        if ends:
+            file.add_events(ends)
+            file.flush(wall_s=wall_s)
+            self._events = []
         if file.should_roll(wall_s):
             self._file = None
             file.close(wall_s=wall_s)

@@ -141,14 +141,15 @@ class Console:
         """
         if _state.active is self:
             _state.active = None
-        if self._page is None or not self._is_recording:
+        if self._page is None or self._page.is_stopped:
             return True
         is_settled = True
         try:
             flush_python()
             flush_c()
             is_settled = self._settle(timeout_s)
-            self._hand_rest()
+            if self._is_recording:  # a listener that has failed gets no more; the terminal does
+                self._hand_rest()
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._problem = f"the console's end is not recorded: {error}"
             is_settled = False

@@ -17,6 +17,7 @@ from hpctrack.agent.server import Server
 from hpctrack.core import wire
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.wire import Decoder, Kind
+from hpctrack.store.node_table import NodeTable
 from hpctrack.store.schema import POINT
 from tests.programs import wait_for
 from tests.stores import hello
@@ -192,6 +193,29 @@ def test_a_run_whose_store_vanishes_goes_on_in_the_spill(tmp_path: Path) -> None
     assert spilled.state == "finished"
     assert {one["code"] for one in spilled.record.warnings} == {"store-failed", "spill"}
     assert json.dumps(recorder.notices)
+
+
+def test_whoever_reads_that_a_run_has_ended_finds_all_its_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = hello(0, store=str(tmp_path), project="p", run="r", settings={})
+    recorder = Recorder(said, clock=SYSTEM_CLOCK)
+    session = recorder.begin(said)
+    assert recorder.flush()
+    flush = NodeTable.flush
+    seen = []
+
+    def flush_and_read(table: NodeTable) -> None:
+        flush(table)
+        found = Store(tmp_path).run("r")
+        seen.append((str(found.state), len(found.metric("a")) if found.metrics() else 0))
+
+    monkeypatch.setattr(NodeTable, "flush", flush_and_read)
+    recorder.add_name(session, b"\0\0\0\0a")
+    recorder.add_points(session, memoryview(wire.pack_points(0, 0.0, [0, 1.0]))[8:], 1)
+    recorder.end(session, {"exit_code": 0})
+    recorder.close()
+    assert list(dict.fromkeys(seen)) == [("running", 0), ("running", 1), ("finished", 1)]
 
 
 def test_an_idle_server_on_a_thread_ends_when_its_peer_does(tmp_path: Path) -> None:

@@ -282,8 +282,10 @@ console.stop()
 other = Console(lambda stream, data: 1 / 0)
 assert other.start()
 print("one", flush=True)
+while not other.problem:
+    time.sleep(0.01)
 print("two", flush=True)
-other.stop()
+assert other.stop()
 assert "division by zero" in other.problem
 os._exit(7)
 """
