@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hpctrack.core.console_pieces import read_gap
@@ -40,6 +40,8 @@ class ConsoleLine:
         Without the end of line; with carriage returns and escape sequences as they were.
     missing_bytes : int
         Above 0: no line, but so many bytes that are not recorded.
+    is_damaged : bool
+        The missing bytes were recorded; the file that holds them is damaged.
     """
 
     wall_s: float
@@ -47,6 +49,7 @@ class ConsoleLine:
     stream: str
     text: str
     missing_bytes: int = 0
+    is_damaged: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form."""
@@ -144,7 +147,7 @@ class ConsoleFollower:
             yield from maker.end()
         for event in self._torn.values():
             stream = EventKind(event.kind).name.lower()
-            yield ConsoleLine(event.wall_s, event.rank, stream, "", event.size)
+            yield ConsoleLine(event.wall_s, event.rank, stream, "", event.size, is_damaged=True)
         self._makers.clear()
         self._torn.clear()
 
@@ -159,7 +162,8 @@ class ConsoleFollower:
         missing_bytes = event.size if data is None else read_gap(data)
         if missing_bytes:
             yield from maker.end()
-            yield ConsoleLine(event.wall_s, event.rank, maker.stream, "", missing_bytes)
+            gone = data is None
+            yield ConsoleLine(event.wall_s, event.rank, maker.stream, "", missing_bytes, gone)
         elif data:
             yield from maker.add(data, event.wall_s)
 
@@ -203,14 +207,14 @@ class _LineMaker:
 
 def collapsed(line: ConsoleLine) -> ConsoleLine:
     """Return a line as it looked at its end."""
-    text = collapse_line(line.text)
-    return ConsoleLine(line.wall_s, line.rank, line.stream, text, line.missing_bytes)
+    return replace(line, text=collapse_line(line.text))
 
 
 def show_line(line: ConsoleLine) -> str:
     """Return a line's text, or what is to be read in place of one that is missing."""
     if line.missing_bytes:
-        return f"[... {line.missing_bytes:,} bytes were not recorded ...]"
+        what = "cannot be read" if line.is_damaged else "were not recorded"
+        return f"[... {line.missing_bytes:,} bytes {what} ...]"
     return line.text
 
 

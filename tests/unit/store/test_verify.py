@@ -2,56 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.errors import BusyError, NotFoundError, StoreFormatError
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.repair import Deed, repair_run
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.store.seal import seal_run
-from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.store.verify import Severity, verify_run
+from tests.damage import PICTURE, STEPS, assert_prefix, make_old, make_run
 from tests.stores import NodeWriter
-
-STEPS = 9000
-PICTURE = bytes(range(256)) * 400
-
-
-def make_run(store: Path, *, close: bool = True) -> Path:
-    """Write a run with two metrics over several chunks, a picture, and some text."""
-    writer = NodeWriter(store)
-    session = writer.start(0)
-    writer.event(EventKind.CONFIG, {"lr": 0.1})
-    for start in range(0, STEPS, 3000):
-        steps = range(start, start + 3000)
-        writer.points("loss", 0, steps, [float(one) for one in steps])
-        writer.points("acc", 0, steps, [one / 2 for one in steps])
-        writer.flush()
-    digest = hashlib.sha256(PICTURE).hexdigest()
-    offset = writer.file.add_bytes(PICTURE, Place.BLOBS)
-    where = {
-        "digest": digest, "place": int(Place.BLOBS), "offset": offset, "size": len(PICTURE),
-    }  # fmt: skip
-    writer.event(EventKind.PAYLOAD, where)
-    writer.event(EventKind.MEDIA, {"key": "a", "step": 1, "digest": digest, "size": len(PICTURE)})
-    writer.file.add_event(
-        EventKind.STDOUT, b"hello\n", wall_s=writer.wall_s, rank=0, session=0, place=Place.TEXT
-    )
-    writer.end(0, session)
-    writer.flush()
-    return writer.close().parent if close else writer.file.path.parent
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +37,6 @@ def folder(whole: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def make_old(folder: Path) -> None:
-    for path in folder.iterdir():
-        os.utime(path, (time.time() - 1000, time.time() - 1000))
-
-
 def node_file(folder: Path) -> Path:
     (path,) = folder.glob("node-*.h5")
     return path
@@ -89,18 +52,6 @@ def change(path: Path, how: Callable[[bytearray], object]) -> None:
 def cut(path: Path, size: int) -> None:
     os.truncate(path, size)
     os.utime(path, (time.time() - 1000, time.time() - 1000))
-
-
-def assert_prefix(folder: Path) -> dict[str, int]:
-    """What is read must be what was written, up to some point."""
-    run = StoredRun(folder)
-    found = run.columns()
-    for name, factor in (("loss", 1.0), ("acc", 0.5)):
-        if name in found:
-            assert (found[name].value == found[name].step * factor).all()
-            assert (found[name].rank == 0).all()
-    run.close()
-    return {name: len(one) for name, one in found.items()}
 
 
 def test_an_intact_run_is_intact_live_and_sealed(folder: Path) -> None:
@@ -284,80 +235,3 @@ def test_an_empty_folder_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "p" / "r").mkdir(parents=True)
     (finding,) = verify_run(tmp_path / "p" / "r").findings
     assert finding.what == "the run has no files"
-
-
-SLOW = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
-
-@SLOW
-@given(
-    share=st.floats(0, 1),
-    flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=3),
-)
-def test_a_node_file_cut_and_changed_anywhere_gives_an_error_or_the_intact_part(
-    whole: Path, share: float, flips: list[tuple[float, int]]
-) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "p" / "r"
-        shutil.copytree(whole, folder)
-        path = node_file(folder)
-        data = bytearray(path.read_bytes())
-        keep = int(share * len(data))
-        for where, value in flips:
-            # Of the numbers nobody knows what they were: only what describes them is changed.
-            data[int(where * 10_000)] = value
-        path.write_bytes(data[:keep])
-        make_old(folder)
-        report = verify_run(folder)
-        assert not report.is_intact or keep == len(data)
-        try:
-            assert_prefix(folder)
-        except HpctrackError:
-            assert not report.is_intact
-        result = repair_run(folder, force=True)
-        assert result.is_intact
-        if any(folder.glob("node-*.h5")):
-            assert verify_run(folder).is_intact
-            assert_prefix(folder)
-        assert repair_run(folder).actions == []
-
-
-@SLOW
-@given(share=st.floats(0, 1), change_only=st.booleans())
-def test_a_sealed_file_cut_or_changed_anywhere_is_an_error_or_unchanged(
-    sealed: Path, share: float, change_only: bool
-) -> None:
-    data = bytearray((sealed / "run.h5").read_bytes())
-    at = min(int(share * len(data)), len(data) - 1)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "p" / "r"
-        folder.mkdir(parents=True)
-        if change_only:
-            data[at] ^= 0x55
-        else:
-            del data[at:]
-        (folder / "run.h5").write_bytes(data)
-        report = verify_run(folder)
-        assert change_only or not report.is_intact
-        reader = SealedReader(folder / "run.h5")
-        for name in ("loss", "acc"):
-            try:
-                found = reader.read_columns([name])
-            except HpctrackError:
-                assert not report.is_intact
-                continue
-            if report.is_intact:
-                assert len(found[name]) == STEPS
-        if report.is_intact:
-            assert_prefix(folder)
-
-
-@pytest.fixture(scope="module")
-def sealed(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an intact sealed run, not to be changed."""
-    copy = tmp_path_factory.mktemp("sealed") / "p" / "r"
-    shutil.copytree(whole, copy)
-    seal_run(copy)
-    return copy
