@@ -14,7 +14,7 @@ METRIC_MAX_BYTES = 512
 
 _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_\-])?\Z")
 _NOT_ID = re.compile(r"[^A-Za-z0-9_\-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _RULE = "use letters, digits, '-', '_' and '.', starting with a letter or digit, at most 64"
 
 _ADJECTIVES = """
@@ -85,18 +85,18 @@ def metric_name_problem(name: str) -> str | None:
     size_bytes = len(name.encode("utf-8", "surrogatepass"))
     if size_bytes > METRIC_MAX_BYTES:
         return f"the name has {size_bytes} bytes, at most {METRIC_MAX_BYTES} are allowed"
-    if _CONTROL.search(name):
-        return "the name has control characters"
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         return "the name is not valid Unicode"
+    if _UNPRINTABLE.search(name):
+        return "the name has control characters"
     return None
 
 
 def clean(text: str) -> str:
-    """Replace control characters: a run's name must not command the terminal that shows it."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Replace control characters, and what is no Unicode: a name must not command a terminal."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def make_readable_name(run_id: str) -> str:

@@ -15,7 +15,7 @@ from hpctrack.core.layout import NodeFileName
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.events import Event
-from hpctrack.store.hdf5 import open_file
+from hpctrack.store.hdf5 import open_file, plain
 from hpctrack.store.node_image import make_image
 from hpctrack.store.schema import (
     EVENT,
@@ -189,10 +189,9 @@ class DamagedFile:
         }
         for key in ROOT_ATTRIBUTES:
             with contextlib.suppress(*_READING):
-                value = self._file.attrs[key]
-                plain = value.item() if isinstance(value, np.generic) else value
-                if key not in facts or isinstance(plain, type(facts[key])):
-                    facts[key] = plain
+                value = plain(self._file.attrs[key])
+                if key not in facts or isinstance(value, type(facts[key])):
+                    facts[key] = value
         return facts
 
     def _read_pulse(self) -> tuple[float, bool]:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hpctrack.core.names import clean
 from hpctrack.errors import NotFoundError, StoreFormatError
 from hpctrack.store.schema import FORMAT_VERSION
 
@@ -99,3 +100,8 @@ def _library() -> ctypes.CDLL | None:
             if hasattr(library, "H5Pset_metadata_read_attempts"):
                 return library
     return None
+
+
+def plain(value: Any) -> Any:
+    """Return an attribute as Python's own; a text that damage has made unprintable, printable."""
+    return clean(value) if isinstance(value, str) else getattr(value, "item", lambda: value)()

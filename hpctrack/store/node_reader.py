@@ -13,7 +13,7 @@ from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.events import Event, NodeEvents
-from hpctrack.store.hdf5 import open_file
+from hpctrack.store.hdf5 import open_file, plain
 from hpctrack.store.schema import (
     LIVE_KIND,
     PLACE_TABLES,
@@ -222,7 +222,7 @@ class NodeReader:
         try:
             attributes = self._file.attrs
             facts: dict[str, Any] = {
-                key: _plain(attributes[key]) for key in ROOT_ATTRIBUTES if key in attributes
+                key: plain(attributes[key]) for key in ROOT_ATTRIBUTES if key in attributes
             }
             facts["attempt"] = int(facts.get("attempt", 1))
             facts["node"] = int(facts.get("node", 0))
@@ -236,7 +236,3 @@ def _put_together(parts: Sequence[Columns]) -> Columns:
     """Join parts in the order of the file; `Columns.join` would sort them."""
     columns = ("rank", "attempt", "step", "wall_s", "value")
     return Columns(*(np.concatenate([getattr(part, one) for part in parts]) for one in columns))
-
-
-def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value
