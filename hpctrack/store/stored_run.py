@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpctrack.client.definitions import Definition
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.console import ConsoleText
-from hpctrack.store.definitions import summarize
+from hpctrack.store.definitions import find_definition, join_definitions, summarize
+from hpctrack.store.described import DescribedRun
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.history import STEP, TIMESTAMP, History, make_history
@@ -20,16 +22,18 @@ from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
-from hpctrack.store.record import RankRecord, RunRecord, State, assemble
+from hpctrack.store.record import RankRecord, RunRecord, assemble
+from hpctrack.store.schema import EventKind
 from hpctrack.store.sealed_file import SealedReader
-
-if TYPE_CHECKING:
-    from hpctrack.store.index import IndexEntry
+from hpctrack.store.series import STEP as BY_STEP
 from hpctrack.store.straggler import Stragglers
 from hpctrack.store.stragglers import find_stragglers
 
+if TYPE_CHECKING:
+    from hpctrack.store.index import IndexEntry
 
-class StoredRun:
+
+class StoredRun(DescribedRun):
     """A run in a store.
 
     What is read is kept; `refresh` reads again what may have grown. Not safe for several
@@ -109,31 +113,6 @@ class StoredRun:
     def is_listed(self) -> bool:
         """Whether the listing index knows the run as it is."""
         return self._listed is not None
-
-    @property
-    def name(self) -> str:
-        """The name people read."""
-        return self.brief.name or self.id
-
-    @property
-    def state(self) -> State:
-        """running, finished, failed or crashed."""
-        return self.brief.state
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Hyperparameters, nested as the user gave them."""
-        return self.brief.config
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Values that were set, and the last logged value of every other metric."""
-        return self.brief.summary
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Short labels."""
-        return self.brief.tags
 
     @property
     def is_sealed(self) -> bool:
@@ -283,7 +262,7 @@ class StoredRun:
         sealed, readers = self._parts()
         found = None if readers or not sealed else sealed.read_envelope(metric, rank, window, width)
         if found is None:
-            series = self.metric(metric).rank(rank)
+            series = self.metric(metric).rank(rank, by=BY_STEP)
             found = draw_window(series.step, series.value, window, width)
         return found
 
@@ -457,8 +436,16 @@ class StoredRun:
             name,
             columns,
             find=self.metric,
+            find_step_metric=lambda: find_definition(self._definitions(), name).step_metric,
             start_wall_s=lambda: self.record.created_wall_s,
         )
+
+    def _definitions(self) -> tuple[Definition, ...]:
+        """Return what ``define_metric`` said; of a live run without reading its numbers."""
+        if self._record is not None or self._listed is not None or self.is_sealed:
+            return self.brief.definitions
+        events = (event for source in self.sources() for event in source.events)
+        return join_definitions(one.json() for one in events if one.kind == EventKind.DEFINE)
 
     def _ranks_of(self, attempt: int) -> tuple[RankRecord, ...]:
         """Return the ranks of an attempt, as they stood before the next one began."""
