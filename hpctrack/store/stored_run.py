@@ -17,14 +17,15 @@ from hpctrack.store.definitions import find_definition, join_definitions, summar
 from hpctrack.store.described import DescribedRun
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
+from hpctrack.store.hdf5 import open_file
 from hpctrack.store.history import STEP, TIMESTAMP, History, make_history
 from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.record import RankRecord, RunRecord, assemble
-from hpctrack.store.schema import EventKind
-from hpctrack.store.sealed_file import SealedReader
+from hpctrack.store.schema import SEALED_KIND, EventKind
+from hpctrack.store.sealed_file import DAMAGE, SealedReader, read_json
 from hpctrack.store.series import STEP as BY_STEP
 from hpctrack.store.straggler import Stragglers
 from hpctrack.store.stragglers import find_stragglers
@@ -441,9 +442,15 @@ class StoredRun(DescribedRun):
         )
 
     def _definitions(self) -> tuple[Definition, ...]:
-        """Return what ``define_metric`` said; of a live run without reading its numbers."""
-        if self._record is not None or self._listed is not None or self.is_sealed:
+        """Return what ``define_metric`` said, without the ranks and numbers of a record."""
+        if self._record is not None or self._listed is not None:
             return self.brief.definitions
+        if self.is_sealed:
+            try:
+                with open_file(self._sealed_path, kind=SEALED_KIND, swmr=False) as file:
+                    return join_definitions(read_json(file, "record")["definitions"])
+            except DAMAGE:
+                return self.brief.definitions  # says what is damaged
         events = (event for source in self.sources() for event in source.events)
         return join_definitions(one.json() for one in events if one.kind == EventKind.DEFINE)
 
