@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hpctrack.client.run_attachments import RunAttachments
 from hpctrack.core.clock import Clock
+from hpctrack.core.names import make_readable_name
 from hpctrack.core.wire import Kind
 from hpctrack.errors import UsageError
 
@@ -21,21 +22,26 @@ if TYPE_CHECKING:
 
 
 class Tags(tuple[str, ...]):
-    """Short labels; ``+`` takes any sequence, and one text as one label."""
+    """Short labels; ``+`` takes any sequence, and anything else as one label."""
 
     __slots__ = ()
 
-    def __new__(cls, labels: Iterable[str] = ()) -> Self:
+    def __new__(cls, labels: object = ()) -> Self:
         """Take labels, without those that are there already."""
-        found = (labels,) if isinstance(labels, str) else labels
-        return super().__new__(cls, dict.fromkeys(str(one) for one in found))
+        return super().__new__(cls, dict.fromkeys(_labels_of(labels)))
 
     def __add__(self, other: object) -> Tags:
         """Return these labels and more."""
-        more = (other,) if isinstance(other, str) else other
-        if not isinstance(more, Iterable):
-            return NotImplemented
-        return Tags((*self, *more))
+        return Tags((*self, *_labels_of(other)))
+
+
+def _labels_of(given: object) -> list[str]:
+    """Return labels, whatever a program has put in their place: nothing here may raise."""
+    if given is None:
+        return []
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+        return [str(one) for one in given]
+    return [str(given)]
 
 
 class RunCalls(RunAttachments):
@@ -44,6 +50,7 @@ class RunCalls(RunAttachments):
     resumed: bool = False
     """Whether an earlier attempt was found to go on with; see ``resume`` of `hpctrack.init`."""
 
+    id: str
     _name: str
     _tags: Tags
     _notes: str
@@ -59,12 +66,12 @@ class RunCalls(RunAttachments):
 
     @property
     def name(self) -> str:
-        """The name people read; may be set at any time. Rank 0's is recorded."""
+        """The name people read; may be set at any time, None for the made-up one. Rank 0's counts."""
         return self._name
 
     @name.setter
-    def name(self, value: str) -> None:
-        self._name = str(value)
+    def name(self, value: str | None) -> None:
+        self._name = make_readable_name(self.id) if value is None else str(value)
         self._send_json(Kind.META, {"name": self._name}, keep="meta name")
 
     @property
@@ -73,7 +80,7 @@ class RunCalls(RunAttachments):
         return self._tags
 
     @tags.setter
-    def tags(self, value: Iterable[str]) -> None:
+    def tags(self, value: Iterable[str] | None) -> None:
         self._tags = Tags(value)
         self._send_json(Kind.META, {"tags": list(self._tags)}, keep="meta tags")
 
@@ -83,8 +90,8 @@ class RunCalls(RunAttachments):
         return self._notes
 
     @notes.setter
-    def notes(self, value: str) -> None:
-        self._notes = str(value)
+    def notes(self, value: str | None) -> None:
+        self._notes = "" if value is None else str(value)
         self._send_json(Kind.META, {"notes": self._notes}, keep="meta notes")
 
     def define_metric(

@@ -140,10 +140,10 @@ def init(
     return _begin_safely(asked, about, earlier)
 
 
-def finish(exit_code: int = 0) -> None:
+def finish(exit_code: int | None = None, *, quiet: bool | None = None) -> None:
     """End the current run, see `Run.finish`. Per-rank; does nothing without a run."""
     if _state.run is not None:
-        _state.run.finish(exit_code)
+        _state.run.finish(exit_code, quiet=quiet)
         _state.run = None
 
 
@@ -263,8 +263,9 @@ def _describe(run: Run, environ: Mapping[str, str], about: _About) -> list[str]:
             problems.append(str(error))
         else:
             problems.append(f"HPCTRACK_SWEEP_CONFIG is not JSON: {error}")
-    if about.tags and any(about.tags):
-        run.tags = Tags(about.tags)
+    labels = Tags(about.tags)
+    if any(labels):
+        run.tags = labels
     if about.notes:
         run.notes = about.notes
     return problems
