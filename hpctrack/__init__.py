@@ -14,6 +14,7 @@ from hpctrack.client.session import current_run, finish, init, log, maybe_run
 
 if TYPE_CHECKING:
     from hpctrack.client import plot  # noqa: I001 - media in two lines, not in thirteen
+    from hpctrack.client.alerts import AlertLevel
     from hpctrack.client.config import Config, Summary
     from hpctrack.client.media import (
         Audio, Figure, Histogram, Html, Image, Markdown, Molecule, Object3D, Table, Text, Video,
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     summary: Summary
     run: Run | None
 
+Settings = dict
+"""W&B's word for what ``init(settings=...)`` takes; ``hpctrack config`` lists them."""
+
 __all__ = [
-    "Audio", "Figure", "Grid", "Histogram", "History", "Html", "Image", "Interval", "Markdown",
-    "MediaItem", "Metric", "Molecule", "Object3D", "Run", "SilentRank", "Store", "StoredRun",
-    "Straggler", "Stragglers", "Table", "Text", "Video", "__version__", "finish", "init", "log",
-    "plot",
+    "AlertLevel", "Audio", "Figure", "Grid", "Histogram", "History", "Html", "Image", "Interval",
+    "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run", "Settings", "SilentRank",
+    "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text", "Video", "__version__",
+    "finish", "init", "log", "plot",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
@@ -43,6 +47,7 @@ _LAZY = {
     "Metric": "store.metric", "Grid": "store.grid", "MediaItem": "store.media_item",
     "Interval": "store.straggler", "SilentRank": "store.straggler",
     "Straggler": "store.straggler", "Stragglers": "store.straggler", "plot": "client.plot",
+    "AlertLevel": "client.alerts",
 }  # fmt: skip
 _OF_THE_RUN = {
     "alert", "config", "define_metric", "log_code", "mark_preempting", "save", "should_stop",

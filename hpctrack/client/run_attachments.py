@@ -202,5 +202,5 @@ class RunAttachments:
         """Count a call that could not be understood, and say so once."""
         text = f"{type(error).__name__}: {error}"
         if isinstance(error, HpctrackError):
-            text = f"{error.message}; {error.hint}" if error.hint else error.message
+            text = error.in_a_line()
         self._faults.refuse(f"{call}:{text}", f"{call}(): {text}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hpctrack.client.run_attachments import RunAttachments
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
+from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
 from hpctrack.errors import UsageError
 
@@ -54,6 +55,8 @@ class RunCalls(RunAttachments):
     _name: str
     _tags: Tags
     _notes: str
+    _settings: Settings
+    _hello: dict[str, Any]
     _clock: Clock
     _alerts: Alerts | None = None
     _stop: dict[str, Any] | None = None
@@ -62,11 +65,58 @@ class RunCalls(RunAttachments):
         """Take what the agent has said meanwhile; `Run` knows how."""
         raise NotImplementedError
 
+    # -- what was said when it began ------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """Everything that is set, read-only. Per-rank."""
+        return self._settings
+
+    @property
+    def group(self) -> str:
+        """The group of the run; empty if there is none. Rank 0's is recorded."""
+        return self._settings.group
+
+    @property
+    def job_type(self) -> str:
+        """What the run does, such as ``train``; empty if nobody said. Rank 0's is recorded."""
+        return self._settings.job_type
+
+    @property
+    def sweep_id(self) -> str:
+        """The sweep that the run is a trial of; empty if it is none."""
+        return self._settings.sweep_id
+
+    @property
+    def start_time(self) -> float:
+        """When this rank began, UTC seconds; 0 of a disabled run. Per-rank."""
+        return float(self._hello.get("wall_s", 0.0))
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the mode is ``disabled``, see `is_recording`."""
+        return self._settings.mode == "disabled"
+
+    @property
+    def offline(self) -> bool:
+        """Whether the run is kept in files only: always, unless it is disabled."""
+        return not self.disabled
+
+    @property
+    def entity(self) -> str:
+        """Empty: a store belongs to whom its folder belongs to. For W&B's sake."""
+        return ""
+
+    @property
+    def url(self) -> None:
+        """None, as of W&B's offline runs: whoever starts a dashboard knows its address."""
+        return
+
     # -- descriptions ----------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
-        """The name people read; may be set at any time, None for the made-up one. Rank 0's counts."""
+        """The name people read; may be set at any time; None: the made-up one. Rank 0's counts."""
         return self._name
 
     @name.setter

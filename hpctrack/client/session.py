@@ -42,6 +42,14 @@ class _State:
 _state = _State()
 
 
+_MEANINGLESS = frozenset({
+    "allow_val_change", "anonymous", "entity", "force", "magic", "monitor_gym", "reinit",
+})  # fmt: skip
+"""Parameters of W&B's ``init`` that a program need not be told about."""
+
+_INSTEAD = {"save_code": "call run.log_code()", "tensorboard": "use sync_tensorboard"}
+
+
 @dataclass(slots=True)
 class _About:
     """What a user says of a run when it begins."""
@@ -51,6 +59,14 @@ class _About:
     notes: str | None = None
     exclude: Sequence[str] = ()
     include: Sequence[str] = ()
+    others: Mapping[str, object] = field(default_factory=dict)
+
+    def list_unknown(self) -> list[str]:
+        """Return a sentence for each argument that nobody knows."""
+        names = sorted(self.others.keys() - _MEANINGLESS)
+        return [
+            f"init() has no parameter {one!r}; {_INSTEAD.get(one, 'left out')}" for one in names
+        ]
 
     def choose_config(self) -> dict[str, Any]:
         """Return the part of the configuration that is to be recorded."""
@@ -78,6 +94,7 @@ def init(
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
     sync_tensorboard: bool = False,
+    **others: object,
 ) -> Run:
     """Begin a run, or join the one that the other ranks of this job have begun.
 
@@ -113,6 +130,8 @@ def init(
         Keys of ``config`` to leave out, or the only ones to take.
     sync_tensorboard : bool
         Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
+    **others
+        W&B's ``entity``, ``reinit`` and the like mean nothing here; any other name is told.
 
     Returns
     -------
@@ -135,7 +154,8 @@ def init(
         "dir": dir, "mode": mode, "strict": strict, "settings": settings,
         "sync_tensorboard": sync_tensorboard,
     }  # fmt: skip
-    about = _About(config, tags, notes, config_exclude_keys or (), config_include_keys or ())
+    keys = config_exclude_keys or (), config_include_keys or ()
+    about = _About(config, tags, notes, *keys, others)
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
     return _begin_safely(asked, about, earlier)
 
@@ -211,14 +231,16 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     chosen = loaded.values
     if chosen.strict and loaded.problems:
         raise loaded.problems[0]
-    problems = [str(problem) for problem in loaded.problems]
+    problems = [problem.in_a_line() for problem in loaded.problems] + about.list_unknown()
+    if chosen.strict and problems:
+        raise UsageError(problems[0])
     wish = Resume()
     try:
         wish = read_resume(**earlier)
     except UsageError as error:
         if chosen.strict:
             raise
-        problems.append(str(error))
+        problems.append(error.in_a_line())
     rank = detect_rank(environ, _ask_mpi)
     label = f"rank {rank.rank}" if rank.size > 1 else ""
     opening = Opening(
@@ -260,7 +282,7 @@ def _describe(run: Run, environ: Mapping[str, str], about: _About) -> list[str]:
             run.config.update(merge(run.config.as_dict(), chosen), allow_val_change=True)
     except (HpctrackError, ValueError) as error:
         if isinstance(error, HpctrackError):
-            problems.append(str(error))
+            problems.append(error.in_a_line())
         else:
             problems.append(f"HPCTRACK_SWEEP_CONFIG is not JSON: {error}")
     labels = Tags(about.tags)

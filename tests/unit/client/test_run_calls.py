@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,35 @@ def test_names_tags_and_codes_of_any_kind_are_taken(store: Path) -> None:
         run.name = "mine"
         run.name = run.tags = None
     assert (find(store, "s").name, find(store, "s").tags) == (made_up, ())
+
+
+def test_names_that_programs_for_another_tracker_use_are_there(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before_s = time.time()
+    run = hpctrack.init(
+        "p",
+        id="r",
+        entity="me",
+        reinit=True,
+        save_code=True,
+        group="g",
+        job_type="eval",
+        settings=hpctrack.Settings(quiet=True, colour="red"),
+    )
+    assert (run.group, run.job_type, run.sweep_id, run.entity) == ("g", "eval", "", "")
+    assert (run.url, run.offline, run.disabled, run.settings.quiet) == (None, True, False, True)
+    assert before_s <= run.start_time <= time.time()
+    run.alert("t", level=hpctrack.AlertLevel.WARN)
+    run.finish()
+    found = find(store, "r")
+    assert (found.group, found.job_type) == ("g", "eval")
+    assert found.record.alerts[0]["level"] == "warning"
+    told = capsys.readouterr().err.splitlines()
+    assert any("'save_code'; call run.log_code()" in one for one in told)
+    assert any("'colour' (argument); `hpctrack config`" in one for one in told), "hints in the line"
+    with pytest.raises(HpctrackError, match="projct"):
+        hpctrack.init(projct="p", strict=True)
 
 
 def test_gradients_of_a_watched_model_are_histograms_of_the_run(store: Path) -> None:
