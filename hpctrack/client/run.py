@@ -194,11 +194,15 @@ class Run(RunCalls):
         self, data: Mapping[str, Any], step: int | None, error: Exception, *, commit: bool
     ) -> None:
         """Log what the fast path could not, or count it: odd steps, very many values."""
+        if not hasattr(data, "items"):
+            text = f"log() takes names with values, as {{'loss': 0.5}}, not a {type(data).__name__}"
+            self._faults.refuse("log:mapping", text)
+            return
         if not isinstance(error, (StructError, TypeError)) or self._ring is None:
             self._faults.trouble("log", error)
             return
         try:
-            at = self.step if step is None else self._read_step(step)
+            at = min(self.step, 2**63 - 1) if step is None else self._read_step(step)
             pairs: list[float] = []
             for name, value in data.items():
                 self._add_slowly(pairs, str(name), value, at)

@@ -57,8 +57,8 @@ class _About:
     config: object = None
     tags: Sequence[str] | None = None
     notes: str | None = None
-    exclude: Sequence[str] = ()
-    include: Sequence[str] = ()
+    exclude: Sequence[str] | None = None
+    include: Sequence[str] | None = None
     others: Mapping[str, object] = field(default_factory=dict)
 
     def list_unknown(self) -> list[str]:
@@ -98,16 +98,15 @@ def init(
 ) -> Run:
     """Begin a run, or join the one that the other ranks of this job have begun.
 
-    Every rank calls it; the launcher's environment tells the run's id. Costs some milliseconds.
+    Every rank calls it; the launcher's environment tells the run's id.
 
     Parameters
     ----------
     project : str, optional
         Folder of related runs. Default: ``$HPCTRACK_PROJECT``, else ``uncategorized``.
-    name : str, optional
-        What people read; made up from the id by default.
-    id : str, optional
-        The run's id. Default: ``$HPCTRACK_RUN_ID``, else derived from the launcher.
+    name, id : str, optional
+        What people read, by default made up from the id; and the id, by default
+        ``$HPCTRACK_RUN_ID``, else derived from the launcher.
     config : mapping, dataclass instance or argparse.Namespace, optional
         Hyperparameters. Rank 0's are recorded.
     group, job_type, tags, notes : optional
@@ -116,14 +115,12 @@ def init(
         The store. Default: ``$HPCTRACK_DIR``, else ``./hpctrack-store``.
     mode : {"offline", "disabled"}, optional
         ``disabled`` makes every call a no-op that touches nothing.
-    settings : mapping, optional
-        Any other setting by name, see ``hpctrack config``.
-    strict : bool, optional
-        Raise instead of warning; for tests.
+    settings, strict : mapping and bool, optional
+        Any other setting by name, see ``hpctrack config``; and whether to raise instead of warning.
     resume : {"allow", "never", "must", "auto"}, optional
-        If the id was used before; old and new points never mix. ``allow`` goes on after the last
-        step, with the old config and summary, ``must`` warns if there is none, ``never`` takes
-        another id, ``auto`` finds what this program left unfinished. Waits at most 30 s.
+        If the id was used before: ``allow`` goes on after the last step, with old config and
+        summary, ``must`` warns if there is none, ``never`` takes another id, ``auto`` finds what
+        this program left unfinished. Old and new points never mix. Waits at most 30 s.
     resume_from, fork_from : str, optional
         ``<run id>?_step=<step>``: rewind a run, or begin a new one with a copy of its beginning.
     config_exclude_keys, config_include_keys : sequence of str, optional
@@ -131,7 +128,7 @@ def init(
     sync_tensorboard : bool
         Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
     **others
-        W&B's ``entity``, ``reinit`` and the like mean nothing here; any other name is told.
+        W&B's ``entity``, ``reinit`` and the like mean nothing here; other names are told.
 
     Returns
     -------
@@ -151,11 +148,9 @@ def init(
     """
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
-        "dir": dir, "mode": mode, "strict": strict, "settings": settings,
-        "sync_tensorboard": sync_tensorboard,
+        "dir": dir, "mode": mode, "strict": strict, "settings": settings, "tb": sync_tensorboard,
     }  # fmt: skip
-    keys = config_exclude_keys or (), config_include_keys or ()
-    about = _About(config, tags, notes, *keys, others)
+    about = _About(config, tags, notes, config_exclude_keys, config_include_keys, others)
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
     return _begin_safely(asked, about, earlier)
 
@@ -205,7 +200,7 @@ def _begin_safely(asked: dict[str, Any], about: _About, earlier: Mapping[str, An
     before = _state.last
     try:
         more = asked.pop("settings") or {}
-        is_followed = asked.pop("sync_tensorboard")
+        is_followed = asked.pop("tb")
         run = _begin({**asked, **more}, about, earlier)
         if is_followed and run.is_recording:
             run.follow_tensorboard()
