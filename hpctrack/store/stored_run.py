@@ -162,7 +162,7 @@ class StoredRun(DescribedRun):
 
     def history(
         self,
-        keys: Sequence[str] | None = None,
+        keys: str | Sequence[str] | None = None,
         *,
         x: str = STEP,
         samples: int | None = None,
@@ -172,7 +172,7 @@ class StoredRun(DescribedRun):
 
         Parameters
         ----------
-        keys : sequence of str, optional
+        keys : str or sequence of str, optional
             Metrics; default all.
         x : str, optional
             What the rows are ordered by, and ``samples`` spread over: ``"_step"``,
@@ -189,7 +189,7 @@ class StoredRun(DescribedRun):
         NotFoundError
             One of the metrics was never logged.
         """
-        wanted = None if keys is None else [*keys]
+        wanted = [keys] if isinstance(keys, str) else None if keys is None else [*keys]
         if wanted is not None and x not in {STEP, TIMESTAMP, *wanted}:
             wanted.append(x)
         columns = self.columns(wanted)
@@ -197,7 +197,7 @@ class StoredRun(DescribedRun):
         return make_history(metrics, x=x, samples=samples, rank=rank)
 
     def scan_history(
-        self, keys: Sequence[str] | None = None, *, rank: int | Sequence[int] | None = None
+        self, keys: str | Sequence[str] | None = None, *, rank: int | Sequence[int] | None = None
     ) -> Iterator[dict[str, Any]]:
         """Iterate over the rows of `history` as dictionaries, without what has no number there."""
         return self.history(keys, rank=rank).rows()
