@@ -5,7 +5,7 @@ What most programs never call is imported when it is called: every rank pays for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from hpctrack.client.run_attachments import RunAttachments
@@ -149,7 +149,7 @@ class RunCalls(RunAttachments):
         name: str,
         step_metric: str | Definition | None = None,
         *,
-        summary: str | None = None,
+        summary: str | Sequence[str] | None = None,
         goal: str | None = None,
         hidden: bool | None = None,
         overwrite: bool | None = None,
@@ -165,7 +165,7 @@ class RunCalls(RunAttachments):
             The metric that it is drawn against. It may be logged at any time, before or after.
         summary : str, optional
             What `StoredRun.summary` holds: ``min``, ``max``, ``mean``, ``last``, ``first``,
-            ``best`` or ``none``; several joined by commas make a mapping. Default: the last.
+            ``best`` or ``none``; several, joined by commas or in a list, make a mapping. Default: the last.
         goal : {"minimize", "maximize"}, optional
             What ``best`` means.
         hidden : bool, optional
