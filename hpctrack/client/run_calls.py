@@ -163,9 +163,10 @@ class RunCalls(RunAttachments):
             A metric, or the beginning of several with ``*`` at the end: ``val/*``.
         step_metric : str or Definition, optional
             The metric that it is drawn against. It may be logged at any time, before or after.
-        summary : str, optional
+        summary : str or sequence of str, optional
             What `StoredRun.summary` holds: ``min``, ``max``, ``mean``, ``last``, ``first``,
-            ``best`` or ``none``; several, joined by commas or in a list, make a mapping. Default: the last.
+            ``best`` or ``none``; several, joined by commas or in a list, make a mapping.
+            Default: the last.
         goal : {"minimize", "maximize"}, optional
             What ``best`` means.
         hidden : bool, optional
