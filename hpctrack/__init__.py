@@ -13,44 +13,42 @@ from hpctrack.client.run import Run
 from hpctrack.client.session import current_run, finish, init, log, maybe_run
 
 if TYPE_CHECKING:
-    from hpctrack.client import plot
+    from hpctrack.client import plot  # noqa: I001 - media in two lines, not in thirteen
+    from hpctrack.client.alerts import AlertLevel
     from hpctrack.client.config import Config, Summary
     from hpctrack.client.media import (
-        Audio,
-        Figure,
-        Histogram,
-        Html,
-        Image,
-        Markdown,
-        Molecule,
-        Object3D,
-        Table,
-        Text,
-        Video,
-    )
+        Audio, Figure, Histogram, Html, Image, Markdown, Molecule, Object3D, Table, Text, Video,
+    )  # fmt: skip
+    from hpctrack.store.grid import Grid
     from hpctrack.store.history import History
+    from hpctrack.store.media_item import MediaItem
     from hpctrack.store.metric import Metric
     from hpctrack.store.store import Store
     from hpctrack.store.stored_run import StoredRun
+    from hpctrack.store.straggler import Interval, SilentRank, Straggler, Stragglers
 
     config: Config
     summary: Summary
     run: Run | None
 
+Settings = dict
+"""W&B's word for what ``init(settings=...)`` takes; ``hpctrack config`` lists them."""
+
 __all__ = [
-    "Audio", "Figure", "Histogram", "History", "Html", "Image", "Markdown", "Metric", "Molecule",
-    "Object3D", "Run", "Store", "StoredRun", "Table", "Text", "Video", "__version__", "finish",
-    "init", "log", "plot",
+    "AlertLevel", "Audio", "Figure", "Grid", "Histogram", "History", "Html", "Image", "Interval",
+    "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run", "Settings", "SilentRank",
+    "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text", "Video", "__version__",
+    "finish", "init", "log", "plot",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
 _LAZY = {
-    "Store": "hpctrack.store.store",
-    "StoredRun": "hpctrack.store.stored_run",
-    "History": "hpctrack.store.history",
-    "Metric": "hpctrack.store.metric",
-    "plot": "hpctrack.client.plot",
-}
+    "Store": "store.store", "StoredRun": "store.stored_run", "History": "store.history",
+    "Metric": "store.metric", "Grid": "store.grid", "MediaItem": "store.media_item",
+    "Interval": "store.straggler", "SilentRank": "store.straggler",
+    "Straggler": "store.straggler", "Stragglers": "store.straggler", "plot": "client.plot",
+    "AlertLevel": "client.alerts",
+}  # fmt: skip
 _OF_THE_RUN = {
     "alert", "config", "define_metric", "log_code", "mark_preempting", "save", "should_stop",
     "summary", "unwatch", "watch",
@@ -66,7 +64,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
     import importlib  # noqa: PLC0415 - only who needs more pays for it
 
-    module = importlib.import_module(_LAZY.get(name, "hpctrack.client.media"))
+    module = importlib.import_module(f"hpctrack.{_LAZY.get(name, 'client.media')}")
     return module if name == "plot" else getattr(module, name)
 
 

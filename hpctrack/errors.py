@@ -54,6 +54,10 @@ class HpctrackError(Exception):
         """Return the message, with the hint on a line of its own."""
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
+    def in_a_line(self) -> str:
+        """Return the message with the hint behind it, for warnings and records."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(HpctrackError, ValueError):
     """An argument, an option or a file that the user gave is wrong."""

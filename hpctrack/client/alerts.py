@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from hpctrack.errors import UsageError
@@ -11,6 +12,15 @@ if TYPE_CHECKING:
     import datetime as dt
 
 LEVELS = ("info", "warning", "error")
+
+
+class AlertLevel(StrEnum):
+    """How urgent an alert is; ``run.alert(level=...)`` takes the words as well."""
+
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
 
 DEFAULT_WAIT_S = 60.0
 

@@ -28,17 +28,21 @@ class Owner:
         Told the keys of the outermost mapping whose values have changed.
     on_conflict : callable or None
         Told, joined by dots, the keys of a value that was to be set again; None lets it change.
+    on_mistake : callable or None
+        Given what is wrong with the argument of a call; None raises it.
     """
 
-    __slots__ = ("on_change", "on_conflict")
+    __slots__ = ("on_change", "on_conflict", "on_mistake")
 
     def __init__(
         self,
         on_change: Callable[[Iterable[str]], None],
         on_conflict: Callable[[str], None] | None = None,
+        on_mistake: Callable[[Exception], None] | None = None,
     ) -> None:
         self.on_change = on_change
         self.on_conflict = on_conflict
+        self.on_mistake = on_mistake
 
 
 _NOBODY = Owner(lambda _keys: None)
@@ -82,14 +86,15 @@ class Section(dict[str, Any]):
         Raises
         ------
         UsageError
-            ``other`` is something else, or the file cannot be read.
+            ``other`` is something else, or the file cannot be read. A run's own config and summary
+            raise only if the run is ``strict``, else it is told and counted.
         """
-        pairs = {**read_config(other), **more}
+        pairs = {**self._read(other), **more}
         self._tell([key for key, value in pairs.items() if self._put(key, value, allow_val_change)])
 
     def setdefaults(self, other: object = None, /, **more: Any) -> None:
         """Set those keys that are not set yet; as `update`, without any conflict."""
-        missing = {k: v for k, v in {**read_config(other), **more}.items() if k not in self}
+        missing = {k: v for k, v in {**self._read(other), **more}.items() if k not in self}
         self.update(missing)
 
     def as_dict(self) -> dict[str, Any]:
@@ -173,6 +178,16 @@ class Section(dict[str, Any]):
         """Pickle as a mapping that belongs to nobody: worker processes get these."""
         return make_section, (self.as_dict(),)
 
+    def _read(self, other: object) -> dict[str, Any]:
+        """Return what a call was given, as a dictionary; of a run it must not raise."""
+        try:
+            return read_config(other)
+        except Exception as error:  # anybody's mapping may raise anything when it is read
+            if self._owner.on_mistake is None:
+                raise
+            self._owner.on_mistake(error)
+            return {}
+
     def _put(self, key: str, value: Any, may_change: bool | None) -> bool:  # noqa: FBT001 - internal
         """Set a value without telling anybody; return whether it is set."""
         path = (*self._path, key)
@@ -208,6 +223,8 @@ class Config(Section):
         Is given the whole configuration.
     on_conflict : callable
         Is given the key of a value that was to be set again, such as ``model.lr``.
+    on_mistake : callable, optional
+        Is given what is wrong with an argument of `update`; without it, that raises.
 
     Examples
     --------
@@ -221,9 +238,12 @@ class Config(Section):
     __slots__ = ()
 
     def __init__(
-        self, on_change: Callable[[Mapping[str, Any]], None], on_conflict: Callable[[str], None]
+        self,
+        on_change: Callable[[Mapping[str, Any]], None],
+        on_conflict: Callable[[str], None],
+        on_mistake: Callable[[Exception], None] | None = None,
     ) -> None:
-        super().__init__(Owner(lambda _keys: on_change(self), on_conflict))
+        super().__init__(Owner(lambda _keys: on_change(self), on_conflict, on_mistake))
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Take the values of an earlier attempt for keys that are not set; tells nobody."""
@@ -233,21 +253,28 @@ class Config(Section):
 class Summary(Section):
     """What the run came to; set values win over the last logged ones.
 
-    Nested values may be changed in place. Per-rank; readers take the lowest rank's.
+    Nested values may be changed in place. Per-rank; readers take the lowest rank's. Here it holds
+    what the program has set; the last logged values are added by readers, in `StoredRun.summary`.
 
     Parameters
     ----------
     on_change : callable
         Is given the values to set; None removes one.
+    on_mistake : callable, optional
+        Is given what is wrong with an argument of `update`; without it, that raises.
     """
 
     __slots__ = ()
 
-    def __init__(self, on_change: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        on_change: Callable[[Mapping[str, Any]], None],
+        on_mistake: Callable[[Exception], None] | None = None,
+    ) -> None:
         def tell(keys: Iterable[str]) -> None:
             on_change({key: self.get(key) for key in keys})
 
-        super().__init__(Owner(tell))
+        super().__init__(Owner(tell, on_mistake=on_mistake))
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Take the values of an earlier attempt for keys that are not set; tells nobody."""

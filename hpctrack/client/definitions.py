@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ def define(
     name: str,
     step_metric: str | Definition | None = None,
     *,
-    summary: str | None = None,
+    summary: str | Sequence[str] | None = None,
     goal: str | None = None,
     hidden: bool | None = None,
     overwrite: bool | None = None,
@@ -56,8 +57,8 @@ def define(
         A metric's name; ``*`` at its end stands for anything.
     step_metric : str or Definition, optional
         What it is drawn against.
-    summary : str, optional
-        One or several of `SUMMARIES`, joined by commas.
+    summary : str or sequence of str, optional
+        One or several of `SUMMARIES`, joined by commas or as a sequence.
     goal : str, optional
         ``minimize`` or ``maximize``; says what ``best`` is.
     hidden : bool, optional
@@ -99,8 +100,9 @@ def define(
     return made, {key: value for key, value in sent.items() if value is not None}
 
 
-def _split(summary: str | None) -> tuple[str, ...]:
-    words = [one.strip() for one in (summary or "").split(",") if one.strip()]
+def _split(summary: str | Sequence[str] | None) -> tuple[str, ...]:
+    given = (summary or "").split(",") if isinstance(summary, str | None) else summary
+    words = [str(one).strip() for one in given if str(one).strip()]
     for word in words:
         if word not in SUMMARIES and word != "copy":
             raise UsageError(

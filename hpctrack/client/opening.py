@@ -162,7 +162,7 @@ class Opening:
         try:
             self._folder = ensure_runtime_folder(self.environ, identity.job_key, asked=asked)
         except HpctrackError as error:
-            self.problems.append(str(error))
+            self.problems.append(error.in_a_line())
             return identity.run_id
         is_batch_program = self.rank.launcher == "none" and "SLURM_JOB_ID" in self.environ
         if is_batch_program and not self.settings.run_id:

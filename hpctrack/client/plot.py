@@ -1,13 +1,14 @@
 """Ready-made plots to log, with the names and arguments of W&B's ``wandb.plot``.
 
 Everything is worked out in the rank with the standard library and travels as a few thousand
-numbers; viewers draw it. Nothing raises: what is wrong is told by ``run.log``.
+numbers; viewers draw it. Nothing raises: what is wrong is told by ``run.log``, arguments that are
+not known too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from hpctrack.client.curves import POINTS_MAX, Line, count_bins, envelope, thin
@@ -45,11 +46,15 @@ class Plot(Media):
     ----------
     make : callable
         Returns ``kind, title, labels`` and the data.
+    others : mapping, optional
+        Further arguments, such as W&B's ``split_table``: told by ``run.log``, and left out.
     """
 
     kind: ClassVar[str] = "plot"
 
-    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, make: Callable[[], dict[str, Any]], others: Mapping[str, object] | None = None
+    ) -> None:
         def make_piece() -> Piece:
             told = make()
             body = json.dumps(told, separators=(",", ":"), allow_nan=False).encode()
@@ -57,11 +62,16 @@ class Plot(Media):
             facts = {"type": "plot", "encode": "copy", "format": "plot.json", "meta": meta}
             return Piece(facts, (body,))
 
-        self._keep(make_piece)
+        self._keep(make_piece, others)
 
 
 def line(
-    table: object, x: str, y: str, stroke: str | None = None, title: str | None = None
+    table: object,
+    x: str,
+    y: str,
+    stroke: str | None = None,
+    title: str | None = None,
+    **others: object,
 ) -> Plot:
     """Return a line plot of two columns. Per-rank.
 
@@ -78,10 +88,10 @@ def line(
     -----
     Of more than 10,000 points the extremes of every stretch are kept, and how many there were.
     """
-    return Plot(lambda: _make_lines("line", _take(table), (x, y, stroke), title))
+    return Plot(lambda: _make_lines("line", _take(table), (x, y, stroke), title), others)
 
 
-def scatter(table: object, x: str, y: str, title: str | None = None) -> Plot:
+def scatter(table: object, x: str, y: str, title: str | None = None, **others: object) -> Plot:
     """Return a plot of points. Per-rank.
 
     Parameters
@@ -95,10 +105,10 @@ def scatter(table: object, x: str, y: str, title: str | None = None) -> Plot:
     -----
     Of more than 10,000 points every n-th is kept, and how many there were.
     """
-    return Plot(lambda: _make_lines("scatter", _take(table), (x, y, None), title))
+    return Plot(lambda: _make_lines("scatter", _take(table), (x, y, None), title), others)
 
 
-def bar(table: object, label: str, value: str, title: str | None = None) -> Plot:
+def bar(table: object, label: str, value: str, title: str | None = None, **others: object) -> Plot:
     """Return a bar plot, at most 1,000 bars. Per-rank.
 
     Parameters
@@ -123,10 +133,10 @@ def bar(table: object, label: str, value: str, title: str | None = None) -> Plot
             "values": [one for _name, one in rows],
         }
 
-    return Plot(make)
+    return Plot(make, others)
 
 
-def histogram(table: object, value: str, title: str | None = None) -> Plot:
+def histogram(table: object, value: str, title: str | None = None, **others: object) -> Plot:
     """Return a histogram of a column, 64 bins. Per-rank.
 
     Parameters
@@ -146,7 +156,7 @@ def histogram(table: object, value: str, title: str | None = None) -> Plot:
         head = _head("histogram", title, value, "count")
         return {**head, "counts": counts, "edges": edges, "points": len(values)}
 
-    return Plot(make)
+    return Plot(make, others)
 
 
 def line_series(
@@ -155,6 +165,7 @@ def line_series(
     keys: Sequence[str] | None = None,
     title: str | None = None,
     xname: str = "x",
+    **others: object,
 ) -> Plot:
     """Return a plot of several lines. Per-rank.
 
@@ -183,7 +194,7 @@ def line_series(
             lines[name] = [(x, y) for x, y in pairs if _is_number(x) and _is_number(y)]
         return _with_lines(_head("line", title, xname, "y"), lines)
 
-    return Plot(make)
+    return Plot(make, others)
 
 
 def confusion_matrix(
@@ -192,6 +203,7 @@ def confusion_matrix(
     preds: object = None,
     class_names: Sequence[str] | None = None,
     title: str | None = None,
+    **others: object,
 ) -> Plot:
     """Return how often each class was taken for which. Per-rank.
 
@@ -215,7 +227,7 @@ def confusion_matrix(
         head = _head("confusion_matrix", title, "predicted", "actual")
         return {**head, "classes": classes, "counts": counts}
 
-    return Plot(make)
+    return Plot(make, others)
 
 
 def roc_curve(
@@ -224,6 +236,7 @@ def roc_curve(
     labels: Sequence[str] | None = None,
     classes_to_plot: Sequence[Any] | None = None,
     title: str | None = None,
+    **others: object,
 ) -> Plot:
     """Return receiver operating characteristics, one line per class, with their areas. Per-rank.
 
@@ -244,7 +257,9 @@ def roc_curve(
     Exact: points are kept where a line bends, and only of more than 10,000 bends every n-th. Sorts
     the scores: about a second for a million, which is the most that is taken.
     """
-    return Plot(lambda: _make_curves("roc", (y_true, y_probas), labels, classes_to_plot, title))
+    return Plot(
+        lambda: _make_curves("roc", (y_true, y_probas), labels, classes_to_plot, title), others
+    )
 
 
 def pr_curve(
@@ -253,12 +268,15 @@ def pr_curve(
     labels: Sequence[str] | None = None,
     classes_to_plot: Sequence[Any] | None = None,
     title: str | None = None,
+    **others: object,
 ) -> Plot:
     """Return precision over recall, one line per class, with average precisions. Per-rank.
 
     Parameters and notes are those of `roc_curve`.
     """
-    return Plot(lambda: _make_curves("pr", (y_true, y_probas), labels, classes_to_plot, title))
+    return Plot(
+        lambda: _make_curves("pr", (y_true, y_probas), labels, classes_to_plot, title), others
+    )
 
 
 def _make_curves(

@@ -101,8 +101,13 @@ class Run(RunCalls):
             else None
         )
         self._numbers = self._entries.numbers if self._entries else {}
-        self.config = Config(self._send_config, self._on_config_conflict)
-        self.summary = Summary(self._send_summary)
+        refuse = self._refuse_call
+        self.config = Config(
+            self._send_config,
+            self._on_config_conflict,
+            lambda error: refuse("config.update", error),
+        )
+        self.summary = Summary(self._send_summary, lambda error: refuse("summary.update", error))
 
     def open(self) -> None:
         """Find or start the agent and say hello; called once, by the code that begins a run."""
@@ -189,11 +194,15 @@ class Run(RunCalls):
         self, data: Mapping[str, Any], step: int | None, error: Exception, *, commit: bool
     ) -> None:
         """Log what the fast path could not, or count it: odd steps, very many values."""
+        if not hasattr(data, "items"):
+            text = f"log() takes names with values, as {{'loss': 0.5}}, not a {type(data).__name__}"
+            self._faults.refuse("log:mapping", text)
+            return
         if not isinstance(error, (StructError, TypeError)) or self._ring is None:
             self._faults.trouble("log", error)
             return
         try:
-            at = self.step if step is None else self._read_step(step)
+            at = min(self.step, 2**63 - 1) if step is None else self._read_step(step)
             pairs: list[float] = []
             for name, value in data.items():
                 self._add_slowly(pairs, str(name), value, at)
@@ -253,13 +262,17 @@ class Run(RunCalls):
         """
         return self._ask(wire.pack(Kind.FLUSH), timeout_s)
 
-    def finish(self, exit_code: int = 0, *, waited_s: float = 0.0) -> bool:
+    def finish(
+        self, exit_code: int | None = None, *, quiet: bool | None = None, waited_s: float = 0.0
+    ) -> bool:
         """End this rank's part of the run. Per-rank; called by itself at exit.
 
         Parameters
         ----------
         exit_code : int
-            0 for success; anything else makes the run ``failed``.
+            0 or None for success; anything else makes the run ``failed``.
+        quiet : bool, optional
+            Accepted for W&B's sake; the setting ``quiet`` decides.
         waited_s : float
             What of the time-out the program's other runs have used up at its end, seconds.
 
@@ -269,10 +282,11 @@ class Run(RunCalls):
             Whether the agent has confirmed that everything is in the file. Waits at most
             ``finish_timeout_s`` for that.
         """
+        del quiet
         if self._is_finished:
             return True
         given: object = exit_code  # whatever a program passes: what is no number is no success
-        code = given if isinstance(given, int) else 1
+        code = 0 if given is None else given if isinstance(given, int) else 1
         with self._lock:
             self._is_finished = True
         self._leave_tensorboard()

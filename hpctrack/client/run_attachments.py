@@ -13,7 +13,7 @@ from hpctrack.client.config import Config
 from hpctrack.client.faults import Faults
 from hpctrack.client.ranks import RankInfo
 from hpctrack.core.wire import Kind
-from hpctrack.errors import UsageError
+from hpctrack.errors import HpctrackError
 
 if TYPE_CHECKING:
     from hpctrack.client.tensorboard import TensorBoardSync
@@ -200,8 +200,7 @@ class RunAttachments:
 
     def _refuse_call(self, call: str, error: Exception) -> None:
         """Count a call that could not be understood, and say so once."""
-        text = (
-            error.message if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
-        )
-        hint = f"; {error.hint}" if isinstance(error, UsageError) and error.hint else ""
-        self._faults.refuse(f"{call}:{text}", f"{call}(): {text}{hint}")
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, HpctrackError):
+            text = error.in_a_line()
+        self._faults.refuse(f"{call}:{text}", f"{call}(): {text}")

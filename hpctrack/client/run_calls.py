@@ -5,11 +5,13 @@ What most programs never call is imported when it is called: every rank pays for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from hpctrack.client.run_attachments import RunAttachments
 from hpctrack.core.clock import Clock
+from hpctrack.core.names import make_readable_name
+from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
 from hpctrack.errors import UsageError
 
@@ -21,21 +23,26 @@ if TYPE_CHECKING:
 
 
 class Tags(tuple[str, ...]):
-    """Short labels; ``+`` takes any sequence, and one text as one label."""
+    """Short labels; ``+`` takes any sequence, and anything else as one label."""
 
     __slots__ = ()
 
-    def __new__(cls, labels: Iterable[str] = ()) -> Self:
+    def __new__(cls, labels: object = ()) -> Self:
         """Take labels, without those that are there already."""
-        found = (labels,) if isinstance(labels, str) else labels
-        return super().__new__(cls, dict.fromkeys(str(one) for one in found))
+        return super().__new__(cls, dict.fromkeys(_labels_of(labels)))
 
     def __add__(self, other: object) -> Tags:
         """Return these labels and more."""
-        more = (other,) if isinstance(other, str) else other
-        if not isinstance(more, Iterable):
-            return NotImplemented
-        return Tags((*self, *more))
+        return Tags((*self, *_labels_of(other)))
+
+
+def _labels_of(given: object) -> list[str]:
+    """Return labels, whatever a program has put in their place: nothing here may raise."""
+    if given is None:
+        return []
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+        return [str(one) for one in given]
+    return [str(given)]
 
 
 class RunCalls(RunAttachments):
@@ -44,9 +51,12 @@ class RunCalls(RunAttachments):
     resumed: bool = False
     """Whether an earlier attempt was found to go on with; see ``resume`` of `hpctrack.init`."""
 
+    id: str
     _name: str
     _tags: Tags
     _notes: str
+    _settings: Settings
+    _hello: dict[str, Any]
     _clock: Clock
     _alerts: Alerts | None = None
     _stop: dict[str, Any] | None = None
@@ -55,16 +65,63 @@ class RunCalls(RunAttachments):
         """Take what the agent has said meanwhile; `Run` knows how."""
         raise NotImplementedError
 
+    # -- what was said when it began ------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """Everything that is set, read-only. Per-rank."""
+        return self._settings
+
+    @property
+    def group(self) -> str:
+        """The group of the run; empty if there is none. Rank 0's is recorded."""
+        return self._settings.group
+
+    @property
+    def job_type(self) -> str:
+        """What the run does, such as ``train``; empty if nobody said. Rank 0's is recorded."""
+        return self._settings.job_type
+
+    @property
+    def sweep_id(self) -> str:
+        """The sweep that the run is a trial of; empty if it is none."""
+        return self._settings.sweep_id
+
+    @property
+    def start_time(self) -> float:
+        """When this rank began, UTC seconds; 0 of a disabled run. Per-rank."""
+        return float(self._hello.get("wall_s", 0.0))
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the mode is ``disabled``, see `is_recording`."""
+        return self._settings.mode == "disabled"
+
+    @property
+    def offline(self) -> bool:
+        """Whether the run is kept in files only: always, unless it is disabled."""
+        return not self.disabled
+
+    @property
+    def entity(self) -> str:
+        """Empty: a store belongs to whom its folder belongs to. For W&B's sake."""
+        return ""
+
+    @property
+    def url(self) -> None:
+        """None, as of W&B's offline runs: whoever starts a dashboard knows its address."""
+        return
+
     # -- descriptions ----------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
-        """The name people read; may be set at any time. Rank 0's is recorded."""
+        """The name people read; may be set at any time; None: the made-up one. Rank 0's counts."""
         return self._name
 
     @name.setter
-    def name(self, value: str) -> None:
-        self._name = str(value)
+    def name(self, value: str | None) -> None:
+        self._name = make_readable_name(self.id) if value is None else str(value)
         self._send_json(Kind.META, {"name": self._name}, keep="meta name")
 
     @property
@@ -73,7 +130,7 @@ class RunCalls(RunAttachments):
         return self._tags
 
     @tags.setter
-    def tags(self, value: Iterable[str]) -> None:
+    def tags(self, value: Iterable[str] | None) -> None:
         self._tags = Tags(value)
         self._send_json(Kind.META, {"tags": list(self._tags)}, keep="meta tags")
 
@@ -83,8 +140,8 @@ class RunCalls(RunAttachments):
         return self._notes
 
     @notes.setter
-    def notes(self, value: str) -> None:
-        self._notes = str(value)
+    def notes(self, value: str | None) -> None:
+        self._notes = "" if value is None else str(value)
         self._send_json(Kind.META, {"notes": self._notes}, keep="meta notes")
 
     def define_metric(
@@ -92,7 +149,7 @@ class RunCalls(RunAttachments):
         name: str,
         step_metric: str | Definition | None = None,
         *,
-        summary: str | None = None,
+        summary: str | Sequence[str] | None = None,
         goal: str | None = None,
         hidden: bool | None = None,
         overwrite: bool | None = None,
@@ -106,9 +163,10 @@ class RunCalls(RunAttachments):
             A metric, or the beginning of several with ``*`` at the end: ``val/*``.
         step_metric : str or Definition, optional
             The metric that it is drawn against. It may be logged at any time, before or after.
-        summary : str, optional
+        summary : str or sequence of str, optional
             What `StoredRun.summary` holds: ``min``, ``max``, ``mean``, ``last``, ``first``,
-            ``best`` or ``none``; several joined by commas make a mapping. Default: the last.
+            ``best`` or ``none``; several, joined by commas or in a list, make a mapping.
+            Default: the last.
         goal : {"minimize", "maximize"}, optional
             What ``best`` means.
         hidden : bool, optional

@@ -42,6 +42,14 @@ class _State:
 _state = _State()
 
 
+_MEANINGLESS = frozenset({
+    "allow_val_change", "anonymous", "entity", "force", "magic", "monitor_gym", "reinit",
+})  # fmt: skip
+"""Parameters of W&B's ``init`` that a program need not be told about."""
+
+_INSTEAD = {"save_code": "call run.log_code()", "tensorboard": "use sync_tensorboard"}
+
+
 @dataclass(slots=True)
 class _About:
     """What a user says of a run when it begins."""
@@ -49,8 +57,16 @@ class _About:
     config: object = None
     tags: Sequence[str] | None = None
     notes: str | None = None
-    exclude: Sequence[str] = ()
-    include: Sequence[str] = ()
+    exclude: Sequence[str] | None = None
+    include: Sequence[str] | None = None
+    others: Mapping[str, object] = field(default_factory=dict)
+
+    def list_unknown(self) -> list[str]:
+        """Return a sentence for each argument that nobody knows."""
+        names = sorted(self.others.keys() - _MEANINGLESS)
+        return [
+            f"init() has no parameter {one!r}; {_INSTEAD.get(one, 'left out')}" for one in names
+        ]
 
     def choose_config(self) -> dict[str, Any]:
         """Return the part of the configuration that is to be recorded."""
@@ -78,19 +94,19 @@ def init(
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
     sync_tensorboard: bool = False,
+    **others: object,
 ) -> Run:
     """Begin a run, or join the one that the other ranks of this job have begun.
 
-    Every rank calls it; the launcher's environment tells the run's id. Costs some milliseconds.
+    Every rank calls it; the launcher's environment tells the run's id.
 
     Parameters
     ----------
     project : str, optional
         Folder of related runs. Default: ``$HPCTRACK_PROJECT``, else ``uncategorized``.
-    name : str, optional
-        What people read; made up from the id by default.
-    id : str, optional
-        The run's id. Default: ``$HPCTRACK_RUN_ID``, else derived from the launcher.
+    name, id : str, optional
+        What people read, by default made up from the id; and the id, by default
+        ``$HPCTRACK_RUN_ID``, else derived from the launcher.
     config : mapping, dataclass instance or argparse.Namespace, optional
         Hyperparameters. Rank 0's are recorded.
     group, job_type, tags, notes : optional
@@ -99,20 +115,20 @@ def init(
         The store. Default: ``$HPCTRACK_DIR``, else ``./hpctrack-store``.
     mode : {"offline", "disabled"}, optional
         ``disabled`` makes every call a no-op that touches nothing.
-    settings : mapping, optional
-        Any other setting by name, see ``hpctrack config``.
-    strict : bool, optional
-        Raise instead of warning; for tests.
+    settings, strict : mapping and bool, optional
+        Any other setting by name, see ``hpctrack config``; and whether to raise instead of warning.
     resume : {"allow", "never", "must", "auto"}, optional
-        If the id was used before; old and new points never mix. ``allow`` goes on after the last
-        step, with the old config and summary, ``must`` warns if there is none, ``never`` takes
-        another id, ``auto`` finds what this program left unfinished. Waits at most 30 s.
+        If the id was used before: ``allow`` goes on after the last step, with old config and
+        summary, ``must`` warns if there is none, ``never`` takes another id, ``auto`` finds what
+        this program left unfinished. Old and new points never mix. Waits at most 30 s.
     resume_from, fork_from : str, optional
         ``<run id>?_step=<step>``: rewind a run, or begin a new one with a copy of its beginning.
     config_exclude_keys, config_include_keys : sequence of str, optional
         Keys of ``config`` to leave out, or the only ones to take.
     sync_tensorboard : bool
         Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
+    **others
+        W&B's ``entity``, ``reinit`` and the like mean nothing here; other names are told.
 
     Returns
     -------
@@ -132,18 +148,17 @@ def init(
     """
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
-        "dir": dir, "mode": mode, "strict": strict, "settings": settings,
-        "sync_tensorboard": sync_tensorboard,
+        "dir": dir, "mode": mode, "strict": strict, "settings": settings, "tb": sync_tensorboard,
     }  # fmt: skip
-    about = _About(config, tags, notes, config_exclude_keys or (), config_include_keys or ())
+    about = _About(config, tags, notes, config_exclude_keys, config_include_keys, others)
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
     return _begin_safely(asked, about, earlier)
 
 
-def finish(exit_code: int = 0) -> None:
+def finish(exit_code: int | None = None, *, quiet: bool | None = None) -> None:
     """End the current run, see `Run.finish`. Per-rank; does nothing without a run."""
     if _state.run is not None:
-        _state.run.finish(exit_code)
+        _state.run.finish(exit_code, quiet=quiet)
         _state.run = None
 
 
@@ -185,7 +200,7 @@ def _begin_safely(asked: dict[str, Any], about: _About, earlier: Mapping[str, An
     before = _state.last
     try:
         more = asked.pop("settings") or {}
-        is_followed = asked.pop("sync_tensorboard")
+        is_followed = asked.pop("tb")
         run = _begin({**asked, **more}, about, earlier)
         if is_followed and run.is_recording:
             run.follow_tensorboard()
@@ -211,14 +226,16 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     chosen = loaded.values
     if chosen.strict and loaded.problems:
         raise loaded.problems[0]
-    problems = [str(problem) for problem in loaded.problems]
+    problems = [problem.in_a_line() for problem in loaded.problems] + about.list_unknown()
+    if chosen.strict and problems:
+        raise UsageError(problems[0])
     wish = Resume()
     try:
         wish = read_resume(**earlier)
     except UsageError as error:
         if chosen.strict:
             raise
-        problems.append(str(error))
+        problems.append(error.in_a_line())
     rank = detect_rank(environ, _ask_mpi)
     label = f"rank {rank.rank}" if rank.size > 1 else ""
     opening = Opening(
@@ -260,11 +277,12 @@ def _describe(run: Run, environ: Mapping[str, str], about: _About) -> list[str]:
             run.config.update(merge(run.config.as_dict(), chosen), allow_val_change=True)
     except (HpctrackError, ValueError) as error:
         if isinstance(error, HpctrackError):
-            problems.append(str(error))
+            problems.append(error.in_a_line())
         else:
             problems.append(f"HPCTRACK_SWEEP_CONFIG is not JSON: {error}")
-    if about.tags and any(about.tags):
-        run.tags = Tags(about.tags)
+    labels = Tags(about.tags)
+    if any(labels):
+        run.tags = labels
     if about.notes:
         run.notes = about.notes
     return problems

@@ -115,8 +115,30 @@ def pack(kind: int, body: bytes = b"", count: int = 0) -> bytes:
 
 
 def pack_json(kind: int, value: Mapping[str, Any]) -> bytes:
-    """Make a frame with a JSON body; see `make_plain` for values that JSON has no form for."""
-    return pack(kind, json.dumps(value, default=make_plain, separators=(",", ":")).encode())
+    """Make a frame with a JSON body; see `make_plain` for values that JSON has no form for.
+
+    A value that cannot be written even so becomes its text, or its type's name: it must not take
+    its neighbours with it.
+    """
+    try:
+        text = json.dumps(value, default=make_plain, separators=(",", ":"))
+    except Exception:  # noqa: BLE001 - anybody's object, a list in itself, a number of 5,000 digits
+        text = json.dumps({str(key): _make_writable(item) for key, item in value.items()})
+    return pack(kind, text.encode())
+
+
+def _make_writable(value: object) -> object:
+    try:
+        return json.loads(json.dumps(value, default=make_plain))
+    except Exception:  # noqa: BLE001 - see pack_json
+        return _text_of(value)
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - anybody's object
+        return f"<{type(value).__name__}>"
 
 
 def make_plain(value: object) -> object:
@@ -132,12 +154,12 @@ def make_plain(value: object) -> object:
                 plain: object = method()
             except Exception:  # noqa: BLE001 - anybody's object
                 break
-            return plain if isinstance(plain, (int, float, str, list, bool)) else str(plain)
+            return plain if isinstance(plain, (int, float, str, list, bool)) else _text_of(plain)
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
-    return str(value)
+    return _text_of(value)
 
 
 def pack_name(number: int, name: str) -> bytes:

@@ -32,6 +32,9 @@ class Metric:
         All points; those that a requeued attempt computed again are left out here.
     find : callable, optional
         Returns another metric of the run by name, for ``by="epoch"``.
+    find_step_metric : callable, optional
+        Returns what ``define_metric`` said that it is drawn against, empty if nothing; asked
+        when it is needed.
     start_wall_s : callable, optional
         Returns when the run began, UTC seconds, for ``by="relative"``; default is the
         metric's own first point.
@@ -47,7 +50,9 @@ class Metric:
 
     Notes
     -----
-    ``by`` says what the values are read over:
+    ``by`` says what the values are read over. By default it is the ``step_metric`` that
+    ``run.define_metric`` gave this metric, as long as the run has logged that one; else the step.
+    ``by="step"`` has every point, whatever was defined.
 
     ``"step"``
         One column per step that any rank has logged; of several values of a rank at a step
@@ -81,6 +86,7 @@ class Metric:
         columns: Columns,
         *,
         find: Callable[[str], Metric] | None = None,
+        find_step_metric: Callable[[], str] | None = None,
         start_wall_s: Callable[[], float] | None = None,
     ) -> None:
         current = columns.current()
@@ -92,6 +98,7 @@ class Metric:
         self.values = current.value
         self._columns = columns
         self._find = find
+        self._find_step_metric = find_step_metric
         self._start_wall_s = start_wall_s
 
     def __len__(self) -> int:
@@ -102,6 +109,11 @@ class Metric:
         """Name the metric."""
         count = len(self.rank_numbers())
         return f"<hpctrack.Metric {self.name!r}: {len(self)} points of {count} ranks>"
+
+    @property
+    def step_metric(self) -> str:
+        """What ``run.define_metric`` said that it is drawn against; empty if nothing."""
+        return self._find_step_metric() if self._find_step_metric else ""
 
     @property
     def size_bytes(self) -> int:
@@ -150,10 +162,11 @@ class Metric:
             self.name,
             self._columns.take(mine),
             find=find_same,
+            find_step_metric=self._find_step_metric,
             start_wall_s=self._start_wall_s,
         )
 
-    def rank(self, rank: int, *, by: str | Metric = STEP) -> Series:
+    def rank(self, rank: int, *, by: str | Metric | None = None) -> Series:
         """Return one rank's values in the order of logging.
 
         Parameters
@@ -161,7 +174,8 @@ class Metric:
         rank : int
             Its number in the whole job.
         by : str or Metric, optional
-            What ``x`` is, see the class; points without it are left out.
+            What ``x`` is, see the class; default is what was defined, else the step. Points
+            without it are left out.
 
         Raises
         ------
@@ -174,6 +188,7 @@ class Metric:
                 f"rank {rank} has not logged {self.name!r}",
                 hint=f"ranks that have: {_shorten(self.rank_numbers())}",
             )
+        by = self._choose_axis(by)
         mine = np.s_[int(start) : int(end)]
         x = self._axis(by)[mine]
         step, wall_s, value = self.steps[mine], self.wall_s[mine], self.values[mine]
@@ -182,13 +197,13 @@ class Metric:
             x, step, wall_s, value = x[has_x], step[has_x], wall_s[has_x], value[has_x]
         return Series(step, wall_s, value, x, _name_axis(by))
 
-    def matrix(self, *, by: str | Metric = STEP, samples: int | None = None) -> RankMatrix:
+    def matrix(self, *, by: str | Metric | None = None, samples: int | None = None) -> RankMatrix:
         """Return the values as ranks x columns.
 
         Parameters
         ----------
         by : str or Metric, optional
-            What the columns are, see the class.
+            What the columns are, see the class; default is what was defined, else the step.
         samples : int, optional
             Cut it into this many equal intervals.
 
@@ -208,6 +223,7 @@ class Metric:
         -----
         O(n), without sorting, where all ranks log the same steps in order.
         """
+        by = self._choose_axis(by)
         axis, samples = _name_axis(by), self._samples(by, samples)
         which, x = self._with_axis(by, is_finite=samples is not None)
         ranks, values = self.ranks[which], self.values[which]
@@ -222,7 +238,9 @@ class Metric:
         table = table.copy() if np.shares_memory(table, self.values) else table
         return RankMatrix(table, grid.ranks, steps, grid.highest(wall_s), grid.x, axis)
 
-    def reduce(self, how: str, *, by: str | Metric = STEP, samples: int | None = None) -> Series:
+    def reduce(
+        self, how: str, *, by: str | Metric | None = None, samples: int | None = None
+    ) -> Series:
         """Return one value per column over all ranks that have one.
 
         Parameters
@@ -243,7 +261,7 @@ class Metric:
         return self.reduce_each([how], by=by, samples=samples)[how]
 
     def reduce_each(
-        self, hows: Sequence[str], *, by: str | Metric = STEP, samples: int | None = None
+        self, hows: Sequence[str], *, by: str | Metric | None = None, samples: int | None = None
     ) -> dict[str, Series]:
         """Return several reductions for the price of little more than one; see `reduce`.
 
@@ -252,6 +270,7 @@ class Metric:
         Never takes memory for a matrix that is almost empty, whatever the ranks have logged.
         """
         names = check_reductions(hows)
+        by = self._choose_axis(by)
         axis, samples = _name_axis(by), self._samples(by, samples)
         if samples is not None:
             matrix = self.matrix(by=by, samples=samples)
@@ -282,6 +301,17 @@ class Metric:
         with np.errstate(all="ignore"):
             mean = float(values.mean())
         return {"last": last, "min": float(values.min()), "max": float(values.max()), "mean": mean}
+
+    def _choose_axis(self, by: str | Metric | None) -> str | Metric:
+        """Return what to read by: what the caller says, else what was defined, else the step."""
+        if by is not None:
+            return by
+        name = self.step_metric
+        try:
+            # The metric itself: one called "step" is not the step.
+            return self._find(name) if name and self._find else STEP
+        except NotFoundError:
+            return STEP
 
     def _axis(self, by: str | Metric) -> AxisArray:
         """Return each point's x; NaN where it has none."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpctrack.errors import UsageError
@@ -36,6 +37,17 @@ _FACTS: dict[str, Callable[[StoredRun], Any]] = {
     "attempts": lambda run: run.brief.attempts,
 }
 
+_ALIASES = {
+    "displayName": "name",
+    "createdAt": "created",
+    "jobType": "job_type",
+    "username": "user",
+}
+"""W&B's other words for the same."""
+
+_TIMES = frozenset({"created", "created_at", "ended"})
+"""Keys that are seconds, and may be compared with a date as text too."""
+
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": lambda have, want: bool(have == want),
     "$ne": lambda have, want: bool(have != want),
@@ -61,6 +73,7 @@ def lookup(run: StoredRun, key: str) -> Any:
         return _look_into_summary(run, rest)
     if head == "config" and rest:
         return _dig(run.config, rest)
+    key = _ALIASES.get(key, key)
     if key not in _FACTS:
         known = ", ".join(_FACTS)
         raise UsageError(f"unknown key {key!r}", hint=f"use config.X, summary.X or one of {known}")
@@ -101,23 +114,57 @@ def compile_filter(wanted: Mapping[str, Any] | Matcher | None) -> Matcher:
     if not isinstance(wanted, Mapping):
         if callable(wanted):
             return wanted
-        raise UsageError(f"a filter is a mapping or a function, not {type(wanted).__name__}")
+        raise UsageError(
+            f"a filter is a mapping or a function, not {type(wanted).__name__}",
+            hint="one project's runs are runs(project=...)",
+        )
     parts = [_compile_entry(key, value) for key, value in wanted.items()]
     return lambda run: all(part(run) for part in parts)
 
 
 def _compile_entry(key: str, value: Any) -> Matcher:
-    if key in {"$and", "$or"}:
+    if key in {"$and", "$or", "$nor"}:
         parts = [compile_filter(one) for one in value]
+        if key == "$nor":
+            return lambda run: not any(part(run) for part in parts)
         join = all if key == "$and" else any
         return lambda run: join(part(run) for part in parts)
     if key == "$not":
         inner = compile_filter(value)
         return lambda run: not inner(run)
+    key = _ALIASES.get(key, key)
     if isinstance(value, Mapping) and any(str(one).startswith("$") for one in value):
-        tests = [(_operator(name), operand) for name, operand in value.items()]
-        return lambda run: all(_test(test, lookup(run, key), want) for test, want in tests)
-    return lambda run: _equals(lookup(run, key), value)
+        tests = [_compile_test(key, name, operand) for name, operand in value.items()]
+        return lambda run: all(test(run) for test in tests)
+    want = _read_operand(key, "$eq", value)
+    return lambda run: _equals(lookup(run, key), want)
+
+
+def _compile_test(key: str, name: str, operand: Any) -> Matcher:
+    if name == "$not":
+        inner = _compile_entry(key, operand)
+        return lambda run: not inner(run)
+    test, want = _operator(name), _read_operand(key, name, operand)
+    return lambda run: _test(test, lookup(run, key), want)
+
+
+def _read_operand(key: str, name: str, operand: Any) -> Any:
+    """Return what to compare with; a date becomes seconds, and nonsense an error."""
+    if name in {"$in", "$nin"}:
+        if isinstance(operand, str) or not isinstance(operand, Iterable):
+            raise UsageError(f"{name} of {key!r} has {operand!r:.40}", hint="give a list")
+        return [_read_operand(key, "$eq", one) for one in operand]
+    try:
+        if name == "$regex":
+            re.compile(operand)
+        elif key in _TIMES and isinstance(operand, str):
+            return dt.datetime.fromisoformat(operand).timestamp()
+    except (re.error, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{name} of {key!r} has {operand!r:.40}: {error}",
+            hint="give a pattern" if name == "$regex" else "write 2026-05-01T12:00, or seconds",
+        ) from None
+    return operand
 
 
 def _operator(name: str) -> Callable[[Any, Any], bool]:

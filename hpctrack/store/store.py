@@ -11,6 +11,7 @@ from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import has_run_files, run_folder, scan_runs
+from hpctrack.core.settings import load_settings
 from hpctrack.errors import HpctrackError, NotFoundError, StoreError, UsageError
 from hpctrack.store.index import Index, IndexEntry, is_worth_saving
 from hpctrack.store.query import compile_filter, compile_order
@@ -27,8 +28,8 @@ class Store:
 
     Parameters
     ----------
-    path : path
-        The folder.
+    path : path, optional
+        The folder. Default: the setting ``dir``, where runs of this program would go.
     clock : Clock, optional
         For tests.
     stale_after_s : float, optional
@@ -51,13 +52,13 @@ class Store:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | None = None,
         *,
         clock: Clock = SYSTEM_CLOCK,
         stale_after_s: float = 60.0,
         index: bool = True,
     ) -> None:
-        self.path = Path(path).expanduser()
+        self.path = Path(load_settings().values.dir if path is None else path).expanduser()
         self._index = Index(self.path) if index else None
         self._clock = clock
         self._stale_after_s = stale_after_s
@@ -81,8 +82,8 @@ class Store:
         ----------
         filter : mapping or callable, optional
             W&B's form: ``{"state": "finished", "config.lr": {"$gt": 1e-3}}`` with the operators
-            ``$eq $ne $gt $gte $lt $lte $in $nin $exists $regex $and $or $not``; or a function
-            of a `StoredRun`.
+            ``$eq $ne $gt $gte $lt $lte $in $nin $exists $regex $and $or $nor $not``; times as
+            seconds or ISO text; or a function of a `StoredRun`.
         order : str, optional
             A key, ``-`` in front for descending: ``-created``, ``name``, ``summary.loss``.
             Runs without the key come last. Default: newest first.

@@ -7,29 +7,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpctrack.client.definitions import Definition
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.console import ConsoleText
-from hpctrack.store.definitions import summarize
+from hpctrack.store.definitions import find_definition, join_definitions, summarize
+from hpctrack.store.described import DescribedRun
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
+from hpctrack.store.hdf5 import open_file
 from hpctrack.store.history import STEP, TIMESTAMP, History, make_history
 from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
-from hpctrack.store.record import RankRecord, RunRecord, State, assemble
-from hpctrack.store.sealed_file import SealedReader
-
-if TYPE_CHECKING:
-    from hpctrack.store.index import IndexEntry
+from hpctrack.store.record import RankRecord, RunRecord, assemble
+from hpctrack.store.schema import SEALED_KIND, EventKind
+from hpctrack.store.sealed_file import DAMAGE, SealedReader, read_json
+from hpctrack.store.series import STEP as BY_STEP
 from hpctrack.store.straggler import Stragglers
 from hpctrack.store.stragglers import find_stragglers
 
+if TYPE_CHECKING:
+    from hpctrack.store.index import IndexEntry
 
-class StoredRun:
+
+class StoredRun(DescribedRun):
     """A run in a store.
 
     What is read is kept; `refresh` reads again what may have grown. Not safe for several
@@ -111,31 +116,6 @@ class StoredRun:
         return self._listed is not None
 
     @property
-    def name(self) -> str:
-        """The name people read."""
-        return self.brief.name or self.id
-
-    @property
-    def state(self) -> State:
-        """running, finished, failed or crashed."""
-        return self.brief.state
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Hyperparameters, nested as the user gave them."""
-        return self.brief.config
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Values that were set, and the last logged value of every other metric."""
-        return self.brief.summary
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Short labels."""
-        return self.brief.tags
-
-    @property
     def is_sealed(self) -> bool:
         """Whether the run is one sealed file and nothing else."""
         if self._listed is not None:
@@ -182,7 +162,7 @@ class StoredRun:
 
     def history(
         self,
-        keys: Sequence[str] | None = None,
+        keys: str | Sequence[str] | None = None,
         *,
         x: str = STEP,
         samples: int | None = None,
@@ -192,7 +172,7 @@ class StoredRun:
 
         Parameters
         ----------
-        keys : sequence of str, optional
+        keys : str or sequence of str, optional
             Metrics; default all.
         x : str, optional
             What the rows are ordered by, and ``samples`` spread over: ``"_step"``,
@@ -209,7 +189,7 @@ class StoredRun:
         NotFoundError
             One of the metrics was never logged.
         """
-        wanted = None if keys is None else [*keys]
+        wanted = [keys] if isinstance(keys, str) else None if keys is None else [*keys]
         if wanted is not None and x not in {STEP, TIMESTAMP, *wanted}:
             wanted.append(x)
         columns = self.columns(wanted)
@@ -217,7 +197,7 @@ class StoredRun:
         return make_history(metrics, x=x, samples=samples, rank=rank)
 
     def scan_history(
-        self, keys: Sequence[str] | None = None, *, rank: int | Sequence[int] | None = None
+        self, keys: str | Sequence[str] | None = None, *, rank: int | Sequence[int] | None = None
     ) -> Iterator[dict[str, Any]]:
         """Iterate over the rows of `history` as dictionaries, without what has no number there."""
         return self.history(keys, rank=rank).rows()
@@ -283,7 +263,7 @@ class StoredRun:
         sealed, readers = self._parts()
         found = None if readers or not sealed else sealed.read_envelope(metric, rank, window, width)
         if found is None:
-            series = self.metric(metric).rank(rank)
+            series = self.metric(metric).rank(rank, by=BY_STEP)
             found = draw_window(series.step, series.value, window, width)
         return found
 
@@ -457,8 +437,22 @@ class StoredRun:
             name,
             columns,
             find=self.metric,
+            find_step_metric=lambda: find_definition(self._definitions(), name).step_metric,
             start_wall_s=lambda: self.record.created_wall_s,
         )
+
+    def _definitions(self) -> tuple[Definition, ...]:
+        """Return what ``define_metric`` said, without the ranks and numbers of a record."""
+        if self._record is not None or self._listed is not None:
+            return self.brief.definitions
+        if self.is_sealed:
+            try:
+                with open_file(self._sealed_path, kind=SEALED_KIND, swmr=False) as file:
+                    return join_definitions(read_json(file, "record")["definitions"])
+            except DAMAGE:
+                return self.brief.definitions  # says what is damaged
+        events = (event for source in self.sources() for event in source.events)
+        return join_definitions(one.json() for one in events if one.kind == EventKind.DEFINE)
 
     def _ranks_of(self, attempt: int) -> tuple[RankRecord, ...]:
         """Return the ranks of an attempt, as they stood before the next one began."""

@@ -35,16 +35,18 @@ class Image(Media):
         brightness; what is neither this nor between 0 and 255 is scaled so that its extremes are
         black and white, and the range is kept.
         A file, or the bytes of one, is kept as it is.
-    caption : str, optional
-        Shown with it.
     mode : {"L", "LA", "RGB", "RGBA"}, optional
         Checked against an array; a PIL image is converted.
+    caption : str, optional
+        Shown with it.
     boxes, masks : mapping, optional
         Layers in W&B's form, see `docs/how-to/log-media.md`.
     classes : sequence of {"id", "name"} or mapping, optional
         Names of the class ids that boxes and masks use.
     file_type : {"png", "jpg", "webp"}, optional
         How an array is kept. Default PNG, which loses nothing.
+    **others
+        W&B's ``grouping`` and ``normalize``, and what else is not known here: told, and left out.
 
     Notes
     -----
@@ -62,13 +64,14 @@ class Image(Media):
     def __init__(
         self,
         data: object,
-        *,
-        caption: str | None = None,
         mode: str | None = None,
+        caption: str | None = None,
+        *,
         boxes: object = None,
         masks: object = None,
         classes: object = None,
         file_type: str | None = None,
+        **others: object,
     ) -> None:
         def make() -> Piece:
             piece = _make_piece(data, mode, file_type)
@@ -79,7 +82,7 @@ class Image(Media):
                 facts["attachments"] = descriptions
             return Piece(facts, (*piece.parts, *parts), piece.warnings + warnings)
 
-        self._keep(make)
+        self._keep(make, others)
 
 
 def is_pil_image(value: object) -> bool:

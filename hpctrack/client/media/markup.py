@@ -18,6 +18,8 @@ class Text(Media):
         The text; a ``Path`` is read.
     caption : str, optional
         Shown with it.
+    **others
+        Such as W&B's ``inject`` of `Html`: told, and left out.
 
     Notes
     -----
@@ -27,7 +29,7 @@ class Text(Media):
     kind: ClassVar[str] = "text"
     _format: ClassVar[str] = "txt"
 
-    def __init__(self, data: object, caption: str | None = None) -> None:
+    def __init__(self, data: object, caption: str | None = None, **others: object) -> None:
         def make() -> Piece:
             content = self._read(data)
             meta, warnings = make_meta(caption)
@@ -36,7 +38,7 @@ class Text(Media):
                 return Piece({**facts, "source": content.source}, (), warnings)
             return Piece(facts, (content.data,), warnings)
 
-        self._keep(make)
+        self._keep(make, others)
 
     def _read(self, data: object) -> Content:
         if isinstance(data, os.PathLike):

@@ -30,6 +30,8 @@ class Object3D(Media):
         Shown with it.
     file_type : str, optional
         What text or an open file is.
+    **others
+        What is not known here: told, and left out.
 
     Notes
     -----
@@ -40,7 +42,12 @@ class Object3D(Media):
     kind: ClassVar[str] = "object3d"
 
     def __init__(
-        self, data: object, *, caption: str | None = None, file_type: str | None = None
+        self,
+        data: object,
+        caption: str | None = None,
+        *,
+        file_type: str | None = None,
+        **others: object,
     ) -> None:
         def make() -> Piece:
             if isinstance(data, Mapping):
@@ -50,7 +57,7 @@ class Object3D(Media):
                 return content.make_piece("object3d", SHAPES, file_type=file_type, caption=caption)
             return _make_points(data, caption)
 
-        self._keep(make)
+        self._keep(make, others)
 
     @classmethod
     def from_point_cloud(
@@ -59,6 +66,16 @@ class Object3D(Media):
         """Take points, boxes and vectors, as W&B's method of this name does."""
         scene = {"points": points, "boxes": boxes, "vectors": vectors}
         return cls(scene, caption=caption)
+
+    @classmethod
+    def from_numpy(cls, data: object) -> Self:
+        """Take an array of points, as W&B's method of this name does."""
+        return cls(data)
+
+    @classmethod
+    def from_file(cls, data_or_path: object, file_type: str | None = None) -> Self:
+        """Take a file, as W&B's method of this name does."""
+        return cls(data_or_path, file_type=file_type)
 
 
 class Molecule(Media):
@@ -72,6 +89,8 @@ class Molecule(Media):
         Shown with it.
     file_type : str, optional
         What text or an open file is.
+    **others
+        What is not known here: told, and left out.
 
     Notes
     -----
@@ -81,13 +100,18 @@ class Molecule(Media):
     kind: ClassVar[str] = "molecule"
 
     def __init__(
-        self, data: object, *, caption: str | None = None, file_type: str | None = None
+        self,
+        data: object,
+        caption: str | None = None,
+        *,
+        file_type: str | None = None,
+        **others: object,
     ) -> None:
         def make() -> Piece:
             content = _read(data, file_type, "a molecule")
             return content.make_piece("molecule", MOLECULES, file_type=file_type, caption=caption)
 
-        self._keep(make)
+        self._keep(make, others)
 
 
 def _read(data: object, file_type: str | None, what: str) -> Content:

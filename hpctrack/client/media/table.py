@@ -20,6 +20,7 @@ COLUMNS_MAX = 1000
 MEDIA_CELLS_MAX = 10_000
 
 _MODES = frozenset({"immutable", "mutable", "incremental"})
+_MEANINGLESS = frozenset({"dtype", "optional", "allow_mixed_types"})
 _SIZE_HINT = "log fewer rows, use log_mode='INCREMENTAL', or log the file as an artifact"
 
 _AGAIN = (
@@ -47,6 +48,9 @@ class Table(Media):
         What a second log of the same object means. INCREMENTAL: only the rows that are new since
         the last are sent, and readers join them. The others are recorded whole each time; an
         IMMUTABLE table that has changed is recorded too, with a warning.
+    **others
+        W&B's ``dtype``, ``optional`` and ``allow_mixed_types`` mean nothing here: any column takes
+        anything. Other names are told, and left out.
 
     Notes
     -----
@@ -72,6 +76,7 @@ class Table(Media):
         dataframe: object = None,
         *,
         log_mode: str = "IMMUTABLE",
+        **others: object,
     ) -> None:
         self.columns: list[str] = []
         self._rows: list[list[Cell]] = []
@@ -88,6 +93,8 @@ class Table(Media):
             return Piece({"type": "table", "encode": "table", "format": "json"})
 
         self._keep(fill)
+        for name in sorted(others.keys() - _MEANINGLESS):
+            self._warn(f"a table knows no {name}; it is left out")
 
     @property
     def data(self) -> list[list[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from hpctrack.client.values import NotANumberError, to_number
@@ -84,11 +84,22 @@ class Media:
     _piece: Piece | None = None
     _problem: UsageError | None = None
 
-    def _keep(self, make: Callable[[], Piece]) -> None:
-        """Take the snapshot, or remember why it could not be taken."""
+    def _keep(self, make: Callable[[], Piece], unused: Mapping[str, object] | None = None) -> None:
+        """Take the snapshot, or remember why it could not be taken.
+
+        Parameters
+        ----------
+        make : callable
+            Makes it.
+        unused : mapping, optional
+            Further arguments of the caller: told, and left out.
+        """
         name = type(self).__name__
         try:
             self._piece = make()
+            if unused:
+                text = f"{name} knows no {', '.join(unused)}; left out"
+                self._piece = replace(self._piece, warnings=(*self._piece.warnings, text))
         except UsageError as error:
             self._problem = error
         except Exception as error:  # noqa: BLE001 - a user's object may raise anything when it is read

@@ -230,7 +230,7 @@ def make_lines(metric: Metric, query: SeriesQuery, *, zero_wall_s: float) -> Ser
     width = max(WIDTH_MIN, min(query.width, share))
     lines, total = [], 0
     for rank in chosen:
-        one = metric.rank(rank)
+        one = metric.rank(rank, by="step")
         x = one.step if query.x == Axis.STEP else one.wall_s - zero_wall_s
         y = one.value
         if len(x) > 1 and (x[1:] < x[:-1]).any():

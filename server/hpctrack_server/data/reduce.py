@@ -42,6 +42,6 @@ def reduce_ranks(metric: Metric) -> Reduced:
     Ranks that share no step cost no matrix, which would be as large as the square of what was
     logged.
     """
-    found = metric.reduce_each(("mean", "min", "max"))
+    found = metric.reduce_each(("mean", "min", "max"), by="step")
     mean = found["mean"]
     return Reduced(mean.step, mean.wall_s, mean.value, found["min"].value, found["max"].value)

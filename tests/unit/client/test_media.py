@@ -382,6 +382,28 @@ def test_a_row_that_does_not_fit_is_left_out_and_told() -> None:
 # -- what it costs -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: hpctrack.Image(np.zeros((2, 2)), "L", "c", grouping=3), "knows no grouping"),
+        (lambda: hpctrack.Html("<b>", inject=False), "knows no inject"),
+        (lambda: hpctrack.Object3D(np.zeros((2, 3)), "c", colour=1), "knows no colour"),
+        (lambda: hpctrack.Object3D.from_numpy(np.zeros((2, 3))), ""),
+        (lambda: hpctrack.Table(["a"], [[1]], dtype=int, allow_mixed_types=True), ""),
+        (lambda: hpctrack.Table(["a"], [[1]], colour=1), "knows no colour"),
+        (
+            lambda: hpctrack.plot.line(
+                hpctrack.Table(["a", "b"], [[1, 2]]), "a", "b", split_table=True
+            ),
+            "knows no split_table",
+        ),
+    ],
+    ids=["image", "html", "object", "points", "table", "table-odd", "plot"],
+)
+def test_arguments_that_only_the_other_tracker_knows_cost_nothing(make: Any, told: str) -> None:
+    assert told in " ".join(one(make()).warnings)
+
+
 def test_capturing_imports_nothing_but_the_standard_library() -> None:
     code = """
 import sys, array, hpctrack

@@ -60,6 +60,22 @@ def test_steps_may_come_in_any_order_and_repeat(tmp_path: Path) -> None:
     assert history["_step"].tolist() == [7]
 
 
+def test_what_is_no_mapping_is_told_and_after_the_last_step_there_is_the_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hpctrack.init("p") as run:
+        run.log([("a", 1)])  # type: ignore[arg-type]
+        run.log(0.5)  # type: ignore[arg-type]
+        run.log({"a": 1.0}, step=2**63 - 1)
+        run.log({"a": 2.0})
+        run.log({"a": 3.0})
+    assert "log() takes names with values, as {'loss': 0.5}, not a list" in capsys.readouterr().err
+    found = only_run(tmp_path / "store")
+    assert found.record.ledger["refused"] == {"log": 2}
+    assert found.metric("a").values.tolist() == [1, 2, 3]
+    assert set(found.metric("a").steps.tolist()) == {2**63 - 1}
+
+
 def test_a_mistake_in_a_value_is_told_once_and_costs_only_that_value(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import pytest
@@ -66,19 +67,76 @@ def test_mistakes_cost_only_the_call(store: Path, capsys: pytest.CaptureFixture[
         run.unwatch()
         run.save("x", policy="never")
         run.log_code(3)  # type: ignore[arg-type]
+        run.config.update("nowhere.yaml", lr=1)
+        run.summary.update([("acc", 1)])
         run.log({"ok": 1})
     told = capsys.readouterr().err
-    for part in ("resume is 'perhaps'", "not at its end", "'loud'", "cannot be watched", "policy"):
+    for part in (
+        "resume is 'perhaps'",
+        "not at its end",
+        "'loud'",
+        "cannot be watched",
+        "policy",
+        "summary.update()",
+    ):
         assert part in told
     assert "Traceback" not in told
+    assert only_run(store).config == {"lr": 1}
     refused = only_run(store).record.ledger["refused"]
-    assert refused == {"define_metric": 2, "alert": 1, "watch": 1, "save": 1, "log_code": 1}
+    once = ("alert", "watch", "save", "log_code", "config.update", "summary.update")
+    assert refused == {"define_metric": 2, **dict.fromkeys(once, 1)}
     strict = hpctrack.init("p", strict=True)
     with pytest.raises(HpctrackError, match="loud"):
         strict.alert("t", level="loud")
+    with pytest.raises(HpctrackError, match="config is a int"):
+        strict.config.update(3)
     strict.finish()
     with pytest.raises(HpctrackError, match="perhaps"):
         hpctrack.init("p", resume="perhaps", strict=True)
+
+
+def test_names_tags_and_codes_of_any_kind_are_taken(store: Path) -> None:
+    run = hpctrack.init("p", id="r", tags=3, notes="n")  # type: ignore[arg-type]
+    run.tags += 4
+    run.tags += None
+    run.name, run.notes = 5, None  # type: ignore[assignment]
+    run.finish(exit_code=None, quiet=True)
+    found = find(store, "r")
+    assert (found.name, found.notes, found.tags, found.state) == ("5", "", ("3", "4"), "finished")
+    with hpctrack.init("p", id="s") as run:
+        made_up = run.name
+        run.name = "mine"
+        run.name = run.tags = None
+    assert (find(store, "s").name, find(store, "s").tags) == (made_up, ())
+
+
+def test_names_that_programs_for_another_tracker_use_are_there(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before_s = time.time()
+    run = hpctrack.init(
+        "p",
+        id="r",
+        entity="me",
+        reinit=True,
+        save_code=True,
+        group="g",
+        job_type="eval",
+        settings=hpctrack.Settings(quiet=True, colour="red"),
+    )
+    assert (run.group, run.job_type, run.sweep_id, run.entity) == ("g", "eval", "", "")
+    assert (run.url, run.offline, run.disabled, run.settings.quiet) == (None, True, False, True)
+    assert before_s <= run.start_time <= time.time()
+    run.alert("t", level=hpctrack.AlertLevel.WARN)
+    run.finish()
+    found = find(store, "r")
+    assert (found.group, found.job_type) == ("g", "eval")
+    assert found.record.alerts[0]["level"] == "warning"
+    told = capsys.readouterr().err.splitlines()
+    assert any("'save_code'; call run.log_code()" in one for one in told)
+    assert any("'colour' (argument); `hpctrack config`" in one for one in told), "hints in the line"
+    with pytest.raises(HpctrackError, match="projct"):
+        hpctrack.init(projct="p", strict=True)
 
 
 def test_gradients_of_a_watched_model_are_histograms_of_the_run(store: Path) -> None:

@@ -62,3 +62,23 @@ def test_configurations_of_all_kinds_become_plain_json() -> None:
     assert value["names"] == ["a", "b"]
     assert value["path"] == "/data"
     assert json.dumps(value)
+
+
+class Wordless:
+    """Anybody's object: it has not even a text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_a_value_that_cannot_be_written_leaves_its_neighbours_alone() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    values = {"lr": 0.1, "odd": Wordless(), "endless": endless, "huge": 10**5000}
+    (frame,) = Decoder().feed(wire.pack_json(Kind.CONFIG, values))
+    assert frame.json() == {
+        "lr": 0.1,
+        "odd": "<Wordless>",
+        "endless": "[[...]]",
+        "huge": "<int>",
+    }

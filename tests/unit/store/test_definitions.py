@@ -39,6 +39,7 @@ def test_only_what_was_given_is_sent() -> None:
     epoch, _said = define("epoch")
     assert sent("a", epoch, summary="copy")["step_metric"] == "epoch"
     assert sent("a", summary="copy")["summary"] == ["last"]
+    assert sent("a", summary=["min", "copy"])["summary"] == ["min", "last"]
 
 
 @pytest.mark.parametrize(

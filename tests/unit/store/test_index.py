@@ -8,12 +8,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hpctrack
 from hpctrack.core.layout import SEALED_NAME, scan_runs
+from hpctrack.errors import UsageError
 from hpctrack.store.index import Index, cache_folder, is_worth_saving
+from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
 from tests.programs import ROOT
 from tests.stores import NodeWriter, write_run
@@ -92,6 +95,46 @@ def test_filters_and_orders_work_on_listed_runs(store: Path) -> None:
     ]
     assert [run.id for run in opened.runs(project="b", order="-size")] == ["two", "open"]
     assert opened.projects() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"config.lr": {"$not": {"$gt": 1}}}, 3),
+        ({"config.lr": {"$not": {"$lt": 1}}}, 0),
+        ({"$nor": [{"id": "one"}, {"id": "two"}]}, 1),
+        ({"created_at": {"$gt": "1970-01-02"}}, 3),
+        ({"createdAt": {"$gt": "1970-02-02T12:00"}}, 0),
+        ({"displayName": {"$regex": "^o"}, "jobType": ""}, 2),
+        ({"id": {"$in": ("one", "two")}}, 2),
+    ],
+)
+def test_filters_are_those_of_the_tracker_that_people_know(
+    store: Path, wanted: dict[str, object], found: int
+) -> None:
+    for run in ("one", "open"):
+        writer = NodeWriter(store, project="a" if run == "one" else "b", run=run, node=9)
+        writer.start(0)
+        writer.event(EventKind.META, {"name": run})
+        writer.close()
+    assert len(hpctrack.Store(store).runs(wanted)) == found
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{"id": {"$in": "one"}}, {"id": {"$regex": "("}}, {"created": {"$gt": "soon"}}, "a"],
+)
+def test_a_filter_that_makes_no_sense_is_an_error_with_a_hint(store: Path, wanted: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        hpctrack.Store(store).runs(wanted)
+    assert caught.value.hint
+
+
+def test_without_a_folder_the_store_is_the_one_that_is_set(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPCTRACK_DIR", str(store))
+    assert hpctrack.Store().path == store
 
 
 def test_a_run_that_was_sealed_again_is_read_again(store: Path) -> None:

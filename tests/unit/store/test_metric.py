@@ -14,6 +14,7 @@ from hpctrack.errors import NotFoundError, UsageError
 from hpctrack.store.columns import Columns
 from hpctrack.store.metric import Metric
 from hpctrack.store.reduction import REDUCTIONS
+from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
 from hpctrack.store.stored_run import StoredRun
 from tests.paces import Planted, make_metric, make_times
@@ -69,6 +70,39 @@ def test_a_rank_without_an_epoch_takes_that_of_the_lowest_rank_that_has_one(
     with pytest.raises(NotFoundError, match="epoc"):
         run.metric("loss").reduce("mean", by="epoc")
     run.close()
+
+
+def test_what_a_metric_is_drawn_against_is_what_it_is_read_by(tmp_path: Path) -> None:
+    """Live and sealed; one called ``step`` too, and the step as long as it was not logged."""
+    writer = NodeWriter(tmp_path)
+    for rank in range(2):
+        writer.start(rank, size=2)
+        for name in ("val/acc", "odd", "late"):
+            writer.points(name, rank, range(4), [rank + step for step in range(4)])
+    writer.points("epoch", 0, range(1, 4), [0, 1, 1])
+    writer.points("step", 0, range(4), [10, 20, 30, 40])
+    for name, against in (("val/*", "epoch"), ("odd", "step"), ("late", "never")):
+        writer.event(EventKind.DEFINE, {"name": name, "step_metric": against})
+    writer.close()
+    folder = tmp_path / "p" / "r"
+    for run in (StoredRun(folder), StoredRun(folder)):
+        acc = run.metric("val/acc")
+        assert acc.step_metric == "epoch"
+        assert (acc.matrix().by, acc.matrix().x.tolist()) == ("epoch", [0, 1])
+        assert acc.matrix().values.tolist() == [[1, 3], [2, 4]]
+        assert acc.reduce("mean").x.tolist() == [0, 1]
+        assert acc.rank(1).x.tolist() == [0, 1, 1], "what has no epoch yet is left out"
+        assert acc.attempt(1).reduce("max").by == "epoch"
+        assert acc.matrix(by="step").x.tolist() == [0, 1, 2, 3]
+        assert run.metric("odd").rank(0).x.tolist() == [10, 20, 30, 40]
+        late = run.metric("late").reduce("mean")
+        assert (late.by, late.x.tolist()) == ("step", [0, 1, 2, 3])
+        assert run.metric("epoch").step_metric == ""
+        assert run.envelope("val/acc").points.sum() == 4, "its window is one of steps"
+        assert len(run.history(["val/acc"])) == 8
+        run.close()
+        seal_run(folder)
+    assert StoredRun(folder).is_sealed
 
 
 def test_time_is_cut_into_intervals_at_whose_ends_each_rank_has_its_last_value() -> None:
