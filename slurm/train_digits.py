@@ -163,7 +163,7 @@ def train(run: hpctrack.Run, options: argparse.Namespace, world: Any, rank: int,
         if options.print_points:
             for name, value in values.items():
                 # One write per line, so that the lines of several ranks never mix.
-                os.write(1, f"POINT {run.rank.rank} {step} {name} {value!r}\n".encode())
+                os.write(1, f"POINT {run.rank} {step} {name} {value!r}\n".encode())
     if rank == 0:
         run.summary["final_accuracy"] = network.accuracy(x_test, y_test)
 
@@ -177,7 +177,7 @@ def main() -> None:
     with hpctrack.init(project=options.project, name=options.name, config=config) as run:
         if options.print_points:
             where = f"{os.uname().nodename} {os.getpid()}"
-            os.write(1, f"RANK {run.rank.rank} {where} {run.id} {run.project}\n".encode())
+            os.write(1, f"RANK {run.rank} {where} {run.id} {run.project}\n".encode())
         train(run, options, world, rank, size)
     if rank == 0:
         print(f"digits: test accuracy {run.summary['final_accuracy']:.3f} on {size} ranks")

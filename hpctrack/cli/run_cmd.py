@@ -61,7 +61,7 @@ def _run_program(tracked: Run, command: list[str]) -> int:
     environ = environment()
     inherited = {
         **environ,
-        LAUNCH_VARIABLE: make_launch_token(environ, tracked.rank),
+        LAUNCH_VARIABLE: make_launch_token(environ, tracked.place),
         "HPCTRACK_RUN_ID": tracked.id,
         "HPCTRACK_PROJECT": tracked.project,
     }

@@ -49,8 +49,10 @@ class Run(RunCalls):
     id, name, project : str
     path : str
         The run's folder in the store.
-    rank : RankInfo
-        Where this process stands.
+    rank : int
+        This process's number in the whole job, 0-based.
+    place : RankInfo
+        The same with size, local rank, node, launcher and attempt.
     config : Config
         Rank 0's is recorded.
     summary : Summary
@@ -71,7 +73,8 @@ class Run(RunCalls):
         self.id = facts.id
         self.project = facts.project
         self.path = facts.path
-        self.rank = facts.rank
+        self.rank = facts.rank.rank
+        self.place = facts.rank
         self.step = 0
         self._name = facts.name
         self._tags = Tags()
@@ -323,7 +326,7 @@ class Run(RunCalls):
 
     def __repr__(self) -> str:
         """Name the run and the rank."""
-        return f"<hpctrack.Run {self.id} {self.name!r} rank {self.rank.rank} of {self.rank.size}>"
+        return f"<hpctrack.Run {self.id} {self.name!r} rank {self.rank} of {self.place.size}>"
 
     # -- to the agent ----------------------------------------------------------------------------
 
@@ -380,7 +383,7 @@ class Run(RunCalls):
             self._faults.trouble(kind.name.lower(), error)
 
     def _send_config(self, values: Mapping[str, Any]) -> None:
-        if self.rank.rank == 0:
+        if self.rank == 0:
             self._send_json(Kind.CONFIG, values, keep="config")
 
     def _send_summary(self, values: Mapping[str, Any]) -> None:
@@ -471,7 +474,7 @@ class Run(RunCalls):
                 f"{losses.frames} other entries dropped, {refused} values refused, "
                 f"{losses.agents} agents died; `hpctrack show {self.id}` lists them",
             )
-        elif is_safe and self.rank.rank == 0:
+        elif is_safe and self.rank == 0:
             self._notices.say(
                 f"finished {self._name}: {ring.points:,} points of rank 0, nothing lost"
             )

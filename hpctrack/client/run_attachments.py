@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from hpctrack.client.config import Config
 from hpctrack.client.faults import Faults
-from hpctrack.client.ranks import RankInfo
 from hpctrack.core.wire import Kind
 from hpctrack.errors import HpctrackError
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class RunAttachments:
     """The calls of a run that take a program's own things; per-rank."""
 
-    rank: RankInfo
+    rank: int
     config: Config
     _faults: Faults
     _watcher: Watcher | None = None
@@ -184,7 +183,7 @@ class RunAttachments:
         """
         from hpctrack.client.saved_files import make_code_request  # noqa: PLC0415 - see above
 
-        if self.rank.rank == 0:
+        if self.rank == 0:
             self._save(
                 "log_code",
                 lambda: make_code_request(root, name, include_fn=include_fn, exclude_fn=exclude_fn),

@@ -192,7 +192,7 @@ class RunCalls(RunAttachments):
         except (UsageError, TypeError, AttributeError) as error:
             self._refuse_call("define_metric", error)
             return Definition(str(name))
-        if self.rank.rank == 0:
+        if self.rank == 0:
             keep = f"define {name} {','.join(sorted(said))}"
             self._send_json(Kind.DEFINE, said, keep=keep)
         return made

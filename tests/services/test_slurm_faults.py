@@ -25,7 +25,7 @@ import os, signal, sys, time, hpctrack
 what = sys.argv[1]
 again = "SLURM_RESTART_COUNT" in os.environ
 run = hpctrack.init("p", group=what, settings={"seal": "manual"})
-rank = run.rank.rank
+rank = run.rank
 if what in {"preempted", "requeued"}:
     # what a user's handler does; a flag would do as well
     signal.signal(signal.SIGTERM, lambda *_: (run.mark_preempting(), run.flush(), os._exit(1)))

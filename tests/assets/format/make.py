@@ -38,7 +38,7 @@ import math, os, sys, hpctrack, numpy as np
 run = hpctrack.init("p", name="old-times-1", config={{"lr": 0.25, "net": {{"layers": [3, 4]}}}},
     tags=["a", "b"], notes="frozen", group="g", job_type="train", dir=sys.argv[1],
     settings={{"seal": "manual"}})
-rank = run.rank.rank
+rank = run.rank
 run.define_metric("val/*", step_metric="epoch", summary="max", goal="maximize")
 print(f"hello from rank {{rank}}", flush=True)
 for step in range({STEPS}):

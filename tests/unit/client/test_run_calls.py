@@ -301,7 +301,7 @@ def test_ranks_that_start_together_are_one_attempt_and_the_next_start_another(
     code = """
     import hpctrack
     run = hpctrack.init("p")
-    run.log({"a": run.rank.rank})
+    run.log({"a": run.rank})
     run.finish()
     """
     for _start in range(2):
