@@ -194,7 +194,7 @@ class NodeReader:
         for event in self._iter_events(rows):
             if event.kind != EventKind.NAME:
                 self._events.append(event)
-            elif event.size >= NAME_HEAD.size:
+            elif len(event.body) >= NAME_HEAD.size:
                 number, name = event.metric_name()
                 self._names[number] = name
 

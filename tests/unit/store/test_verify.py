@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.repair import Deed, repair_run
-from hpctrack.store.schema import EventKind, Place
+from hpctrack.store.schema import EVENT, EventKind, Place
 from hpctrack.store.seal import seal_run
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.stored_run import StoredRun
@@ -180,6 +182,20 @@ def test_a_hole_in_the_points_costs_only_the_hole(folder: Path) -> None:
     (action,) = repair_run(folder).actions
     assert action.points == 2 * STEPS - 500
     assert sum(assert_prefix(folder).values()) == 2 * STEPS - 500
+
+
+def test_a_name_whose_bytes_are_said_to_be_elsewhere_is_damage(folder: Path) -> None:
+    with h5py.File(node_file(folder), "r") as file:
+        events = file["events"]
+        rows = events[:]
+        first = events.id.get_chunk_info(0).byte_offset
+    named = int(np.flatnonzero(rows["kind"] == EventKind.NAME)[0])
+    fields = EVENT.fields
+    assert fields
+    at = first + named * EVENT.itemsize + fields["flags"][1]
+    change(node_file(folder), lambda data: data.__setitem__(at, Place.TEXT))
+    assert set(assert_prefix(folder)) == {"acc"}
+    assert not verify_run(folder).is_intact
 
 
 def test_a_picture_with_other_bytes_is_found(folder: Path) -> None:
