@@ -233,6 +233,16 @@ def test_halves_of_killed_writers_are_removed_when_they_are_old(folder: Path) ->
     assert verify_run(folder).findings == []
 
 
+def test_somebodys_copy_of_a_sealed_file_is_left_alone(folder: Path) -> None:
+    seal_run(folder)
+    shutil.copy(folder / "run.h5", folder / "run.h5.bak")
+    make_old(folder)
+    (finding,) = verify_run(folder).findings
+    assert finding.severity == Severity.NOTE
+    assert repair_run(folder, force=True).actions == []
+    assert (folder / "run.h5.bak").exists()
+
+
 def test_a_damaged_sealed_file_is_only_touched_when_forced(folder: Path) -> None:
     seal_run(folder)
     path = folder / "run.h5"
