@@ -263,6 +263,39 @@ def test_a_damaged_sealed_file_is_only_touched_when_forced(folder: Path) -> None
     assert verify_run(folder).is_intact
 
 
+@pytest.mark.parametrize("table", ["heap", "events", "index"])
+def test_a_damaged_table_of_a_sealed_file_costs_no_points(folder: Path, table: str) -> None:
+    seal_run(folder)
+    with h5py.File(folder / "run.h5") as file:
+        found = file[table].id.get_chunk_info(0)
+    at = found.byte_offset + found.size // 2
+    change(folder / "run.h5", lambda data: data.__setitem__(at, data[at] ^ 0x40))
+    (action,) = repair_run(folder, force=True).actions
+    assert (action.deed, action.points, action.lost_points) == (Deed.SALVAGED, 2 * STEPS, 0)
+    assert ("lost" in action.text) == (table != "index")
+    assert assert_prefix(folder) == {"loss": STEPS, "acc": STEPS}
+    assert verify_run(folder).is_intact
+    assert seal_run(folder).points == 2 * STEPS
+
+
+def test_of_a_damaged_heap_one_chunk_is_lost(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path)
+    session = writer.start(0)
+    for number in range(4):
+        writer.event(EventKind.NOTE, {"text": f"{number}" + os.urandom(70_000).hex()})
+    writer.end(0, session)
+    folder = writer.close().parent
+    seal_run(folder)
+    with h5py.File(folder / "run.h5") as file:
+        found = file["heap"].id.get_chunk_info(2)
+    change(folder / "run.h5", lambda data: data.__setitem__(found.byte_offset + 99, 0))
+    change(folder / "run.h5", lambda data: data.__setitem__(found.byte_offset + 100, 0))
+    repair_run(folder, force=True)
+    record = StoredRun(folder).record
+    assert record.state == "finished"
+    assert [one["text"][0] for one in record.warnings] == ["0", "3"]
+
+
 def find_column(path: Path, metric: str) -> int:
     """Return where the bytes of a metric's values are."""
     import h5py
