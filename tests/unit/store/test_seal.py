@@ -431,6 +431,22 @@ def test_a_damaged_sealed_file_says_so_and_is_not_replaced(tmp_path: Path) -> No
     assert path.read_bytes() == bytes(data)
 
 
+@pytest.mark.parametrize("name", ["events", "heap", "index", "metrics/0", "metrics/0/step"])
+def test_a_run_is_not_sealed_again_out_of_a_damaged_file(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path, steps=50)
+    seal_run(folder)
+    path = folder / "run.h5"
+    with h5py.File(path) as file:
+        at = h5py.h5o.get_info(file[name].id).addr
+    data = bytearray(path.read_bytes())
+    data[at + 12] ^= 0xFF
+    path.write_bytes(data)
+    NodeWriter(tmp_path, attempt=2).close()
+    with pytest.raises(StoreFormatError, match="damaged"):
+        seal_run(folder)
+    assert path.read_bytes() == bytes(data)
+
+
 def test_the_index_names_every_metric(tmp_path: Path) -> None:
     writer = NodeWriter(tmp_path)
     for name in ("b/c", "a", "損失"):
