@@ -220,7 +220,7 @@ def _merge(job: _Job, shares: Sequence[_Share], facts: Mapping[str, Any]) -> Non
         file = create_sealed(job.whole, facts)
         try:
             join_parts(file, [job.part(rank) for rank in range(len(shares))])
-            events = write_rest(file, record, run.sources, entries)
+            events = write_rest(file, record, run.sources, entries, job.lock.touch)
         finally:
             file.close()
         events.check(job.whole)

@@ -256,7 +256,7 @@ def _seal(
                     on_points=progress.add,
                 )
             record = replace(run.record, summary={**summary, **run.record.summary})
-            events = write_rest(file, record, run.sources, entries)
+            events = write_rest(file, record, run.sources, entries, lock.touch)
         finally:
             file.close()
         check_content(run, sum_metrics(path, entries, progress.add), (plan.points, checksum))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -224,12 +224,13 @@ class TableWriter:
         self._written += count
 
 
-def check_table(file: Any, name: str, rows: int, checksum: int) -> bool:
+def check_table(file: Any, name: str, written: TableWriter, on_piece: Callable[[], None]) -> bool:
     """Read a table back and tell whether it is what was written."""
     found, table = 0, file[name]
     step = max(table.chunks[0], CHUNK_ROWS)
     for start in range(0, len(table), step):
+        on_piece()
         found = zlib.crc32(
             np.ascontiguousarray(table[start : start + step]).view(np.uint8).data, found
         )
-    return len(table) == rows and found == checksum
+    return len(table) == written.rows and found == written.checksum
