@@ -137,6 +137,11 @@ class Reservation:
         return self._end
 
     @property
+    def is_removed(self) -> bool:
+        """Whether the file has no name any more."""
+        return os.fstat(self._handle).st_nlink == 0
+
+    @property
     def writes_zeros(self) -> bool:
         """Whether the file system does not know ``fallocate``."""
         return not self._can_allocate
