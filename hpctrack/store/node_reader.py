@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -87,6 +88,14 @@ class NodeReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def is_in_place(self) -> bool:
+        """Tell whether the file still has its name: it may have been sealed, or repaired."""
+        try:
+            there = self.path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._file.id.get_vfd_handle()))
 
     def refresh(self) -> None:
         """See what has been written since the file was opened or refreshed."""

@@ -198,6 +198,18 @@ def test_a_name_whose_bytes_are_said_to_be_elsewhere_is_damage(folder: Path) -> 
     assert not verify_run(folder).is_intact
 
 
+def test_a_run_that_is_open_sees_that_it_was_repaired(folder: Path) -> None:
+    with h5py.File(node_file(folder), "r") as file:
+        at = file["points"].id.get_chunk_info(1).byte_offset
+    change(node_file(folder), lambda data: data.__setitem__(slice(at, at + 3200), bytes(3200)))
+    run = StoredRun(folder)
+    before = len(run.columns()["loss"])
+    assert repair_run(folder).actions
+    run.refresh()
+    assert len(run.columns()["loss"]) == assert_prefix(folder)["loss"] < before
+    run.close()
+
+
 def test_a_picture_with_other_bytes_is_found(folder: Path) -> None:
     path = node_file(folder)
     change(path, lambda data: data.__setitem__(data.find(PICTURE[:256]) + 7, 99))
