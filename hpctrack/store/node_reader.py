@@ -182,9 +182,11 @@ class NodeReader:
             yield table.read(start, start + PIECE_ROWS)
 
     def _group(self, points: PointArray) -> None:
+        # A disk that lost a block answers with zeros there: a point has a time.
+        points = points[points["wall_s"] > 0]
         points = points[np.argsort(points["metric"], kind="stable")]
         numbers, starts = np.unique(points["metric"], return_index=True)
-        ends = [*starts[1:].tolist(), len(points)]
+        ends = [*starts[1:].tolist(), len(points)][: len(starts)]
         for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
             part = Columns.from_points(points[start:end], self.attempt)
             self._parts.setdefault(number, []).append(part)

@@ -160,10 +160,17 @@ class NodeSource:
         if self.table("samples").told_rows:
             raise StoreFormatError(f"{self.path} has samples, which this hpctrack cannot seal")
         found: dict[int, int] = {}
+        timeless = 0
         for rows in self._iter_rows():
+            timeless += int(np.count_nonzero(~(rows["wall_s"] > 0)))
             keys, counts = count_keys(rows)
             for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
                 found[key] = found.get(key, 0) + count
+        if timeless:
+            raise StoreFormatError(
+                f"{self.path} has {timeless} points without a time: the disk lost them",
+                hint="`hpctrack repair` salvages the others",
+            )
         self._keys = np.array(sorted(found), np.uint64)
         names = self._read_names()
         numbers = (self._keys >> np.uint64(32)).astype(np.int64)

@@ -184,6 +184,25 @@ def test_a_hole_in_the_points_costs_only_the_hole(folder: Path) -> None:
     assert sum(assert_prefix(folder).values()) == 2 * STEPS - 500
 
 
+def test_a_hole_in_the_points_is_not_read_or_sealed_as_points(folder: Path) -> None:
+    # What a file system has not written of a file when its node lost power.
+    with h5py.File(node_file(folder), "r") as file:
+        at = file["points"].id.get_chunk_info(1).byte_offset
+    change(node_file(folder), lambda data: data.__setitem__(slice(at, at + 3200), bytes(3200)))
+    assert sum(assert_prefix(folder).values()) == 2 * STEPS - 100
+    with pytest.raises(StoreFormatError, match="100 points without a time"):
+        seal_run(folder)
+    repair_run(folder)
+    assert seal_run(folder).points == 2 * STEPS - 100
+
+
+def test_points_that_are_all_gone_are_none(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path, wall_s=0.0)
+    writer.points("loss", 0, [0, 0], [0.0, 0.0])
+    folder = writer.close().parent
+    assert StoredRun(folder).metrics() == []
+
+
 def test_a_name_whose_bytes_are_said_to_be_elsewhere_is_damage(folder: Path) -> None:
     with h5py.File(node_file(folder), "r") as file:
         events = file["events"]
@@ -203,10 +222,10 @@ def test_a_run_that_is_open_sees_that_it_was_repaired(folder: Path) -> None:
         at = file["points"].id.get_chunk_info(1).byte_offset
     change(node_file(folder), lambda data: data.__setitem__(slice(at, at + 3200), bytes(3200)))
     run = StoredRun(folder)
-    before = len(run.columns()["loss"])
+    assert run.sources()[0].facts["points"] == 2 * STEPS
     assert repair_run(folder).actions
     run.refresh()
-    assert len(run.columns()["loss"]) == assert_prefix(folder)["loss"] < before
+    assert run.sources()[0].facts["points"] == 2 * STEPS - 100
     run.close()
 
 
