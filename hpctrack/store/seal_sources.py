@@ -166,11 +166,6 @@ class NodeSource:
             keys, counts = count_keys(rows)
             for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
                 found[key] = found.get(key, 0) + count
-        if timeless:
-            raise StoreFormatError(
-                f"{self.path} has {timeless} points without a time: the disk lost them",
-                hint="`hpctrack repair` salvages the others",
-            )
         self._keys = np.array(sorted(found), np.uint64)
         names = self._read_names()
         numbers = (self._keys >> np.uint64(32)).astype(np.int64)
@@ -179,6 +174,11 @@ class NodeSource:
             raise StoreFormatError(
                 f"{self.path} has points of {len(nameless)} metrics without a name",
                 hint="`hpctrack repair` salvages what can be read",
+            )
+        if timeless:
+            raise StoreFormatError(
+                f"{self.path} has {timeless} points without a time: the disk lost them",
+                hint="`hpctrack repair` salvages the others",
             )
         known = sorted(names)
         place = {number: place for place, number in enumerate(known)}
