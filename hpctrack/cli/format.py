@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def show_value(value: Any) -> str:
 
 def show_duration(seconds: float | None) -> str:
     """Return ``1h 02m``, ``3m 04s`` or ``1.2 s``."""
-    if seconds is None or seconds < 0:
+    if seconds is None or not 0 <= seconds < math.inf:
         return "-"
     if seconds < 60:  # noqa: PLR2004
         return f"{seconds:.1f} s"
@@ -56,10 +57,13 @@ def show_duration(seconds: float | None) -> str:
 
 
 def show_time(wall_s: float) -> str:
-    """Return a moment in the user's time zone."""
+    """Return a moment in the user's time zone; ``-`` for what a damaged file takes for one."""
     if not wall_s:
         return "-"
-    moment = dt.datetime.fromtimestamp(wall_s, dt.UTC).astimezone()
+    try:
+        moment = dt.datetime.fromtimestamp(wall_s, dt.UTC).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return "-"
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 

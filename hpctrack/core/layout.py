@@ -50,7 +50,7 @@ def is_leftover(name: str) -> bool:
     """
     if is_set_aside(name):
         return False
-    is_ours = name.startswith((f"{SEALED_NAME}.", f"{SEAL_LOCK_NAME}.", REPAIR_FOLDER_PREFIX))
+    is_ours = name.startswith((f"{SEAL_LOCK_NAME}.", REPAIR_FOLDER_PREFIX))
     return is_ours or name.endswith(".tmp")
 
 

@@ -155,7 +155,7 @@ def _read(
     return {
         (one, run): IndexEntry(FileStamp(size, mtime_ns, inode), text)
         for one, run, size, mtime_ns, inode, text, found in rows
-        if zlib.crc32(text.encode()) == found
+        if isinstance(text, str) and zlib.crc32(text.encode()) == found
     }
 
 

@@ -221,12 +221,20 @@ class NodeFile:
             Now: the file's sign of life.
         is_last : bool
             The agent leaves the file for good.
+
+        Raises
+        ------
+        StoreError
+            Nobody will read it: the file was abandoned, or it was removed, as by a sealer that
+            took this process for dead; what was added since the last flush belongs elsewhere.
         """
         with self._guard():
             for table in self._tables.values():
                 table.flush()
             self._pulse.overwrite(np.array([wall_s, wall_s if is_last else 0.0]))
             self._pulse.flush()
+            if self._room.is_removed:
+                raise StoreError("it was removed, sealed or deleted")
 
     def close(self, *, wall_s: float, is_durable: bool = True) -> None:
         """Flush, say farewell and close; a plain HDF5 tool can open the file then.

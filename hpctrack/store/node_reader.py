@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +89,14 @@ class NodeReader:
         """Close the file."""
         self._file.close()
 
+    def is_in_place(self) -> bool:
+        """Tell whether the file still has its name: it may have been sealed, or repaired."""
+        try:
+            there = self.path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._file.id.get_vfd_handle()))
+
     def refresh(self) -> None:
         """See what has been written since the file was opened or refreshed."""
         for table in self._tables.values():
@@ -173,9 +182,11 @@ class NodeReader:
             yield table.read(start, start + PIECE_ROWS)
 
     def _group(self, points: PointArray) -> None:
+        # A disk that lost a block answers with zeros there: a point has a time.
+        points = points[points["wall_s"] > 0]
         points = points[np.argsort(points["metric"], kind="stable")]
         numbers, starts = np.unique(points["metric"], return_index=True)
-        ends = [*starts[1:].tolist(), len(points)]
+        ends = [*starts[1:].tolist(), len(points)][: len(starts)]
         for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
             part = Columns.from_points(points[start:end], self.attempt)
             self._parts.setdefault(number, []).append(part)
@@ -194,7 +205,7 @@ class NodeReader:
         for event in self._iter_events(rows):
             if event.kind != EventKind.NAME:
                 self._events.append(event)
-            elif event.size >= NAME_HEAD.size:
+            elif len(event.body) >= NAME_HEAD.size:
                 number, name = event.metric_name()
                 self._names[number] = name
 

@@ -190,22 +190,21 @@ def _write_share(
     definitions: Sequence[Definition],
     on_points: Callable[[int], None],
 ) -> _Share:
-    with translating(job.folder):
-        file = create_sealed(job.part(job.world.rank), {})
-        try:
-            with Scratch(job.folder, mine.points, memory_rows=job.limits.memory_rows) as scratch:
-                lowest, checksum = place_points(sources, mine, scratch, on_points)
-                entries, summary = write_metrics(
-                    file,
-                    mine,
-                    job.limits,
-                    definitions=definitions,
-                    scratch=scratch,
-                    lowest=lowest,
-                    on_points=on_points,
-                )
-        finally:
-            file.close()
+    with (
+        translating(job.folder),
+        create_sealed(job.part(job.world.rank), {}) as file,
+        Scratch(job.folder, mine.points, memory_rows=job.limits.memory_rows) as scratch,
+    ):
+        lowest, checksum = place_points(sources, mine, scratch, on_points)
+        entries, summary = write_metrics(
+            file,
+            mine,
+            job.limits,
+            definitions=definitions,
+            scratch=scratch,
+            lowest=lowest,
+            on_points=on_points,
+        )
     return _Share(entries, summary, checksum)
 
 
@@ -217,12 +216,9 @@ def _merge(job: _Job, shares: Sequence[_Share], facts: Mapping[str, Any]) -> Non
         run.record, summary={**{key: said[key] for key in sorted(said)}, **run.record.summary}
     )
     with translating(job.folder):
-        file = create_sealed(job.whole, facts)
-        try:
+        with create_sealed(job.whole, facts) as file:
             join_parts(file, [job.part(rank) for rank in range(len(shares))])
-            events = write_rest(file, record, run.sources, entries)
-        finally:
-            file.close()
+            events = write_rest(file, record, run.sources, entries, job.lock.touch)
         events.check(job.whole)
 
 

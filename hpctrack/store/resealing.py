@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.placement import SourceGroups
 from hpctrack.store.schema import POINT, SEALED_KIND, IntArray
 from hpctrack.store.seal_sources import BLOCK_ROWS, EVENT_ROWS, EventBlock, Piece, cut_block
-from hpctrack.store.sealed_file import MetricEntry, iter_points, read_index, read_runs
+from hpctrack.store.sealed_file import DAMAGE, MetricEntry, iter_points, read_index, read_runs
+
+
+@contextmanager
+def _checked(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on a damaged file into our error."""
+    try:
+        yield
+    except HpctrackError:
+        raise
+    except DAMAGE as error:
+        text = str(error).partition("\n")[0]
+        raise StoreFormatError(
+            f"{path} is damaged: {text}",
+            hint="sync an intact copy, or salvage what can be read: `hpctrack repair --force`",
+        ) from None
 
 
 class SealedTable:
@@ -24,15 +41,20 @@ class SealedTable:
     ----------
     file : h5py.File
     name : str
+    path : Path
+        The file's.
     """
 
-    def __init__(self, file: Any, name: str) -> None:
-        self._set = file[name]
-        self.rows = int(self._set.shape[0])
+    def __init__(self, file: Any, name: str, path: Path) -> None:
+        self._path = path
+        with _checked(path):
+            self._set = file[name]
+            self.rows = int(self._set.shape[0])
 
     def read(self, start: int, stop: int) -> Any:
         """Return rows as an array."""
-        return self._set[start:stop]
+        with _checked(self._path):
+            return self._set[start:stop]
 
 
 class SealedSource:
@@ -54,8 +76,9 @@ class SealedSource:
 
     def count(self) -> SourceGroups:
         """Read how many points of each metric, rank and attempt there are."""
-        index = read_index(self._file)
-        runs = [read_runs(self._group(entry)) for entry in index.values()]
+        with _checked(self.path):
+            index = read_index(self._file)
+            runs = [read_runs(self._group(entry)) for entry in index.values()]
         sizes = [len(rank) for rank, _attempt, _count in runs]
         rank, attempt, count = (
             np.concatenate([np.zeros(0, np.int64), *(run[part] for run in runs)])
@@ -70,13 +93,14 @@ class SealedSource:
     def iter_pieces(self, wanted: NDArray[np.bool_]) -> Iterator[Piece]:
         """Yield stretches of metrics: they are in order already."""
         first = 0
-        for entry in read_index(self._file).values():
-            group = self._group(entry)
-            count = read_runs(group)[2]
-            last = first + len(count)
-            if wanted[first:last].any():
-                yield from self._iter_metric(group, first, count)
-            first = last
+        with _checked(self.path):
+            for entry in read_index(self._file).values():
+                group = self._group(entry)
+                count = read_runs(group)[2]
+                last = first + len(count)
+                if wanted[first:last].any():
+                    yield from self._iter_metric(group, first, count)
+                first = last
 
     def _iter_metric(self, group: Any, first: int, count: IntArray) -> Iterator[Piece]:
         ends = np.cumsum(count)
@@ -99,7 +123,7 @@ class SealedSource:
     def table(self, name: str) -> Any:
         """Return a table, opening the file if needed."""
         if name not in self._tables:
-            self._tables[name] = SealedTable(self._file, name)
+            self._tables[name] = SealedTable(self._file, name, self.path)
         return self._tables[name]
 
     def is_unchanged(self) -> bool:

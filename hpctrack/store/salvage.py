@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpctrack.core.wire import NAME_HEAD
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.damaged_file import DamagedFile
-from hpctrack.store.events import Event
+from hpctrack.store.events import Event, NodeEvents, iter_events
 from hpctrack.store.node_file import NewEvent, NodeFile
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.schema import POINT, EventKind, Place, PointArray
-from hpctrack.store.sealed_file import SealedReader
+from hpctrack.store.sealed_file import DAMAGE, SealedReader, read_group, read_index
 from hpctrack.store.verify_node import TEXT_KINDS, is_json
 from hpctrack.store.verify_sealed import OpenSealed
 
@@ -99,11 +100,11 @@ def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
     StoreError, StoreFullError
         The new files cannot be written.
     """
-    reader = SealedReader(path)
-    sources = reader.read_sources()
-    sizes = reader.metric_sizes()
+    sources = SealedReader(path).read_nodes()
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(OpenSealed(path))
+        lost_events = _read_events(opened.file, sources)
+        sizes = _find_metrics(opened.file)
         writers = []
         for source in sources:
             writers.append(stack.enter_context(_Writer(scratch, source.facts, opened)))
@@ -111,7 +112,7 @@ def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
         first: dict[int, _Writer] = {}
         for writer in writers:
             first.setdefault(writer.attempt, writer)
-        for name, one in _iter_metrics(reader, sizes):
+        for name, one in _iter_metrics(opened.file, sizes):
             for attempt in np.unique(one.attempt).tolist():
                 writer = first.get(attempt, writers[0])
                 writer.add_metric(name, one.take(one.attempt == attempt))
@@ -120,15 +121,77 @@ def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
     points, events = sum(one.points for one in writers), sum(one.events for one in writers)
     told = sum(len(source.events) for source in sources) + sum(one.named for one in writers)
     return Salvaged(
-        [one.path for one in writers], points, events, sum(sizes.values()) - points, told - events
+        [one.path for one in writers],
+        points,
+        events,
+        sum(size for _name, size in sizes.values()) - points,
+        told - events + lost_events,
     )
 
 
-def _iter_metrics(reader: SealedReader, names: Iterable[str]) -> Iterator[tuple[str, Columns]]:
+def _read_events(file: Any, nodes: Sequence[NodeEvents]) -> int:
+    """Give nodes the events that can be read; return how many cannot, -1 if nobody knows."""
+    try:
+        events, heap = file["events"], file["heap"]
+        rows, has_row = _read_chunks(events)
+        data, has_byte = _read_chunks(heap)
+    except DAMAGE:
+        return -1
+    # How many chunks of the heap before each one are gone.
+    gone = np.concatenate([[0], np.cumsum(~has_byte)])
+    size = int(heap.chunks[0])
+    first, last = rows["offset"] // size, (rows["offset"] + rows["size"] + size - 1) // size
+    last = np.minimum(last, len(has_byte))
+    is_whole = gone[last] == gone[np.minimum(first, last)]
+    is_there = np.repeat(has_row, int(events.chunks[0]))[: len(rows)]
+    is_there &= is_whole | (rows["flags"] != Place.HEAP)
+    for number, node in enumerate(nodes):
+        node.events.extend(iter_events(rows[is_there & (rows["node"] == number)], data))
+    return int(np.count_nonzero(~is_there))
+
+
+def _read_chunks(table: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a table; return zeros for chunks that are damaged, and which ones are not."""
+    rows = np.zeros(table.shape, table.dtype)
+    size = int(table.chunks[0])
+    is_there = np.zeros(-(-len(rows) // size), bool)
+    for number in range(len(is_there)):
+        part = slice(number * size, (number + 1) * size)
+        with contextlib.suppress(*DAMAGE):
+            rows[part] = table[part]
+            is_there[number] = True
+    return rows, is_there
+
+
+def _find_metrics(file: Any) -> dict[str, tuple[str, int]]:
+    """Return name and number of points of each metric's group; they say so if the index does not.
+
+    Raises
+    ------
+    StoreFormatError
+        They do not either.
+    """
+    try:
+        return {one.group: (one.name, one.points) for one in read_index(file).values()}
+    except DAMAGE:
+        pass
+    found = {}
+    try:
+        for number, group in file["metrics"].items():
+            found[number] = str(group.attrs["name"]), int(group.attrs["points"])
+    except DAMAGE as error:
+        raise StoreFormatError(f"the metrics cannot be found: {error}") from None
+    return found
+
+
+def _iter_metrics(file: Any, sizes: Mapping[str, tuple[str, int]]) -> Iterator[tuple[str, Columns]]:
     """Yield each metric for itself; those that are damaged are left out."""
-    for name in names:
-        with contextlib.suppress(HpctrackError):
-            yield name, reader.read_columns([name])[name]
+    for number, (name, _size) in sizes.items():
+        try:
+            columns = read_group(file["metrics"][number])
+        except DAMAGE:
+            continue
+        yield name, columns
 
 
 class _Writer:

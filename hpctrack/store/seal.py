@@ -242,8 +242,7 @@ def _seal(
     check_space(run.folder, run.sources, plan.points, limits)
     progress = Progress(PASSES * plan.points, lock, on_progress)
     with new_file(run) as path:
-        file = create_sealed(path, root_facts(run, clock))
-        try:
+        with create_sealed(path, root_facts(run, clock)) as file:
             with Scratch(run.folder, plan.points, memory_rows=limits.memory_rows) as scratch:
                 lowest, checksum = place_points(run.sources, plan, scratch, progress.add)
                 entries, summary = write_metrics(
@@ -256,9 +255,7 @@ def _seal(
                     on_points=progress.add,
                 )
             record = replace(run.record, summary={**summary, **run.record.summary})
-            events = write_rest(file, record, run.sources, entries)
-        finally:
-            file.close()
+            events = write_rest(file, record, run.sources, entries, lock.touch)
         check_content(run, sum_metrics(path, entries, progress.add), (plan.points, checksum))
         events.check(path)
         publish(run, path, lock)
@@ -344,7 +341,7 @@ def translating(folder: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise StoreFullError(
                 f"{folder} cannot be written: {reason}", hint="free space; nothing was lost"
             ) from None

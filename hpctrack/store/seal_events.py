@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,12 @@ class EventWriter:
         The sealed file.
     blob_bytes : int
         How many bytes there may be in ``/blobs``, at most.
+    on_piece : callable
+        Called every few MiB: the sealer is alive.
     """
 
-    def __init__(self, file: Any, *, blob_bytes: int) -> None:
+    def __init__(self, file: Any, *, blob_bytes: int, on_piece: Callable[[], None]) -> None:
+        self._on_piece = on_piece
         byte = np.dtype(np.uint8)
         self._places = {
             Place.HEAP: TableWriter(file, "heap", byte, chunk_rows=BYTES_CHUNK),
@@ -53,6 +57,7 @@ class EventWriter:
     def add(self, source: Source) -> None:
         """Copy all events of a source."""
         for block in source.iter_event_blocks():
+            self._on_piece()
             kept = [self._copy(source, row, block) for row in block.rows.tolist()]
             rows = [row for row in kept if row is not None]
             if rows:
@@ -77,7 +82,7 @@ class EventWriter:
         file = open_file(path, kind=SEALED_KIND, swmr=False)
         try:
             for name, table in {**tables, "events": self._events}.items():
-                if not check_table(file, name, table.rows, table.checksum):
+                if not check_table(file, name, table, self._on_piece):
                     raise StoreError(f"the sealed file has other {name}: not sealed")
         except (OSError, RuntimeError, LookupError) as error:
             raise StoreError(f"{path} cannot be read back: {error}") from None
@@ -136,6 +141,7 @@ class EventWriter:
         target = self._places[place]
         moved_to = target.rows
         for start in range(offset, offset + size, COPY_BYTES):
+            self._on_piece()
             piece: NDArray[np.uint8] = table.read(start, min(start + COPY_BYTES, offset + size))
             target.append(piece)
             if digest is not None:

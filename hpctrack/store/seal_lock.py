@@ -52,8 +52,13 @@ class SealLock:
             except FileExistsError:
                 self._clear_stale()
             else:
-                os.write(handle, self._words)
-                os.close(handle)
+                try:
+                    os.write(handle, self._words)
+                except OSError:
+                    self._path.unlink(missing_ok=True)
+                    raise
+                finally:
+                    os.close(handle)
                 return
         raise self._busy()
 

@@ -160,7 +160,9 @@ class NodeSource:
         if self.table("samples").told_rows:
             raise StoreFormatError(f"{self.path} has samples, which this hpctrack cannot seal")
         found: dict[int, int] = {}
+        timeless = 0
         for rows in self._iter_rows():
+            timeless += int(np.count_nonzero(~(rows["wall_s"] > 0)))
             keys, counts = count_keys(rows)
             for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
                 found[key] = found.get(key, 0) + count
@@ -172,6 +174,11 @@ class NodeSource:
             raise StoreFormatError(
                 f"{self.path} has points of {len(nameless)} metrics without a name",
                 hint="`hpctrack repair` salvages what can be read",
+            )
+        if timeless:
+            raise StoreFormatError(
+                f"{self.path} has {timeless} points without a time: the disk lost them",
+                hint="`hpctrack repair` salvages the others",
             )
         known = sorted(names)
         place = {number: place for place, number in enumerate(known)}

@@ -192,9 +192,13 @@ def write_metrics(
 
 
 def write_rest(
-    file: Any, record: RunRecord, sources: Sequence[Source], entries: list[list[Any]]
+    file: Any,
+    record: RunRecord,
+    sources: Sequence[Source],
+    entries: list[list[Any]],
+    on_piece: Callable[[], None],
 ) -> EventWriter:
-    """Write everything but the metrics."""
+    """Write everything but the metrics; ``on_piece`` is called often."""
     write_json(file, "record", pack_record(record.to_json()))
     nodes = [
         {**one.facts, "pulse_wall_s": one.pulse_wall_s}
@@ -204,7 +208,7 @@ def write_rest(
     write_json(file, "nodes", nodes)
     write_json(file, "index", {"metrics": entries})
     blob_bytes = sum(source.table("blobs").rows for source in sources)
-    events = EventWriter(file, blob_bytes=blob_bytes)
+    events = EventWriter(file, blob_bytes=blob_bytes, on_piece=on_piece)
     for source in sources:
         events.add(source)
         source.release()

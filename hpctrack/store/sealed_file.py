@@ -99,7 +99,7 @@ class SealedReader:
         with self._open() as file:
             index = read_index(file)
             wanted = index if names is None else [name for name in names if name in index]
-            return {name: _read_columns(file["metrics"][index[name].group]) for name in wanted}
+            return {name: read_group(file["metrics"][index[name].group]) for name in wanted}
 
     def read_envelope(self, name: str, rank: int, window: Window, width: int) -> Envelope | None:
         """Return a window of one rank's points, shrunk for drawing.
@@ -232,7 +232,8 @@ def iter_points(group: Any, rows: int) -> Iterator[tuple[int, IntArray, FloatArr
             yield row * steps + first, tiled, wall_s[part].reshape(-1), found.reshape(-1)
 
 
-def _read_columns(group: Any) -> Columns:
+def read_group(group: Any) -> Columns:
+    """Return all points of a metric."""
     rank, attempt, count = read_runs(group)
     step: NDArray[Any] = group["step"][:]
     wall_s, value = group["wall_s"][:], group["value"][:]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,12 @@ from hpctrack.core.wire import make_plain
 from hpctrack.store.chunk_codec import encode_chunk
 from hpctrack.store.schema import FORMAT_VERSION, LIBVER, SEALED_KIND
 from hpctrack.store.sealed_layout import CHUNK_ROWS
+from hpctrack.store.space import divert
 
 
-def create_sealed(path: Path, facts: Mapping[str, Any]) -> Any:
-    """Create the file.
+@contextmanager
+def create_sealed(path: Path, facts: Mapping[str, Any]) -> Iterator[Any]:
+    """Create the file, and close it in the end.
 
     Parameters
     ----------
@@ -29,12 +34,37 @@ def create_sealed(path: Path, facts: Mapping[str, Any]) -> Any:
         Not there yet.
     facts : mapping
         ``run``, ``project`` and ``sealed_wall_s``.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+
+    Notes
+    -----
+    HDF5 dies, at the latest when the process ends, of a file that it cannot write when it closes
+    it (tried). So after any error its descriptor is made to lead to memory, where it can.
     """
     file = h5py.File(path, "x", libver=LIBVER, locking=False)
-    root = {"kind": SEALED_KIND, "format": FORMAT_VERSION, "made_by": f"hpctrack {__version__}"}
-    for key, value in {**root, **facts}.items():
-        file.attrs[key] = value
-    return file
+    try:
+        root = {"kind": SEALED_KIND, "format": FORMAT_VERSION, "made_by": f"hpctrack {__version__}"}
+        for key, value in {**root, **facts}.items():
+            file.attrs[key] = value
+        yield file
+        file.flush()
+    except BaseException as error:
+        descriptor = file.id.get_vfd_handle()
+        divert(descriptor, os.fstat(descriptor).st_size)
+        number = _ERRNO.search(str(error)) if isinstance(error, (OSError, RuntimeError)) else None
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+    finally:
+        file.close()
+
+
+_ERRNO = re.compile(r"errno = (\d+)")
+"""What the system said, in what h5py says; not all of its errors are ``OSError``."""
 
 
 def write_json(file: Any, name: str, value: object) -> None:
@@ -224,12 +254,13 @@ class TableWriter:
         self._written += count
 
 
-def check_table(file: Any, name: str, rows: int, checksum: int) -> bool:
+def check_table(file: Any, name: str, written: TableWriter, on_piece: Callable[[], None]) -> bool:
     """Read a table back and tell whether it is what was written."""
     found, table = 0, file[name]
     step = max(table.chunks[0], CHUNK_ROWS)
     for start in range(0, len(table), step):
+        on_piece()
         found = zlib.crc32(
             np.ascontiguousarray(table[start : start + step]).view(np.uint8).data, found
         )
-    return len(table) == rows and found == checksum
+    return len(table) == written.rows and found == written.checksum

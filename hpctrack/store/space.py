@@ -137,6 +137,11 @@ class Reservation:
         return self._end
 
     @property
+    def is_removed(self) -> bool:
+        """Whether the file has no name any more."""
+        return os.fstat(self._handle).st_nlink == 0
+
+    @property
     def writes_zeros(self) -> bool:
         """Whether the file system does not know ``fallocate``."""
         return not self._can_allocate
@@ -195,10 +200,7 @@ class Reservation:
         """
         ours, theirs = os.fstat(self._handle), os.fstat(descriptor)
         if os.path.samestat(ours, theirs):
-            sink = os.memfd_create("hpctrack-abandoned", os.MFD_CLOEXEC)
-            os.ftruncate(sink, max(self._end, ours.st_size))
-            os.dup2(sink, descriptor, inheritable=False)
-            os.close(sink)
+            divert(descriptor, max(self._end, ours.st_size))
         os.close(self._handle)
 
     def _take(self, target: int, *, may_write: bool = True) -> None:
@@ -227,6 +229,14 @@ class Reservation:
         while start < target:
             start += os.pwrite(self._handle, piece[: target - start], start)
         os.fdatasync(self._handle)
+
+
+def divert(descriptor: int, size_bytes: int) -> None:
+    """Make a descriptor of a file of HDF5's lead to as much memory, of which none is used yet."""
+    sink = os.memfd_create("hpctrack-abandoned", os.MFD_CLOEXEC)
+    os.ftruncate(sink, size_bytes)
+    os.dup2(sink, descriptor, inheritable=False)
+    os.close(sink)
 
 
 def _allocate(handle: int, start: int, size: int) -> None:

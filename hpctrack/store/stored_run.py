@@ -349,7 +349,7 @@ class StoredRun(DescribedRun):
         self._record = self._brief = self._listed = None
         self._unreadable.clear()
         for path, reader in list(self._readers.items()):
-            if path.exists():
+            if reader.is_in_place():
                 reader.refresh()
             else:
                 reader.close()

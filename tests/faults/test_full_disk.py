@@ -15,7 +15,7 @@ from hpctrack.errors import StoreError, StoreFullError
 from hpctrack.store.node_file import NodeFile
 from hpctrack.store.node_reader import NodeReader
 from tests.faults import disks
-from tests.programs import ROOT
+from tests.programs import ROOT, run_python
 from tests.stores import NodeWriter
 
 pytestmark = pytest.mark.faults
@@ -224,3 +224,43 @@ def test_a_suspect_folder_is_tried_before_it_is_trusted(tmp_path: Path) -> None:
         disks.shut_down(disk)
         with pytest.raises(StoreError, match="cannot be written"):
             NodeFile(disk / "run", facts, wall_s=1.0, is_suspect=True)
+
+
+SEAL = """
+    import sys
+    from pathlib import Path
+    import numpy as np
+    from hpctrack.errors import StoreError
+    from hpctrack.store import seal
+    from hpctrack.store.schema import POINT
+    from tests.faults import disks
+    from tests.stores import NodeWriter
+
+    disk = Path(sys.argv[1])
+    writer = NodeWriter(disk)
+    session = writer.start(0)
+    rng = np.random.default_rng(0)
+    rows = np.zeros(200_000, POINT)
+    rows["step"], rows["wall_s"] = rng.integers(0, 2**62, 200_000), rng.random(200_000)
+    rows["value"], rows["metric"] = rng.random(200_000), writer.number("loss")
+    writer.file.add_points(rows.tobytes())
+    writer.end(0, session)
+    folder = writer.close().parent
+    disks.fill(disk, leave_bytes=int(sys.argv[2]))
+    seal.check_space = lambda *_args: None
+    try:
+        seal.seal_run(folder)
+    except StoreError as error:
+        print(type(error).__name__, len(list(folder.iterdir())), "\\n" in error.message)
+    """
+
+
+@pytest.mark.parametrize("leave_bytes", [100_000, 3_000_000, 6_000_000])
+def test_a_disk_that_fills_up_under_a_sealer_kills_nobody_not_even_at_exit(
+    tmp_path: Path, leave_bytes: int
+) -> None:
+    # The room was there when it began; HDF5 dies of a file that it cannot close.
+    with disks.mounted("tmpfs", tmp_path, size_mib=40) as disk:
+        done = run_python(SEAL, str(disk), str(leave_bytes), env={"PYTHONPATH": str(ROOT)})
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["StoreFullError", "1", "False"]

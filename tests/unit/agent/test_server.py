@@ -121,7 +121,7 @@ def test_a_peer_that_talks_nonsense_is_let_go_and_told_why(
     bad.send(*frames)
     assert bad.is_closed()
     assert [value["code"] for kind, value in bad.messages if kind == Kind.NOTICE] == ["protocol"]
-    good.send(say_hello(tmp_path), wire.pack_name(0, "a"), wire.pack_points(0, 0.0, [0, 1.0]))
+    good.send(say_hello(tmp_path), wire.pack_name(0, "a"), wire.pack_points(0, 9.0, [0, 1.0]))
     good.send(FINISH)
     good.read_until(Kind.DONE)
     running.join()
@@ -132,8 +132,8 @@ def test_frames_of_unknown_kind_and_unknown_metrics_are_passed_over(tmp_path: Pa
     running = Running(1)
     (peer,) = running.peers
     peer.send(say_hello(tmp_path), wire.pack(200, b"from the future"))
-    peer.send(wire.pack_points(0, 0.0, [7, 1.0]), wire.pack_name(0, "a"))
-    peer.send(wire.pack_points(0, 0.0, [0, 2.0]), FINISH)
+    peer.send(wire.pack_points(0, 9.0, [7, 1.0]), wire.pack_name(0, "a"))
+    peer.send(wire.pack_points(0, 9.0, [0, 2.0]), FINISH)
     peer.read_until(Kind.DONE)
     running.join()
     found = Store(tmp_path).run("r")
@@ -144,8 +144,8 @@ def test_frames_of_unknown_kind_and_unknown_metrics_are_passed_over(tmp_path: Pa
 def test_a_peer_that_leaves_in_mid_frame_is_a_lost_rank(tmp_path: Path) -> None:
     running = Running(1)
     (peer,) = running.peers
-    peer.send(say_hello(tmp_path), wire.pack_name(0, "a"), wire.pack_points(0, 0.0, [0, 1.0]))
-    peer.send(wire.pack_points(1, 0.0, [0, 2.0])[:-3])
+    peer.send(say_hello(tmp_path), wire.pack_name(0, "a"), wire.pack_points(0, 9.0, [0, 1.0]))
+    peer.send(wire.pack_points(1, 9.0, [0, 2.0])[:-3])
     running.join()
     found = Store(tmp_path).run("r")
     assert found.ranks()[0].state == "lost"
@@ -157,7 +157,7 @@ def test_two_runs_are_kept_apart(tmp_path: Path) -> None:
     for number, peer in enumerate(running.peers):
         said = hello(0, store=str(tmp_path), project="p", run=f"r{number}", settings={})
         peer.send(wire.pack_json(Kind.HELLO, said), wire.pack_name(0, "a"))
-        peer.send(wire.pack_points(0, 0.0, [0, float(number)]), FINISH)
+        peer.send(wire.pack_points(0, 9.0, [0, float(number)]), FINISH)
     for peer in running.peers:
         peer.read_until(Kind.DONE)
     running.join()
@@ -177,7 +177,7 @@ def test_a_run_whose_store_vanishes_goes_on_in_the_spill(tmp_path: Path) -> None
     recorder = Recorder(said, clock=clock)
     session = recorder.begin(said)
     recorder.add_name(session, b"\0\0\0\0a")
-    body = memoryview(wire.pack_points(0, 0.0, [0, 1.0]))[8:]
+    body = memoryview(wire.pack_points(0, 9.0, [0, 1.0]))[8:]
     recorder.add_points(session, body, 1)
     assert recorder.flush()
     assert recorder.path
@@ -212,7 +212,7 @@ def test_whoever_reads_that_a_run_has_ended_finds_all_its_points(
 
     monkeypatch.setattr(NodeTable, "flush", flush_and_read)
     recorder.add_name(session, b"\0\0\0\0a")
-    recorder.add_points(session, memoryview(wire.pack_points(0, 0.0, [0, 1.0]))[8:], 1)
+    recorder.add_points(session, memoryview(wire.pack_points(0, 9.0, [0, 1.0]))[8:], 1)
     recorder.end(session, {"exit_code": 0})
     recorder.close()
     assert list(dict.fromkeys(seen)) == [("running", 0), ("running", 1), ("finished", 1)]

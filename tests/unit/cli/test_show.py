@@ -69,6 +69,21 @@ def test_what_many_ranks_say_is_printed_once_and_alerts_first(capsys: Capture) -
     assert lines[-1] == "  ... and 13 more; --json has all of them"
 
 
+@pytest.mark.parametrize("wall_s", [float("inf"), float("nan"), 1e200, -1e300])
+def test_a_time_that_is_none_costs_no_listing(
+    tmp_path: Path, capsys: Capture, wall_s: float
+) -> None:
+    writer = NodeWriter(tmp_path)
+    session = writer.start(0, wall_s=wall_s)
+    writer.event(EventKind.END, {"exit_code": 0, "wall_s": -wall_s}, session=session)
+    writer.close()
+    for words in (["ls"], ["show", "p/r"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*words, "--store", str(tmp_path)])
+        assert ended.value.code == 0
+    assert capsys.readouterr().out.count("calm-lake-1") == 2
+
+
 def test_a_fork_its_definitions_and_gpus_are_shown(tmp_path: Path, capsys: Capture) -> None:
     writer = NodeWriter(tmp_path / "store")
     session = writer.start(0, gpu="0,3")

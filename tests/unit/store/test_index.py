@@ -190,6 +190,18 @@ def test_a_damaged_index_is_not_used(store: Path, damage: str) -> None:
     assert facts(store) == before
 
 
+@pytest.mark.parametrize("odd", [None, 7, b"bytes"])
+def test_a_record_in_the_index_that_is_no_text_is_not_used(store: Path, odd: object) -> None:
+    # SQLite has no checksums: a changed bit in a row's head changes the types of its columns.
+    before = facts(store)
+    path = Index(store).path
+    with sqlite3.connect(path) as database:
+        database.execute("update runs set record = ? where id = 'one'", (odd,))
+    database.close()
+    assert known(store) == {"two"}
+    assert facts(store) == before
+
+
 def test_a_cache_folder_that_cannot_be_made_is_done_without(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

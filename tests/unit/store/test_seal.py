@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from hpctrack.store.events import NodeEvents
 from hpctrack.store.placement import count_keys, make_keys, make_plan, sort_groups
 from hpctrack.store.schema import POINT, EventKind, Place
 from hpctrack.store.seal import seal_run
-from hpctrack.store.seal_lock import hold_lock
+from hpctrack.store.seal_lock import SealLock, hold_lock
 from hpctrack.store.seal_metrics import SealLimits
 from hpctrack.store.seal_sources import NodeSource
 from hpctrack.store.seal_steps import check_space
@@ -285,6 +286,34 @@ def test_a_lock_of_a_process_that_is_gone_does_not_count(tmp_path: Path) -> None
     assert seal_run(folder).node_files == 1
 
 
+def test_a_lock_that_does_not_fit_on_the_disk_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(tmp_path)
+
+    def fail(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        with pytest.raises(StoreFullError):
+            seal_run(folder)
+    assert seal_run(folder).node_files == 1
+
+
+def test_the_lock_is_touched_while_media_are_copied_and_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = NodeWriter(tmp_path)
+    write_payload(writer, bytes(range(256)) * 1000)
+    folder = writer.close().parent
+    touched: list[int] = []
+    monkeypatch.setattr(SealLock, "touch", lambda _lock: touched.append(1))
+    monkeypatch.setattr("hpctrack.store.seal_events.COPY_BYTES", 1000)
+    seal_run(folder)
+    assert len(touched) >= 256 + 256_000 // CHUNK_ROWS
+
+
 def test_a_sealer_that_was_taken_for_dead_publishes_nothing(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
 
@@ -427,6 +456,22 @@ def test_a_damaged_sealed_file_says_so_and_is_not_replaced(tmp_path: Path) -> No
         StoredRun(folder).columns()
     NodeWriter(tmp_path, attempt=2).close()
     with pytest.raises(StoreError):
+        seal_run(folder)
+    assert path.read_bytes() == bytes(data)
+
+
+@pytest.mark.parametrize("name", ["events", "heap", "index", "metrics/0", "metrics/0/step"])
+def test_a_run_is_not_sealed_again_out_of_a_damaged_file(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path, steps=50)
+    seal_run(folder)
+    path = folder / "run.h5"
+    with h5py.File(path) as file:
+        at = h5py.h5o.get_info(file[name].id).addr
+    data = bytearray(path.read_bytes())
+    data[at + 12] ^= 0xFF
+    path.write_bytes(data)
+    NodeWriter(tmp_path, attempt=2).close()
+    with pytest.raises(StoreFormatError, match="damaged"):
         seal_run(folder)
     assert path.read_bytes() == bytes(data)
 

@@ -145,6 +145,18 @@ def test_an_abandoned_file_keeps_what_was_flushed_and_takes_nothing_more(tmp_pat
         assert len(reader.read_columns()["loss"]) == 5000
 
 
+def test_a_file_that_was_removed_under_its_writer_takes_nothing_more(tmp_path: Path) -> None:
+    # As by a sealer that took an agent for dead which had only been stopped.
+    writer = NodeWriter(tmp_path)
+    writer.points("loss", 0, [0], [1.0])
+    writer.flush()
+    writer.file.path.unlink()
+    writer.points("loss", 0, [1], [2.0])
+    with pytest.raises(StoreError, match="removed"):
+        writer.flush()
+    assert writer.file.is_abandoned
+
+
 def test_many_events_at_once_are_the_same_as_one_by_one(tmp_path: Path) -> None:
     events = [
         NewEvent(EventKind.NOTE, b'{"text": "a"}', START_S, 0, 1),

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from hpctrack.errors import BusyError, NotFoundError, StoreFormatError
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.repair import Deed, repair_run
-from hpctrack.store.schema import EventKind, Place
+from hpctrack.store.schema import EVENT, EventKind, Place
 from hpctrack.store.seal import seal_run
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.store.verify import Severity, verify_run
@@ -133,6 +135,51 @@ def test_a_hole_in_the_points_costs_only_the_hole(folder: Path) -> None:
     assert sum(assert_prefix(folder).values()) == 2 * STEPS - 500
 
 
+def test_a_hole_in_the_points_is_not_read_or_sealed_as_points(folder: Path) -> None:
+    # What a file system has not written of a file when its node lost power.
+    with h5py.File(node_file(folder), "r") as file:
+        at = file["points"].id.get_chunk_info(1).byte_offset
+    change(node_file(folder), lambda data: data.__setitem__(slice(at, at + 3200), bytes(3200)))
+    assert sum(assert_prefix(folder).values()) == 2 * STEPS - 100
+    with pytest.raises(StoreFormatError, match="100 points without a time"):
+        seal_run(folder)
+    repair_run(folder)
+    assert seal_run(folder).points == 2 * STEPS - 100
+
+
+def test_points_that_are_all_gone_are_none(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path, wall_s=0.0)
+    writer.points("loss", 0, [0, 0], [0.0, 0.0])
+    folder = writer.close().parent
+    assert StoredRun(folder).metrics() == []
+
+
+def test_a_name_whose_bytes_are_said_to_be_elsewhere_is_damage(folder: Path) -> None:
+    with h5py.File(node_file(folder), "r") as file:
+        events = file["events"]
+        rows = events[:]
+        first = events.id.get_chunk_info(0).byte_offset
+    named = int(np.flatnonzero(rows["kind"] == EventKind.NAME)[0])
+    fields = EVENT.fields
+    assert fields
+    at = first + named * EVENT.itemsize + fields["flags"][1]
+    change(node_file(folder), lambda data: data.__setitem__(at, Place.TEXT))
+    assert set(assert_prefix(folder)) == {"acc"}
+    assert not verify_run(folder).is_intact
+
+
+def test_a_run_that_is_open_sees_that_it_was_repaired(folder: Path) -> None:
+    with h5py.File(node_file(folder), "r") as file:
+        at = file["points"].id.get_chunk_info(1).byte_offset
+    change(node_file(folder), lambda data: data.__setitem__(slice(at, at + 3200), bytes(3200)))
+    run = StoredRun(folder)
+    assert run.sources()[0].facts["points"] == 2 * STEPS
+    assert repair_run(folder).actions
+    run.refresh()
+    assert run.sources()[0].facts["points"] == 2 * STEPS - 100
+    run.close()
+
+
 def test_a_picture_with_other_bytes_is_found(folder: Path) -> None:
     path = node_file(folder)
     change(path, lambda data: data.__setitem__(data.find(PICTURE[:256]) + 7, 99))
@@ -168,6 +215,16 @@ def test_halves_of_killed_writers_are_removed_when_they_are_old(folder: Path) ->
     assert verify_run(folder).findings == []
 
 
+def test_somebodys_copy_of_a_sealed_file_is_left_alone(folder: Path) -> None:
+    seal_run(folder)
+    shutil.copy(folder / "run.h5", folder / "run.h5.bak")
+    make_old(folder)
+    (finding,) = verify_run(folder).findings
+    assert finding.severity == Severity.NOTE
+    assert repair_run(folder, force=True).actions == []
+    assert (folder / "run.h5.bak").exists()
+
+
 def test_a_damaged_sealed_file_is_only_touched_when_forced(folder: Path) -> None:
     seal_run(folder)
     path = folder / "run.h5"
@@ -186,6 +243,39 @@ def test_a_damaged_sealed_file_is_only_touched_when_forced(folder: Path) -> None
     assert StoredRun(folder).state == "finished"
     assert seal_run(folder).points == STEPS
     assert verify_run(folder).is_intact
+
+
+@pytest.mark.parametrize("table", ["heap", "events", "index"])
+def test_a_damaged_table_of_a_sealed_file_costs_no_points(folder: Path, table: str) -> None:
+    seal_run(folder)
+    with h5py.File(folder / "run.h5") as file:
+        found = file[table].id.get_chunk_info(0)
+    at = found.byte_offset + found.size // 2
+    change(folder / "run.h5", lambda data: data.__setitem__(at, data[at] ^ 0x40))
+    (action,) = repair_run(folder, force=True).actions
+    assert (action.deed, action.points, action.lost_points) == (Deed.SALVAGED, 2 * STEPS, 0)
+    assert ("lost" in action.text) == (table != "index")
+    assert assert_prefix(folder) == {"loss": STEPS, "acc": STEPS}
+    assert verify_run(folder).is_intact
+    assert seal_run(folder).points == 2 * STEPS
+
+
+def test_of_a_damaged_heap_one_chunk_is_lost(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path)
+    session = writer.start(0)
+    for number in range(4):
+        writer.event(EventKind.NOTE, {"text": f"{number}" + os.urandom(70_000).hex()})
+    writer.end(0, session)
+    folder = writer.close().parent
+    seal_run(folder)
+    with h5py.File(folder / "run.h5") as file:
+        found = file["heap"].id.get_chunk_info(2)
+    change(folder / "run.h5", lambda data: data.__setitem__(found.byte_offset + 99, 0))
+    change(folder / "run.h5", lambda data: data.__setitem__(found.byte_offset + 100, 0))
+    repair_run(folder, force=True)
+    record = StoredRun(folder).record
+    assert record.state == "finished"
+    assert [one["text"][0] for one in record.warnings] == ["0", "3"]
 
 
 def find_column(path: Path, metric: str) -> int:
