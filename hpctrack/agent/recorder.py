@@ -76,6 +76,7 @@ class Recorder:
         self._saved = SavedFiles()
         self._is_suspect = bool(int(hello.get("agents_lost", 0)))
         self._file: NodeFile | None = None
+        self._opened_wall_s = 0.0
         self._flush_interval_s = float(self._settings.get("flush_interval_s", 0.05))
         self._heartbeat_s = float(self._settings.get("heartbeat_s", 5.0))
         self._last_flush_s = -1e9
@@ -346,12 +347,14 @@ class Recorder:
         """Open a file in the store, else in the spill."""
         folders = [] if self.is_spilled else [self.folder]
         reason = ""
+        # Readers put a node's files in the order of their times, which clocks may not keep.
+        wall_s = self._opened_wall_s = max(self._clock.wall_s(), self._opened_wall_s + 0.001)
         for folder in [*folders, self._spill_folder()]:
             try:
                 self._file = NodeFile(
                     folder,
                     self._facts,
-                    wall_s=self._clock.wall_s(),
+                    wall_s=wall_s,
                     is_suspect=self._is_suspect,
                     roll_over_bytes=float(self._settings.get("roll_over_bytes", ROLL_OVER_BYTES)),
                     roll_over_s=float(self._settings.get("roll_over_s", ROLL_OVER_S)),

@@ -20,7 +20,7 @@ from hpctrack.core.wire import Decoder, Kind
 from hpctrack.store.node_table import NodeTable
 from hpctrack.store.schema import POINT
 from tests.programs import wait_for
-from tests.stores import hello
+from tests.stores import FakeClock, hello
 
 
 class Peer:
@@ -216,6 +216,24 @@ def test_whoever_reads_that_a_run_has_ended_finds_all_its_points(
     recorder.end(session, {"exit_code": 0})
     recorder.close()
     assert list(dict.fromkeys(seen)) == [("running", 0), ("running", 1), ("finished", 1)]
+
+
+def test_a_clock_that_goes_back_does_not_change_the_order_of_files(tmp_path: Path) -> None:
+    clock = FakeClock()
+    said = hello(0, store=str(tmp_path), project="p", run="r", settings={"roll_over_bytes": 1})
+    recorder = Recorder(said, clock=clock.clock())
+    session = recorder.begin(said)
+    recorder.add_name(session, b"\0\0\0\0a")
+    for value in range(4):
+        clock.now_s -= 100
+        body = memoryview(wire.pack_points(0, clock.now_s, [0, float(value)]))[8:]
+        recorder.add_points(session, body, 1)
+        assert recorder.flush()
+    recorder.end(session, {"exit_code": 0})
+    recorder.close()
+    run = Store(tmp_path).run("r")
+    assert len(run.files()) > 3
+    assert run.metric("a").values.tolist() == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_an_idle_server_on_a_thread_ends_when_its_peer_does(tmp_path: Path) -> None:
