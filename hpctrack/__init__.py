@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpctrack._version import __version__
 from hpctrack.client.run import Run
 from hpctrack.client.session import current_run, finish, init, log, maybe_run
+from hpctrack.errors import HpctrackError
 
 if TYPE_CHECKING:
     from hpctrack.client import plot  # noqa: I001 - media in two lines, not in thirteen
@@ -35,10 +36,10 @@ Settings = dict
 """W&B's word for what ``init(settings=...)`` takes; ``hpctrack config`` lists them."""
 
 __all__ = [
-    "AlertLevel", "Audio", "Figure", "Grid", "Histogram", "History", "Html", "Image", "Interval",
-    "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run", "Settings", "SilentRank",
-    "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text", "Video", "__version__",
-    "finish", "init", "log", "plot",
+    "AlertLevel", "Audio", "Figure", "Grid", "Histogram", "History", "HpctrackError", "Html",
+    "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
+    "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text",
+    "Video", "__version__", "finish", "init", "log", "plot",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from hpctrack._version import __version__
+from hpctrack.core.settings import environment
 from hpctrack.errors import HpctrackError, MissingPackageError
 
 COMMANDS = {
@@ -103,6 +104,10 @@ def hpctrack() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code of what happened."""
+    if "HDF5_USE_FILE_LOCKING" in environment():
+        from hpctrack.store.hdf5 import ignore_locks  # noqa: PLC0415 - most never need it
+
+        ignore_locks()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -14,11 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.core.names import clean
+from hpctrack.core.settings import environment
 from hpctrack.errors import NotFoundError, StoreFormatError
 from hpctrack.store.schema import FORMAT_VERSION
 
 READ_ATTEMPTS = 24
 """The n-th attempt waits 2**n ns: 24 wait 17 ms in all, longer than any flush (5 ms) was seen."""
+
+
+LOCKING = "HDF5_USE_FILE_LOCKING"
+
+
+def ignore_locks() -> None:
+    """Have HDF5 lock nothing in this process, even where the environment insists on locks.
+
+    For processes that are ours alone, before h5py is imported; what they start inherits the
+    environment as it was. In a user's process HDF5 obeys the user.
+    """
+    asked = environment().get(LOCKING, "")
+    if asked.upper() in {"TRUE", "1"}:
+        os.putenv(LOCKING, "FALSE")
+        try:
+            import h5py  # noqa: F401, PLC0415 - HDF5 looks when it is loaded, and never again
+        finally:
+            os.putenv(LOCKING, asked)
 
 
 def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
@@ -47,9 +66,11 @@ def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
     except FileNotFoundError:
         raise NotFoundError(f"{path} is not there") from None
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise StoreFormatError(
-            f"{path} cannot be read: {error}", hint="other runs are not affected"
-        ) from None
+        is_lock = "unable to lock" in str(error)
+        hint = (
+            f"{LOCKING}=TRUE insists on locks: unset it" if is_lock else "others are not affected"
+        )
+        raise StoreFormatError(f"{path} cannot be read: {error}", hint=hint) from None
     try:
         attributes = file.attrs
         found = attributes["kind"] if "kind" in attributes else None  # noqa: SIM401 - no dict

@@ -15,7 +15,7 @@ import pytest
 import hpctrack
 from tests.capabilities import require_program
 from tests.faults import disks
-from tests.programs import ROOT, list_agents, wait_for
+from tests.programs import ROOT, list_agents, run_python, wait_for
 
 pytestmark = pytest.mark.faults
 
@@ -102,6 +102,14 @@ def read_steps(*stores: Path) -> list[int]:
     return found
 
 
+def build_shim(name: str, folder: Path) -> Path:
+    """Build a library that stands before the kernel, and return it."""
+    shim, source = folder / f"{name}.so", Path(__file__).with_name(f"{name}.c")
+    command = [require_program("gcc"), "-shared", "-fPIC", "-O1", "-o", str(shim), str(source)]
+    subprocess.run(command, check=True)
+    return shim
+
+
 def check(program: Program, *stores: Path, turns: int = 3) -> None:
     said, warned = program.finish(turns)
     assert said["slowest_s"] < 1, "log() waits for no disk"
@@ -123,13 +131,9 @@ def test_a_disk_that_fills_up_costs_a_program_nothing(
 def test_a_quota_that_is_used_up_costs_a_program_nothing(
     tmp_path: Path, start: Callable[..., Program]
 ) -> None:
-    shim = tmp_path / "quota.so"
-    source = Path(__file__).with_name("quota.c")
-    command = [require_program("gcc"), "-shared", "-fPIC", "-O1", "-o", str(shim), str(source)]
-    subprocess.run(command, check=True)
     program = start(
         tmp_path / "quota",
-        LD_PRELOAD=str(shim),
+        LD_PRELOAD=str(build_shim("quota", tmp_path)),
         TEST_QUOTA_DIR=str(tmp_path / "quota"),
         TEST_QUOTA_BYTES=str(QUOTA_BYTES),
     )
@@ -161,3 +165,62 @@ def test_a_disk_that_answers_with_errors_costs_a_program_nothing_that_it_has_kep
         assert "the run goes on in" in warned
         disks.mount_again(tmp_path)
         assert read_steps(disk / "store", tmp_path / "spill") == list(range(int(said["steps"])))
+
+
+NO_LOCKS = """
+import fcntl, json, subprocess, sys, hpctrack
+from pathlib import Path
+store = Path(sys.argv[1])
+store.mkdir()
+with open(store / "probe", "w") as probe:
+    try:
+        fcntl.flock(probe, fcntl.LOCK_EX)
+    except OSError:
+        print("cannot be locked")
+def ask(*words):
+    command = [sys.executable, "-m", "hpctrack", *words, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+run = hpctrack.init("p", id="r", settings={"seal": "manual"})
+for step in range(100):
+    run.log({"a": step})
+assert run.flush(60)
+print(ask("show", "r")["state"])
+run.finish()
+ask("seal", "r")
+print(ask("verify", "r")["runs"][0]["intact"])
+for turn in range(2):
+    print([one["id"] for one in ask("ls")["runs"]])
+if sys.argv[2] == "FALSE":
+    print(len(hpctrack.Store(store).run("r").metric("a")))
+else:
+    try:
+        hpctrack.Store(store).run("r").metric("a")
+    except hpctrack.HpctrackError as error:
+        print(error.hint)
+"""
+
+
+@pytest.mark.parametrize("locking", ["TRUE", "FALSE"])
+def test_a_file_system_without_locks_is_as_good_as_any(tmp_path: Path, locking: str) -> None:
+    store, log = tmp_path / "store", tmp_path / "asked"
+    environment = {
+        "LD_PRELOAD": str(build_shim("nolocks", tmp_path)),
+        "TEST_NO_LOCKS_DIR": str(store),
+        "TEST_NO_LOCKS_LOG": str(log),
+        "HDF5_USE_FILE_LOCKING": locking,
+        "PYTHONPATH": str(ROOT),
+    }
+    done = run_python(NO_LOCKS, str(store), locking, env=environment, timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    first, *said, last = done.stdout.splitlines()
+    assert first == "cannot be locked"
+    assert said == ["running", "True", "['r']", "['r']"]
+    assert "hpctrack: warning" not in done.stderr
+    asked = set(log.read_text().split())
+    if locking == "FALSE":
+        assert last == "100"
+        assert asked == {str(store / "probe")}, "nothing of ours asks for a lock"
+    else:
+        assert last == "HDF5_USE_FILE_LOCKING=TRUE insists on locks: unset it"
