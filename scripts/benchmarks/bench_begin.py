@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 from scripts.benchmarks.lab import FLOOR, OURS, Case, Lab, end_process
-from scripts.benchmarks.programs.start_texts import MARK, START_TEXTS
+from scripts.benchmarks.programs.start_texts import AFTER_NUMPY, MARK, NUMPY, START_TEXTS
 from scripts.benchmarks.rows import (
     Outcome,
     Row,
@@ -37,7 +37,8 @@ def bench_init(lab: Lab) -> Outcome:
     under strace the files that the process and its threads have opened until then are counted,
     those of the interpreter's start included, those of helpers not.
     """
-    samples = lab.interleave((OURS, FLOOR, *lab.peers), lambda tool: _start_once(lab, tool))
+    contestants = (OURS, FLOOR, NUMPY, AFTER_NUMPY, *lab.peers)
+    samples = lab.interleave(contestants, lambda tool: _start_once(lab, tool))
     ours = samples[OURS]
     rows = [
         Row(
@@ -56,8 +57,21 @@ def bench_init(lab: Lab) -> Outcome:
             note=f"{show_number(median(samples[FLOOR], 'opened'))} of them by any Python program",
         ),
     ]
-    rows += [_peer_start_row(samples, tool) for tool in samples if tool != OURS]
+    mine = {OURS, NUMPY, AFTER_NUMPY}
+    rows.insert(2, _after_numpy_row(samples))
+    rows += [_peer_start_row(samples, tool) for tool in samples if tool not in mine]
     return Outcome(rows, samples)
+
+
+def _after_numpy_row(samples: Samples) -> Row:
+    with_us, without = (median(samples[tool], "opened") for tool in (AFTER_NUMPY, NUMPY))
+    cpu_ms = median(samples[AFTER_NUMPY], "cpu_ms")
+    return Row(
+        what="the same by a program that has imported numpy: what it opens on top",
+        value=None if with_us is None or without is None else with_us - without,
+        unit="files",
+        note=f"numpy's own: {show_number(without)}; CPU {show_number(cpu_ms)} ms",
+    )
 
 
 def _peer_start_row(samples: Samples, tool: str) -> Row:

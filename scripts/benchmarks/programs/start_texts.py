@@ -89,3 +89,10 @@ run.track(1.0, name="loss", step=0)
 }
 
 START_TEXTS = {tool: _HEAD + middle + _TAIL for tool, middle in _MIDDLES.items()}
+
+NUMPY = "numpy"
+AFTER_NUMPY = "hpctrack after numpy"
+"""Trainings import numpy, which loads most of what hpctrack needs of the standard library."""
+
+START_TEXTS[NUMPY] = "import numpy\n" + START_TEXTS["struct"]
+START_TEXTS[AFTER_NUMPY] = "import numpy\n" + START_TEXTS["hpctrack"]
