@@ -105,9 +105,8 @@ class Encoder:
                 found += future.result()
             except Exception as error:  # noqa: BLE001 - one value is lost, the run goes on
                 self.failed += 1
-                is_ours = isinstance(error, (HpctrackError, OSError))
-                self.problem = str(error) if is_ours else f"{type(error).__name__}: {error}"
-                if not is_ours:
+                self.problem = _describe(error)
+                if not isinstance(error, (HpctrackError, OSError)):
                     traceback.print_exc()
             self._jobs.popleft()
             self._waiting_bytes -= size_bytes
@@ -118,3 +117,9 @@ class Encoder:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, HpctrackError):
+        return error.in_a_line()
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

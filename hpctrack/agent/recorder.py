@@ -297,7 +297,7 @@ class Recorder:
             failed = self._encoder.failed
             self._media += self._encoder.collect(wait=wait or asked_by is not None)
             if self._encoder.failed > failed:
-                self._note("media", f"something could not be encoded: {self._encoder.problem}")
+                self._note("media", f"something was not recorded: {self._encoder.problem}")
 
     def _write(self, file: NodeFile) -> None:
         """Write what waits, names before points before ends; forget it when it is flushed."""

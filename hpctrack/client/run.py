@@ -289,7 +289,7 @@ class Run(RunCalls):
         if self._is_finished:
             return True
         given: object = exit_code  # whatever a program passes: what is no number is no success
-        code = 0 if given is None else given if isinstance(given, int) else 1
+        code = 0 if given is None else given.__index__() if hasattr(given, "__index__") else 1
         with self._lock:
             self._is_finished = True
         self._leave_tensorboard()

@@ -83,8 +83,6 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         result = run_all(options, parser, console)
     print_report(result, console)
-    if options.json and not options.source:
-        write_result(result, options.json)
     if options.markdown:
         whole = json.loads(options.json.read_text()) if options.json else result
         replace_part(PAGE, render_markdown(whole))
@@ -119,6 +117,8 @@ def run_all(
             console.print(name, style="bold")
             sizes = choose_sizes(RECORDER[name], is_tiny=options.tiny, is_large=options.large)
             result["benches"][name] = run_one(lab, RECORDER[name], sizes)
+            if options.json:  # at once: the whole takes half an hour, and may be interrupted
+                write_result(result, options.json)
     return result
 
 

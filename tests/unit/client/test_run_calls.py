@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hpctrack
@@ -108,6 +109,9 @@ def test_names_tags_and_codes_of_any_kind_are_taken(store: Path) -> None:
         run.name = "mine"
         run.name = run.tags = None
     assert (find(store, "s").name, find(store, "s").tags) == (made_up, ())
+    for code, state in ((np.int64(0), "finished"), (np.int64(3), "failed"), ("bad", "failed")):
+        hpctrack.init("p", id=f"t{code}").finish(code)  # type: ignore[arg-type]
+        assert find(store, f"t{code}").state == state
 
 
 def test_names_that_programs_for_another_tracker_use_are_there(
