@@ -14,7 +14,7 @@ import numpy as np
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.store.node_file import NodeFile
-from hpctrack.store.schema import POINT, EventKind
+from hpctrack.store.schema import POINT, SAMPLE, EventKind
 
 START_S = 1_000_000.0
 
@@ -59,6 +59,8 @@ class NodeWriter:
     attempt: int = 1
     wall_s: float = START_S
     names: dict[str, int] = field(default_factory=dict)
+    sensors: dict[str, int] = field(default_factory=dict)
+    devices: dict[str, int] = field(default_factory=dict)
     sessions: int = 0
 
     def __post_init__(self) -> None:
@@ -121,6 +123,26 @@ class NodeWriter:
                 for step, value in zip(steps, values, strict=True)
             )
         )
+
+    def device(self, key: str, **more: Any) -> None:
+        """Describe a device of the node, which gets the next number."""
+        self.devices[key] = len(self.devices)
+        told = {"number": self.devices[key], "key": key, "kind": "gpu", **more}
+        self.event(EventKind.DEVICE, told, rank=-1, session=2**31)
+
+    def samples(
+        self, sensor: str, values: Sequence[float], *, device: str = "", rank: int = -1
+    ) -> None:
+        """Write samples a second apart."""
+        if sensor not in self.sensors:
+            self.sensors[sensor] = len(self.sensors)
+            told = {"number": self.sensors[sensor], "name": sensor}
+            self.event(EventKind.SENSOR, told, rank=-1, session=2**31)
+        rows = np.zeros(len(values), SAMPLE)
+        rows["wall_s"] = self.wall_s + np.arange(len(values))
+        rows["value"], rows["metric"] = values, self.sensors[sensor]
+        rows["device"], rows["rank"] = self.devices.get(device, -1), rank
+        self.file.add_samples(rows.tobytes())
 
     def flush(self) -> None:
         self.file.flush(wall_s=self.wall_s)

@@ -15,6 +15,7 @@ from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.recorder import CONSOLE_KINDS, Recorder
 from hpctrack.agent.resume import Chooser
 from hpctrack.agent.session import Session
+from hpctrack.client.spawn import peer_pid
 from hpctrack.core import wire
 from hpctrack.core.names import check_id
 from hpctrack.core.ring import RingReader
@@ -200,6 +201,7 @@ class Connection:
         ring = RingReader(self._files.pop(0)) if self._files else None
         self.session = self.recorder.begin(hello, ring)
         self.session.frames_seen = 1
+        self.session.pid = peer_pid(self.socket) or self.session.pid
         if self._files:
             files, self._files = self._files, []
             self.session.console = ConsoleDrain.from_fds(files)

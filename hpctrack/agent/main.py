@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpctrack.agent.server import Server
+from hpctrack.agent.telemetry import Telemetry
 from hpctrack.client.runtime_folder import RuntimeFolder
 from hpctrack.client.spawn import LISTEN_FD, hold_lock
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import BusyError
 from hpctrack.store.node_file import has_abandoned_files
+from hpctrack.telemetry.reading import Source
 
 MAX_FD = 65536
 """Files that MPI libraries leave open across exec end well below; a rank's PMI socket held open by
@@ -40,11 +42,19 @@ def main(arguments: Sequence[str]) -> None:
             clock=SYSTEM_CLOCK,
             linger_s=float(options["linger_s"]),
             leave=lambda: _leave(folder, listener),
+            telemetry=Telemetry(_make_sources, clock=SYSTEM_CLOCK),
         )
         _heed_signals(server)
         server.run()
     if has_abandoned_files():
         os._exit(0)  # HDF5 would say farewell to files that it must not touch again
+
+
+def _make_sources() -> list[Source]:
+    # Loaded when the first run wants telemetry; a broken driver's package must not end the agent.
+    from hpctrack.telemetry.sources import make_sources  # noqa: PLC0415
+
+    return make_sources()
 
 
 def _use_all_cores() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain, Pieces
 from hpctrack.agent.encoder import EncodedMedia, Encoder, Work
+from hpctrack.agent.samples import SampleBook
 from hpctrack.agent.saved_files import SavedFiles
 from hpctrack.agent.session import Session, make_session
 from hpctrack.agent.stop import read_stop
@@ -23,6 +24,7 @@ from hpctrack.errors import HpctrackError
 from hpctrack.store.node_file import ROLL_OVER_BYTES, ROLL_OVER_S, NewEvent, NodeFile
 from hpctrack.store.predecessor import count_written
 from hpctrack.store.schema import EventKind, Place
+from hpctrack.telemetry.reading import Happening, Reading
 
 PENDING_MAX_BYTES = 64 * 1024 * 1024
 """Rows and media held while no file can be written, neither in the store nor in the spill. Then
@@ -44,7 +46,7 @@ NOBODY = 2**31
 
 
 class Recorder:
-    """Writes one run's points and events of this node.
+    """Writes one run's points, samples and events of this node.
 
     Parameters
     ----------
@@ -52,6 +54,13 @@ class Recorder:
         The first rank's HELLO, checked by the caller.
     clock : Clock
         For time stamps and intervals.
+
+    Attributes
+    ----------
+    sessions : list of Session
+        All that there were.
+    changes : int
+        Grows when a rank comes or goes.
 
     Notes
     -----
@@ -70,6 +79,8 @@ class Recorder:
         self._rows = bytearray()
         self._events: list[NewEvent] = []
         self._media: list[EncodedMedia] = []
+        self._book = SampleBook()
+        self._samples = bytearray()
         self._payloads: set[str] = set()
         self._kept: dict[tuple[EventKind, int, str], NewEvent] = {}
         self._encoder = Encoder()
@@ -82,6 +93,7 @@ class Recorder:
         self._last_flush_s = -1e9
         self._last_pulse_s = self._last_look_s = self._clock.mono_s()
         self.sessions: list[Session] = []
+        self.changes = 0
         self.notices: list[dict[str, Any]] = []
         self.left_consoles: list[ConsoleDrain] = []
         self.stop_request: dict[str, Any] | None = None
@@ -99,6 +111,7 @@ class Recorder:
         if ring is not None and int(hello.get("agents_lost", 0)):
             self._skip_written(session, ring)
         self.sessions.append(session)
+        self.changes += 1
         self._add(EventKind.START, hello, session, keep=f"start {session.number}")
         return session
 
@@ -117,6 +130,7 @@ class Recorder:
         """Let a rank go: with what it said at its end, or lost."""
         session.read_ring(self._note, is_last=True)
         session.is_open = False
+        self.changes += 1
         if session.console is not None:
             self._add_console(session, session.console.finish())
         self._read_files(session, self._saved.take_leave(session.number))
@@ -164,6 +178,23 @@ class Recorder:
             self._note("save", problem)
         self._saved.problems.clear()
 
+    def take_reading(self, reading: Reading, wall_s: float) -> None:
+        """Take what a source of telemetry says; what is of other runs' ranks is left out."""
+        ranks = {one.pid: one.rank for one in self.sessions if one.is_open}
+        rows, told = self._book.take(reading, wall_s, ranks)
+        for kind, value in told:
+            self._add_own(kind, value, keep=f"{kind} {value['number']}")
+        if len(self._samples) < PENDING_MAX_BYTES:
+            self._samples += rows
+        for happening in reading.happenings:
+            self._tell_happening(happening)
+
+    def _tell_happening(self, happening: Happening) -> None:
+        note = happening._asdict()
+        if happening.level != "info":
+            self.notices.append(note)
+        self._add_own(EventKind.NOTE, note)
+
     def look_after_consoles(self) -> bool:
         """Help ranks whose terminal needs it; return whether that has to go on."""
         is_needed = False
@@ -205,7 +236,7 @@ class Recorder:
     def has_pending(self) -> bool:
         """Whether anything waits to be written."""
         return (
-            bool(self._rows or self._events or self._media)
+            bool(self._rows or self._events or self._media or self._samples)
             or self._encoder.has_ready
             or any(one.decoder.rows or one.has_news for one in self.sessions)
         )
@@ -267,6 +298,7 @@ class Recorder:
     def close(self) -> None:
         """Write everything and close the file."""
         self._collect(None, wait=True)
+        self._samples += self._book.close()
         if self.flush() and self._file is not None:
             try:
                 self._file.close(wall_s=self._clock.wall_s())
@@ -311,12 +343,14 @@ class Recorder:
             file.add_events(events)
         if self._rows:
             file.add_points(self._rows)
+        if self._samples:
+            file.add_samples(self._samples)
         wall_s = self._clock.wall_s()
         file.flush(wall_s=wall_s)
         # A file that failed before this line is left, and everything goes to the next one.
         self._media.clear()
         self._events = ends
-        self._rows = bytearray()
+        self._rows, self._samples = bytearray(), bytearray()
         if ends:
             file.add_events(ends)
             file.flush(wall_s=wall_s)
@@ -396,10 +430,7 @@ class Recorder:
         known = self._names.get(name)
         if known is None:
             known = self._names[name] = len(self._names)
-            body = NAME_HEAD.pack(known) + name.encode()
-            event = NewEvent(EventKind.NAME, body, self._clock.wall_s(), -1, NOBODY)
-            self._events.append(event)
-            self._kept[EventKind.NAME, -1, str(known)] = event
+            self._add_own(EventKind.NAME, NAME_HEAD.pack(known) + name.encode(), keep=str(known))
         return known
 
     def _look_after_ledgers(self) -> None:
@@ -414,8 +445,15 @@ class Recorder:
     def _note(self, code: str, text: str) -> None:
         note = {"level": "warning", "code": code, "text": text}
         self.notices.append(note)
-        body = json.dumps(note).encode()
-        self._events.append(NewEvent(EventKind.NOTE, body, self._clock.wall_s(), -1, NOBODY))
+        self._add_own(EventKind.NOTE, note)
+
+    def _add_own(self, kind: EventKind, value: Mapping[str, Any] | bytes, keep: str = "") -> None:
+        """Add an event of the agent's own."""
+        body = value if isinstance(value, bytes) else json.dumps(value).encode()
+        event = NewEvent(kind, body, self._clock.wall_s(), -1, NOBODY)
+        self._events.append(event)
+        if keep:
+            self._kept[kind, -1, keep] = event
 
     def _add(
         self, kind: EventKind, value: Mapping[str, Any], session: Session, *, keep: str

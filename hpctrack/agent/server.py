@@ -13,6 +13,7 @@ from hpctrack.agent.connection import Connection
 from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.resume import Chooser
+from hpctrack.agent.telemetry import Telemetry
 from hpctrack.client.spawn import peer_uid
 from hpctrack.core.clock import Clock
 from hpctrack.store.seal import seal_run
@@ -41,6 +42,8 @@ class Server:
         How long to stay for the job's next run when there is nothing to do.
     leave : callable
         Asked before leaving; closes the door and returns whether nobody stands in it.
+    telemetry : Telemetry, optional
+        Reads the node's sensors for the runs that want it.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Server:
         clock: Clock,
         linger_s: float,
         leave: Callable[[], bool] = lambda: True,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._listener = listener
         self._clock = clock
@@ -60,6 +64,7 @@ class Server:
         self._recorders: dict[tuple[str, str, str, int], Recorder] = {}
         self._consoles: list[ConsoleDrain] = []
         self._chooser = Chooser(clock)
+        self._telemetry = telemetry
         self._busy_s = clock.mono_s()
         self.is_stopping = False
         if listener is not None:
@@ -83,6 +88,8 @@ class Server:
             for key, _mask in self._selector.select(self._wait_s()):
                 key.data()
             self._flush_due()
+            if self._telemetry is not None:
+                self._telemetry.look_after(self._recorders.values())
             self._close_idle()
             self._look_after_consoles()
             if self._is_over():
@@ -159,7 +166,17 @@ class Server:
         key = (str(hello["store"]), str(hello["project"]), str(hello["run"]), int(hello["attempt"]))
         if key not in self._recorders:
             self._recorders[key] = Recorder(hello, clock=self._clock)
+            if self._telemetry is not None:
+                self._telemetry.begin(hello, self.watch, self._take_readings)
         return self._recorders[key]
+
+    def _take_readings(self) -> None:
+        assert self._telemetry is not None  # noqa: S101 - it is what calls
+        recorders = list(self._recorders.values())
+        self._telemetry.deliver(recorders)
+        for recorder in recorders:
+            if recorder.notices:
+                self._tell_news(recorder)
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -255,4 +272,6 @@ class Server:
             connection.leave()
         for recorder in list(self._recorders.values()):
             self._close(recorder)
+        if self._telemetry is not None:
+            self._telemetry.close()
         self._selector.close()

@@ -25,6 +25,8 @@ class Session:
         None for a client that sends its points by the socket.
     console : ConsoleDrain or None
         What the agent can do for the rank's terminal.
+    pid : int
+        The process, as the agent sees it: in a container the rank may know another number.
     frames_seen : int
         Frames of the socket that were understood so far.
     ledger : dict
@@ -37,6 +39,7 @@ class Session:
     decoder: PointDecoder
     ring: RingReader | None = None
     console: ConsoleDrain | None = None
+    pid: int = 0
     frames_seen: int = 0
     ledger: dict[str, Any] = field(default_factory=dict)
     is_open: bool = True
@@ -103,4 +106,4 @@ def make_session(
         decoder.set_name(metric, str(name))
     if ring is not None:
         decoder.points = ring.points_done
-    return Session(number, rank, hello, decoder, ring)
+    return Session(number, rank, hello, decoder, ring, pid=int(hello.get("pid", 0)))

@@ -206,6 +206,10 @@ class Opening:
             "trial": settings.trial,
             "user": self.environ.get("USER") or self.environ.get("LOGNAME", ""),
             "gpu": next((self.environ[key] for key in GPU_VARIABLES if self.environ.get(key)), ""),
+            # None: not limited. An empty text: none at all.
+            "visible_gpus": next(
+                (self.environ[key] for key in GPU_VARIABLES if key in self.environ), None
+            ),
             "launch": make_launch_token(self.environ, rank, ordinal=self.ordinal),
             **self.resume.to_hello(self.environ, rank),
             "job": {key: self.environ[key] for key in SLURM_FACTS if key in self.environ},
@@ -216,5 +220,7 @@ class Opening:
                 "spill_dir": settings.spill_dir,
                 "roll_over_bytes": settings.roll_over_bytes,
                 "roll_over_s": settings.roll_over_s,
+                "telemetry": settings.telemetry,
+                "telemetry_interval_s": settings.telemetry_interval_s,
             },
         }

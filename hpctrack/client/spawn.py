@@ -121,12 +121,21 @@ def hold_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
 
 
 def peer_uid(connection: socket.socket) -> int:
-    """Return who is at the other end, as the kernel knows it."""
+    """Return whose process is at the other end, as the kernel knows it."""
+    return _peer(connection)[1]
+
+
+def peer_pid(connection: socket.socket) -> int:
+    """Return the process at the other end, by its number here; 0 if it has none here."""
+    return _peer(connection)[0]
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
     size = struct.calcsize("3i")
-    _pid, uid, _gid = struct.unpack(
+    pid, uid, _gid = struct.unpack(
         "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     )
-    return int(uid)
+    return int(pid), int(uid)
 
 
 def _try_connect(folder: RuntimeFolder) -> socket.socket | None:

@@ -79,6 +79,15 @@ class Settings:
         8 * 1024 * 1024,
         "how much of it is recorded per rank; then only the last 64 KiB of each stream are",
     )
+    telemetry: str = _setting(
+        "auto",
+        "auto samples the node's GPUs, processor, memory, network and power while the run lasts, "
+        "once per node",
+        choices=("auto", "off"),
+    )
+    telemetry_interval_s: float = _setting(
+        10.0, "time between two samples; the first ones come quicker, seconds"
+    )
     runtime_dir: str = _setting(
         "", "node-local folder for the agent's socket; empty: $SLURM_TMPDIR, $TMPDIR or /tmp"
     )

@@ -24,10 +24,12 @@ from hpctrack.store.schema import (
     POINT,
     PULSE,
     ROOT_ATTRIBUTES,
+    SAMPLE,
     EventKind,
     Place,
     PointArray,
 )
+from hpctrack.store.streams import FileSensors
 
 SUPERBLOCK_BYTES = 48
 """The first bytes of a node file, the same in all of them but for the file's length, which is
@@ -131,8 +133,10 @@ class DamagedFile:
             self._file = open_file(_mend_head(path, scratch), kind=LIVE_KIND, swmr=True)
         self.facts = self._read_facts()
         self._named: set[int] = set()
+        self._sensors = FileSensors(self.facts)
         byte = np.dtype(np.uint8)
         self.points = DamagedTable(self._file, "points", POINT)
+        self.samples = DamagedTable(self._file, "samples", SAMPLE)
         self.rows = DamagedTable(self._file, "events", EVENT)
         self._bytes = {
             place: DamagedTable(self._file, name, byte) for place, name in PLACE_TABLES.items()
@@ -165,7 +169,9 @@ class DamagedFile:
                     continue
                 if kind == EventKind.NAME and size > NAME_HEAD.size:
                     self._named.add(NAME_HEAD.unpack_from(body)[0])
-                yield Event(kind, wall_s, rank, session, body, place, offset, size)
+                event = Event(kind, wall_s, rank, session, body, place, offset, size)
+                self._sensors.learn([event])
+                yield event
 
     def iter_points(self) -> Iterator[PointArray]:
         """Yield the points whose names `iter_events` has come across.
@@ -174,6 +180,12 @@ class DamagedFile:
         """
         named = sorted(self._named)
         for piece in self.points.iter_pieces():
+            yield piece[np.isin(piece["metric"], named) & (piece["wall_s"] > 0)]
+
+    def iter_samples(self) -> Iterator[np.ndarray[Any, Any]]:
+        """Yield the samples whose sensor has a name; the events must have been read before."""
+        named = sorted(self._sensors.names)
+        for piece in self.samples.iter_pieces():
             yield piece[np.isin(piece["metric"], named) & (piece["wall_s"] > 0)]
 
     def _read_facts(self) -> dict[str, Any]:

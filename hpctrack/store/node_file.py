@@ -22,6 +22,7 @@ from hpctrack.store.schema import (
     PLACE_TABLES,
     POINT,
     PULSE,
+    SAMPLE,
     TABLES,
     EventKind,
     Place,
@@ -172,6 +173,10 @@ class NodeFile:
     def add_points(self, rows: bytes | bytearray | memoryview) -> None:
         """Append packed `POINT` rows."""
         self._append({"points": np.frombuffer(rows, POINT)})
+
+    def add_samples(self, rows: bytes | bytearray | memoryview) -> None:
+        """Append packed `SAMPLE` rows."""
+        self._append({"samples": np.frombuffer(rows, SAMPLE)})
 
     def add_event(
         self,

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
@@ -24,6 +25,7 @@ from hpctrack.store.schema import (
     Place,
     PointArray,
 )
+from hpctrack.store.streams import FileSensors, SensorColumns, group_samples
 from hpctrack.store.table_reader import TableReader
 
 PIECE_ROWS = 1_000_000
@@ -54,7 +56,7 @@ class NodeReader:
             # In the opposite order of writing, see `read_events`.
             self._tables = {
                 name: TableReader(self._file, name, path)
-                for name in (PULSE, "points", "events", "heap", "text", "blobs")
+                for name in (PULSE, "samples", "points", "events", "heap", "text", "blobs")
             }
         except BaseException:
             self._file.close()
@@ -155,6 +157,21 @@ class NodeReader:
                 found[self._names[number]] = parts[0]
         return found
 
+    def read_sensors(self) -> dict[str, SensorColumns]:
+        """Return the samples by sensor; those whose sensor has no name yet are left for later.
+
+        Raises
+        ------
+        StoreFormatError
+            They cannot be read.
+        """
+        table = self._tables["samples"]
+        rows = table.read(0, table.rows)
+        self._update_events()
+        sensors = FileSensors(self.facts)
+        sensors.learn(self._events)
+        return group_samples(rows, sensors)
+
     def missing_rows(self) -> dict[str, int]:
         """Return, by table, how many rows the file tells of that are not there.
 
@@ -178,6 +195,12 @@ class NodeReader:
     def iter_points(self) -> Iterator[PointArray]:
         """Yield all points as they are in the file, `PIECE_ROWS` at a time; none are kept."""
         table = self._tables["points"]
+        for start in range(0, table.rows, PIECE_ROWS):
+            yield table.read(start, start + PIECE_ROWS)
+
+    def iter_samples(self) -> Iterator[NDArray[np.void]]:
+        """Yield all samples likewise."""
+        table = self._tables["samples"]
         for start in range(0, table.rows, PIECE_ROWS):
             yield table.read(start, start + PIECE_ROWS)
 

@@ -131,7 +131,7 @@ def _seal(job: _Job, clock: Clock, on_progress: OnProgress | None) -> SealResult
         lock = job.lock if world.is_first else None
         progress = Progress(PASSES * mine.points, lock, on_progress)
         shares = world.gather(lambda: _write_share(job, mine, sources, definitions, progress.add))
-        world.share(lambda: _merge(job, shares, root_facts(job.run, clock)))
+        world.share(lambda: _merge(job, shares, plan, root_facts(job.run, clock)))
         entries = shares[world.rank].entries
         found = world.gather(lambda: sum_metrics(job.whole, entries, progress.add))
         read = (sum(one[0] for one in found), sum(one[1] for one in found) % 2**64)
@@ -208,7 +208,7 @@ def _write_share(
     return _Share(entries, summary, checksum)
 
 
-def _merge(job: _Job, shares: Sequence[_Share], facts: Mapping[str, Any]) -> None:
+def _merge(job: _Job, shares: Sequence[_Share], plan: Plan, facts: Mapping[str, Any]) -> None:
     run = job.run
     entries = sorted((entry for share in shares for entry in share.entries), key=lambda one: one[0])
     said = {key: value for share in shares for key, value in share.summary.items()}
@@ -218,7 +218,9 @@ def _merge(job: _Job, shares: Sequence[_Share], facts: Mapping[str, Any]) -> Non
     with translating(job.folder):
         with create_sealed(job.whole, facts) as file:
             join_parts(file, [job.part(rank) for rank in range(len(shares))])
-            events = write_rest(file, record, run.sources, entries, job.lock.touch)
+            events = write_rest(
+                file, record, run.sources, entries, plan.streams, on_piece=job.lock.touch
+            )
         events.check(job.whole)
 
 

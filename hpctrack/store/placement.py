@@ -8,7 +8,7 @@ piece by piece, in the order in which they were logged. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpctrack.store.schema import IntArray, PointArray
+from hpctrack.store.streams import SENSOR_MARK, Stream
 
 RADIX = 1 << 16
 """numpy sorts 16-bit numbers in linear time, wider ones not."""
@@ -38,6 +39,10 @@ class SourceGroups:
         ``metric`` counts ``names``.
     keys : ndarray of uint64, shape (n,)
         As the source has them; empty if it has none.
+    samples : SampleGroups or None
+        Of samples likewise. Their groups are the last ones; their names are marked, and their
+        ``rank`` is the number of a stream.
+    streams : list of Stream
     """
 
     names: list[str]
@@ -46,6 +51,18 @@ class SourceGroups:
     attempt: IntArray
     count: IntArray
     keys: NDArray[np.uint64]
+    samples: Any = None
+    streams: Sequence[Stream] = ()
+
+    def number_ranks(self, numbers: Mapping[Stream, int]) -> IntArray:
+        """Return the ranks, with streams by the numbers that all sources have in common."""
+        if not self.streams:
+            return self.rank
+        is_sensor = np.array([one.startswith(SENSOR_MARK) for one in self.names], bool)[self.metric]
+        here = np.array([numbers[one] for one in self.streams], np.int64)
+        ranks = self.rank.copy()
+        ranks[is_sensor] = here[self.rank[is_sensor]]
+        return ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,8 @@ class Plan:
         Of each group, in the order of their places; ``start`` is where its points begin.
     of_source : list of ndarray of int64
         For each source: the number here of each of its groups, -1 for those left out.
+    streams : list of Stream
+        All streams of samples, sorted: ``rank`` of a sensor's group counts them.
     """
 
     names: list[str]
@@ -69,6 +88,7 @@ class Plan:
     count: IntArray
     start: IntArray
     of_source: list[IntArray]
+    streams: Sequence[Stream] = ()
 
     @property
     def points(self) -> int:
@@ -99,6 +119,7 @@ class Plan:
             count,
             np.cumsum(count) - count,
             [number[one] for one in self.of_source],
+            self.streams,
         )
 
     def identities(self) -> NDArray[np.uint64]:
@@ -114,8 +135,11 @@ def make_plan(sources: Sequence[SourceGroups]) -> Plan:
     metric = _join(
         [np.array([numbers[one] for one in part.names], np.int64)[part.metric] for part in sources]
     )
-    rank, attempt, count = (
-        _join([getattr(part, key) for part in sources]) for key in ("rank", "attempt", "count")
+    streams = sorted({one for source in sources for one in source.streams})
+    of_stream = {one: number for number, one in enumerate(streams)}
+    rank = _join([part.number_ranks(of_stream) for part in sources])
+    attempt, count = (
+        _join([getattr(part, key) for part in sources]) for key in ("attempt", "count")
     )
     # Stable: groups of one metric, rank and attempt stay in the order of the sources.
     order = np.lexsort((attempt, rank, metric))
@@ -131,6 +155,7 @@ def make_plan(sources: Sequence[SourceGroups]) -> Plan:
         count,
         np.cumsum(count) - count,
         np.split(place, cuts) if sources else [],
+        streams,
     )
 
 

@@ -16,7 +16,15 @@ from hpctrack.store.hdf5 import open_file
 from hpctrack.store.placement import SourceGroups
 from hpctrack.store.schema import POINT, SEALED_KIND, IntArray
 from hpctrack.store.seal_sources import BLOCK_ROWS, EVENT_ROWS, EventBlock, Piece, cut_block
-from hpctrack.store.sealed_file import DAMAGE, MetricEntry, iter_points, read_index, read_runs
+from hpctrack.store.sealed_file import (
+    DAMAGE,
+    iter_points,
+    read_index,
+    read_runs,
+    read_sensor_index,
+)
+from hpctrack.store.sealed_layout import METRICS_GROUP, SYSTEM_GROUP
+from hpctrack.store.streams import SENSOR_MARK
 
 
 @contextmanager
@@ -77,15 +85,18 @@ class SealedSource:
     def count(self) -> SourceGroups:
         """Read how many points of each metric, rank and attempt there are."""
         with _checked(self.path):
-            index = read_index(self._file)
-            runs = [read_runs(self._group(entry)) for entry in index.values()]
+            groups = self._groups()
+            runs = [read_runs(group) for _name, group in groups]
+            streams = read_sensor_index(self._file)[1]
         sizes = [len(rank) for rank, _attempt, _count in runs]
         rank, attempt, count = (
             np.concatenate([np.zeros(0, np.int64), *(run[part] for run in runs)])
             for part in range(3)
         )
-        metric = np.repeat(np.arange(len(index)), np.array(sizes, np.int64))
-        return SourceGroups(list(index), metric, rank, attempt, count, np.zeros(0, np.uint64))
+        metric = np.repeat(np.arange(len(groups)), np.array(sizes, np.int64))
+        names = [name for name, _group in groups]
+        keys = np.zeros(0, np.uint64)
+        return SourceGroups(names, metric, rank, attempt, count, keys, streams=streams)
 
     def adopt(self, groups: SourceGroups) -> None:
         """Do nothing: the file says it all."""
@@ -94,8 +105,7 @@ class SealedSource:
         """Yield stretches of metrics: they are in order already."""
         first = 0
         with _checked(self.path):
-            for entry in read_index(self._file).values():
-                group = self._group(entry)
+            for _name, group in self._groups():
                 count = read_runs(group)[2]
                 last = first + len(count)
                 if wanted[first:last].any():
@@ -146,5 +156,11 @@ class SealedSource:
             self._handle = open_file(self.path, kind=SEALED_KIND, swmr=False)
         return self._handle
 
-    def _group(self, entry: MetricEntry) -> Any:
-        return self._file["metrics"][entry.group]
+    def _groups(self) -> list[tuple[str, Any]]:
+        """Return the groups of all metrics, then of all sensors, whose names are marked."""
+        metrics, sensors = read_index(self._file), read_sensor_index(self._file)[0]
+        found = [(name, self._file[METRICS_GROUP][one.group]) for name, one in metrics.items()]
+        return found + [
+            (SENSOR_MARK + name, self._file[SYSTEM_GROUP][one.group])
+            for name, one in sensors.items()
+        ]

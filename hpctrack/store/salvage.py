@@ -21,8 +21,16 @@ from hpctrack.store.damaged_file import DamagedFile
 from hpctrack.store.events import Event, NodeEvents, iter_events
 from hpctrack.store.node_file import NewEvent, NodeFile
 from hpctrack.store.payloads import ByteSource
-from hpctrack.store.schema import POINT, EventKind, Place, PointArray
-from hpctrack.store.sealed_file import DAMAGE, SealedReader, read_group, read_index
+from hpctrack.store.schema import POINT, SAMPLE, EventKind, Place, PointArray
+from hpctrack.store.sealed_file import (
+    DAMAGE,
+    SealedReader,
+    read_group,
+    read_index,
+    read_sensor_index,
+)
+from hpctrack.store.sealed_layout import SYSTEM_GROUP
+from hpctrack.store.streams import FileSensors
 from hpctrack.store.verify_node import TEXT_KINDS, is_json
 from hpctrack.store.verify_sealed import OpenSealed
 
@@ -73,6 +81,8 @@ def salvage_node_file(path: Path, scratch: Path) -> Salvaged:
             writer.add_events(damaged.iter_events())
             for rows in damaged.iter_points():
                 writer.add_points(rows)
+            for rows in damaged.iter_samples():
+                writer.add_samples(rows)
             writer.close(damaged.pulse_wall_s)
         return Salvaged(
             [writer.path],
@@ -116,6 +126,7 @@ def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
             for attempt in np.unique(one.attempt).tolist():
                 writer = first.get(attempt, writers[0])
                 writer.add_metric(name, one.take(one.attempt == attempt))
+        _copy_sensors(opened.file, writers, sources)
         for writer, source in zip(writers, sources, strict=True):
             writer.close(source.pulse_wall_s)
     points, events = sum(one.points for one in writers), sum(one.events for one in writers)
@@ -127,6 +138,34 @@ def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
         sum(size for _name, size in sizes.values()) - points,
         told - events + lost_events,
     )
+
+
+def _copy_sensors(file: Any, writers: Sequence[_Writer], sources: Sequence[NodeEvents]) -> None:
+    """Give each host's samples to the first file of that host; damaged ones are left out."""
+    try:
+        index, streams = read_sensor_index(file)
+    except DAMAGE:
+        return
+    first: dict[str, int] = {}
+    for number, source in enumerate(sources):
+        first.setdefault(str(source.facts.get("host", "")), number)
+    devices: dict[int, dict[str, int]] = {}
+    for number in set(first.values()):
+        known = FileSensors(sources[number].facts)
+        known.learn(sources[number].events)
+        devices[number] = {key: device for device, key in known.devices.items()}
+    for name, entry in index.items():
+        try:
+            columns = read_group(file[SYSTEM_GROUP][entry.group])
+        except DAMAGE:
+            continue
+        for number in np.unique(columns.rank).tolist():
+            stream = streams[number]
+            which = first.get(stream.host, 0)
+            device = devices[which].get(stream.device, -1) if stream.device else -1
+            writers[which].add_sensor(
+                name, columns.take(columns.rank == number), device, stream.rank
+            )
 
 
 def _read_events(file: Any, nodes: Sequence[NodeEvents]) -> int:
@@ -206,6 +245,8 @@ class _Writer:
         self.points = 0
         self.events = 0
         self.named = 0
+        self._metrics = 0
+        self._sensors: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -241,14 +282,34 @@ class _Writer:
 
     def add_metric(self, name: str, columns: Columns) -> None:
         """Name a metric and add its points."""
-        body = NAME_HEAD.pack(self.named) + name.encode()
+        number = self._metrics
+        body = NAME_HEAD.pack(number) + name.encode()
         wall_s = float(columns.wall_s[0]) if len(columns) else 0.0
         self._write([NewEvent(EventKind.NAME, body, wall_s, -1, 2**31)])
         rows = np.zeros(len(columns), POINT)
-        rows["metric"], rows["rank"] = self.named, columns.rank
+        rows["metric"], rows["rank"] = number, columns.rank
         rows["step"], rows["wall_s"], rows["value"] = columns.step, columns.wall_s, columns.value
+        self._metrics += 1
         self.named += 1
         self.add_points(rows)
+
+    def add_samples(self, rows: np.ndarray[Any, Any]) -> None:
+        """Add rows whose sensors have been named."""
+        if len(rows):
+            self._file.add_samples(np.ascontiguousarray(rows, SAMPLE).tobytes())
+            self._flush()
+
+    def add_sensor(self, name: str, columns: Columns, device: int, rank: int) -> None:
+        """Name a sensor, the first time, and add samples of one stream."""
+        if name not in self._sensors:
+            self._sensors[name] = len(self._sensors)
+            body = json.dumps({"number": self._sensors[name], "name": name}).encode()
+            self._write([NewEvent(EventKind.SENSOR, body, float(columns.wall_s[0]), -1, 2**31)])
+            self.named += 1
+        rows = np.zeros(len(columns), SAMPLE)
+        rows["metric"], rows["device"], rows["rank"] = self._sensors[name], device, rank
+        rows["wall_s"], rows["value"] = columns.wall_s, columns.value
+        self.add_samples(rows)
 
     def close(self, wall_s: float) -> None:
         """Close the file as of the last sign of life of its agent."""

@@ -104,6 +104,11 @@ class EventKind(IntEnum):
     """The same of its standard error."""
     DEFINE = 14
     """How a metric is to be read: ``{"name", "step_metric", "summary", "goal", "hidden"}``."""
+    SENSOR = 15
+    """What a number in `SAMPLE` stands for: ``{"number", "name"}``."""
+    DEVICE = 16
+    """Something on the node that samples are of: ``{"number", "kind", "key", "name", "parent",
+    "facts"}``, and ``ranks``, those that may use it, where only some do. The latest counts."""
 
 
 ROOT_ATTRIBUTES = (

@@ -255,7 +255,9 @@ def _seal(
                     on_points=progress.add,
                 )
             record = replace(run.record, summary={**summary, **run.record.summary})
-            events = write_rest(file, record, run.sources, entries, lock.touch)
+            events = write_rest(
+                file, record, run.sources, entries, plan.streams, on_piece=lock.touch
+            )
         check_content(run, sum_metrics(path, entries, progress.add), (plan.points, checksum))
         events.check(path)
         publish(run, path, lock)

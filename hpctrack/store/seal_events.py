@@ -23,6 +23,10 @@ COPY_BYTES = 4 * 1024 * 1024
 """Long bodies are copied in pieces of this size."""
 
 
+NUMBERS = frozenset({EventKind.NAME, EventKind.SENSOR})
+"""They say what numbers of the node file stand for; the sealed file has an index."""
+
+
 class EventWriter:
     """Writes ``/events``, ``/heap``, ``/text`` and ``/blobs``.
 
@@ -94,7 +98,7 @@ class EventWriter:
     ) -> tuple[Any, ...] | None:
         """Copy one event; None for one that is not needed any more, or is torn."""
         wall_s, offset, size, kind, place, rank, session, node = row
-        if kind == EventKind.NAME or place not in self._places:
+        if kind in NUMBERS or place not in self._places:
             return None
         if place == Place.HEAP:
             body = block.heap[offset - block.heap_start : offset - block.heap_start + size]

@@ -16,9 +16,17 @@ from hpctrack.store.pyramid import BASE_POINTS, SERIES_MIN, BoolArray
 from hpctrack.store.pyramid_writer import PyramidWriter, needs_pyramid
 from hpctrack.store.schema import IntArray, PointArray
 from hpctrack.store.scratch import Scratch
-from hpctrack.store.sealed_layout import CHUNK_ROWS, COLUMN_TYPES, RUN, Layout
+from hpctrack.store.sealed_layout import (
+    CHUNK_ROWS,
+    COLUMN_TYPES,
+    METRICS_GROUP,
+    RUN,
+    SYSTEM_GROUP,
+    Layout,
+)
 from hpctrack.store.sealed_writer import ColumnWriter, share_column, write_column
 from hpctrack.store.series_summary import SeriesSummary
+from hpctrack.store.streams import SENSOR_MARK
 
 COMPARED_METRICS = 4
 """Metrics that are logged together share steps and times; so many are looked back for them."""
@@ -103,12 +111,12 @@ class _Runs:
 
 
 class MetricWriter:
-    """Writes metric after metric into ``/metrics`` of a file.
+    """Writes metric after metric into ``/metrics`` of a file, and sensors into ``/system``.
 
     Parameters
     ----------
     file : h5py.File
-        Has a group ``metrics``.
+        Has these groups.
     plan : Plan
         Where the points are.
     lowest : ndarray of int64
@@ -121,7 +129,7 @@ class MetricWriter:
     def __init__(
         self, file: Any, plan: Plan, lowest: IntArray, scratch: Scratch, limits: SealLimits
     ) -> None:
-        self._metrics = file["metrics"]
+        self._file = file
         self._plan = plan
         self._lowest = lowest
         self._scratch = scratch
@@ -145,8 +153,10 @@ class MetricWriter:
         """
         name, runs = self._plan.names[metric], self._find_runs(metric)
         layout = Layout.GRID if self._is_grid(runs) else Layout.ROWS
-        group = self._metrics.create_group(str(metric))
-        group.attrs["name"], group.attrs["points"] = name, runs.points
+        is_sensor = name.startswith(SENSOR_MARK)
+        place = self._file[SYSTEM_GROUP if is_sensor else METRICS_GROUP]
+        group = place.create_group(str(metric))
+        group.attrs["name"], group.attrs["points"] = name.removeprefix(SENSOR_MARK), runs.points
         shape: tuple[int, ...] = (runs.points,)
         if layout == Layout.GRID:
             shape = (len(runs.rank), int(runs.count[0]))
@@ -165,7 +175,9 @@ class MetricWriter:
                 on_points(len(rows))
         if pyramid:
             pyramid.close()
-        return [name, str(metric), runs.points, str(layout), len(runs.series[0])], summary.result()
+        entry = [name, str(metric), runs.points, str(layout), len(runs.series[0])]
+        # A run's summary is of what its program logged.
+        return entry, {} if is_sensor else summary.result()
 
     def _find_runs(self, metric: int) -> _Runs:
         """Join the groups of one rank and attempt that came from several files."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
-from hpctrack.store.events import NodeEvents
+from hpctrack.store.events import NodeEvents, iter_events
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.placement import (
     KeyIndex,
@@ -20,8 +20,19 @@ from hpctrack.store.placement import (
     count_keys,
     sort_groups,
 )
-from hpctrack.store.schema import LIVE_KIND, POINT, PULSE, EventKind, IntArray, Place, PointArray
+from hpctrack.store.sample_pieces import SampleGroups, count_samples, iter_sample_pieces
+from hpctrack.store.schema import (
+    LIVE_KIND,
+    POINT,
+    PULSE,
+    SAMPLE,
+    EventKind,
+    IntArray,
+    Place,
+    PointArray,
+)
 from hpctrack.store.scratch import take_rows
+from hpctrack.store.streams import FileSensors
 from hpctrack.store.table_reader import TableReader
 
 BLOCK_ROWS = 65536
@@ -30,6 +41,9 @@ BLOCK_ROWS = 65536
 GROUP_ROWS = 64
 BLOCK_ROWS_MAX = 262144
 """If there are many groups the blocks are longer, so that each group gets about as many rows."""
+
+COUNTED_TABLES = ("points", "events", "samples")
+"""Those that tell whether a file has grown."""
 
 EVENT_ROWS = 16384
 """Events read in one go, and the heap's part that they point into."""
@@ -149,6 +163,7 @@ class NodeSource:
         self._tables: dict[str, TableReader] = {}
         # The farewell first, as `NodeReader.read_events`.
         pulse = self.table(PULSE).read(0, 2)
+        self._samples = SampleGroups()
         self._size = self._told_rows()
         self._points = self._size[0]
         facts = {**facts, "points": self._points}
@@ -157,8 +172,6 @@ class NodeSource:
 
     def count(self) -> SourceGroups:
         """Count the points by metric and rank."""
-        if self.table("samples").told_rows:
-            raise StoreFormatError(f"{self.path} has samples, which this hpctrack cannot seal")
         found: dict[int, int] = {}
         timeless = 0
         for rows in self._iter_rows():
@@ -182,30 +195,42 @@ class NodeSource:
             )
         known = sorted(names)
         place = {number: place for place, number in enumerate(known)}
+        samples = count_samples(self._iter_samples(), self._read_sensors(), self.path)
+        self._samples = samples
+        more = len(samples.count)
+        attempt = int(self.nodes[0].facts["attempt"])
         return SourceGroups(
-            [names[number] for number in known],
-            np.array([place[one] for one in numbers.tolist()], np.int64),
-            (self._keys & np.uint64(0xFFFFFFFF)).astype(np.int64),
-            np.full(len(self._keys), int(self.nodes[0].facts["attempt"]), np.int64),
-            np.array([found[one] for one in self._keys.tolist()], np.int64),
+            [names[number] for number in known] + samples.names,
+            _join([place[one] for one in numbers.tolist()], samples.name + len(known)),
+            _join((self._keys & np.uint64(0xFFFFFFFF)).astype(np.int64), samples.stream),
+            _join(np.full(len(self._keys), attempt), np.zeros(more)),
+            _join([found[one] for one in self._keys.tolist()], samples.count),
             self._keys,
+            samples,
+            samples.streams,
         )
 
     def adopt(self, groups: SourceGroups) -> None:
         """Take over what another process has counted."""
-        self._keys = groups.keys
+        self._keys, self._samples = groups.keys, groups.samples
 
     def iter_pieces(self, wanted: NDArray[np.bool_]) -> Iterator[Piece]:
         """Yield blocks of the file, sorted."""
         index = KeyIndex(self._keys)
+        first = len(self._keys)
+        is_whole = bool(wanted[:first].all())
         for block in self._iter_rows():
             rows, group = block, index.find(block)
-            if not wanted.all():
+            if not is_whole:
                 which = wanted[group]
                 rows, group = take_rows(rows, np.flatnonzero(which)), group[which]
             if len(rows):
                 order, groups, counts = sort_groups(group)
                 yield Piece(rows if order is None else take_rows(rows, order), groups, counts)
+        for rows, groups, counts in iter_sample_pieces(
+            self._iter_samples(), self._samples, wanted[first:]
+        ):
+            yield Piece(rows, groups + first, counts)
 
     def iter_event_blocks(self) -> Iterator[EventBlock]:
         """Yield the events whose bytes are there; a torn tail is passed over."""
@@ -224,7 +249,7 @@ class NodeSource:
 
     def is_unchanged(self) -> bool:
         """Tell whether the file has not grown since it was first read."""
-        for name in ("points", "events"):
+        for name in COUNTED_TABLES:
             self.table(name).refresh()
         is_same = self._told_rows() == self._size
         self.release()
@@ -242,8 +267,8 @@ class NodeSource:
             self._file.close()
             self._file = None
 
-    def _told_rows(self) -> tuple[int, int]:
-        return self.table("points").told_rows, self.table("events").told_rows
+    def _told_rows(self) -> tuple[int, ...]:
+        return tuple(self.table(name).told_rows for name in COUNTED_TABLES)
 
     def _iter_rows(self) -> Iterator[PointArray]:
         table = self.table("points")
@@ -257,6 +282,26 @@ class NodeSource:
             stop = min(start + rows, self._points)
             yield np.ascontiguousarray(table.read(start, stop), dtype=POINT)
 
+    def _iter_samples(self) -> Iterator[NDArray[np.void]]:
+        table, told = self.table("samples"), self._size[2]
+        if table.rows < told:
+            raise StoreFormatError(
+                f"{self.path} has {told} samples, only {table.rows} can be read",
+                hint="`hpctrack repair` salvages them",
+            )
+        for start in range(0, told, BLOCK_ROWS):
+            rows = table.read(start, min(start + BLOCK_ROWS, told))
+            yield np.ascontiguousarray(rows, dtype=SAMPLE)
+
+    def _read_sensors(self) -> FileSensors:
+        sensors = FileSensors(self.nodes[0].facts)
+        for block in self.iter_event_blocks():
+            of_sensors = np.isin(block.rows["kind"], (EventKind.SENSOR, EventKind.DEVICE))
+            rows = block.rows[of_sensors].copy()
+            rows["offset"] -= np.uint64(block.heap_start)
+            sensors.learn(iter_events(rows, np.frombuffer(block.heap, np.uint8)))
+        return sensors
+
     def _read_names(self) -> dict[int, str]:
         names: dict[int, str] = {}
         for block in self.iter_event_blocks():
@@ -269,6 +314,10 @@ class NodeSource:
                         "utf-8", "replace"
                     )
         return names
+
+
+def _join(first: Any, second: Any) -> IntArray:
+    return np.concatenate([np.asarray(first, np.int64), np.asarray(second, np.int64)])
 
 
 def cut_block(rows: NDArray[np.void], heap: Table) -> EventBlock:

@@ -24,7 +24,9 @@ from hpctrack.store.seal_events import EventWriter
 from hpctrack.store.seal_metrics import MetricWriter, SealLimits
 from hpctrack.store.seal_sources import BLOCK_ROWS, NodeSource, Source
 from hpctrack.store.sealed_file import SealedReader, iter_points, pack_record, read_runs
+from hpctrack.store.sealed_layout import METRICS_GROUP, SYSTEM_GROUP
 from hpctrack.store.sealed_writer import write_json
+from hpctrack.store.streams import SENSOR_MARK, Stream
 
 BULKY = {
     EventKind.NAME,
@@ -180,7 +182,8 @@ def write_metrics(
     on_points: OnPoints,
 ) -> tuple[list[list[Any]], dict[str, Any]]:
     """Write all metrics of a plan; return their entries of the index, and of the summary."""
-    file.create_group("metrics")
+    for place in (METRICS_GROUP, SYSTEM_GROUP):
+        file.create_group(place)
     writer = MetricWriter(file, plan, lowest, scratch, limits)
     entries: list[list[Any]] = []
     summary: dict[str, Any] = {}
@@ -196,6 +199,8 @@ def write_rest(
     record: RunRecord,
     sources: Sequence[Source],
     entries: list[list[Any]],
+    streams: Sequence[Stream],
+    *,
     on_piece: Callable[[], None],
 ) -> EventWriter:
     """Write everything but the metrics; ``on_piece`` is called often."""
@@ -206,7 +211,13 @@ def write_rest(
         for one in source.nodes
     ]
     write_json(file, "nodes", nodes)
-    write_json(file, "index", {"metrics": entries})
+    sensors = [one for one in entries if one[0].startswith(SENSOR_MARK)]
+    index = {
+        "metrics": [one for one in entries if not one[0].startswith(SENSOR_MARK)],
+        "system": [[name.removeprefix(SENSOR_MARK), *rest] for name, *rest in sensors],
+        "streams": streams,
+    }
+    write_json(file, "index", index)
     blob_bytes = sum(source.table("blobs").rows for source in sources)
     events = EventWriter(file, blob_bytes=blob_bytes, on_piece=on_piece)
     for source in sources:
@@ -228,7 +239,8 @@ def sum_metrics(path: Path, entries: Iterable[list[Any]], on_points: OnPoints) -
     file = open_file(path, kind=SEALED_KIND, swmr=False)
     try:
         for name, number, *_rest in entries:
-            group = file["metrics"][number]
+            place = SYSTEM_GROUP if name.startswith(SENSOR_MARK) else METRICS_GROUP
+            group = file[place][number]
             rank, attempt, count = read_runs(group)
             ends = np.cumsum(count)
             identities = mix_identity(np.uint64(identify(name)), rank, attempt)

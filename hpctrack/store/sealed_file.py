@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from hpctrack.store.events import NodeEvents, iter_events
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.record import RunRecord
 from hpctrack.store.schema import PLACE_TABLES, SEALED_KIND, FloatArray, IntArray, Place
-from hpctrack.store.sealed_layout import Layout
+from hpctrack.store.sealed_layout import SYSTEM_GROUP, Layout
 from hpctrack.store.sealed_window import draw_sealed
+from hpctrack.store.streams import SensorColumns, Stream
 
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 """What h5py and the reading of JSON raise on a file that is not what it should be."""
@@ -101,6 +102,24 @@ class SealedReader:
             wanted = index if names is None else [name for name in names if name in index]
             return {name: read_group(file["metrics"][index[name].group]) for name in wanted}
 
+    def sensor_names(self) -> list[str]:
+        """Return the names of the sensors."""
+        with self._open() as file:
+            return list(read_sensor_index(file)[0])
+
+    def read_sensor(self, name: str) -> SensorColumns | None:
+        """Return all samples of a sensor; None if it has none."""
+        with self._open() as file:
+            index, streams = read_sensor_index(file)
+            if name not in index:
+                return None
+            columns = read_group(file[SYSTEM_GROUP][index[name].group])
+        known, here = np.unique(columns.rank, return_inverse=True)
+        return SensorColumns(
+            [streams[one] for one in known.tolist()],
+            replace(columns, rank=here.astype(np.int64)),
+        )
+
     def read_envelope(self, name: str, rank: int, window: Window, width: int) -> Envelope | None:
         """Return a window of one rank's points, shrunk for drawing.
 
@@ -167,9 +186,23 @@ def read_json(file: Any, name: str) -> Any:
 
 def read_index(file: Any) -> dict[str, MetricEntry]:
     """Return the entries of all metrics, by name."""
+    return _make_entries(read_json(file, "index")["metrics"])
+
+
+def read_sensor_index(file: Any) -> tuple[dict[str, MetricEntry], list[Stream]]:
+    """Return the entries of all sensors by name, and their streams; older files have none."""
+    index = read_json(file, "index")
+    streams = [
+        Stream(str(host), int(node), str(device), int(rank))
+        for host, node, device, rank in index.get("streams", ())
+    ]
+    return _make_entries(index.get("system", ())), streams
+
+
+def _make_entries(rows: Iterable[Any]) -> dict[str, MetricEntry]:
     return {
         str(name): MetricEntry(str(name), str(group), int(points), Layout(layout), int(ranks))
-        for name, group, points, layout, ranks in read_json(file, "index")["metrics"]
+        for name, group, points, layout, ranks in rows
     }
 
 

@@ -9,6 +9,7 @@
     /events      as in a live file; ``node`` counts the entries of /nodes
     /heap, /text, /blobs
     /metrics/0   one group per metric: see `Layout`
+    /system/1    one group per sensor, likewise; its ranks are streams, named in /index
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+
+METRICS_GROUP = "metrics"
+SYSTEM_GROUP = "system"
 
 CHUNK_ROWS = 65536
 """Half a megabyte of doubles: gzip has enough to work on, and a reader of a few points pays 1 ms

@@ -20,7 +20,7 @@ from hpctrack._version import __version__
 from hpctrack.core.wire import make_plain
 from hpctrack.store.chunk_codec import encode_chunk
 from hpctrack.store.schema import FORMAT_VERSION, LIBVER, SEALED_KIND
-from hpctrack.store.sealed_layout import CHUNK_ROWS
+from hpctrack.store.sealed_layout import CHUNK_ROWS, METRICS_GROUP, SYSTEM_GROUP
 from hpctrack.store.space import divert
 
 
@@ -76,17 +76,20 @@ def write_json(file: Any, name: str, value: object) -> None:
 
 
 def join_parts(file: Any, parts: Sequence[Path]) -> None:
-    """Copy the metrics of several files into one, compressed chunks as they are.
+    """Copy metrics and sensors of several files into one, compressed chunks as they are.
 
     Each file is copied at once: what its metrics share, they share in the copy too.
     """
-    metrics = file.create_group("metrics")
-    for number, path in enumerate(parts):
+    places = [file.create_group(name) for name in (METRICS_GROUP, SYSTEM_GROUP)]
+    for path in parts:
+        whole = file.create_group("part")
         with h5py.File(path, "r", locking=False) as part:
-            part.copy(part["metrics"], file, name=f"part{number}")
-        for name in list(file[f"part{number}"]):
-            file.move(f"part{number}/{name}", f"{metrics.name}/{name}")
-        del file[f"part{number}"]
+            for place in places:
+                part.copy(part[place.name], whole)
+        for place in places:
+            for name in list(whole[place.name[1:]]):
+                file.move(f"part{place.name}/{name}", f"{place.name}/{name}")
+        del file["part"]
 
 
 class ColumnWriter:

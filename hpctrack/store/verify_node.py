@@ -18,6 +18,7 @@ from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.store.space import HEAD_BYTES, find_end
+from hpctrack.store.streams import FileSensors
 
 PIECE_BYTES = 8 * 1024 * 1024
 
@@ -77,6 +78,7 @@ def _check(reader: NodeReader, found: Checked, now_wall_s: float, stale_after_s:
     if torn and not missing:
         found.errors.append(f"{torn} events point to bytes that are not there")
     found.errors += _check_points(reader, found)
+    found.errors += _check_samples(reader, source)
     found.errors += check_events(source.events, reader)
     _check_pulse(source, found, now_wall_s, stale_after_s)
 
@@ -92,6 +94,19 @@ def _check_points(reader: NodeReader, found: Checked) -> Iterator[str]:
         yield f"{nameless} points have no metric's name"
     if timeless:
         yield f"{timeless} points have no time: the disk lost them"
+
+
+def _check_samples(reader: NodeReader, source: NodeEvents) -> Iterator[str]:
+    sensors = FileSensors(source.facts)
+    sensors.learn(source.events)
+    nameless = timeless = 0
+    for rows in reader.iter_samples():
+        nameless += int(np.count_nonzero(~np.isin(rows["metric"], list(sensors.names))))
+        timeless += int(np.count_nonzero(~(rows["wall_s"] > 0)))
+    if nameless:
+        yield f"{nameless} samples have no sensor's name"
+    if timeless:
+        yield f"{timeless} samples have no time: the disk lost them"
 
 
 def _check_pulse(

@@ -19,7 +19,9 @@ from hpctrack.store.sealed_file import (
     SealedReader,
     read_index,
     read_runs,
+    read_sensor_index,
 )
+from hpctrack.store.sealed_layout import METRICS_GROUP, SYSTEM_GROUP
 from hpctrack.store.verify_node import Checked, check_events
 
 PIECE_ROWS = 1_000_000
@@ -133,7 +135,9 @@ def _check_counts(file: Any, told: Sequence[object], found: Checked) -> None:
     try:
         index = read_index(file)
         for entry in index.values():
-            found.errors += _check_metric(file, entry)
+            found.errors += _check_metric(file[METRICS_GROUP][entry.group], "metric", entry)
+        for entry in read_sensor_index(file)[0].values():
+            found.errors += _check_metric(file[SYSTEM_GROUP][entry.group], "sensor", entry)
         sizes = {place: int(file[name].shape[0]) for place, name in PLACE_TABLES.items()}
         found.errors += _check_offsets(file["events"][:], sizes)
     except DAMAGE as error:
@@ -145,13 +149,12 @@ def _check_counts(file: Any, told: Sequence[object], found: Checked) -> None:
         found.errors.append(f"the nodes logged {sum(counts)} points, there are {found.points}")
 
 
-def _check_metric(file: Any, entry: MetricEntry) -> Iterator[str]:
-    group = file["metrics"][entry.group]
+def _check_metric(group: Any, what: str, entry: MetricEntry) -> Iterator[str]:
     _rank, _attempt, count = read_runs(group)
     there = {int(np.prod(group[name].shape, dtype=np.int64)) for name in ("wall_s", "value")}
     there.add(int(count.sum()))
     if there != {entry.points}:
-        yield f"metric {entry.name!r} has {sorted(there)} points, the index says {entry.points}"
+        yield f"{what} {entry.name!r} has {sorted(there)} points, the index says {entry.points}"
 
 
 def _check_offsets(events: Any, sizes: dict[Place, int]) -> Iterator[str]:

@@ -120,8 +120,15 @@ class Reading:
         Those that were not told before, or have changed.
     samples : list of Sample
     happenings : list of Happening
+    uses : dict or None
+        By process number of a watched rank: keys of the devices that it may use. None if the
+        source knows nothing of the kind; then its devices are everybody's.
+    parents : dict or None
+        By process number: the watched rank's process that it descends from. None likewise.
     """
 
+    uses: dict[int, tuple[str, ...]] | None = None
+    parents: dict[int, int] | None = None
     devices: list[Device] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)

@@ -1,0 +1,102 @@
+"""The node's sensors and the runs that want to know: starts the sampler, hands its readings on."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from hpctrack.agent.recorder import Recorder
+from hpctrack.agent.sampler import Sampler
+from hpctrack.core.clock import Clock
+from hpctrack.telemetry.reading import Source, WatchedRank
+
+DEFAULT_INTERVAL_S = 10.0
+
+
+class Telemetry:
+    """One agent's telemetry: read once per node, whatever the number of ranks and runs.
+
+    Parameters
+    ----------
+    make_sources : callable
+        Returns the sources of this node; called when the first run wants telemetry, on the
+        agent's thread, so it must not touch a driver.
+    clock : Clock
+    """
+
+    def __init__(self, make_sources: Callable[[], Sequence[Source]], *, clock: Clock) -> None:
+        self._make_sources = make_sources
+        self._clock = clock
+        self._sampler: Sampler | None = None
+        self._watched: tuple[WatchedRank, ...] = ()
+        self._known: list[tuple[int, int]] = []
+
+    def begin(
+        self,
+        hello: Mapping[str, Any],
+        watch: Callable[[socket.socket, Callable[[], None]], None],
+        on_news: Callable[[], None],
+    ) -> None:
+        """Start reading if this run wants it and nobody has before.
+
+        Parameters
+        ----------
+        hello : mapping
+            Of the run's first rank.
+        watch : callable
+            Calls back when a socket can be read.
+        on_news : callable
+            To be called back.
+        """
+        settings = hello.get("settings") or {}
+        if self._sampler is not None or settings.get("telemetry", "off") == "off":
+            return
+        interval_s = float(settings.get("telemetry_interval_s", DEFAULT_INTERVAL_S))
+        self._sampler = Sampler(
+            self._make_sources(),
+            interval_s=interval_s,
+            clock=self._clock,
+            watch=lambda: self._watched,
+        )
+        watch(self._sampler.bell, on_news)
+
+    def look_after(self, recorders: Collection[Recorder]) -> None:
+        """Notice ranks that have come or gone."""
+        if self._sampler is None:
+            return
+        changes = [(id(one), one.changes) for one in recorders]
+        if changes != self._known:
+            self._known = changes
+            self._watched = tuple(
+                WatchedRank(one.pid, one.rank, _find_visible(one.hello))
+                for recorder in recorders
+                if _wants(recorder)
+                for one in recorder.sessions
+                if one.is_open and one.pid
+            )
+
+    def deliver(self, recorders: Collection[Recorder]) -> None:
+        """Hand what was read to the runs that want it."""
+        if self._sampler is None:
+            return
+        for taken in self._sampler.collect():
+            for recorder in recorders:
+                if _wants(recorder):
+                    recorder.take_reading(taken.reading, taken.wall_s)
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._sampler is not None:
+            self._sampler.close()
+
+
+def _wants(recorder: Recorder) -> bool:
+    first = recorder.sessions[0].hello if recorder.sessions else {}
+    return bool((first.get("settings") or {}).get("telemetry", "off") != "off")
+
+
+def _find_visible(hello: Mapping[str, Any]) -> str | None:
+    """Return what the rank's launcher lets it see; an empty text is none, None is everything."""
+    visible = hello.get("visible_gpus")
+    return None if visible is None else str(visible)

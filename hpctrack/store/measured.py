@@ -1,0 +1,94 @@
+"""What a stored run was measured to use: sensors and devices; `StoredRun` inherits it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from hpctrack.errors import NotFoundError
+from hpctrack.store.described import DescribedRun
+from hpctrack.store.events import NodeEvents
+from hpctrack.store.node_reader import NodeReader
+from hpctrack.store.schema import EventKind
+from hpctrack.store.sealed_file import SealedReader
+from hpctrack.store.sensor import DeviceRecord, Sensor
+from hpctrack.store.streams import SensorColumns, join_sensors
+
+
+class MeasuredRun(DescribedRun):
+    """A run's telemetry."""
+
+    def _parts(self) -> tuple[SealedReader | None, list[NodeReader]]:
+        """Return the files to read; `StoredRun` knows them."""
+        raise NotImplementedError
+
+    def sources(self) -> list[NodeEvents]:
+        """Return what each node file says; `StoredRun` reads it."""
+        raise NotImplementedError
+
+    def sensors(self) -> list[str]:
+        """Return the names of what was sampled on the nodes, sorted; none if nothing was."""
+        sealed, readers = self._parts()
+        names = {name for reader in readers for name in reader.read_sensors()}
+        return sorted(names | set(sealed.sensor_names() if sealed else ()))
+
+    def sensor(self, name: str) -> Sensor:
+        """Return all samples of one sensor.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``gpu/util_frac``; `sensors` lists them.
+
+        Raises
+        ------
+        NotFoundError
+            It was never sampled; the hint names the nearest ones.
+        """
+        sealed, readers = self._parts()
+        parts: list[SensorColumns] = []
+        earlier = sealed.read_sensor(name) if sealed else None
+        if earlier is not None:
+            parts.append(earlier)
+        for reader in readers:
+            found = reader.read_sensors().get(name)
+            if found is not None:
+                parts.append(found)
+        if not parts:
+            near = difflib.get_close_matches(name, self.sensors(), n=3, cutoff=0.4)
+            hint = f"did you mean {', '.join(near)}?" if near else "`run.sensors()` lists them"
+            raise NotFoundError(f"run {self.id} has no samples of {name!r}", hint=hint)
+        return Sensor(name, join_sensors(parts))
+
+    def devices(self, kind: str | None = None) -> list[DeviceRecord]:
+        """Return the devices that samples are of, by host and key.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Such as ``gpu``; default all.
+        """
+        found = _read_devices(self.sources())
+        return [one for one in found if kind is None or one.kind == kind]
+
+
+def _read_devices(sources: Sequence[NodeEvents]) -> Iterable[DeviceRecord]:
+    known: dict[tuple[str, str], DeviceRecord] = {}
+    for source in sources:
+        host, node = str(source.facts.get("host", "")), int(source.facts.get("node", 0))
+        for event in source.events:
+            if event.kind != EventKind.DEVICE:
+                continue
+            said = event.json()
+            key, ranks = str(said.get("key", "")), said.get("ranks")
+            known[host, key] = DeviceRecord(
+                host,
+                node,
+                key,
+                kind=str(said.get("kind", "")),
+                name=str(said.get("name", "")),
+                parent=str(said.get("parent", "")),
+                facts=dict(said.get("facts") or {}),
+                ranks=None if ranks is None else tuple(int(one) for one in ranks),
+            )
+    return [known[one] for one in sorted(known)]

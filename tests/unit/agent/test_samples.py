@@ -1,0 +1,204 @@
+"""What sources say becomes a run's rows: numbered, without repeats, without other runs' devices."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from pathlib import Path
+
+from hpctrack import Store, StoredRun
+from hpctrack.agent.sampler import Sampler, _Asker
+from hpctrack.agent.samples import REPEAT_S, SampleBook
+from hpctrack.agent.server import Server
+from hpctrack.agent.telemetry import Telemetry
+from hpctrack.core import wire
+from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.wire import Kind
+from hpctrack.store.schema import EventKind
+from hpctrack.telemetry.reading import Device, Happening, Reading, Sample, Watch, WatchedRank
+from tests.programs import wait_for
+from tests.stores import FakeClock, hello
+
+ROW = struct.Struct("<ddIii")
+RANKS = {100: 0, 101: 1}
+
+
+Row = tuple[float, float, int, int, int]
+
+
+def take(book: SampleBook, wall_s: float, *samples: Sample, **more: object) -> list[Row]:
+    reading = Reading(samples=list(samples))
+    for key, value in more.items():
+        setattr(reading, key, value)
+    rows, _told = book.take(reading, wall_s, RANKS)
+    return list(ROW.iter_unpack(rows))
+
+
+def test_sensors_and_devices_are_numbered_and_told_once() -> None:
+    book = SampleBook()
+    first = Reading(
+        devices=[Device(kind="gpu", key="GPU-a", name="H100")],
+        samples=[Sample("gpu/power_w", 90.0, "GPU-a"), Sample("host/load", 1.0)],
+    )
+    rows, told = book.take(first, 5.0, RANKS)
+    assert [kind for kind, _ in told] == [EventKind.DEVICE, EventKind.SENSOR, EventKind.SENSOR]
+    assert told[0][1]["name"] == "H100"
+    assert list(ROW.iter_unpack(rows)) == [(5.0, 90.0, 0, 0, -1), (5.0, 1.0, 1, -1, -1)]
+    rows, told = book.take(Reading(samples=[Sample("host/load", 2.0)]), 6.0, RANKS)
+    assert (told, len(rows)) == ([], ROW.size)
+
+
+def test_a_value_that_does_not_change_is_written_once_a_minute_and_at_the_end() -> None:
+    book = SampleBook()
+    still = Sample("host/memory_total_bytes", 64.0)
+    assert len(take(book, 0.0, still)) == 1
+    assert take(book, 10.0, still) == []
+    assert len(take(book, REPEAT_S, still)) == 1
+    assert take(book, REPEAT_S + 10, still) == []
+    # It held until then: a reader must not draw a ramp.
+    changed = take(book, REPEAT_S + 20, Sample("host/memory_total_bytes", 32.0))
+    assert [(row[0], row[1]) for row in changed] == [(REPEAT_S + 10, 64.0), (REPEAT_S + 20, 32.0)]
+    take(book, REPEAT_S + 30, Sample("host/memory_total_bytes", 32.0))
+    assert [row[0] for row in ROW.iter_unpack(book.close())] == [REPEAT_S + 30]
+    assert book.close() == b""
+
+
+def test_processes_count_for_the_rank_that_they_descend_from_and_strangers_not_at_all() -> None:
+    book = SampleBook()
+    found = take(
+        book,
+        1.0,
+        Sample("process/rss_bytes", 5.0, pid=101),
+        Sample("gpu/process_memory_bytes", 6.0, pid=777),
+        Sample("gpu/process_memory_bytes", 7.0, pid=888),
+        parents={777: 100, 888: 4},
+    )
+    assert [(row[1], row[4]) for row in found] == [(5.0, 1), (6.0, 0)]
+
+
+def test_devices_of_other_runs_are_left_out_and_those_of_some_ranks_say_so() -> None:
+    book = SampleBook()
+    uses = {100: ("GPU-a",), 101: ("GPU-a", "GPU-b"), 999: ("GPU-c",)}
+    samples = [Sample("gpu/util_frac", 1.0, f"GPU-{one}") for one in "abc"]
+    _rows, told = book.take(Reading(samples=samples, uses=uses), 1.0, RANKS)
+    devices = {value["key"]: value["ranks"] for kind, value in told if kind == EventKind.DEVICE}
+    assert devices == {"GPU-a": [0, 1], "GPU-b": [1]}
+    assert book.devices_of(100) == ("GPU-a",)
+
+
+class Scripted:
+    """A source that answers what the test wants."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.watches: list[Watch] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+        self.is_closed = False
+
+    def read(self, watch: Watch) -> Reading:
+        self.gate.wait(60)
+        self.watches.append(watch)
+        if self.error:
+            raise self.error
+        number = float(len(self.watches))
+        return Reading(samples=[Sample("scripted/number", number)])
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def collect(sampler: Sampler) -> list[Reading]:
+    return [one.reading for one in sampler.collect()]
+
+
+def test_the_moments_of_the_readings_do_not_drift() -> None:
+    asker = _Asker(Scripted(), 0.0, 10.0, threading.Event(), FakeClock(0.0).clock())
+    moments = [asker.moment_s(number) for number in range(8)]
+    assert moments == [0.0, 1.0, 2.0, 4.0, 10.0, 20.0, 30.0, 40.0]
+    quick = _Asker(Scripted(), 0.0, 0.5, threading.Event(), FakeClock(0.0).clock())
+    assert [quick.moment_s(number) for number in range(4)] == [0.0, 0.5, 1.0, 1.5]
+
+
+def test_a_source_that_raises_is_told_once_and_asked_again() -> None:
+    source = Scripted()
+    source.error = RuntimeError("no such driver")
+    sampler = Sampler([source], interval_s=0.05, clock=SYSTEM_CLOCK, watch=tuple)
+    found: list[Reading] = []
+    wait_for(lambda: found.extend(collect(sampler)) or len(source.watches) >= 3)
+    told = [one for reading in found for one in reading.happenings]
+    assert [one.code for one in told] == ["scripted-failed"]
+    assert "no such driver" in told[0].text
+    source.error = None
+    wait_for(lambda: any(reading.samples for reading in collect(sampler)))
+    sampler.close()
+    wait_for(lambda: source.is_closed)
+
+
+def test_a_source_that_hangs_delays_nobody_and_is_told() -> None:
+    hung, healthy = Scripted(), Scripted()
+    hung.gate.clear()
+    clock = FakeClock(0.0)
+    sampler = Sampler([hung], interval_s=0.05, clock=clock.clock(), watch=tuple)
+    other = Sampler([healthy], interval_s=0.05, clock=SYSTEM_CLOCK, watch=tuple)
+    wait_for(lambda: len(healthy.watches) >= 2)
+    clock.now_s = 31.0
+
+    def look() -> list[Happening]:
+        return [one for reading in collect(sampler) for one in reading.happenings]
+
+    (happening,) = wait_for(look)
+    assert (happening.code, happening.level) == ("scripted-hung", "warning")
+    assert look() == []
+    hung.gate.set()
+    (happening,) = wait_for(look)
+    assert happening.code == "scripted-back"
+    sampler.close()
+    other.close()
+
+
+def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
+    source = Scripted()
+    telemetry = Telemetry(lambda: [source], clock=SYSTEM_CLOCK)
+    server = Server(None, clock=SYSTEM_CLOCK, linger_s=0.1, telemetry=telemetry)
+    peers = []
+    for run, wanted in (("measured", "auto"), ("plain", "off")):
+        ours, theirs = socket.socketpair()
+        server.add_peer(ours)
+        settings = {"telemetry": wanted, "telemetry_interval_s": 0.05, "seal": "auto"}
+        said = hello(
+            3, store=str(tmp_path), project="p", run=run, settings=settings, visible_gpus="0,1"
+        )
+        theirs.sendall(wire.pack_json(Kind.HELLO, said))
+        peers.append(theirs)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_for(lambda: len(source.watches) >= 5, timeout_s=60)
+
+    def read() -> list[float]:
+        run = StoredRun(tmp_path / "p" / "measured")
+        try:
+            if run.sensors() != ["scripted/number"]:
+                return []
+            return run.sensor("scripted/number").of().value.tolist()
+        finally:
+            run.close()
+
+    live = wait_for(read, timeout_s=60)
+    assert live == [float(one + 1) for one in range(len(live))]
+    assert WatchedRank(os.getpid(), 3, "0,1") in source.watches[-1].ranks
+    for peer in peers:
+        peer.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
+        peer.close()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert source.is_closed
+    sealed = Store(tmp_path).run("measured", project="p")
+    assert sealed.is_sealed
+    values = sealed.sensor("scripted/number").of().value.tolist()
+    assert values[: len(live)] == live
+    assert Store(tmp_path).run("plain", project="p").sensors() == []
