@@ -129,7 +129,12 @@ def test_a_source_that_raises_is_told_once_and_asked_again() -> None:
     source.error = RuntimeError("no such driver")
     sampler = Sampler([source], interval_s=0.05, clock=SYSTEM_CLOCK, watch=tuple)
     found: list[Reading] = []
-    wait_for(lambda: found.extend(collect(sampler)) or len(source.watches) >= 3)
+
+    def is_asked_again() -> bool:
+        found.extend(collect(sampler))
+        return len(source.watches) >= 3
+
+    wait_for(is_asked_again)
     told = [one for reading in found for one in reading.happenings]
     assert [one.code for one in told] == ["scripted-failed"]
     assert "no such driver" in told[0].text
@@ -184,7 +189,8 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
         try:
             if run.sensors() != ["scripted/number"]:
                 return []
-            return run.sensor("scripted/number").of().value.tolist()
+            values: list[float] = run.sensor("scripted/number").of().value.tolist()
+            return values
         finally:
             run.close()
 

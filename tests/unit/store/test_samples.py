@@ -33,8 +33,8 @@ def write(store: Path) -> Path:
         writer.samples("host/memory_bytes", [1e9 + node] * 4)
         writer.samples("process/rss_bytes", [5.0, 6.0], rank=node)
         writer.end(node, session)
-        folder = writer.close().parent
-    return folder
+        writer.close()
+    return store / "p" / "r"
 
 
 def check(run: StoredRun) -> None:
