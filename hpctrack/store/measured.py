@@ -5,9 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from hpctrack.errors import NotFoundError
+from hpctrack.store.carbon import find_intensity
 from hpctrack.store.described import DescribedRun
+from hpctrack.store.energy import Energy, measure_energy
 from hpctrack.store.events import NodeEvents
+from hpctrack.store.metric import Metric
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.schema import EventKind
 from hpctrack.store.sealed_file import SealedReader
@@ -70,6 +75,59 @@ class MeasuredRun(DescribedRun):
         """
         found = _read_devices(self.sources())
         return [one for one in found if kind is None or one.kind == kind]
+
+    def energy(
+        self, *, intensity: str | float = "WORLD", samples: float | str | None = None
+    ) -> Energy:
+        """Return what the run has used: joules by host, device and rank, kWh and CO2.
+
+        Parameters
+        ----------
+        intensity : str or float, optional
+            Country code, or grams of CO2 equivalent per kWh; see `find_intensity`.
+        samples : float or str, optional
+            How many samples were processed, or the metric whose highest value says it.
+
+        Raises
+        ------
+        NotFoundError
+            Nothing of the kind was measured, or there is no such metric.
+        UsageError
+            No such country is known.
+        """
+        grams = find_intensity(intensity)
+        hosts = {str(one.facts.get("host", "")) for one in self.sources()}
+        count = self._highest(samples) if isinstance(samples, str) else samples
+        found = measure_energy(
+            self.sensor,
+            self.devices(),
+            hosts,
+            steps=self._count_steps(),
+            intensity=grams,
+            samples=count,
+        )
+        if not found.by_host:
+            raise NotFoundError(
+                f"no energy was measured for run {self.id}",
+                hint="`hpctrack doctor` on the node says which meters can be read there",
+            )
+        return found
+
+    def metrics(self) -> list[str]:
+        """Return the names of the metrics; `StoredRun` reads them."""
+        raise NotImplementedError
+
+    def metric(self, name: str, *, attempt: int | None = None) -> Metric:
+        """Return one metric; `StoredRun` reads it."""
+        raise NotImplementedError
+
+    def _highest(self, name: str) -> float:
+        return float(self.metric(name).summary()["max"])
+
+    def _count_steps(self) -> int:
+        """Count the distinct steps of the metric that has most."""
+        counts = [len(np.unique(self.metric(name).steps)) for name in self.metrics()]
+        return max(counts, default=0)
 
 
 def _read_devices(sources: Sequence[NodeEvents]) -> Iterable[DeviceRecord]:
