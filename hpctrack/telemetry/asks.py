@@ -175,25 +175,30 @@ class Asker:
             The device or the driver is gone.
         """
         for asked in tuple(self._asked):
-            if mono_s < asked.due_s:
-                continue
-            asked.due_s = mono_s + asked.ask.every_s
-            try:
-                pairs = asked.function(self._api, self._handle)
-            except (AttributeError, KeyError):  # the library is older, or newer, than we know
-                self._turn_to_next(asked, Absence.NOT_SUPPORTED)
-            except self._error as error:
-                absence = self._patience.judge(asked.ask.name, self._find_code(error), str(error))
-                if absence is not None:
-                    self._turn_to_next(asked, absence)
-            else:
-                self._patience.forget(asked.ask.name)
-                _sort_into(reading, pairs)
+            if mono_s >= asked.due_s:
+                asked.due_s = mono_s + asked.ask.every_s
+                while not self._ask(asked, reading):
+                    pass
 
-    def _turn_to_next(self, asked: _Asked, absence: Absence) -> None:
-        if not asked.try_next():
-            self._asked.remove(asked)
-            self.absences[asked.ask.name] = absence
+    def _ask(self, asked: _Asked, reading: GpuReading) -> bool:
+        """Ask, and return False if another function is to be tried."""
+        try:
+            pairs = asked.function(self._api, self._handle)
+        except (AttributeError, KeyError):  # the library is older, or newer, than we know
+            return not self._turn_to_next(asked, Absence.NOT_SUPPORTED)
+        except self._error as error:
+            absence = self._patience.judge(asked.ask.name, self._find_code(error), str(error))
+            return absence is None or not self._turn_to_next(asked, absence)
+        self._patience.forget(asked.ask.name)
+        _sort_into(reading, pairs)
+        return True
+
+    def _turn_to_next(self, asked: _Asked, absence: Absence) -> bool:
+        if asked.try_next():
+            return True
+        self._asked.remove(asked)
+        self.absences[asked.ask.name] = absence
+        return False
 
 
 class _Asked:
@@ -211,7 +216,6 @@ class _Asked:
         self._place += 1
         if self._place >= len(self.ask.functions):
             return False
-        self.due_s = -math.inf
         self.function = self.ask.functions[self._place]
         return True
 

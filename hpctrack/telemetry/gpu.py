@@ -10,7 +10,7 @@ from hpctrack.telemetry.amd import AmdSource
 from hpctrack.telemetry.gpu_source import GpuSource
 from hpctrack.telemetry.gpu_watch import GpuWatch
 from hpctrack.telemetry.nvml import NvmlSource
-from hpctrack.telemetry.reading import Reading, Watch, WatchedRank
+from hpctrack.telemetry.reading import Happening, Reading, Watch, WatchedRank
 
 
 class GpuTelemetry:
@@ -66,6 +66,9 @@ class GpuTelemetry:
         with self._lock:
             for one in self.watches:
                 one.read_into(reading, watch)
+            if any(one.has_gpus for one in self.watches):
+                # On a node with one vendor's GPUs it is no news that there are none of another.
+                reading.happenings = [one for one in reading.happenings if not _is_absence(one)]
         return reading
 
     def find_keys(self, rank: WatchedRank) -> tuple[str, ...] | None:
@@ -88,6 +91,10 @@ class GpuTelemetry:
                     one.close()
             finally:
                 self._lock.release()
+
+
+def _is_absence(happening: Happening) -> bool:
+    return happening.level == "info" and happening.code.startswith("gpu-no-")
 
 
 def make_gpu_telemetry(*, environ: Mapping[str, str], root: Path = Path("/")) -> GpuTelemetry:

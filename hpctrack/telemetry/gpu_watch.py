@@ -72,6 +72,11 @@ class GpuWatch:
         except DriverAbsentError as error:
             self._take_absence(reading, error, watch.mono_s)
 
+    @property
+    def has_gpus(self) -> bool:
+        """Whether the driver is there and lets us have a GPU."""
+        return self._is_open and bool(self._gpus)
+
     def find_keys(self, rank: WatchedRank) -> tuple[str, ...] | None:
         """Return the keys of a rank's devices in its own order, or None if they are not known."""
         gpus = self._scope.by_rank.get(rank)

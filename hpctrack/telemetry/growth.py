@@ -4,7 +4,8 @@ A counter says how much there has been since some moment. What is wanted is how 
 since we began to look. Between two readings the counter may have
 
 * grown: the difference counts, if it is possible at all;
-* wrapped, at 32 or 64 bits: the difference modulo that counts, if it is possible;
+* wrapped, at 32 or 64 bits: the difference modulo that counts, if it is possible and the counter
+  stood close to its end;
 * started again from nothing, as the driver was loaded anew or the GPU was reset: what it shows now
   was used since, and counts, if it is possible. What was used between the last reading and the
   reset is lost, so the total is then a lower bound;
@@ -18,6 +19,11 @@ from typing import Final
 
 WRAPS: Final = (2**32, 2**64)
 """Where counters of drivers end."""
+
+NEAR: Final = 64
+"""A wrap is believed in the last 64th of a counter's range. Readings once a second are never
+further apart; after a long gap a reset looks like a wrap, and to take one for the other would
+invent four megajoules."""
 
 
 class Growth:
@@ -76,7 +82,7 @@ class Growth:
 
     def _find_wrapped(self, last: float, value: float, most: float) -> float:
         for end in self._wraps:
-            if last < end and value + end - last <= most:
+            if 0 < end - last <= end // NEAR and value + end - last <= most:
                 return value + end - last
         self.resets += value <= most
         return value

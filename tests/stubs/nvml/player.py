@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def main() -> None:
         found = [one.list_absences(uuid) for one in telemetry.watches]
         return {name: str(absence) for one in found for name, absence in one.items()}
 
-    actions = {"read": read, "keys": keys, "absences": absences}
+    actions: dict[str, Callable[..., object]] = {"read": read, "keys": keys, "absences": absences}
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         print(json.dumps(actions[name](*arguments)), flush=True)
