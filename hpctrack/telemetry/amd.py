@@ -1,7 +1,7 @@
 """AMD GPUs, through AMD SMI. The one home of ``amdsmi``, which comes with ROCm.
 
 The library reads most from sysfs, which no cgroup guards: it lists every GPU of the node. Which of
-them are ours is asked of their device files, ``/dev/dri/renderD*``, which Slurm's cgroup guards.
+them are ours is asked of their device files, ``/dev/dri/render*``, which Slurm's cgroup guards.
 ROCm numbers what it can open by the library's own order (``hip_id``), or by PCI address.
 """
 
@@ -118,7 +118,7 @@ class AmdSource:
 
     def _can_open(self, gpu: Gpu) -> bool:
         folder = self._root / "sys/bus/pci/devices" / gpu.pci_bus_id / "drm"
-        names = sorted(path.name for path in folder.glob("renderD*"))
+        names = sorted(path.name for path in folder.glob("render*"))
         return all(can_open(self._root / "dev/dri" / name) for name in names)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from tests.stubs.nvml.driver import Script, Telemetry, build_library
+from tests.stubs.nvml.driver import Script, StartTelemetry, Telemetry, build_library
 
 
 @pytest.fixture(scope="session")
@@ -25,16 +24,6 @@ def machine_root(tmp_path: Path) -> Path:
     (root / "proc/self/ns").mkdir(parents=True)
     (root / "proc/self/ns/pid").symlink_to("pid:[4026531836]")
     return root
-
-
-def let_in(folder: Path) -> None:
-    """Let other users reach a folder: a test that gives up root's rights has to."""
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.getuid() and not path.stat().st_mode & 0o001:
-            path.chmod(0o755)
-
-
-StartTelemetry = Callable[..., tuple[Telemetry, Script]]
 
 
 @pytest.fixture

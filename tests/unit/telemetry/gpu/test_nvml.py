@@ -9,8 +9,7 @@ import pytest
 from hpctrack.telemetry.gpu_source import COUNTERS, VALUES
 from hpctrack.telemetry.reading import WatchedRank
 from tests.stubs.nvml.devices import GIB, H100, h100, make_uuid, prefixed, v100
-from tests.stubs.nvml.driver import RANK, build_library, codes, values
-from tests.unit.telemetry.conftest import StartTelemetry
+from tests.stubs.nvml.driver import RANK, StartTelemetry, build_library, codes, values
 
 UUID = make_uuid(0)
 

@@ -12,8 +12,7 @@ import pytest
 from hpctrack.telemetry.reading import WatchedRank
 from tests.programs import start_python
 from tests.stubs.nvml.devices import h100, make_uuid
-from tests.stubs.nvml.driver import Script, codes, values
-from tests.unit.telemetry.conftest import StartTelemetry, let_in
+from tests.stubs.nvml.driver import Script, StartTelemetry, codes, let_in, values
 
 TWO = {**h100(0), **h100(1)}
 RANKS = [WatchedRank(10, 0, "0"), WatchedRank(11, 1, "1")]

@@ -12,10 +12,9 @@ import pytest
 
 from hpctrack.telemetry.reading import WatchedRank
 from tests.programs import start_python
-from tests.stubs.nvml.driver import Telemetry, codes, values
-from tests.unit.telemetry.conftest import StartTelemetry, let_in
+from tests.stubs.nvml.driver import StartTelemetry, Telemetry, codes, let_in, values
 
-STUB = Path(__file__).resolve().parents[2] / "stubs/amd"
+STUB = Path(__file__).resolve().parents[3] / "stubs/amd"
 
 MIB = 1024**2
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hpctrack.telemetry.reading import WatchedRank
 from tests.stubs.nvml.devices import GIB, h100, make_slice_uuid, make_uuid, prefixed, sliced
-from tests.stubs.nvml.driver import codes, values
-from tests.unit.telemetry.conftest import StartTelemetry
+from tests.stubs.nvml.driver import StartTelemetry, codes, values
 
 WHOLE = make_uuid(1)
 ONE, TWO = make_slice_uuid(1, 0), make_slice_uuid(1, 1)
