@@ -24,7 +24,9 @@ PROGRAMS: Final = {
 }
 """Marker and the program that is the part."""
 
-MARKERS: Final = (*PROGRAMS, "slurm", "faults")
+MARKERS: Final = (*PROGRAMS, "slurm", "faults", "gpu")
+
+NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")
 
 LOOP_CONTROL: Final = Path("/dev/loop-control")
 
@@ -57,6 +59,8 @@ def list_obstacles(marker: str) -> list[str]:
         return list_missing()
     if marker == "faults":
         return _list_missing_for_mounts()
+    if marker == "gpu":
+        return [] if NVIDIA_DEVICE.exists() else ["there is no NVIDIA GPU"]
     program = PROGRAMS[marker]
     return [] if find_program(program) else [f"{program} is not installed"]
 
@@ -73,6 +77,6 @@ def _list_missing_for_mounts() -> list[str]:
 def list_required() -> set[str]:
     """List the parts that must be here."""
     if os.environ.get("CI", "").lower() == "true":
-        # No script can install a kernel's loop devices.
-        return set(MARKERS) - ({"faults"} if not LOOP_CONTROL.exists() else set())
+        # No script can install a kernel's loop devices, nor a GPU.
+        return set(MARKERS) - {"gpu"} - ({"faults"} if not LOOP_CONTROL.exists() else set())
     return set(filter(None, os.environ.get("HPCTRACK_TEST_REQUIRE", "").split(",")))

@@ -1,0 +1,47 @@
+"""Runs the GPU telemetry for a test: a line of JSON in, a line of JSON out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hpctrack.telemetry.gpu import make_gpu_telemetry
+from hpctrack.telemetry.reading import Watch, WatchedRank
+
+
+def main() -> None:
+    root, environ = Path(sys.argv[1]), json.loads(sys.argv[2])
+    telemetry = make_gpu_telemetry(environ=environ, root=root)
+
+    def read(mono_s: float, ranks: list[list[Any]]) -> object:
+        watch = Watch(1.7e9 + mono_s, mono_s, tuple(WatchedRank(*rank) for rank in ranks))
+        before_s = time.process_time()
+        found = telemetry.read(watch)
+        return {
+            "cpu_s": time.process_time() - before_s,
+            "devices": [dataclasses.asdict(device) for device in found.devices],
+            "samples": found.samples,
+            "happenings": found.happenings,
+        }
+
+    def keys(pid: int, rank: int, visible_gpus: str | None) -> object:
+        return telemetry.find_keys(WatchedRank(pid, rank, visible_gpus))
+
+    def absences(uuid: str) -> object:
+        found = [one.list_absences(uuid) for one in telemetry.watches]
+        return {name: str(absence) for one in found for name, absence in one.items()}
+
+    actions: dict[str, Callable[..., object]] = {"read": read, "keys": keys, "absences": absences}
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(actions[name](*arguments)), flush=True)
+    telemetry.close()
+
+
+if __name__ == "__main__":
+    main()
