@@ -15,6 +15,7 @@ from hpctrack.agent.telemetry import Telemetry
 from hpctrack.client.runtime_folder import RuntimeFolder
 from hpctrack.client.spawn import LISTEN_FD, hold_lock
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.settings import environment
 from hpctrack.errors import BusyError
 from hpctrack.store.node_file import has_abandoned_files
 from hpctrack.telemetry.reading import Source
@@ -54,7 +55,7 @@ def _make_sources() -> list[Source]:
     # Loaded when the first run wants telemetry; a broken driver's package must not end the agent.
     from hpctrack.telemetry.sources import make_sources  # noqa: PLC0415
 
-    return make_sources()
+    return make_sources(environment())
 
 
 def _use_all_cores() -> None:

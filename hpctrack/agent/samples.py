@@ -42,6 +42,7 @@ class SampleBook:
     _devices: dict[str, int] = field(default_factory=dict)
     _last: dict[tuple[int, int, int], _Last] = field(default_factory=dict)
     _uses: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    _parents: Mapping[int, int] = field(default_factory=dict)
     _limited: set[str] = field(default_factory=set)
     _told: dict[str, Device] = field(default_factory=dict)
 
@@ -72,8 +73,9 @@ class SampleBook:
                 events.append(self._describe(device, ranks))
         if reading.uses is not None:
             events += self._learn_uses(reading.uses, ranks)
-        rows = bytearray()
-        parents = reading.parents or {}
+        if reading.parents is not None:
+            self._parents = reading.parents
+        rows, parents = bytearray(), self._parents
         for name, value, key, pid in reading.samples:
             rank = NODE
             if pid:

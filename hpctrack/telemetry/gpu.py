@@ -69,6 +69,8 @@ class GpuTelemetry:
             if any(one.has_gpus for one in self.watches):
                 # On a node with one vendor's GPUs it is no news that there are none of another.
                 reading.happenings = [one for one in reading.happenings if not _is_absence(one)]
+            found = {rank.pid: self.find_keys(rank) for rank in watch.ranks}
+            reading.uses = {pid: keys for pid, keys in found.items() if keys is not None}
         return reading
 
     def find_keys(self, rank: WatchedRank) -> tuple[str, ...] | None:

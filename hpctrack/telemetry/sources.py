@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from hpctrack.telemetry.gpu import make_gpu_telemetry
 from hpctrack.telemetry.reading import Source
 
 
-def make_sources() -> list[Source]:
-    """Return all sources; none of them has touched a driver or a file yet."""
-    return []
+def make_sources(environ: Mapping[str, str]) -> list[Source]:
+    """Return all sources; none of them has touched a driver or a file yet.
+
+    Parameters
+    ----------
+    environ : mapping
+        The agent's, which it has from a rank.
+    """
+    return [make_gpu_telemetry(environ=environ)]
