@@ -127,11 +127,11 @@ class Reading:
         By process number: the watched rank's process that it descends from. None likewise.
     """
 
-    uses: dict[int, tuple[str, ...]] | None = None
-    parents: dict[int, int] | None = None
     devices: list[Device] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
+    uses: dict[int, tuple[str, ...]] | None = None
+    parents: dict[int, int] | None = None
 
 
 class Source(Protocol):
