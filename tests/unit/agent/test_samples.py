@@ -202,7 +202,7 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
         peer.close()
     thread.join(60)
     assert not thread.is_alive()
-    assert source.is_closed
+    wait_for(lambda: source.is_closed)
     sealed = Store(tmp_path).run("measured", project="p")
     assert sealed.is_sealed
     values = sealed.sensor("scripted/number").of().value.tolist()
