@@ -119,18 +119,11 @@ class CgroupCpu:
 def read_cpuset(files: KernelFiles, job: JobCgroup) -> frozenset[int]:
     """Return the cores of the job's cpuset; none if it has none of its own."""
     cgroup = job.find("cpuset")
-    if cgroup is None or job.owner is None:
+    if cgroup is None or job.owner is None or job.is_top(cgroup, cgroup.folder):
         return frozenset()
-    names = (
-        ("cpuset.effective_cpus", "cpuset.cpus")
-        if cgroup.version == 1
-        else ("cpuset.cpus.effective",)
-    )
-    for folder in cgroup.levels():
-        if job.is_top(cgroup, folder):
-            break
-        for name in names:
-            cores = parse_cpu_list(files.peek(f"{folder}/{name}") or "")
-            if cores:
-                return cores
+    names = ("cpuset.effective_cpus", "cpuset.cpus")
+    for name in names if cgroup.version == 1 else ("cpuset.cpus.effective",):
+        cores = parse_cpu_list(files.peek(f"{cgroup.folder}/{name}") or "")
+        if cores:
+            return cores
     return frozenset()

@@ -39,13 +39,18 @@ class CgroupReader:
             self._pid = pid
             if text != self._text:
                 self._text = text
-                self.job = JobCgroup(self._files, pid or "self")
-                self._parts = (
-                    CgroupMemory(self._files, self.job),
-                    CgroupCpu(self._files, self.job),
-                    Pressure(self._files, self.job),
-                )
+                self._turn_to(JobCgroup(self._files, pid or "self"))
             return
+
+    def _turn_to(self, job: JobCgroup) -> None:
+        if self.job and self.job.owner and self.job.owner == job.owner:
+            return  # another task of the same job
+        self.job = job
+        self._parts = (
+            CgroupMemory(self._files, job),
+            CgroupCpu(self._files, job),
+            Pressure(self._files, job),
+        )
 
     def read(self, watch: Watch, into: Reading) -> None:
         """Add what the cgroup says to a reading."""

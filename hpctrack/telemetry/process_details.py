@@ -49,7 +49,7 @@ class ProcessDetails:
 
     def read(self, watch: Watch, into: Reading) -> None:
         """Add to a reading what the ranks whose turn it is have."""
-        ranks = self._processes.ranks
+        ranks = {pid: one for pid, one in self._processes.ranks.items() if one.count}
         for kept in (self.statuses, self._switches, self._sums):
             for pid in kept.keys() - ranks.keys():
                 del kept[pid]

@@ -68,17 +68,19 @@ class TreeMeter:
         """
         before, self._before = self._before, now
         fresh, inherited, ended = NOTHING, NOTHING, NOTHING
-        for pid, one in now.items():
-            last = before.get(pid)
-            if last is not None and last.starttime == one.starttime:
-                if one.own != last.own:
-                    fresh = _plus(fresh, _less(one.own, last.own))
-                if one.inherited != last.inherited:
-                    inherited = _plus(inherited, _less(one.inherited, last.inherited))
+        for pid, new in now.items():
+            old = before.get(pid)
+            if old is not None and old.starttime == new.starttime:
+                if new.own != old.own:
+                    fresh = _plus(fresh, _less(new.own, old.own))
+                if new.inherited != old.inherited:
+                    inherited = _plus(inherited, _less(new.inherited, old.inherited))
             else:
-                fresh = _plus(_plus(fresh, one.own), one.inherited)
-        for pid, last in before.items() if before.keys() - now.keys() else ():
-            if pid not in now and last.ppid in before:
+                fresh = _plus(_plus(fresh, new.own), new.inherited)
+        for pid, last in before.items():
+            one = now.get(pid)
+            is_gone = one is None or one.starttime != last.starttime
+            if is_gone and last.ppid in before:
                 ended = _plus(_plus(ended, last.own), last.inherited)
         left = _less(inherited, self._owed)
         self._owed = _less(ended, left)

@@ -38,7 +38,7 @@ class RankUse:
     mono_s : float
         When it was looked at last.
     count, threads : int
-        Processes and threads.
+        Processes and threads; no process if it could not be looked at.
     core : int
         On which it ran last, the rank's own main thread.
     cores_used : float or None
@@ -93,6 +93,7 @@ class Processes:
             threads += stat.threads
             now[pid] = self._make_use(stat, pid, rank, is_root=pid == root)
         if core is None:
+            rank.count = 0
             return
         growth = rank.meter.add(now)
         elapsed_s, rank.mono_s = mono_s - rank.mono_s, mono_s

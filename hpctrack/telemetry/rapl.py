@@ -56,7 +56,7 @@ class Zone:
 def find_zones(files: KernelFiles) -> list[Zone]:
     """Return the domains that this node's processors tell of."""
     found = []
-    is_amd = any(name in (files.peek("proc/cpuinfo") or "")[:4096] for name in AMD)
+    is_amd = _is_amd(files)
     for entry in files.names(ROOT):
         if not _ZONE.fullmatch(entry):
             continue
@@ -132,3 +132,11 @@ def find_obstacle(files: KernelFiles) -> Obstacle | None:
         "since 2020 only root may read it; administrators may allow it to a group or all: "
         "chmod a+r /sys/class/powercap/intel-rapl*/energy_uj (at each boot, by udev or tmpfiles)",
     )
+
+
+def _is_amd(files: KernelFiles) -> bool:
+    try:
+        start = files.read_small("proc/cpuinfo")  # of hundreds of cores, the first is enough
+    except OSError:
+        return False
+    return any(name in start for name in AMD)

@@ -50,6 +50,11 @@ class SlurmPower:
         self._due_s: float | None = None
         self._is_told = True
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a program runs that has not answered yet."""
+        return self._child is not None
+
     def read(self, mono_s: float, into: Reading) -> None:
         """Add the answer that has come, if any, to a reading; ask again when it is time."""
         if not (self._program and self._node and self._is_told):
