@@ -11,7 +11,7 @@ from hpctrack.telemetry.reading import Happening, Reading, Watch, WatchedRank
 
 FOLDER = Path(__file__).parent / "assets" / "nodes"
 
-FREE = Clock(wall_s=lambda: 0.0, mono_s=lambda: 0.0)
+FREE = Clock(wall_s=lambda: 0.0, mono_s=lambda: 0.0, cpu_s=lambda: 0.0)
 """A clock by which no reading costs anything: everybody has his turn."""
 
 _HEAD = re.compile(r"==> (?P<path>\S+) <==")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpctrack.telemetry.kernel_files import format_cpu_list
@@ -186,6 +186,7 @@ def _spread(cores: frozenset[int], topology: Topology) -> frozenset[int]:
     )
 
 
-def _name_ranks(places: Iterable[RankPlace]) -> str:
+def _name_ranks(places: Sequence[RankPlace]) -> str:
     ranks = frozenset(one.rank for one in places)
-    return f"rank{'s' * (len(ranks) != 1)} {format_cpu_list(ranks)}"
+    several = f" ({len(places)} processes, of several runs)" if len(ranks) < len(places) else ""
+    return f"rank{'s' * (len(places) != 1)} {format_cpu_list(ranks)}{several}"

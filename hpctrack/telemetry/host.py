@@ -26,6 +26,15 @@ from hpctrack.telemetry.process_details import ProcessDetails
 from hpctrack.telemetry.process_trees import is_host_pid_namespace
 from hpctrack.telemetry.processes import Processes
 from hpctrack.telemetry.reading import Happening, Reading, Watch
+from hpctrack.telemetry.rota import Rota
+
+PROCESS_SHARE = 0.015
+"""Of a core, for the processes of all ranks: 128 ranks cost half of it. Where there are thousands
+of processes they are read less often."""
+
+SUBJECT_SHARE = 0.003
+"""Of a core, for each other subject, which mostly costs a tenth of it. Hundreds of NFS mounts, or
+firmware that is slow to answer, are read less often."""
 
 
 class Subject(Protocol):
@@ -53,7 +62,8 @@ class HostSource:
     Notes
     -----
     One subject that fails costs that subject's reading and is told once; one that is not there
-    costs nothing and is told by `describe_obstacles`.
+    costs nothing and is told by `describe_obstacles`. One that is dear on this node is read less
+    often than it is asked for.
     """
 
     name = "host"
@@ -92,13 +102,20 @@ class HostSource:
             self._power,
         )
         self._failed: set[str] = set()
+        self._rotas = {
+            one.subject: Rota(
+                0.0, share=PROCESS_SHARE if one is self._processes else SUBJECT_SHARE, clock=clock
+            )
+            for one in self._subjects
+        }
 
     def read(self, watch: Watch) -> Reading:
         """Return what is new and what is measured now."""
         reading = Reading()
         for subject in self._subjects:
             try:
-                subject.read(watch, reading)
+                for _turn in self._rotas[subject.subject].turns(("",), watch.mono_s):
+                    subject.read(watch, reading)
             except Exception as error:  # noqa: BLE001 - one subject must not cost the others
                 if subject.subject not in self._failed:
                     self._failed.add(subject.subject)

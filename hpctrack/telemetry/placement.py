@@ -90,7 +90,8 @@ class Placement:
         """Return where each rank is, as far as it is known."""
         job_cores = frozenset(self._find_busy())
         places = []
-        for rank in watch.ranks:
+        # A process may have several runs: it is in one place all the same.
+        for rank in {one.pid: one for one in watch.ranks}.values():
             use = self._processes.ranks.get(rank.pid)
             status = self._details.statuses.get(rank.pid)
             if use is None or status is None or not status.cores:

@@ -44,8 +44,8 @@ class Rota:
 
         Notes
         -----
-        The time until the next item is asked for is what an item has cost. One that costs more
-        than is left goes through, and the others wait until it is paid.
+        What the calling thread works until it asks for the next item is what an item has cost.
+        One that costs more than is left goes through, and the others wait until it is paid.
         """
         since = 1.0 if self._asked_s is None else mono_s - self._asked_s
         self._asked_s = mono_s
@@ -56,7 +56,7 @@ class Rota:
         for key in sorted(due, key=lambda one: self._last[one]):
             if self._allowed_s <= 0:
                 return
-            started_s = self._clock.mono_s()
+            started_s = self._clock.cpu_s()
             self._last[key] = mono_s
             yield key  # type: ignore[misc]  # they are the keys that came in
-            self._allowed_s -= self._clock.mono_s() - started_s
+            self._allowed_s -= self._clock.cpu_s() - started_s

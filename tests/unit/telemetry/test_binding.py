@@ -39,6 +39,12 @@ def test_a_narrow_set_within_a_wide_one_is_seen() -> None:
     assert event.text.startswith("ranks 0-1 share core 0")
 
 
+def test_ranks_of_several_runs_are_told_as_such() -> None:
+    one, other = place(0, 3), RankPlace(rank=0, pid=7, cores=frozenset({3}), cores_used=1.0)
+    (event,) = find_shared([one, other], frozenset({5}), FLAT)
+    assert event.text.startswith("ranks 0 (2 processes, of several runs) share core 3")
+
+
 def test_sharing_is_fine_where_it_hurts_nobody() -> None:
     idle = frozenset({6, 7})
     bound = [place(0, 0), place(1, 1)]

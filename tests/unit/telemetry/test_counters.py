@@ -85,7 +85,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.clock = Clock(wall_s=lambda: self.now_s, mono_s=lambda: self.now_s)
+        self.clock = Clock(wall_s=float, mono_s=float, cpu_s=lambda: self.now_s)
 
 
 def take(rota: Rota, stopwatch: Stopwatch, keys: list[str], mono_s: float, cost_s: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hpctrack.core.clock import Clock
 from hpctrack.telemetry.host import HostSource, describe_obstacles
 from hpctrack.telemetry.reading import Reading, Source, Watch, WatchedRank
 from tests.nodes import FREE, Node, codes, values, watch
@@ -101,6 +102,18 @@ def test_a_subject_that_fails_costs_no_other_and_is_told_once(tmp_path: Path) ->
     assert not {name for name in names if name.startswith(("core/", "net/"))}
 
 
+def test_a_subject_that_is_dear_is_read_less_often(tmp_path: Path) -> None:
+    node = Node(tmp_path, "slurm-v1", "storage")
+    spent_s = iter(range(100_000))
+    # By this clock every subject costs a second.
+    clock = Clock(wall_s=float, mono_s=float, cpu_s=lambda: float(next(spent_s)))
+    source = HostSource(root=node.root, clock=clock)
+    looks = [source.read(watch(float(second), 4242)) for second in range(0, 1000, 10)]
+    names = [{one.name for one in look.samples} for look in looks]
+    assert sum("host/memory_total_bytes" in one for one in names) == 3
+    assert sum("nfs/operations_per_s" in one for one in names) == 2  # the first has no rates
+
+
 def test_a_machine_without_proc_and_sys_gives_a_line_each_and_no_sample(tmp_path: Path) -> None:
     source = HostSource(root=tmp_path)
     reading = source.read(watch(0.0, 1))
@@ -130,7 +143,7 @@ def test_a_container_with_pids_of_its_own_is_told(tmp_path: Path) -> None:
 
 
 def test_real_ranks_on_this_machine(sleepers: list[int]) -> None:
-    source = HostSource()
+    source = HostSource(clock=FREE)
     ranks = tuple(WatchedRank(pid, rank) for rank, pid in enumerate(sleepers))
     devices, samples = [], []
     for _look in range(3):

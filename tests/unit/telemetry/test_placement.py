@@ -77,6 +77,14 @@ def test_sharing_is_warned_about_once_when_it_lasts(tmp_path: Path) -> None:
     assert 30 <= second <= 40
 
 
+def test_a_process_with_several_runs_shares_with_nobody(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    reader = Reader(node.files, {0: 1.0, 1: 0.0})
+    for second in range(100):
+        write_rank(node, 11, "0", ticks=second * TICKS_PER_S)
+        assert reader.read(float(second), 11, 11).happenings == []
+
+
 def test_sharing_for_a_moment_is_no_warning(tmp_path: Path) -> None:
     node = Node(tmp_path)
     reader = Reader(node.files, {0: 1.0, 1: 0.0})
