@@ -193,14 +193,17 @@ class JobCgroup:
         self.owner = owners[0] if owners else None
 
     def find(self, controller: str) -> Cgroup | None:
-        """Return where a controller has the job: the job's folder if there is one.
+        """Return where a controller has the job, as a whole: steps and tasks are part of it.
 
-        Steps and tasks below it are part of it. Without a scheduler or container that we know, it
-        is the folder of the process.
+        Without a scheduler or container that we know, it is the folder of the process. Where the
+        job has a folder for other controllers but not for this one, there is none: what the
+        process is in then (``slurmd.service``) is of all jobs.
         """
-        found = place_cgroup(controller, self._memberships, self._mounts)
-        if found is None:
+        found = self.find_own(controller)
+        path = self._memberships.get(controller) or self._memberships.get("") or ""
+        if found is None or (self.owner and not find_owner(path)):
             return None
+        # What is seen of the path begins within the container's folder, if that is mounted here.
         owner = find_owner(found.path)
         return Cgroup(found.version, found.mount, owner.path) if owner else found
 

@@ -77,14 +77,14 @@ def find_obstacles(files: KernelFiles) -> list[Obstacle]:
     found = []
     for controller, what in (("memory", "memory and its limit"), ("cpu", "CPU quota")):
         cgroup = job.find(controller)
-        if cgroup is None:
-            remedy = (
-                "in a container, mount it: docker run --cgroupns=private, or bind /sys/fs/cgroup"
-            )
+        if job.find_own(controller) is None:
             text = f"no cgroup with the controller {controller} is mounted, so no {what}"
+            remedy = "in a container, bind the host's /sys/fs/cgroup"
             found.append(Obstacle("cgroup", text, remedy))
-        elif job.owner is None and job.is_top(cgroup, cgroup.folder):
+        elif cgroup is None or job.is_top(cgroup, cgroup.folder):
             text = f"this process is in no cgroup of its own for {controller}, so no {what}"
-            remedy = "under Slurm: TaskPlugin=task/cgroup and ConstrainRAMSpace=yes"
+            remedy = (
+                "under Slurm: TaskPlugin=task/cgroup, ConstrainRAMSpace=yes, ConstrainCores=yes"
+            )
             found.append(Obstacle("cgroup", text, remedy))
     return found

@@ -143,6 +143,21 @@ def test_a_part_of_the_hierarchy_may_be_mounted(root: str, path: str, below: str
     assert found is None or found.mount == "my cgroup"
 
 
+def test_a_container_that_sees_only_its_own_folder_under_the_hosts_name(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.write("proc/9/cgroup", f"4:memory:/docker/{HEX}\n3:cpuset:/docker/{HEX}\n2:cpu:/\n")
+    node.write(
+        "proc/self/mountinfo",
+        f"1 2 0:3 /docker/{HEX} /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n"
+        "1 2 0:4 / /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu\n",
+    )
+    job = JobCgroup(node.files, 9)
+    assert job.owner == ("docker", HEX, f"/docker/{HEX}")
+    assert job.find("memory") == Cgroup(1, "sys/fs/cgroup/memory", "")
+    assert job.find("cpu") is None  # there it is with all others
+    assert job.find_own("cpu") == Cgroup(1, "sys/fs/cgroup/cpu", "")
+
+
 def test_a_removed_cgroup_is_told_without_the_remark() -> None:
     assert parse_memberships("0::/a/b (deleted)\nodd\n") == {"": "/a/b"}
 

@@ -91,6 +91,24 @@ def test_the_memory_of_the_whole_machine_is_not_told_as_the_jobs(tmp_path: Path)
     assert reader.cpuset() == frozenset()
 
 
+def test_controllers_that_the_job_shares_with_all_others_are_not_told_as_its_own(
+    tmp_path: Path,
+) -> None:
+    node = Node(tmp_path, "slurm-v1")
+    shared = "11:cpu,cpuacct:/system.slice/slurmd.service"
+    node.replace(
+        "proc/4242/cgroup", "11:cpu,cpuacct:/slurm/uid_1000/job_812345/step_0/task_0", shared
+    )
+    folder = "sys/fs/cgroup/cpu,cpuacct/system.slice/slurmd.service"
+    node.write(f"{folder}/cpuacct.usage", 10**12)
+    node.write(f"{folder}/cpu.cfs_quota_us", 300000)
+    node.write(f"{folder}/cpu.cfs_period_us", 100000)
+    found = values(read(CgroupReader(node.files), 0.0, 4242))
+    assert found["cgroup/memory_used_frac"] == 0.5
+    assert "cgroup/cpu_s_total" not in found
+    assert found["cgroup/cpu_quota_cores"] == 3.0  # which holds for all of them together
+
+
 def test_without_cgroup_or_proc_nothing_is_told(tmp_path: Path) -> None:
     assert read(CgroupReader(KernelFiles(tmp_path)), 0.0, 1) == Reading()
     Node(tmp_path).write("proc/1/cgroup", "0::/a\n")
