@@ -43,7 +43,7 @@ def test_a_lustre_client_of_today_with_its_numbers_in_debugfs(tmp_path: Path) ->
     node = Node(tmp_path, "lustre-debugfs")
     subject = lustre.Lustre(node.files)
     (device,) = read(subject).devices
-    assert device.facts == {"mount_point": "/work"}
+    assert device.facts == {"mount_point": "/lustre/work"}
     name = "sys/kernel/debug/lustre/llite/work-ffff9bc043537800/stats"
     node.replace(name, "1048576 2097152 654321", "1048576 4097152 654321")
     node.replace(name, "mknod                     2", "mknod                     12")
