@@ -17,10 +17,14 @@ class Clock:
         Seconds since 1970 UTC. May jump, in both directions.
     mono_s : callable
         Seconds since some fixed moment. Never goes back.
+    cpu_s : callable
+        Seconds that the calling thread has had a processor. Tells what work has cost, however
+        busy the machine is.
     """
 
     wall_s: Callable[[], float]
     mono_s: Callable[[], float]
+    cpu_s: Callable[[], float] = time.thread_time
 
 
 SYSTEM_CLOCK = Clock(wall_s=time.time, mono_s=time.monotonic)
