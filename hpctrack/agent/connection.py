@@ -82,6 +82,7 @@ class Connection:
         self.recorder: Recorder | None = None
         self.session: Session | None = None
         self.wants_answer = False
+        self.wants_settled = False
 
     def read(self) -> bool:
         """Take what has arrived; return False when the rank has left.
@@ -114,8 +115,8 @@ class Connection:
         self.socket.close()
 
     def answer(self) -> None:
-        """Confirm that everything is in the file."""
-        self.wants_answer = False
+        """Confirm that everything is in the file, or sealed."""
+        self.wants_answer = self.wants_settled = False
         self._send(wire.pack_json(Kind.DONE, {"ok": True}))
 
     def tell_news(self) -> None:
@@ -143,6 +144,9 @@ class Connection:
     def _take(self, frame: Frame) -> None:
         if frame.kind == Kind.HELLO:
             self._begin(frame.json())
+            return
+        if frame.kind == Kind.SETTLE:
+            self.wants_settled = True
             return
         recorder, session = self.recorder, self.session
         if recorder is None or session is None:

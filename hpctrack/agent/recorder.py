@@ -265,11 +265,11 @@ class Recorder:
         return False
 
     def close(self) -> None:
-        """Write everything and close the file."""
+        """Write everything and close the file; that the disk has it is for others to see to."""
         self._collect(None, wait=True)
         if self.flush() and self._file is not None:
             try:
-                self._file.close(wall_s=self._clock.wall_s())
+                self._file.close(wall_s=self._clock.wall_s(), is_durable=False)
             except Exception as error:  # noqa: BLE001 - it was flushed a moment ago
                 self._note("close", f"{self._file.path} could not be closed: {error}")
         self._encoder.close()

@@ -65,13 +65,15 @@ class Kind(IntEnum):
     """JSON: how a metric is to be read."""
     SAVE = 15
     """JSON: files of this node to take into the run."""
+    SETTLE = 16
+    """Ask for `DONE` when all runs that are over are sealed; no HELLO comes before it."""
 
     WELCOME = 64
     """JSON: the agent takes the run: ``{"path", "pid"}``."""
     NOTICE = 65
     """JSON like `EVENT`: something the user should read."""
     DONE = 66
-    """JSON ``{"ok"}``: answer to `FLUSH` and `FINISH`."""
+    """JSON ``{"ok"}``: answer to `FLUSH`, `FINISH` and `SETTLE`."""
     STOP = 67
     """JSON ``{"who", "why"}``: somebody asks the program to end."""
 
