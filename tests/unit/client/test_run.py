@@ -54,10 +54,10 @@ def test_steps_may_come_in_any_order_and_repeat(tmp_path: Path) -> None:
         run.log({"b": 5.0}, commit=False)
         run.log({"c": 6.0})
     metric = only_run(tmp_path / "store").metric("a")
-    assert metric.steps.tolist() == [10, 5, 5, 6]
+    assert metric.steps.tolist() == [10, 5, 5, 11]
     assert metric.values.tolist() == [1, 2, 3, 4]
     history = only_run(tmp_path / "store").history(["b", "c"])
-    assert history["_step"].tolist() == [7]
+    assert history["_step"].tolist() == [12]
 
 
 def test_what_is_no_mapping_is_told_and_after_the_last_step_there_is_the_last(
