@@ -9,7 +9,7 @@ from hpctrack.client.values import NotANumberError, iter_flat, to_number
 from hpctrack.core import wire
 from hpctrack.core.names import metric_name_problem
 from hpctrack.core.ring import RingWriter
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, UsageError
 
 _SHOWN_NAME_CHARS = 60
 
@@ -51,11 +51,18 @@ class Entries:
 
     def add(self, pairs: list[float], name: str, value: object, step: int) -> None:
         """Take one item of a ``log`` call; what cannot be taken is counted and told."""
-        if isinstance(value, Mapping):
-            for inner, item in iter_flat(value, f"{name}/"):
-                self._add_one(pairs, inner, item, step)
-        else:
-            self._add_one(pairs, name, value, step)
+        try:
+            if isinstance(value, Mapping):
+                for inner, item in iter_flat(value, f"{name}/"):
+                    self._add_one(pairs, inner, item, step)
+            else:
+                self._add_one(pairs, name, value, step)
+        except UsageError:
+            raise  # strict
+        except Exception as error:  # noqa: BLE001 - anybody's object; the rest of the call is sound
+            shown = f"{name[:_SHOWN_NAME_CHARS]!r} at step {step}"
+            why = f"{type(error).__name__}: {error}"
+            self._faults.refuse(f"value:{name}", f"{shown} is not recorded: {why:.200}")
 
     def _add_one(self, pairs: list[float], name: str, value: object, step: int) -> None:
         number = self.numbers.get(name)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -435,3 +436,33 @@ def test_importing_hpctrack_loads_the_standard_library_only() -> None:
     # The standard library's copy module tries Jython's org.python, which is nowhere.
     foreign = {name.split(".")[0] for name in ours} - set(sys.stdlib_module_names) - {"org"}
     assert foreign == {"hpctrack"}
+
+
+class Odd:
+    """An object of somebody's that raises whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(f"no {name}")
+
+    def __float__(self) -> float:
+        raise RuntimeError("no number")
+
+
+class OddMapping(dict[str, float]):
+    """A mapping that cannot be walked through."""
+
+    def items(self) -> NoReturn:
+        raise RuntimeError("no items")
+
+
+def test_one_odd_value_costs_only_itself(tmp_path: Path) -> None:
+    with hpctrack.init("p") as run:
+        run.log({"odd": Odd(), "after": 1})
+        run.log({"odd": OddMapping(a=1), "after": 2})
+        run.config.update({"odd": Odd(), "lr": 0.1})
+        run.summary.update({"odd": Odd(), "best": 1})
+        run.config.odder = [Odd()]
+    found = only_run(tmp_path / "store")
+    assert found.metric("after").values.tolist() == [1, 2]
+    assert (found.config["lr"], found.summary["best"]) == (0.1, 1)
+    assert found.record.ledger["refused"] == {"value": 2}
