@@ -290,6 +290,7 @@ class Run(RunLogging):
             self.step = past.restore(self.config, self.summary)
             # The attempt's own configuration is whole: readers take the latest, not a sum.
             self._send_config(self.config)
+            self._restore_words(past.name, past.tags, past.notes)
         return ""
 
     def _greet(self) -> Greeting:

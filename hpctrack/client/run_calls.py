@@ -144,6 +144,15 @@ class RunCalls(RunAttachments):
         self._notes = "" if value is None else str(value)
         self._send_json(Kind.META, {"notes": self._notes}, keep="meta notes")
 
+    def _restore_words(self, name: str, tags: Iterable[str], notes: str) -> None:
+        """Take what an earlier attempt was called, unless this one was called something else."""
+        if self._settings.name:
+            self.name = self._settings.name  # readers know the first attempt's
+        elif name:
+            self._name = name
+        self._tags = self._tags or Tags(tags)
+        self._notes = self._notes or notes
+
     def define_metric(
         self,
         name: str,
