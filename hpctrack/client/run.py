@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -80,6 +80,7 @@ class Run(RunLogging):
         self._is_logging = False
         self._late: deque[tuple[Mapping[str, Any], int | None, bool]] = deque()
         self._polled_s = self._next_poll_s = 0.0
+        self._look: Callable[[], bool] = bool
         self._reported_losses = 0
         self._is_done = threading.Event()
         self._is_finished = False
@@ -358,8 +359,13 @@ class Run(RunLogging):
         self.id = run_id
 
     @property
+    def is_finished(self) -> bool:
+        """Whether `finish` was called; True in a forked child too. Per-rank."""
+        return self._is_finished
+
+    @property
     def is_recording(self) -> bool:
-        """Whether what is logged goes anywhere: not when disabled or finished."""
+        """Whether what is logged goes anywhere: not when disabled or finished. Per-rank."""
         return self._channel is not None and not self._is_finished
 
     def detach(self) -> None:

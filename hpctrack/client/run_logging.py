@@ -44,6 +44,7 @@ class RunLogging(RunCalls):
     _polled_s: float
     _next_poll_s: float
     _reported_losses: int
+    _look: Callable[[], bool]
 
     # -- the slow paths --------------------------------------------------------------------------
 
@@ -106,10 +107,26 @@ class RunLogging(RunCalls):
         )
         return self.step
 
+    def look_with(self, look: Callable[[], bool]) -> None:
+        """Have a function called now and then by ``log``; for the code that begins a run.
+
+        Parameters
+        ----------
+        look : callable
+            Returns whether the next ``log`` should call it again.
+        """
+        self._look = look
+
+    def look_soon(self) -> None:
+        """Have the next ``log`` look around, however short ago the last one did."""
+        self._next_poll_s = 0.0
+
     # -- what goes wrong -------------------------------------------------------------------------
 
     def _look_around(self, wall_s: float) -> None:
         self._polled_s, self._next_poll_s = wall_s, wall_s + POLL_INTERVAL_S
+        if self._look():
+            self.look_soon()
         channel = self._channel
         if channel is None:
             return

@@ -466,3 +466,14 @@ def test_one_odd_value_costs_only_itself(tmp_path: Path) -> None:
     assert found.metric("after").values.tolist() == [1, 2]
     assert (found.config["lr"], found.summary["best"]) == (0.1, 1)
     assert found.record.ledger["refused"] == {"value": 2}
+
+
+def test_there_is_no_current_run_when_it_has_finished(tmp_path: Path) -> None:
+    with hpctrack.init("p", id="one") as run:
+        assert hpctrack.run is run
+    assert hpctrack.run is None
+    if hpctrack.run is None:
+        hpctrack.init("p", id="two")
+    hpctrack.log({"a": 2})
+    hpctrack.finish()
+    assert hpctrack.Store(tmp_path / "store").run("two").metric("a").values.tolist() == [2]
