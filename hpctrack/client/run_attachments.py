@@ -83,7 +83,7 @@ class RunAttachments:
             self.log(graphs, commit=False)
 
     def unwatch(self, models: object = None) -> None:
-        """Stop watching some models, or all."""
+        """Stop watching some models, or all. Per-rank."""
         if self._watcher is not None:
             try:
                 self._watcher.unwatch(models)

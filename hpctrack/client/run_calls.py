@@ -49,7 +49,8 @@ class RunCalls(RunAttachments):
     """The calls of a run that are not ``log``; per-rank, but rank 0's word counts."""
 
     resumed: bool = False
-    """Whether an earlier attempt was found to go on with; see ``resume`` of `hpctrack.init`."""
+    """Whether an earlier attempt was found to go on with; see ``resume`` of `hpctrack.init`.
+    Per-rank, and the same on all."""
 
     id: str
     _name: str
@@ -84,7 +85,7 @@ class RunCalls(RunAttachments):
 
     @property
     def sweep_id(self) -> str:
-        """The sweep that the run is a trial of; empty if it is none."""
+        """The sweep that the run is a trial of; empty if it is none. Rank 0's is recorded."""
         return self._settings.sweep_id
 
     @property
@@ -94,22 +95,22 @@ class RunCalls(RunAttachments):
 
     @property
     def disabled(self) -> bool:
-        """Whether the mode is ``disabled``, see `is_recording`."""
+        """Whether the mode is ``disabled``, see `is_recording`. Per-rank."""
         return self._settings.mode == "disabled"
 
     @property
     def offline(self) -> bool:
-        """Whether the run is kept in files only: always, unless it is disabled."""
+        """Whether the run is kept in files only: always, unless it is disabled. Per-rank."""
         return not self.disabled
 
     @property
     def entity(self) -> str:
-        """Empty: a store belongs to whom its folder belongs to. For W&B's sake."""
+        """Empty: a store belongs to whom its folder belongs to. For W&B's sake. Per-rank."""
         return ""
 
     @property
     def url(self) -> None:
-        """None, as of W&B's offline runs: whoever starts a dashboard knows its address."""
+        """None, as of W&B's offline runs: who starts a dashboard knows its address. Per-rank."""
         return
 
     # -- descriptions ----------------------------------------------------------------------------
@@ -262,7 +263,7 @@ class RunCalls(RunAttachments):
 
     @property
     def stop_reason(self) -> str:
-        """Who asked the run to end, and why; empty if nobody did."""
+        """Who asked the run to end, and why; empty if nobody did. Per-rank."""
         if self._stop is None:
             return ""
         return ": ".join(str(self._stop[key]) for key in ("who", "why") if self._stop.get(key))

@@ -73,29 +73,29 @@ class _About:
         return choose_keys(values, include=self.include, exclude=self.exclude)
 
 
-def init(
+def init(  # noqa: PLR0917 - what one would not name in a notebook
     project: str | None = None,
-    *,
     name: str | None = None,
     id: str | None = None,  # noqa: A002 - W&B's name
     config: object = None,
     group: str | None = None,
     job_type: str | None = None,
+    *,
     tags: Sequence[str] | None = None,
     notes: str | None = None,
     dir: str | os.PathLike[str] | None = None,  # noqa: A002 - W&B's name
     mode: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    strict: bool | None = None,
     resume: str | bool | None = None,
+    settings: Mapping[str, Any] | None = None,
+    sync_tensorboard: bool = False,
+    strict: bool | None = None,
     resume_from: str | None = None,
     fork_from: str | None = None,
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
-    sync_tensorboard: bool = False,
     **others: object,
 ) -> Run:
-    """Begin a run, or join the one that the other ranks of this job have begun.
+    """Begin a run, or join the one that the other ranks of this job have begun. Per-rank.
 
     Every rank calls it; the launcher's environment tells the run's id.
 
@@ -106,8 +106,9 @@ def init(
     name, id : str, optional
         What people read, by default made up from the id; and the id, by default
         ``$HPCTRACK_RUN_ID``, else derived from the launcher.
-    config : mapping, dataclass instance or argparse.Namespace, optional
-        Hyperparameters. Rank 0's are recorded.
+    config : mapping, dataclass instance, argparse.Namespace or path, optional
+        Hyperparameters; a path names a ``.json``, ``.toml``, ``.yaml`` or ``.yml`` file. Rank 0's
+        are recorded.
     group, job_type, tags, notes : optional
         As in W&B; rank 0's are recorded.
     dir : path, optional

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 from pathlib import Path
 from typing import NoReturn
@@ -192,46 +191,6 @@ def test_a_sweeps_values_win_over_the_programs_own(
     assert (found.project, found.id) == ("swept", "s1-0003")
     assert (found.record.sweep, found.record.trial) == ("s1", 3)
     assert found.config == {"lr": 9, "net": {"width": 8, "depth": 2}}
-
-
-def test_module_level_calls_need_a_run_unless_all_is_disabled() -> None:
-    code = """
-    import hpctrack
-    for call in (lambda: hpctrack.log({"a": 1}), lambda: hpctrack.config):
-        try:
-            call()
-        except hpctrack.errors.NotInitialisedError as error:
-            print(error.message)
-    print(hpctrack.run)
-    """
-    told = run_python("import hpctrack.errors\n" + textwrap.dedent(code))
-    assert told.stdout.splitlines() == [
-        "hpctrack.log needs a run",
-        "hpctrack.config needs a run",
-        "None",
-    ]
-    calls = "import hpctrack; hpctrack.log({'a': 1}); hpctrack.config.update({'b': 2})"
-    assert run_python(calls, env={"HPCTRACK_MODE": "disabled"}).returncode == 0
-
-
-def test_module_level_calls_after_the_end_do_nothing(tmp_path: Path) -> None:
-    done = run_python(
-        """
-        import os, hpctrack
-        hpctrack.init("p")
-        hpctrack.log({"a": 1})
-        pid = os.fork()
-        if pid == 0:
-            hpctrack.log({"a": 99})
-            os._exit(0)
-        assert os.waitpid(pid, 0)[1] == 0
-        hpctrack.finish()
-        hpctrack.log({"a": 2})
-        """
-    )
-    assert done.returncode == 0, done.stderr
-    assert "log() after finish()" in done.stderr
-    assert only_run(tmp_path / "store").metric("a").values.tolist() == [1]
 
 
 @pytest.mark.parametrize("arguments", ["tags=5", "settings=5", "config=5", "notes=5", "name=5"])
@@ -466,14 +425,3 @@ def test_one_odd_value_costs_only_itself(tmp_path: Path) -> None:
     assert found.metric("after").values.tolist() == [1, 2]
     assert (found.config["lr"], found.summary["best"]) == (0.1, 1)
     assert found.record.ledger["refused"] == {"value": 2}
-
-
-def test_there_is_no_current_run_when_it_has_finished(tmp_path: Path) -> None:
-    with hpctrack.init("p", id="one") as run:
-        assert hpctrack.run is run
-    assert hpctrack.run is None
-    if hpctrack.run is None:
-        hpctrack.init("p", id="two")
-    hpctrack.log({"a": 2})
-    hpctrack.finish()
-    assert hpctrack.Store(tmp_path / "store").run("two").metric("a").values.tolist() == [2]
