@@ -70,7 +70,7 @@ class Entries:
         if number is None:
             problem = metric_name_problem(name)
             if problem:
-                self._faults.refuse("name", f"metric {shown!r} is not recorded: {problem}")
+                self._faults.refuse(f"name:{name}", f"metric {shown!r} is not recorded: {problem}")
                 return
         try:
             plain = to_number(value)
@@ -114,6 +114,6 @@ class Entries:
             return
         for one in captured:
             for warning in one.warnings:
-                self._faults.tell("media", f"{shown!r} at step {step}: {warning}", once=name)
+                self._faults.warn_of(name, f"{shown!r} at step {step}", warning)
             self._media += 1
             self._send(wire.pack_media({**one.description, "n": self._media}, one.payload))

@@ -231,9 +231,11 @@ class Run(RunLogging):
             return True
         given: object = exit_code  # whatever a program passes: what is no number is no success
         code = 0 if given is None else given.__index__() if hasattr(given, "__index__") else 1
+        self._end_alerts()
+        self._leave_models()
+        self._leave_tensorboard()
         with self._lock:
             self._is_finished = True
-        self._leave_tensorboard()
         channel, ring = self._channel, self._ring
         if channel is None or ring is None or self._pid != os.getpid():
             return True

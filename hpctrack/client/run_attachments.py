@@ -59,16 +59,18 @@ class RunAttachments:
         log : {"gradients", "parameters", "all"} or None
             What is logged as ``gradients/<name>`` and ``parameters/<name>``.
         log_freq : int
-            Backward passes from one histogram to the next.
+            Backward passes from one histogram to the next; for parameters that need no gradient,
+            forward passes in training (not of a model that ``torch.compile`` has compiled).
         idx : int, optional
-            Number of the first model, for the names.
+            Number of the first model, for the names. Default: the one it had before, else the
+            first that is free.
         log_graph : bool
             Also log the model's structure as text, once.
 
         Notes
         -----
         Costs one count of the tensor, where it is, and 64 numbers; in between nothing but a call.
-        The histograms have the step of the next ``log`` call.
+        The histograms have the step of the next ``log`` call. `finish` ends it.
         """
         try:
             self._find_watcher().watch(models, criterion, log=log, log_freq=log_freq, idx=idx)
@@ -89,6 +91,10 @@ class RunAttachments:
                 self._watcher.unwatch(models)
             except Exception as error:  # noqa: BLE001 - anybody's model
                 self._refuse_call("unwatch", error)
+
+    def _leave_models(self) -> None:
+        if self._watcher is not None:
+            self.unwatch()
 
     def _find_watcher(self) -> Watcher:
         from hpctrack.client.media import Histogram  # noqa: PLC0415 - see above

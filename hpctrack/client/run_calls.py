@@ -246,6 +246,12 @@ class RunCalls(RunAttachments):
         if said is not None:
             self._send_json(Kind.EVENT, said)
 
+    def _end_alerts(self) -> None:
+        """Send what was held back until now."""
+        if self._alerts is not None:
+            for said in self._alerts.take_rest():
+                self._send_json(Kind.EVENT, said)
+
     def should_stop(self) -> bool:
         """Tell whether somebody asked the run to end. Per-rank; a few microseconds.
 
