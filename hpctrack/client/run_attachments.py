@@ -36,6 +36,10 @@ class RunAttachments:
         """See `Run.log`."""
         raise NotImplementedError
 
+    def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        """Record what was written at another moment; `Run` knows how."""
+        raise NotImplementedError
+
     # -- models ----------------------------------------------------------------------------------
 
     def watch(
@@ -122,8 +126,7 @@ class RunAttachments:
 
         if self._tensorboard is None:
             self._tensorboard = TensorBoardSync(
-                # Uncommitted: log() without a step goes to where the writer is.
-                lambda found, step: self.log(found, step=step, commit=False),
+                self._log_at,
                 lambda found: self.config.update(found, allow_val_change=True),
                 trouble,
                 lambda text: self._faults.tell("tensorboard", text),

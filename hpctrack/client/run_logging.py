@@ -6,6 +6,7 @@ Apart from `Run.log` itself, which is one method because a call more costs too m
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -38,6 +39,8 @@ class RunLogging(RunCalls):
     _entries: Entries | None
     _ring: RingWriter | None
     _notices: Notices
+    _lock: threading.RLock
+    _is_logging: bool
     _late: deque[tuple[Mapping[str, Any], int | None, bool]]
     _is_finished: bool
     _pid: int
@@ -68,15 +71,43 @@ class RunLogging(RunCalls):
             return
         try:
             at = min(self.step, 2**63 - 1) if step is None else self._read_step(step)
-            pairs: list[float] = []
-            for name, value in data.items():
-                self._add_slowly(pairs, str(name), value, at)
-            for start in range(0, len(pairs), 2 * wire.MAX_POINTS):
-                some = pairs[start : start + 2 * wire.MAX_POINTS]
-                self._ring.put_points(at, self._wall_s(), some)
+            self._put(data, at, self._wall_s())
             self.step = max(self.step, at + 1 if commit else at)
         except Exception as again:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble("log", again)
+
+    def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        """Record what was written at another moment, uncommitted.
+
+        A ``log`` without a step goes on at the highest step that was written so.
+        """
+        if self._ring is None or self._is_finished:
+            return
+        with self._lock:
+            if self._is_logging:
+                self._log_late(data, step, commit=False)
+                return
+            self._is_logging = True
+            try:
+                now_s = self._wall_s()
+                self._put(data, step, wall_s if wall_s > 0 else now_s)
+                self.step = max(self.step, step)
+                if not self._polled_s <= now_s < self._next_poll_s:
+                    self._look_around(now_s)
+            except Exception as error:  # noqa: BLE001 - nothing may reach the training
+                self._faults.trouble("log", error)
+            finally:
+                self._is_logging = False
+            if self._late:
+                self._log_the_late()
+
+    def _put(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        pairs: list[float] = []
+        for name, value in data.items():
+            self._add_slowly(pairs, str(name), value, step)
+        for start in range(0, len(pairs), 2 * wire.MAX_POINTS):
+            if self._ring is not None:
+                self._ring.put_points(step, wall_s, pairs[start : start + 2 * wire.MAX_POINTS])
 
     def _log_nothing(self) -> None:
         if self._is_finished and self._pid == os.getpid():

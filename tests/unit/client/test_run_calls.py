@@ -52,7 +52,8 @@ def test_alerts_are_shown_and_tags_can_be_added(
         run.tags += ("b",)
         run.tags += ["a", "c"]
         run.tags += "d"
-    (alert,) = find(store, "r").record.alerts
+    alert, rest = find(store, "r").record.alerts
+    assert rest["repeats"] == 1
     assert (alert["title"], alert["level"], alert["rank"]) == ("slow", "error", 0)
     assert find(store, "r").tags == ("a", "b", "c", "d")
     assert cli.run(["show", "r"]) == 0
