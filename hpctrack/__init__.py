@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from hpctrack.client.media import (
         Audio, Figure, Histogram, Html, Image, Markdown, Molecule, Object3D, Table, Text, Video,
     )  # fmt: skip
+    from hpctrack.client.module_calls import (
+        alert, define_metric, log_code, mark_preempting, save, should_stop, unwatch, watch,
+    )  # fmt: skip
     from hpctrack.store.grid import Grid
     from hpctrack.store.history import History
     from hpctrack.store.media_item import MediaItem
@@ -39,7 +42,8 @@ __all__ = [
     "AlertLevel", "Audio", "Figure", "Grid", "Histogram", "History", "HpctrackError", "Html",
     "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
     "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text",
-    "Video", "__version__", "finish", "init", "log", "plot",
+    "Video", "__version__", "alert", "define_metric", "finish", "init", "log", "log_code",
+    "mark_preempting", "plot", "save", "should_stop", "unwatch", "watch",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
@@ -50,11 +54,7 @@ _LAZY = {
     "Straggler": "store.straggler", "Stragglers": "store.straggler", "plot": "client.plot",
     "AlertLevel": "client.alerts",
 }  # fmt: skip
-_OF_THE_RUN = {
-    "alert", "config", "define_metric", "log_code", "mark_preempting", "save", "should_stop",
-    "summary", "unwatch", "watch",
-}  # fmt: skip
-"""What of the current run may be written ``hpctrack.alert(...)``, as in W&B."""
+_OF_THE_RUN = ("config", "summary")
 
 
 def __getattr__(name: str) -> Any:
@@ -65,10 +65,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
     import importlib  # noqa: PLC0415 - only who needs more pays for it
 
-    module = importlib.import_module(f"hpctrack.{_LAZY.get(name, 'client.media')}")
+    home = _LAZY.get(name, "client.module_calls" if name.islower() else "client.media")
+    module = importlib.import_module(f"hpctrack.{home}")
     return module if name == "plot" else getattr(module, name)
 
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted([*__all__, *_OF_THE_RUN, "run"])
+    return sorted([*__all__, *(_OF_THE_RUN if maybe_run() else ()), "run"])

@@ -175,7 +175,8 @@ class Connection:
         elif frame.kind == Kind.NAME:
             recorder.add_name(session, bytes(frame.body))
         elif frame.kind == Kind.CONSOLE and frame.count in CONSOLE_KINDS:
-            recorder.add_console(session, CONSOLE_KINDS[frame.count], bytes(frame.body))
+            wall_s, data = wire.unpack_console(frame.body)
+            recorder.add_console(session, CONSOLE_KINDS[frame.count], data, wall_s=wall_s)
         elif frame.kind == Kind.MEDIA:
             description, payload = wire.unpack_media(frame.body)
             raw = bytes(payload)  # the frame's memory is gone when the encoder comes to it

@@ -180,9 +180,14 @@ class Recorder:
         for stream, data in pieces:
             self.add_console(session, CONSOLE_KINDS[stream], data)
 
-    def add_console(self, session: Session, kind: EventKind, data: bytes) -> None:
-        """Take a piece of what a rank wrote to its terminal; pieces of one moment become one."""
-        wall_s = self._clock.wall_s()
+    def add_console(
+        self, session: Session, kind: EventKind, data: bytes, *, wall_s: float | None = None
+    ) -> None:
+        """Take a piece of what a rank wrote to its terminal; pieces of one moment become one.
+
+        Without a time it is what the agent itself has moved just now.
+        """
+        wall_s = self._clock.wall_s() if wall_s is None else wall_s
         last = self._events[-1] if self._events else None
         if (
             last

@@ -72,7 +72,7 @@ class Section(dict[str, Any]):
         allow_val_change: bool | None = False,  # noqa: FBT001, FBT002 - W&B's signature
         **more: Any,
     ) -> None:
-        """Set several keys.
+        """Set several keys. Any rank may; rank 0's config is recorded, each rank's summary.
 
         Parameters
         ----------
@@ -93,12 +93,12 @@ class Section(dict[str, Any]):
         self._tell([key for key, value in pairs.items() if self._put(key, value, allow_val_change)])
 
     def setdefaults(self, other: object = None, /, **more: Any) -> None:
-        """Set those keys that are not set yet; as `update`, without any conflict."""
+        """Set those keys that are not set yet; as `update`, without any conflict. Any rank may."""
         missing = {k: v for k, v in {**self._read(other), **more}.items() if k not in self}
         self.update(missing)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a plain copy."""
+        """Return a plain copy. Per-rank."""
         return {key: _unwrap(value) for key, value in self.items()}
 
     def setdefault(self, key: str, default: Any = None, /) -> Any:

@@ -27,7 +27,6 @@ from hpctrack.core.layout import run_folder
 from hpctrack.core.names import check_id, make_readable_name, make_safe_id
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.settings import Settings
-from hpctrack.core.wire import Kind
 from hpctrack.errors import HpctrackError, InvalidNameError
 
 SLURM_FACTS = (
@@ -121,7 +120,7 @@ class Opening:
         )
 
         def tell_printed(stream: int, data: bytes) -> None:
-            channel.send(wire.pack(Kind.CONSOLE, data, stream))
+            channel.send(wire.pack_console(stream, self.clock.wall_s(), data))
 
         console = Console(
             tell_printed,

@@ -36,6 +36,10 @@ class RunAttachments:
         """See `Run.log`."""
         raise NotImplementedError
 
+    def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        """Record what was written at another moment; `Run` knows how."""
+        raise NotImplementedError
+
     # -- models ----------------------------------------------------------------------------------
 
     def watch(
@@ -59,16 +63,18 @@ class RunAttachments:
         log : {"gradients", "parameters", "all"} or None
             What is logged as ``gradients/<name>`` and ``parameters/<name>``.
         log_freq : int
-            Backward passes from one histogram to the next.
+            Backward passes from one histogram to the next; for parameters that need no gradient,
+            forward passes in training (not of a model that ``torch.compile`` has compiled).
         idx : int, optional
-            Number of the first model, for the names.
+            Number of the first model, for the names. Default: the one it had before, else the
+            first that is free.
         log_graph : bool
             Also log the model's structure as text, once.
 
         Notes
         -----
         Costs one count of the tensor, where it is, and 64 numbers; in between nothing but a call.
-        The histograms have the step of the next ``log`` call.
+        The histograms have the step of the next ``log`` call. `finish` ends it.
         """
         try:
             self._find_watcher().watch(models, criterion, log=log, log_freq=log_freq, idx=idx)
@@ -83,12 +89,16 @@ class RunAttachments:
             self.log(graphs, commit=False)
 
     def unwatch(self, models: object = None) -> None:
-        """Stop watching some models, or all."""
+        """Stop watching some models, or all. Per-rank."""
         if self._watcher is not None:
             try:
                 self._watcher.unwatch(models)
             except Exception as error:  # noqa: BLE001 - anybody's model
                 self._refuse_call("unwatch", error)
+
+    def _leave_models(self) -> None:
+        if self._watcher is not None:
+            self.unwatch()
 
     def _find_watcher(self) -> Watcher:
         from hpctrack.client.media import Histogram  # noqa: PLC0415 - see above
@@ -116,8 +126,7 @@ class RunAttachments:
 
         if self._tensorboard is None:
             self._tensorboard = TensorBoardSync(
-                # Uncommitted: log() without a step goes to where the writer is.
-                lambda found, step: self.log(found, step=step, commit=False),
+                self._log_at,
                 lambda found: self.config.update(found, allow_val_change=True),
                 trouble,
                 lambda text: self._faults.tell("tensorboard", text),

@@ -26,8 +26,8 @@ def to_number(value: object) -> float:
     """
     if value is None or isinstance(value, (str, bytes, bytearray, Mapping)):
         raise NotANumberError
-    item = getattr(value, "item", None)
     try:
+        item = getattr(value, "item", None)
         return float(item() if callable(item) else value)  # type: ignore[arg-type]
     except Exception as error:  # noqa: BLE001 - see below
         # A user's object may raise anything here (a CUDA error, for one); none of it is ours.

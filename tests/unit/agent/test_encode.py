@@ -269,6 +269,11 @@ def test_bins_are_those_of_numpy() -> None:
 # -- points, texts, tables -----------------------------------------------------------------------
 
 
+def test_a_point_cloud_of_nothing_finite_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="no point"):
+        encode_one(hpctrack.Object3D(np.full((3, 3), np.nan)))
+
+
 def test_a_point_cloud_is_what_its_page_says() -> None:
     points = np.random.default_rng(0).random((7, 6)) * [1, 1, 1, 255, 255, 255]
     points[3, 0] = np.nan

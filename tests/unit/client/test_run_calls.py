@@ -52,7 +52,8 @@ def test_alerts_are_shown_and_tags_can_be_added(
         run.tags += ("b",)
         run.tags += ["a", "c"]
         run.tags += "d"
-    (alert,) = find(store, "r").record.alerts
+    alert, rest = find(store, "r").record.alerts
+    assert rest["repeats"] == 1
     assert (alert["title"], alert["level"], alert["rank"]) == ("slow", "error", 0)
     assert find(store, "r").tags == ("a", "b", "c", "d")
     assert cli.run(["show", "r"]) == 0
@@ -364,3 +365,44 @@ def test_everything_is_a_no_op_when_disabled() -> None:
     assert not run.should_stop()
     assert run.stop_reason == ""
     assert run.finish()
+
+
+def test_a_resumed_run_knows_its_name_tags_and_notes(store: Path) -> None:
+    with hpctrack.init("p", id="r", name="nice", tags=["keep"], notes="N") as run:
+        run.log({"a": 1.0})
+    with hpctrack.init("p", id="r", resume="must") as run:
+        assert (run.name, run.tags, run.notes) == ("nice", ("keep",), "N")
+        run.tags += ("new",)
+        run.notes += " more"
+    found = find(store, "r")
+    assert (found.name, found.tags, found.notes) == ("nice", ("keep", "new"), "N more")
+    with hpctrack.init("p", id="r", resume="must", name="other", tags=["mine"]) as run:
+        assert (run.name, run.tags, run.notes) == ("other", ("mine",), "N more")
+    found = find(store, "r")
+    assert (found.name, found.tags, found.notes) == ("other", ("mine",), "N more")
+
+
+def test_a_picture_at_the_last_step_counts_when_the_run_goes_on(store: Path) -> None:
+    with hpctrack.init("p", id="r") as run:
+        run.log({"a": 1.0})
+        run.log({"picture": hpctrack.Image([[0.0, 1.0]])})
+    with hpctrack.init("p", id="r", resume="must") as run:
+        assert run.step == 2
+        run.log({"picture": hpctrack.Image([[1.0, 0.0]])})
+    assert [one.step for one in find(store, "r").media("picture")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("moment", "part"), [("100", "ends with step 1"), ("-1", "nothing of it is kept")]
+)
+def test_a_fork_or_rewind_to_a_step_that_was_never_reached_is_told(
+    moment: str, part: str, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hpctrack.init("p", id="parent") as run:
+        run.log({"a": 1.0})
+        run.log({"a": 2.0})
+    hpctrack.init("p", id="fork", fork_from=f"parent?_step={moment}").finish()
+    assert part in capsys.readouterr().err
+    assert part in find(store, "fork").record.warnings[0]["text"]
+    hpctrack.init("p", resume_from=f"parent?_step={moment}").finish()
+    assert part in capsys.readouterr().err
