@@ -16,6 +16,10 @@ from hpctrack.store.seal import seal_run
 from hpctrack.store.space import sync_folder
 from hpctrack.store.stored_run import StoredRun
 
+CALM_S = 0.25
+"""So long nobody must have begun or ended a run: sealing takes turns with the loop, and a job of
+short runs should have it to itself."""
+
 
 class Sealer:
     """Works off runs that are over, one after the other, on a thread of its own.
@@ -39,6 +43,8 @@ class Sealer:
         self._lock = threading.Lock()
         self._open = 0
         self._thread: threading.Thread | None = None
+        self._busy_s = clock.mono_s()
+        self._hurry = threading.Event()
         self.bell, self._rope = socket.socketpair()
         for one in (self.bell, self._rope):
             one.setblocking(False)  # noqa: FBT003 - socket's signature
@@ -67,6 +73,14 @@ class Sealer:
             self._thread.start()
         self._tasks.put(lambda: self._do(folder, path, wants_seal=wants_seal))
 
+    def wait_for_calm(self) -> None:
+        """Note that a run has begun or ended: another one may follow at once."""
+        self._busy_s = self._clock.mono_s()
+
+    def hurry(self) -> None:
+        """Do not wait for a calm moment: somebody waits for us."""
+        self._hurry.set()
+
     def hush(self) -> None:
         """Take note of the bell."""
         with contextlib.suppress(BlockingIOError):
@@ -75,6 +89,7 @@ class Sealer:
 
     def close(self) -> None:
         """Wait until everything is done."""
+        self.hurry()
         if self._thread is not None:
             self._tasks.put(None)
             self._thread.join()
@@ -86,6 +101,7 @@ class Sealer:
             task = self._tasks.get()
             if task is None:
                 return
+            self._await_calm()
             try:
                 task()
             except Exception:  # noqa: BLE001 - the node files are whole; the log is the only reader
@@ -93,8 +109,16 @@ class Sealer:
             with self._lock:
                 self._open -= 1
             if not self._open:
+                self._hurry.clear()
                 with contextlib.suppress(OSError):
                     self._rope.send(b"!")
+
+    def _await_calm(self) -> None:
+        while not self._hurry.is_set():
+            left_s = self._busy_s + CALM_S - self._clock.mono_s()
+            if left_s <= 0:
+                break
+            self._hurry.wait(left_s)
 
     def _do(self, folder: Path, path: Path | None, *, wants_seal: bool) -> None:
         if wants_seal and self._is_complete(folder):

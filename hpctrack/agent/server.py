@@ -132,6 +132,7 @@ class Server:
         if not is_there:
             self._drop(connection)
         if connection.wants_settled:
+            self._sealer.hurry()
             self._settle()
         if recorder is None or recorder.is_closed:
             return
@@ -169,6 +170,7 @@ class Server:
     def _find_recorder(self, hello: dict[str, Any]) -> Recorder:
         key = (str(hello["store"]), str(hello["project"]), str(hello["run"]), int(hello["attempt"]))
         if key not in self._recorders:
+            self._sealer.wait_for_calm()
             self._recorders[key] = Recorder(hello, clock=self._clock)
         return self._recorders[key]
 
@@ -241,6 +243,7 @@ class Server:
         )
         is_short = points <= AUTO_SEAL_MAX_POINTS
         wants_seal = wants and is_short and not recorder.is_spilled
+        self._sealer.wait_for_calm()
         self._sealer.add(recorder.folder, path, wants_seal=wants_seal)
 
     def _close_all(self) -> None:

@@ -181,6 +181,11 @@ class Opening:
         self.problems.append(f"{reason}; this rank records on a thread of its own")
         return connection
 
+    def settle(self, timeout_s: float) -> None:
+        """Wait until the node's agent has sealed the runs that are over, for so long at most."""
+        if self._folder is not None:
+            spawn.settle(self._folder, timeout_s)
+
     def _hello(self, run: RunFacts, store: Path) -> dict[str, Any]:
         rank, settings = self.rank, self.settings
         return {

@@ -6,7 +6,7 @@ import atexit
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,12 @@ class _State:
     begun: int = 0
     is_hooked: bool = False
     exit: ExitCode = field(default_factory=ExitCode)
+    settle: Callable[[float], None] | None = None
+    """Waits for the agent at the program's end, where that is the agent's end too."""
 
+
+SETTLE_S = 10.0
+"""Longest wait at a program's end for runs to be sealed; what is not is left to `hpctrack seal`."""
 
 _state = _State()
 
@@ -254,6 +259,8 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     _state.run = _state.last = run
     run.look_with(_state.exit.look)
     _state.runs = [one for one in _state.runs if one.is_recording] + [run]
+    # The end of a Slurm step kills the agent at once; elsewhere it stays until it has sealed.
+    _state.settle = opening.settle if "SLURM_JOB_ID" in environ else None
     _hook_exit()
     if about.tags is None:
         about.tags = [one.strip() for one in chosen.tags.split(",")]
@@ -321,6 +328,8 @@ def _finish_at_exit() -> None:
     begun_s = SYSTEM_CLOCK.mono_s()
     for run in _state.runs:
         run.finish(_state.exit.code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+    if _state.settle is not None:
+        _state.settle(SETTLE_S)
 
 
 def _after_fork() -> None:
@@ -328,4 +337,4 @@ def _after_fork() -> None:
     for run in _state.runs:
         run.detach()
     _state.runs.clear()
-    _state.run = None
+    _state.run = _state.settle = None
