@@ -165,15 +165,31 @@ class Run(RunLogging):
                 wall_s = self._wall_s()
                 at = self.step if step is None else step
                 numbers = self._numbers
-                pairs: list[float] = []
-                for name, value in data.items():
-                    kind = type(value)
-                    if (kind is float or kind is int) and -HUGE < value < HUGE and name in numbers:
-                        pairs += (numbers[name], value)
-                    else:
-                        at = self._add_slowly(pairs, str(name), value, at)
-                if pairs:
-                    ring.put_points(at, wall_s, pairs)
+                if len(data) == 1:  # the same as below, a quarter cheaper
+                    for name, value in data.items():
+                        kind = type(value)
+                        if (
+                            (kind is float or kind is int)
+                            and -HUGE < value < HUGE
+                            and name in numbers
+                        ):
+                            ring.put_point(at, wall_s, numbers[name], value)
+                        else:
+                            at = self._put_slowly(str(name), value, at, wall_s)
+                else:
+                    pairs: list[float] = []
+                    for name, value in data.items():
+                        kind = type(value)
+                        if (
+                            (kind is float or kind is int)
+                            and -HUGE < value < HUGE
+                            and name in numbers
+                        ):
+                            pairs += (numbers[name], value)
+                        else:
+                            at = self._add_slowly(pairs, str(name), value, at)
+                    if pairs:
+                        ring.put_points(at, wall_s, pairs)
                 if step is None:
                     if commit:
                         self.step = at + 1

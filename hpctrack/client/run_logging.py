@@ -58,6 +58,14 @@ class RunLogging(RunCalls):
             self._entries.add(pairs, name, value, step)
         return step
 
+    def _put_slowly(self, name: str, value: object, step: int, wall_s: float) -> int:
+        """Log one item that the fast path does not take; return the step, checked."""
+        pairs: list[float] = []
+        step = self._add_slowly(pairs, name, value, step)
+        if pairs and self._ring is not None:
+            self._ring.put_points(step, wall_s, pairs)
+        return step
+
     def _log_again(
         self, data: Mapping[str, Any], step: int | None, error: Exception, *, commit: bool
     ) -> None:
