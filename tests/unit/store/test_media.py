@@ -198,6 +198,19 @@ def test_a_requeue_supersedes_media_as_it_does_points(tmp_path: Path) -> None:
     run.close()
 
 
+def test_a_late_step_of_a_later_attempt_replaces_that_medium_only(tmp_path: Path) -> None:
+    for attempt, steps in ((1, range(5)), (2, (5, 2))):
+        writer = NodeWriter(tmp_path, attempt=attempt)
+        for step in steps:
+            write_media(writer, hpctrack.Text(f"{attempt}"), "t", step)
+        writer.close()
+    run = StoredRun(tmp_path / "p" / "r")
+    assert [(item.step, item.attempt) for item in run.media("t")] == [
+        (0, 1), (1, 1), (2, 2), (3, 1), (4, 1), (5, 2),
+    ]  # fmt: skip
+    run.close()
+
+
 def test_what_a_rank_says_twice_to_two_agents_is_one(tmp_path: Path) -> None:
     for _agent in range(2):
         writer = NodeWriter(tmp_path)
