@@ -77,10 +77,10 @@ class Image(Media):
             piece = _make_piece(data, mode, file_type)
             meta, warnings = make_meta(caption)
             facts = {**piece.facts, "meta": {**piece.facts["meta"], **meta}}
-            descriptions, parts = make_attachments(boxes, masks, classes)
+            descriptions, parts, odd = make_attachments(boxes, masks, classes)
             if descriptions:
                 facts["attachments"] = descriptions
-            return Piece(facts, (*piece.parts, *parts), piece.warnings + warnings)
+            return Piece(facts, (*piece.parts, *parts), piece.warnings + warnings + odd)
 
         self._keep(make, others)
 

@@ -33,7 +33,8 @@ class Audio(Media):
 
     Notes
     -----
-    Arrays become WAV files, floats with 16 bits. Never raises: what is wrong is told by
+    Arrays become WAV files: floats with 16 bits, integers with 8, 16 or 32; wider integers that all
+    fit 16 bits are taken for such. Never raises: what is wrong is told by
     ``run.log``.
 
     Examples

@@ -81,6 +81,7 @@ class Media:
     """
 
     kind: ClassVar[str] = ""
+    hpctrack_media: ClassVar[bool] = True  # how `client.values` knows them without an import
     _piece: Piece | None = None
     _problem: UsageError | None = None
 

@@ -64,7 +64,9 @@ def test_a_metric_name_that_cannot_be_stored_is_explained(name: str, part: str) 
     assert part in (metric_name_problem(name) or "")
 
 
-@pytest.mark.parametrize("name", ["loss", "val/acc", "_loss", "val/_step", "<script>", "損失", "a b", "../x", "📉"])
+@pytest.mark.parametrize(
+    "name", ["loss", "val/acc", "_loss", "val/_step", "<script>", "損失", "a b", "../x", "📉"]
+)
 def test_a_metric_may_be_called_anything_readable(name: str) -> None:
     assert metric_name_problem(name) is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,16 @@ def test_an_incremental_table_is_joined(run: StoredRun) -> None:
     assert table.column("n") == [0, 1, 2]
     np.testing.assert_array_equal(table.column("picture")[2].to_array(), PIXELS[:3])
     assert third.to_pandas()["n"].sum() == 3
+
+
+def test_odd_numbers_of_any_column_come_back_and_texts_stay_texts(tmp_path: Path) -> None:
+    rows = [["x", [math.nan]], [math.inf, {"a": -math.inf}], [1, "NaN"], ["NaN", None]]
+    writer = NodeWriter(tmp_path)
+    write_media(writer, hpctrack.Table(columns=["a", "b"], data=rows), "t")
+    run = StoredRun(writer.close().parent)
+    found = only(run, "t").to_table().rows
+    assert repr(found) == repr(rows)
+    run.close()
 
 
 def test_histograms_points_and_plots_come_back(run: StoredRun) -> None:
