@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from hpctrack.client import plot  # noqa: I001 - media in two lines, not in thirteen
     from hpctrack.client.alerts import AlertLevel
     from hpctrack.client.config import Config, Summary
+    from hpctrack.client.plot import plot_table
     from hpctrack.client.media import (
-        Audio, Figure, Histogram, Html, Image, Markdown, Molecule, Object3D, Table, Text, Video,
+        Audio, Classes, Figure, Histogram, Html, Image, Markdown, Molecule, Object3D, Table, Text,
+        Video,
     )  # fmt: skip
     from hpctrack.store.grid import Grid
     from hpctrack.store.history import History
@@ -36,10 +38,11 @@ Settings = dict
 """W&B's word for what ``init(settings=...)`` takes; ``hpctrack config`` lists them."""
 
 __all__ = [
-    "AlertLevel", "Audio", "Figure", "Grid", "Histogram", "History", "HpctrackError", "Html",
-    "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
+    "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
+    "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
     "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text",
     "Video", "__version__", "finish", "init", "log", "plot",
+    "plot_table",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
@@ -48,7 +51,7 @@ _LAZY = {
     "Metric": "store.metric", "Grid": "store.grid", "MediaItem": "store.media_item",
     "Interval": "store.straggler", "SilentRank": "store.straggler",
     "Straggler": "store.straggler", "Stragglers": "store.straggler", "plot": "client.plot",
-    "AlertLevel": "client.alerts",
+    "AlertLevel": "client.alerts", "plot_table": "client.plot",
 }  # fmt: skip
 _OF_THE_RUN = {
     "alert", "config", "define_metric", "log_code", "mark_preempting", "save", "should_stop",

@@ -33,6 +33,18 @@ _CODES = {"b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "f2": "e", "f4"
 Attachments = tuple[list[dict[str, Any]], list[bytes], tuple[str, ...]]
 
 
+class Classes(list[Any]):
+    """Names of class ids, for ``Image(classes=)``: a list of ``{"id", "name"}``, as W&B's.
+
+    Parameters
+    ----------
+    class_set : sequence of {"id", "name"}
+    """
+
+    def __init__(self, class_set: Iterable[Any] = ()) -> None:
+        super().__init__(class_set)
+
+
 def make_attachments(boxes: Any, masks: Any, classes: Any) -> Attachments:
     """Turn boxes, masks and classes into attachments of an image.
 

@@ -134,6 +134,12 @@ class Media:
         return f"<hpctrack.{name} {self._piece.facts['format']}: {self._piece.size_bytes} bytes>"
 
 
+def choose_data(data: object, others: dict[str, object]) -> object:
+    """Return what was given, perhaps under W&B's name for it, which is taken out of ``others``."""
+    other = others.pop("data_or_path", None)
+    return other if data is None else data
+
+
 def make_meta(caption: object = None, **more: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a description's ``meta`` without what is None, and what to warn of."""
     meta = {key: value for key, value in more.items() if value is not None}

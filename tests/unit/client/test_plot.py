@@ -134,6 +134,34 @@ def test_lines_scatters_bars_and_histograms_take_columns() -> None:
     assert (bars["names"], bars["values"]) == (["a", "b", "a", "b"], [1, 2, 3, 4])
 
 
+@pytest.mark.parametrize(
+    ("spec", "fields", "kind"),
+    [
+        ("wandb/line/v0", {"x": "a", "y": "b", "stroke": "c"}, "line"),
+        ("wandb/lineseries/v0", {"step": "a", "lineVal": "b", "lineKey": "c"}, "line"),
+        ("wandb/scatter/v0", {"x": "a", "y": "b"}, "scatter"),
+        ("wandb/bar/v1", {"label": "c", "value": "b"}, "bar"),
+        ("wandb/histogram/v0", {"value": "b"}, "histogram"),
+    ],
+)
+def test_charts_of_the_other_tracker_become_plots(
+    spec: str, fields: dict[str, str], kind: str
+) -> None:
+    table = hpctrack.Table(["a", "b", "c"], [[1, 2, "x"], [2, 3, "y"]])
+    made = hpctrack.plot_table(spec, table, fields, {"title": "t"}, split_table=True)
+    found = told(made)
+    assert (found["kind"], found["title"]) == (kind, "t")
+
+
+def test_a_chart_that_nobody_here_can_draw_is_recorded_as_its_table() -> None:
+    table = hpctrack.Table(["a"], [[1]])
+    made = hpctrack.plot_table(vega_spec_name="me/mine", data_table=table, fields={"x": "a"})
+    captured = capture(made, "k", 0)
+    assert captured is not None
+    assert captured[0].description["type"] == "table"
+    assert "chart 'me/mine' is not known here" in captured[0].warnings[0]
+
+
 def test_a_histogram_counts_as_numpy_does() -> None:
     values = np.random.default_rng(0).normal(size=5000)
     found = told(hpctrack.plot.histogram(pd.DataFrame({"v": values}), "v"))
