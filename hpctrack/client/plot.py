@@ -247,7 +247,8 @@ def confusion_matrix(
     probs : array, shape (n, classes), optional
         Scores; the highest is the prediction. Either this or ``preds``.
     y_true : sequence, length n
-        True classes: numbers from 0, or names.
+        True classes: whole numbers, or names. Numbers below 0, or from 1000 on, are classes in
+        their order; others count from 0.
     preds : sequence, length n, optional
         Predicted classes.
     class_names : sequence of str, optional

@@ -135,6 +135,30 @@ def test_lines_scatters_bars_and_histograms_take_columns() -> None:
 
 
 @pytest.mark.parametrize(
+    ("y_true", "preds", "classes", "counts"),
+    [
+        ([-1, 1, 1], [1, 1, -1], ["-1", "1"], [[0, 1], [1, 1]]),
+        ([1500, 2], [1500, 1500], ["2", "1500"], [[0, 1], [0, 1]]),
+        ([-2, 10], [-10, 10], ["-10", "-2", "10"], [[0, 0, 0], [1, 0, 0], [0, 0, 1]]),
+        ([2], [0], ["0", "1", "2"], [[0, 0, 0], [0, 0, 0], [1, 0, 0]]),
+        (["b", 1], ["b", "b"], ["1", "b"], [[0, 1], [0, 1]]),
+    ],
+    ids=["negative", "large", "in-order", "from-0", "mixed"],
+)
+def test_classes_are_called_what_they_are(
+    y_true: list[Any], preds: list[Any], classes: list[str], counts: list[list[int]]
+) -> None:
+    found = told(hpctrack.plot.confusion_matrix(y_true=y_true, preds=preds))
+    assert (found["classes"], found["counts"]) == (classes, counts)
+
+
+def test_too_many_classes_are_refused() -> None:
+    numbers = list(range(-1, 1000))
+    with pytest.raises(UsageError, match="1,001 classes, at most 1,000"):
+        capture(hpctrack.plot.confusion_matrix(y_true=numbers, preds=numbers), "k", 0)
+
+
+@pytest.mark.parametrize(
     ("spec", "fields", "kind"),
     [
         ("wandb/line/v0", {"x": "a", "y": "b", "stroke": "c"}, "line"),
