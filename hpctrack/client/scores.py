@@ -100,6 +100,8 @@ def count_confusion(
         raise UsageError(f"there are {len(y_true)} true and {len(preds)} predicted classes")
     values, names = _number_classes([*y_true, *preds], class_names)
     count = len(names)
+    if count > CLASSES_MAX:
+        raise UsageError(f"there are {count:,} classes, at most {CLASSES_MAX:,} are counted")
     counts = [[0] * count for _row in range(count)]
     for actual, guess in zip(values[: len(y_true)], values[len(y_true) :], strict=True):
         counts[actual][guess] += 1
@@ -126,8 +128,6 @@ def _number_classes(
         names = [str(one) for one in sorted({int(one) for one in values})]
     else:
         names = sorted({str(one) for one in values})
-    if len(names) > CLASSES_MAX:
-        raise UsageError(f"there are {len(names):,} classes, at most {CLASSES_MAX:,} are counted")
     numbers = {name: number for number, name in enumerate(names)}
     try:
         return [numbers[str(int(one) if is_whole else one)] for one in values], names
