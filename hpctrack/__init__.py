@@ -6,6 +6,7 @@ is loaded when it is first used.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from hpctrack._version import __version__
@@ -14,7 +15,7 @@ from hpctrack.client.session import current_run, finish, init, log, maybe_run
 from hpctrack.errors import HpctrackError
 
 if TYPE_CHECKING:
-    from hpctrack.client import plot  # noqa: I001 - media in two lines, not in thirteen
+    from hpctrack.client import plot  # noqa: I001 - media in two lines, not in fourteen
     from hpctrack.client.alerts import AlertLevel
     from hpctrack.client.config import Config, Summary
     from hpctrack.client.plot import plot_table
@@ -41,8 +42,7 @@ __all__ = [
     "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
     "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
     "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text",
-    "Video", "__version__", "finish", "init", "log", "plot",
-    "plot_table",
+    "Video", "__version__", "finish", "init", "log", "plot", "plot_table",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
@@ -66,8 +66,6 @@ def __getattr__(name: str) -> Any:
         return maybe_run() if name == "run" else getattr(current_run(name), name)
     if name not in __all__:
         raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
-    import importlib  # noqa: PLC0415 - only who needs more pays for it
-
     module = importlib.import_module(f"hpctrack.{_LAZY.get(name, 'client.media')}")
     return module if name == "plot" else getattr(module, name)
 
