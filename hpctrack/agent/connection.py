@@ -180,6 +180,9 @@ class Connection:
         elif frame.kind == Kind.MEDIA:
             description, payload = wire.unpack_media(frame.body)
             raw = bytes(payload)  # the frame's memory is gone when the encoder comes to it
+            if description.get("type") == "file":
+                recorder.add_file(session, description, raw)
+                return
             # What is named by its path is not in the frame, but will be in our memory.
             source = description.get("source")
             named = source.get("size", 0) if isinstance(source, dict) else 0

@@ -157,7 +157,18 @@ class Recorder:
         """Take files of this node into the run, now or when the rank ends."""
         self._read_files(session, self._saved.take(request, session.number))
 
+    def add_file(self, session: Session, told: dict[str, Any], body: bytes) -> None:
+        """Take a small file that the rank has read."""
+        work = self._saved.take_content(told, body)
+        if work is not None:
+            self._encoder.submit(session, work, len(body))
+
     def _read_files(self, session: Session, works: list[tuple[Work, int]]) -> None:
+        if self._saved.unmatched:
+            refused = session.ledger.setdefault("refused", {})
+            refused["save"] = refused.get("save", 0) + self._saved.unmatched
+            self._saved.unmatched = 0
+            self._add_ledger(session)
         for work, size_bytes in works:
             self._encoder.submit(session, work, size_bytes)
         for problem in self._saved.problems:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from hpctrack.client.config_source import make_plain_value, read_config
+from hpctrack.client.values import leave_out_media
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +193,11 @@ class Section(dict[str, Any]):
         """Set a value without telling anybody; return whether it is set."""
         path = (*self._path, key)
         plain = make_plain_value(value)
+        mistake = self._owner.on_mistake
+        if mistake is not None:
+            plain, is_left = leave_out_media(plain, path, mistake)
+            if not is_left:
+                return False
         refuse = self._owner.on_conflict
         if refuse is not None and key in self and not may_change and _differ(self[key], plain):
             refuse(".".join(path))

@@ -164,16 +164,16 @@ class Run(RunLogging):
             try:
                 wall_s = self._wall_s()
                 at = self.step if step is None else step
-                numbers = self._numbers
+                known = self._numbers
                 if len(data) == 1:  # the same as below, a quarter cheaper
                     for name, value in data.items():
                         kind = type(value)
                         if (
                             (kind is float or kind is int)
                             and -HUGE < value < HUGE
-                            and name in numbers
+                            and name in known
                         ):
-                            ring.put_point(at, wall_s, numbers[name], value)
+                            ring.put_point(at, wall_s, known[name], value)
                         else:
                             at = self._put_slowly(str(name), value, at, wall_s)
                 else:
@@ -183,9 +183,9 @@ class Run(RunLogging):
                         if (
                             (kind is float or kind is int)
                             and -HUGE < value < HUGE
-                            and name in numbers
+                            and name in known
                         ):
-                            pairs += (numbers[name], value)
+                            pairs += (known[name], value)
                         else:
                             at = self._add_slowly(pairs, str(name), value, at)
                     if pairs:

@@ -106,6 +106,20 @@ def test_a_mistake_in_a_value_is_told_once_and_costs_only_that_value(
     assert math.isnan(found.metric("nan").values[0])
 
 
+def test_rows_of_another_trackers_history_keep_their_numbers_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hpctrack.init("p") as run:
+        for step in range(3):
+            row = {"loss": step, "_step": 70 + step, "_timestamp": 5.0, "_rank": 9, "_runtime": 1}
+            run.log(row)
+    assert capsys.readouterr().err.count("metric '_step' is not recorded") == 1
+    found = only_run(tmp_path / "store")
+    assert found.metrics() == ["loss"]
+    assert found.record.ledger["refused"] == {"name": 12}
+    assert found.history()["_step"].tolist() == [0, 1, 2]
+
+
 def test_strict_raises_what_is_only_told_otherwise() -> None:
     run = hpctrack.init("p", strict=True)
     with pytest.raises(HpctrackError, match="not a number"):

@@ -12,6 +12,7 @@ import pytest
 import hpctrack
 from hpctrack.agent.stop import write_stop
 from hpctrack.cli import main as cli
+from hpctrack.client.saved_files import READ_NOW_MAX_BYTES
 from hpctrack.errors import HpctrackError
 from hpctrack.store.stored_run import StoredRun
 from tests.modules import Module, Tensor
@@ -172,6 +173,43 @@ def test_saved_files_and_code_are_in_the_run(store: Path, tmp_path: Path) -> Non
     (code,) = found.media(type="code")
     assert code.read() == b"print(1)"
     assert any("no file matches" in str(one["text"]) for one in found.record.warnings)
+    assert found.record.ledger["refused"] == {"save": 1}
+
+
+def test_small_files_are_saved_as_they_were_and_named(store: Path, tmp_path: Path) -> None:
+    for name in ("now.txt", "live.txt", "gone.txt", "late.txt"):
+        (tmp_path / name).write_text("v1")
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(READ_NOW_MAX_BYTES + 1)
+    with hpctrack.init("p", settings={"seal": "manual"}) as run:
+        assert run.save("now.txt", policy="now") == [str(tmp_path / "now.txt")]
+        assert run.save("now.txt", policy="now") == [str(tmp_path / "now.txt")]
+        assert len(run.save("l*", policy="live")) == 3
+        run.save("gone.txt")
+        run.save("late.txt", policy="end")
+        assert run.save("nothing", policy="live") == []
+        for name in ("now.txt", "live.txt", "late.txt"):
+            (tmp_path / name).write_text("second")
+        (tmp_path / "gone.txt").unlink()
+    found = only_run(store)
+    kept = [(item.key, item.read()) for item in found.media() if item.key != "large.bin"]
+    assert sorted(kept) == [
+        ("gone.txt", b"v1"),
+        ("late.txt", b"second"), ("late.txt", b"v1"),
+        ("live.txt", b"second"), ("live.txt", b"v1"),
+        ("now.txt", b"v1"),
+    ]  # fmt: skip
+    (large,) = found.media("large.bin")
+    assert large.size == READ_NOW_MAX_BYTES + 1
+    (told,) = [one["text"] for one in found.record.warnings]
+    assert told == f"no file matches {tmp_path / 'nothing'}"
+    assert found.record.ledger["refused"] == {"save": 1}
+
+
+def test_a_disabled_run_looks_for_no_files(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with hpctrack.init("p", mode="disabled") as run:
+        assert run.save("a") == []
 
 
 def test_a_run_that_was_asked_to_stop_knows_it(
