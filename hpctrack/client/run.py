@@ -24,7 +24,7 @@ from hpctrack.core.names import make_readable_name
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
 
-HUGE = 1e308
+BIG = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
 one comparison of the fast path sends these the slow way."""
 
@@ -168,11 +168,7 @@ class Run(RunLogging):
                 if len(data) == 1:  # the same as below, a quarter cheaper
                     for name, value in data.items():
                         kind = type(value)
-                        if (
-                            (kind is float or kind is int)
-                            and -HUGE < value < HUGE
-                            and name in known
-                        ):
+                        if (kind is float or kind is int) and -BIG < value < BIG and name in known:
                             ring.put_point(at, wall_s, known[name], value)
                         else:
                             at = self._put_slowly(str(name), value, at, wall_s)
@@ -180,11 +176,7 @@ class Run(RunLogging):
                     pairs: list[float] = []
                     for name, value in data.items():
                         kind = type(value)
-                        if (
-                            (kind is float or kind is int)
-                            and -HUGE < value < HUGE
-                            and name in known
-                        ):
+                        if (kind is float or kind is int) and -BIG < value < BIG and name in known:
                             pairs += (known[name], value)
                         else:
                             at = self._add_slowly(pairs, str(name), value, at)
