@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from hpctrack.cli.format import (
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.core.layout import SEALED_NAME
 from hpctrack.core.names import clean
+from hpctrack.store.definitions import leave_out_hidden
 from hpctrack.store.record import RankRecord, RunRecord, State
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.stored_run import StoredRun
@@ -92,9 +92,12 @@ def _print(run: StoredRun, metrics: dict[str, int]) -> None:
     _print_ranks(console, record.ranks, record.size)
     _print_pairs(console, "config", flatten(record.config))
     _print_pairs(console, "summary", flatten(record.summary))
-    _print_pairs(console, "points", dict(islice(metrics.items(), SHOWN_POINTS)))
-    if len(metrics) > SHOWN_POINTS:
-        console.print(f"  ... and {len(metrics) - SHOWN_POINTS:,} more metrics")
+    shown = leave_out_hidden(record.definitions, metrics)
+    _print_pairs(console, "points", {name: metrics[name] for name in shown[:SHOWN_POINTS]})
+    if len(shown) > SHOWN_POINTS:
+        console.print(f"  ... and {len(shown) - SHOWN_POINTS:,} more metrics")
+    if len(shown) < len(metrics):
+        console.print(f"  ... and {len(metrics) - len(shown):,} hidden metrics; --json has all")
     _print_warnings(console, record.warnings)
     _print_pairs(console, "lost", {k: v for k, v in flatten(record.ledger).items() if v})
 

@@ -27,7 +27,6 @@ from hpctrack.core.layout import run_folder
 from hpctrack.core.names import check_id, make_readable_name, make_safe_id
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.settings import Settings
-from hpctrack.core.wire import Kind
 from hpctrack.errors import HpctrackError, InvalidNameError
 
 SLURM_FACTS = (
@@ -121,7 +120,7 @@ class Opening:
         )
 
         def tell_printed(stream: int, data: bytes) -> None:
-            channel.send(wire.pack(Kind.CONSOLE, data, stream))
+            channel.send(wire.pack_console(stream, self.clock.wall_s(), data))
 
         console = Console(
             tell_printed,
@@ -181,6 +180,11 @@ class Opening:
         connection = spawn.connect_in_process()
         self.problems.append(f"{reason}; this rank records on a thread of its own")
         return connection
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait until the node's agent has sealed the runs that are over, for so long at most."""
+        if self._folder is not None:
+            spawn.settle(self._folder, timeout_s)
 
     def _hello(self, run: RunFacts, store: Path) -> dict[str, Any]:
         rank, settings = self.rank, self.settings

@@ -17,7 +17,7 @@ from hpctrack.store.definitions import find_definition, join_definitions, summar
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
-from hpctrack.store.history import STEP, TIMESTAMP, History, make_history
+from hpctrack.store.history import RANK, STEP, TIMESTAMP, History, make_history
 from hpctrack.store.measured import MeasuredRun
 from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric
@@ -190,8 +190,9 @@ class StoredRun(MeasuredRun):
             One of the metrics was never logged.
         """
         wanted = [keys] if isinstance(keys, str) else None if keys is None else [*keys]
-        if wanted is not None and x not in {STEP, TIMESTAMP, *wanted}:
-            wanted.append(x)
+        if wanted is not None:
+            wanted = [one for one in wanted if one not in {STEP, RANK, TIMESTAMP}]
+            wanted += [x] if x not in {STEP, TIMESTAMP, *wanted} else []
         columns = self.columns(wanted)
         metrics = {name: self._make_metric(name, one) for name, one in columns.items()}
         return make_history(metrics, x=x, samples=samples, rank=rank)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpctrack.store.definitions import leave_out_hidden
 from hpctrack_server.components.rank_strip import make_rank_strip
 from hpctrack_server.data.frames import BrokenFrame, RunFrame, iter_flat
 from hpctrack_server.pages.guarded import Guarded
@@ -33,8 +34,9 @@ class RunPage(Guarded):
         if isinstance(run, BrokenFrame):
             self.show("broken.html", project=project, current="runs", run=run)
             return
-        metrics = await self.read(provider.metrics, project, run_id)
+        every = await self.read(provider.metrics, project, run_id)
         record = run.record
+        metrics = leave_out_hidden(record.definitions, every)[:METRICS_MAX]
         self.show(
             "run.html",
             project=project,
@@ -42,8 +44,8 @@ class RunPage(Guarded):
             run=run,
             record=record,
             name=record.name or record.id,
-            metrics=metrics[:METRICS_MAX],
-            hidden_metrics=max(0, len(metrics) - METRICS_MAX),
+            metrics=metrics,
+            hidden_metrics=len(every) - len(metrics),
             strip=make_rank_strip(record.ranks, record.size),
             facts=list_facts(run),
             config=iter_flat(record.config),
