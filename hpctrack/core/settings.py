@@ -79,6 +79,9 @@ class Settings:
         8 * 1024 * 1024,
         "how much of it is recorded per rank; then only the last 64 KiB of each stream are",
     )
+    sync_accounting: bool = _setting(
+        True, "whether sync asks Slurm's accounting (sacct) about the runs that it pushes"
+    )
     runtime_dir: str = _setting(
         "", "node-local folder for the agent's socket; empty: $SLURM_TMPDIR, $TMPDIR or /tmp"
     )

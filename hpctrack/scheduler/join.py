@@ -146,6 +146,15 @@ def join_accounting(
     return [found[number] for number in sorted(found)]
 
 
+def has_final_accounting(run: StoredRun) -> bool:
+    """Tell whether asking again would add nothing: a requeue since then would."""
+    known = run.accounting
+    if known is None or not known.get("is_final"):
+        return False
+    attempts = [entry.get("attempt") for entry in known["attempts"]]
+    return max((one for one in attempts if isinstance(one, int)), default=0) >= run.brief.attempts
+
+
 def read_starts(run: StoredRun) -> list[JobStart]:
     """Return the attempts of a run that ran under Slurm, each with its job.
 
@@ -191,17 +200,15 @@ def _look(one: _Wanted, *, again: bool) -> Joined | None:
     if not run.brief.job.get("SLURM_JOB_ID"):
         return one.make(Outcome.NO_JOB)
     known = run.accounting
-    if known is not None and known.get("is_final") and not again:
-        latest = max((int(entry.get("attempt", 0)) for entry in known["attempts"]), default=0)
-        if latest >= run.brief.attempts:
-            jobs = dict.fromkeys(str(entry.get("job", "")) for entry in known["attempts"])
-            return Joined(
-                project=run.project,
-                run=run.id,
-                outcome=Outcome.KEPT,
-                jobs=tuple(jobs),
-                accounting=known,
-            )
+    if known is not None and not again and has_final_accounting(run):
+        jobs = dict.fromkeys(str(entry.get("job", "")) for entry in known["attempts"])
+        return Joined(
+            project=run.project,
+            run=run.id,
+            outcome=Outcome.KEPT,
+            jobs=tuple(jobs),
+            accounting=known,
+        )
     one.starts = read_starts(run)
     return None if one.starts else one.make(Outcome.NO_JOB)
 
