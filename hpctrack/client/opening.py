@@ -41,6 +41,7 @@ JOB_FACTS = (
 
 MORE_JOB_FACTS = (
     "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX", "SLURM_HET_SIZE",
+    "SLURM_PACK_SIZE",
     "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS",
     "SLURM_NTASKS_PER_NODE", "SLURM_TASKS_PER_NODE", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE",
     "SLURM_JOB_CPUS_PER_NODE", "SLURM_THREADS_PER_CORE", "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU",
@@ -255,9 +256,10 @@ def read_job(environ: Mapping[str, str], *, is_first_on_node: bool) -> dict[str,
         names += SGE_FACTS
     if is_first_on_node:
         names += MORE_JOB_FACTS
-        size = environ.get("SLURM_HET_SIZE", "")
-        groups = range(int(size)) if size.isdigit() and len(size) <= 3 else ()  # noqa: PLR2004 - 128 at most
-        names += [f"SLURM_JOB_ID_HET_GROUP_{number}" for number in groups]
+        for word in ("HET", "PACK"):
+            size = environ.get(f"SLURM_{word}_SIZE", "")
+            groups = range(int(size)) if size.isdigit() and len(size) <= 3 else ()  # noqa: PLR2004 - 128 at most
+            names += [f"SLURM_JOB_ID_{word}_GROUP_{number}" for number in groups]
     return {
         name: environ[name]
         for name in names

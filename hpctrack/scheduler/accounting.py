@@ -7,6 +7,7 @@ an attempt belongs to the life of its job during which its ranks began.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,12 +50,19 @@ class JobStart:
     started_wall_s: float
 
 
-def make_start(attempt: int, job: Mapping[str, str], started_wall_s: float) -> JobStart | None:
-    """Return the start, or None for one outside Slurm."""
+def make_starts(attempt: int, job: Mapping[str, str], started_wall_s: float) -> list[JobStart]:
+    """Return the start; of a heterogeneous job one for each component, outside Slurm none."""
     facts = read_slurm(job)
     if facts is None:
-        return None
-    return JobStart(attempt=attempt, facts=facts, started_wall_s=started_wall_s)
+        return []
+    return [
+        JobStart(
+            attempt=attempt,
+            facts=dataclasses.replace(facts, job_id=number),
+            started_wall_s=started_wall_s,
+        )
+        for number in facts.het_job_ids or (facts.job_id,)
+    ]
 
 
 def match_life(start: JobStart, lives: Iterable[Life]) -> Life | None:

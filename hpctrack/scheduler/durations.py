@@ -10,7 +10,7 @@ NO_LIMIT = frozenset({"unlimited", "infinite"})
 """What stands where a time limit would."""
 
 _DURATION = re.compile(
-    r"(?:(?P<days>\d+)-)?(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?)\Z",
+    r"(?:(?:(?P<days>\d+)-)?(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?)\Z",
     re.ASCII,
 )
 _SHORT = re.compile(r"(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+))?\Z", re.ASCII)

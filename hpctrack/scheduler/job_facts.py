@@ -18,6 +18,9 @@ from hpctrack.scheduler.hostlist import try_expand_hosts
 from hpctrack.scheduler.scontrol import ShownJob
 from hpctrack.scheduler.sizes import MIB, MemoryRequest
 
+COMPONENTS_MAX = 128
+"""Slurm's own bound for a heterogeneous job."""
+
 _SLURM_TEXTS = {
     "job_id": "SLURM_JOB_ID",
     "array_job_id": "SLURM_ARRAY_JOB_ID",
@@ -39,7 +42,6 @@ _SLURM_TEXTS = {
 _SHOWN_TEXTS = {
     "array_job_id": "ArrayJobId",
     "array_task_id": "ArrayTaskId",
-    "het_job_id": "HetJobId",
     "name": "JobName",
     "partition": "Partition",
     "account": "Account",
@@ -74,10 +76,9 @@ class JobFacts:
         The array and the place in it.
     step_id : str
         The step that this process is in; empty in the batch script.
-    het_job_id : str
-        The first component's number of a heterogeneous job.
-    het_size : int
-        How many components that has; 0 if it is none.
+    het_job_ids : tuple of str
+        The numbers of a heterogeneous job's components; empty for any other. The ranks of all
+        of them are told the first one's as theirs.
     nodes : tuple of str
     node_count, tasks, cpus_per_task, gpus : int or None
         As asked for.
@@ -102,8 +103,7 @@ class JobFacts:
     array_job_id: str = ""
     array_task_id: str = ""
     step_id: str = ""
-    het_job_id: str = ""
-    het_size: int = 0
+    het_job_ids: tuple[str, ...] = ()
     name: str = ""
     user: str = ""
     cluster: str = ""
@@ -162,8 +162,7 @@ def read_slurm(environ: Mapping[str, str]) -> JobFacts | None:
     return JobFacts(
         scheduler="slurm",
         **texts,
-        het_job_id=environ.get("SLURM_JOB_ID_HET_GROUP_0", ""),
-        het_size=read_int(environ, "SLURM_HET_SIZE") or 0,
+        het_job_ids=_read_components(environ),
         nodes=tuple(try_expand_hosts(environ.get("SLURM_JOB_NODELIST", ""))),
         node_count=read_int(environ, "SLURM_JOB_NUM_NODES"),
         tasks=read_int(environ, "SLURM_NTASKS"),
@@ -189,6 +188,7 @@ def add_shown(facts: JobFacts, shown: ShownJob) -> JobFacts:
     more |= {key: value for key, value in moments.items() if value is not None}
     others = {
         "nodes": shown.nodes,
+        "het_job_ids": tuple(_unfold_numbers(shown.fields.get("HetJobIdSet", ""))),
         "memory": shown.memory_asked,
         "tres_asked": shown.tres_asked,
         "tres_given": shown.tres_given,
@@ -216,6 +216,22 @@ def read_int(values: Mapping[str, str], name: str) -> int | None:
     """Return a number, or None for what is none."""
     text = values.get(name, "")
     return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _read_components(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the numbers of the components; until 19.05 they were called packs."""
+    for word in ("HET", "PACK"):
+        size = min(read_int(environ, f"SLURM_{word}_SIZE") or 0, COMPONENTS_MAX)
+        names = [f"SLURM_JOB_ID_{word}_GROUP_{number}" for number in range(size)]
+        found = tuple(environ[name] for name in names if environ.get(name))
+        if found:
+            return found
+    return ()
+
+
+def _unfold_numbers(text: str) -> list[str]:
+    """Read ``12-13,17``."""
+    return try_expand_hosts(f"[{text}]") if text else []
 
 
 def _read_gpus(text: str) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, SchedulerError
-from hpctrack.scheduler.accounting import JobStart, make_accounting, make_start
+from hpctrack.scheduler.accounting import JobStart, make_accounting, make_starts
 from hpctrack.scheduler.sacct import Life
 from hpctrack.store.accounting_file import write_accounting
 from hpctrack.store.schema import EventKind
@@ -158,7 +158,7 @@ def has_final_accounting(run: StoredRun) -> bool:
 def read_starts(run: StoredRun) -> list[JobStart]:
     """Return the attempts of a run that ran under Slurm, each with its job.
 
-    The ranks of a heterogeneous job are in several, and so in several of these.
+    Of a heterogeneous job there is one for each component.
     """
     first: dict[tuple[int, str], tuple[int, float, Mapping[str, str]]] = {}
     for source in run.sources():
@@ -175,11 +175,11 @@ def read_starts(run: StoredRun) -> list[JobStart]:
             # The lowest rank tells most of the job; the earliest one when it began.
             lowest = min(known, (rank, wall_s, job), key=lambda one: one[0])
             first[key] = (lowest[0], min(known[1], wall_s), lowest[2])
-    starts = (
-        make_start(attempt, job, wall_s)
+    return [
+        start
         for (attempt, _job_id), (_rank, wall_s, job) in sorted(first.items())
-    )
-    return [one for one in starts if one is not None]
+        for start in make_starts(attempt, job, wall_s)
+    ]
 
 
 def list_jobs(starts: Iterable[JobStart]) -> dict[str, list[str]]:

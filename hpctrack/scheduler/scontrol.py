@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hpctrack.scheduler.durations import parse_duration, parse_moment
 from hpctrack.scheduler.hostlist import try_expand_hosts
@@ -76,12 +77,12 @@ class ShownJob:
 
     @property
     def tres_asked(self) -> dict[str, float]:
-        """What was asked for; empty before 23.11, which does not tell it once a job runs."""
+        """What was asked for; older versions do not tell it once a job runs."""
         return parse_tres(self.fields.get("ReqTRES", ""))
 
     @property
     def tres_given(self) -> dict[str, float]:
-        """What it has: ``AllocTRES``, or ``TRES`` until 23.02."""
+        """What it has: ``AllocTRES``, in older versions ``TRES``."""
         return parse_tres(self.fields.get("AllocTRES") or self.fields.get("TRES", ""))
 
     @property
@@ -111,7 +112,7 @@ def find_job(text: str, job_id: str) -> ShownJob | None:
 def _split_jobs(text: str) -> Iterator[str]:
     """Cut before each ``JobId=`` that begins a line."""
     starts = [found.start() for found in re.finditer(r"^JobId=", text, re.MULTILINE)]
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    for start, end in pairwise([*starts, len(text)]):
         yield text[start:end]
 
 
