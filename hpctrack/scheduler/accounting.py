@@ -76,15 +76,14 @@ def match_life(start: JobStart, lives: Iterable[Life]) -> Life | None:
     """
     mine = _select(start, lives)
     near = [one for one in mine if _is_within(one, start.started_wall_s, SKEW_S)]
-    if len(near) <= 1:
-        return near[0] if near else None
-    # Requeued within seconds: clocks cannot tell, but the job has counted its restarts.
+    # A requeue may take seconds, which clocks cannot tell apart; but the job counts its restarts.
     for chain in _chain(mine):
         place = start.facts.restarts or 0
         if place < len(chain) and chain[place] in near:
             return chain[place]
+    # The count does not fit: some lives are not there, or not yet. Then only the clock is left.
     exact = [one for one in near if _is_within(one, start.started_wall_s, 0)]
-    return (exact or near)[-1]
+    return exact[-1] if exact else None
 
 
 def make_accounting(

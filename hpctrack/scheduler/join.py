@@ -242,7 +242,7 @@ def _join(one: _Wanted, lives: Sequence[Life], clock: Clock) -> Joined:
         **made,
     }
     try:
-        write_accounting(one.run.folder, accounting)
+        accounting = write_accounting(one.run.folder, accounting)
     except HpctrackError as error:
         return one.make(Outcome.FAILED, accounting=accounting, problem=error.message)
     outcome = Outcome.JOINED if made["is_final"] else Outcome.RUNNING

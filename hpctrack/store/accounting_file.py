@@ -48,8 +48,8 @@ def parse_accounting(data: bytes) -> dict[str, Any] | None:
     return found if all(isinstance(one, dict) for one in attempts) else None
 
 
-def write_accounting(folder: Path, accounting: Mapping[str, Any]) -> None:
-    """Replace a run's accounting in one step.
+def write_accounting(folder: Path, accounting: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace a run's accounting in one step; return what was written.
 
     Raises
     ------
@@ -57,7 +57,8 @@ def write_accounting(folder: Path, accounting: Mapping[str, Any]) -> None:
         The folder cannot be written.
     """
     scratch = folder / f"{ACCOUNTING_NAME}.{secrets.token_hex(4)}.tmp"
-    text = json.dumps({"kind": KIND, "format": FORMAT, **accounting}, indent=1, allow_nan=False)
+    whole = {"kind": KIND, "format": FORMAT, **accounting}
+    text = json.dumps(whole, indent=1, allow_nan=False)
     try:
         try:
             with scratch.open("w") as file:
@@ -71,3 +72,4 @@ def write_accounting(folder: Path, accounting: Mapping[str, Any]) -> None:
         raise StoreError(
             f"{folder / ACCOUNTING_NAME} cannot be written: {error.strerror}"
         ) from None
+    return whole

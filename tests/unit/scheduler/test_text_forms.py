@@ -155,7 +155,7 @@ def test_node_lists_are_expanded(text: str, names: list[str]) -> None:
     ["n[1-", "n1]", "n[[1]]", "n[a-b]", "n[3-1]", "n[]", f"n[0-{HOSTS_MAX}]", "n[1-999]" * 3],
 )
 def test_what_is_no_node_list_is_an_error_and_fills_no_memory(text: str) -> None:
-    with pytest.raises(ValueError, match="node|brackets|range"):
+    with pytest.raises(ValueError, match=r"node|brackets|range"):
         expand_hosts(text)
     assert try_expand_hosts(text) == []
 
