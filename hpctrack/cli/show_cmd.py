@@ -142,7 +142,8 @@ def _print_accounting(console: Console, accounting: Mapping[str, Any] | None) ->
         return
     entries = accounting["attempts"][-SHOWN_ATTEMPTS:]
     for entry in entries:
-        console.print(f"  {'slurm':<10}{escape(describe_facts(entry))}")
+        which = f"attempt {entry.get('attempt')}: " if len(accounting["attempts"]) > 1 else ""
+        console.print(f"  {'slurm':<10}{escape(clean(which))}{escape(describe_facts(entry))}")
     advice = entries[-1].get("advice") if entries else ""
     if advice:
         console.print(f"  {'advice':<10}{escape(clean(str(advice)))}")

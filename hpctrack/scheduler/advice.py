@@ -148,7 +148,7 @@ def _look_at_processors(used: Efficiency) -> Iterator[Advice]:
         return
     if used.cpus > 1 and used.cpu_frac is not None and used.cpu_frac < WASTE_FRAC:
         busy = used.cpu_frac * used.cpus
-        yield Advice(f"{used.cpus} CPUs, kept {busy:.1f} busy")
+        yield Advice(f"{used.cpus} CPUs, kept {busy:.2g} busy")
     if used.gpus and used.gpu_frac is not None and used.gpu_frac < GPU_IDLE_FRAC:
         noun = "GPU" if used.gpus == 1 else "GPUs"
         yield Advice(f"{used.gpus} {noun}, {100 * used.gpu_frac:.0f} % busy")
