@@ -260,8 +260,9 @@ def read_job(environ: Mapping[str, str], *, is_first_on_node: bool) -> dict[str,
             size = environ.get(f"SLURM_{word}_SIZE", "")
             groups = range(int(size)) if size.isdigit() and len(size) <= 3 else ()  # noqa: PLR2004 - 128 at most
             names += [f"SLURM_JOB_ID_{word}_GROUP_{number}" for number in groups]
+    found = ((name, environ.get(name)) for name in names)
     return {
-        name: environ[name]
-        for name in names
-        if name in environ and len(environ[name]) <= JOB_FACT_MAX_CHARS
+        name: value
+        for name, value in found
+        if value is not None and len(value) <= JOB_FACT_MAX_CHARS
     }

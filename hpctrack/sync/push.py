@@ -88,13 +88,12 @@ def push(
     on_progress(Progress("connect", str(where)))
     with closing(open_transport(where, connect or ConnectOptions())) as transport:
         sender = Sender(transport, on_progress)
-        version = sender.begin()
         gathered = gather(
             opened.path,
             choice,
             seal=seal,
             dry_run=dry_run,
-            accounting=version >= ACCOUNTING_VERSION,
+            accounting=sender.begin() >= ACCOUNTING_VERSION,
             stale_after_s=stale_after_s,
             clock=clock,
             on_run=lambda name: on_progress(Progress("read", name)),
