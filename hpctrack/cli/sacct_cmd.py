@@ -110,6 +110,8 @@ def _choose(
     for run in store.runs(order="created", project=project):
         if since_wall_s is None or run.brief.created_wall_s >= since_wall_s:
             yield run
+        else:
+            run.close()
 
 
 def _print(found: Sequence[Joined], *, is_named: bool) -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import Settings, environment
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, NotFoundError, UsageError
 from hpctrack.scheduler.commands import JOBS_IN_A_CALL, Sacct, find_sacct
 from hpctrack.scheduler.join import has_final_accounting, join_accounting
 from hpctrack.store.record import State
@@ -48,6 +48,8 @@ def ask_before_sync(
         store = Store(settings.dir, stale_after_s=settings.stale_after_s, clock=clock)
         runs = islice(_choose(store, names, project, clock), JOBS_IN_A_CALL)
         join_accounting(runs, Sacct(environ, timeout_s=TIMEOUT_S).ask, clock=clock)
+    except (NotFoundError, UsageError):
+        return ""  # the push says it, and ends with it
     except HpctrackError as error:
         return error.in_a_line()
     except OSError as error:
@@ -68,3 +70,5 @@ def _choose(
         is_recent = clock.wall_s() - last_wall_s < RECENT_S
         if brief.state != State.RUNNING and is_recent and not has_final_accounting(run):
             yield run
+        else:
+            run.close()

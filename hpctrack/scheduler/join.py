@@ -85,6 +85,7 @@ class _Wanted:
 
     run: StoredRun
     starts: list[JobStart] = field(default_factory=list)
+    attempts: int = 1
 
     def make(self, outcome: Outcome, **more: Any) -> Joined:
         jobs = dict.fromkeys(one.facts.shown_id for one in self.starts)
@@ -151,8 +152,8 @@ def has_final_accounting(run: StoredRun) -> bool:
     known = run.accounting
     if known is None or not known.get("is_final"):
         return False
-    attempts = [entry.get("attempt") for entry in known["attempts"]]
-    return max((one for one in attempts if isinstance(one, int)), default=0) >= run.brief.attempts
+    attempts = known.get("run_attempts")
+    return isinstance(attempts, int) and attempts >= run.brief.attempts
 
 
 def read_starts(run: StoredRun) -> list[JobStart]:
@@ -197,7 +198,8 @@ def _by_number(job: str) -> tuple[int, str]:
 def _look(one: _Wanted, *, again: bool) -> Joined | None:
     """Return what can be said of a run without asking, or None."""
     run = one.run
-    if not run.brief.job.get("SLURM_JOB_ID"):
+    brief = run.brief
+    if not brief.job.get("SLURM_JOB_ID") and brief.attempts <= 1:
         return one.make(Outcome.NO_JOB)
     known = run.accounting
     if known is not None and not again and has_final_accounting(run):
@@ -209,7 +211,7 @@ def _look(one: _Wanted, *, again: bool) -> Joined | None:
             jobs=tuple(jobs),
             accounting=known,
         )
-    one.starts = read_starts(run)
+    one.starts, one.attempts = read_starts(run), brief.attempts
     return None if one.starts else one.make(Outcome.NO_JOB)
 
 
@@ -237,6 +239,7 @@ def _join(one: _Wanted, lives: Sequence[Life], clock: Clock) -> Joined:
     accounting = {
         "project": one.run.project,
         "run": one.run.id,
+        "run_attempts": one.attempts,
         "asked_by": "sacct",
         "asked_on": socket.gethostname(),
         **made,

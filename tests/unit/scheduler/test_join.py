@@ -164,6 +164,18 @@ def test_a_run_that_went_on_in_another_job_has_both(store: Path, sacct: SacctDou
     assert entries(store, "r")[0]["advice"].startswith("ran out of time after 12 h")
 
 
+@pytest.mark.parametrize("jobs", [(None, job("9")), (job("9"), None)])
+def test_an_attempt_outside_slurm_is_left_out(
+    store: Path, sacct: SacctDouble, jobs: tuple[dict[str, str] | None, ...]
+) -> None:
+    write(store, "r", *jobs)
+    start_s = START_S + 1000 * (jobs[0] is None)
+    sacct.tell(make_rows("9", start=start_s, end=start_s + 950))
+    assert ask(store, sacct)["r"].outcome == Outcome.JOINED
+    assert [one["attempt"] for one in entries(store, "r")] == [1 + (jobs[0] is None)]
+    assert ask(store, sacct)["r"].outcome == Outcome.KEPT
+
+
 def test_a_task_of_an_array_is_asked_for_by_its_own_number(store: Path, sacct: SacctDouble) -> None:
     write(store, "r", job("1203", SLURM_ARRAY_JOB_ID="1200", SLURM_ARRAY_TASK_ID="3"))
     sacct.tell(make_rows("1200_3", raw="1203", start=START_S, end=START_S + 999))
