@@ -11,6 +11,7 @@ from hpctrack.client.definitions import Definition
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.store.accounting_file import read_accounting
 from hpctrack.store.columns import Columns
 from hpctrack.store.console import ConsoleText
 from hpctrack.store.definitions import find_definition, join_definitions, summarize
@@ -123,6 +124,11 @@ class StoredRun(MeasuredRun):
         if not self._sealed_path.exists():
             return False
         return not any(iter_node_files(self.folder)) or not (self._parts()[1] or self._unreadable)
+
+    @property
+    def accounting(self) -> dict[str, Any] | None:
+        """What Slurm counted, as ``hpctrack sacct`` wrote it; None if nobody has asked yet."""
+        return read_accounting(self.folder)
 
     def ranks(self) -> tuple[RankRecord, ...]:
         """Return the ranks of the latest attempt."""
