@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,10 @@ SLURM_FACTS = (
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 """The devices that a launcher lets a rank see; the first that is set is recorded, as text."""
+
+
+ARGUMENTS_MAX = 2000
+"""Somebody may have written ``train.py data/*``."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -216,5 +221,26 @@ class Opening:
                 "spill_dir": settings.spill_dir,
                 "roll_over_bytes": settings.roll_over_bytes,
                 "roll_over_s": settings.roll_over_s,
+                "provenance": settings.provenance,
+                "provenance_skip": settings.provenance_skip,
+                "provenance_env": settings.provenance_env,
             },
+            "python": _describe_python() if settings.provenance != "off" else None,
         }
+
+
+def _describe_python() -> dict[str, Any]:
+    """Say what this process knows best; the agent finds the rest, and leaves out secrets."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    return {
+        "argv": sys.orig_argv[:ARGUMENTS_MAX],
+        "script": str(getattr(main, "__file__", None) or ""),
+        "module": str(getattr(spec, "name", "") or ""),
+        "version": sys.version.partition(" ")[0],
+        "implementation": sys.implementation.name,
+        "executable": sys.executable,
+        "prefix": sys.prefix,
+        "base_prefix": sys.base_prefix,
+        "path": list(map(str, sys.path)),
+    }

@@ -104,6 +104,9 @@ class EventKind(IntEnum):
     """The same of its standard error."""
     DEFINE = 14
     """How a metric is to be read: ``{"name", "step_metric", "summary", "goal", "hidden"}``."""
+    PROVENANCE = 17
+    """What the run was made of, as one node saw it: a JSON object in `Place.TEXT`. Those with one
+    ``collected_wall_s`` belong together, a later one replaces the keys that it has."""
 
 
 ROOT_ATTRIBUTES = (

@@ -14,7 +14,6 @@ from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.console import ConsoleText
 from hpctrack.store.definitions import find_definition, join_definitions, summarize
-from hpctrack.store.described import DescribedRun
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
@@ -23,6 +22,7 @@ from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
+from hpctrack.store.provenance import TracedRun
 from hpctrack.store.record import RankRecord, RunRecord, assemble
 from hpctrack.store.schema import SEALED_KIND, EventKind
 from hpctrack.store.sealed_file import DAMAGE, SealedReader, read_json
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hpctrack.store.index import IndexEntry
 
 
-class StoredRun(DescribedRun):
+class StoredRun(TracedRun):
     """A run in a store.
 
     What is read is kept; `refresh` reads again what may have grown. Not safe for several
