@@ -42,8 +42,8 @@ def read_container(process: Process, environ: Mapping[str, str]) -> dict[str, An
     -------
     dict
         ``kind`` (apptainer, singularity, podman, docker, enroot, charliecloud, shifter or
-        kubernetes), and where they can be read ``image``, its ``digest``, the container's ``id`` and
-        ``name``, ``labels``.
+        kubernetes), and where they can be read ``image``, its ``digest``, the container's ``id``,
+        ``name`` and ``labels``.
     """
     for look in (_apptainer, _podman, _enroot, _shifter, _charliecloud, _docker):
         found = look(process, environ)
