@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hpctrack.errors import HpctrackError
@@ -13,6 +14,8 @@ from hpctrack.store.payloads import ByteSource
 from hpctrack.store.schema import EventKind, Place
 
 Sources = Sequence[tuple[NodeEvents, ByteSource]]
+
+_SEED = re.compile(r"(?i)(?:^|[._-]|HASH)seeds?$")
 
 Key = tuple[int, int, str]
 """Attempt, node, host."""
@@ -50,7 +53,9 @@ class TracedRun(DescribedRun):
         dict
             Empty if nothing was recorded. ``of`` says whose it is.
         """
-        return read_provenance(self._byte_sources(), attempt=attempt, node=node)
+        found = read_provenance(self._byte_sources(), attempt=attempt, node=node)
+        seeds = find_seeds(self.config, found) if found else {}
+        return {**found, **({"seeds": seeds} if seeds else {})}
 
 
 def read_provenance(
@@ -85,6 +90,34 @@ def read_provenance(
         **_join(found[chosen]),
         "of": {**dict(zip(names, chosen, strict=True)), "rank": ranks[chosen]},
     }
+
+
+def find_seeds(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the random seeds that a run was given: in its configuration, arguments, environment.
+
+    Parameters
+    ----------
+    config : mapping
+        Nested as it was given.
+    provenance : mapping
+        As `read_provenance` returns it.
+    """
+    found = {key: value for key, value in _iter_pairs(config, "config.") if _SEED.search(key)}
+    words = [str(one) for one in (provenance.get("program") or {}).get("argv") or ()]
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if _SEED.search(name) and (equals or name.startswith("-")):
+            found[name] = value if equals else following
+    environ = provenance.get("environment") or {}
+    return found | {name: value for name, value in environ.items() if _SEED.search(name)}
+
+
+def _iter_pairs(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _iter_pairs(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _key_of(source: NodeEvents) -> Key:

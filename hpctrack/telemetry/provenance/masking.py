@@ -33,8 +33,12 @@ CHUNK_CHARS = 32 * 1024
 """A long text is searched in pieces: each holds up the process's other threads for a few ms."""
 
 _NAME = r"(?<![A-Za-z0-9_])(?P<quote>[\"']?)(?P<name>[A-Za-z_][\w.-]{0,80})(?P=quote)"
-_QUOTED = r"[rbfuRBFU]{0,2}\"(?:\\.|[^\"\\\n])*\"|[rbfuRBFU]{0,2}'(?:\\.|[^'\\\n])*'"
-_BARE = r"[^\s\"';|<>()&,`]+"
+_QUOTED = r"[rbfuRBFU]{0,2}\"(?:\\.|[^\"\\\n]){0,8000}\"|[rbfuRBFU]{0,2}'(?:\\.|[^'\\\n]){0,8000}'"
+_BARE = r"[^\s\"';|<>()&,`]{1,400}"
+_REST = re.compile(r"[^\s\"';|<>()&,`]*")
+"""A word is looked at up to a length, so that a megabyte without a space takes no hour, and hidden
+as a whole."""
+
 _ASSIGNMENT = re.compile(
     # name = value, name: type = value, "name": value, environ["name"] = value, ("name", "value")
     rf"(?P<head>{_NAME}[\"'\])]{{0,3}}[ \t]*"
@@ -47,7 +51,8 @@ _OPTION = re.compile(
 _HEADER = re.compile(r"(?i)(?P<head>\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)[^\"'\n]+")
 _NETRC = re.compile(r"(?P<head>\blogin\s+\S+\s+password\s+)\S+")
 _TOOL = re.compile(
-    r"(?P<head>\b(?:curl\b[^\n;|]*?\s(?:-u|--user)[ =]?|sshpass\s+-p\s*|mysql\w*\b[^\n;|]*?\s-p))"
+    r"(?P<head>\b(?:curl\b[^\n;|]{0,400}?\s(?:-u|--user)[ =]?"
+    r"|sshpass\s+-p\s*|mysql\w*\b[^\n;|]{0,400}?\s-p))"
     r"(?!\$)[^\s;|]+"
 )
 _REFERENCE = re.compile(r"[\"']?\$(?:\w+|\{[^{}]*\}|\()|[\"']?%\w+%|[\"']?\{\{?[\w. ]*\}")
@@ -99,8 +104,8 @@ class Masker:
         """Return the value of an environment variable as it may be written."""
         if is_secret_name(name) and not is_harmless(name, value):
             return MASK
-        if is_hexadecimal(value) and not _IDENTITY.search(name):
-            return MASK
+        if is_hexadecimal(value):
+            return value if _IDENTITY.search(name) else MASK
         return self.text(value)
 
     def arguments(self, words: Sequence[str]) -> list[str]:
@@ -166,8 +171,8 @@ class Masker:
             if is_secret_name(head) and not is_harmless(head, value):
                 self._remember(head, value)
                 return f"{head}={MASK}"
-            if is_hexadecimal(value) and not _IDENTITY.search(head):
-                return f"{head}={MASK}"
+            if is_hexadecimal(value):
+                return word if _IDENTITY.search(head) else f"{head}={MASK}"
         rest = word[2:]
         if word.startswith("-p") and rest and "=" not in rest:
             is_known = bool(_ATTACHED_PROGRAMS.fullmatch(program))
@@ -190,7 +195,8 @@ class Masker:
             if self._is_secret(found, is_code=is_code):
                 quote = _quote_of(found["value"])
                 parts += [text[done : found.end("head")], quote, MASK, quote]
-                done = start = found.end()
+                rest = None if quote else _REST.match(text, found.end())
+                done = start = rest.end() if rest else found.end()
             else:
                 start = found.end("head")  # a value may hold a name and value of its own
         return "".join([*parts, text[done:]])

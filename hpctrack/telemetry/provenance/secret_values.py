@@ -35,9 +35,9 @@ _PEM = re.compile(
 )
 
 _URL_LOGIN = re.compile(
-    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*)://"
+    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,30})://"
     # the last @ before the path; a password may hold more of them, and a slash by mistake
-    r"(?P<who>[^\s\"'<>/]*@|[^\s\"'<>/:@]*:(?!\d+/)[^\s\"'<>@]*@)"
+    r"(?P<who>[^\s\"'<>/]{0,4000}@|[^\s\"'<>/:@]{0,400}:(?!\d+/)[^\s\"'<>@]{0,4000}@)"
 )
 _USER_SCHEMES = frozenset({"ssh", "git+ssh", "ssh+git", "sftp", "rsync", "svn+ssh", "file"})
 """A name before the host is only a name there."""
