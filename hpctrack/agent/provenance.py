@@ -61,6 +61,8 @@ class Provenance:
         self._thread: threading.Thread | None = None
         self._is_first_here = threading.Event()
         self._is_seen = threading.Event()
+        self._is_complete = threading.Event()
+        self._is_in_rank = False
         self._is_over = threading.Event()
         self._is_chosen = threading.Event()
         self._is_cancelled = False
@@ -78,8 +80,9 @@ class Provenance:
             return
         rank = int(hello["rank"])
         if self._chosen is None or rank < self._chosen[0]:
-            facts = told if isinstance(told, dict) else {}
-            self._chosen = rank, int(hello.get("pid", 0)), facts
+            facts, pid = told if isinstance(told, dict) else {}, int(hello.get("pid", 0))
+            self._chosen = rank, pid, facts
+            self._is_in_rank = pid == os.getpid()
         if int(hello.get("local_rank", 0)) == 0:
             self._is_first_here.set()
         if self._thread is None:
@@ -98,9 +101,10 @@ class Provenance:
         is_last : bool
             The run ends: wait for what is under way, not longer than `CLOSE_WAIT_S`.
         """
-        if is_asked and self._thread is not None and not self._is_seen.is_set():
+        if is_asked and self._thread is not None:
             self._is_first_here.set()
-            self._is_seen.wait(SEEN_WAIT_S)
+            # A recorder in the rank itself ends with it.
+            (self._is_complete if self._is_in_rank else self._is_seen).wait(SEEN_WAIT_S)
         if is_last and self._thread is not None:
             self._is_first_here.set()
             self._is_over.set()
@@ -133,6 +137,7 @@ class Provenance:
     def _iter_parts(self, process: Process, told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         collector = self._make_collector(process, told)
         yield from collector.iter_parts()
+        self._is_complete.set()
         for wait_s in LOOK_AGAIN_S:
             self._is_over.wait(wait_s)
             yield collector.look_again()
@@ -154,7 +159,7 @@ class Provenance:
         programs = Programs(
             environ=dict(environment()),
             is_cancelled=lambda: self._is_cancelled,
-            may_start=process.pid != os.getpid(),
+            may_start=not self._is_in_rank,
         )
         return Collector(wish, programs)
 

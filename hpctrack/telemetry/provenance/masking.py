@@ -48,12 +48,14 @@ _ASSIGNMENT = re.compile(
 _OPTION = re.compile(
     rf"(?P<head>(?<!\S)--?(?P<name>[A-Za-z][\w.-]*)[ \t]+)(?P<value>{_QUOTED}|(?!-){_BARE})"
 )
-_HEADER = re.compile(r"(?i)(?P<head>\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)[^\"'\n]+")
-_NETRC = re.compile(r"(?P<head>\blogin\s+\S+\s+password\s+)\S+")
+_HEADER = re.compile(
+    r"(?i)(?P<head>\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?P<rest>[^\"'\n]+)"
+)
+_NETRC = re.compile(r"(?P<head>\blogin\s+\S+\s+password\s+)(?P<rest>\S+)")
 _TOOL = re.compile(
     r"(?P<head>\b(?:curl\b[^\n;|]{0,400}?\s(?:-u|--user)[ =]?"
     r"|sshpass\s+-p\s*|mysql\w*\b[^\n;|]{0,400}?\s-p))"
-    r"(?!\$)[^\s;|]+"
+    r"(?P<rest>(?!\$)[^\s;|]+)"
 )
 _REFERENCE = re.compile(r"[\"']?\$(?:\w+|\{[^{}]*\}|\()|[\"']?%\w+%|[\"']?\{\{?[\w. ]*\}")
 """``$TOKEN``, ``$(cat file)``: where a secret is, not what it is."""
@@ -143,7 +145,7 @@ class Masker:
 
     def _mask_chunk(self, text: str, *, is_code: bool) -> str:
         for pattern in (_HEADER, _NETRC, _TOOL):
-            text = pattern.sub(rf"\g<head>{MASK}", text)
+            text = pattern.sub(self._mask_rest, text)
         text = self._mask_named(_ASSIGNMENT, text, is_code=is_code)
         if not is_code:
             text = self._mask_named(_OPTION, text, is_code=False)
@@ -186,6 +188,11 @@ class Masker:
         found = re.findall(r"(?m)^(?:\+\+\+|---) \"?(?:[ab]/)?(.*?)[\t\"]*$", head)
         is_code = any(_CODE.search(one) for one in found)
         return mask_keys(head) + mark + self.text(body, is_code=is_code)
+
+    def _mask_rest(self, found: re.Match[str]) -> str:
+        for word in re.split(r"[\s:;,]+", found["rest"]):
+            self._remember("token", word)
+        return f"{found['head']}{MASK}"
 
     def _mask_named(self, pattern: re.Pattern[str], text: str, *, is_code: bool) -> str:
         """Hide the values behind the names that a pattern finds."""

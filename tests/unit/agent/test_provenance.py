@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import hpctrack
 from hpctrack import Store, StoredRun
 from hpctrack.agent import provenance as module
 from hpctrack.agent.provenance import Provenance
@@ -58,7 +59,7 @@ def read_when(store: Path, *parts: str) -> dict[str, Any]:
     """Return the provenance of the one run as soon as it has these parts."""
 
     def look() -> dict[str, Any]:
-        found = Store(store).runs()
+        found = list(Store(store).runs()) if store.is_dir() else []
         told = found[0].provenance if found else {}
         for one in found:
             one.close()
@@ -173,6 +174,8 @@ def test_what_the_rank_says_of_its_python_is_not_written_as_it_came(
 def test_each_node_tells_of_itself_and_the_first_of_what_all_have(
     code: GitFolder, tmp_path: Path
 ) -> None:
+    for rank in range(2):
+        Path(os.environ["HPCTRACK_RUNTIME_DIR"], str(rank)).mkdir()
     started = [
         subprocess.Popen(
             [sys.executable, "train.py"], cwd=code.top, stdin=subprocess.DEVNULL,
@@ -310,19 +313,22 @@ def test_a_file_that_is_rolled_over_keeps_it_once(code: GitFolder, tmp_path: Pat
     assert run.provenance["git"] == before["git"]
 
 
-def test_a_recorder_in_the_rank_starts_no_program(code: GitFolder, tmp_path: Path) -> None:
+def test_a_recorder_in_the_rank_starts_no_program(
+    code: GitFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = code.git("rev-parse", "HEAD")
     fake = tmp_path / "bin" / "git"
     fake.parent.mkdir()
     fake.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
     fake.chmod(0o755)
-    # A folder whose socket's path is too long for any agent.
-    deep = tmp_path / ("d" * 90) / ("e" * 90)
-    deep.mkdir(parents=True)
-    run_script(
-        code, HPCTRACK_RUNTIME_DIR=str(deep), PATH=f"{fake.parent}:{os.environ['PATH']}"
-    )  # fmt: skip
-    told = read_when(tmp_path / "store", "git")
-    assert told["git"]["commit"] == code.git("rev-parse", "HEAD")
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("hpctrack.client.runtime_folder.SOCKET_PATH_MAX_BYTES", 1)
+    monkeypatch.chdir(code.top)
+    with hpctrack.init("p") as run:
+        run.log({"a": 1})
+        assert list_agents() == []
+    told = read_when(tmp_path / "store", "git", "python")
+    assert told["git"]["commit"] == commit
     assert told["missing"]["git"] == "git is not started from within a rank"
     assert not (tmp_path / "started").exists()
 
