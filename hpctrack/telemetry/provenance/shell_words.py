@@ -50,7 +50,7 @@ class ShellWords:
 
     def command(self, words: Sequence[str]) -> str:
         """Return a command line."""
-        before = ["", *words[:-1]]
+        before = ["", *words][: len(words)]
         return " ".join(
             self.word(one, _what_is(one, previous))
             for one, previous in zip(words, before, strict=True)
@@ -94,4 +94,4 @@ def _what_is(word: str, previous: str) -> str:
     head, equals, _value = word.partition("=")
     if equals:
         return head
-    return previous if previous.startswith("-") else "secret"
+    return previous if previous.startswith("-") and "=" not in previous else "secret"

@@ -25,7 +25,8 @@ def draw(length: int, letters: str = DRAWN) -> str:
     [
         "HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "MYSQL_PWD", "DB_PASS",
         "SSHPASS", "GITHUB_PAT", "authToken", "awsSecretAccessKey", "--api-key", "x-api-key",
-        "Authorization", "client_secret", "SESSION_COOKIE", "private_key", "PASSPHRASE", "CREDENTIALS",
+        "Authorization", "client_secret", "SESSION_COOKIE", "private_key", "PASSPHRASE",
+        "CREDENTIALS",
         "db.password", "apikey", "JWT", "SIGNING_KEY", "sentry_dsn", "my-secret-thing", "oauth",
     ],
 )  # fmt: skip
@@ -36,7 +37,8 @@ def test_names_of_secrets_are_known(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "PWD", "OLDPWD", "PATH", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "--tokenizer", "keyboard",
+        "PWD", "OLDPWD", "PATH", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "--tokenizer",
+        "keyboard",
         "monkey", "PAT_RT_SUMMARY", "SLURM_JOB_PARTITION", "PYTHONHASHSEED", "bypass", "compass",
         "author", "--author", "keyframes", "NCCL_DEBUG", "passthrough",
     ],
@@ -51,7 +53,8 @@ KNOWN_MAKES = [
     "ghp_" + draw(36), "gho_" + draw(36), "github_pat_" + draw(22) + "_" + draw(59),
     "glpat-" + draw(20), "hf_" + draw(34), "sk-" + draw(48), "sk-proj-" + draw(60),
     "sk-ant-api03-" + draw(80), "xoxb-" + draw(12, string.digits) + "-" + draw(24),
-    "AIza" + draw(35), "npm_" + draw(36), "pypi-" + draw(60), "nvapi-" + draw(60), "sk_live_" + draw(24),
+    "AIza" + draw(35), "npm_" + draw(36), "pypi-" + draw(60), "nvapi-" + draw(60),
+    "sk_live_" + draw(24),
     "SG." + draw(22) + "." + draw(43), "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0." + draw(43),
     "dckr_pat_" + draw(27), "hvs." + draw(24),
 ]  # fmt: skip
@@ -197,7 +200,8 @@ def test_code_that_handles_secrets_is_left_as_it_is() -> None:
     "line",
     [
         'API_TOKEN = "planted"', "password: str = 'planted'", 'os.environ["HF_TOKEN"] = "planted"',
-        'environ.setdefault("MY_TOKEN", "planted")', '{"client_secret": "planted"}', 'f(token="planted")',
+        'environ.setdefault("MY_TOKEN", "planted")', '{"client_secret": "planted"}',
+        'f(token="planted")',
         '"db_password" => \'planted\'', 'const char *secret = "planted";',
     ],
 )  # fmt: skip
@@ -243,6 +247,7 @@ def test_a_megabyte_takes_a_moment_not_a_minute() -> None:
     began = time.monotonic()
     Masker({"A_TOKEN": "abc123def456"}).text(text, is_code=True)
     for hostile in ("a" * 200_000, "=" * 200_000, '"' * 200_000, "a=" * 100_000, "://" * 60_000,
-                    "-----BEGIN PRIVATE KEY-----" * 5_000, "a:b@" * 50_000, "-- " * 60_000):  # fmt: skip
+                    "-----BEGIN PRIVATE KEY-----" * 5_000, "a:b@" * 50_000,
+                    "-- " * 60_000):  # fmt: skip
         Masker().text(hostile)
     assert time.monotonic() - began < 120

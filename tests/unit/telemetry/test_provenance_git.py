@@ -299,7 +299,8 @@ def test_status_with_names_that_try_to_look_like_lines() -> None:
 
 def test_a_cut_diff_has_whole_files() -> None:
     def part(name: str, size: int) -> str:
-        return f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n+{'x' * size}\n"
+        head = f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n"
+        return f"{head}@@ -1 +1 @@\n+{'x' * size}\n"
 
     text = part("a", 10) + part("b", 5000) + part("c", 10)
     assert cut_diff(text, 1000) == (part("a", 10) + part("c", 10), ["b"])

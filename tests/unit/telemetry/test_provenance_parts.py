@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_the_first_of_two_packages_counts_and_old_forms_are_read(tmp_path: Path)
             "a/Scikit_Learn-1.2.dist-info/METADATA": "",
             "a/old-0.1-py3.8.egg-info/PKG-INFO": "",
             "a/single.file-2.0-py3.8.egg-info": "Name: single.file\n",
-            "a/dev_pkg.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: dev_pkg\nVersion: 3.0\n\nx",
+            "a/dev_pkg.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: dev_pkg\nVersion: 3.0\n",
             "a/nothing.txt": "",
             "b/scikit_learn-9.9.dist-info/METADATA": "",
             "b/egg-4.0-py3.8.egg/EGG-INFO/PKG-INFO": "",
@@ -134,14 +135,16 @@ def test_a_conda_environment_and_its_packages(tmp_path: Path) -> None:
 
 def test_variables_are_chosen_bounded_and_masked() -> None:
     environ = {
-        "OMP_NUM_THREADS": "4", "SLURM_JOB_ID": "7", "EDITOR": "vi", "MY_FLAG": "1", "MY_TOKEN": "planted9",
+        "OMP_NUM_THREADS": "4", "SLURM_JOB_ID": "7", "EDITOR": "vi", "MY_FLAG": "1",
+        "MY_TOKEN": "planted9",
         "HF_TOKEN": "planted9", "OTHER": "1", "SLURM_SPANK_X": "1", "PYTHONPATH": "x" * 10_000,
         "NCCL_DEBUG": "planted9", "UCX_TLS": "/opt/ucx-0123456789abcdef0123456789abcdef/lib",
         "OMP_PLACES": "0123456789abcdef0123456789abcdef", "HPCTRACK_RUN_ID": "0" * 32,
     }  # fmt: skip
     found = select_environment(environ, Masker(environ), ["MY_*", " OTHER", ""])
     assert found == {
-        "OMP_NUM_THREADS": "4", "SLURM_JOB_ID": "7", "MY_FLAG": "1", "MY_TOKEN": "***", "HF_TOKEN": "***",
+        "OMP_NUM_THREADS": "4", "SLURM_JOB_ID": "7", "MY_FLAG": "1", "MY_TOKEN": "***",
+        "HF_TOKEN": "***",
         "OTHER": "1", "PYTHONPATH": "x" * VALUE_MAX_CHARS, "NCCL_DEBUG": "***", "OMP_PLACES": "***",
         "UCX_TLS": environ["UCX_TLS"], "HPCTRACK_RUN_ID": "0" * 32,
     }  # fmt: skip
@@ -178,7 +181,7 @@ SIF = struct.pack(
 
 
 def in_container(
-    root: Path, files: Mapping[str, str | bytes], environ: Mapping[str, str]
+    root: Path, files: Mapping[str, Any], environ: Mapping[str, str]
 ) -> dict[str, object]:
     plant(root, files)
     (root / "proc" / "7").mkdir(parents=True, exist_ok=True)
@@ -233,7 +236,7 @@ def test_podman_tells_image_and_digest(tmp_path: Path) -> None:
         {
             "proc/7/cgroup": "0::/\n",
             ".dockerenv": "",
-            "proc/7/mountinfo": f"1 2 0:1 /var/lib/docker/containers/{'c' * 64}/hostname /etc/hostname rw\n",
+            "proc/7/mountinfo": f"1 2 0:1 /var/lib/docker/containers/{'c' * 64}/hostname /h rw\n",
         },
     ],
 )
@@ -273,12 +276,11 @@ def test_no_container_is_none(tmp_path: Path) -> None:
 
 
 def maps(*paths: str) -> str:
-    lines = []
-    for number, path in enumerate(paths):
-        for rights in ("r--p", "r-xp", "rw-p"):
-            lines.append(
-                f"7f{number:04x}000-7f{number:04x}fff {rights} 00000000 fe:01 {100 + number}    {path}"
-            )
+    lines = [
+        f"7f{number:04x}000-7f{number:04x}fff {rights} 00000000 fe:01 {100 + number}  {path}"
+        for number, path in enumerate(paths)
+        for rights in ("r--p", "r-xp", "rw-p")
+    ]
     return "\n".join(
         ["55d0-55d1 r-xp 00000000 00:00 0 ", *lines, "7ffe-7fff r-xp 0 00:00 0 [vdso]"]
     )
@@ -286,8 +288,10 @@ def maps(*paths: str) -> str:
 
 def test_libraries_are_those_that_run_code_and_belong_to_no_python_package() -> None:
     text = maps(
-        "/usr/lib/libm.so.6", "/usr/bin/python3.11", "/a/x.cpython-311-x86_64-linux-gnu.so", "/a/b.abi3.so",
-        "/opt/with space/libfoo.so.1.2 (deleted)", "/dev/shm/ring", "/usr/lib/locale/locale-archive",
+        "/usr/lib/libm.so.6", "/usr/bin/python3.11", "/a/x.cpython-311-x86_64-linux-gnu.so",
+        "/a/b.abi3.so",
+        "/opt/with space/libfoo.so.1.2 (deleted)", "/dev/shm/ring",
+        "/usr/lib/locale/locale-archive",
     )  # fmt: skip
     assert list_libraries([text, text]) == ["/opt/with space/libfoo.so.1.2", "/usr/lib/libm.so.6"]
     own = list_libraries([Process(os.getpid()).maps])
@@ -333,7 +337,8 @@ def test_mpi_is_named_and_its_version_found(
 
 
 def test_the_version_of_mpi_in_its_header_wins(process: Process) -> None:
-    header = "#define OMPI_MAJOR_VERSION 4\n# define OMPI_MINOR_VERSION  1\n#define OMPI_RELEASE_VERSION 6\n"
+    numbers = {"MAJOR": 4, "MINOR": 1, "RELEASE": 6}
+    header = "".join(f"# define OMPI_{key}_VERSION  {one}\n" for key, one in numbers.items())
     plant(process.root, {"/o/lib/libmpi.so.40.1": b"\0v9.9.9\0", "/o/include/mpi.h": header})
     assert read_libraries(["/o/lib/libmpi.so.40.1"], process, {}, {})["mpi"]["version"] == "4.1.6"
 
@@ -343,7 +348,9 @@ def test_nccl_cuda_and_rocm(process: Process) -> None:
     plant(
         process.root,
         {
-            f"{site}/nccl/include/nccl.h": "#define NCCL_MAJOR 2\n#define NCCL_MINOR 21\n#define NCCL_PATCH 5\n",
+            f"{site}/nccl/include/nccl.h": (
+                "#define NCCL_MAJOR 2\n#define NCCL_MINOR 21\n#define NCCL_PATCH 5\n"
+            ),
             "/usr/local/cuda/version.json": json.dumps(
                 {"cuda": {"name": "CUDA SDK", "version": "12.4.1"}, "nccl": {"version": "1"}}
             ),
@@ -353,12 +360,14 @@ def test_nccl_cuda_and_rocm(process: Process) -> None:
     paths = [
         f"{site}/nccl/lib/libnccl.so.2", f"{site}/cuda_runtime/lib/libcudart.so.12",
         "/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15", "/opt/rocm/lib/librccl.so.1.0.60100",
-        "/opt/rocm/lib/libamdhip64.so.6.1.60100", "/a/libscipy_openblas-68440149.so", "/a/libucp.so.0.0.0",
+        "/opt/rocm/lib/libamdhip64.so.6.1.60100", "/a/libscipy_openblas-68440149.so",
+        "/a/libucp.so.0.0.0",
     ]  # fmt: skip
     packages = {"nvidia-cuda-runtime-cu12": "12.4.127", "nvidia-nccl-cu12": "2.21.5"}
     assert read_libraries(paths, process, packages, {})["versions"] == {
         "nccl": "2.21.5", "rccl": "1.0.60100", "cuda": "12.4.127", "rocm": "6.1.60100",
-        "nvidia_driver": "550.54.15", "ucx": "0.0.0", "cuda_toolkit": "12.4.1", "rocm_toolkit": "6.1.0-82",
+        "nvidia_driver": "550.54.15", "ucx": "0.0.0", "cuda_toolkit": "12.4.1",
+        "rocm_toolkit": "6.1.0-82",
     }  # fmt: skip
 
 
@@ -371,7 +380,11 @@ def test_very_many_libraries_are_counted(process: Process) -> None:
 
 @pytest.mark.mpi
 def test_the_mpi_of_a_real_program() -> None:
-    code = "import mpi4py.MPI as m; print(m.Get_library_version().splitlines()[0], flush=True); input()"
+    code = """
+import mpi4py.MPI as m
+print(m.Get_library_version().splitlines()[0], flush=True)
+input()
+"""
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
@@ -387,7 +400,8 @@ def test_the_mpi_of_a_real_program() -> None:
 # -- the machine ----------------------------------------------------------------------------------
 
 X86 = "".join(
-    f"processor\t: {number}\nmodel name\t: AMD EPYC 7763  64-Core Processor\nphysical id\t: {number // 2}\n"
+    f"processor\t: {number}\nmodel name\t: AMD EPYC 7763  64-Core Processor\n"
+    f"physical id\t: {number // 2}\n"
     f"core id\t\t: {number % 2}\n\n"
     for number in range(4)
 )
@@ -425,7 +439,8 @@ def test_a_node_with_gpus(tmp_path: Path) -> None:
     )
     assert read_machine(tmp_path) == {
         "host": "n1", "architecture": os.uname().machine, "kernel": "5.14.0-427.el9.x86_64",
-        "os": "Rocky Linux 9.4 (Blue Onyx)", "cpu_model": "AMD EPYC 7763 64-Core Processor", "cpus": 4,
+        "os": "Rocky Linux 9.4 (Blue Onyx)", "cpu_model": "AMD EPYC 7763 64-Core Processor",
+        "cpus": 4,
         "cores": 4, "sockets": 2, "memory_bytes": 263000000 * 1024,
         "gpus": ["NVIDIA H100 80GB HBM3"] * 2, "nvidia_driver": "550.54.15",
     }  # fmt: skip
@@ -448,7 +463,8 @@ def child() -> Iterator[subprocess.Popen[str]]:
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, "--token", "x y", "é"], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True, cwd="/", env={**os.environ, "A": "1\n2"}, start_new_session=True,
+        stdout=subprocess.PIPE, text=True, cwd="/", env={**os.environ, "A": "1\n2"},
+        start_new_session=True,
     ) as made:  # fmt: skip
         assert made.stdout is not None
         assert made.stdout.readline() == "up\n"
@@ -465,9 +481,9 @@ def test_a_real_child_is_seen_as_it_was_started(child: subprocess.Popen[str]) ->
     assert seen.environ is not None
     assert seen.environ["A"] == "1\n2"
     assert seen.cwd == "/"
-    assert os.path.samefile(seen.executable, sys.executable)
+    assert Path(seen.executable).samefile(sys.executable)
     assert seen.files == Path("/")
-    assert [one.pid for one in seen.ancestors][0] == os.getpid()
+    assert next(one.pid for one in seen.ancestors) == os.getpid()
     family = wait_for(
         lambda: [one for one in find_family(child.pid) if one.arguments[:1] == ["sleep"]]
     )
