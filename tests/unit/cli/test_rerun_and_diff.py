@@ -136,14 +136,14 @@ def test_a_run_without_provenance_says_why_it_cannot_be_rerun(
 def test_two_runs_and_what_differs(code: GitFolder, tmp_path: Path, capsys: Capture) -> None:
     store = tmp_path / "store"
     first = train(code, store, "--seed", "5", OMP_NUM_THREADS="3")
-    code.write("src/helper.py", "LR = 0.5\n")
+    code.write("src/helper.py", "LR = 0.55\n")
     second = train(code, store, "--seed", "6", OMP_NUM_THREADS="4")
     capsys.readouterr()
     words = ["diff", first.id, second.id, "--store", str(store)]
     assert cli.run(words) == 1
     out = capsys.readouterr().out
     for line in (
-        "config", "  lr", "    - 0.1", "    + 0.5", "git", "  +-LR = 0.1", "  ++LR = 0.5",
+        "config", "  lr", "    - 0.1", "    + 0.55", "git", "  +-LR = 0.1", "  ++LR = 0.55",
         "environment", "  OMP_NUM_THREADS", "    - 3", "    + 4",
     ):  # fmt: skip
         assert line in out.splitlines(), out
@@ -155,7 +155,7 @@ def test_two_runs_and_what_differs(code: GitFolder, tmp_path: Path, capsys: Capt
     assert told["is_same"] is False
     assert list(told["differences"]) == ["config", "git"]
     assert told["differences"]["config"] == [
-        {"key": "lr", "left": 0.1, "right": 0.5},
+        {"key": "lr", "left": 0.1, "right": 0.55},
         {"key": "seed", "left": 5, "right": 6},
     ]
     assert cli.run(["diff", first.id, first.id, "--store", str(store)]) == 0
