@@ -1,9 +1,10 @@
-"""Real git repositories for tests, made by real git."""
+"""Trees of files for tests, and real git repositories made by real git."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,3 +49,12 @@ def make_repository(top: Path, **files: str) -> GitFolder:
         made.write(name.replace("__", "."), content)
     made.commit()
     return made
+
+
+def plant(root: Path, files: Mapping[str, str | bytes]) -> Path:
+    """Write a tree of files."""
+    for name, content in files.items():
+        path = root / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return root

@@ -9,13 +9,21 @@ from typing import Any
 from hpctrack.telemetry.provenance.rerun_steps import MODULES_STEP
 from hpctrack.telemetry.provenance.shell_words import ShellWords
 
-_WANTED = re.compile(
-    r"(?:OMP|KMP|GOMP|MKL|OPENBLAS|BLIS|GOTO|NUMEXPR|NUMBA|VECLIB|CUDA|CUBLAS|CUDNN|NVIDIA|NVSHMEM|NCCL"
-    r"|RCCL|HIP|ROCM|ROCBLAS|HSA|MIOPEN|ZE|SYCL|MPICH|MV2|MVP|MPI4PY|UCX|FI|PSM2|PSM3|GLOO|PYTORCH|TF"
-    r"|XLA|JAX|KERAS|TRANSFORMERS|TOKENIZERS|TRITON|HDF5|MALLOC|I_MPI|OMPI_MCA|HF_HUB|HF_DATASETS)_\w+"
-    r"|PYTHON(?:HASHSEED|PATH|OPTIMIZE|WARNINGS|UTF8|NOUSERSITE|MALLOC)|TORCH\w*|SEED|LANG|LC_\w+|TZ"
-    r"|GLIBC_TUNABLES|LD_PRELOAD"
-)
+_PREFIXES = (
+    "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "BLIS_", "GOTO_", "NUMEXPR_", "NUMBA_", "VECLIB_",
+    "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "NVSHMEM_", "NCCL_", "RCCL_", "HIP_", "ROCM_",
+    "ROCBLAS_", "HSA_", "MIOPEN_", "ZE_", "SYCL_", "MPICH_", "MV2_", "MVP_", "MPI4PY_", "UCX_",
+    "FI_",
+    "PSM2_", "PSM3_", "GLOO_", "TORCH", "PYTORCH_", "TF_", "XLA_", "JAX_", "KERAS_",
+    "TRANSFORMERS_",
+    "TOKENIZERS_", "TRITON_", "HDF5_", "MALLOC_", "I_MPI_", "OMPI_MCA_", "HF_HUB_", "HF_DATASETS_",
+    "LC_",
+)  # fmt: skip
+_NAMES = frozenset({
+    "PYTHONHASHSEED", "PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONUTF8",
+    "PYTHONMALLOC",
+    "PYTHONNOUSERSITE", "SEED", "LANG", "TZ", "GLIBC_TUNABLES", "LD_PRELOAD",
+})  # fmt: skip
 _OF_THE_NODE = re.compile(
     r"\w+_VISIBLE_DEVICES|CUDA_(?:HOME|PATH|ROOT)|ROCM_(?:HOME|PATH)|GPU_DEVICE_ORDINAL|TORCHELASTIC_\w+"
     r"|TORCH_NCCL_RANK\w*|HIP_PATH|I_MPI_(?:ROOT|INFO_\w+|HYDRA_\w+)|NVIDIA_DRIVER_CAPABILITIES|CUDA_DEVICE_ORDER"
@@ -43,7 +51,7 @@ def choose_variables(
     chosen = {
         name: value
         for name, value in sorted(environ.items())
-        if _WANTED.fullmatch(name)
+        if (name.startswith(_PREFIXES) or name in _NAMES)
         and not _OF_THE_NODE.fullmatch(name)
         and not (launcher != "none" and _OF_THE_LAUNCHER.fullmatch(name))
     }
