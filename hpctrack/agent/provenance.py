@@ -24,6 +24,9 @@ LEAD_WAIT_S = 1.0
 CLOSE_WAIT_S = 3.0
 """A run that ends before git has answered waits this long, once, and goes without it then."""
 
+CANCEL_WAIT_S = 0.5
+"""What was asked is ended within a tenth of a second; the rest of the time is for a busy node."""
+
 SEEN_WAIT_S = 0.5
 """A program that ends at once gets its answer when its process was looked at: milliseconds."""
 
@@ -75,12 +78,13 @@ class Provenance:
     def begin(self, hello: dict[str, Any]) -> None:
         """Take what a rank says of its program out of its HELLO, secrets and all."""
         told = hello.pop("python", None)
-        is_wanted = self._settings.get("provenance", "off") == "auto"
+        pid = int(hello.get("pid", 0))
+        is_wanted = self._settings.get("provenance", "off") == "auto" and pid > 0
         if not is_wanted or self._is_chosen.is_set():
             return
         rank = int(hello["rank"])
         if self._chosen is None or rank < self._chosen[0]:
-            facts, pid = told if isinstance(told, dict) else {}, int(hello.get("pid", 0))
+            facts = told if isinstance(told, dict) else {}
             self._chosen = rank, pid, facts
             self._is_in_rank = pid == os.getpid()
         if int(hello.get("local_rank", 0)) == 0:
@@ -109,7 +113,9 @@ class Provenance:
             self._is_first_here.set()
             self._is_over.set()
             self._thread.join(CLOSE_WAIT_S)
+            # Who was asked and has not answered is ended, before we are.
             self._is_cancelled = True
+            self._thread.join(CANCEL_WAIT_S)
         found: list[NewEvent] = []
         while self._ready:
             found.append(self._ready.popleft())
@@ -157,11 +163,20 @@ class Provenance:
             extra=_split(self._settings.get("provenance_env")),
         )
         programs = Programs(
-            environ=dict(environment()),
+            environ=_clean(environment()),
             is_cancelled=lambda: self._is_cancelled,
             may_start=not self._is_in_rank,
         )
         return Collector(wish, programs)
+
+
+def _clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what would make git look elsewhere, or put a profiler into it."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name != "LD_PRELOAD" and not name.startswith("GIT_")
+    }
 
 
 def _split(text: object) -> tuple[str, ...]:

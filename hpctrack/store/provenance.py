@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -139,10 +140,19 @@ def _join(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     groups: dict[float, dict[str, Any]] = {}
     masked: dict[float, int] = {}
     for part in parts:
-        begun_wall_s = float(part.get("collected_wall_s", 0.0))
-        masked[begun_wall_s] = masked.get(begun_wall_s, 0) + int(part.get("masked", 0))
+        begun_wall_s = _number(part.get("collected_wall_s"))
+        masked[begun_wall_s] = masked.get(begun_wall_s, 0) + int(_number(part.get("masked")))
         groups.setdefault(begun_wall_s, {}).update(part)
     whole: dict[str, Any] = {}
     for begun_wall_s in sorted(groups, reverse=True):
-        whole |= {**groups[begun_wall_s], "masked": masked[begun_wall_s]}
+        # All parts are objects; what is none was written by nobody who knows the format.
+        known = {key: one for key, one in groups[begun_wall_s].items() if isinstance(one, dict)}
+        whole |= known
+        whole |= {"collected_wall_s": begun_wall_s, "masked": masked[begun_wall_s]}
     return whole
+
+
+def _number(value: object) -> float:
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    return 0.0

@@ -18,6 +18,7 @@ from hpctrack import Store, StoredRun
 from hpctrack.agent import provenance as module
 from hpctrack.agent.provenance import Provenance
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.store.provenance import read_provenance
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
 from hpctrack.store.verify import verify_run
@@ -237,10 +238,30 @@ run.finish()
     assert any("libsqlite" in one for one in run.provenance["libraries"]["loaded"])
 
 
+def test_git_is_a_child_of_the_agent(code: GitFolder, tmp_path: Path) -> None:
+    commit = code.git("rev-parse", "HEAD")
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho $PPID "$GIT_DIR" >> {tmp_path}/parents\nexit 1\n')
+    fake.chmod(0o755)
+    environ = {
+        **os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}", "GIT_DIR": "/elsewhere",
+    }  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "train.py", "wait"], cwd=code.top, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True, env=environ,
+    ) as child:  # fmt: skip
+        told = read_when(tmp_path / "store", "git")
+        assert told["git"]["commit"] == commit
+        lines = (tmp_path / "parents").read_text().split("\n")
+        assert set(filter(None, lines)) == {f"{one} " for one in list_agents()}
+        child.communicate("\n", timeout=60)
+
+
 def hang_git(tmp_path: Path) -> dict[str, str]:
     fake = tmp_path / "bin" / "git"
     fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\nexec sleep 1000\n")
+    fake.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/git-pid; exec sleep 1000\n")
     fake.chmod(0o755)
     return {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
 
@@ -254,8 +275,11 @@ def test_a_git_that_hangs_costs_git_and_nothing_else(code: GitFolder, tmp_path: 
     assert run.metric("loss").values.tolist() == [0.5]
     told = run.provenance
     assert {"program", "python", "libraries"} <= set(told)
-    assert "git" not in told
+    assert "changed" not in told["git"]
+    assert "did not answer" in told["missing"]["git"]
     wait_for(lambda: not list_agents())
+    pid = (tmp_path / "git-pid").read_text().strip()
+    wait_for(lambda: not Path("/proc", pid).exists())
 
 
 def test_numbers_go_on_while_git_hangs(code: GitFolder, tmp_path: Path) -> None:
@@ -293,6 +317,7 @@ def test_the_successor_of_a_killed_agent_does_not_rewrite_history(
     found = run.provenance
     assert found["git"] == before["git"]
     assert found["collected_wall_s"] == before["collected_wall_s"]
+    wait_for(lambda: not list_agents())
     seal_run(run.folder, force=True)
     assert Store(tmp_path / "store").runs()[0].provenance == found
 
@@ -388,6 +413,11 @@ def test_a_c_program_without_a_word_about_itself_is_described() -> None:
     assert "python" not in whole
 
 
+def test_a_client_that_does_not_say_who_it_is_is_left_alone() -> None:
+    assert collect(python={"argv": ["x"]}) == []
+    assert collect(pid=-1) == []
+
+
 def test_nonsense_from_a_client_costs_nothing() -> None:
     strange: list[Any] = [
         [], "x", {"argv": 5, "path": [1, None, {}], "version": 3, "script": {}},
@@ -417,10 +447,21 @@ def test_reading_tolerates_what_is_damaged(tmp_path: Path) -> None:
     assert isinstance(run, StoredRun)
     sources = run._byte_sources()
 
-    class Broken:
+    class Other:
+        def __init__(self, body: bytes) -> None:
+            self.body = body
+
         def read_bytes(self, *_arguments: object) -> bytes:
-            return b"[1, 2"
+            return self.body
 
-    from hpctrack.store.provenance import read_provenance
+    def read(body: bytes) -> dict[str, Any]:
+        return read_provenance([(events, Other(body)) for events, _reader in sources])
 
-    assert read_provenance([(events, Broken()) for events, _reader in sources]) == {}
+    for body in (b"[1, 2", b"[1]", b"\xff", b"", b"null"):
+        assert read(body) == {}
+    strange = read(
+        b'{"git": [], "program": {"argv": ["a"]}, "masked": "x", "collected_wall_s": null}'
+    )
+    assert strange["program"] == {"argv": ["a"]}
+    assert "git" not in strange
+    assert strange["masked"] == 0
