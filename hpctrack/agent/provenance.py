@@ -65,7 +65,7 @@ class Provenance:
         self._is_first_here = threading.Event()
         self._is_seen = threading.Event()
         self._is_complete = threading.Event()
-        self._is_in_rank = False
+        self._is_in_rank = self._has_waited = False
         self._is_over = threading.Event()
         self._is_chosen = threading.Event()
         self._is_cancelled = False
@@ -105,7 +105,8 @@ class Provenance:
         is_last : bool
             The run ends: wait for what is under way, not longer than `CLOSE_WAIT_S`.
         """
-        if is_asked and self._thread is not None:
+        if is_asked and self._thread is not None and not self._has_waited:
+            self._has_waited = True
             self._is_first_here.set()
             # A recorder in the rank itself ends with it.
             (self._is_complete if self._is_in_rank else self._is_seen).wait(SEEN_WAIT_S)

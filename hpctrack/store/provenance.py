@@ -105,7 +105,7 @@ def find_seeds(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict
     """
     found = {key: value for key, value in _iter_pairs(config, "config.") if _SEED.search(key)}
     words = [str(one) for one in (provenance.get("program") or {}).get("argv") or ()]
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         name, equals, value = word.partition("=")
         if _SEED.search(name) and (equals or name.startswith("-")):
             found[name] = value if equals else following

@@ -82,6 +82,7 @@ class Collector:
         self._masker = Masker(self._environ)
         self._missing: dict[str, str] = {}
         self._libraries: list[str] = []
+        self._program: Part = {}
         self._python: Part = {}
         self._git: Part = {}
         self._script = self._cwd = ""
@@ -92,12 +93,13 @@ class Collector:
         What is at hand comes first, at once; then what needs other programs.
         """
         quick: Part = {}
-        self._note_process()
+        self._note_oddities()
+        self._look_at_program()
         self._libraries = list_libraries([self._process.maps]) if self._is_own else []
         # What the script and the environment call a secret is one in the command line, too.
         for name, read in (
             ("environment", self._read_environment), ("modules", self._read_modules),
-            ("program", self._read_program), ("container", self._read_container),
+            ("program", lambda: self._program), ("container", self._read_container),
             ("machine", self._read_machine),
         ):  # fmt: skip
             quick |= self._read(name, read)
@@ -140,7 +142,10 @@ class Collector:
             part["missing"] = self._masker.anything(dict(self._missing))
         return part | ({"masked": hidden} if hidden else {})
 
-    def _note_process(self) -> None:
+    def _note_oddities(self) -> None:
+        unknown = sorted(self._wish.skip - set(PARTS))
+        if unknown:
+            self._missing["provenance_skip"] = f"there is no part {', '.join(unknown)}"
         if not self._is_own:
             pid = self._process.pid
             self._missing["process"] = (
@@ -151,16 +156,17 @@ class Collector:
         elif self._process.environ is None:
             self._missing["environment"] = "the environment of the process cannot be read"
 
-    def _read_program(self) -> Part:
-        told = self._wish.told
+    def _look_at_program(self) -> None:
+        """Find out where it is, also if that is not to be recorded: git begins there."""
+        told = self._wish.told if isinstance(self._wish.told.get("argv", []), list) else {}
         if self._is_own:
-            found = read_program(self._process, told, self._masker)
+            self._program = read_program(self._process, told, self._masker)
         else:
             argv = self._masker.arguments([str(one) for one in told.get("argv") or ()])
-            keys = ("cwd", "executable", "script", "module")
-            found = {"argv": argv, **{key: str(told[key]) for key in keys if told.get(key)}}
-        self._script, self._cwd = str(found.get("script", "")), str(found.get("cwd", ""))
-        return found
+            keys = ("executable", "script", "module")
+            self._program = {"argv": argv, **{key: str(told[key]) for key in keys if told.get(key)}}
+        self._script = str(self._program.get("script", ""))
+        self._cwd = str(self._program.get("cwd", ""))
 
     def _read_environment(self) -> Part:
         return select_environment(self._environ, self._masker, self._wish.extra)

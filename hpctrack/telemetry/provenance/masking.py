@@ -114,7 +114,7 @@ class Masker:
         """Return a command line as it may be written."""
         masked: list[str] = []
         program, option = "", ""
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for word, following in zip(words, [*words, ""][1:], strict=True):
             name = word.rpartition("/")[2]
             if not program or name in _PROGRAM_OPTIONS or _ATTACHED_PROGRAMS.fullmatch(name):
                 program = name

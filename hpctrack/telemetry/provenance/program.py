@@ -51,7 +51,7 @@ def read_program(process: Process, told: Mapping[str, Any], masker: Masker) -> d
     argv = _words(told.get("argv")) or process.arguments
     facts = {
         "argv": masker.arguments(_bound(argv)),
-        "cwd": _find_start(argv, told) or str(told.get("cwd") or process.cwd),
+        "cwd": _find_start(argv, told) or process.cwd,
         "executable": process.executable or str(told.get("executable", "")),
         "script": masker.anything(str(told.get("script") or _find_script(process, argv))),
         "module": str(told.get("module") or ""),

@@ -21,6 +21,7 @@ from hpctrack.telemetry.provenance.rerun_steps import (
     JOB_LINES,
     JOB_STEP,
     LAUNCHER_STEP,
+    NO_PYTHON_STEP,
     PYTHON_STEP,
     START_STEP,
 )
@@ -86,7 +87,8 @@ class Plan:
             while mark in text:
                 mark += "_"
             body = text if text.endswith("\n") else f"{text}\n"
-            parts.append(f"cat > \"$files/{name}\" <<'{mark}'\n{body}{mark}\n")
+            place = f'"$files"/{ShellWords().word(name)}'
+            parts.append(f"cat > {place} <<'{mark}'\n{body}{mark}\n")
         return self.script.replace(FILES_HERE, FILES_EMBEDDED + "".join(parts))
 
 
@@ -126,20 +128,27 @@ def _make_words(provenance: Mapping[str, Any]) -> ShellWords:
     moved = {}
     prefix = str(python.get("prefix", ""))
     if prefix and prefix != python.get("base_prefix"):
-        moved[f"{prefix}/bin"] = "$bin"
-    if git.get("commit"):
-        moved[str(git["top"])] = "$code"
+        moved[f"{prefix}/bin"] = '"$bin"'
+    if _commit_of(git):
+        moved[str(git["top"])] = '"$code"'
     source = provenance.get("source") or {}
     if source.get("text"):
-        moved[str(source["path"])] = f"$code/{_place_source(provenance)}"
+        inside = ShellWords().word(str(_place_source(provenance)))
+        moved[str(source["path"])] = f'"$code"/{inside}'
     return ShellWords(moved)
+
+
+def _commit_of(git: Mapping[str, Any]) -> str:
+    """Return the commit; what is none must not get into a script."""
+    commit = str(git.get("commit", ""))
+    return commit if re.fullmatch(r"[0-9a-f]{40,64}", commit) else ""
 
 
 def _place_source(provenance: Mapping[str, Any]) -> PurePosixPath:
     """Return where the script goes, as a path in the folder of the code."""
     git, path = provenance.get("git") or {}, PurePosixPath(provenance["source"]["path"])
     cwd = str((provenance.get("program") or {}).get("cwd", ""))
-    for top in (str(git.get("top", "")) if git.get("commit") else "", cwd):
+    for top in (str(git.get("top", "")) if _commit_of(git) else "", cwd):
         if top and path.is_relative_to(top):
             return path.relative_to(top)
     return PurePosixPath(path.name)
@@ -174,6 +183,7 @@ def make_requirements(python: Mapping[str, Any]) -> str:
     for name, version in sorted((python.get("packages") or {}).items()):
         origin = direct.get(name) or {}
         url, commit = str(origin.get("url", "")), str(origin.get("commit", ""))
+        url = url.replace(f"{MASK}@", "")
         if origin.get("vcs") and commit:
             lines.append(f"{name} @ {origin['vcs']}+{url}@{commit}")
         elif url.startswith(("http://", "https://")):
@@ -188,7 +198,7 @@ def make_requirements(python: Mapping[str, Any]) -> str:
 def _write_code(provenance: Mapping[str, Any], files: Mapping[str, str], words: ShellWords) -> str:
     git, source = provenance.get("git") or {}, provenance.get("source") or {}
     lines = [CODE_LOCAL]
-    if git.get("commit"):
+    if _commit_of(git):
         remotes = git.get("remotes") or {}
         ordered = sorted(remotes, key=lambda one: (one != "origin", one))
         places = [str(remotes[one]) for one in ordered] + [str(git["top"])]
@@ -196,7 +206,7 @@ def _write_code(provenance: Mapping[str, Any], files: Mapping[str, str], words: 
         plain = [one.replace(f"{MASK}@", "") for one in places]
         lines = [CODE_STEP.format(
             places=" ".join(map(ShellWords().word, plain)),
-            commit=git["commit"],
+            commit=_commit_of(git),
             apply=_write_apply(git) if "changes.patch" in files else ":",
         )]  # fmt: skip
     if source.get("text"):
@@ -204,7 +214,7 @@ def _write_code(provenance: Mapping[str, Any], files: Mapping[str, str], words: 
         name = ShellWords().word(f"source-{PurePosixPath(source['path']).name}")
         lines += [f'mkdir -p "$(dirname "$code"/{target})"', f'cp "$files"/{name} "$code"/{target}']
     cwd = str((provenance.get("program") or {}).get("cwd", ""))
-    return "\n".join([*lines, _write_folder(cwd, words, has_commit=bool(git.get("commit"))), ""])
+    return "\n".join([*lines, _write_folder(cwd, words, has_commit=bool(_commit_of(git))), ""])
 
 
 def _write_apply(git: Mapping[str, Any]) -> str:
@@ -228,8 +238,9 @@ def _write_python(
     provenance: Mapping[str, Any], files: Mapping[str, str], words: ShellWords
 ) -> str:
     python = provenance.get("python") or {}
-    if not python.get("version"):
-        return 'bin=$work/bin\nmkdir -p "$bin"\n'
+    version = str(python.get("version", ""))
+    if not re.fullmatch(r"\d+[\w.+-]*", version):
+        return NO_PYTHON_STEP
     literal = ShellWords()
     inside = [
         words.word(str(one["url"]).removeprefix("file://"))
@@ -242,8 +253,8 @@ def _write_python(
     )
     return PYTHON_STEP.format(
         recorded=literal.word(str(python.get("executable", "python3"))),
-        version=python["version"],
-        minor=".".join(str(python["version"]).split(".")[:2]),
+        version=version,
+        minor=".".join(version.split(".")[:2]),
         requirements='"$files/requirements.txt"' if "requirements.txt" in files else "",
         installs=installs,
     )
@@ -292,25 +303,16 @@ def _write_start(
         default = f'"{starter} -n {subject.size}"'
         line = f"{LAUNCHER_STEP.format(default=default, size=subject.size)}$launcher {line}"
     asks = "".join(
-        f': "${{{name}:?the value of {_in_quotes(what)} is not recorded}}"\n'
+        f': "${{{name}:?the value of {re.sub("[^-.A-Za-z0-9_ ]", "_", what)} is not recorded}}"\n'
         for name, what in words.hidden.items()
     )
     return START_STEP.format(job=job, line=line, asks=asks)
 
 
 def _write_moves(words: ShellWords) -> str:
-    """Return the sed expressions that put folders of a job's script where they are now."""
-    found = []
-    for old in sorted(words.moved, key=len, reverse=True):
-        plain = re.sub(r"([\\.*^$+?()\[\]{}|#])", r"\\\1", old)
-        found.append(
-            f"-e '{_in_quotes(f's#{plain}([^A-Za-z0-9_.-]|$)#')}'\"{words.moved[old]}\"'\\1#g'"
-        )
-    return " ".join(found) or "-e ''"
-
-
-def _in_quotes(text: str) -> str:
-    return text.replace("'", "'\\''")
+    """Return the folders of a job's script and where they are now, the longest first."""
+    ordered = sorted(words.moved, key=len, reverse=True)
+    return " ".join(f"{ShellWords().word(old)} {words.moved[old]}" for old in ordered)
 
 
 def _move(word: str, cwd: str, words: ShellWords) -> str:

@@ -93,9 +93,25 @@ fi
 bin=$(cd "$(dirname "$python")" && pwd)
 """
 
+NO_PYTHON_STEP = r"""# 3. Nothing is known of a Python.
+python=${RERUN_PYTHON:-$(command -v python3 || true)}
+bin=$work/bin
+mkdir -p "$bin"
+"""
+
 JOB_STEP = r"""if [ -z "${{RERUN_HERE:-}}" ] && command -v sbatch >/dev/null 2>&1; then
     # The job's script, with its folders where they are now.
-    sed -E {moves} "$files/job.sh" > "$work/job.sh"
+    move_folders() {{
+        if [ -z "$python" ]; then cat "$1"; return; fi
+        "$python" - "$@" <<'PY'
+import re, sys
+text = open(sys.argv[1], encoding="utf-8", errors="surrogateescape", newline="").read()
+for old, new in zip(sys.argv[2::2], sys.argv[3::2]):
+    text = re.sub(re.escape(old) + r"(?![\w.-])", lambda found, new=new: new, text)
+sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+PY
+    }}
+    move_folders "$files/job.sh" {moves} > "$work/job.sh"
     RERUN_SCRIPT=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)/$(basename "${{BASH_SOURCE[0]}}")
     export RERUN_SCRIPT RERUN_FOLDER="$work" RERUN_PYTHON="$python"
     cd "$start"

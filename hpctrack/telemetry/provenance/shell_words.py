@@ -20,7 +20,7 @@ class ShellWords:
     Parameters
     ----------
     moved : mapping
-        What stands for a recorded folder: ``{"/home/me/project": "$code"}``; longer paths first.
+        What stands for a recorded folder, in the shell's words: ``{"/home/me/it": '"$code"'}``.
     hidden : dict
         Filled with the variables that ask for what was not recorded, and what that is.
     """
@@ -41,11 +41,8 @@ class ShellWords:
         if found is not None:
             start, old = found
             end = start + len(old)
-            return (
-                self._literal(text[:start], what)
-                + f'"{self.moved[old]}"'
-                + (self.word(text[end:], what) if text[end:] else "")
-            )
+            after = self.word(text[end:], what) if text[end:] else ""
+            return self._literal(text[:start], what) + self.moved[old] + after
         return self._literal(text, what) or "''"
 
     def command(self, words: Sequence[str]) -> str:

@@ -130,12 +130,13 @@ def test_a_script_that_git_does_not_know_is_recorded_itself(tmp_path: Path) -> N
 
 def test_parts_can_be_left_out(code: GitFolder, tmp_path: Path) -> None:
     code.write("train.py", PROGRAM + "# changed\n")
-    skip = "environment, diff,machine"
+    skip = "environment, diff,machine,program,no-such"
     run_script(code, HPCTRACK_PROVENANCE_SKIP=skip, HPCTRACK_PROVENANCE_ENV="MY_FLAG", MY_FLAG="1")
     told = read_when(tmp_path / "store", "git", "python")
     assert told["git"]["changed"] == ["train.py"]
     assert "diff" not in told["git"]
-    assert not {"environment", "machine"} & set(told)
+    assert not {"environment", "machine", "program"} & set(told)
+    assert told["missing"]["provenance_skip"] == "there is no part no-such"
 
 
 def test_all_can_be_left_out(tmp_path: Path) -> None:

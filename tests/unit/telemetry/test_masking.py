@@ -251,3 +251,9 @@ def test_a_megabyte_takes_a_moment_not_a_minute() -> None:
                     "-- " * 60_000):  # fmt: skip
         Masker().text(hostile)
     assert time.monotonic() - began < 120
+
+
+def test_nothing_is_nothing() -> None:
+    assert Masker().arguments([]) == []
+    assert Masker().text("") == Masker().diff("") == ""
+    assert Masker().variable("A_TOKEN", "") == ""

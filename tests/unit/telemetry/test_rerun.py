@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -384,6 +385,53 @@ def test_the_scripts_are_good_shell(recorded: dict[str, Any], tmp_path: Path) ->
         assert done.returncode == 0, done.stdout
 
 
+def test_what_somebody_has_recorded_does_not_command_the_shell(
+    recorded: dict[str, Any], tmp_path: Path, sbatch: Path
+) -> None:
+    """A store may be another user's: nothing in it is run but what was typed."""
+    canary = Path(os.environ["HPCTRACK_RUNTIME_DIR"], "c")
+    touch = f"touch {canary}"
+    evil = f"$({touch})`{touch}`'; {touch}; '\"; {touch} #\n#\n{touch}\n"
+    git, python = recorded["git"], recorded["python"]
+    strange = {
+        "program": {
+            "argv": [sys.executable, "-c", "print(1)", evil, f"--{evil}=***", f"-{evil}", "***"],
+            "cwd": f"{git['top']}/{evil}", "launchers": [[evil]],
+        },
+        "git": {**git, "remotes": {evil: evil}, "branch": evil, "untracked": [evil],
+        "upstream": evil,
+                "ahead": 1},
+        "python": {**python, "executable": evil, "prefix": evil, "version": python["version"],
+                   "direct": {evil: {"url": f"file://{git['top']}/{evil}", "editable": True}}},
+        "modules": {"loaded": [evil], "path": [evil]},
+        "environment": {"OMP_EVIL": evil, f"OMP_{evil}": evil, "SLURM_JOB_ID": evil,
+                        "SLURM_JOB_NAME": evil, "SLURM_JOB_PARTITION": "a b"},
+        "source": {"path": f"{git['top']}/a{evil.replace('/', '_')}.py", "text": "print(1)\n"},
+        "container": {"kind": evil, "image": evil},
+        "machine": {"cpu_model": evil, "gpus": [evil]},
+        "libraries": {"mpi": {"name": evil}, "versions": {evil: evil}},
+        "missing": {"git": evil},
+    }  # fmt: skip
+    harmless = {"RERUN_PYTHON": sys.executable}
+    plan = make_plan(subject(strange, name=evil, size=2, launcher="slurm", config={evil: evil}))
+    for number, text in enumerate((plan.script, plan.embed())):
+        folder = tmp_path / f"new{number}"
+        write(plan, folder)
+        (folder / SCRIPT).write_text(text)
+        given = dict.fromkeys(re.findall(r"\{(RERUN_\w+):\?", text), "x")
+        assert given
+        done = run(folder / SCRIPT, RERUN_LAUNCHER="", **harmless, **given)
+        assert done.stdout.startswith("sbatch "), done.stderr
+        done = run(folder / SCRIPT, RERUN_HERE="1", RERUN_LAUNCHER="", **harmless, **given)
+        assert done.stdout == "1\n", done.stderr
+        assert not canary.exists()
+    for key, value in (("git", {**git, "commit": evil}), ("python", {**python, "version": evil})):
+        text = make_plan(subject({**recorded, key: value})).embed()
+        (tmp_path / "one.sh").write_text(text)
+        run(tmp_path / "one.sh", str(tmp_path / key), **harmless)
+        assert not canary.exists()
+
+
 # -- words ----------------------------------------------------------------------------------------
 
 
@@ -393,14 +441,14 @@ def test_the_scripts_are_good_shell(recorded: dict[str, Any], tmp_path: Path) ->
     )
 )
 def test_words_come_out_of_the_shell_as_they_went_in(words: list[str]) -> None:
-    line = ShellWords({"/old/place": "$code"}).command(["printf", "%s\\0", *words])
+    line = ShellWords({"/old/place": '"$code"'}).command(["printf", "%s\\0", *words])
     done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
     expected = words or [""]
     assert done.stdout.decode("utf-8", "surrogateescape").removesuffix("\0").split("\0") == expected
 
 
 def test_moved_folders_are_found_as_folders_only() -> None:
-    words = ShellWords({"/old": "$code", "/old/venv/bin": "$bin"})
+    words = ShellWords({"/old": '"$code"', "/old/venv/bin": '"$bin"'})
     assert words.word("/old") == '"$code"'
     assert words.word("/old/a b") == "\"$code\"'/a b'"
     assert words.word("--x=/old/y:/old/z") == '--x="$code"/y:"$code"/z'
