@@ -11,6 +11,7 @@ from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain, Pieces
 from hpctrack.agent.encoder import EncodedMedia, Encoder, Work
+from hpctrack.agent.provenance import Provenance
 from hpctrack.agent.samples import SampleBook
 from hpctrack.agent.saved_files import SavedFiles
 from hpctrack.agent.session import Session, make_session
@@ -85,6 +86,7 @@ class Recorder:
         self._kept: dict[tuple[EventKind, int, str], NewEvent] = {}
         self._encoder = Encoder()
         self._saved = SavedFiles()
+        self._provenance = Provenance(int(hello["node"]), self._settings, clock=clock)
         self._is_suspect = bool(int(hello.get("agents_lost", 0)))
         self._file: NodeFile | None = None
         self._opened_wall_s = 0.0
@@ -107,6 +109,7 @@ class Recorder:
 
     def begin(self, hello: dict[str, Any], ring: RingReader | None = None) -> Session:
         """Take a rank in."""
+        self._provenance.begin(hello)
         session = make_session(len(self.sessions), hello, self._find_number, ring)
         if ring is not None and int(hello.get("agents_lost", 0)):
             self._skip_written(session, ring)
@@ -254,6 +257,7 @@ class Recorder:
         return (
             bool(self._rows or self._events or self._media or self._samples)
             or self._encoder.has_ready
+            or self._provenance.has_ready
             or any(one.decoder.rows or one.has_news for one in self.sessions)
         )
 
@@ -335,6 +339,7 @@ class Recorder:
 
     def _collect(self, asked_by: Session | None, *, wait: bool = False) -> None:
         """Take what is ready to be written: from the rings, and from the encoder."""
+        self._events += self._provenance.take(is_asked=asked_by is not None, is_last=wait)
         held_bytes = len(self._rows) + sum(len(one.body) for one in self._media)
         for session in self.sessions:
             if held_bytes + len(self._rows) < PENDING_MAX_BYTES:

@@ -19,6 +19,8 @@ COMMANDS = {
     "run": "hpctrack.cli.run_cmd",
     "ls": "hpctrack.cli.ls_cmd",
     "show": "hpctrack.cli.show_cmd",
+    "diff": "hpctrack.cli.diff_cmd",
+    "rerun": "hpctrack.cli.rerun_cmd",
     "stragglers": "hpctrack.cli.stragglers_cmd",
     "media": "hpctrack.cli.media_cmd",
     "stop": "hpctrack.cli.stop_cmd",

@@ -91,6 +91,19 @@ class Settings:
     sync_accounting: bool = _setting(
         True, "whether sync asks Slurm's accounting (sacct) about the runs that it pushes"
     )
+    provenance: str = _setting(
+        "auto",
+        "auto records what the run was made of: command, code, packages, machine; off does not",
+        choices=("auto", "off"),
+    )
+    provenance_skip: str = _setting(
+        "",
+        "comma-separated parts to leave out: program, environment, modules, container, machine, "
+        "libraries, python, conda, job_script, git, diff, source",
+    )
+    provenance_env: str = _setting(
+        "", "comma-separated environment variables to record besides; NAME* for all that begin so"
+    )
     runtime_dir: str = _setting(
         "", "node-local folder for the agent's socket; empty: $SLURM_TMPDIR, $TMPDIR or /tmp"
     )
