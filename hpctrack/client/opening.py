@@ -222,5 +222,17 @@ class Opening:
                 "roll_over_s": settings.roll_over_s,
                 "telemetry": settings.telemetry,
                 "telemetry_interval_s": settings.telemetry_interval_s,
+                **self._choose_rules(),
             },
         }
+
+    def _choose_rules(self) -> dict[str, Any]:
+        """Return the rules and what they need; a node's first rank says them for all of it."""
+        if not self.settings.rules or self.rank.local_rank:
+            return {}
+        try:
+            folder = os.getcwd()  # noqa: PTH109 - a plain text
+        except OSError:
+            folder = "/"
+        end_wall_s = self.settings.job_end_wall_s
+        return {"rules": self.settings.rules, "cwd": folder, "job_end_wall_s": end_wall_s}

@@ -94,11 +94,10 @@ def init(
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
     sync_tensorboard: bool = False,
+    rules: Sequence[Mapping[str, Any]] | None = None,
     **others: object,
 ) -> Run:
-    """Begin a run, or join the one that the other ranks of this job have begun.
-
-    Every rank calls it; the launcher's environment tells the run's id.
+    """Begin a run, or join the one that the other ranks have begun; every rank of a job calls it.
 
     Parameters
     ----------
@@ -115,8 +114,9 @@ def init(
         The store. Default: ``$HPCTRACK_DIR``, else ``./hpctrack-store``.
     mode : {"offline", "disabled"}, optional
         ``disabled`` makes every call a no-op that touches nothing.
-    settings, strict : mapping and bool, optional
-        Any other setting by name, see ``hpctrack config``; and whether to raise instead of warning.
+    settings, strict, rules : mapping, bool and list of mapping, optional
+        Any other setting by name, see ``hpctrack config``; whether to raise instead of warning; and
+        what to watch for, besides ``hpctrack.toml``: ``[{"metric": "loss", "is": "nan"}]``.
     resume : {"allow", "never", "must", "auto"}, optional
         If the id was used before: ``allow`` goes on after the last step, with old config and
         summary, ``must`` warns if there is none, ``never`` takes another id, ``auto`` finds what
@@ -149,6 +149,7 @@ def init(
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
         "dir": dir, "mode": mode, "strict": strict, "settings": settings, "tb": sync_tensorboard,
+        "rules": rules,
     }  # fmt: skip
     about = _About(config, tags, notes, config_exclude_keys, config_include_keys, others)
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
