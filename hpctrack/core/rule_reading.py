@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hpctrack.core.layout import ATTEMPT_SUFFIX
 from hpctrack.core.names import check_id
 from hpctrack.core.rules import (
     ABOVE,
@@ -320,9 +321,12 @@ def _read_signal(text: str) -> str:
 
 def _read_name(value: object) -> str:
     try:
-        return check_id(str(value), what="name")
+        name = check_id(str(value), what="name")
     except InvalidNameError as error:
         raise SettingsError(error.message, hint=error.hint) from None
+    if ATTEMPT_SUFFIX.search(name):
+        raise SettingsError(f"the name {name!r} ends like a file of attempt 1, 2 ...")
+    return name
 
 
 def _make_name(rule: Rule) -> str:

@@ -22,8 +22,11 @@ SITE_FILE = Path("/etc/hpctrack.toml")
 RULES = "rules"
 """The setting that all sources add to."""
 
-NOT_SETTINGS = frozenset({"LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN"})
-"""``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server)."""
+NOT_SETTINGS = frozenset({
+    "LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN", "RULE", "RULE_TEXT",
+})  # fmt: skip
+"""``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server, a
+rule's command)."""
 
 
 def _setting(default: Any, text: str, **extra: Any) -> Any:

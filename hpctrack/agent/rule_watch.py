@@ -1,0 +1,330 @@
+"""The rules of one run on one node: looks at what the recorder sees, has done what they ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpctrack.agent.job_end import JobEnd, find_job_end
+from hpctrack.agent.rule_claims import claim_rule, read_claim
+from hpctrack.agent.rule_execution import Execution, Surroundings
+from hpctrack.agent.rule_metrics import MetricRules
+from hpctrack.agent.rule_sensors import Own, SensorRules, find_gap_s
+from hpctrack.agent.rules import NODE, S_PER_MIN, Firing, Idleness, check_quiet, check_time_left
+from hpctrack.agent.session import Session
+from hpctrack.core.clock import Clock
+from hpctrack.core.rule_reading import read_rules
+from hpctrack.core.rules import (
+    CANCEL,
+    GPU_IDLE,
+    HANG,
+    IS,
+    MARK,
+    MEMORY,
+    METRIC,
+    SENSOR,
+    SIGNAL,
+    SILENT,
+    TIME_LEFT,
+    Rule,
+    split_action,
+)  # fmt: skip
+
+FAREWELL_S = 10.0
+"""How long the end of a run waits for a command of a rule. Ranks wait 30 s for their agent, and
+the end of a Slurm step kills both."""
+
+END_S = 4.0
+"""For a command to end when it is told to, and then made to."""
+
+WITHOUT_CLAIM = frozenset({SIGNAL, CANCEL})
+"""What may be done by an agent that cannot know whether another one does it too: a signal goes to
+the ranks of this node only, and a job that is cancelled twice is cancelled."""
+
+Say = Callable[[dict[str, Any], int], None]
+"""Writes a note into the run, as of a rank or of `NODE`."""
+
+
+class RuleWatch:
+    """Watches one run on one node; costs nothing while there are no rules.
+
+    Parameters
+    ----------
+    hello : mapping
+        The first rank's HELLO.
+    folder : Path
+        The run's.
+    clock : Clock
+    environ : mapping
+        The job's.
+    names : mapping
+        The recorder's number of each metric; grows.
+    sessions : sequence of Session
+        The recorder's; grows.
+    say : callable
+        See `Say`.
+
+    Notes
+    -----
+    A rule that holds is taken by a file in the run's folder (`hpctrack.agent.rule_claims`), and
+    its actions follow when the event that tells it has been written: see `act`.
+    """
+
+    def __init__(
+        self,
+        hello: Mapping[str, Any],
+        *,
+        folder: Path,
+        clock: Clock,
+        environ: Mapping[str, str],
+        names: Mapping[str, int],
+        sessions: Sequence[Session],
+        say: Say,
+    ) -> None:
+        settings = hello.get("settings") or {}
+        self._clock, self._sessions, self._say = clock, sessions, say
+        self._here = Surroundings(
+            clock=clock,
+            environ=environ,
+            store=Path(str(hello["store"])),
+            folder=folder,
+            cwd=str(settings.get("cwd", "/")),
+            project=str(hello["project"]),
+            run=str(hello["run"]),
+            host=str(hello.get("host", "")),
+            attempt=int(hello.get("attempt", 1)),
+            find_ranks=self._find_ranks,
+        )
+        self._is_alone = int(hello.get("size", 1)) <= int(hello.get("local_size", 1))
+        self._rules: dict[str, Rule] = {}
+        self._metrics = MetricRules(names)
+        self._sensors = SensorRules(find_gap_s(float(settings.get("telemetry_interval_s", 10.0))))
+        self._job_end: JobEnd | None = None
+        self._told_end_wall_s = float(settings.get("job_end_wall_s", 0.0))
+        self._node = int(hello.get("node", 0))
+        self._logged_s = clock.mono_s()
+        self._executions: list[tuple[Rule, Execution]] = []
+        self._remarked: set[str] = set()
+
+    # -- what there is to watch for --------------------------------------------------------------
+
+    def begin(self, hello: Mapping[str, Any]) -> None:
+        """Take the rules of a rank that has come; those of several ranks are put together."""
+        text = str((hello.get("settings") or {}).get("rules") or "")
+        self.note_logged()
+        if not text:
+            return
+        rules, problems = read_rules(text, "HELLO")
+        for problem in problems:
+            self._tell("warning", problem.in_a_line(), code="rules")
+        for rule in rules:
+            if rule.name in self._rules:
+                continue
+            self._rules[rule.name] = rule
+            if int(hello.get("agents_lost", 0)) and self._is_claimed(rule):
+                continue  # the agent before us was here when it was executed
+            if rule.subject == METRIC:
+                self._metrics.add(rule)
+            elif rule.subject in {SENSOR, MEMORY, GPU_IDLE}:
+                self._sensors.add(rule)
+            elif rule.subject == TIME_LEFT and self._job_end is None:
+                self._job_end = find_job_end(
+                    self._here.environ,
+                    clock=self._clock,
+                    told_wall_s=self._told_end_wall_s,
+                    node=self._node,
+                )
+
+    def _is_claimed(self, rule: Rule) -> bool:
+        attempt = self._here.attempt
+        is_claimed = read_claim(self._here.folder, rule, attempt) is not None
+        if is_claimed:
+            del self._rules[rule.name]
+        return is_claimed
+
+    def _find_ranks(self) -> dict[int, int]:
+        return {one.rank: one.pid for one in self._sessions if one.is_open and one.pid > 0}
+
+    # -- what there is to see --------------------------------------------------------------------
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is anything left to watch for."""
+        return bool(self._rules)
+
+    def note_logged(self) -> None:
+        """Take in that a rank has logged something."""
+        self._logged_s = self._clock.mono_s()
+
+    def take_points(self, rows: bytes) -> None:
+        """Look at points that are about to be written."""
+        self.note_logged()
+        for firing in self._metrics.take(rows):
+            self._fire(firing)
+        for rule, text in self._metrics.remarks:
+            self._remark(rule, text)
+        self._metrics.remarks.clear()
+
+    def take_reading(self, own: Own) -> None:
+        """Look at a reading's samples of this run."""
+        if self._rules:
+            for firing in self._sensors.take(own, self._clock.mono_s()):
+                self._fire(firing)
+
+    def look(self) -> None:
+        """Look at the time, and at what other nodes have found; every few seconds."""
+        if not self._rules:
+            return
+        self._look_at_time()
+        if not self._is_alone:
+            self._look_at_others()
+
+    def _look_at_time(self) -> None:
+        now_s = self._clock.mono_s()
+        waiting = [one for one in self._rules.values() if one.subject == TIME_LEFT]
+        for rule in list(self._rules.values()):
+            if rule.subject in {HANG, SILENT}:
+                self._check_quiet(rule, now_s)
+        if waiting and self._job_end is not None:
+            left_s = self._job_end.look(max(one.limit for one in waiting) * S_PER_MIN)
+            if self._job_end.is_unknown:
+                for rule in waiting:
+                    text = "the scheduler does not tell when the job ends; set job_end_wall_s"
+                    self._remark(rule, text)
+            for rule in waiting if left_s is not None and left_s < math.inf else ():
+                firing = check_time_left(rule, left_s or 0.0)
+                if firing is not None:
+                    self._fire(firing)
+
+    def _check_quiet(self, rule: Rule, now_s: float) -> None:
+        ranks = self._find_ranks()
+        if not ranks:
+            return
+        idle: dict[str, Idleness] = {}
+        if rule.subject == HANG:
+            idle = {"its processes are idle": self._sensors.processes.look(now_s, ranks.values())}
+            gpus = self._sensors.gpus.look(now_s)
+            # A program that has never used its GPUs does not hang because they idle.
+            idle |= {"its GPUs are idle": gpus} if gpus.has_worked else {}
+        firing = check_quiet(rule, now_s=now_s, logged_s=self._logged_s, idle=idle)
+        if firing is not None:
+            self._fire(firing)
+        elif now_s - self._logged_s >= rule.limit * S_PER_MIN and not any(
+            one.is_known for one in idle.values()
+        ):
+            text = "nothing is logged, but whether the hardware is idle cannot be seen here"
+            self._remark(rule, text)
+
+    def _look_at_others(self) -> None:
+        """Do our part of what another node has found: signals go to the ranks of all nodes."""
+        for rule in list(self._rules.values()):
+            if not any(split_action(one)[0] == SIGNAL for one in rule.do):
+                continue
+            if read_claim(self._here.folder, rule, self._here.attempt) == self._here.attempt:
+                self._follow(Firing(rule, f"{rule.describe()}, on another node"))
+
+    # -- what is done ----------------------------------------------------------------------------
+
+    def _fire(self, firing: Firing) -> None:
+        rule, here = firing.rule, self._here
+        if self._rules.get(rule.name) != rule:
+            return
+        at = f" on {here.host}" if firing.rank == NODE and here.host else ""
+        firing = firing._replace(text=firing.text + at)
+        told = {"rule": rule.name, "text": firing.text, "host": here.host, "rank": firing.rank}
+        claim = claim_rule(here.folder, rule, here.attempt, told)
+        if claim.is_ours:
+            self._announce(firing)
+            self._execute(firing, rule.do)
+        elif claim.problem:
+            self._announce(firing)
+            do = [one for one in rule.do if split_action(one)[0] in WITHOUT_CLAIM]
+            left = [one for one in rule.do if one not in do and one != MARK]
+            if left:
+                text = f"{', '.join(left)} not done, another node may: {claim.problem}"
+                self._tell("warning", text, rule=rule)
+            self._execute(firing, do)
+        elif claim.attempt == here.attempt:
+            self._follow(firing)
+        elif claim.attempt or self._is_alone:
+            del self._rules[rule.name]
+            when = f"in attempt {claim.attempt}" if claim.attempt else "before"
+            self._tell("info", f"{firing.text}; it was executed {when}, once for the run", rule)
+        # Else another node has made the file this moment, and `look` will find what is in it.
+
+    def _follow(self, firing: Firing) -> None:
+        """Do what every node does for itself."""
+        do = [one for one in firing.rule.do if split_action(one)[0] == SIGNAL]
+        self._execute(firing, do)
+
+    def _execute(self, firing: Firing, do: Sequence[str]) -> None:
+        rule = firing.rule
+        del self._rules[rule.name]
+        self._metrics.remove(rule)
+        self._sensors.remove(rule)
+        self._executions.append((rule, Execution(firing, do, self._here)))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether actions are waiting or under way."""
+        return bool(self._executions)
+
+    def act(self, *, is_last: bool = False) -> None:
+        """Go on with the actions; call it when what was said before has been written."""
+        for rule, execution in self._executions:
+            for said in execution.act(is_last=is_last):
+                self._tell(said.level, said.text, rule)
+        self._executions = [one for one in self._executions if not one[1].is_done]
+
+    def finish(self) -> None:
+        """Do what is left to do at the run's end; waits for commands, not for long."""
+        deadline_s = self._clock.mono_s() + FAREWELL_S
+        while self._executions:
+            self.act(is_last=True)
+            late_s = self._clock.mono_s() - deadline_s
+            for _rule, execution in self._executions:
+                execution.wait(0.05)
+                if late_s >= 0:
+                    execution.end()
+            if late_s >= END_S:
+                return
+
+    # -- what is told ----------------------------------------------------------------------------
+
+    def tell_unseen(self) -> None:
+        """At the end, name the metrics that were watched for and never logged."""
+        if self._is_alone:
+            for rule in self._metrics.list_unseen():
+                self._remark(rule, f"no metric {rule.target!r} was logged")
+
+    def _announce(self, firing: Firing) -> None:
+        rule, value = firing.rule, firing.value
+        note: dict[str, Any] = {
+            "level": "error" if rule.subject in {HANG, MEMORY} or rule.test == IS else "warning",
+            "code": "rule",
+            "rule": rule.name,
+            "text": f"rule {rule.name}: {firing.text}",
+            # JSON has no form for NaN and infinities.
+            "value": value if value is None or math.isfinite(value) else str(value),
+            "do": list(rule.do),
+        }
+        note |= {rule.subject: firing.source} if firing.source else {}
+        note |= {} if firing.step is None else {"step": firing.step}
+        note |= {"mark": True} if MARK in rule.do else {}
+        self._say(note, firing.rank)
+
+    def _remark(self, rule: Rule, text: str) -> None:
+        """Say once why a rule cannot do what it is there for."""
+        if rule.name not in self._remarked:
+            self._remarked.add(rule.name)
+            self._tell("warning", text, rule)
+
+    def _tell(
+        self, level: str, text: str, rule: Rule | None = None, code: str = "rule-note"
+    ) -> None:
+        note = {"level": level, "code": code, "text": text}
+        if rule is not None:
+            note |= {"text": f"rule {rule.name}: {text}", "rule": rule.name}
+        self._say(note, NODE)
