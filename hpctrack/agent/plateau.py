@@ -40,6 +40,7 @@ class Window:
     """
 
     def __init__(self, steps: int) -> None:
+        self._steps = steps
         self._per_block = max(1, steps // BLOCKS)
         self._blocks = steps // self._per_block
         self._means: NDArray[np.float64] = np.zeros(0)
@@ -80,7 +81,10 @@ class Window:
 
     def measure(self) -> Change:
         """Lay a straight line through the window and return how far it rises or falls."""
-        return measure_change(self._means)
+        found = measure_change(self._means)
+        # From the middle of the first block to that of the last one is not all the way.
+        scale = (self._steps - 1) / (self._per_block * (len(self._means) - 1))
+        return Change(found.amount * scale, found.error * scale)
 
 
 def measure_change(values: NDArray[np.float64]) -> Change:

@@ -51,9 +51,11 @@ def claim_rule(folder: Path, rule: Rule, attempt: int, told: Mapping[str, object
         JSON-able, written into the file for people.
     """
     path = _find_path(folder, rule, attempt)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
     try:
-        path.parent.mkdir(exist_ok=True)
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        with contextlib.suppress(FileExistsError):
+            path.parent.mkdir()
+        handle = os.open(path, flags, 0o644)
     except FileExistsError:
         return Claim(is_ours=False, attempt=read_claim(folder, rule, attempt) or 0)
     except OSError as error:

@@ -47,12 +47,12 @@ def judge(threads: Iterable[Masks], number: int) -> str:
     bit = 1 << (number - 1)
     masks = list(threads)
     if not masks:
-        return "is gone"
+        return "gone"
     if any(one.caught & bit for one in masks) or number in HARMLESS:
         return ""
     if any(one.ignored & bit for one in masks):
-        return "ignores it"
-    return "" if all(one.blocked & bit for one in masks) else "has no handler for it"
+        return "it is ignored"
+    return "" if all(one.blocked & bit for one in masks) else "no handler for it"
 
 
 def read_threads(pid: int, root: Path = Path("/")) -> list[Masks]:
@@ -81,7 +81,7 @@ def send(pid: int, number: int, root: Path = Path("/")) -> str:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return "is gone"
+        return "gone"
     except OSError as error:
         return error.strerror or str(error)
     return ""
@@ -148,7 +148,7 @@ class SignalTask:
             groups.setdefault(self._obstacles[rank], []).append(rank)
         self._left.clear()
         return [
-            f"SIG{self._name} not sent to {name_ranks(ranks)}, which {obstacle}"
+            f"SIG{self._name} not sent to {name_ranks(ranks)}: {obstacle}"
             for obstacle, ranks in groups.items()
         ]
 

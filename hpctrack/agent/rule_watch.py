@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class RuleWatch:
             environ=environ,
             store=Path(str(hello["store"])),
             folder=folder,
-            cwd=str(settings.get("cwd", "/")),
+            cwd="/",
             project=str(hello["project"]),
             run=str(hello["run"]),
             host=str(hello.get("host", "")),
@@ -99,10 +100,10 @@ class RuleWatch:
         )
         self._is_alone = int(hello.get("size", 1)) <= int(hello.get("local_size", 1))
         self._rules: dict[str, Rule] = {}
+        self._known: set[str] = set()
         self._metrics = MetricRules(names)
         self._sensors = SensorRules(find_gap_s(float(settings.get("telemetry_interval_s", 10.0))))
         self._job_end: JobEnd | None = None
-        self._told_end_wall_s = float(settings.get("job_end_wall_s", 0.0))
         self._node = int(hello.get("node", 0))
         self._logged_s = clock.mono_s()
         self._executions: list[tuple[Rule, Execution]] = []
@@ -112,37 +113,38 @@ class RuleWatch:
 
     def begin(self, hello: Mapping[str, Any]) -> None:
         """Take the rules of a rank that has come; those of several ranks are put together."""
-        text = str((hello.get("settings") or {}).get("rules") or "")
         self.note_logged()
-        if not text:
+        settings = hello.get("settings") or {}
+        if not settings.get("rules"):
             return
-        rules, problems = read_rules(text, "HELLO")
+        self._here = replace(self._here, cwd=str(settings.get("cwd") or "/"))
+        rules, problems = read_rules(settings["rules"], "HELLO")
         for problem in problems:
             self._tell("warning", problem.in_a_line(), code="rules")
         for rule in rules:
-            if rule.name in self._rules:
+            if rule.name in self._known:
                 continue
-            self._rules[rule.name] = rule
-            if int(hello.get("agents_lost", 0)) and self._is_claimed(rule):
-                continue  # the agent before us was here when it was executed
-            if rule.subject == METRIC:
-                self._metrics.add(rule)
-            elif rule.subject in {SENSOR, MEMORY, GPU_IDLE}:
-                self._sensors.add(rule)
-            elif rule.subject == TIME_LEFT and self._job_end is None:
-                self._job_end = find_job_end(
-                    self._here.environ,
-                    clock=self._clock,
-                    told_wall_s=self._told_end_wall_s,
-                    node=self._node,
-                )
+            self._known.add(rule.name)
+            # The agent before us, which has died, was here when it was executed.
+            if not (int(hello.get("agents_lost", 0)) and self._is_claimed(rule)):
+                self._rules[rule.name] = rule
+                self._add(rule, float(settings.get("job_end_wall_s") or 0.0))
+
+    def _add(self, rule: Rule, told_end_wall_s: float) -> None:
+        if rule.subject == METRIC:
+            self._metrics.add(rule)
+        elif rule.subject in {SENSOR, MEMORY, GPU_IDLE}:
+            self._sensors.add(rule)
+        elif rule.subject == TIME_LEFT and self._job_end is None:
+            self._job_end = find_job_end(
+                self._here.environ,
+                clock=self._clock,
+                told_wall_s=told_end_wall_s,
+                node=self._node,
+            )
 
     def _is_claimed(self, rule: Rule) -> bool:
-        attempt = self._here.attempt
-        is_claimed = read_claim(self._here.folder, rule, attempt) is not None
-        if is_claimed:
-            del self._rules[rule.name]
-        return is_claimed
+        return read_claim(self._here.folder, rule, self._here.attempt) is not None
 
     def _find_ranks(self) -> dict[int, int]:
         return {one.rank: one.pid for one in self._sessions if one.is_open and one.pid > 0}
