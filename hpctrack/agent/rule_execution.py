@@ -40,7 +40,8 @@ class Surroundings:
     cwd : str
         Where commands run: the ranks' folder.
     project, run, host : str
-    attempt : int
+    attempt, local_size : int
+        The latter is how many ranks this node will have.
     find_ranks : callable
         Returns the process number of each rank that is here now.
     """
@@ -54,6 +55,7 @@ class Surroundings:
     run: str
     host: str
     attempt: int
+    local_size: int
     find_ranks: Callable[[], Mapping[int, int]]
 
 
@@ -129,7 +131,8 @@ class Execution:
         here = self._here
         if word == SIGNAL:
             until_s = here.clock.mono_s() + SIGNAL_PATIENCE_S
-            self._signals.append(SignalTask(needed, here.find_ranks(), until_s=until_s))
+            task = SignalTask(needed, here.find_ranks, expected=here.local_size, until_s=until_s)
+            self._signals.append(task)
         elif word == STOP:
             return [self._ask_to_stop()]
         elif word == COMMAND:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 _MASK = re.compile(r"^Sig(Blk|Ign|Cgt):\s*([0-9a-fA-F]+)\s*$", re.MULTILINE)
+
+GONE = "gone"
 
 HARMLESS = frozenset({signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH})
 """What these do by default ends no program."""
@@ -47,7 +49,7 @@ def judge(threads: Iterable[Masks], number: int) -> str:
     bit = 1 << (number - 1)
     masks = list(threads)
     if not masks:
-        return "gone"
+        return GONE
     if any(one.caught & bit for one in masks) or number in HARMLESS:
         return ""
     if any(one.ignored & bit for one in masks):
@@ -81,7 +83,7 @@ def send(pid: int, number: int, root: Path = Path("/")) -> str:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return "gone"
+        return GONE
     except OSError as error:
         return error.strerror or str(error)
     return ""
@@ -90,30 +92,41 @@ def send(pid: int, number: int, root: Path = Path("/")) -> str:
 class SignalTask:
     """Sends one signal to the ranks of a node, each as soon as it is prepared.
 
-    A rule may fire while a program is still starting, before it has set up its handler.
+    A rule may fire while a program is still starting: before a rank has come to the agent, or
+    has set up its handler.
 
     Parameters
     ----------
     name : str
         ``USR1``.
-    ranks : mapping
-        Process number by rank, of the ranks that are here now.
+    find_ranks : callable
+        Returns the process number of each rank that is here now.
+    expected : int
+        How many ranks there will be.
     until_s : float
-        When to give up the ranks that are not prepared.
+        When to give up those that are not prepared.
     root : Path
         What stands for ``/``.
     """
 
     def __init__(
-        self, name: str, ranks: Mapping[int, int], *, until_s: float, root: Path = Path("/")
+        self,
+        name: str,
+        find_ranks: Callable[[], Mapping[int, int]],
+        *,
+        expected: int,
+        until_s: float,
+        root: Path = Path("/"),
     ) -> None:
         self._name = name
         self._number = int(getattr(signal, f"SIG{name}"))
-        self._left = dict(ranks)
+        self._find_ranks = find_ranks
+        self._expected = expected
         self._until_s = until_s
         self._root = root
-        self._sent: list[int] = []
+        self._sent: set[int] = set()
         self._obstacles: dict[int, str] = {}
+        self.is_done = False
 
     def try_again(self, now_s: float, *, is_last: bool = False) -> list[str]:
         """Send to those that are prepared now; return what is to be told.
@@ -125,28 +138,29 @@ class SignalTask:
             There will be no other try.
         """
         sent = []
-        for rank, pid in list(self._left.items()):
+        for rank, pid in self._find_ranks().items():
+            if rank in self._sent:
+                continue
             obstacle = send(pid, self._number, self._root)
-            if obstacle:
-                self._obstacles[rank] = obstacle
-            else:
+            if not obstacle:
                 sent.append(rank)
-                del self._left[rank]
+                self._obstacles.pop(rank, None)
+            elif obstacle != GONE or rank not in self._obstacles:
+                self._obstacles[rank] = obstacle
+        self._sent.update(sent)
         told = [f"SIG{self._name} sent to {name_ranks(sent)}"] if sent else []
-        if self._left and (is_last or now_s >= self._until_s):
+        if is_last or now_s >= self._until_s:
             told += self._give_up()
+        self.is_done |= len(self._sent) >= self._expected and not self._obstacles
         return told
 
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to be tried."""
-        return not self._left
-
     def _give_up(self) -> list[str]:
+        self.is_done = True
         groups: dict[str, list[int]] = {}
-        for rank in self._left:
-            groups.setdefault(self._obstacles[rank], []).append(rank)
-        self._left.clear()
+        for rank, obstacle in self._obstacles.items():
+            groups.setdefault(obstacle, []).append(rank)
+        if not (groups or self._sent):
+            return [f"SIG{self._name} not sent: no rank of this node is there any more"]
         return [
             f"SIG{self._name} not sent to {name_ranks(ranks)}: {obstacle}"
             for obstacle, ranks in groups.items()

@@ -96,9 +96,10 @@ class RuleWatch:
             run=str(hello["run"]),
             host=str(hello.get("host", "")),
             attempt=int(hello.get("attempt", 1)),
+            local_size=int(hello.get("local_size", 1)),
             find_ranks=self._find_ranks,
         )
-        self._is_alone = int(hello.get("size", 1)) <= int(hello.get("local_size", 1))
+        self._is_alone = int(hello.get("size", 1)) <= self._here.local_size
         self._rules: dict[str, Rule] = {}
         self._known: set[str] = set()
         self._metrics = MetricRules(names)

@@ -89,9 +89,10 @@ HANDLER = "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(7))"
 
 def test_ranks_get_the_signal_and_those_without_a_handler_live_on() -> None:
     with sleeping(HANDLER) as good, sleeping("") as bad:
-        ranks = {0: good.pid, 3: bad.pid, 4: bad.pid, 5: 2**22 + 1}
-        task = SignalTask("USR1", ranks, until_s=10.0)
+        ranks = {0: good.pid}
+        task = SignalTask("USR1", lambda: ranks, expected=4, until_s=10.0)
         assert task.try_again(0.0) == ["SIGUSR1 sent to rank 0"]
+        ranks |= {3: bad.pid, 4: bad.pid, 5: 2**22 + 1}
         assert good.wait(20) == 7
         assert task.try_again(5.0) == []
         assert not task.is_done
@@ -103,6 +104,22 @@ def test_ranks_get_the_signal_and_those_without_a_handler_live_on() -> None:
         assert bad.poll() is None
 
 
+def test_a_signal_that_comes_after_all_ranks_have_left_is_told() -> None:
+    task = SignalTask("USR1", dict, expected=1, until_s=10.0)
+    assert task.try_again(0.0) == []
+    assert task.try_again(1.0, is_last=True) == [
+        "SIGUSR1 not sent: no rank of this node is there any more"
+    ]
+    with sleeping("") as deaf:
+        ranks = {0: deaf.pid}
+        task = SignalTask("USR1", lambda: ranks, expected=1, until_s=10.0)
+        assert task.try_again(0.0) == []
+        ranks.clear()
+        assert task.try_again(1.0, is_last=True) == [
+            "SIGUSR1 not sent to rank 0: no handler for it"
+        ]
+
+
 def test_a_program_that_is_still_starting_gets_the_signal_when_it_is_prepared() -> None:
     late = f"print('ready', flush=True); sys.stdin.readline(); {HANDLER}"
     text = f"import signal, sys, time\n{late}\ntime.sleep(60)\n"
@@ -112,7 +129,7 @@ def test_a_program_that_is_still_starting_gets_the_signal_when_it_is_prepared() 
         assert program.stdin is not None
         assert program.stdout is not None
         program.stdout.readline()
-        task = SignalTask("USR1", {0: program.pid}, until_s=1e9)
+        task = SignalTask("USR1", lambda: {0: program.pid}, expected=1, until_s=1e9)
         assert task.try_again(0.0) == []
         program.stdin.write("\n")
         program.stdin.flush()
