@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,15 @@ class Node:
         self.clock.now_s += after_s
         self.recorder.tick(self.clock.now_s)
 
+    def tick_until(self, what: Callable[[], object]) -> None:
+        """Go on until something is true that a command or thread brings about."""
+
+        def look() -> object:
+            self.tick(0.0)
+            return what()
+
+        wait_for(look)
+
     def pass_time(self, seconds: float, *samples: Sample) -> None:
         """Let time pass, with a reading of these samples every ten seconds."""
         for _number in range(round(seconds / 10)):
@@ -139,11 +148,11 @@ def test_two_nodes_do_it_once_and_all_ranks_get_the_signal(
     nodes[1].log(NAN)
     nodes[0].log(NAN)
     nodes[2].log(1.0)
-    wait_for(lambda: [node.tick() for node in nodes] and (tmp_path / "told").exists())
+    nodes[1].tick_until((tmp_path / "told").exists)
     for _time in range(2):
         for node in nodes:
             node.tick(6.0)
-    wait_for(lambda: any("command" in one for one in texts(tmp_path)) or nodes[1].tick())
+    nodes[1].tick_until(lambda: any("command" in one for one in texts(tmp_path)))
     assert (tmp_path / "told").read_text() == "diverged r p\n"
     assert len(handler) == 3
     assert not any(node.recorder._rules.is_busy for node in nodes)
@@ -324,12 +333,11 @@ def test_the_job_is_cancelled_last_and_after_the_program_had_time_to_save(
     do = ["cancel", "signal", "command: exit 3"]
     node = Node(tmp_path / "store", [{"metric": "loss", "is": "nan", "do": do}])
     node.log(NAN)
-    wait_for(lambda: any("exit code 3" in one for one in texts(tmp_path / "store")) or node.tick())
+    node.tick_until(lambda: any("exit code 3" in one for one in texts(tmp_path / "store")))
     assert len(handler) == 1
     assert not job.exists()
     node.tick(61.0)
-    wait_for(lambda: job.exists() or node.tick())
-    wait_for(lambda: "scancel 4711: exit code 0" in texts(tmp_path / "store")[-1] or node.tick())
+    node.tick_until(lambda: "scancel 4711: exit code 0" in texts(tmp_path / "store")[-1])
     assert job.read_text() == "4711\n"
     node.end()
 
@@ -338,7 +346,7 @@ def test_a_job_is_cancelled_at_once_if_nobody_was_asked_to_save(tmp_path: Path, 
     node = Node(tmp_path / "store", [{"metric": "loss", "is": "nan", "do": "cancel"}])
     node.log(NAN)
     assert texts(tmp_path / "store") == ["rule loss-is-nan: loss is NaN at step 0"]
-    wait_for(lambda: job.exists() or node.tick(0.0))
+    node.tick_until(job.exists)
     node.end()
 
 
