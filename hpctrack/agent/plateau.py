@@ -14,6 +14,12 @@ BLOCKS = 128
 """A wider window is kept as the means of 128 to 255 blocks: its line is the same, and its memory
 and the time for it do not grow."""
 
+LOOKS_PER_WINDOW = 4
+"""A line is laid through a window at least this often while it is filled anew."""
+
+HELD_MAX = 100_000
+"""Points that wait, 3 MB. A series costs 50 us each time, so they are looked at together."""
+
 SERIES_MAX = 4096
 """Series that one rule follows, 2 kB each."""
 
@@ -120,31 +126,58 @@ class Plateau:
     Attributes
     ----------
     remark : str
-        Set once, when a curve looks flat but its noise could hide a larger change.
+        Set once, by `settle`, when a curve looks flat but its noise could hide a larger change.
     """
 
     def __init__(self, limit: float, steps: int) -> None:
         self._limit, self._steps = limit, steps
         self._windows: dict[tuple[int, int], Window] = {}
+        self._held: list[PointArray] = []
+        self._held_rows = 0
         self._is_doubt_told = False
         self.remark = ""
 
     def take(self, points: PointArray) -> tuple[PointArray, str] | None:
-        """Return the point at which a series has become flat, and what is to be said of it."""
+        """Take points in; return what `settle` returns if they have become many."""
+        self._held.append(points)
+        self._held_rows += len(points)
+        return self.settle() if self._held_rows >= HELD_MAX else None
+
+    def settle(self) -> tuple[PointArray, str] | None:
+        """Look at the points since the last time.
+
+        Returns
+        -------
+        (point, str) or None
+            The point at which a series has become flat, and what is to be said of it.
+        """
         self.remark = ""
+        if not self._held:
+            return None
+        points = np.concatenate(self._held)
+        self._held.clear()
+        self._held_rows = 0
+        piece = max(1, self._steps // LOOKS_PER_WINDOW)
         for key, mine in _split(points):
             window = self._windows.get(key)
             if window is None:
                 if len(self._windows) >= SERIES_MAX:
                     continue
                 window = self._windows[key] = Window(self._steps)
-            if not window.add(mine["step"], mine["value"]):
-                continue
-            amount, error = window.measure()
-            if abs(amount) + error < self._limit:
-                said = f"has changed by {amount:.2g} (± {error:.2g}) over {self._steps:,} values"
-                return mine[-1], said
-            self._doubt(window, len(mine), amount, error)
+            for at in range(0, len(mine), piece):
+                found = self._look(window, mine[at : at + piece])
+                if found is not None:
+                    return found
+        return None
+
+    def _look(self, window: Window, points: PointArray) -> tuple[PointArray, str] | None:
+        if not window.add(points["step"], points["value"]):
+            return None
+        amount, error = window.measure()
+        if abs(amount) + error < self._limit:
+            said = f"has changed by {amount:.2g} (± {error:.2g}) over {self._steps:,} values"
+            return points[-1], said
+        self._doubt(window, len(points), amount, error)
         return None
 
     def _doubt(self, window: Window, count: int, amount: float, error: float) -> None:

@@ -315,7 +315,7 @@ class Recorder:
         """Write everything and close the file."""
         self._collect(None, wait=True)
         self._samples += self._book.close()
-        self._rules.tell_unseen()
+        self._rules.conclude()
         if self._rules.is_busy:
             self.flush()
             self._rules.finish()

@@ -34,8 +34,8 @@ class MetricRules:
 
     Notes
     -----
-    A few numpy calls per rule and call of `take`, whatever the number of ranks; plateaus cost
-    about 10 us more for each series that has something new.
+    A few numpy calls per rule and call of `take`, whatever the number of ranks. Plateaus are
+    looked for by `settle`, and cost about 50 us then for each series that has something new.
     """
 
     def __init__(self, names: Mapping[str, int]) -> None:
@@ -62,9 +62,16 @@ class MetricRules:
             return []
         self._learn_names()
         points = np.frombuffer(rows, POINT)
+        return self._gather(lambda watch: watch.take(points))
+
+    def settle(self) -> list[Firing]:
+        """Look at what takes longer; every few seconds, and at the end."""
+        return self._gather(lambda watch: watch.settle())
+
+    def _gather(self, look: Callable[[_Watch], Firing | None]) -> list[Firing]:
         firings = []
         for watch in list(self._watches.values()):
-            firing = watch.take(points)
+            firing = look(watch)
             if firing is not None:
                 firings.append(firing)
                 self.remove(watch.rule)
@@ -91,6 +98,10 @@ class _Test(Protocol):
 
     def take(self, points: PointArray) -> tuple[PointArray, str] | None:
         """Return the point that the rule holds for, and what is to be said of its value."""
+        ...
+
+    def settle(self) -> tuple[PointArray, str] | None:
+        """Return the same of points that were put off."""
         ...
 
 
@@ -123,8 +134,13 @@ class _Watch:
             mask &= points["rank"] == self.rule.rank
         if not mask.any():
             return None
-        found = self._test.take(points[mask])
-        self.remark = self._test.remark
+        return self._tell(self._test.take(points[mask]))
+
+    def settle(self) -> Firing | None:
+        return self._tell(self._test.settle())
+
+    def _tell(self, found: tuple[PointArray, str] | None) -> Firing | None:
+        self.remark, self._test.remark = self._test.remark, ""
         if found is None:
             return None
         point, said = found
@@ -159,13 +175,19 @@ def _is_below(values: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
 _HOLDS: Mapping[str, Holds] = {IS: _is_nan, ABOVE: _is_above, BELOW: _is_below}
 
 
-class _Once:
-    """A single value is enough."""
-
-    remark = ""
+class _AtOnce:
+    """A test that puts nothing off."""
 
     def __init__(self, rule: Rule, holds: Holds) -> None:
         self._rule, self._holds = rule, holds
+        self.remark = ""
+
+    def settle(self) -> tuple[PointArray, str] | None:
+        return None
+
+
+class _Once(_AtOnce):
+    """A single value is enough."""
 
     def take(self, points: PointArray) -> tuple[PointArray, str] | None:
         is_hit = self._holds(points["value"], self._rule.limit)
@@ -175,17 +197,15 @@ class _Once:
         return point, _describe(self._rule, float(point["value"]))
 
 
-class _InARow:
+class _InARow(_AtOnce):
     """So many values of one series, one after the other.
 
     A late point, one below the last step, neither continues nor breaks a row: it belongs
     elsewhere. Two of them that rise are a program that has gone back, see `StepOrder`.
     """
 
-    remark = ""
-
     def __init__(self, rule: Rule, holds: Holds) -> None:
-        self._rule, self._holds = rule, holds
+        super().__init__(rule, holds)
         self._rows: dict[Key, tuple[StepOrder, int]] = {}
 
     def take(self, points: PointArray) -> tuple[PointArray, str] | None:

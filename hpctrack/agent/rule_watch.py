@@ -166,9 +166,6 @@ class RuleWatch:
         self.note_logged()
         for firing in self._metrics.take(rows):
             self._fire(firing)
-        for rule, text in self._metrics.remarks:
-            self._remark(rule, text)
-        self._metrics.remarks.clear()
 
     def take_reading(self, own: Own) -> None:
         """Look at a reading's samples of this run."""
@@ -180,9 +177,17 @@ class RuleWatch:
         """Look at the time, and at what other nodes have found; every few seconds."""
         if not self._rules:
             return
+        self._settle()
         self._look_at_time()
         if not self._is_alone:
             self._look_at_others()
+
+    def _settle(self) -> None:
+        for firing in self._metrics.settle():
+            self._fire(firing)
+        for rule, text in self._metrics.remarks:
+            self._remark(rule, text)
+        self._metrics.remarks.clear()
 
     def _look_at_time(self) -> None:
         now_s = self._clock.mono_s()
@@ -296,8 +301,9 @@ class RuleWatch:
 
     # -- what is told ----------------------------------------------------------------------------
 
-    def tell_unseen(self) -> None:
-        """At the end, name the metrics that were watched for and never logged."""
+    def conclude(self) -> None:
+        """At the end, look at what was put off, and name the metrics that were never logged."""
+        self._settle()
         if self._is_alone:
             for rule in self._metrics.list_unseen():
                 self._remark(rule, f"no metric {rule.target!r} was logged")

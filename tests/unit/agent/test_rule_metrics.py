@@ -37,7 +37,7 @@ def watch(raw: dict[str, Any], *names: str) -> MetricRules:
 def fire(raw: dict[str, Any], *pieces: bytes) -> Firing | None:
     """Return what fires first, if anything does."""
     rules = watch(raw)
-    found = [one for piece in pieces for one in rules.take(piece)]
+    found = [one for piece in pieces for one in rules.take(piece) + rules.settle()]
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -167,6 +167,20 @@ def test_noise_does_not_hide_a_plateau_in_a_window_that_is_wide_enough(seed: int
     assert firing is not None
 
 
+def test_what_was_put_off_is_looked_at_together_and_in_its_order() -> None:
+    curve = [*np.linspace(1, 0, 3000), *np.zeros(300), *np.linspace(0, 1, 3000)]
+    rules = watch(FLAT)
+    for at in range(0, len(curve), 7):
+        piece = curve[at : at + 7]
+        assert rules.take(rows(piece, steps=range(at, at + len(piece)))) == []
+    (firing,) = rules.settle()
+    assert firing.step is not None
+    assert 3000 < firing.step <= 3300
+    many = watch(FLAT)
+    (firing,) = many.take(rows([0.5] * 100_000))
+    assert firing.step == 199
+
+
 def test_a_valley_is_no_plateau() -> None:
     step = np.arange(200)
     assert fire(FLAT, rows(list(np.abs(step - 100) / 100))) is None
@@ -176,6 +190,7 @@ def test_too_much_noise_is_told_once_and_not_guessed() -> None:
     rules, values = watch(FLAT), noisy(0, 0.1, 4000)
     for at in range(0, 4000, 10):
         assert rules.take(rows(values[at : at + 10], steps=range(at, at + 10))) == []
+        assert rules.settle() == []
     ((rule, text),) = rules.remarks
     assert rule.name == "loss-plateau-0.05-200x"
     assert "noisy" in text
