@@ -118,6 +118,7 @@ class SensorRules:
         self._gap_s = gap_s
         self._rules: dict[str, tuple[Rule, re.Pattern[str]]] = {}
         self._by_name: dict[str, tuple[Rule, ...]] = {}
+        self._seen: set[str] = set()
         self._spells: dict[Hashable, _Spell] = {}
 
     def add(self, rule: Rule) -> None:
@@ -159,6 +160,14 @@ class SensorRules:
                     self.remove(rule)
         return firings
 
+    def list_unseen(self) -> list[tuple[Rule, str]]:
+        """Return the rules that nothing was read for, and what is missing."""
+        return [
+            (rule, _name_missing(rule))
+            for rule, _pattern in self._rules.values()
+            if rule.name not in self._seen
+        ]
+
     def _follow_idle(self, sample: Sample, now_s: float) -> None:
         if sample.name in GPU_SENSORS:
             key = (sample.name, sample.device)
@@ -169,11 +178,13 @@ class SensorRules:
     def _find_rules(self, name: str) -> tuple[Rule, ...]:
         found = self._by_name.get(name)
         if found is None:
-            found = self._by_name[name] = tuple(
+            mine = [
                 rule
                 for rule, pattern in self._rules.values()
-                if rule.subject != GPU_IDLE and pattern.fullmatch(name)
-            )
+                if (name in GPU_SENSORS if rule.subject == GPU_IDLE else pattern.fullmatch(name))
+            ]
+            self._seen.update(rule.name for rule in mine)
+            found = self._by_name[name] = tuple(one for one in mine if one.subject != GPU_IDLE)
         return found
 
     def _check(self, rule: Rule, sample: Sample, rank: int, now_s: float) -> Firing | None:
@@ -184,6 +195,14 @@ class SensorRules:
         if since_s is None or now_s - since_s < rule.for_s:
             return None
         return Firing(rule, _describe(rule, sample), sample.value, rank, source=sample.name)
+
+
+def _name_missing(rule: Rule) -> str:
+    if rule.subject == MEMORY:
+        return "the job has no memory limit on this node, or it cannot be read"
+    if rule.subject == GPU_IDLE:
+        return "no GPU can be read on this node"
+    return f"nothing is read on this node that is called {rule.target!r}"
 
 
 def _describe(rule: Rule, sample: Sample) -> str:

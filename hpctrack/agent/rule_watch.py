@@ -40,6 +40,9 @@ the end of a Slurm step kills both."""
 END_S = 4.0
 """For a command to end when it is told to, and then made to."""
 
+MISSED_AFTER_S = 120.0
+"""When a rule whose sensors have not been read is told to be of no use; some are read rarely."""
+
 WITHOUT_CLAIM = frozenset({SIGNAL, CANCEL})
 """What may be done by an agent that cannot know whether another one does it too: a signal goes to
 the ranks of this node only, and a job that is cancelled twice is cancelled."""
@@ -103,7 +106,9 @@ class RuleWatch:
         self._rules: dict[str, Rule] = {}
         self._known: set[str] = set()
         self._metrics = MetricRules(names)
-        self._sensors = SensorRules(find_gap_s(float(settings.get("telemetry_interval_s", 10.0))))
+        gap_s = find_gap_s(float(settings.get("telemetry_interval_s", 10.0)))
+        self._sensors = SensorRules(gap_s)
+        self._missed_s = clock.mono_s() + max(MISSED_AFTER_S, gap_s)
         self._job_end: JobEnd | None = None
         self._node = int(hello.get("node", 0))
         self._logged_s = clock.mono_s()
@@ -191,6 +196,10 @@ class RuleWatch:
 
     def _look_at_time(self) -> None:
         now_s = self._clock.mono_s()
+        if now_s >= self._missed_s:
+            self._missed_s = math.inf
+            for rule, missing in self._sensors.list_unseen():
+                self._remark(rule, missing)
         waiting = [one for one in self._rules.values() if one.subject == TIME_LEFT]
         for rule in list(self._rules.values()):
             if rule.subject in {HANG, SILENT}:
@@ -239,8 +248,8 @@ class RuleWatch:
         rule, here = firing.rule, self._here
         if self._rules.get(rule.name) != rule:
             return
-        at = f" on {here.host}" if firing.rank == NODE and here.host else ""
-        firing = firing._replace(text=firing.text + at)
+        if firing.rank == NODE and here.host:
+            firing = firing._replace(text=f"{here.host}: {firing.text}")
         told = {"rule": rule.name, "text": firing.text, "host": here.host, "rank": firing.rank}
         claim = claim_rule(here.folder, rule, here.attempt, told)
         if claim.is_ours:

@@ -221,7 +221,7 @@ def test_the_time_limit_is_for_every_attempt(tmp_path: Path, handler: list[int])
         assert len(handler) == attempt
         node.end()
     found = read_notes(tmp_path)[0]
-    assert found["text"] == "rule time-left-10-min: 10 min left to the job's time limit on n1"
+    assert found["text"] == "rule time-left-10-min: n1: 10 min left to the job's time limit"
     assert found["rank"] == -1
 
 
@@ -244,7 +244,8 @@ def test_a_hang_is_told_and_the_run_is_asked_to_stop(tmp_path: Path) -> None:
     assert texts(tmp_path) == []
     node.pass_time(60, idle)
     said = texts(tmp_path)
-    assert said[0].endswith(" min while its processes are idle on n1")
+    assert said[0].startswith("rule hang-15-min: n1: no rank of this node has logged anything for ")
+    assert said[0].endswith(" min while its processes are idle")
     assert said[1] == "rule hang-15-min: the run is asked to stop"
     found = read_stop(tmp_path / "p" / "r")
     assert found is not None
@@ -280,6 +281,23 @@ def test_idleness_that_cannot_be_seen_is_told_once_and_is_no_hang(tmp_path: Path
     node.end()
     (text,) = texts(tmp_path)
     assert "cannot be seen here" in text
+
+
+def test_sensors_that_are_not_here_are_told_once(tmp_path: Path) -> None:
+    rules: list[dict[str, Any]] = [
+        {"memory_frac": 0.9},
+        {"gpu_idle_min": 3},
+        {"sensor": "host/*", "above": 99},
+        {"sensor": "hots/load", "above": 99},
+    ]
+    node = Node(tmp_path, rules)
+    node.pass_time(400, Sample("host/load_avg_1m", 1.0))
+    node.end()
+    assert texts(tmp_path) == [
+        "rule memory-0.9: the job has no memory limit on this node, or it cannot be read",
+        "rule gpu-idle-3-min: no GPU can be read on this node",
+        "rule hots-load-above-99: nothing is read on this node that is called 'hots/load'",
+    ]
 
 
 def test_samples_of_other_runs_are_not_looked_at(tmp_path: Path) -> None:
