@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpctrack.core.layout import rule_claim
+from hpctrack.core.layout import RULES_FOLDER, rule_claim
 from hpctrack.core.rules import ATTEMPT, Rule
 
 FILE_MAX_BYTES = 16_384
@@ -88,6 +88,19 @@ def read_claim(folder: Path, rule: Rule, attempt: int) -> int | None:
         return attempt if rule.once == ATTEMPT else 0
     finally:
         os.close(handle)
+
+
+def list_claims(folder: Path) -> frozenset[str]:
+    """Return the names of the files there are: one look for all rules."""
+    try:
+        return frozenset(path.name for path in (folder / RULES_FOLDER).iterdir())
+    except OSError:
+        return frozenset()
+
+
+def is_claimed(rule: Rule, attempt: int, listed: frozenset[str]) -> bool:
+    """Tell whether a rule is among those that `list_claims` has found."""
+    return _find_path(Path(), rule, attempt).name in listed
 
 
 def _find_path(folder: Path, rule: Rule, attempt: int) -> Path:

@@ -86,6 +86,15 @@ class Command:
         self._deadline_s = self._clock.mono_s()
 
     def _follow(self) -> None:
+        try:
+            self.said = self._run()
+        except OSError as error:
+            self.said = f"cannot be followed: {error.strerror or error}"
+        finally:
+            self._is_over.set()
+
+    def _run(self) -> str:
+        """Read what it prints until it ends; return what became of it."""
         kept = b""
         code: int | None = None
         sent = 0
@@ -105,8 +114,7 @@ class Command:
         how = f"killed after {took_s:.0f} s" if sent else f"exit code {code}"
         self.is_success = code == 0 and not sent
         text = clean(kept.decode("utf-8", "replace").strip().replace("\n", " | "))
-        self.said = f"{how}: {text}" if text else how
-        self._is_over.set()
+        return f"{how}: {text}" if text else how
 
     def _read(self, kept: bytes, *, is_open: bool, wait_s: float = _POLL_S) -> tuple[bool, bytes]:
         """Take what it has printed, as much as is kept; return whether there may be more."""
@@ -125,7 +133,7 @@ def make_shell_command(text: str, folder: str) -> list[str]:
 
 
 def _spawn(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[int, int]:
-    """Start a program in a session of its own; return its number, and where its output comes."""
+    """Start a program, a process group of its own; return its number, and its output's file."""
     ours, theirs = os.pipe()
     try:
         pid = os.posix_spawn(
@@ -138,7 +146,7 @@ def _spawn(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[int, int]:
                 (os.POSIX_SPAWN_DUP2, theirs, 2),
                 *((os.POSIX_SPAWN_CLOSE, fd) for fd in _list_inherited()),
             ],
-            setsid=True,
+            setpgroup=0,
             setsigdef=FORGOTTEN_SIGNALS,
         )
     except BaseException:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
-from hpctrack.agent.job_end import JobEnd, find_job_end
-from hpctrack.agent.rule_claims import claim_rule, read_claim
+from hpctrack.agent.job_end import find_job_end
+from hpctrack.agent.rule_claims import claim_rule, is_claimed, list_claims, read_claim
 from hpctrack.agent.rule_execution import Execution, Surroundings
 from hpctrack.agent.rule_metrics import MetricRules
 from hpctrack.agent.rule_sensors import Own, SensorRules, find_gap_s
-from hpctrack.agent.rules import NODE, S_PER_MIN, Firing, Idleness, check_quiet, check_time_left
+from hpctrack.agent.rule_times import TimeRules
+from hpctrack.agent.rules import NODE, Firing
 from hpctrack.agent.session import Session
 from hpctrack.core.clock import Clock
 from hpctrack.core.rule_reading import read_rules
@@ -27,7 +30,6 @@ from hpctrack.core.rules import (
     METRIC,
     SENSOR,
     SIGNAL,
-    SILENT,
     TIME_LEFT,
     Rule,
     split_action,
@@ -47,8 +49,24 @@ WITHOUT_CLAIM = frozenset({SIGNAL, CANCEL})
 """What may be done by an agent that cannot know whether another one does it too: a signal goes to
 the ranks of this node only, and a job that is cancelled twice is cancelled."""
 
+P = ParamSpec("P")
+
 Say = Callable[[dict[str, Any], int], None]
 """Writes a note into the run, as of a rank or of `NODE`."""
+
+
+def _guarded(method: Callable[Concatenate[RuleWatch, P], None]) -> Callable[..., None]:
+    """Let a mistake of ours cost the rules, not the recorder, which has ranks to serve."""
+
+    @wraps(method)
+    def call(self: RuleWatch, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - see above
+            traceback.print_exc()
+            self.give_up(error)
+
+    return call
 
 
 class RuleWatch:
@@ -109,14 +127,14 @@ class RuleWatch:
         gap_s = find_gap_s(float(settings.get("telemetry_interval_s", 10.0)))
         self._sensors = SensorRules(gap_s)
         self._missed_s = clock.mono_s() + max(MISSED_AFTER_S, gap_s)
-        self._job_end: JobEnd | None = None
+        self._times = TimeRules(clock, self._sensors)
         self._node = int(hello.get("node", 0))
-        self._logged_s = clock.mono_s()
         self._executions: list[tuple[Rule, Execution]] = []
         self._remarked: set[str] = set()
 
     # -- what there is to watch for --------------------------------------------------------------
 
+    @_guarded
     def begin(self, hello: Mapping[str, Any]) -> None:
         """Take the rules of a rank that has come; those of several ranks are put together."""
         self.note_logged()
@@ -141,8 +159,10 @@ class RuleWatch:
             self._metrics.add(rule)
         elif rule.subject in {SENSOR, MEMORY, GPU_IDLE}:
             self._sensors.add(rule)
-        elif rule.subject == TIME_LEFT and self._job_end is None:
-            self._job_end = find_job_end(
+        else:
+            self._times.add(rule)
+        if rule.subject == TIME_LEFT and self._times.job_end is None:
+            self._times.job_end = find_job_end(
                 self._here.environ,
                 clock=self._clock,
                 told_wall_s=told_end_wall_s,
@@ -153,7 +173,7 @@ class RuleWatch:
         return read_claim(self._here.folder, rule, self._here.attempt) is not None
 
     def _find_ranks(self) -> dict[int, int]:
-        return {one.rank: one.pid for one in self._sessions if one.is_open and one.pid > 0}
+        return {one.rank: one.pid for one in self._sessions if one.is_open}
 
     # -- what there is to see --------------------------------------------------------------------
 
@@ -164,82 +184,58 @@ class RuleWatch:
 
     def note_logged(self) -> None:
         """Take in that a rank has logged something."""
-        self._logged_s = self._clock.mono_s()
+        self._times.note_logged()
 
+    @_guarded
     def take_points(self, rows: bytes) -> None:
         """Look at points that are about to be written."""
         self.note_logged()
         for firing in self._metrics.take(rows):
             self._fire(firing)
 
+    @_guarded
     def take_reading(self, own: Own) -> None:
         """Look at a reading's samples of this run."""
         if self._rules:
             for firing in self._sensors.take(own, self._clock.mono_s()):
                 self._fire(firing)
 
+    @_guarded
     def look(self) -> None:
         """Look at the time, and at what other nodes have found; every few seconds."""
         if not self._rules:
             return
         self._settle()
-        self._look_at_time()
+        for firing in self._times.look(self._find_ranks().values()):
+            self._fire(firing)
+        if self._clock.mono_s() >= self._missed_s:
+            self._missed_s = math.inf
+            for rule, missing in self._sensors.list_unseen():
+                self._remark(rule, missing)
         if not self._is_alone:
             self._look_at_others()
 
     def _settle(self) -> None:
         for firing in self._metrics.settle():
             self._fire(firing)
-        for rule, text in self._metrics.remarks:
-            self._remark(rule, text)
-        self._metrics.remarks.clear()
-
-    def _look_at_time(self) -> None:
-        now_s = self._clock.mono_s()
-        if now_s >= self._missed_s:
-            self._missed_s = math.inf
-            for rule, missing in self._sensors.list_unseen():
-                self._remark(rule, missing)
-        waiting = [one for one in self._rules.values() if one.subject == TIME_LEFT]
-        for rule in list(self._rules.values()):
-            if rule.subject in {HANG, SILENT}:
-                self._check_quiet(rule, now_s)
-        if waiting and self._job_end is not None:
-            left_s = self._job_end.look(max(one.limit for one in waiting) * S_PER_MIN)
-            if self._job_end.is_unknown:
-                for rule in waiting:
-                    text = "the scheduler does not tell when the job ends; set job_end_wall_s"
-                    self._remark(rule, text)
-            for rule in waiting if left_s is not None and left_s < math.inf else ():
-                firing = check_time_left(rule, left_s or 0.0)
-                if firing is not None:
-                    self._fire(firing)
-
-    def _check_quiet(self, rule: Rule, now_s: float) -> None:
-        ranks = self._find_ranks()
-        if not ranks:
-            return
-        idle: dict[str, Idleness] = {}
-        if rule.subject == HANG:
-            idle = {"its processes are idle": self._sensors.processes.look(now_s, ranks.values())}
-            gpus = self._sensors.gpus.look(now_s)
-            # A program that has never used its GPUs does not hang because they idle.
-            idle |= {"its GPUs are idle": gpus} if gpus.has_worked else {}
-        firing = check_quiet(rule, now_s=now_s, logged_s=self._logged_s, idle=idle)
-        if firing is not None:
-            self._fire(firing)
-        elif now_s - self._logged_s >= rule.limit * S_PER_MIN and not any(
-            one.is_known for one in idle.values()
-        ):
-            text = "nothing is logged, but whether the hardware is idle cannot be seen here"
-            self._remark(rule, text)
+        for remarks in (self._metrics.remarks, self._times.remarks):
+            for rule, text in remarks:
+                self._remark(rule, text)
+            remarks.clear()
 
     def _look_at_others(self) -> None:
         """Do our part of what another node has found: signals go to the ranks of all nodes."""
-        for rule in list(self._rules.values()):
-            if not any(split_action(one)[0] == SIGNAL for one in rule.do):
-                continue
-            if read_claim(self._here.folder, rule, self._here.attempt) == self._here.attempt:
+        here = self._here
+        waiting = [
+            rule
+            for rule in self._rules.values()
+            if any(split_action(one)[0] == SIGNAL for one in rule.do)
+        ]
+        listed = list_claims(here.folder) if waiting else frozenset()
+        for rule in waiting:
+            if is_claimed(rule, here.attempt, listed) and (
+                read_claim(here.folder, rule, here.attempt) == here.attempt
+            ):
                 self._follow(Firing(rule, f"{rule.describe()}, on another node"))
 
     # -- what is done ----------------------------------------------------------------------------
@@ -279,8 +275,8 @@ class RuleWatch:
     def _execute(self, firing: Firing, do: Sequence[str]) -> None:
         rule = firing.rule
         del self._rules[rule.name]
-        self._metrics.remove(rule)
-        self._sensors.remove(rule)
+        for kind in (self._metrics, self._sensors, self._times):
+            kind.remove(rule)
         self._executions.append((rule, Execution(firing, do, self._here)))
 
     @property
@@ -288,6 +284,7 @@ class RuleWatch:
         """Whether actions are waiting or under way."""
         return bool(self._executions)
 
+    @_guarded
     def act(self, *, is_last: bool = False) -> None:
         """Go on with the actions; call it when what was said before has been written."""
         for rule, execution in self._executions:
@@ -295,6 +292,7 @@ class RuleWatch:
                 self._tell(said.level, said.text, rule)
         self._executions = [one for one in self._executions if not one[1].is_done]
 
+    @_guarded
     def finish(self) -> None:
         """Do what is left to do at the run's end; waits for commands, not for long."""
         deadline_s = self._clock.mono_s() + FAREWELL_S
@@ -308,10 +306,20 @@ class RuleWatch:
             if late_s >= END_S:
                 return
 
+    def give_up(self, error: Exception) -> None:
+        """Watch for nothing any more."""
+        self._rules.clear()
+        self._executions.clear()
+        text = f"the rules are not watched any more: {type(error).__name__}: {error}"
+        self._tell("error", text, code="rules")
+
     # -- what is told ----------------------------------------------------------------------------
 
+    @_guarded
     def conclude(self) -> None:
         """At the end, look at what was put off, and name the metrics that were never logged."""
+        if not self._rules:
+            return
         self._settle()
         if self._is_alone:
             for rule in self._metrics.list_unseen():

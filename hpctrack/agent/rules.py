@@ -1,11 +1,10 @@
-"""What a rule says when it holds, and the rules about time. Pure: no clock, no file."""
+"""What rules of all kinds have in common: what one says when it holds. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from hpctrack.core.rules import SILENT, Rule
+from hpctrack.core.rules import Rule
 
 S_PER_MIN = 60.0
 
@@ -55,42 +54,6 @@ class Idleness(NamedTuple):
     is_known: bool
     since_s: float | None = None
     has_worked: bool = False
-
-
-def check_quiet(
-    rule: Rule, *, now_s: float, logged_s: float, idle: Mapping[str, Idleness]
-) -> Firing | None:
-    """Tell whether nothing has been logged for as long as a rule allows.
-
-    Parameters
-    ----------
-    rule : Rule
-        About ``hang_min`` or ``silent_min``.
-    now_s, logged_s : float
-        Now, and when a rank of the node logged last, on one clock.
-    idle : mapping
-        By the name of the hardware. One kind that idles is enough for a hang: ranks that wait
-        for each other may keep the processor busy, or the GPU, but hardly both.
-    """
-    limit_s = rule.limit * S_PER_MIN
-    quiet_s = now_s - logged_s
-    if quiet_s < limit_s:
-        return None
-    text = f"no rank of this node has logged anything for {show_time(quiet_s)}"
-    if rule.subject == SILENT:
-        return Firing(rule, text, quiet_s)
-    for name, one in idle.items():
-        if one.since_s is not None and now_s - one.since_s >= limit_s:
-            return Firing(rule, f"{text} while {name}", quiet_s)
-    return None
-
-
-def check_time_left(rule: Rule, left_s: float) -> Firing | None:
-    """Tell whether the job's time is up as soon as a rule wants to know."""
-    if left_s > rule.limit * S_PER_MIN:
-        return None
-    text = f"{show_time(max(0.0, left_s))} left to the job's time limit"
-    return Firing(rule, text, left_s)
 
 
 def show_time(seconds: float) -> str:

@@ -59,7 +59,9 @@ MAX_STEPS = 10_000_000
 COMMAND_MAX_CHARS = 8192
 NAME_MAX_CHARS = 48
 
-_DROPPED = re.compile(r"[^A-Za-z0-9.]+")
+_DROPPED = re.compile(r"[^A-Za-z0-9]+")
+_ODD = re.compile(r"[^A-Za-z0-9.]+")
+"""Of a made-up name; a number may have a point."""
 
 
 def add_rules(known: str, raw: object, origin: str) -> tuple[str, list[SettingsError]]:
@@ -81,19 +83,18 @@ def add_rules(known: str, raw: object, origin: str) -> tuple[str, list[SettingsE
     problems : list of SettingsError
         One for each rule that was left out.
     """
-    if raw is False or raw == OFF:
+    if raw is False or (isinstance(raw, str) and raw == OFF):
         return "", []
     found, problems = read_rules(raw, origin)
     kept = list(load_rules(known))
     for rule in found:
-        same = [
-            at
-            for at, one in enumerate(kept)
-            if one.name == rule.name or one.condition == rule.condition
+        is_named = rule.name != _make_name(rule)
+        kept = [
+            one
+            for one in kept
+            if one.condition != rule.condition and not (is_named and one.name == rule.name)
         ]
-        for at in reversed(same):
-            del kept[at]
-        kept.append(rule)
+        kept += _make_distinct(rule, kept)
     return dump_rules(kept), problems
 
 
@@ -245,12 +246,17 @@ def _read_number(
     more_than: float = -math.inf,
 ) -> float:
     value = told[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    try:
+        number = float(value) if is_number else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise SettingsError(f"{key} is {value!r:.60}", hint="give a number")
-    if value < least or value <= more_than:
-        bound = f"at least {least:g}" if value < least else f"above {more_than:g}"
-        raise SettingsError(f"{key} is {value:g}", hint=f"give a number {bound}")
-    return float(value)
+    if number < least or number <= more_than:
+        bound = f"at least {least:g}" if number < least else f"above {more_than:g}"
+        raise SettingsError(f"{key} is {number:g}", hint=f"give a number {bound}")
+    return number
 
 
 def _read_whole(value: object, key: str, least: int, most: int) -> int:
@@ -331,14 +337,14 @@ def _read_name(value: object) -> str:
 
 def _make_name(rule: Rule) -> str:
     """Make a name from the condition, the same one on every rank: ``loss-above-5``."""
-    words = [rule.target or rule.subject.rpartition("_")[0], rule.test]
+    words = [_DROPPED.sub("-", rule.target) or rule.subject.rpartition("_")[0], rule.test]
     words.append("nan" if rule.test == IS else f"{rule.limit:g}")
     words += [f"{rule.steps}x"] if rule.steps > 1 else []
     words += [f"{rule.for_s:g}s"] if rule.for_s else []
     words += [f"rank-{rule.rank}"] if rule.rank is not None else []
     words += ["min"] if rule.subject.endswith("_min") else []
-    text = _DROPPED.sub("-", "-".join(filter(None, words))).strip("-.")
-    return re.sub(r"\.{2,}", ".", text)[:NAME_MAX_CHARS].strip("-.") or "rule"
+    text = _ODD.sub("-", "-".join(filter(None, words)))
+    return text[:NAME_MAX_CHARS].strip("-.")
 
 
 def _suggest(word: str, known: Sequence[str]) -> str:

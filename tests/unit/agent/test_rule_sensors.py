@@ -13,7 +13,8 @@ from hpctrack.agent.rule_sensors import (
     SensorRules,
     find_gap_s,
 )
-from hpctrack.agent.rules import Firing, Idleness, check_quiet, check_time_left, show_time
+from hpctrack.agent.rule_times import check_quiet, check_time_left
+from hpctrack.agent.rules import Firing, Idleness, show_time
 from hpctrack.core.rule_reading import parse_rule
 from hpctrack.telemetry.reading import Sample
 

@@ -388,6 +388,19 @@ def test_a_job_that_is_none_cannot_be_cancelled(tmp_path: Path) -> None:
     assert "cannot be cancelled" in texts(tmp_path)[-1]
 
 
+def test_a_mistake_of_ours_costs_the_rules_and_not_the_recorder(tmp_path: Path) -> None:
+    node = Node(tmp_path, [{"metric": "loss", "is": "nan"}])
+    node.log(1.0)
+    node.recorder._rules._metrics = None  # type: ignore[assignment]
+    node.log(NAN)
+    node.log(1.0)
+    node.end()
+    run = Store(tmp_path).run("r")
+    assert len(run.metric("loss")) == 3
+    (text,) = texts(tmp_path)
+    assert text.startswith("the rules are not watched any more: AttributeError")
+
+
 def test_rules_that_no_version_of_ours_has_written_are_told(tmp_path: Path) -> None:
     node = Node(tmp_path, [], settings={"rules": '[{"moon": "full"}, {"silent_min": 1}]'})
     node.pass_time(70)

@@ -89,6 +89,7 @@ def test_a_rule_is_named_described_and_read_back(
         ({"sensor": "gpu/temp_c", "above": 85, "steps": 3}, ["steps means nothing", "for_s"]),
         ({"sensor": "gpu/temp_c", "above": 85, "for_s": -3}, ["at least 0"]),
         ({"hang_min": 0}, ["above 0"]),
+        ({"hang_min": 10**400}, ["give a number"]),
         ({"memory_frac": 95}, ["share of 1", "0.95"]),
         ({**NAN, "do": "mrak"}, ["mrak", "'mark'"]),
         ({**NAN, "do": "command"}, ["command is missing"]),
@@ -144,6 +145,15 @@ def test_sources_add_up_and_a_stronger_one_replaces_by_name_or_condition() -> No
     text, _problems = add_rules(text, [{"name": "hang-15-min", "hang_min": 30}], "argument")
     assert [one.limit for one in load_rules(text) if one.subject == "hang_min"] == [30]
     assert add_rules(text, "off", "environment") == ("", [])
+
+
+def test_rules_without_names_of_two_sources_are_told_apart() -> None:
+    text, _problems = add_rules("", [{"metric": "a/*", "is": "nan"}], "file")
+    text, _problems = add_rules(text, [{"metric": "a", "is": "nan"}], "argument")
+    assert [(one.name, one.target) for one in load_rules(text)] == [
+        ("a-is-nan", "a/*"),
+        ("a-is-nan-2", "a"),
+    ]
 
 
 def test_all_sources_of_settings_have_rules(tmp_path: Path) -> None:
