@@ -22,12 +22,13 @@ ASK_TIMEOUT_S = 10.0
 ASK_MIN_S = 60.0
 ASK_MAX_S = 3600.0
 
-FRESH_S = 90.0
+FRESH_S = 15.0
 """An answer that is older is asked for again before a rule acts on it."""
 
 NODE_DELAY_S = 0.05
 NODE_DELAY_MAX_S = 60.0
-"""By so much each node asks later than the one before: 1,000 nodes start at once."""
+"""By so much each node asks later than the one before: 1,000 nodes start at once. Before the
+limit, the first that is answered executes the rule, and the others see that and need not ask."""
 
 _EPOCH = re.compile(r"\d{9,}\Z", re.ASCII)
 _FIELD = re.compile(r"(?:^|\s)(JobId|EndTime|TimeLimit)=(\S+)")
@@ -64,8 +65,12 @@ class JobEnd:
         self._end_wall_s = told_wall_s or read_end(environ)
         can_ask = not told_wall_s and bool(environ.get("SLURM_JOB_ID"))
         self._ask = (ask or (lambda: ask_slurm(environ))) if can_ask else None
-        self._due_s = clock.mono_s() + min(NODE_DELAY_S * node, NODE_DELAY_MAX_S)
+        self._delay_s = min(NODE_DELAY_S * node, NODE_DELAY_MAX_S)
+        self._due_s = clock.mono_s() + self._delay_s
+        self._near_s = math.inf
         self._asked_s = -math.inf
+        # An answer that nobody has looked at yet; between two looks may be a minute.
+        self._is_new = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -99,8 +104,12 @@ class JobEnd:
         if self._is_asking:
             return None
         is_near = left_s is not None and left_s <= needed_s
-        is_old = now_s - self._asked_s > FRESH_S
+        self._near_s = min(self._near_s, now_s) if is_near else math.inf
+        is_old = now_s - self._asked_s > FRESH_S and not self._is_new
+        self._is_new = False
         if now_s >= self._due_s or (is_near and is_old):
+            if is_near and now_s < self._near_s + self._delay_s:
+                return None
             self._start(now_s)
             return None
         if left_s is not None:
@@ -109,7 +118,7 @@ class JobEnd:
         return left_s
 
     def _start(self, now_s: float) -> None:
-        self._asked_s, self._due_s = now_s, now_s + ASK_MIN_S * 5
+        self._asked_s, self._due_s, self._is_new = now_s, now_s + ASK_MIN_S * 5, True
         self._thread = threading.Thread(target=self._run, name="hpctrack-job-end", daemon=True)
         self._thread.start()
 

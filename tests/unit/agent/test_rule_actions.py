@@ -328,6 +328,35 @@ def test_what_the_environment_tells_is_believed_when_slurm_does_not_answer() -> 
     assert not end.is_unknown
 
 
+def test_an_answer_is_used_however_seldom_anybody_looks() -> None:
+    clock = FakeClock(now_s=0.0)
+    end = JobEnd({"SLURM_JOB_ID": "1"}, clock=clock.clock(), ask=Asked(10_000.0))
+    found = []
+    while clock.now_s < 9_600:
+        found.append(look(end))
+        clock.now_s += 100
+    assert found[-1] == 500
+    assert min(one for one in found if one is not None) == 500
+
+
+def test_nodes_ask_one_after_the_other_before_the_limit() -> None:
+    clock = FakeClock(now_s=0.0)
+    asked = Asked(1000.0)
+    end = JobEnd({"SLURM_JOB_ID": "1"}, clock=clock.clock(), ask=asked, node=200)
+    assert look(end) is None
+    clock.now_s = 11
+    assert look(end) is None
+    assert look(end) == 989
+    clock.now_s = 410
+    counts = []
+    for _time in range(3):
+        assert look(end) is None
+        counts.append(asked.count)
+        clock.now_s += 5
+    assert counts == [1, 1, 2]
+    assert look(end) == 575
+
+
 def test_an_end_that_nobody_tells_is_unknown() -> None:
     clock = FakeClock(now_s=0.0)
     assert JobEnd({}, clock=clock.clock()).is_unknown
