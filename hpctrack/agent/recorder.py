@@ -104,14 +104,9 @@ class Recorder:
         self.is_closed = False
         self.idle_since_s = self._clock.mono_s()
         self._rules = RuleWatch(
-            hello,
-            folder=self.folder,
-            clock=clock,
-            environ=environment(),
-            names=self._names,
-            sessions=self.sessions,
-            say=self._tell,
-        )
+            hello, folder=self.folder, clock=clock, environ=environment(), names=self._names,
+            sessions=self.sessions, say=self._tell,
+        )  # fmt: skip
         self._open_file()
 
     # -- what ranks say --------------------------------------------------------------------------
