@@ -211,8 +211,9 @@ class Server:
         now = self._clock.mono_s()
         for recorder in self._recorders.values():
             if recorder.next_due_s() <= now:
+                told = len(recorder.notices)
                 recorder.tick(now)
-                if recorder.stop_request:
+                if recorder.stop_request or len(recorder.notices) > told:
                     self._tell_news(recorder)
 
     def _tell_news(self, recorder: Recorder) -> None:

@@ -263,9 +263,21 @@ class Opening:
                 "provenance": settings.provenance,
                 "provenance_skip": settings.provenance_skip,
                 "provenance_env": settings.provenance_env,
+                **self._choose_rules(),
             },
             "python": _describe_python() if settings.provenance != "off" else None,
         }
+
+    def _choose_rules(self) -> dict[str, Any]:
+        """Return the rules and what they need; a node's first rank says them for all of it."""
+        if not self.settings.rules or self.rank.local_rank:
+            return {}
+        try:
+            folder = os.getcwd()  # noqa: PTH109 - a plain text
+        except OSError:
+            folder = "/"
+        end_wall_s = self.settings.job_end_wall_s
+        return {"rules": self.settings.rules, "cwd": folder, "job_end_wall_s": end_wall_s}
 
 
 def read_job(environ: Mapping[str, str], *, is_first_on_node: bool) -> dict[str, str]:

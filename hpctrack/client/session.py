@@ -98,6 +98,7 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     fork_from: str | None = None,
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
+    rules: Sequence[Mapping[str, Any]] | None = None,
     **others: object,
 ) -> Run:
     """Begin a run, or join the one that the other ranks of this job have begun. Per-rank.
@@ -120,8 +121,9 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
         The store. Default: ``$HPCTRACK_DIR``, else ``./hpctrack-store``.
     mode : {"offline", "disabled"}, optional
         ``disabled`` makes every call a no-op that touches nothing.
-    settings, strict : mapping and bool, optional
-        Any other setting by name, see ``hpctrack config``; and whether to raise instead of warning.
+    settings, strict, rules : mapping, bool and list of mapping, optional
+        Any other setting by name, see ``hpctrack config``; whether to raise instead of warning; and
+        what to watch for, besides ``hpctrack.toml``: ``[{"metric": "loss", "is": "nan"}]``.
     resume : {"allow", "never", "must", "auto"}, optional
         If the id was used before: ``allow`` goes on after the last step, with old config and
         summary, ``must`` warns if there is none, ``never`` takes another id, ``auto`` finds what
@@ -154,6 +156,7 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
         "dir": dir, "mode": mode, "strict": strict, "settings": settings, "tb": sync_tensorboard,
+        "rules": rules,
     }  # fmt: skip
     about = _About(config, tags, notes, config_exclude_keys, config_include_keys, others)
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
