@@ -7,10 +7,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpctrack.core.clock import Clock
 from hpctrack.core.settings import environment
+from hpctrack.scheduler.commands import read_job_facts
 from hpctrack.store.node_file import NewEvent
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.telemetry.provenance.process import Process
@@ -33,8 +36,22 @@ SEEN_WAIT_S = 0.5
 LOOK_AGAIN_S = (5.0, 30.0, 120.0)
 """When libraries are looked at again: a program loads some of them long after ``init``."""
 
+REUSE_S = 30.0
+"""A program that begins one short run after another is looked at again after so long: in between
+nobody edits code, and a run's end must not wait for git each time."""
+
+REMEMBERED_MAX = 256
+
 NOBODY = 2**31
 """Session number of what is the agent's own, see `hpctrack.agent.recorder`."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was found of a program, and when."""
+
+    mono_s: float
+    bodies: list[bytes]
 
 
 class Provenance:
@@ -54,6 +71,8 @@ class Provenance:
     The thread is a daemon: where a system call never returns, the agent ends without it. Programs
     are started by an agent only, never by a rank that records on a thread of its own.
     """
+
+    _memory: ClassVar[dict[tuple[object, ...], _Found]] = {}
 
     def __init__(self, node: int, settings: Mapping[str, Any], *, clock: Clock) -> None:
         self._is_lead = node == 0
@@ -89,11 +108,28 @@ class Provenance:
             self._is_in_rank = pid == os.getpid()
         if int(hello.get("local_rank", 0)) == 0:
             self._is_first_here.set()
-        if self._thread is None:
+        if self._thread is None and not self._recall(rank, pid):
             self._thread = threading.Thread(
                 target=self._run, name="hpctrack-provenance", daemon=True
             )
             self._thread.start()
+
+    def _recall(self, rank: int, pid: int) -> bool:
+        """Say again what was found of this program a moment ago; return whether there is such."""
+        found = self._memory.get(self._key(pid))
+        if found is None or self._clock.mono_s() - found.mono_s > REUSE_S:
+            return False
+        self._is_chosen.set()
+        self._ready.extend(self._make_event(body, rank) for body in found.bodies)
+        return True
+
+    def _key(self, pid: int) -> tuple[object, ...]:
+        chosen = (self._settings.get("provenance_skip"), self._settings.get("provenance_env"))
+        return pid, read_start_ticks(pid), self._is_lead, *chosen
+
+    def _make_event(self, body: bytes, rank: int) -> NewEvent:
+        wall_s = self._clock.wall_s()
+        return NewEvent(EventKind.PROVENANCE, body, wall_s, rank, NOBODY, Place.TEXT)
 
     def take(self, *, is_asked: bool = False, is_last: bool = False) -> list[NewEvent]:
         """Return what is ready to be written.
@@ -133,18 +169,27 @@ class Provenance:
         process.remember()
         self._is_seen.set()
         begun_wall_s = self._clock.wall_s()
+        bodies: list[bytes] = []
+        is_kept = False
         for part in self._iter_parts(process, told):
             if part:
                 body = json.dumps({**part, "collected_wall_s": begun_wall_s}).encode()
-                event = NewEvent(
-                    EventKind.PROVENANCE, body, self._clock.wall_s(), rank, NOBODY, Place.TEXT
-                )
-                self._ready.append(event)
+                bodies.append(body)
+                self._ready.append(self._make_event(body, rank))
+            if self._is_complete.is_set() and not (is_kept or self._is_cancelled):
+                is_kept = True
+                if len(self._memory) >= REMEMBERED_MAX:
+                    self._memory.clear()
+                self._memory[self._key(pid)] = _Found(self._clock.mono_s(), [*bodies])
 
     def _iter_parts(self, process: Process, told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         collector = self._make_collector(process, told)
         yield from collector.iter_parts()
+        if self._is_lead and not self._is_in_rank:
+            facts = read_job_facts(_clean(environment()))
+            yield {"scheduler": facts.to_json()} if facts is not None else {}
         self._is_complete.set()
+        yield {}
         for wait_s in LOOK_AGAIN_S:
             self._is_over.wait(wait_s)
             yield collector.look_again()
@@ -169,6 +214,16 @@ class Provenance:
             may_start=not self._is_in_rank,
         )
         return Collector(wish, programs)
+
+
+def read_start_ticks(pid: int) -> str:
+    """Return when a process began, in the kernel's ticks; empty if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (OSError, ValueError):
+        return ""
+    after_name = text.rpartition(")")[2].split()
+    return after_name[19] if len(after_name) > 19 else ""  # noqa: PLR2004 - field 22 of proc(5)
 
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:

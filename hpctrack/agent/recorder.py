@@ -345,13 +345,6 @@ class Recorder:
         self._file = None
         self.is_closed = True
 
-    def is_done(self) -> bool:
-        """Whether all ranks that this node has of the run came and went."""
-        if not self.sessions or any(one.is_open for one in self.sessions):
-            return False
-        local_size = max(int(one.hello.get("local_size", 1)) for one in self.sessions)
-        return len({one.rank for one in self.sessions}) >= local_size
-
     def _collect(self, asked_by: Session | None, *, wait: bool = False) -> None:
         """Take what is ready to be written: from the rings, and from the encoder."""
         self._events += self._provenance.take(is_asked=asked_by is not None, is_last=wait)

@@ -466,3 +466,20 @@ def test_reading_tolerates_what_is_damaged(tmp_path: Path) -> None:
     assert strange["program"] == {"argv": ["a"]}
     assert "git" not in strange
     assert strange["masked"] == 0
+
+
+def test_one_short_run_after_another_is_collected_once(code: GitFolder, tmp_path: Path) -> None:
+    (code.top / "train.py").write_text(
+        "import hpctrack\n"
+        "for number in range(3):\n"
+        "    run = hpctrack.init('p', id=f'r{number}')\n"
+        "    run.log({'a': 1})\n"
+        "    run.finish()\n"
+    )
+    run_script(code)
+    store = Store(tmp_path / "store")
+    wait_for(lambda: all(store.run(f"r{number}").is_sealed for number in range(3)), timeout_s=60)
+    found = [store.run(f"r{number}").provenance for number in range(3)]
+    assert [one["git"]["commit"] for one in found] == [found[0]["git"]["commit"]] * 3
+    # The first run may end before its answer is kept; from then on nobody is asked again.
+    assert found[2]["collected_wall_s"] == found[1]["collected_wall_s"]
