@@ -110,11 +110,9 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     project : str, optional
         Folder of related runs. Default: ``$HPCTRACK_PROJECT``, else ``uncategorized``.
     name, id : str, optional
-        What people read, by default made up from the id; and the id, by default
-        ``$HPCTRACK_RUN_ID``, else derived from the launcher.
+        What people read; and the id, by default ``$HPCTRACK_RUN_ID``, else the launcher's.
     config : mapping, dataclass instance, argparse.Namespace or path, optional
-        Hyperparameters; a path names a ``.json``, ``.toml``, ``.yaml`` or ``.yml`` file. Rank 0's
-        are recorded.
+        Hyperparameters, rank 0's; a path names a ``.json``, ``.toml`` or ``.yaml`` file.
     group, job_type, tags, notes : optional
         As in W&B; rank 0's are recorded.
     dir : path, optional
@@ -155,8 +153,8 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     """
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
-        "dir": dir, "mode": mode, "strict": strict, "settings": settings, "tb": sync_tensorboard,
-        "rules": rules,
+        "dir": dir, "mode": mode, "strict": strict, "rules": rules, "settings": settings,
+        "tb": sync_tensorboard,
     }  # fmt: skip
     about = _About(config, tags, notes, config_exclude_keys, config_include_keys, others)
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
