@@ -120,8 +120,8 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     mode : {"offline", "disabled"}, optional
         ``disabled`` makes every call a no-op that touches nothing.
     settings, strict, rules : mapping, bool and list of mapping, optional
-        Any other setting by name, see ``hpctrack config``; whether to raise instead of warning; and
-        what to watch for, besides ``hpctrack.toml``: ``[{"metric": "loss", "is": "nan"}]``.
+        Other settings, see ``hpctrack config``; whether to raise instead of warning; what to watch
+        for: ``[{"metric": "loss", "is": "nan"}]``.
     resume : {"allow", "never", "must", "auto"}, optional
         If the id was used before: ``allow`` goes on after the last step, with old config and
         summary, ``must`` warns if there is none, ``never`` takes another id, ``auto`` finds what
@@ -132,8 +132,7 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
         Keys of ``config`` to leave out, or the only ones to take.
     sync_tensorboard : bool
         Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
-    **others
-        W&B's ``entity``, ``reinit`` and the like mean nothing here; other names are told.
+    **others : W&B's ``entity``, ``reinit`` and the like mean nothing here; other names are told.
 
     Returns
     -------
