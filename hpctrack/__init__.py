@@ -6,15 +6,15 @@ is loaded when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from hpctrack._version import __version__
 from hpctrack.client.run import Run
 from hpctrack.client.session import current_run, finish, init, log, maybe_run
 from hpctrack.errors import HpctrackError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hpctrack.client import plot  # noqa: I001 - media in two lines, not in thirteen
+    from typing import Any  # noqa: I001 - media in two lines, not in thirteen
+    from hpctrack.client import plot
     from hpctrack.client.alerts import AlertLevel
     from hpctrack.client.config import Config, Summary
     from hpctrack.client.media import (
@@ -63,7 +63,7 @@ def __getattr__(name: str) -> Any:
         return maybe_run() if name == "run" else getattr(current_run(name), name)
     if name not in __all__:
         raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
-    import importlib  # noqa: PLC0415 - only who needs more pays for it
+    import importlib  # noqa: PLC0415 - see above
 
     home = _LAZY.get(name, "client.module_calls" if name.islower() else "client.media")
     module = importlib.import_module(f"hpctrack.{home}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import click
 from rich.markup import escape
 from rich.table import Table
 
 from hpctrack.cli.format import make_console
 from hpctrack.cli.options import json_option, print_json
-from hpctrack.core.settings import ENV_PREFIX, Settings, load_settings
+from hpctrack.core.settings import ENV_PREFIX, list_settings, load_settings
 
 
 @click.command("config")
@@ -29,13 +27,13 @@ def config_(*, as_json: bool) -> None:
     loaded = load_settings()
     rows = [
         {
-            "name": one.name,
-            "value": getattr(loaded.values, one.name),
-            "origin": loaded.origins[one.name],
-            "environment": f"{ENV_PREFIX}{one.name.upper()}",
-            "help": one.metadata["help"],
+            "name": name,
+            "value": getattr(loaded.values, name),
+            "origin": loaded.origins[name],
+            "environment": f"{ENV_PREFIX}{name.upper()}",
+            "help": one.help,
         }
-        for one in fields(Settings)
+        for name, one in list_settings().items()
     ]
     if as_json:
         print_json({"settings": rows, "problems": [one.message for one in loaded.problems]})

@@ -9,8 +9,6 @@ import os
 import select
 import stat
 import termios
-from dataclasses import dataclass
-from typing import Any
 
 from hpctrack.client.descriptors import (
     FIRST_FD,
@@ -20,6 +18,10 @@ from hpctrack.client.descriptors import (
     reopen,
 )
 from hpctrack.core.console_pieces import STREAMS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PIPE_MAX_BYTES = 1024 * 1024
 """What an unprivileged process may ask for, see pipe(7)."""
@@ -36,7 +38,6 @@ SMALL_PIECE_BYTES = 4096
 LARGE_PIECE_BYTES = 64 * 1024
 
 
-@dataclass(slots=True, eq=False)
 class Route:
     """A pipe or pseudo-terminal in the place of one or two of the program's descriptors.
 
@@ -54,21 +55,36 @@ class Route:
         What `identify` says of the side that the program writes to, and of our two descriptors.
     is_terminal, is_file : bool
         What the original is.
+
+    Attributes
+    ----------
     own_fd : int
         The original once more, non-blocking without anybody else noticing; -1 if that cannot be.
     """
 
-    stream: int
-    numbers: tuple[int, ...]
-    read_fd: int
-    saved: tuple[int, ...]
-    inner: tuple[int, int]
-    ours: tuple[tuple[int, int], tuple[int, int]]
-    is_terminal: bool
-    is_file: bool
-    own_fd: int = -1
-    has_input: bool = False
-    window: tuple[int, int] = (0, 0)
+    def __init__(
+        self,
+        *,
+        stream: int,
+        numbers: tuple[int, ...],
+        read_fd: int,
+        saved: tuple[int, ...],
+        inner: tuple[int, int],
+        ours: tuple[tuple[int, int], tuple[int, int]],
+        is_terminal: bool,
+        is_file: bool,
+    ) -> None:
+        self.stream = stream
+        self.numbers = numbers
+        self.read_fd = read_fd
+        self.saved = saved
+        self.inner = inner
+        self.ours = ours
+        self.is_terminal = is_terminal
+        self.is_file = is_file
+        self.own_fd = -1
+        self.has_input = False
+        self.window = (0, 0)
 
     @property
     def original_fd(self) -> int:

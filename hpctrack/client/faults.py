@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from hpctrack.client.notices import Notices
@@ -11,10 +10,8 @@ from hpctrack.errors import HpctrackError, UsageError
 TOLD_MAX = 20
 """Different texts of one kind that are told; a loop over made-up names must not fill a log."""
 
-_LEFT_OUT = re.compile(r"(?:a row|a table takes|column) .*\((\d+) times\)", re.DOTALL)
+_LEFT_OUT = r"(?s:(?:a row|a table takes|column) .*\((\d+) times\))"
 """What a `Table` says of rows and columns that are not recorded."""
-
-_DIGITS = re.compile(r"\d+")
 
 
 class Faults:
@@ -89,10 +86,12 @@ class Faults:
         text : str
             As media give it; numbers in it make no other kind.
         """
-        found = _LEFT_OUT.fullmatch(text)
+        import re  # noqa: PLC0415 - media have loaded it; who logs numbers only does without
+
+        found = re.fullmatch(_LEFT_OUT, text)
         if found:
             self.refused["table"] = self.refused.get("table", 0) + int(found[1])
-        self.tell("media", f"{where}: {text}", once=f"{name} {_DIGITS.sub('#', text)}")
+        self.tell("media", f"{where}: {text}", once=f"{name} {re.sub(r'[0-9]+', '#', text)}")
 
     def trouble(self, where: str, error: Exception) -> None:
         """Take an error that must not reach the training.

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from hpctrack._version import __version__
 from hpctrack.client import spawn
 from hpctrack.client.channel import Channel
 from hpctrack.client.console import Console
-from hpctrack.client.identity import Identity, make_identity
-from hpctrack.client.launch import make_launch_token
+from hpctrack.client.identity import Identity, make_identity, make_launch_token
 from hpctrack.client.notices import Notices
 from hpctrack.client.ranks import RankInfo
-from hpctrack.client.resume import Resume
-from hpctrack.client.run import Run
-from hpctrack.client.run_parts import Recording, RunFacts
+from hpctrack.client.run import Recording, Run, RunFacts
 from hpctrack.client.runtime_folder import RuntimeFolder, ensure_runtime_folder
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
-from hpctrack.core.layout import run_folder
-from hpctrack.core.names import check_id, make_readable_name, make_safe_id
+from hpctrack.core.names import check_id, join_run_path, make_readable_name, make_safe_id
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.settings import Settings
 from hpctrack.errors import HpctrackError, InvalidNameError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import Any
+
+    from hpctrack.client.resume import Resume
 
 SLURM_FACTS = (
     "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB_ACCOUNT", "SLURM_JOB_QOS",
@@ -40,7 +39,6 @@ GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DE
 """The devices that a launcher lets a rank see; the first that is set is recorded, as text."""
 
 
-@dataclass(slots=True, kw_only=True)
 class Opening:
     """Everything that opening a run needs, and what went wrong on the way.
 
@@ -58,19 +56,33 @@ class Opening:
         For time stamps and time-outs.
     notices : Notices
         How this rank speaks to its user.
-    resume : Resume
-        What was asked about earlier runs.
+    problems : list of str
+        What went wrong so far; more is added.
+    resume : Resume, optional
+        What was asked about earlier runs, if anything was.
     """
 
-    environ: Mapping[str, str]
-    settings: Settings
-    rank: RankInfo
-    ordinal: int
-    clock: Clock
-    notices: Notices
-    resume: Resume = field(default_factory=Resume)
-    problems: list[str] = field(default_factory=list)
-    _folder: RuntimeFolder | None = None
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        settings: Settings,
+        rank: RankInfo,
+        ordinal: int,
+        clock: Clock,
+        notices: Notices,
+        problems: list[str],
+        resume: Resume | None = None,
+    ) -> None:
+        self.environ = environ
+        self.settings = settings
+        self.rank = rank
+        self.ordinal = ordinal
+        self.clock = clock
+        self.notices = notices
+        self.problems = problems
+        self.resume = resume
+        self._folder: RuntimeFolder | None = None
 
     def open(self) -> Run:
         """Return the run, recording if anything here can record.
@@ -86,12 +98,12 @@ class Opening:
         is_disabled = self.settings.mode == "disabled"
         if not is_disabled:
             run_id = self._claim(identity)
-        store = Path(self.settings.dir).expanduser().absolute()
+        store = os.path.abspath(os.path.expanduser(self.settings.dir))  # noqa: PTH100, PTH111 - a text
         facts = RunFacts(
             id=run_id,
             name=self.settings.name or make_readable_name(run_id),
             project=project,
-            path=str(run_folder(store, project, run_id)),
+            path=join_run_path(store, project, run_id),
             rank=self.rank,
         )
         run = Run(
@@ -104,7 +116,7 @@ class Opening:
         run.open()
         return run
 
-    def _prepare(self, facts: RunFacts, store: Path) -> Recording | None:
+    def _prepare(self, facts: RunFacts, store: str) -> Recording | None:
         """Make the ring and the channel, both still without an agent."""
         size_bytes = self.settings.buffer_bytes
         try:
@@ -136,7 +148,7 @@ class Opening:
         identity = make_identity(
             self.environ,
             self.rank,
-            asked=self.resume.run or self.settings.run_id,
+            asked=(self.resume.run if self.resume else "") or self.settings.run_id,
             ordinal=self.ordinal,
         )
         if identity.problem:
@@ -168,7 +180,7 @@ class Opening:
             return self._folder.claim(identity.run_id)
         return identity.run_id
 
-    def _connect(self) -> socket.socket:
+    def _connect(self) -> _socket.socket:
         """Return a connection to the node's agent, else to a thread of this process."""
         reason = "no folder for the agent's socket"
         if self._folder is not None:
@@ -186,12 +198,12 @@ class Opening:
         if self._folder is not None:
             spawn.settle(self._folder, timeout_s)
 
-    def _hello(self, run: RunFacts, store: Path) -> dict[str, Any]:
+    def _hello(self, run: RunFacts, store: str) -> dict[str, Any]:
         rank, settings = self.rank, self.settings
         return {
             "wire": wire.WIRE_VERSION,
             "version": __version__,
-            "store": str(store),
+            "store": store,
             "project": run.project,
             "run": run.id,
             "attempt": rank.attempt,
@@ -201,7 +213,7 @@ class Opening:
             "local_size": rank.local_size,
             "node": rank.node,
             "launcher": rank.launcher,
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "pid": os.getpid(),
             "wall_s": self.clock.wall_s(),
             "group": settings.group,
@@ -211,7 +223,7 @@ class Opening:
             "user": self.environ.get("USER") or self.environ.get("LOGNAME", ""),
             "gpu": next((self.environ[key] for key in GPU_VARIABLES if self.environ.get(key)), ""),
             "launch": make_launch_token(self.environ, rank, ordinal=self.ordinal),
-            **self.resume.to_hello(self.environ, rank),
+            **(self.resume.to_hello(self.environ, rank) if self.resume else {}),
             "job": {key: self.environ[key] for key in SLURM_FACTS if key in self.environ},
             "settings": {
                 "flush_interval_s": settings.flush_interval_s,

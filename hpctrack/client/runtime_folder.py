@@ -1,14 +1,16 @@
 """The node-local folder in which the ranks of a job find their agent."""
 
+# ruff: noqa: PTH101, PTH102, PTH120 - a rank does not load pathlib
+
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import suppress
 
 from hpctrack._version import __version__
+from hpctrack.core.records import Record
 from hpctrack.core.wire import WIRE_VERSION
 from hpctrack.errors import StoreError
 
@@ -19,26 +21,25 @@ SOCKET_PATH_MAX_BYTES = 107
 """sun_path holds 108 bytes with the closing zero, see unix(7)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeFolder:
+class RuntimeFolder(Record):
     """A private folder with an agent's socket, lock and log."""
 
-    path: Path
+    path: str
 
     @property
-    def socket(self) -> Path:
+    def socket(self) -> str:
         """Where the agent listens; another version of hpctrack has another agent."""
-        return self.path / f"{_RELEASE}.sock"
+        return f"{self.path}/{_RELEASE}.sock"
 
     @property
-    def lock(self) -> Path:
+    def lock(self) -> str:
         """Held while an agent is started or leaves."""
-        return self.path / f"{_RELEASE}.lock"
+        return f"{self.path}/{_RELEASE}.lock"
 
     @property
-    def log(self) -> Path:
+    def log(self) -> str:
         """What the agent prints; for us, not for users."""
-        return self.path / f"{_RELEASE}.log"
+        return f"{self.path}/{_RELEASE}.log"
 
     def claim(self, run_id: str) -> str:
         """Return the id, with a number behind it if this job has used it on this node before.
@@ -49,7 +50,7 @@ class RuntimeFolder:
         for number in range(1, 100_000):
             name = run_id if number == 1 else f"{run_id}-{number}"
             try:
-                os.close(os.open(self.path / f"{name}.claim", os.O_CREAT | os.O_EXCL, 0o600))
+                os.close(os.open(f"{self.path}/{name}.claim", os.O_CREAT | os.O_EXCL, 0o600))
             except FileExistsError:
                 continue
             except OSError:
@@ -81,12 +82,12 @@ def ensure_runtime_folder(
     for base in (asked, environ.get("SLURM_TMPDIR"), environ.get("TMPDIR"), "/tmp"):  # noqa: S108
         if not base:
             continue
-        folder = RuntimeFolder(Path(base) / f"hpctrack-{os.getuid()}" / job_key)
+        folder = RuntimeFolder(f"{base.rstrip('/')}/hpctrack-{os.getuid()}/{job_key}")
         if len(os.fsencode(folder.socket)) > SOCKET_PATH_MAX_BYTES:
             tried.append(f"{base}: path too long for a socket")
             continue
         try:
-            _ensure_private(folder.path.parent)
+            _ensure_private(os.path.dirname(folder.path))
             _ensure_private(folder.path)
         except OSError as error:
             tried.append(f"{base}: {error.strerror or error}")
@@ -98,11 +99,12 @@ def ensure_runtime_folder(
     )
 
 
-def _ensure_private(path: Path) -> None:
+def _ensure_private(path: str) -> None:
     """Make a folder, or take one that is there only if nobody else could have made it."""
-    path.mkdir(mode=0o700, parents=False, exist_ok=True)
-    found = path.lstat()
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise PermissionError(1, "belongs to somebody else", str(path))
+        raise PermissionError(1, "belongs to somebody else", path)
     if found.st_mode & 0o077:
-        path.chmod(0o700)
+        os.chmod(path, 0o700)

@@ -5,19 +5,18 @@ process. So every rank can connect and send at once, while the agent is still im
 the kernel holds what they say.
 """
 
+# ruff: noqa: PTH101, PTH108 - a rank does not load pathlib
+
 from __future__ import annotations
 
+import _socket  # what `socket` is made of, see hpctrack.client.channel
 import contextlib
 import fcntl
-import importlib
-import json
 import os
-import socket
 import struct
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from hpctrack.client.runtime_folder import RuntimeFolder
 from hpctrack.core import wire
@@ -32,7 +31,7 @@ LISTEN_FD = 3
 IN_PROCESS_MODULE = "hpctrack.agent.in_process"
 """Loaded by name, in the fallback only: this layer must not know the agent's."""
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE_ROOT = os.path.realpath(f"{__file__}/../../..")
 # -P keeps the user's folder out of the agent's path: a numpy.py there would be taken for numpy.
 _START = """
 import sys
@@ -47,7 +46,7 @@ _SHELL = '"$@" &'
 
 def connect_agent(
     folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]
-) -> socket.socket:
+) -> _socket.socket:
     """Return a connection to the node's agent, starting it if there is none.
 
     Parameters
@@ -94,7 +93,7 @@ def settle(folder: RuntimeFolder, timeout_s: float) -> bool:
         connection = _try_connect(folder)
         if connection is None:
             return True
-        with connection:
+        with contextlib.closing(connection):
             connection.settimeout(timeout_s)
             connection.sendall(wire.pack(wire.Kind.SETTLE))
             return bool(connection.recv(1))
@@ -102,7 +101,7 @@ def settle(folder: RuntimeFolder, timeout_s: float) -> bool:
         return False
 
 
-def connect_in_process() -> socket.socket:
+def connect_in_process() -> _socket.socket:
     """Return a connection to a recorder on a thread of this process, the last resort.
 
     Raises
@@ -111,15 +110,17 @@ def connect_in_process() -> socket.socket:
         h5py cannot be loaded here either.
     """
     try:
+        import importlib  # noqa: PLC0415 - in the fallback only
+
         module = importlib.import_module(IN_PROCESS_MODULE)
-        connection: socket.socket = module.start()
+        connection: _socket.socket = module.start()
     except Exception as error:  # noqa: BLE001 - whatever a broken HDF5 raises
         raise StoreError(f"no recorder on a thread either: {error}") from None
     return connection
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+def hold_lock(path: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the folder's lock, released by the kernel whatever happens to us.
 
     Raises
@@ -143,16 +144,16 @@ def hold_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
         os.close(handle)
 
 
-def peer_uid(connection: socket.socket) -> int:
+def peer_uid(connection: _socket.socket) -> int:
     """Return who is at the other end, as the kernel knows it."""
     size = struct.calcsize("3i")
     _pid, uid, _gid = struct.unpack(
-        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        "3i", connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, size)
     )
     return int(uid)
 
 
-def _try_connect(folder: RuntimeFolder) -> socket.socket | None:
+def _try_connect(folder: RuntimeFolder) -> _socket.socket | None:
     try:
         connection = _connect(folder.socket)
     except (FileNotFoundError, ConnectionRefusedError):
@@ -165,13 +166,13 @@ def _try_connect(folder: RuntimeFolder) -> socket.socket | None:
     return connection
 
 
-def _connect(path: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _connect(path: str) -> _socket.socket:
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         # A Unix socket connects at once or not at all; the time-out is for a full backlog.
         connection.settimeout(LOCK_WAIT_S)
-        connection.connect(os.fspath(path))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
+        connection.connect(path)
+        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 4 * 1024 * 1024)
         connection.setblocking(False)  # noqa: FBT003 - socket's signature
     except OSError:
         connection.close()
@@ -182,12 +183,13 @@ def _connect(path: Path) -> socket.socket:
 def _start(
     folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]
 ) -> None:
-    folder.socket.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(os.fspath(folder.socket))
-        folder.socket.chmod(0o600)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(folder.socket)
+    with contextlib.closing(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)) as listener:
+        listener.bind(folder.socket)
+        os.chmod(folder.socket, 0o600)
         listener.listen(4096)
-        told = json.dumps({**options, "folder": str(folder.path)})
+        told = wire.dump_json({**options, "folder": folder.path}).decode()
         command = [sys.executable, "-P", "-c", _START, str(_PACKAGE_ROOT), told]
         log_flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         pid = os.posix_spawn(
@@ -197,7 +199,7 @@ def _start(
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, listener.fileno(), LISTEN_FD),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.fspath(folder.log), log_flags, 0o600),
+                (os.POSIX_SPAWN_OPEN, 1, folder.log, log_flags, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
