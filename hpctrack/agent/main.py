@@ -10,8 +10,7 @@ import socket
 from collections.abc import Sequence
 
 from hpctrack.agent.server import Server
-from hpctrack.client.runtime_folder import RuntimeFolder
-from hpctrack.client.spawn import LISTEN_FD, hold_lock
+from hpctrack.client.spawn import LISTEN_FD, RuntimeFolder, hold_lock
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import BusyError
 from hpctrack.store.node_file import has_abandoned_files

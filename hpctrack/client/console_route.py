@@ -8,7 +8,6 @@ import fcntl
 import os
 import select
 import stat
-import termios
 
 from hpctrack.client.descriptors import (
     FIRST_FD,
@@ -147,6 +146,8 @@ class Route:
         """Give the pseudo-terminal the terminal's size, if that has changed."""
         if not self.is_terminal:
             return
+        import termios  # noqa: PLC0415 - see _copy_modes
+
         with contextlib.suppress(OSError, termios.error):
             size = termios.tcgetwinsize(self.original_fd)
             if size != self.window:
@@ -191,12 +192,11 @@ def make_routes(numbers: tuple[int, ...], *, pipe_bytes: int) -> list[Route]:
     try:
         # One at a time into the list: those that were made are unmade if another cannot be.
         routes.extend(_make_route(group, pipe_bytes) for group in _group(numbers))
-    except (OSError, termios.error) as error:
+    except OSError:
         for route in routes:
             route.restore()
             route.close()
-        number = error.args[0] if error.args else errno.EIO
-        raise error if isinstance(error, OSError) else OSError(number, str(error)) from None
+        raise
     return routes
 
 
@@ -249,7 +249,7 @@ def _make_route(numbers: tuple[int, ...], pipe_bytes: int) -> Route:
         for number in numbers:
             os.dup2(write, number)
         route.own_fd = reopen(saved[0])
-    except (OSError, termios.error):
+    except OSError:
         for number, fd in zip(numbers, opened, strict=False):
             with contextlib.suppress(OSError):
                 os.dup2(fd, number)
@@ -266,7 +266,12 @@ def _enlarge(fd: int, size_bytes: int) -> None:
 
 
 def _copy_modes(original: int, slave: int) -> None:
-    modes: list[Any] = termios.tcgetattr(original)
-    # The terminal itself turns \n into \r\n; done twice it would be seen.
-    modes[1] &= ~termios.OPOST
-    termios.tcsetattr(slave, termios.TCSANOW, modes)
+    import termios  # noqa: PLC0415 - ranks of a job have no terminal; loaded before the first log
+
+    try:
+        modes: list[Any] = termios.tcgetattr(original)
+        # The terminal itself turns \n into \r\n; done twice it would be seen.
+        modes[1] &= ~termios.OPOST
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
+    except termios.error as error:
+        raise OSError(error.args[0] if error.args else errno.EIO, str(error)) from None

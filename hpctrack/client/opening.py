@@ -9,11 +9,10 @@ from hpctrack._version import __version__
 from hpctrack.client import spawn
 from hpctrack.client.channel import Channel
 from hpctrack.client.console import Console
+from hpctrack.client.faults import Notices
 from hpctrack.client.identity import Identity, make_identity, make_launch_token
-from hpctrack.client.notices import Notices
 from hpctrack.client.ranks import RankInfo
 from hpctrack.client.run import Recording, Run, RunFacts
-from hpctrack.client.runtime_folder import RuntimeFolder, ensure_runtime_folder
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import check_id, join_run_path, make_readable_name, make_safe_id
@@ -82,7 +81,7 @@ class Opening:
         self.notices = notices
         self.problems = problems
         self.resume = resume
-        self._folder: RuntimeFolder | None = None
+        self._folder: spawn.RuntimeFolder | None = None
 
     def open(self) -> Run:
         """Return the run, recording if anything here can record.
@@ -171,7 +170,7 @@ class Opening:
         """Find the runtime folder, and in a batch script the id's number within the job."""
         asked = self.settings.runtime_dir
         try:
-            self._folder = ensure_runtime_folder(self.environ, identity.job_key, asked=asked)
+            self._folder = spawn.ensure_runtime_folder(self.environ, identity.job_key, asked=asked)
         except HpctrackError as error:
             self.problems.append(error.in_a_line())
             return identity.run_id

@@ -10,12 +10,11 @@ from types import TracebackType
 
 from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
-from hpctrack.client.entries import Entries
 from hpctrack.client.exit_code import exit_code_of
-from hpctrack.client.faults import Faults
-from hpctrack.client.notices import Notices
+from hpctrack.client.faults import Faults, Notices
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.run_logging import RunLogging
+from hpctrack.client.values import Entries
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name

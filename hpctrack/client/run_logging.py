@@ -14,10 +14,9 @@ from operator import index
 from struct import error as StructError  # noqa: N812 - it is a class
 
 from hpctrack.client.channel import Channel, Losses
-from hpctrack.client.entries import Entries
-from hpctrack.client.notices import Notices
+from hpctrack.client.faults import Notices
 from hpctrack.client.run_calls import RunCalls
-from hpctrack.client.values import to_number
+from hpctrack.client.values import Entries, to_number
 from hpctrack.core import wire
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.wire import Kind

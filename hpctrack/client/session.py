@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hpctrack.client.config import merge, read_config
 from hpctrack.client.exit_code import ExitCode
-from hpctrack.client.notices import Notices
+from hpctrack.client.faults import Notices
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
 from hpctrack.client.run import Run

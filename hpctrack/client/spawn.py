@@ -5,7 +5,7 @@ process. So every rank can connect and send at once, while the agent is still im
 the kernel holds what they say.
 """
 
-# ruff: noqa: PTH101, PTH108 - a rank does not load pathlib
+# ruff: noqa: PTH101, PTH102, PTH108, PTH120 - a rank does not load pathlib
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ import _socket  # what `socket` is made of, see hpctrack.client.channel
 import contextlib
 import fcntl
 import os
+import stat
 import struct
 import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from hpctrack.client.runtime_folder import RuntimeFolder
+from hpctrack._version import __version__
 from hpctrack.core import wire
+from hpctrack.core.records import Record
 from hpctrack.errors import BusyError, StoreError
+
+_RELEASE = f"{__version__}-{wire.WIRE_VERSION}"
+"""Ranks and agents that do not understand each other do not meet, in checkouts neither."""
+
+SOCKET_PATH_MAX_BYTES = 107
+"""sun_path holds 108 bytes with the closing zero, see unix(7)."""
 
 LOCK_WAIT_S = 5.0
 """Starting takes milliseconds; whoever holds the lock longer is stopped or on a dead disk."""
@@ -42,6 +50,95 @@ main(sys.argv[2:])
 # The shell leaves at once, so the agent is nobody's child: a program that waits for "all my
 # children" must not wait for it.
 _SHELL = '"$@" &'
+
+
+class RuntimeFolder(Record):
+    """A private folder with an agent's socket, lock and log."""
+
+    path: str
+
+    @property
+    def socket(self) -> str:
+        """Where the agent listens; another version of hpctrack has another agent."""
+        return f"{self.path}/{_RELEASE}.sock"
+
+    @property
+    def lock(self) -> str:
+        """Held while an agent is started or leaves."""
+        return f"{self.path}/{_RELEASE}.lock"
+
+    @property
+    def log(self) -> str:
+        """What the agent prints; for us, not for users."""
+        return f"{self.path}/{_RELEASE}.log"
+
+    def claim(self, run_id: str) -> str:
+        """Return the id, with a number behind it if this job has used it on this node before.
+
+        For programs that a batch script starts one after the other with the same command line:
+        they are different runs, yet a requeue, which counts from the start, finds the same ids.
+        """
+        for number in range(1, 100_000):
+            name = run_id if number == 1 else f"{run_id}-{number}"
+            try:
+                os.close(os.open(f"{self.path}/{name}.claim", os.O_CREAT | os.O_EXCL, 0o600))
+            except FileExistsError:
+                continue
+            except OSError:
+                break
+            return name
+        return run_id
+
+
+def ensure_runtime_folder(
+    environ: Mapping[str, str], job_key: str, *, asked: str = ""
+) -> RuntimeFolder:
+    """Make the folder, mode 0700 and ours, in the first place that can hold a socket.
+
+    Parameters
+    ----------
+    environ : mapping
+        The process's environment.
+    job_key : str
+        From `Identity`: who shares the agent.
+    asked : str
+        The setting ``runtime_dir``; tried first.
+
+    Raises
+    ------
+    StoreError
+        No place will do.
+    """
+    tried: list[str] = []
+    for base in (asked, environ.get("SLURM_TMPDIR"), environ.get("TMPDIR"), "/tmp"):  # noqa: S108
+        if not base:
+            continue
+        folder = RuntimeFolder(f"{base.rstrip('/')}/hpctrack-{os.getuid()}/{job_key}")
+        if len(os.fsencode(folder.socket)) > SOCKET_PATH_MAX_BYTES:
+            tried.append(f"{base}: path too long for a socket")
+            continue
+        try:
+            _ensure_private(os.path.dirname(folder.path))
+            _ensure_private(folder.path)
+        except OSError as error:
+            tried.append(f"{base}: {error.strerror or error}")
+            continue
+        return folder
+    raise StoreError(
+        f"no node-local folder for the agent's socket ({'; '.join(tried)})",
+        hint="set HPCTRACK_RUNTIME_DIR to a short path on a local disk",
+    )
+
+
+def _ensure_private(path: str) -> None:
+    """Make a folder, or take one that is there only if nobody else could have made it."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(1, "belongs to somebody else", path)
+    if found.st_mode & 0o077:
+        os.chmod(path, 0o700)
 
 
 def connect_agent(
