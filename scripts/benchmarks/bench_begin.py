@@ -63,7 +63,7 @@ def bench_init(lab: Lab) -> Outcome:
             value=median(ours, "opened"),
             unit="files",
             target=Target("<=", 60),
-            note=f"{show_number(median(samples[FLOOR], 'opened'))} of them by any Python program",
+            note=f"{show_number(median(samples[FLOOR], 'opened'))} of them by the floor's program",
         ),
     ]
     mine = {OURS, NUMPY, AFTER_NUMPY}

@@ -16,8 +16,10 @@ STANDARD_LIBRARY = frozenset({
     "__future__", "_blake2", "_ctypes", "_socket", "_struct", "_weakrefset", "collections",
     "collections.abc", "contextlib", "ctypes", "ctypes._endian", "fcntl", "functools", "keyword",
     "mmap", "operator", "reprlib", "select", "struct", "threading", "types",
+    # Python 3.13's ctypes needs the first; compiling \N{...} for the first time, the second.
+    "warnings", "unicodedata",
 })  # fmt: skip
-"""Without what the interpreter itself loads; newer ones load some of these by themselves."""
+"""Without what the interpreter itself loads."""
 
 OUR_MAX = 33
 """Modules of ours, packages included."""
