@@ -100,13 +100,13 @@ class Frame:
         Raises
         ------
         ProtocolError
-            The body is not a JSON object.
+            The body is not a JSON object, or nobody can read it: Python's own files are gone.
         """
-        import json  # noqa: PLC0415 - an agent speaks when a rank has long begun, or not at all
-
         try:
+            import json  # noqa: PLC0415 - an agent speaks when its rank has long begun
+
             value = json.loads(bytes(self.body))
-        except ValueError as error:
+        except (ValueError, ImportError, OSError) as error:
             raise ProtocolError(f"a frame of kind {self.kind} is not JSON: {error}") from None
         if not isinstance(value, dict):
             raise ProtocolError(f"a frame of kind {self.kind} is not a JSON object")
