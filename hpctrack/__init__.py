@@ -6,16 +6,15 @@ is loaded when it is first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from hpctrack._version import __version__
 from hpctrack.client.run import Run
 from hpctrack.client.session import current_run, finish, init, log, maybe_run
 from hpctrack.errors import HpctrackError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hpctrack.client import plot  # noqa: I001 - media in two lines, not in fourteen
+    from typing import Any  # noqa: I001 - media in two lines, not in fourteen
+    from hpctrack.client import plot
     from hpctrack.client.alerts import AlertLevel
     from hpctrack.client.config import Config, Summary
     from hpctrack.client.plot import plot_table
@@ -51,11 +50,10 @@ __all__ = [
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
 _LAZY = {
-    "Store": "store.store", "StoredRun": "store.stored_run", "History": "store.history",
-    "Metric": "store.metric", "Grid": "store.grid", "MediaItem": "store.media_item",
-    "Interval": "store.straggler", "SilentRank": "store.straggler",
-    "Straggler": "store.straggler", "Stragglers": "store.straggler", "plot": "client.plot",
-    "AlertLevel": "client.alerts", "plot_table": "client.plot",
+    "Store": "store.store", "History": "store.history", "Grid": "store.grid", "plot": "client.plot",
+    "StoredRun": "store.stored_run", "Metric": "store.metric", "MediaItem": "store.media_item",
+    "Interval": "store.straggler", "SilentRank": "store.straggler", "Straggler": "store.straggler",
+    "Stragglers": "store.straggler", "AlertLevel": "client.alerts", "plot_table": "client.plot",
 }  # fmt: skip
 
 
@@ -65,6 +63,8 @@ def __getattr__(name: str) -> Any:
         return maybe_run() if name == "run" else getattr(current_run(name), name)
     if name not in __all__:
         raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - see above
+
     home = _LAZY.get(name, "client.module_calls" if name.islower() else "client.media")
     module = importlib.import_module(f"hpctrack.{home}")
     return module if name == "plot" else getattr(module, name)

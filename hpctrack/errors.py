@@ -29,7 +29,9 @@ child of that too, so that a general handler works.
 
 from __future__ import annotations
 
-from typing import ClassVar
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class HpctrackError(Exception):

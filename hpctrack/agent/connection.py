@@ -159,7 +159,7 @@ class Connection:
             return  # frames behind FINISH are a client's mistake, not worth a hang-up
         session.frames_seen += 1
         if frame.kind in _JSON_EVENTS:
-            recorder.add_json(_JSON_EVENTS[Kind(frame.kind)], frame.json(), session)
+            recorder.add_json(_JSON_EVENTS[frame.kind], frame.json(), session)
         elif frame.kind == Kind.FLUSH:
             self.wants_answer = True
         elif frame.kind == Kind.FINISH:

@@ -8,12 +8,10 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 
 from hpctrack.agent.server import Server
 from hpctrack.agent.telemetry import Telemetry
-from hpctrack.client.runtime_folder import RuntimeFolder
-from hpctrack.client.spawn import LISTEN_FD, hold_lock
+from hpctrack.client.spawn import LISTEN_FD, RuntimeFolder, hold_lock
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import environment
 from hpctrack.errors import BusyError
@@ -36,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     os.closerange(LISTEN_FD + 1, MAX_FD)
     _use_all_cores()
     options = json.loads(arguments[0])
-    folder = RuntimeFolder(Path(options["folder"]))
+    folder = RuntimeFolder(options["folder"])
     with socket.socket(fileno=LISTEN_FD) as listener:
         server = Server(
             listener,
@@ -75,7 +73,8 @@ def _leave(folder: RuntimeFolder, listener: socket.socket) -> bool:
     try:
         with hold_lock(folder.lock, wait_s=0.0):
             if _is_ours(folder, listener):
-                folder.socket.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(folder.socket)  # noqa: PTH108 - a plain text
     except BusyError:
         return False
     return True
@@ -87,7 +86,7 @@ def _is_ours(folder: RuntimeFolder, listener: socket.socket) -> bool:
     with probe:
         probe.setblocking(False)  # noqa: FBT003 - socket's signature
         try:
-            probe.connect(os.fspath(folder.socket))
+            probe.connect(folder.socket)
         except OSError:
             return False
         with contextlib.suppress(OSError):

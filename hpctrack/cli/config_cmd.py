@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import click
@@ -18,7 +17,14 @@ from hpctrack.cli.options import json_option, print_json
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.rule_reading import load_rules
 from hpctrack.core.rules import CANCEL, TIME_LEFT, Rule
-from hpctrack.core.settings import ENV_PREFIX, RULES, Settings, environment, load_settings
+from hpctrack.core.settings import (
+    ENV_PREFIX,
+    RULES,
+    Settings,
+    environment,
+    list_settings,
+    load_settings,
+)
 
 
 @click.command("config")
@@ -37,13 +43,13 @@ def config_(*, as_json: bool) -> None:
     loaded = load_settings()
     rows = [
         {
-            "name": one.name,
-            "value": getattr(loaded.values, one.name),
-            "origin": loaded.origins[one.name],
-            "environment": f"{ENV_PREFIX}{one.name.upper()}",
-            "help": one.metadata["help"],
+            "name": name,
+            "value": getattr(loaded.values, name),
+            "origin": loaded.origins[name],
+            "environment": f"{ENV_PREFIX}{name.upper()}",
+            "help": one.help,
         }
-        for one in fields(Settings)
+        for name, one in list_settings().items()
     ]
     rules = list(load_rules(loaded.values.rules))
     obstacles = {one.name: _find_obstacles(one, loaded.values, environment()) for one in rules}

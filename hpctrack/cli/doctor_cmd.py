@@ -21,7 +21,7 @@ from hpctrack.cli.options import json_option, print_json, store_option
 from hpctrack.client import session
 from hpctrack.client.identity import make_identity
 from hpctrack.client.ranks import detect_rank
-from hpctrack.client.runtime_folder import ensure_runtime_folder
+from hpctrack.client.spawn import ensure_runtime_folder
 from hpctrack.core.settings import Settings, environment, load_settings
 from hpctrack.errors import HpctrackError
 from hpctrack.store.store import Store

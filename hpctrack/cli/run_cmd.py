@@ -10,7 +10,7 @@ from types import FrameType
 
 import click
 
-from hpctrack.client.launch import LAUNCH_VARIABLE, make_launch_token
+from hpctrack.client.identity import LAUNCH_VARIABLE, make_launch_token
 from hpctrack.client.run import Run
 from hpctrack.client.session import init
 from hpctrack.core.settings import environment

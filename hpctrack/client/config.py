@@ -2,12 +2,95 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
 
-from hpctrack.client.config_source import make_plain_value, read_config
 from hpctrack.client.values import leave_out_media
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+
+MAX_DEPTH = 16
+"""Deeper nesting is a structure that contains itself."""
+
+
+def read_config(value: object) -> dict[str, Any]:
+    """Turn what users have at hand into a plain dictionary.
+
+    Parameters
+    ----------
+    value : mapping, dataclass instance, argparse.Namespace, path or None
+        A path names a ``.json``, ``.toml``, ``.yaml`` or ``.yml`` file, also in W&B's form, where
+        each key has a ``value`` and a ``desc``.
+
+    Raises
+    ------
+    UsageError
+        It is something else, or the file cannot be read.
+    MissingPackageError
+        It is a YAML file, and PyYAML is not installed. Nothing else needs it.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    from hpctrack.client.config_source import read_other  # noqa: PLC0415 - most pass a dictionary
+
+    return read_other(value)
+
+
+def make_plain_value(value: Any, depth: int = 0) -> Any:
+    """Return a value with mappings copied, numbers of any library as Python's, arrays as lists.
+
+    Objects that mean something only to the program stay what they are; they become text when they
+    are written.
+    """
+    if type(value) in {list, tuple} and depth <= MAX_DEPTH:
+        return type(value)(make_plain_value(item, depth + 1) for item in value)
+    inner = _mapping_of(value)
+    if inner is None:
+        return _plain_scalar(value)
+    if depth > MAX_DEPTH:
+        return f"({type(value).__name__}, nested too deeply)"
+    return {str(key): make_plain_value(item, depth + 1) for key, item in inner.items()}
+
+
+def _mapping_of(value: Any) -> Mapping[Any, Any] | None:
+    """Return what a value holds by key, or None if it is no mapping of any kind."""
+    if isinstance(value, Mapping):
+        return value
+    if is_dataclass_instance(value):
+        return list_fields(value)
+    if type(value).__name__ == "Namespace" and hasattr(value, "__dict__"):
+        return dict(vars(value))
+    return None
+
+
+def is_dataclass_instance(value: object) -> bool:
+    """Tell it without loading `dataclasses`."""
+    return hasattr(type(value), "__dataclass_fields__")
+
+
+def list_fields(value: Any) -> dict[str, Any]:
+    """Return a dataclass's fields, without the deep copy that some values do not survive."""
+    import dataclasses  # noqa: PLC0415 - whoever has made the value has loaded it
+
+    return {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+
+
+def _plain_scalar(value: Any) -> Any:
+    """Turn a number or an array of any library into Python's; leave everything else alone."""
+    if type(value) in {str, bool, int, float, type(None)}:
+        return value
+    try:
+        method = getattr(value, "tolist", None)
+        if not callable(method):
+            return value
+        plain = method()
+    except Exception:  # noqa: BLE001 - anybody's object may raise anything
+        return value
+    return plain if isinstance(plain, (bool, int, float, str, list)) else value
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +132,7 @@ class Owner:
 _NOBODY = Owner(lambda _keys: None)
 
 
-class Section(dict[str, Any]):
+class Section(dict[str, "Any"]):
     """A mapping whose values are attributes too, at any depth.
 
     It is a dictionary, so that ``json.dumps``, ``**`` and ``isinstance`` work. A copy or a pickle
@@ -173,6 +256,8 @@ class Section(dict[str, Any]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Section:
         """Return a copy that belongs to nobody."""
+        import copy  # noqa: PLC0415 - who copies has loaded it
+
         return make_section(copy.deepcopy(self.as_dict(), memo))
 
     def __reduce__(self) -> tuple[Callable[..., Section], tuple[dict[str, Any]]]:

@@ -1,8 +1,10 @@
-"""What users have at hand as a configuration, turned into plain dictionaries."""
+"""What users have at hand as a configuration, besides dictionaries, turned into these.
+
+Loaded when somebody has something of the kind: it needs much of the standard library.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 import os
@@ -11,39 +13,25 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hpctrack.client.config import is_dataclass_instance, list_fields
 from hpctrack.errors import HpctrackError, MissingPackageError, UsageError
-
-MAX_DEPTH = 16
-"""Deeper nesting is a structure that contains itself."""
 
 _EXPONENT = r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"
 """``1e-3`` is a text in YAML 1.1, and never meant so."""
 
 
-def read_config(value: object) -> dict[str, Any]:
-    """Turn what users have at hand into a plain dictionary.
-
-    Parameters
-    ----------
-    value : mapping, dataclass instance, argparse.Namespace, path or None
-        A path names a ``.json``, ``.toml``, ``.yaml`` or ``.yml`` file, also in W&B's form, where
-        each key has a ``value`` and a ``desc``.
+def read_other(value: object) -> dict[str, Any]:
+    """Turn what is no mapping into a plain dictionary, see `hpctrack.client.config.read_config`.
 
     Raises
     ------
-    UsageError
-        It is something else, or the file cannot be read.
-    MissingPackageError
-        It is a YAML file, and PyYAML is not installed. Nothing else needs it.
+    UsageError, MissingPackageError
+        As there.
     """
-    if value is None:
-        return {}
     if isinstance(value, (str, os.PathLike)):
         return read_config_file(Path(value))
-    if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _fields(value)
+    if is_dataclass_instance(value):
+        return list_fields(value)
     if hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
         return dict(vars(value))
     raise UsageError(
@@ -58,7 +46,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError, MissingPackageError
-        As `read_config`.
+        As `hpctrack.client.config.read_config`.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -115,52 +103,6 @@ def choose_keys(
     for path in exclude or ():
         _remove(kept, path)
     return kept
-
-
-def make_plain_value(value: Any, depth: int = 0) -> Any:
-    """Return a value with mappings copied, numbers of any library as Python's, arrays as lists.
-
-    Objects that mean something only to the program stay what they are; they become text when they
-    are written.
-    """
-    if type(value) in {list, tuple} and depth <= MAX_DEPTH:
-        return type(value)(make_plain_value(item, depth + 1) for item in value)
-    inner = _mapping_of(value)
-    if inner is None:
-        return _plain_scalar(value)
-    if depth > MAX_DEPTH:
-        return f"({type(value).__name__}, nested too deeply)"
-    return {str(key): make_plain_value(item, depth + 1) for key, item in inner.items()}
-
-
-def _mapping_of(value: Any) -> Mapping[Any, Any] | None:
-    """Return what a value holds by key, or None if it is no mapping of any kind."""
-    if isinstance(value, Mapping):
-        return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _fields(value)
-    if type(value).__name__ == "Namespace" and hasattr(value, "__dict__"):
-        return dict(vars(value))
-    return None
-
-
-def _plain_scalar(value: Any) -> Any:
-    """Turn a number or an array of any library into Python's; leave everything else alone."""
-    if type(value) in {str, bool, int, float, type(None)}:
-        return value
-    try:
-        method = getattr(value, "tolist", None)
-        if not callable(method):
-            return value
-        plain = method()
-    except Exception:  # noqa: BLE001 - anybody's object may raise anything
-        return value
-    return plain if isinstance(plain, (bool, int, float, str, list)) else value
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    """Return a dataclass's fields, without the deep copy that some values do not survive."""
-    return {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
 
 
 def _is_described(item: object) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_pump import Pump
@@ -275,12 +274,12 @@ class Console:
                 self._hand(stream, piece)
 
 
-@dataclass(slots=True)
 class _State:
     """What the process has one of."""
 
-    active: Console | None = None
-    is_hooked: bool = False
+    def __init__(self) -> None:
+        self.active: Console | None = None
+        self.is_hooked = False
 
     def hook_fork(self) -> None:
         if not self.is_hooked:

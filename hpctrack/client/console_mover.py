@@ -7,10 +7,13 @@ import os
 from collections.abc import Iterator
 from itertools import tee
 from operator import add
-from typing import Any
 
 from hpctrack.client.console_page import READ_WORD, UNSURE, WRITTEN_WORD, Page
 from hpctrack.client.console_route import Route
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _is_positive = (0).__lt__
 

@@ -13,10 +13,13 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from itertools import filterfalse
-from typing import Self
 
 from hpctrack.client.descriptors import raise_fd
 from hpctrack.core.console_pieces import STREAMS, make_gap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 TAIL_BYTES = 64 * 1024
 """How much of a stream's end is kept when the record is full; also the longest piece."""

@@ -8,7 +8,10 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 FRONTENDS = frozenset({"_pytest", "idlelib", "ipykernel"})
 """Packages whose objects stand for sys.stdout without writing to the process's descriptor."""

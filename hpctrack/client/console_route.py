@@ -8,9 +8,6 @@ import fcntl
 import os
 import select
 import stat
-import termios
-from dataclasses import dataclass
-from typing import Any
 
 from hpctrack.client.descriptors import (
     FIRST_FD,
@@ -20,6 +17,10 @@ from hpctrack.client.descriptors import (
     reopen,
 )
 from hpctrack.core.console_pieces import STREAMS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PIPE_MAX_BYTES = 1024 * 1024
 """What an unprivileged process may ask for, see pipe(7)."""
@@ -36,7 +37,6 @@ SMALL_PIECE_BYTES = 4096
 LARGE_PIECE_BYTES = 64 * 1024
 
 
-@dataclass(slots=True, eq=False)
 class Route:
     """A pipe or pseudo-terminal in the place of one or two of the program's descriptors.
 
@@ -54,21 +54,36 @@ class Route:
         What `identify` says of the side that the program writes to, and of our two descriptors.
     is_terminal, is_file : bool
         What the original is.
+
+    Attributes
+    ----------
     own_fd : int
         The original once more, non-blocking without anybody else noticing; -1 if that cannot be.
     """
 
-    stream: int
-    numbers: tuple[int, ...]
-    read_fd: int
-    saved: tuple[int, ...]
-    inner: tuple[int, int]
-    ours: tuple[tuple[int, int], tuple[int, int]]
-    is_terminal: bool
-    is_file: bool
-    own_fd: int = -1
-    has_input: bool = False
-    window: tuple[int, int] = (0, 0)
+    def __init__(
+        self,
+        *,
+        stream: int,
+        numbers: tuple[int, ...],
+        read_fd: int,
+        saved: tuple[int, ...],
+        inner: tuple[int, int],
+        ours: tuple[tuple[int, int], tuple[int, int]],
+        is_terminal: bool,
+        is_file: bool,
+    ) -> None:
+        self.stream = stream
+        self.numbers = numbers
+        self.read_fd = read_fd
+        self.saved = saved
+        self.inner = inner
+        self.ours = ours
+        self.is_terminal = is_terminal
+        self.is_file = is_file
+        self.own_fd = -1
+        self.has_input = False
+        self.window = (0, 0)
 
     @property
     def original_fd(self) -> int:
@@ -131,6 +146,8 @@ class Route:
         """Give the pseudo-terminal the terminal's size, if that has changed."""
         if not self.is_terminal:
             return
+        import termios  # noqa: PLC0415 - see _copy_modes
+
         with contextlib.suppress(OSError, termios.error):
             size = termios.tcgetwinsize(self.original_fd)
             if size != self.window:
@@ -175,12 +192,11 @@ def make_routes(numbers: tuple[int, ...], *, pipe_bytes: int) -> list[Route]:
     try:
         # One at a time into the list: those that were made are unmade if another cannot be.
         routes.extend(_make_route(group, pipe_bytes) for group in _group(numbers))
-    except (OSError, termios.error) as error:
+    except OSError:
         for route in routes:
             route.restore()
             route.close()
-        number = error.args[0] if error.args else errno.EIO
-        raise error if isinstance(error, OSError) else OSError(number, str(error)) from None
+        raise
     return routes
 
 
@@ -233,7 +249,7 @@ def _make_route(numbers: tuple[int, ...], pipe_bytes: int) -> Route:
         for number in numbers:
             os.dup2(write, number)
         route.own_fd = reopen(saved[0])
-    except (OSError, termios.error):
+    except OSError:
         for number, fd in zip(numbers, opened, strict=False):
             with contextlib.suppress(OSError):
                 os.dup2(fd, number)
@@ -250,7 +266,12 @@ def _enlarge(fd: int, size_bytes: int) -> None:
 
 
 def _copy_modes(original: int, slave: int) -> None:
-    modes: list[Any] = termios.tcgetattr(original)
-    # The terminal itself turns \n into \r\n; done twice it would be seen.
-    modes[1] &= ~termios.OPOST
-    termios.tcsetattr(slave, termios.TCSANOW, modes)
+    import termios  # noqa: PLC0415 - ranks of a job have no terminal; loaded before the first log
+
+    try:
+        modes: list[Any] = termios.tcgetattr(original)
+        # The terminal itself turns \n into \r\n; done twice it would be seen.
+        modes[1] &= ~termios.OPOST
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
+    except termios.error as error:
+        raise OSError(error.args[0] if error.args else errno.EIO, str(error)) from None

@@ -1,20 +1,57 @@
-"""What goes wrong in a rank: told once, counted, written into the run, and never raised."""
+"""What a rank tells its user, and what goes wrong in it: told once, counted, and never raised."""
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Callable
 
-from hpctrack.client.notices import Notices
+from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError, UsageError
 
 TOLD_MAX = 20
 """Different texts of one kind that are told; a loop over made-up names must not fill a log."""
 
-_LEFT_OUT = re.compile(r"(?:a row|a table takes|column) .*\((\d+) times\)", re.DOTALL)
+_LEFT_OUT = r"(?s:(?:a row|a table takes|column) .*\((\d+) times\))"
 """What a `Table` says of rows and columns that are not recorded."""
 
-_DIGITS = re.compile(r"\d+")
+
+class Notices:
+    """Prints each notice once and remembers how often it came.
+
+    Parameters
+    ----------
+    label : str
+        Put before the text, such as ``rank 3``; empty for a run of one rank.
+    quiet : bool
+        Print warnings and errors only.
+    """
+
+    def __init__(self, label: str = "", *, quiet: bool = False) -> None:
+        self._label = f" [{label}]" if label else ""
+        self._quiet = quiet
+        self.counts: dict[str, int] = {}
+
+    def say(self, text: str) -> None:
+        """Print a line of good news."""
+        if not self._quiet:
+            self._print(clean(text))
+
+    def warn_once(self, key: str, text: str) -> bool:
+        """Print a warning the first time ``key`` comes; return whether this was the first."""
+        count = self.counts[key] = self.counts.get(key, 0) + 1
+        if count == 1:
+            self._print(f"warning: {clean(text)}")
+        return count == 1
+
+    def _print(self, text: str) -> None:
+        stream = sys.stderr
+        if stream is None:  # pythonw and some embedded interpreters have none
+            return
+        try:
+            stream.write(f"hpctrack{self._label}: {text}\n")
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # a closed terminal must not stop the training
 
 
 class Faults:
@@ -89,10 +126,12 @@ class Faults:
         text : str
             As media give it; numbers in it make no other kind.
         """
-        found = _LEFT_OUT.fullmatch(text)
+        import re  # noqa: PLC0415 - media have loaded it; who logs numbers only does without
+
+        found = re.fullmatch(_LEFT_OUT, text)
         if found:
             self.refused["table"] = self.refused.get("table", 0) + int(found[1])
-        self.tell("media", f"{where}: {text}", once=f"{name} {_DIGITS.sub('#', text)}")
+        self.tell("media", f"{where}: {text}", once=f"{name} {re.sub(r'[0-9]+', '#', text)}")
 
     def trouble(self, where: str, error: Exception) -> None:
         """Take an error that must not reach the training.

@@ -1,25 +1,49 @@
-"""The id of a run, the same on all ranks, without any communication.
+"""The id of a run and the token of a start: the same on all ranks, without any communication.
 
 What the launcher tells is turned into an id by pure rules; what it does not tell (Hydra gives
 its ranks no name for the launch) is read from the launcher's own process.
+
+An id may be used again, by a requeue, by a resume or by mistake. The launch says whose points are
+whose, so that two starts never mix.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import NamedTuple
 
 from hpctrack.client.ranks import RankInfo
 from hpctrack.core.names import check_id, digest_text, make_safe_id
+from hpctrack.core.records import Record
 from hpctrack.errors import InvalidNameError
 
+LAUNCH_VARIABLE = "HPCTRACK_LAUNCH"
+"""Set by ``hpctrack run`` for the program in it: wrapper and program are one start."""
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+_JOB_VARIABLES = (
+    "SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_RESTART_COUNT", "SLURM_JOB_START_TIME",
+    "PBS_JOBID", "PBS_ARRAY_INDEX", "LSB_JOBID", "LSB_JOBINDEX", "COBALT_JOBID", "FLUX_JOB_ID",
+)  # fmt: skip
+"""What schedulers tell all ranks alike."""
+
+_TORCHRUN_VARIABLES = ("TORCHELASTIC_RESTART_COUNT", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun tells all its workers alike; elsewhere a script may set these as it likes."""
+
+_RANK_VARIABLES = {
+    "torchrun": "TORCHELASTIC_RUN_ID",
+    "openmpi": "OMPI_COMM_WORLD_RANK",
+    "mpich": "PMI_RANK",
+    "intelmpi": "PMI_RANK",
+    "pmix": "PMIX_RANK",
+}
+"""A process that has the variable was launched; its nearest ancestor without it is the launcher."""
+
+_ANCESTORS_MAX = 16
+
+
+class Identity(Record):
     """A run's id and the key of the agent that serves it.
 
     Parameters
@@ -41,7 +65,7 @@ class Identity:
     job: str = ""
 
 
-class Scheduler(NamedTuple):
+class Scheduler(Record):
     """How a batch scheduler other than Slurm tells a job who it is.
 
     Parameters
@@ -81,7 +105,7 @@ def make_identity(
     *,
     asked: str = "",
     ordinal: int = 0,
-    proc: Path = Path("/proc"),
+    proc: str | os.PathLike[str] = "/proc",
 ) -> Identity:
     """Work out the run's id.
 
@@ -95,7 +119,7 @@ def make_identity(
         The id from ``init(id=...)`` or ``HPCTRACK_RUN_ID``; empty to derive one.
     ordinal : int
         How many runs this process has begun before: ranks run the same program, so they agree.
-    proc : Path
+    proc : path
         For tests.
 
     Returns
@@ -104,6 +128,7 @@ def make_identity(
         An id that is not allowed is replaced by a safe one, the same on every rank: a job that
         waited three days in the queue must not die of a character.
     """
+    proc = os.fspath(proc)
     key, job = _job_key(environ, rank, proc), find_job(environ)
     problem = ""
     if asked:
@@ -154,7 +179,7 @@ def read_number(environ: Mapping[str, str], scheduler: Scheduler) -> tuple[str, 
     return number.replace("\N{LATIN SMALL LETTER F WITH HOOK}", "f"), index
 
 
-def _derive(environ: Mapping[str, str], rank: RankInfo, job: str, proc: Path) -> str:
+def _derive(environ: Mapping[str, str], rank: RankInfo, job: str, proc: str) -> str:
     if rank.launcher == "slurm":
         return f"{job}.{environ['SLURM_STEP_ID']}"
     launch = rank.launch or (_parent_launch(rank, proc) if rank.size > 1 else "")
@@ -178,7 +203,7 @@ def _slurm_job(environ: Mapping[str, str]) -> str:
     return environ.get("SLURM_JOB_ID", "")
 
 
-def _job_key(environ: Mapping[str, str], rank: RankInfo, proc: Path) -> str:
+def _job_key(environ: Mapping[str, str], rank: RankInfo, proc: str) -> str:
     job = environ.get("SLURM_JOB_ID")
     if job:
         step = environ.get("SLURM_STEP_ID", "batch")
@@ -193,13 +218,12 @@ def _job_key(environ: Mapping[str, str], rank: RankInfo, proc: Path) -> str:
     return "local"
 
 
-def _session(proc: Path) -> str:
+def _session(proc: str) -> str:
     """Name the session of this process: the batch script's shell."""
-    leader = os.getsid(0)
-    return f"{leader}@{_start_time(proc / str(leader))}"
+    return _name_process(os.getsid(0), proc)
 
 
-def _parent_launch(rank: RankInfo, proc: Path) -> str:
+def _parent_launch(rank: RankInfo, proc: str) -> str:
     """Name the launch by its Hydra proxy, the parent of all ranks of a node.
 
     Ranks of one node share the process; ranks of several nodes share the address of mpiexec's
@@ -207,27 +231,108 @@ def _parent_launch(rank: RankInfo, proc: Path) -> str:
     """
     parent = os.getppid()
     if rank.local_size == rank.size:
-        return f"{parent}@{_start_time(proc / str(parent))}"
-    words = _read(proc / str(parent) / "cmdline").split("\0")
-    for flag, value in pairwise(words):
-        if flag == "--control-port":
-            return value
+        return _name_process(parent, proc)
+    return _control_port(parent, proc)
+
+
+def make_launch_token(
+    environ: Mapping[str, str],
+    rank: RankInfo,
+    *,
+    ordinal: int = 0,
+    proc: str | os.PathLike[str] = "/proc",
+) -> str:
+    """Return the token of this start.
+
+    Parameters
+    ----------
+    environ : mapping
+        The process's environment.
+    rank : RankInfo
+        Where this process stands.
+    ordinal : int
+        How many runs this process has begun before: each is a start of its own.
+    proc : path
+        For tests.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits; equal on all ranks, different for each start. Where a launcher of
+        several nodes tells nothing of itself, two starts in one job may have the same.
+    """
+    inherited = environ.get(LAUNCH_VARIABLE, "")
+    if inherited and not ordinal:
+        return inherited
+    names = _JOB_VARIABLES + (_TORCHRUN_VARIABLES if rank.launcher == "torchrun" else ())
+    told = [f"{name}={environ[name]}" for name in names if name in environ]
+    facts = [rank.launcher, rank.launch, *told, _find_starter(rank, os.fspath(proc))]
+    text = "\0".join([inherited] if inherited else facts) + f"\0{ordinal}"
+    return digest_text(text, 8)
+
+
+def _find_starter(rank: RankInfo, proc: str) -> str:
+    """Name the process that started all ranks, or its address; empty where ranks cannot agree."""
+    if rank.launcher == "slurm":
+        return ""  # the step's number and the restart count tell everything
+    if rank.launcher == "none" or (rank.launcher == "mpi4py" and rank.size == 1):
+        return _name_process(_own_starter(), proc)
+    launcher = _find_launcher(_RANK_VARIABLES.get(rank.launcher, ""), proc)
+    if launcher and rank.local_size == rank.size:
+        return _name_process(launcher, proc)
+    if launcher and rank.launcher in {"mpich", "intelmpi"}:
+        return _control_port(launcher, proc)
     return ""
 
 
-def _start_time(process: Path) -> str:
-    """Return the clock tick in which a process began: with its number, unique per boot."""
-    after_name = _read(process / "stat").rpartition(")")[2].split()
-    return after_name[19] if len(after_name) > 19 else ""  # noqa: PLR2004 - field 22 of proc(5)
+def _own_starter() -> int:
+    """Return this process, or the one that multiprocessing has spawned it from."""
+    module = sys.modules.get("multiprocessing.process")
+    parent = module.parent_process() if module is not None else None
+    return int(parent.pid) if parent is not None and parent.pid else os.getpid()
 
 
-def _command_line(proc: Path) -> str:
-    return _read(proc / "self" / "cmdline")
+def _find_launcher(variable: str, proc: str) -> int:
+    """Return the nearest ancestor that was not launched itself: shells around a rank are passed."""
+    process = os.getppid()
+    for _generation in range(_ANCESTORS_MAX):
+        words = _read(f"{proc}/{process}/environ").split("\0")
+        if process <= 1 or not any(one.startswith(f"{variable}=") for one in words):
+            break
+        process = _parent(process, proc)
+    return process if process > 1 else 0
 
 
-def _read(path: Path) -> str:
+def _control_port(process: int, proc: str) -> str:
+    """Return where Hydra's proxies find their mpiexec: the same on all nodes."""
+    words = _read(f"{proc}/{process}/cmdline").split("\0")
+    following = dict(pairwise(words))
+    return following.get("--control-port", "")
+
+
+def _name_process(process: int, proc: str) -> str:
+    """Return a process's number and first clock tick: together unique until the next boot."""
+    facts = _stat(process, proc)
+    return f"{process}@{facts[19] if len(facts) > 19 else ''}"  # noqa: PLR2004 - field 22 of proc(5)
+
+
+def _parent(process: int, proc: str) -> int:
+    facts = _stat(process, proc)
+    return int(facts[1]) if len(facts) > 1 else 0
+
+
+def _stat(process: int, proc: str) -> list[str]:
+    return _read(f"{proc}/{process}/stat").rpartition(")")[2].split()
+
+
+def _command_line(proc: str) -> str:
+    return _read(f"{proc}/self/cmdline")
+
+
+def _read(path: str) -> str:
     try:
-        return path.read_bytes().decode("utf-8", "replace")
+        with open(path, "rb") as file:  # noqa: PTH123 - a rank does not load pathlib
+            return file.read().decode("utf-8", "replace")
     except OSError:
         return ""
 

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from hpctrack._version import __version__
 from hpctrack.client import spawn
 from hpctrack.client.channel import Channel
 from hpctrack.client.console import Console
-from hpctrack.client.identity import Identity, make_identity
-from hpctrack.client.launch import make_launch_token
-from hpctrack.client.notices import Notices
+from hpctrack.client.faults import Notices
+from hpctrack.client.identity import Identity, make_identity, make_launch_token
 from hpctrack.client.ranks import RankInfo
-from hpctrack.client.resume import Resume
-from hpctrack.client.run import Run
-from hpctrack.client.run_parts import Recording, RunFacts
-from hpctrack.client.runtime_folder import RuntimeFolder, ensure_runtime_folder
+from hpctrack.client.run import Recording, Run, RunFacts
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
-from hpctrack.core.layout import run_folder
-from hpctrack.core.names import check_id, make_readable_name, make_safe_id
+from hpctrack.core.names import check_id, join_run_path, make_readable_name, make_safe_id
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.settings import Settings
 from hpctrack.errors import HpctrackError, InvalidNameError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+    from typing import Any
+
+    from hpctrack.client.resume import Resume
 
 JOB_FACTS = (
     "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB_ACCOUNT", "SLURM_JOB_QOS",
@@ -74,7 +72,6 @@ ARGUMENTS_MAX = 2000
 """Somebody may have written ``train.py data/*``."""
 
 
-@dataclass(slots=True, kw_only=True)
 class Opening:
     """Everything that opening a run needs, and what went wrong on the way.
 
@@ -92,19 +89,33 @@ class Opening:
         For time stamps and time-outs.
     notices : Notices
         How this rank speaks to its user.
-    resume : Resume
-        What was asked about earlier runs.
+    problems : list of str
+        What went wrong so far; more is added.
+    resume : Resume, optional
+        What was asked about earlier runs, if anything was.
     """
 
-    environ: Mapping[str, str]
-    settings: Settings
-    rank: RankInfo
-    ordinal: int
-    clock: Clock
-    notices: Notices
-    resume: Resume = field(default_factory=Resume)
-    problems: list[str] = field(default_factory=list)
-    _folder: RuntimeFolder | None = None
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        settings: Settings,
+        rank: RankInfo,
+        ordinal: int,
+        clock: Clock,
+        notices: Notices,
+        problems: list[str],
+        resume: Resume | None = None,
+    ) -> None:
+        self.environ = environ
+        self.settings = settings
+        self.rank = rank
+        self.ordinal = ordinal
+        self.clock = clock
+        self.notices = notices
+        self.problems = problems
+        self.resume = resume
+        self._folder: spawn.RuntimeFolder | None = None
 
     def open(self) -> Run:
         """Return the run, recording if anything here can record.
@@ -120,12 +131,12 @@ class Opening:
         is_disabled = self.settings.mode == "disabled"
         if not is_disabled:
             run_id = self._claim(identity)
-        store = Path(self.settings.dir).expanduser().absolute()
+        store = os.path.abspath(os.path.expanduser(self.settings.dir))  # noqa: PTH100, PTH111 - a text
         facts = RunFacts(
             id=run_id,
             name=self.settings.name or make_readable_name(run_id),
             project=project,
-            path=str(run_folder(store, project, run_id)),
+            path=join_run_path(store, project, run_id),
             rank=self.rank,
         )
         run = Run(
@@ -138,7 +149,7 @@ class Opening:
         run.open()
         return run
 
-    def _prepare(self, facts: RunFacts, store: Path) -> Recording | None:
+    def _prepare(self, facts: RunFacts, store: str) -> Recording | None:
         """Make the ring and the channel, both still without an agent."""
         size_bytes = self.settings.buffer_bytes
         try:
@@ -170,7 +181,7 @@ class Opening:
         identity = make_identity(
             self.environ,
             self.rank,
-            asked=self.resume.run or self.settings.run_id,
+            asked=(self.resume.run if self.resume else "") or self.settings.run_id,
             ordinal=self.ordinal,
         )
         if identity.problem:
@@ -193,7 +204,7 @@ class Opening:
         """Find the runtime folder, and in a batch script the id's number within the job."""
         asked = self.settings.runtime_dir
         try:
-            self._folder = ensure_runtime_folder(self.environ, identity.job_key, asked=asked)
+            self._folder = spawn.ensure_runtime_folder(self.environ, identity.job_key, asked=asked)
         except HpctrackError as error:
             self.problems.append(error.in_a_line())
             return identity.run_id
@@ -202,7 +213,7 @@ class Opening:
             return self._folder.claim(identity.run_id)
         return identity.run_id
 
-    def _connect(self) -> socket.socket:
+    def _connect(self) -> _socket.socket:
         """Return a connection to the node's agent, else to a thread of this process."""
         reason = "no folder for the agent's socket"
         if self._folder is not None:
@@ -220,12 +231,12 @@ class Opening:
         if self._folder is not None:
             spawn.settle(self._folder, timeout_s)
 
-    def _hello(self, run: RunFacts, store: Path) -> dict[str, Any]:
+    def _hello(self, run: RunFacts, store: str) -> dict[str, Any]:
         rank, settings = self.rank, self.settings
         return {
             "wire": wire.WIRE_VERSION,
             "version": __version__,
-            "store": str(store),
+            "store": store,
             "project": run.project,
             "run": run.id,
             "attempt": rank.attempt,
@@ -235,7 +246,7 @@ class Opening:
             "local_size": rank.local_size,
             "node": rank.node,
             "launcher": rank.launcher,
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "pid": os.getpid(),
             "wall_s": self.clock.wall_s(),
             "group": settings.group,
@@ -249,7 +260,7 @@ class Opening:
                 (self.environ[key] for key in GPU_VARIABLES if key in self.environ), None
             ),
             "launch": make_launch_token(self.environ, rank, ordinal=self.ordinal),
-            **self.resume.to_hello(self.environ, rank),
+            **(self.resume.to_hello(self.environ, rank) if self.resume else {}),
             "job": read_job(self.environ, is_first_on_node=rank.local_rank == 0),
             "settings": {
                 "flush_interval_s": settings.flush_interval_s,

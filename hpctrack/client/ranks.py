@@ -9,13 +9,13 @@ SLURM_PROCID but no SLURM_STEP_ID.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from hpctrack.core.records import Record
 
 Environ = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class RankInfo:
+class RankInfo(Record):
     """Where a process stands among the processes of its launch.
 
     Parameters

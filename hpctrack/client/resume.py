@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from hpctrack.client.config import Config, Summary
 from hpctrack.client.ranks import RankInfo
 from hpctrack.core.names import check_id, digest_text
+from hpctrack.core.records import Record
 from hpctrack.errors import InvalidNameError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MODES = ("allow", "never", "must", "auto")
 
@@ -23,8 +26,7 @@ was not told where to go on would compute everything again."""
 _MARK = "?_step="
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Record):
     """What was asked for.
 
     Parameters
@@ -129,8 +131,7 @@ def name_program(environ: Mapping[str, str], rank: RankInfo) -> str:
     return digest_text(text, 8)
 
 
-@dataclass(frozen=True, slots=True)
-class Continued:
+class Continued(Record):
     """What the agent found of an earlier run.
 
     Parameters

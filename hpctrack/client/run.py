@@ -7,26 +7,52 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
 
 from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
-from hpctrack.client.entries import Entries
-from hpctrack.client.faults import Faults
-from hpctrack.client.notices import Notices
-from hpctrack.client.resume import Continued
+from hpctrack.client.exit_code import exit_code_of
+from hpctrack.client.faults import Faults, Notices
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.run_logging import RunLogging
-from hpctrack.client.run_parts import Recording, RunFacts, exit_code_of
+from hpctrack.client.values import Entries
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
+from hpctrack.core.records import Record
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from hpctrack.client.channel import Channel
+    from hpctrack.client.console import Console
+    from hpctrack.client.ranks import RankInfo
+    from hpctrack.core.ring import RingWriter
 
 BIG = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
 one comparison of the fast path sends these the slow way."""
+
+
+class RunFacts(Record):
+    """What is fixed when a run begins."""
+
+    id: str
+    name: str
+    project: str
+    path: str
+    rank: RankInfo
+
+
+class Recording(Record):
+    """What a run that records has, and one that is disabled has not."""
+
+    channel: Channel
+    ring: RingWriter
+    console: Console
+    hello: dict[str, Any]
 
 
 class Run(RunLogging):
@@ -281,7 +307,7 @@ class Run(RunLogging):
 
     # -- to the agent ----------------------------------------------------------------------------
 
-    def wait_for_past(self, timeout_s: float) -> str:
+    def wait_for_past(self) -> str:
         """Go on where an earlier attempt stopped; for the code that begins a run.
 
         Returns
@@ -289,12 +315,14 @@ class Run(RunLogging):
         str
             What went wrong, if anything did.
         """
+        from hpctrack.client.resume import WELCOME_WAIT_S, Continued  # noqa: PLC0415 - in few runs
+
         channel = self._channel
         if channel is None:
             return ""
-        deadline_s = self._clock.mono_s() + timeout_s
+        deadline_s = self._clock.mono_s() + WELCOME_WAIT_S
         if not channel.drain(deadline_s, lambda: self._welcome is not None):
-            return f"the agent has not said within {timeout_s:g} s what there is to resume"
+            return f"the agent has not said within {WELCOME_WAIT_S:g} s what there is to resume"
         past = Continued.read(self._welcome or {})
         self.resumed = past.is_resumed
         if past.is_resumed:
@@ -326,13 +354,13 @@ class Run(RunLogging):
         channel.send(frame, keep=LAST)
         return channel.drain(self._clock.mono_s() + timeout_s, self._is_done.is_set)
 
-    def _send_json(self, kind: Kind, value: Mapping[str, Any], *, keep: str = "") -> None:
+    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> None:
         if self._channel is None or self._is_finished:
             return
         try:
             self._channel.send(wire.pack_json(kind, value), keep=keep)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
-            self._faults.trouble(kind.name.lower(), error)
+            self._faults.trouble(wire.name_kind(kind), error)
 
     def _send_config(self, values: Mapping[str, Any]) -> None:
         if self.rank == 0:

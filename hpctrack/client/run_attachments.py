@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from hpctrack.client.config import Config
 from hpctrack.client.faults import Faults
 from hpctrack.core.wire import Kind, pack_media
 from hpctrack.errors import HpctrackError, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from hpctrack.client.channel import Channel
     from hpctrack.client.tensorboard import TensorBoardSync
     from hpctrack.client.watch import Watcher
@@ -31,7 +33,7 @@ class RunAttachments:
     _watcher: Watcher | None = None
     _tensorboard: TensorBoardSync | None = None
 
-    def _send_json(self, kind: Kind, value: Mapping[str, Any], *, keep: str = "") -> None:
+    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> None:
         """Pass a frame to the agent; `Run` knows how."""
         raise NotImplementedError
 

@@ -6,7 +6,6 @@ What most programs never call is imported when it is called: every rank pays for
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
 
 from hpctrack.client.run_attachments import RunAttachments
 from hpctrack.core.clock import Clock
@@ -15,8 +14,10 @@ from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
 from hpctrack.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import datetime as dt
+    from typing import Any, Self
 
     from hpctrack.client.alerts import Alerts
     from hpctrack.client.definitions import Definition

@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from operator import index
 from struct import error as StructError  # noqa: N812 - it is a class
-from typing import Any
 
 from hpctrack.client.channel import Channel, Losses
-from hpctrack.client.entries import Entries
-from hpctrack.client.notices import Notices
+from hpctrack.client.faults import Notices
 from hpctrack.client.run_calls import RunCalls
-from hpctrack.client.values import to_number
+from hpctrack.client.values import Entries, to_number
 from hpctrack.core import wire
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.wire import Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 POLL_INTERVAL_S = 0.5
 """How often ``log`` looks whether the agent has something to say."""

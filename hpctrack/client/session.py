@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from hpctrack.client.config import merge
-from hpctrack.client.config_source import choose_keys, read_config
+from hpctrack.client.config import merge, read_config
 from hpctrack.client.exit_code import ExitCode
-from hpctrack.client.notices import Notices
+from hpctrack.client.faults import Notices
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
-from hpctrack.client.resume import WELCOME_WAIT_S, Resume, read_resume
 from hpctrack.client.run import Run
 from hpctrack.client.run_calls import Tags
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.records import Record
 from hpctrack.core.settings import environment, load_settings
 from hpctrack.errors import HpctrackError, NotInitialisedError, UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-@dataclass(slots=True)
+    from hpctrack.client.resume import Resume
+
+
 class _State:
-    """What module-level calls refer to."""
+    """What module-level calls refer to.
 
-    run: Run | None = None
-    last: Run | None = None
-    """The last run, also when it is finished: calls that come too late are its business."""
-    runs: list[Run] = field(default_factory=list)
-    """Those that record: a fork and the program's end concern them all, named or not."""
-    begun: int = 0
-    is_hooked: bool = False
-    exit: ExitCode = field(default_factory=ExitCode)
-    settle: Callable[[float], None] | None = None
-    """Waits for the agent at the program's end, where that is the agent's end too."""
+    Attributes
+    ----------
+    last : Run or None
+        The last run, also when it is finished: calls that come too late are its business.
+    runs : list of Run
+        Those that record: a fork and the program's end concern them all, named or not.
+    settle : callable or None
+        Waits for the agent at the program's end, where that is the agent's end too.
+    """
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self.last: Run | None = None
+        self.runs: list[Run] = []
+        self.begun = 0
+        self.is_hooked = False
+        self.exit = ExitCode()
+        self.settle: Callable[[float], None] | None = None
 
 
 SETTLE_S = 10.0
@@ -54,8 +63,7 @@ _MEANINGLESS = frozenset({
 _INSTEAD = {"save_code": "call run.log_code()", "tensorboard": "use sync_tensorboard"}
 
 
-@dataclass(slots=True)
-class _About:
+class _About(Record):
     """What a user says of a run when it begins."""
 
     config: object = None
@@ -63,11 +71,11 @@ class _About:
     notes: str | None = None
     exclude: Sequence[str] | None = None
     include: Sequence[str] | None = None
-    others: Mapping[str, object] = field(default_factory=dict)
+    others: Mapping[str, object] | None = None
 
     def list_unknown(self) -> list[str]:
         """Return a sentence for each argument that nobody knows."""
-        names = sorted(self.others.keys() - _MEANINGLESS)
+        names = sorted((self.others or {}).keys() - _MEANINGLESS)
         return [
             f"init() has no parameter {one!r}; {_INSTEAD.get(one, 'left out')}" for one in names
         ]
@@ -75,6 +83,10 @@ class _About:
     def choose_config(self) -> dict[str, Any]:
         """Return the part of the configuration that is to be recorded."""
         values = read_config(self.config)
+        if not (self.include or self.exclude):
+            return values
+        from hpctrack.client.config_source import choose_keys  # noqa: PLC0415 - rarely asked for
+
         return choose_keys(values, include=self.include, exclude=self.exclude)
 
 
@@ -235,9 +247,9 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     problems = [problem.in_a_line() for problem in loaded.problems] + about.list_unknown()
     if chosen.strict and problems:
         raise UsageError(problems[0])
-    wish = Resume()
+    wish = None
     try:
-        wish = read_resume(**earlier)
+        wish = _read_wish(**earlier)
     except UsageError as error:
         if chosen.strict:
             raise
@@ -262,11 +274,9 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     # The end of a Slurm step kills the agent at once; elsewhere it stays until it has sealed.
     _state.settle = opening.settle if "SLURM_JOB_ID" in environ else None
     _hook_exit()
-    if about.tags is None:
-        about.tags = [one.strip() for one in chosen.tags.split(",")]
     opening.problems += _describe(run, environ, about)
-    if wish.needs_answer:
-        opening.problems += filter(None, [run.wait_for_past(WELCOME_WAIT_S)])
+    if wish is not None and wish.needs_answer:
+        opening.problems += filter(None, [run.wait_for_past()])
     for problem in opening.problems:
         run.tell("init", problem)
     if chosen.mode != "disabled":
@@ -282,6 +292,8 @@ def _describe(run: Run, environ: Mapping[str, str], about: _About) -> list[str]:
             run.config.update(about.choose_config())
         if environ.get("HPCTRACK_SWEEP_CONFIG"):
             # A sweep's values win over the program's defaults, as in W&B.
+            import json  # noqa: PLC0415 - in trials of a sweep only
+
             chosen = json.loads(environ["HPCTRACK_SWEEP_CONFIG"])
             run.config.update(merge(run.config.as_dict(), chosen), allow_val_change=True)
     except (HpctrackError, ValueError) as error:
@@ -289,12 +301,24 @@ def _describe(run: Run, environ: Mapping[str, str], about: _About) -> list[str]:
             problems.append(error.in_a_line())
         else:
             problems.append(f"HPCTRACK_SWEEP_CONFIG is not JSON: {error}")
-    labels = Tags(about.tags)
+    tags = about.tags
+    if tags is None:
+        tags = [one.strip() for one in run.settings.tags.split(",")]
+    labels = Tags(tags)
     if any(labels):
         run.tags = labels
     if about.notes:
         run.notes = about.notes
     return problems
+
+
+def _read_wish(**earlier: Any) -> Resume | None:
+    """Check what ``init`` was told about earlier runs; most programs say nothing of them."""
+    if not any(earlier.values()):
+        return None
+    from hpctrack.client.resume import read_resume  # noqa: PLC0415 - see above
+
+    return read_resume(**earlier)
 
 
 def _ask_mpi() -> tuple[int, int] | None:

@@ -5,23 +5,30 @@ process. So every rank can connect and send at once, while the agent is still im
 the kernel holds what they say.
 """
 
+# ruff: noqa: PTH101, PTH102, PTH108, PTH120 - a rank does not load pathlib
+
 from __future__ import annotations
 
+import _socket  # what `socket` is made of, see hpctrack.client.channel
 import contextlib
 import fcntl
-import importlib
-import json
 import os
-import socket
+import stat
 import struct
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from hpctrack.client.runtime_folder import RuntimeFolder
+from hpctrack._version import __version__
 from hpctrack.core import wire
+from hpctrack.core.records import Record
 from hpctrack.errors import BusyError, StoreError
+
+_RELEASE = f"{__version__}-{wire.WIRE_VERSION}"
+"""Ranks and agents that do not understand each other do not meet, in checkouts neither."""
+
+SOCKET_PATH_MAX_BYTES = 107
+"""sun_path holds 108 bytes with the closing zero, see unix(7)."""
 
 LOCK_WAIT_S = 5.0
 """Starting takes milliseconds; whoever holds the lock longer is stopped or on a dead disk."""
@@ -32,7 +39,7 @@ LISTEN_FD = 3
 IN_PROCESS_MODULE = "hpctrack.agent.in_process"
 """Loaded by name, in the fallback only: this layer must not know the agent's."""
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE_ROOT = os.path.realpath(f"{__file__}/../../..")
 # -P keeps the user's folder out of the agent's path: a numpy.py there would be taken for numpy.
 _START = """
 import sys
@@ -45,9 +52,98 @@ main(sys.argv[2:])
 _SHELL = '"$@" &'
 
 
+class RuntimeFolder(Record):
+    """A private folder with an agent's socket, lock and log."""
+
+    path: str
+
+    @property
+    def socket(self) -> str:
+        """Where the agent listens; another version of hpctrack has another agent."""
+        return f"{self.path}/{_RELEASE}.sock"
+
+    @property
+    def lock(self) -> str:
+        """Held while an agent is started or leaves."""
+        return f"{self.path}/{_RELEASE}.lock"
+
+    @property
+    def log(self) -> str:
+        """What the agent prints; for us, not for users."""
+        return f"{self.path}/{_RELEASE}.log"
+
+    def claim(self, run_id: str) -> str:
+        """Return the id, with a number behind it if this job has used it on this node before.
+
+        For programs that a batch script starts one after the other with the same command line:
+        they are different runs, yet a requeue, which counts from the start, finds the same ids.
+        """
+        for number in range(1, 100_000):
+            name = run_id if number == 1 else f"{run_id}-{number}"
+            try:
+                os.close(os.open(f"{self.path}/{name}.claim", os.O_CREAT | os.O_EXCL, 0o600))
+            except FileExistsError:
+                continue
+            except OSError:
+                break
+            return name
+        return run_id
+
+
+def ensure_runtime_folder(
+    environ: Mapping[str, str], job_key: str, *, asked: str = ""
+) -> RuntimeFolder:
+    """Make the folder, mode 0700 and ours, in the first place that can hold a socket.
+
+    Parameters
+    ----------
+    environ : mapping
+        The process's environment.
+    job_key : str
+        From `Identity`: who shares the agent.
+    asked : str
+        The setting ``runtime_dir``; tried first.
+
+    Raises
+    ------
+    StoreError
+        No place will do.
+    """
+    tried: list[str] = []
+    for base in (asked, environ.get("SLURM_TMPDIR"), environ.get("TMPDIR"), "/tmp"):  # noqa: S108
+        if not base:
+            continue
+        folder = RuntimeFolder(f"{base.rstrip('/')}/hpctrack-{os.getuid()}/{job_key}")
+        if len(os.fsencode(folder.socket)) > SOCKET_PATH_MAX_BYTES:
+            tried.append(f"{base}: path too long for a socket")
+            continue
+        try:
+            _ensure_private(os.path.dirname(folder.path))
+            _ensure_private(folder.path)
+        except OSError as error:
+            tried.append(f"{base}: {error.strerror or error}")
+            continue
+        return folder
+    raise StoreError(
+        f"no node-local folder for the agent's socket ({'; '.join(tried)})",
+        hint="set HPCTRACK_RUNTIME_DIR to a short path on a local disk",
+    )
+
+
+def _ensure_private(path: str) -> None:
+    """Make a folder, or take one that is there only if nobody else could have made it."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(1, "belongs to somebody else", path)
+    if found.st_mode & 0o077:
+        os.chmod(path, 0o700)
+
+
 def connect_agent(
     folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]
-) -> socket.socket:
+) -> _socket.socket:
     """Return a connection to the node's agent, starting it if there is none.
 
     Parameters
@@ -94,7 +190,7 @@ def settle(folder: RuntimeFolder, timeout_s: float) -> bool:
         connection = _try_connect(folder)
         if connection is None:
             return True
-        with connection:
+        with contextlib.closing(connection):
             connection.settimeout(timeout_s)
             connection.sendall(wire.pack(wire.Kind.SETTLE))
             return bool(connection.recv(1))
@@ -102,7 +198,7 @@ def settle(folder: RuntimeFolder, timeout_s: float) -> bool:
         return False
 
 
-def connect_in_process() -> socket.socket:
+def connect_in_process() -> _socket.socket:
     """Return a connection to a recorder on a thread of this process, the last resort.
 
     Raises
@@ -111,15 +207,17 @@ def connect_in_process() -> socket.socket:
         h5py cannot be loaded here either.
     """
     try:
+        import importlib  # noqa: PLC0415 - in the fallback only
+
         module = importlib.import_module(IN_PROCESS_MODULE)
-        connection: socket.socket = module.start()
+        connection: _socket.socket = module.start()
     except Exception as error:  # noqa: BLE001 - whatever a broken HDF5 raises
         raise StoreError(f"no recorder on a thread either: {error}") from None
     return connection
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+def hold_lock(path: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the folder's lock, released by the kernel whatever happens to us.
 
     Raises
@@ -143,25 +241,25 @@ def hold_lock(path: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
         os.close(handle)
 
 
-def peer_uid(connection: socket.socket) -> int:
+def peer_uid(connection: _socket.socket) -> int:
     """Return whose process is at the other end, as the kernel knows it."""
     return _peer(connection)[1]
 
 
-def peer_pid(connection: socket.socket) -> int:
+def peer_pid(connection: _socket.socket) -> int:
     """Return the process at the other end, by its number here; 0 if it has none here."""
     return _peer(connection)[0]
 
 
-def _peer(connection: socket.socket) -> tuple[int, int]:
+def _peer(connection: _socket.socket) -> tuple[int, int]:
     size = struct.calcsize("3i")
     pid, uid, _gid = struct.unpack(
-        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        "3i", connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, size)
     )
     return int(pid), int(uid)
 
 
-def _try_connect(folder: RuntimeFolder) -> socket.socket | None:
+def _try_connect(folder: RuntimeFolder) -> _socket.socket | None:
     try:
         connection = _connect(folder.socket)
     except (FileNotFoundError, ConnectionRefusedError):
@@ -174,13 +272,13 @@ def _try_connect(folder: RuntimeFolder) -> socket.socket | None:
     return connection
 
 
-def _connect(path: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _connect(path: str) -> _socket.socket:
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         # A Unix socket connects at once or not at all; the time-out is for a full backlog.
         connection.settimeout(LOCK_WAIT_S)
-        connection.connect(os.fspath(path))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
+        connection.connect(path)
+        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 4 * 1024 * 1024)
         connection.setblocking(False)  # noqa: FBT003 - socket's signature
     except OSError:
         connection.close()
@@ -191,12 +289,13 @@ def _connect(path: Path) -> socket.socket:
 def _start(
     folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]
 ) -> None:
-    folder.socket.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(os.fspath(folder.socket))
-        folder.socket.chmod(0o600)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(folder.socket)
+    with contextlib.closing(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)) as listener:
+        listener.bind(folder.socket)
+        os.chmod(folder.socket, 0o600)
         listener.listen(4096)
-        told = json.dumps({**options, "folder": str(folder.path)})
+        told = wire.dump_json({**options, "folder": folder.path}).decode()
         command = [sys.executable, "-P", "-c", _START, str(_PACKAGE_ROOT), told]
         log_flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         pid = os.posix_spawn(
@@ -206,7 +305,7 @@ def _start(
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, listener.fileno(), LISTEN_FD),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.fspath(folder.log), log_flags, 0o600),
+                (os.POSIX_SPAWN_OPEN, 1, folder.log, log_flags, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,

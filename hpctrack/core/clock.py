@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from hpctrack.core.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Record):
     """A source of time that tests can replace.
 
     Parameters

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hpctrack.core.names import check_id
+from hpctrack.core.names import check_id, join_run_path
 
 SEALED_NAME = "run.h5"
 SEAL_LOCK_NAME = ".seal.lock"
@@ -88,7 +88,7 @@ class NodeFileName:
 
 def run_folder(store: Path, project: str, run_id: str) -> Path:
     """Return the folder of a run, names checked."""
-    return store / check_id(project, what="project") / check_id(run_id, what="run id")
+    return Path(join_run_path(os.fspath(store), project, run_id))
 
 
 def rule_claim(folder: Path, rule: str, attempt: int | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 
 from hpctrack.errors import InvalidNameError
 
@@ -12,9 +12,9 @@ ID_MAX_CHARS = 64
 METRIC_MAX_BYTES = 512
 """Longer names are nearly always a mistake (a formatted message used as a key)."""
 
-_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_\-])?\Z")
-_NOT_ID = re.compile(r"[^A-Za-z0-9_\-]+")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_DIGITS_AND_LETTERS = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_ID_INSIDE = _DIGITS_AND_LETTERS | frozenset("-_.")
+_ID_END = _DIGITS_AND_LETTERS | frozenset("-_")
 _RULE = "use letters, digits, '-', '_' and '.', starting with a letter or digit, at most 64"
 
 _ADJECTIVES = """
@@ -62,10 +62,26 @@ def check_id(value: str, *, what: str) -> str:
     InvalidNameError
         It breaks a rule.
     """
-    if len(value) > ID_MAX_CHARS or ".." in value or not _ID.match(value):
+    if len(value) > ID_MAX_CHARS or ".." in value or not _is_id(value):
         shown = value if len(value) <= ID_MAX_CHARS else value[:ID_MAX_CHARS] + "..."
         raise InvalidNameError(f"the {what} {shown!r} is not allowed", hint=_RULE)
     return value
+
+
+def _is_id(value: str) -> bool:
+    return (
+        bool(value)
+        and value[0] in _DIGITS_AND_LETTERS
+        and value[-1] in _ID_END
+        and _ID_INSIDE.issuperset(value)
+    )
+
+
+def join_run_path(store: str, project: str, run_id: str) -> str:
+    """Return the path of a run's folder, names checked."""
+    return os.path.join(  # noqa: PTH118 - a rank does not load pathlib
+        store, check_id(project, what="project"), check_id(run_id, what="run id")
+    )
 
 
 def make_safe_id(value: str) -> str:
@@ -74,7 +90,8 @@ def make_safe_id(value: str) -> str:
     The readable part is kept, and a digest keeps different texts apart.
     """
     digest = digest_text(value, 4)
-    kept = _NOT_ID.sub("-", value).strip("-_")[:40].strip("-_")
+    words = "".join(one if one in _ID_END else " " for one in value).split()
+    kept = "-".join(words).strip("-_")[:40].strip("-_")
     return f"{kept}-{digest}" if kept else f"id-{digest}"
 
 
@@ -93,7 +110,7 @@ def metric_name_problem(name: str) -> str | None:
         name.encode("utf-8")
     except UnicodeEncodeError:
         return "the name is not valid Unicode"
-    if _UNPRINTABLE.search(name):
+    if not name.isprintable() and any(map(_is_control, name)):
         return "the name has control characters"
     if name in OWN_COLUMNS:
         return "run.history() has a column of this name; log(..., step=) sets the step"
@@ -102,7 +119,14 @@ def metric_name_problem(name: str) -> str | None:
 
 def clean(text: str) -> str:
     """Replace control characters, and what is no Unicode: a name must not command a terminal."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    if text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(one) else one for one in text)
+
+
+def _is_control(char: str) -> bool:
+    """Tell control characters, and halves of what UTF-16 writes in two, from all others."""
+    return char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff"
 
 
 def make_readable_name(run_id: str) -> str:

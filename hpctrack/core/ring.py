@@ -27,7 +27,6 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from hpctrack.core.wire import HEADER, Kind
 from hpctrack.errors import ProtocolError
@@ -50,7 +49,7 @@ STEP_BYTES = 64 * 1024
 
 MIN_BYTES, MAX_BYTES = FIRST_BYTES, 1 << 30
 
-_POINTS_KIND = int(Kind.POINTS)
+_POINTS_KIND = Kind.POINTS
 
 PAD = 0
 """Kind of a frame that only fills the ring's end."""
@@ -70,14 +69,16 @@ _ONE, _ONE_BODY_BYTES, _ONE_ADVANCE, _COUNT = _make_layout(1)
 _pack_one = _ONE.pack_into
 
 
-@dataclass(slots=True)
 class _Lane:
     """Where the writer stands in a lane that it is not writing to."""
 
-    number: int
-    start: int
-    size: int
-    head: int = 0
+    __slots__ = ("head", "number", "size", "start")
+
+    def __init__(self, number: int, start: int, size: int) -> None:
+        self.number = number
+        self.start = start
+        self.size = size
+        self.head = 0
 
 
 class RingWriter:

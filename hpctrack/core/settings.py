@@ -5,19 +5,23 @@ user's ``~/.config/hpctrack/hpctrack.toml``, the site's ``/etc/hpctrack.toml``, 
 the environment is the field's name in capitals after ``HPCTRACK_``.
 """
 
+# ruff: noqa: PTH100, PTH113, PTH118, PTH120, PTH123 - a rank does not load pathlib
+
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any
 
+from hpctrack.core.records import Record
 from hpctrack.errors import SettingsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ENV_PREFIX = "HPCTRACK_"
 FILE_NAME = "hpctrack.toml"
-SITE_FILE = Path("/etc/hpctrack.toml")
+SITE_FILE = "/etc/hpctrack.toml"
 
 RULES = "rules"
 """The setting that all sources add to."""
@@ -29,12 +33,36 @@ NOT_SETTINGS = frozenset({
 rule's command)."""
 
 
-def _setting(default: Any, text: str, **extra: Any) -> Any:
-    return field(default=default, metadata={"help": text, **extra})
+class Setting:
+    """The default of one of the `Settings`, and what people are told of it.
+
+    Parameters
+    ----------
+    default : str, int, float or bool
+        Its type is the setting's.
+    text : str
+        What it is.
+    choices : tuple of str
+        All that it can be; empty if that cannot be listed.
+    """
+
+    __slots__ = ("choices", "default", "help")
+
+    def __init__(self, default: Any, text: str, choices: tuple[str, ...] = ()) -> None:
+        self.default = default
+        self.help = text
+        self.choices = choices
+
+    def __get__(self, settings: Settings | None, kind: type[Settings]) -> Any:
+        """Return the default of settings that have no value of their own; itself of the class."""
+        return self if settings is None else self.default
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
+    return Setting(default, text, choices)
+
+
+class Settings(Record):
     """Everything that can be set, with defaults."""
 
     dir: str = _setting("./hpctrack-store", "the store's folder")
@@ -129,8 +157,12 @@ class Settings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedSettings:
+def list_settings() -> dict[str, Setting]:
+    """Return what can be set, by name."""
+    return {name: getattr(Settings, name) for name in Settings.field_names}
+
+
+class LoadedSettings(Record):
     """Settings, where each value came from, and what was wrong."""
 
     values: Settings
@@ -147,8 +179,8 @@ def load_settings(
     arguments: Mapping[str, Any] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    read_toml: Callable[[Path], Mapping[str, Any]] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    read_toml: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> LoadedSettings:
     """Gather settings from all their sources; never raises for a wrong value.
 
@@ -158,7 +190,7 @@ def load_settings(
         Highest precedence; entries that are None are ignored.
     environ : mapping, optional
         Default: the process's own.
-    cwd : Path, optional
+    cwd : path, optional
         Where the search for ``hpctrack.toml`` starts.
     read_toml : callable, optional
         For tests.
@@ -172,7 +204,7 @@ def load_settings(
     environ = environment() if environ is None else environ
     read_toml = read_toml or _read_toml
     values: dict[str, Any] = {}
-    origins = {one.name: "default" for one in fields(Settings)}
+    origins = dict.fromkeys(Settings.field_names, "default")
     problems: list[SettingsError] = []
 
     def take(source: Mapping[str, Any], origin: str) -> None:
@@ -189,13 +221,13 @@ def load_settings(
 
     for path in reversed(list(_iter_files(environ, cwd))):
         try:
-            take(read_toml(path), str(path))
+            take(read_toml(path), path)
         except SettingsError as error:
             problems.append(error)
     take(_from_environment(environ), "environment")
     given = {key: raw for key, raw in (arguments or {}).items() if raw is not None}
     take(given, "argument")
-    settings = replace(Settings(), **values)
+    settings = Settings(**values)
     if settings.rules:
         from hpctrack.core.rule_reading import find_blind_rules  # noqa: PLC0415 - as below
 
@@ -222,49 +254,53 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _iter_files(environ: Mapping[str, str], cwd: Path | None) -> Iterator[Path]:
+def _iter_files(environ: Mapping[str, str], cwd: str | os.PathLike[str] | None) -> Iterator[str]:
     """Yield the files that exist, the strongest first."""
-    start = cwd or Path.cwd()
-    for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
-            yield folder / FILE_NAME
+    folder = os.path.abspath(cwd or ".")
+    while True:
+        path = os.path.join(folder, FILE_NAME)
+        if os.path.isfile(path):
+            yield path
             break
-    home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config"
-    for path in (Path(home) / "hpctrack" / FILE_NAME, SITE_FILE):
-        if path.is_file():
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
+    for path in (os.path.join(home, "hpctrack", FILE_NAME), SITE_FILE):
+        if os.path.isfile(path):
             yield path
 
 
-def _read_toml(path: Path) -> Mapping[str, Any]:
+def _read_toml(path: str) -> Mapping[str, Any]:
     import tomllib  # noqa: PLC0415 - 10 ms that a rank without a file should not pay
 
     try:
-        return tomllib.loads(path.read_text())
+        with open(path, encoding="utf-8") as file:
+            return tomllib.loads(file.read())
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from None
 
 
 def _parse(key: str, raw: Any, origin: str) -> Any:
-    known = {one.name: one for one in fields(Settings)}
-    if key not in known:
+    if key not in Settings.field_names:
         import difflib  # noqa: PLC0415 - for mistakes only, and it opens three files
 
-        near = difflib.get_close_matches(key, known, n=1)
+        near = difflib.get_close_matches(key, Settings.field_names, n=1)
         shown = f"{ENV_PREFIX}{key.upper()}" if origin == "environment" else key
         raise SettingsError(
             f"unknown setting {shown!r} ({origin})",
             hint=f"did you mean {near[0]!r}?" if near else "`hpctrack config` lists all settings",
         )
-    default = known[key].default
+    known: Setting = getattr(Settings, key)
     try:
-        value = _convert(raw, type(default))
+        value = _convert(raw, type(known.default))
     except ValueError:
-        kind = type(default).__name__
+        kind = type(known.default).__name__
         raise SettingsError(f"setting {key!r} is {raw!r}, not a {kind} ({origin})") from None
-    choices = known[key].metadata.get("choices")
-    if choices and value not in choices:
+    if known.choices and value not in known.choices:
         raise SettingsError(
-            f"setting {key!r} is {value!r} ({origin})", hint=f"use one of {', '.join(choices)}"
+            f"setting {key!r} is {value!r} ({origin})",
+            hint=f"use one of {', '.join(known.choices)}",
         )
     return value
 

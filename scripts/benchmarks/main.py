@@ -16,6 +16,7 @@ from rich.console import Console
 from scripts.benchmarks.catalogue import AREAS, RECORDER, Benchmark
 from scripts.benchmarks.host import describe_host, list_versions, read_load
 from scripts.benchmarks.lab import Lab
+from scripts.benchmarks.ours import install_ours
 from scripts.benchmarks.peers import find_peers, install_peers
 from scripts.benchmarks.report import print_report, render_markdown, replace_part
 from scripts.benchmarks.rows import Outcome, Row
@@ -25,7 +26,7 @@ PAGE = ROOT / "docs" / "explanations" / "performance.md"
 RESULT_FORMAT = 1
 
 EPILOG = """
-scripts/bench --peers                          install the trackers to compare with into .bench/
+scripts/bench --peers                          install hpctrack and others into .bench/
 scripts/bench --peers torch==2.13.0+cpu aim    install these, in these versions
 scripts/bench recorder                         everything; half an hour on two cores
 scripts/bench recorder --only log-1,init --rounds 3
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console(width=None if Console().is_terminal else 200)
     if options.peers is not None:
-        for name, said in install_peers(options.peers).items():
+        for name, said in {"hpctrack": install_ours(), **install_peers(options.peers)}.items():
             console.print(f"{name}: {said}", markup=False, highlight=False)
     if options.area is None:
         if options.peers is None:

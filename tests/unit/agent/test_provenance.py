@@ -349,7 +349,7 @@ def test_a_recorder_in_the_rank_starts_no_program(
     fake.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr("hpctrack.client.runtime_folder.SOCKET_PATH_MAX_BYTES", 1)
+    monkeypatch.setattr("hpctrack.client.spawn.SOCKET_PATH_MAX_BYTES", 1)
     monkeypatch.chdir(code.top)
     with hpctrack.init("p") as run:
         run.log({"a": 1})

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpctrack.client.config import Config, Summary
-from hpctrack.client.config_source import choose_keys, read_config
+from hpctrack.client.config import Config, Summary, read_config
+from hpctrack.client.config_source import choose_keys
 from hpctrack.client.media import Image
 from hpctrack.errors import MissingPackageError, UsageError
 

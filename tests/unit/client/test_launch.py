@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpctrack.client.launch import make_launch_token
+from hpctrack.client.identity import make_launch_token
 from hpctrack.client.ranks import detect_rank
 from tests.programs import run_python
 from tests.unit.client.test_ranks import OPENMPI, SRUN, TORCHRUN
@@ -39,7 +39,7 @@ def test_the_program_in_a_wrapper_begins_with_the_wrapper() -> None:
 
 def test_two_processes_that_nobody_launched_are_two_starts() -> None:
     code = """
-    from hpctrack.client.launch import make_launch_token
+    from hpctrack.client.identity import make_launch_token
     from hpctrack.client.ranks import RankInfo
     print(make_launch_token({}, RankInfo()))
     """
@@ -51,7 +51,7 @@ def test_two_processes_that_nobody_launched_are_two_starts() -> None:
 def test_processes_of_one_pool_are_one_start() -> None:
     code = """
     import multiprocessing
-    from hpctrack.client.launch import make_launch_token
+    from hpctrack.client.identity import make_launch_token
     from hpctrack.client.ranks import RankInfo
     def ask(_number):
         return make_launch_token({}, RankInfo())

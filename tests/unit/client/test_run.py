@@ -351,7 +351,7 @@ def test_many_short_runs_share_one_agent(tmp_path: Path) -> None:
 def test_without_a_place_for_a_socket_the_rank_records_on_a_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("hpctrack.client.runtime_folder.SOCKET_PATH_MAX_BYTES", 1)
+    monkeypatch.setattr("hpctrack.client.spawn.SOCKET_PATH_MAX_BYTES", 1)
     with hpctrack.init("p") as run:
         run.log({"a": 1})
         assert list_agents() == []
