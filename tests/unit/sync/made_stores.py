@@ -40,9 +40,13 @@ def log_runs(store: Path, *runs: str, points: int = 20, seal: bool = True) -> No
         assert not done.stderr, done.stderr
         # The agent seals after finish() has returned, and removes what it has sealed after that.
         folders = [store / name for name in runs]
-        wait_for(lambda: not seal or all(os.listdir(one) == [SEALED_NAME] for one in folders))
+        wait_for(lambda: not seal or all(has_only_sealed(one) for one in folders))
     finally:
         shutil.rmtree(runtime, ignore_errors=True)
+
+
+def has_only_sealed(folder: Path) -> bool:
+    return folder.is_dir() and [one.name for one in folder.iterdir()] == [SEALED_NAME]
 
 
 def make_item(path: Path, *, kind: str = "run", project: str = "", id: str = "") -> Item:  # noqa: A002
