@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hpctrack.store.stored_run import StoredRun
+from hpctrack.core.layout import SEALED_NAME
 from hpctrack.sync.messages import Item, ItemKind, Key
 from tests.programs import run_python, wait_for
 
@@ -38,11 +38,15 @@ def log_runs(store: Path, *runs: str, points: int = 20, seal: bool = True) -> No
         done = run_python(LOG_RUNS, str(store), str(points), *runs, env=env)
         assert done.returncode == 0, done.stderr
         assert not done.stderr, done.stderr
-        # The agent seals after finish() has returned.
+        # The agent seals after finish() has returned, and removes what it has sealed after that.
         folders = [store / name for name in runs]
-        wait_for(lambda: not seal or all(StoredRun(one).is_sealed for one in folders))
+        wait_for(lambda: not seal or all(has_only_sealed(one) for one in folders))
     finally:
         shutil.rmtree(runtime, ignore_errors=True)
+
+
+def has_only_sealed(folder: Path) -> bool:
+    return folder.is_dir() and [one.name for one in folder.iterdir()] == [SEALED_NAME]
 
 
 def make_item(path: Path, *, kind: str = "run", project: str = "", id: str = "") -> Item:  # noqa: A002
