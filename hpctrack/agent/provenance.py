@@ -33,6 +33,10 @@ CANCEL_WAIT_S = 0.5
 SEEN_WAIT_S = 0.5
 """A program that ends at once gets its answer when its process was looked at: milliseconds."""
 
+BEGIN_WAIT_S = 0.5
+"""The first moments belong to the first points: a hundred ranks say HELLO, and the agent has a core
+or half of it. A run that ends sooner does not wait for this."""
+
 LOOK_AGAIN_S = (5.0, 30.0, 120.0)
 """When libraries are looked at again: a program loads some of them long after ``init``."""
 
@@ -83,6 +87,7 @@ class Provenance:
         self._thread: threading.Thread | None = None
         self._is_first_here = threading.Event()
         self._is_seen = threading.Event()
+        self._is_urgent = threading.Event()
         self._is_complete = threading.Event()
         self._is_in_rank = self._has_waited = False
         self._is_over = threading.Event()
@@ -144,10 +149,12 @@ class Provenance:
         if is_asked and self._thread is not None and not self._has_waited:
             self._has_waited = True
             self._is_first_here.set()
-            # A recorder in the rank itself ends with it.
+            if self._is_in_rank:  # it ends with the rank
+                self._is_urgent.set()
             (self._is_complete if self._is_in_rank else self._is_seen).wait(SEEN_WAIT_S)
         if is_last and self._thread is not None:
             self._is_first_here.set()
+            self._is_urgent.set()
             self._is_over.set()
             self._thread.join(CLOSE_WAIT_S)
             # Who was asked and has not answered is ended, before we are.
@@ -168,6 +175,7 @@ class Provenance:
         process = Process(pid)
         process.remember()
         self._is_seen.set()
+        self._is_urgent.wait(BEGIN_WAIT_S)
         begun_wall_s = self._clock.wall_s()
         bodies: list[bytes] = []
         is_kept = False
