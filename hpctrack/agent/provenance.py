@@ -193,9 +193,8 @@ class Provenance:
     def _iter_parts(self, process: Process, told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         collector = self._make_collector(process, told)
         yield from collector.iter_parts()
-        if self._is_lead and not self._is_in_rank:
-            facts = read_job_facts(_clean(environment()))
-            yield {"scheduler": facts.to_json()} if facts is not None else {}
+        if not self._is_in_rank:
+            yield collector.read_scheduler(_read_job)
         self._is_complete.set()
         yield {}
         for wait_s in LOOK_AGAIN_S:
@@ -222,6 +221,11 @@ class Provenance:
             may_start=not self._is_in_rank,
         )
         return Collector(wish, programs)
+
+
+def _read_job() -> dict[str, Any]:
+    facts = read_job_facts(_clean(environment()))
+    return facts.to_json() if facts is not None else {}
 
 
 def read_start_ticks(pid: int) -> str:
