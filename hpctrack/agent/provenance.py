@@ -33,6 +33,10 @@ CANCEL_WAIT_S = 0.5
 SEEN_WAIT_S = 0.5
 """A program that ends at once gets its answer when its process was looked at: milliseconds."""
 
+BEGIN_WAIT_S = 0.5
+"""The first moments belong to the first points: a hundred ranks say HELLO, and the agent has a core
+or half of it. A run that ends sooner does not wait for this."""
+
 LOOK_AGAIN_S = (5.0, 30.0, 120.0)
 """When libraries are looked at again: a program loads some of them long after ``init``."""
 
@@ -83,6 +87,7 @@ class Provenance:
         self._thread: threading.Thread | None = None
         self._is_first_here = threading.Event()
         self._is_seen = threading.Event()
+        self._is_urgent = threading.Event()
         self._is_complete = threading.Event()
         self._is_in_rank = self._has_waited = False
         self._is_over = threading.Event()
@@ -144,10 +149,12 @@ class Provenance:
         if is_asked and self._thread is not None and not self._has_waited:
             self._has_waited = True
             self._is_first_here.set()
-            # A recorder in the rank itself ends with it.
+            if self._is_in_rank:  # it ends with the rank
+                self._is_urgent.set()
             (self._is_complete if self._is_in_rank else self._is_seen).wait(SEEN_WAIT_S)
         if is_last and self._thread is not None:
             self._is_first_here.set()
+            self._is_urgent.set()
             self._is_over.set()
             self._thread.join(CLOSE_WAIT_S)
             # Who was asked and has not answered is ended, before we are.
@@ -168,6 +175,7 @@ class Provenance:
         process = Process(pid)
         process.remember()
         self._is_seen.set()
+        self._is_urgent.wait(BEGIN_WAIT_S)
         begun_wall_s = self._clock.wall_s()
         bodies: list[bytes] = []
         is_kept = False
@@ -185,9 +193,8 @@ class Provenance:
     def _iter_parts(self, process: Process, told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         collector = self._make_collector(process, told)
         yield from collector.iter_parts()
-        if self._is_lead and not self._is_in_rank:
-            facts = read_job_facts(_clean(environment()))
-            yield {"scheduler": facts.to_json()} if facts is not None else {}
+        if not self._is_in_rank:
+            yield collector.read_scheduler(_read_job)
         self._is_complete.set()
         yield {}
         for wait_s in LOOK_AGAIN_S:
@@ -214,6 +221,11 @@ class Provenance:
             may_start=not self._is_in_rank,
         )
         return Collector(wish, programs)
+
+
+def _read_job() -> dict[str, Any]:
+    facts = read_job_facts(_clean(environment()))
+    return facts.to_json() if facts is not None else {}
 
 
 def read_start_ticks(pid: int) -> str:

@@ -133,7 +133,7 @@ class Settings(Record):
     provenance_skip: str = _setting(
         "",
         "comma-separated parts to leave out: program, environment, modules, container, machine, "
-        "libraries, python, conda, job_script, git, diff, source",
+        "libraries, python, conda, job_script, scheduler, git, diff, source",
     )
     provenance_env: str = _setting(
         "", "comma-separated environment variables to record besides; NAME* for all that begin so"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hpctrack.telemetry.provenance.program import is_own_process, read_program, 
 
 PARTS = (
     "program", "environment", "modules", "container", "machine", "libraries", "python", "conda",
-    "job_script", "git", "diff", "source",
+    "job_script", "scheduler", "git", "diff", "source",
 )  # fmt: skip
 """What can be left out by the setting ``provenance_skip``."""
 
@@ -121,6 +121,10 @@ class Collector:
             return {}
         self._libraries = sorted({*found, *self._libraries})
         return self._finish(self._read("libraries", self._read_libraries))
+
+    def read_scheduler(self, ask: Callable[[], Part]) -> Part:
+        """Return what the scheduler says of the job: its script's arguments are among it."""
+        return self._finish(self._read("scheduler", lambda: self._masker.texts(ask())))
 
     def _read(self, name: str, read: Any) -> Part:
         """Read one part; what nobody has thought of costs this one."""

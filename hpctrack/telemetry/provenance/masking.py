@@ -167,6 +167,16 @@ class Masker:
             return [self.anything(item) for item in value]
         return value
 
+    def texts(self, value: Any) -> Any:
+        """Return a JSON-able value whose texts are as they may be written, see `text`."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {str(key): self.texts(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.texts(item) for item in value]
+        return value
+
     def _argument(self, program: str, word: str) -> str:
         head, equals, value = word.partition("=")
         if equals and re.fullmatch(r"[-\w.+/:@]+", head):

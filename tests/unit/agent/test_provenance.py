@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,6 @@ import pytest
 
 import hpctrack
 from hpctrack import Store, StoredRun
-from hpctrack.agent import provenance as module
-from hpctrack.agent.provenance import Provenance
-from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.store.provenance import read_provenance
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
@@ -371,75 +367,6 @@ def test_hpctrack_run_records_the_command_without_its_secrets(tmp_path: Path) ->
     assert Store(tmp_path / "store").runs()[0].config["command"] == ["true", "--password", "***"]
 
 
-# -- without an agent -----------------------------------------------------------------------------
-
-
-def collect(**hello: Any) -> list[dict[str, Any]]:
-    made = Provenance(0, {"provenance": "auto"}, clock=SYSTEM_CLOCK)
-    made.begin({"rank": 0, "local_rank": 0, **hello})
-    return [json.loads(one.body) for one in made.take(is_last=True)]
-
-
-def test_a_process_that_is_gone_is_told() -> None:
-    child = subprocess.Popen(["true"])
-    child.wait()
-    told = {"argv": ["python", "x.py", "--token", "planted99"], "script": "/x/x.py"}
-    parts = collect(pid=child.pid, python=told)
-    assert "ended before" in parts[0]["missing"]["process"]
-    assert parts[0]["program"]["argv"] == ["python", "x.py", "--token", "***"]
-
-
-def test_somebody_elses_process_is_not_taken_for_the_ranks() -> None:
-    told = {"argv": ["python", "x.py"], "script": "/x/x.py", "executable": "/nowhere/python"}
-    child = subprocess.Popen(["sleep", "100"], env={"SLURM_SECRET": "1", "OMP_A": "1"})
-    try:
-        parts = collect(pid=child.pid, python=told)
-    finally:
-        child.kill()
-        child.wait()
-    assert "another one" in parts[0]["missing"]["process"]
-    assert "environment" not in parts[0]
-
-
-def test_a_c_program_without_a_word_about_itself_is_described() -> None:
-    child = subprocess.Popen(["sleep", "100"], env={"OMP_A": "1", "PATH": os.environ["PATH"]})
-    try:
-        parts = collect(pid=child.pid)
-    finally:
-        child.kill()
-        child.wait()
-    whole = {key: value for one in parts for key, value in one.items()}
-    assert whole["program"]["argv"] == ["sleep", "100"]
-    assert whole["environment"]["OMP_A"] == "1"
-    assert "python" not in whole
-
-
-def test_a_client_that_does_not_say_who_it_is_is_left_alone() -> None:
-    assert collect(python={"argv": ["x"]}) == []
-    assert collect(pid=-1) == []
-
-
-def test_nonsense_from_a_client_costs_nothing() -> None:
-    strange: list[Any] = [
-        [], "x", {"argv": 5, "path": [1, None, {}], "version": 3, "script": {}},
-    ]  # fmt: skip
-    for told in strange:
-        assert collect(pid=os.getpid(), python=told)
-
-
-def test_the_end_waits_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CLOSE_WAIT_S", 0.2)
-    made = Provenance(0, {"provenance": "auto"}, clock=SYSTEM_CLOCK)
-    monkeypatch.setattr(made, "_iter_parts", lambda *_arguments: _hang())
-    made.begin({"rank": 0, "local_rank": 0, "pid": os.getpid()})
-    assert made.take(is_last=True) == []
-
-
-def _hang() -> Any:
-    time.sleep(2)
-    yield from ()
-
-
 def test_reading_tolerates_what_is_damaged(tmp_path: Path) -> None:
     run_python(PROGRAM)
     run = wait_for(
@@ -483,3 +410,22 @@ def test_one_short_run_after_another_is_collected_once(code: GitFolder, tmp_path
     assert [one["git"]["commit"] for one in found] == [found[0]["git"]["commit"]] * 3
     # The first run may end before its answer is kept; from then on nobody is asked again.
     assert found[2]["collected_wall_s"] == found[1]["collected_wall_s"]
+
+
+def test_what_the_scheduler_says_is_searched_for_secrets_too(
+    code: GitFolder, tmp_path: Path
+) -> None:
+    fake = tmp_path / "bin" / "scontrol"
+    fake.parent.mkdir()
+    said = (
+        "JobId=42 JobName=train UserId=a(1) JobState=RUNNING Partition=gpu "
+        "Comment=password=planted99 Command=/x/job.sh --token=planted99"
+    )
+    fake.write_text(f"#!/bin/sh\ncase \"$*\" in *show*) echo '{said}';; *) exit 1;; esac\n")
+    fake.chmod(0o755)
+    path = f"{fake.parent}:{os.environ['PATH']}"
+    run_script(code, PATH=path, SLURM_JOB_ID="42", SLURM_JOB_NAME="train")
+    told = read_when(tmp_path / "store", "scheduler")
+    assert told["scheduler"]["partition"] == "gpu"
+    assert "***" in json.dumps(told["scheduler"])
+    assert "planted99" not in json.dumps(told)
