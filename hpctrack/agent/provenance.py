@@ -102,6 +102,7 @@ class Provenance:
     def begin(self, hello: dict[str, Any]) -> None:
         """Take what a rank says of its program out of its HELLO, secrets and all."""
         told = hello.pop("python", None)
+        _hide_secrets(hello.get("job"))
         pid = int(hello.get("pid", 0))
         is_wanted = self._settings.get("provenance", "off") == "auto" and pid > 0
         if not is_wanted or self._is_chosen.is_set():
@@ -226,6 +227,19 @@ class Provenance:
 def _read_job() -> dict[str, Any]:
     facts = read_job_facts(_clean(environment()))
     return facts.to_json() if facts is not None else {}
+
+
+def _hide_secrets(job: object) -> None:
+    """Hide secrets in what a user has typed about a job: its name and its comment."""
+    if not isinstance(job, dict):
+        return
+    typed = [key for key in job if key.endswith(("_COMMENT", "_NAME", "JOBNAME"))]
+    if typed:
+        from hpctrack.telemetry.provenance.masking import Masker  # noqa: PLC0415 - jobs only
+
+        masker = Masker()
+        for key in typed:
+            job[key] = masker.text(str(job[key]))
 
 
 def read_start_ticks(pid: int) -> str:

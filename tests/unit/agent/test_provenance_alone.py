@@ -80,3 +80,17 @@ def test_the_end_waits_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> No
 def _hang() -> Any:
     time.sleep(2)
     yield from ()
+
+
+def test_a_secret_in_a_jobs_comment_does_not_get_into_the_record() -> None:
+    said = {
+        "pid": 1,
+        "rank": 0,
+        "job": {"SLURM_JOB_COMMENT": "token=planted-9Xq7 run 3", "SLURM_JOB_NODELIST": "n[1-3]"},
+    }
+    Provenance(0, {"provenance": "off"}, clock=SYSTEM_CLOCK).begin(said)
+    job = said["job"]
+    assert isinstance(job, dict)
+    assert "planted" not in job["SLURM_JOB_COMMENT"]
+    assert "run 3" in job["SLURM_JOB_COMMENT"]
+    assert job["SLURM_JOB_NODELIST"] == "n[1-3]"
