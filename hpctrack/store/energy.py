@@ -26,7 +26,10 @@ IDLE_UTIL_FRAC = 0.05
 GPU_COUNTER, GPU_POWER, GPU_UTIL = "gpu/energy_j_total", "gpu/power_w", "gpu/util_frac"
 NODE_COUNTERS = ("energy/node_j_total",)
 NODE_POWERS = ("power/node_w",)
-CPU_COUNTERS = ("energy/package_j_total", "energy/dram_j_total")
+CPU_COUNTERS = ("energy/cpu_package_j_total", "energy/dram_j_total")
+CPU_AND_MEMORY_COUNTERS = ("energy/cpu_j_total", "energy/memory_j_total")
+"""What Cray's firmware tells instead."""
+
 RANK_CPU = "process/cpu_s_total"
 
 
@@ -242,10 +245,13 @@ def _hold(series: Series, wall_s: FloatArray) -> FloatArray:
 
 
 def _read_processors(find: Callable[[str], Sensor], account: _Account) -> None:
-    for name in CPU_COUNTERS:
-        for stream, series in _read(find, name) or ():
-            key = (stream.host, stream.device or name)
-            account.cpu[key] = account.cpu.get(key, 0.0) + count_growth(series)
+    for names in (CPU_COUNTERS, CPU_AND_MEMORY_COUNTERS):
+        known = {host for host, _key in account.cpu}
+        for name in names:
+            for stream, series in _read(find, name) or ():
+                if stream.host not in known:
+                    key = (stream.host, stream.device or name)
+                    account.cpu[key] = account.cpu.get(key, 0.0) + count_growth(series)
 
 
 def _name_missing(host: str, account: _Account, devices: Sequence[DeviceRecord]) -> None:

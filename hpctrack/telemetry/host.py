@@ -120,6 +120,7 @@ class HostSource:
                 if subject.subject not in self._failed:
                     self._failed.add(subject.subject)
                     reading.happenings.append(_describe_failure(subject.subject, error))
+        reading.parents = self._processes.trees.owners()
         return reading
 
     def close(self) -> None:

@@ -41,6 +41,10 @@ class ProcessTrees:
         self._inner: dict[int, int] | None = None
         self.members: dict[int, list[int]] = {}
 
+    def owners(self) -> dict[int, int]:
+        """Return the root of each process that is known, by pid."""
+        return dict(self._owners)
+
     def update(self, roots: AbstractSet[int], mono_s: float) -> None:
         """Find the processes that there are now; `members` are then those of each root.
 

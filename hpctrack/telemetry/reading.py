@@ -14,7 +14,8 @@ class Device:
     Parameters
     ----------
     kind : str
-        gpu, mig, core, socket, disk, net, fabric (InfiniBand, Omni-Path), mount (Lustre, NFS).
+        gpu, mig, core, socket, sensor (hwmon, firmware), disk, net, fabric (InfiniBand,
+        Omni-Path), mount (Lustre, NFS).
     key : str
         What tells it from all others of the node, for good: a GPU's UUID, ``eth0``, ``core-3``.
     name : str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hpctrack.telemetry.gpu import make_gpu_telemetry
+from hpctrack.telemetry.host import HostSource
 from hpctrack.telemetry.reading import Source
 
 
@@ -16,4 +17,4 @@ def make_sources(environ: Mapping[str, str]) -> list[Source]:
     environ : mapping
         The agent's, which it has from a rank.
     """
-    return [make_gpu_telemetry(environ=environ)]
+    return [HostSource(environ=environ), make_gpu_telemetry(environ=environ)]

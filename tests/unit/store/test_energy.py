@@ -65,7 +65,7 @@ def test_processors_are_shared_by_cpu_time_and_a_meter_of_the_host_wins(tmp_path
     for node in range(2):
         writer = begin(tmp_path, node)
         writer.device("socket-0", kind="socket")
-        writer.samples("energy/package_j_total", [0.0, 80.0], device="socket-0")
+        writer.samples("energy/cpu_package_j_total", [0.0, 80.0], device="socket-0")
         writer.samples("energy/dram_j_total", [0.0, 20.0], device="socket-0")
         for rank, cpu_s in ((2 * node, 3.0), (2 * node + 1, 1.0)):
             writer.samples("process/cpu_s_total", [0.0, cpu_s], rank=rank)
