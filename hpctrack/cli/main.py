@@ -18,6 +18,8 @@ from hpctrack.errors import HpctrackError, MissingPackageError
 COMMANDS = {
     "run": "hpctrack.cli.run_cmd",
     "ls": "hpctrack.cli.ls_cmd",
+    "top": "hpctrack.cli.top_cmd",
+    "tail": "hpctrack.cli.tail_cmd",
     "show": "hpctrack.cli.show_cmd",
     "stragglers": "hpctrack.cli.stragglers_cmd",
     "media": "hpctrack.cli.media_cmd",
