@@ -64,7 +64,7 @@ def draw_list(
         ),
         ((told, "bad"),),
     ]
-    width = max(12, size.width - 63)
+    width = max(12, size.width - 64)
     columns = f"{'STATE':<9}{'AGE':>8}{'STEP':>10}{'RATE':>13}{'GPU':>6}{'NODES':>6}{'SIGN':>7}"
     top: Line = ((f"  {'RUN':<{width}} {columns}", "dim"),)
     empty = "nothing matches the filter" if rows else f"no run{of} is going on in this store"
