@@ -6,6 +6,7 @@ is loaded when it is first used.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from hpctrack._version import __version__
@@ -14,11 +15,16 @@ from hpctrack.client.session import current_run, finish, init, log, maybe_run
 from hpctrack.errors import HpctrackError
 
 if TYPE_CHECKING:
-    from hpctrack.client import plot  # noqa: I001 - media in two lines, not in thirteen
+    from hpctrack.client import plot  # noqa: I001 - media in two lines, not in fourteen
     from hpctrack.client.alerts import AlertLevel
     from hpctrack.client.config import Config, Summary
+    from hpctrack.client.plot import plot_table
     from hpctrack.client.media import (
-        Audio, Figure, Histogram, Html, Image, Markdown, Molecule, Object3D, Table, Text, Video,
+        Audio, Classes, Figure, Histogram, Html, Image, Markdown, Molecule, Object3D, Table, Text,
+        Video,
+    )  # fmt: skip
+    from hpctrack.client.module_calls import (
+        alert, define_metric, log_code, mark_preempting, save, should_stop, unwatch, watch,
     )  # fmt: skip
     from hpctrack.store.grid import Grid
     from hpctrack.store.history import History
@@ -36,10 +42,11 @@ Settings = dict
 """W&B's word for what ``init(settings=...)`` takes; ``hpctrack config`` lists them."""
 
 __all__ = [
-    "AlertLevel", "Audio", "Figure", "Grid", "Histogram", "History", "HpctrackError", "Html",
-    "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
+    "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
+    "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
     "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text",
-    "Video", "__version__", "finish", "init", "log", "plot",
+    "Video", "__version__", "alert", "define_metric", "finish", "init", "log", "log_code",
+    "mark_preempting", "plot", "plot_table", "save", "should_stop", "unwatch", "watch",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
@@ -48,27 +55,21 @@ _LAZY = {
     "Metric": "store.metric", "Grid": "store.grid", "MediaItem": "store.media_item",
     "Interval": "store.straggler", "SilentRank": "store.straggler",
     "Straggler": "store.straggler", "Stragglers": "store.straggler", "plot": "client.plot",
-    "AlertLevel": "client.alerts",
+    "AlertLevel": "client.alerts", "plot_table": "client.plot",
 }  # fmt: skip
-_OF_THE_RUN = {
-    "alert", "config", "define_metric", "log_code", "mark_preempting", "save", "should_stop",
-    "summary", "unwatch", "watch",
-}  # fmt: skip
-"""What of the current run may be written ``hpctrack.alert(...)``, as in W&B."""
 
 
 def __getattr__(name: str) -> Any:
     """Load what is not loaded yet, or find it in the current run."""
-    if name in {"run", *_OF_THE_RUN}:
+    if name in {"run", "config", "summary"}:
         return maybe_run() if name == "run" else getattr(current_run(name), name)
     if name not in __all__:
         raise AttributeError(f"module 'hpctrack' has no attribute {name!r}")
-    import importlib  # noqa: PLC0415 - only who needs more pays for it
-
-    module = importlib.import_module(f"hpctrack.{_LAZY.get(name, 'client.media')}")
+    home = _LAZY.get(name, "client.module_calls" if name.islower() else "client.media")
+    module = importlib.import_module(f"hpctrack.{home}")
     return module if name == "plot" else getattr(module, name)
 
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted([*__all__, *_OF_THE_RUN, "run"])
+    return sorted([*__all__, *(("config", "summary") if maybe_run() else ()), "run"])

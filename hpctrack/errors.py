@@ -20,6 +20,7 @@ HpctrackError                     1   anything below
 │   ├── ProtocolError             9   the two sides do not understand each other
 │   └── RefusedError             10   the other side refused one run or the whole push
 ├── SweepError                   11   a sweep could not be created or submitted
+├── SchedulerError               13   a command of the batch scheduler is missing, or it failed
 └── MissingPackageError          12   an optional package is not installed
 
 The number is the exit code of the command line. A class that matches a built-in error is a
@@ -173,6 +174,13 @@ class SweepError(HpctrackError):
 
     exit_code = 11
     code = "sweep"
+
+
+class SchedulerError(HpctrackError):
+    """A command of the batch scheduler is missing here, or it failed; the message is its own."""
+
+    exit_code = 13
+    code = "scheduler"
 
 
 class MissingPackageError(HpctrackError, ImportError):

@@ -37,7 +37,7 @@ class Tensor:
 class Handle:
     """Takes a hook away."""
 
-    def __init__(self, hooks: dict[int, Hook], number: int) -> None:
+    def __init__(self, hooks: dict[int, Any], number: int) -> None:
         self._hooks, self._number = hooks, number
 
     def remove(self) -> None:
@@ -49,6 +49,17 @@ class Module:
 
     def __init__(self, **parameters: Tensor) -> None:
         self._parameters = parameters
+        self.training = True
+        self.hooks: dict[int, Callable[[Module, tuple[Any, ...], Any], Any]] = {}
+
+    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> Handle:
+        number = max(self.hooks, default=0) + 1
+        self.hooks[number] = hook
+        return Handle(self.hooks, number)
+
+    def __call__(self, *inputs: Any) -> Any:
+        for hook in list(self.hooks.values()):
+            assert hook(self, inputs, None) is None
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         yield from self._parameters.items()

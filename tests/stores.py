@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hpctrack.core import wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.store.node_file import NodeFile
@@ -32,7 +33,7 @@ class FakeClock:
 def hello(rank: int, **more: Any) -> dict[str, Any]:
     """Return what a rank says of itself."""
     return {
-        "wire": 1,
+        "wire": wire.WIRE_VERSION,
         "rank": rank,
         "size": 1,
         "local_rank": rank,

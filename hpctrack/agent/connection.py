@@ -83,6 +83,7 @@ class Connection:
         self.recorder: Recorder | None = None
         self.session: Session | None = None
         self.wants_answer = False
+        self.wants_settled = False
 
     def read(self) -> bool:
         """Take what has arrived; return False when the rank has left.
@@ -115,8 +116,8 @@ class Connection:
         self.socket.close()
 
     def answer(self) -> None:
-        """Confirm that everything is in the file."""
-        self.wants_answer = False
+        """Confirm that everything is in the file, or sealed."""
+        self.wants_answer = self.wants_settled = False
         self._send(wire.pack_json(Kind.DONE, {"ok": True}))
 
     def tell_news(self) -> None:
@@ -145,6 +146,9 @@ class Connection:
         if frame.kind == Kind.HELLO:
             self._begin(frame.json())
             return
+        if frame.kind == Kind.SETTLE:
+            self.wants_settled = True
+            return
         recorder, session = self.recorder, self.session
         if recorder is None or session is None:
             raise ProtocolError("the first frame was not a HELLO")
@@ -172,10 +176,14 @@ class Connection:
         elif frame.kind == Kind.NAME:
             recorder.add_name(session, bytes(frame.body))
         elif frame.kind == Kind.CONSOLE and frame.count in CONSOLE_KINDS:
-            recorder.add_console(session, CONSOLE_KINDS[frame.count], bytes(frame.body))
+            wall_s, data = wire.unpack_console(frame.body)
+            recorder.add_console(session, CONSOLE_KINDS[frame.count], data, wall_s=wall_s)
         elif frame.kind == Kind.MEDIA:
             description, payload = wire.unpack_media(frame.body)
             raw = bytes(payload)  # the frame's memory is gone when the encoder comes to it
+            if description.get("type") == "file":
+                recorder.add_file(session, description, raw)
+                return
             # What is named by its path is not in the frame, but will be in our memory.
             source = description.get("source")
             named = source.get("size", 0) if isinstance(source, dict) else 0

@@ -22,6 +22,9 @@ FRESH_S = 10.0
 """A file that has no rank yet and is younger is taken for one of this launch: another node's agent
 has made it a moment ago."""
 
+FILE_TYPES = frozenset({"file", "code"})
+"""Types of what a run keeps and what belongs to no step."""
+
 _LOOKS = 10
 _LOOK_WAIT_S = 0.02
 
@@ -33,14 +36,19 @@ class Past:
     Parameters
     ----------
     step : int or None
-        The last step that counts; None if no number was logged.
+        The last step that counts, of numbers and of media; None if nothing was logged.
     config, summary : dict
+        As readers see them.
+    name, tags, notes : str, tuple of str, str
         As readers see them.
     """
 
     step: int | None = None
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    notes: str = ""
 
 
 def choose_attempt(folder: Path, launch: str, asked_attempt: int, *, clock: Clock) -> int:
@@ -97,7 +105,7 @@ def read_past(folder: Path, before_attempt: int, *, clock: Clock) -> Past:
     try:
         record = run.record
         step = _last_step(run, before_attempt)
-        return Past(step, record.config, record.summary)
+        return Past(step, record.config, record.summary, record.name, record.tags, record.notes)
     except HpctrackError:
         return Past()
     finally:
@@ -105,7 +113,7 @@ def read_past(folder: Path, before_attempt: int, *, clock: Clock) -> Past:
 
 
 def read_last_step(folder: Path, *, clock: Clock) -> int | None:
-    """Return the last step of any metric and rank that counts; None without any number."""
+    """Return the last step of anything that a rank has logged and that counts; None without any."""
     return read_past(folder, 2**31, clock=clock).step
 
 
@@ -117,6 +125,9 @@ def _last_step(run: StoredRun, before_attempt: int) -> int | None:
         if len(current):
             top = int(np.max(current.step))
             last = top if last is None else max(last, top)
+    for item in run.media():
+        if item.attempt < before_attempt and item.type not in FILE_TYPES:
+            last = item.step if last is None else max(last, item.step)
     return last
 
 

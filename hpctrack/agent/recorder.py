@@ -171,7 +171,18 @@ class Recorder:
         """Take files of this node into the run, now or when the rank ends."""
         self._read_files(session, self._saved.take(request, session.number))
 
+    def add_file(self, session: Session, told: dict[str, Any], body: bytes) -> None:
+        """Take a small file that the rank has read."""
+        work = self._saved.take_content(told, body)
+        if work is not None:
+            self._encoder.submit(session, work, len(body))
+
     def _read_files(self, session: Session, works: list[tuple[Work, int]]) -> None:
+        if self._saved.unmatched:
+            refused = session.ledger.setdefault("refused", {})
+            refused["save"] = refused.get("save", 0) + self._saved.unmatched
+            self._saved.unmatched = 0
+            self._add_ledger(session)
         for work, size_bytes in works:
             self._encoder.submit(session, work, size_bytes)
         for problem in self._saved.problems:
@@ -211,9 +222,14 @@ class Recorder:
         for stream, data in pieces:
             self.add_console(session, CONSOLE_KINDS[stream], data)
 
-    def add_console(self, session: Session, kind: EventKind, data: bytes) -> None:
-        """Take a piece of what a rank wrote to its terminal; pieces of one moment become one."""
-        wall_s = self._clock.wall_s()
+    def add_console(
+        self, session: Session, kind: EventKind, data: bytes, *, wall_s: float | None = None
+    ) -> None:
+        """Take a piece of what a rank wrote to its terminal; pieces of one moment become one.
+
+        Without a time it is what the agent itself has moved just now.
+        """
+        wall_s = self._clock.wall_s() if wall_s is None else wall_s
         last = self._events[-1] if self._events else None
         if (
             last
@@ -296,12 +312,12 @@ class Recorder:
         return False
 
     def close(self) -> None:
-        """Write everything and close the file."""
+        """Write everything and close the file; that the disk has it is for others to see to."""
         self._collect(None, wait=True)
         self._samples += self._book.close()
         if self.flush() and self._file is not None:
             try:
-                self._file.close(wall_s=self._clock.wall_s())
+                self._file.close(wall_s=self._clock.wall_s(), is_durable=False)
             except Exception as error:  # noqa: BLE001 - it was flushed a moment ago
                 self._note("close", f"{self._file.path} could not be closed: {error}")
         self._encoder.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpctrack.agent.auto_resume import choose_auto_run, forget_auto_run
 from hpctrack.agent.fork import copy_fork, has_fork, read_fork
-from hpctrack.agent.past import Past, choose_attempt, has_past, read_past
+from hpctrack.agent.past import Past, choose_attempt, has_past, read_last_step, read_past
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.core.names import ID_MAX_CHARS, check_id, digest_text, make_readable_name
@@ -60,8 +60,9 @@ class Choice:
         if self.past is None:
             return told
         told |= {"resumed": True, "step": self.past.step}
-        for key, value in (("config", self.past.config), ("summary", self.past.summary)):
-            more = {**told, key: value}
+        for key in ("name", "tags", "notes", "config", "summary"):
+            value = getattr(self.past, key)
+            more = {**told, key: value} if value else told
             if len(json.dumps(more, default=make_plain)) <= ANSWER_MAX_BYTES:
                 told = more
         return told
@@ -132,14 +133,28 @@ def _decide(hello: Mapping[str, Any], launch: str, clock: Clock) -> Choice:
         past = read_past(folder, attempt, clock=clock)
         rewind = hello.get("rewind")
         if isinstance(rewind, int):
-            past = Past(rewind, past.config, past.summary)
+            notices += _warn_of_gap(rewind, past.step, f"the run {run}")
+            past = replace(past, step=rewind)
     elif fork:
         try:
-            past = read_fork(run_folder(store, project, fork[0]), fork[1], clock=clock)
+            parent = run_folder(store, project, fork[0])
+            past = read_fork(parent, fork[1], clock=clock)
+            last = read_last_step(parent, clock=clock)
+            notices += _warn_of_gap(fork[1], last, f"the run {fork[0]}")
         except HpctrackError as error:
             notices.append(_warn("fork", f"{error.message}; the run begins from nothing"))
     is_forked = past is not None and not is_old
     return Choice(run, attempt, past, tuple(notices), fork if is_forked else None)
+
+
+def _warn_of_gap(asked: int, last: int | None, run: str) -> list[dict[str, Any]]:
+    """Say so if a run is to go on with a step that its past does not reach, or begins behind."""
+    if last is not None and 0 <= asked <= last:
+        return []
+    end = "has no step" if last is None else f"ends with step {last}"
+    if asked < 0:
+        end = f"has no step {asked}: nothing of it is kept"
+    return [_warn("resume", f"{run} {end}; step {asked + 1} is the next one")]
 
 
 def _copy(hello: Mapping[str, Any], choice: Choice, clock: Clock) -> Choice:

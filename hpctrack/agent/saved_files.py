@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import stat
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
+from hpctrack.client.file_search import (
+    REQUEST_MAX_FILES,
+    FoundFile,
+    find_files,
+    look_at,
+    safe_name,
+)
 from hpctrack.client.saved_files import CODE_MAX_FILES, iter_code_files
-from hpctrack.core.names import METRIC_MAX_BYTES, clean
-from hpctrack.errors import StoreError
+from hpctrack.errors import ProtocolError, StoreError
 from hpctrack.store.schema import Place
 
 FILE_MAX_BYTES = 256 * 1024 * 1024
 """A longer file is an artifact's business: it is held in memory on its way."""
 
-REQUEST_MAX_FILES = 1000
 CODE_MAX_BYTES = 50_000_000
 
 GIT_TIMEOUT_S = 10.0
@@ -36,14 +38,6 @@ Saved = tuple[dict[str, Any], Place, bytes]
 Work = Callable[[], Iterable[Saved]]
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    name: str
-    size_bytes: int
-    mtime_ns: int
-
-
 @dataclass(slots=True)
 class SavedFiles:
     """What the ranks of one run asked this node's agent to keep.
@@ -52,9 +46,12 @@ class SavedFiles:
     ----------
     problems : list of str
         What could not be kept, for the run's warnings; the caller empties it.
+    unmatched : int
+        Requests until here that no file has matched, for the ledger.
     """
 
     problems: list[str] = field(default_factory=list)
+    unmatched: int = 0
     _later: dict[int, list[Mapping[str, Any]]] = field(default_factory=dict)
     _read: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -64,7 +61,8 @@ class SavedFiles:
         Parameters
         ----------
         request : mapping
-            ``path`` (a pattern), ``base``, ``policy`` and ``type``.
+            ``path`` (a pattern), ``base``, ``policy`` and ``type``; ``matched``, how many files
+            the rank found, and ``read``, the paths of those that it has sent itself.
         owner : int
             Number of the session that asks.
 
@@ -79,27 +77,61 @@ class SavedFiles:
         policy = str(request.get("policy", "now"))
         if policy != "now":
             self._later.setdefault(owner, []).append(dict(request))
-        return [] if policy == "end" else self._plan(request, is_last=policy == "now")
+        if policy == "end":
+            return []
+        read = request.get("read")
+        skip = {str(one) for one in read} if isinstance(read, list) else set()
+        return self._plan(request, is_last=policy == "now", skip=skip)
+
+    def take_content(self, told: Mapping[str, Any], body: bytes) -> Work | None:
+        """Take a small file that a rank has read itself; None if another rank sent it before.
+
+        Parameters
+        ----------
+        told : mapping
+            As `client.saved_files.read_now` made it.
+        body : bytes
+            What was in it.
+
+        Raises
+        ------
+        ProtocolError
+            It does not describe a file.
+        """
+        key, meta, form = told.get("key"), told.get("meta"), told.get("format")
+        size_bytes, mtime_ns = told.get("size_bytes"), told.get("mtime_ns")
+        if not isinstance(key, str) or not isinstance(form, str) or not isinstance(meta, dict):
+            raise ProtocolError("a saved file is not described as one")
+        if not isinstance(size_bytes, int) or not isinstance(mtime_ns, int):
+            raise ProtocolError("a saved file has no size or time")
+        path, version = str(meta.get("path", "")), (size_bytes, mtime_ns)
+        if self._read.get(path) == version:
+            return None
+        self._read[path] = version
+        name = safe_name(PurePath(key))
+        described = {"key": name, "step": -1, "type": "file", "format": form[:40], "meta": meta}
+        place = Place.TEXT if f".{form}" in _TEXT_SUFFIXES else Place.BLOBS
+        return lambda: [(described, place, body)]
 
     def take_leave(self, owner: int) -> list[tuple[Work, int]]:
         """Return the work that is due when a rank ends; of ``live`` files what has changed."""
         due = self._later.pop(owner, [])
         return [work for request in due for work in self._plan(request, is_last=True)]
 
-    def _plan(self, request: Mapping[str, Any], *, is_last: bool) -> list[tuple[Work, int]]:
+    def _plan(
+        self, request: Mapping[str, Any], *, is_last: bool, skip: Collection[str] = ()
+    ) -> list[tuple[Work, int]]:
         pattern = str(request.get("path", ""))
         works: list[tuple[Work, int]] = []
-        found = list(
-            islice(_iter_files(pattern, str(request.get("base", ""))), REQUEST_MAX_FILES + 1)
-        )
-        found.sort(key=lambda file: file.name)
-        if not found and is_last:
+        found, is_cut = find_files(pattern, str(request.get("base", "")))
+        if not found and is_last and not request.get("matched"):
             self.problems.append(f"no file matches {pattern}")
-        if len(found) > REQUEST_MAX_FILES:
+            self.unmatched += 1
+        if is_cut:
             self.problems.append(f"{pattern}: only the first {REQUEST_MAX_FILES} files are kept")
-        for file in found[:REQUEST_MAX_FILES]:
+        for file in found:
             version = (file.size_bytes, file.mtime_ns)
-            if self._read.get(str(file.path)) == version:
+            if str(file.path) in skip or self._read.get(str(file.path)) == version:
                 continue
             if file.size_bytes > FILE_MAX_BYTES:
                 self.problems.append(
@@ -137,12 +169,12 @@ def read_code(request: Mapping[str, Any]) -> list[Saved]:
     found: list[Saved] = []
     left_bytes = CODE_MAX_BYTES
     for name in names[:CODE_MAX_FILES]:
-        file = _look_at(root / name, root)
+        file = look_at(root / name, root)
         if file is None or file.size_bytes > left_bytes:
             continue
         left_bytes -= file.size_bytes
         shown = PurePath(str(request.get("name") or ""), file.name)
-        (saved,) = _read_one(file, "now", kind="code", name=_safe_name(shown))
+        (saved,) = _read_one(file, "now", kind="code", name=safe_name(shown))
         found.append(saved)
     if not found:
         raise StoreError(f"no code was found in {root}", hint="log_code(root=...) says where it is")
@@ -168,51 +200,11 @@ def _ask_git(root: Path) -> list[str] | None:
     return [one for one in names if one and not any(p.startswith(".") for p in one.split("/")[:-1])]
 
 
-def _iter_files(pattern: str, base: str) -> Iterator[_File]:
-    """Yield the regular files that match; a folder stands for all files below it."""
-    root = Path(base)
-    for found in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - the pattern is absolute text
-        path = Path(found)
-        inner = sorted(path.rglob("*")) if path.is_dir() and not glob.has_magic(pattern) else [path]
-        for one in inner:
-            file = _look_at(one, root)
-            if file is not None:
-                yield file
-
-
-def _look_at(path: Path, root: Path) -> _File | None:
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(facts.st_mode):
-        return None
-    try:
-        name = _safe_name(path.relative_to(root))
-    except ValueError:
-        name = _safe_name(PurePath(path.name))
-    return _File(path, name, facts.st_size, facts.st_mtime_ns)
-
-
-def _safe_name(path: PurePath) -> str:
-    """Return a name that stays inside whatever folder it is unpacked into."""
-    parts = [clean(one) for one in path.parts if one not in {"", ".", "..", "/"}]
-    text = "/".join(parts).encode("utf-8", "replace")[-METRIC_MAX_BYTES:].decode("utf-8", "ignore")
-    return text.lstrip("/") or "file"
-
-
-def _read_one(file: _File, policy: str, *, kind: str = "file", name: str = "") -> list[Saved]:
+def _read_one(file: FoundFile, policy: str, *, kind: str = "file", name: str = "") -> list[Saved]:
     with file.path.open("rb") as source:
         body = source.read(FILE_MAX_BYTES + 1)
     if len(body) > FILE_MAX_BYTES:
         raise StoreError(f"{file.path} has grown beyond {FILE_MAX_BYTES:,} bytes: not kept")
-    suffix = file.path.suffix.lower()
-    described = {
-        "key": name or file.name,
-        "step": -1,
-        "type": kind,
-        "format": suffix.lstrip("."),
-        "meta": {"path": str(file.path), "policy": policy, "mtime_s": file.mtime_ns / 1e9},
-    }
-    place = Place.TEXT if kind == "code" or suffix in _TEXT_SUFFIXES else Place.BLOBS
-    return [(described, place, body)]
+    is_text = kind == "code" or file.suffix in _TEXT_SUFFIXES
+    described = file.describe(policy, kind=kind, name=name)
+    return [(described, Place.TEXT if is_text else Place.BLOBS, body)]

@@ -13,15 +13,14 @@ from hpctrack.agent.connection import Connection
 from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.resume import Chooser
+from hpctrack.agent.sealer import Sealer
 from hpctrack.agent.telemetry import Telemetry
 from hpctrack.client.spawn import peer_uid
 from hpctrack.core.clock import Clock
-from hpctrack.store.seal import seal_run
-from hpctrack.store.stored_run import StoredRun
 
 AUTO_SEAL_MAX_POINTS = 5_000_000
-"""A longer run is left to ``hpctrack seal`` or ``sync``: sealing it here would take seconds, in
-which the agent's other runs wait."""
+"""A longer run is left to ``hpctrack seal`` or ``sync``: sealing it here would take seconds from
+the job's other runs."""
 
 IDLE_WAIT_S = 60.0
 
@@ -66,7 +65,9 @@ class Server:
         self._chooser = Chooser(clock)
         self._telemetry = telemetry
         self._busy_s = clock.mono_s()
+        self._sealer = Sealer(clock)
         self.is_stopping = False
+        self.watch(self._sealer.bell, self._settle)
         if listener is not None:
             listener.setblocking(False)  # noqa: FBT003 - socket's signature
             self._selector.register(listener, selectors.EVENT_READ, self._accept_all)
@@ -137,6 +138,9 @@ class Server:
         recorder = connection.recorder
         if not is_there:
             self._drop(connection)
+        if connection.wants_settled:
+            self._sealer.hurry()
+            self._settle()
         if recorder is None or recorder.is_closed:
             return
         now = self._clock.mono_s()
@@ -148,7 +152,7 @@ class Server:
         connection.tell_news()
 
     def _answer(self, connection: Connection, recorder: Recorder) -> None:
-        """Flush; at a run's end close and seal, in the order that suits the place."""
+        """Flush; at a run's end close its file, in the order that suits the place."""
         is_written = recorder.flush(asked_by=connection.session)
         connection.tell_news()
         is_over = recorder.is_done()
@@ -162,9 +166,18 @@ class Server:
         if is_over and not is_doomed:
             self._close(recorder)
 
+    def _settle(self) -> None:
+        """Answer those who wait until everything is sealed."""
+        self._sealer.hush()
+        if self._sealer.is_idle:
+            for connection in self._connections:
+                if connection.wants_settled:
+                    connection.answer()
+
     def _find_recorder(self, hello: dict[str, Any]) -> Recorder:
         key = (str(hello["store"]), str(hello["project"]), str(hello["run"]), int(hello["attempt"]))
         if key not in self._recorders:
+            self._sealer.wait_for_calm()
             self._recorders[key] = Recorder(hello, clock=self._clock)
             if self._telemetry is not None:
                 self._telemetry.begin(hello, self.watch, self._take_readings)
@@ -222,7 +235,7 @@ class Server:
         self._consoles = [one for one in self._consoles if not one.is_done]
 
     def _is_over(self) -> bool:
-        if self._connections or self._recorders or self._consoles:
+        if self._connections or self._recorders or self._consoles or not self._sealer.is_idle:
             return False
         is_idle = self._clock.mono_s() - self._busy_s >= self._linger_s
         if not (is_idle or self.is_stopping or self._listener is None):
@@ -239,33 +252,16 @@ class Server:
         for key, one in list(self._recorders.items()):
             if one is recorder:
                 del self._recorders[key]
-        points = recorder.points
+        points, path = recorder.points, recorder.path
         recorder.close()
         self._consoles += recorder.left_consoles
         wants = all(
             (one.hello.get("settings") or {}).get("seal") == "auto" for one in recorder.sessions
         )
-        if wants and not recorder.is_spilled and points <= AUTO_SEAL_MAX_POINTS:
-            try:
-                self._seal_if_complete(recorder)
-            except Exception:  # noqa: BLE001 - the node files are whole
-                traceback.print_exc()
-
-    def _seal_if_complete(self, recorder: Recorder) -> None:
-        """Seal when every rank of every node has said good-bye; else somebody else will."""
-        run = StoredRun(recorder.folder, clock=self._clock)
-        try:
-            sources = run.sources()
-            ranks = run.ranks()
-            is_complete = (
-                all(source.is_closed for source in sources)
-                and len(ranks) >= run.record.size
-                and all(rank.exit_code is not None for rank in ranks)
-            )
-        finally:
-            run.close()
-        if is_complete:
-            seal_run(recorder.folder, clock=self._clock)
+        is_short = points <= AUTO_SEAL_MAX_POINTS
+        wants_seal = wants and is_short and not recorder.is_spilled
+        self._sealer.wait_for_calm()
+        self._sealer.add(recorder.folder, path, wants_seal=wants_seal)
 
     def _close_all(self) -> None:
         for connection in self._connections:
@@ -274,4 +270,5 @@ class Server:
             self._close(recorder)
         if self._telemetry is not None:
             self._telemetry.close()
+        self._sealer.close()
         self._selector.close()

@@ -15,6 +15,7 @@ import click
 from rich.markup import escape
 
 from hpctrack._version import __version__
+from hpctrack.cli.doctor_node import check_gpus, check_host, check_scheduler
 from hpctrack.cli.format import make_console
 from hpctrack.cli.options import json_option, print_json, store_option
 from hpctrack.client import session
@@ -57,7 +58,7 @@ class Finding:
 @store_option
 @json_option
 def doctor(*, store: Path | None, as_json: bool) -> None:
-    """Check this machine: settings, store, agent, a run from end to end, optional packages.
+    """Check this machine: settings, store, agent, packages, GPUs, sensors, job, and a whole run.
 
     Exits with 1 if something is bad.
 
@@ -74,6 +75,9 @@ def doctor(*, store: Path | None, as_json: bool) -> None:
         _check_store,
         _check_runtime,
         _check_extras,
+        _check_gpus,
+        _check_host,
+        _check_scheduler,
         _check_run,
     ):
         findings += _guard(check, loaded.values)
@@ -148,6 +152,18 @@ def _check_extras(_settings: Settings) -> Iterator[Finding]:
         else:
             hint = f"pip install 'hpctrack[{extra}]' if you need it"
             yield Finding("note", "package", f"{package} is not installed; {hint}")
+
+
+def _check_gpus(_settings: Settings) -> Iterator[Finding]:
+    yield from (Finding(*one) for one in check_gpus())
+
+
+def _check_host(_settings: Settings) -> Iterator[Finding]:
+    yield from (Finding(*one) for one in check_host())
+
+
+def _check_scheduler(_settings: Settings) -> Iterator[Finding]:
+    yield from (Finding(*one) for one in check_scheduler(environment()))
 
 
 def _check_run(settings: Settings) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "seal": "hpctrack.cli.seal_cmd",
     "verify": "hpctrack.cli.verify_cmd",
     "repair": "hpctrack.cli.repair_cmd",
+    "sacct": "hpctrack.cli.sacct_cmd",
     "sync": "hpctrack.cli.sync_cmd",
     "receive": "hpctrack.cli.receive_cmd",
     "sweep": "hpctrack.cli.sweep_cmd",
@@ -45,7 +46,7 @@ Exit codes:
   1 other error        6 transfer failed     10 refused by the server
   2 wrong usage        7 host key            11 sweep failed
   3 not found          8 not accepted        12 package missing
-  4 store problem                           130 interrupted"""
+  4 store problem     13 scheduler          130 interrupted"""
 
 
 class LazyGroup(click.Group):

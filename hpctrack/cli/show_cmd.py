@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hpctrack.cli.accounting_view import describe_facts
 from hpctrack.cli.format import (
     flatten,
     make_console,
@@ -24,6 +24,9 @@ from hpctrack.cli.format import (
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.core.layout import SEALED_NAME
 from hpctrack.core.names import clean
+from hpctrack.scheduler.job_facts import read_slurm
+from hpctrack.scheduler.others import read_other
+from hpctrack.store.definitions import leave_out_hidden
 from hpctrack.store.record import RankRecord, RunRecord, State
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.stored_run import StoredRun
@@ -38,6 +41,7 @@ SHOWN_HOSTS = 8
 SHOWN_WARNINGS = 20
 SHOWN_FILES = 4
 SHOWN_POINTS = 60
+SHOWN_ATTEMPTS = 8
 
 
 @click.command()
@@ -74,6 +78,7 @@ def _count_points(run: StoredRun) -> dict[str, int]:
 def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:
     return {
         **run.record.to_json(),
+        "accounting": run.accounting,
         "sealed": run.is_sealed,
         "files": [path.name for path in run.files()],
         "metrics": metrics,
@@ -89,12 +94,16 @@ def _print(run: StoredRun, metrics: dict[str, int]) -> None:
     for key, value in _facts(record, [path.name for path in run.files()]).items():
         if value:
             console.print(f"  {key:<10}{escape(value)}")
+    _print_accounting(console, run.accounting)
     _print_ranks(console, record.ranks, record.size)
     _print_pairs(console, "config", flatten(record.config))
     _print_pairs(console, "summary", flatten(record.summary))
-    _print_pairs(console, "points", dict(islice(metrics.items(), SHOWN_POINTS)))
-    if len(metrics) > SHOWN_POINTS:
-        console.print(f"  ... and {len(metrics) - SHOWN_POINTS:,} more metrics")
+    shown = leave_out_hidden(record.definitions, metrics)
+    _print_pairs(console, "points", {name: metrics[name] for name in shown[:SHOWN_POINTS]})
+    if len(shown) > SHOWN_POINTS:
+        console.print(f"  ... and {len(shown) - SHOWN_POINTS:,} more metrics")
+    if len(shown) < len(metrics):
+        console.print(f"  ... and {len(metrics) - len(shown):,} hidden metrics; --json has all")
     _print_warnings(console, record.warnings)
     _print_pairs(console, "lost", {k: v for k, v in flatten(record.ledger).items() if v})
 
@@ -109,13 +118,38 @@ def _facts(record: RunRecord, files: Sequence[str]) -> dict[str, str]:
         "ranks": f"{record.size:,} on {record.nodes:,} node(s), {record.launcher}",
         "attempts": str(record.attempts) if record.attempts > 1 else "",
         "fork of": f"{fork.get('run')} up to step {fork.get('step')}" if fork else "",
-        "job": record.job.get("SLURM_JOB_ID", ""),
+        "job": _describe_job(record.job),
         "sweep": f"{record.sweep} trial {record.trial}" if record.sweep else "",
         "group": record.group,
         "tags": ", ".join(record.tags),
         "notes": record.notes,
         "files": ", ".join(files[:SHOWN_FILES]) + more,
     }
+
+
+def _describe_job(job: Mapping[str, str]) -> str:
+    """Name the job and where it ran; a record holds a part of the environment."""
+    facts = read_slurm(job) or read_other(job)
+    if facts is None:
+        return ""
+    where = (("partition", facts.partition), ("account", facts.account), ("qos", facts.qos))
+    words = [facts.shown_id] if facts.scheduler == "slurm" else [facts.scheduler, facts.shown_id]
+    words += [f"step {facts.step_id}"] * bool(facts.step_id)
+    told = [" ".join(words), *(f"{name} {value}" for name, value in where if value)]
+    return clean(", ".join(told))
+
+
+def _print_accounting(console: Console, accounting: Mapping[str, Any] | None) -> None:
+    """Print what Slurm counted, an attempt a line, and what it suggests."""
+    if accounting is None:
+        return
+    entries = accounting["attempts"][-SHOWN_ATTEMPTS:]
+    for entry in entries:
+        which = f"attempt {entry.get('attempt')}: " if len(accounting["attempts"]) > 1 else ""
+        console.print(f"  {'slurm':<10}{escape(clean(which))}{escape(describe_facts(entry))}")
+    advice = entries[-1].get("advice") if entries else ""
+    if advice:
+        console.print(f"  {'advice':<10}{escape(clean(str(advice)))}")
 
 
 def _print_ranks(console: Console, ranks: Sequence[RankRecord], size: int) -> None:

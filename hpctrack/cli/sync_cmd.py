@@ -17,6 +17,7 @@ from hpctrack.cli.options import (
     read_settings,
     store_option,
 )
+from hpctrack.cli.sync_accounting import ask_before_sync
 from hpctrack.errors import RefusedError, StoreError, UsageError
 from hpctrack.sync.gather import Skipped
 from hpctrack.sync.messages import ItemKind
@@ -42,6 +43,11 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 @project_option
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be sent.")
 @click.option("--seal/--no-seal", default=True, help="Seal runs that have ended.  [default: seal]")
+@click.option(
+    "--accounting/--no-accounting",
+    default=None,
+    help="Ask sacct about the runs first, where there is one. [default: accounting]",
+)
 @click.option("--remote-command", help="How hpctrack is started there.  [default: hpctrack]")
 @click.option("-i", "--identity", type=_FILE, help="The private key to use, and no other.")
 @click.option("--known-hosts", type=_FILE, help="Trusted host keys, instead of the user's.")
@@ -54,6 +60,7 @@ def sync(
     project: str | None,
     dry_run: bool,
     seal: bool,
+    accounting: bool | None,
     remote_command: str | None,
     identity: Path | None,
     known_hosts: Path | None,
@@ -74,7 +81,11 @@ def sync(
     """
     if remote is None:
         raise UsageError("no remote given", hint="hpctrack sync ssh://user@host/path/of/the/store")
-    settings = read_settings(dir=store)
+    settings = read_settings(dir=store, sync_accounting=accounting)
+    if settings.sync_accounting and not dry_run:
+        problem = ask_before_sync(settings, runs, project)
+        if problem:
+            click.echo(f"accounting: {problem}", err=True)
     with _progress_bar() as on_progress:
         result = push(
             settings.dir,
@@ -139,7 +150,8 @@ def _describe(result: PushResult, *, dry_run: bool) -> Iterator[str]:
 
 
 def _name(one: ItemResult) -> str:
-    return f"sweep {one.key}" if one.key.kind == ItemKind.SWEEP else str(one.key)
+    what = {ItemKind.SWEEP: "sweep ", ItemKind.ACCOUNTING: "accounting of "}
+    return f"{what.get(one.key.kind, '')}{one.key}"
 
 
 def _reason(one: ItemResult) -> str:
@@ -154,9 +166,11 @@ def _summarise(result: PushResult, *, dry_run: bool) -> str:
         return f"would send {_count(result.would_send, 'run')}; {there}"
     sent_sweeps = sum(one.status in {Status.SENT, Status.REPLACED} for one in result.sweeps)
     parts = []
-    if result.sent or sent_sweeps:
+    news = sum(one.status in {Status.SENT, Status.REPLACED} for one in result.accountings)
+    if result.sent or sent_sweeps or news:
         what = [_count(result.sent, "run")] if result.sent else []
         what += [_count(sent_sweeps, "sweep")] if sent_sweeps else []
+        what += [f"the accounting of {_count(news, 'run')}"] if news else []
         size, time = show_bytes(result.size_bytes), show_duration(result.duration_s)
         parts.append(f"sent {' and '.join(what)} ({size} in {time})")
     else:
@@ -186,7 +200,12 @@ def _count(number: int, noun: str) -> str:
 
 def _raise_for(result: PushResult) -> None:
     """Turn what is not well into the exit code; running runs are well."""
-    refused = [one for one in result.items if one.status == Status.REFUSED]
+    # What Slurm counted is an extra: it is told, and no reason to fail.
+    refused = [
+        one
+        for one in result.items
+        if one.status == Status.REFUSED and one.key.kind != ItemKind.ACCOUNTING
+    ]
     if refused:
         raise RefusedError(
             f"{result.remote} refused {len(refused)} of {len(result.items)}:"

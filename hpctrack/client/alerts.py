@@ -43,6 +43,7 @@ class Alerts:
         self._mono_s = mono_s
         self._last_s: dict[str, float] = {}
         self._held_back: dict[str, int] = {}
+        self._last: dict[str, dict[str, Any]] = {}
 
     def make(
         self,
@@ -61,7 +62,8 @@ class Alerts:
         text : str
             More about it.
         level : str
-            ``INFO``, ``WARN`` or ``ERROR``, in any case; W&B's ``AlertLevel`` will do.
+            ``INFO``, ``WARN`` or ``ERROR``, in any case; W&B's ``AlertLevel`` will do. None: the
+            first.
         wait_duration : float or timedelta, optional
             Seconds for which the same title is held back; default `DEFAULT_WAIT_S`.
 
@@ -87,14 +89,27 @@ class Alerts:
         last_s = self._last_s.get(title)
         if last_s is not None and now - last_s < _read_wait(wait_duration):
             self._held_back[title] = self._held_back.get(title, 0) + 1
+            self._last[title] = found
             return None
         self._last_s[title] = now
         repeats = self._held_back.pop(title, 0)
         return {**found, "repeats": repeats} if repeats else found
 
+    def take_rest(self) -> list[dict[str, Any]]:
+        """Return an event for each title that is held back at the end: the last of them, counted.
+
+        ``repeats`` are those before it.
+        """
+        rest = [
+            {**self._last[title], "repeats": count - 1} if count > 1 else self._last[title]
+            for title, count in self._held_back.items()
+        ]
+        self._held_back.clear()
+        return rest
+
 
 def _read_level(level: object) -> str:
-    word = str(getattr(level, "value", level)).lower()
+    word = "info" if level is None else str(getattr(level, "value", level)).lower()
     word = _WORDS.get(word, word)
     if word not in LEVELS:
         raise UsageError(f"the level of an alert is {level!r:.40}", hint="use INFO, WARN or ERROR")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from hpctrack.client.config_source import make_plain_value, read_config
+from hpctrack.client.values import leave_out_media
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class Section(dict[str, Any]):
         allow_val_change: bool | None = False,  # noqa: FBT001, FBT002 - W&B's signature
         **more: Any,
     ) -> None:
-        """Set several keys.
+        """Set several keys. Any rank may; rank 0's config is recorded, each rank's summary.
 
         Parameters
         ----------
@@ -93,12 +94,12 @@ class Section(dict[str, Any]):
         self._tell([key for key, value in pairs.items() if self._put(key, value, allow_val_change)])
 
     def setdefaults(self, other: object = None, /, **more: Any) -> None:
-        """Set those keys that are not set yet; as `update`, without any conflict."""
+        """Set those keys that are not set yet; as `update`, without any conflict. Any rank may."""
         missing = {k: v for k, v in {**self._read(other), **more}.items() if k not in self}
         self.update(missing)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a plain copy."""
+        """Return a plain copy. Per-rank."""
         return {key: _unwrap(value) for key, value in self.items()}
 
     def setdefault(self, key: str, default: Any = None, /) -> Any:
@@ -192,6 +193,11 @@ class Section(dict[str, Any]):
         """Set a value without telling anybody; return whether it is set."""
         path = (*self._path, key)
         plain = make_plain_value(value)
+        mistake = self._owner.on_mistake
+        if mistake is not None:
+            plain, is_left = leave_out_media(plain, path, mistake)
+            if not is_left:
+                return False
         refuse = self._owner.on_conflict
         if refuse is not None and key in self and not may_change and _differ(self[key], plain):
             refuse(".".join(path))

@@ -148,10 +148,10 @@ def _plain_scalar(value: Any) -> Any:
     """Turn a number or an array of any library into Python's; leave everything else alone."""
     if type(value) in {str, bool, int, float, type(None)}:
         return value
-    method = getattr(value, "tolist", None)
-    if not callable(method):
-        return value
     try:
+        method = getattr(value, "tolist", None)
+        if not callable(method):
+            return value
         plain = method()
     except Exception:  # noqa: BLE001 - anybody's object may raise anything
         return value

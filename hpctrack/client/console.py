@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_pump import Pump
-from hpctrack.client.console_python import Gate, Wrap, choose_mode, flush_c, flush_python
+from hpctrack.client.console_python import Gate, LastWords, Wrap, choose_mode, flush_c, flush_python
 from hpctrack.client.console_route import Route, make_routes, size_pipes
 from hpctrack.client.descriptors import fill_low_numbers
 from hpctrack.core.console_pieces import STREAMS, read_gap
@@ -17,6 +17,9 @@ from hpctrack.core.console_pieces import STREAMS, read_gap
 OnBytes = Callable[[int, bytes], None]
 
 STOP_TIMEOUT_S = 5.0
+
+LAST_WORDS_S = 1.0
+"""Longest wait of ``os._exit`` for a terminal that takes no output."""
 
 
 class Console:
@@ -68,6 +71,7 @@ class Console:
         self._pump: Pump | None = None
         self._routes: tuple[Route, ...] = ()
         self._wraps: list[Wrap] = []
+        self._last_words: LastWords | None = None
         self._is_recording = False
         self._problem = ""
         self.mode = "off"
@@ -139,6 +143,7 @@ class Console:
             straight to where it went before. Children that were started before still write to us;
             a thread serves them while this process lives, the agent after that.
         """
+        self._release_exit()
         if _state.active is self:
             _state.active = None
         if self._page is None or self._page.is_stopped:
@@ -166,6 +171,7 @@ class Console:
         What the child writes to 1 and 2 still goes through the parent's thread, and through the
         agent when the parent has ended.
         """
+        self._release_exit()
         if _state.active is self:
             _state.active = None
         self._is_recording = False
@@ -191,7 +197,9 @@ class Console:
             self._problem = f"closed and not recorded: fd {', '.join(missing)}"
         self._page.lines = tuple(route.stream for route in routes)
         self._pump = Pump(routes, self._page, self._take)
-        self._pump.start()
+        pump = self._pump
+        pump.start()
+        self._last_words = LastWords(lambda: pump.settle(LAST_WORDS_S))
 
     def _start_wrap(self) -> None:
         gate = Gate()
@@ -199,7 +207,13 @@ class Console:
             if target is not None:
                 self._wraps.append(Wrap(number, target, self._take_wrapped, gate))
 
+    def _release_exit(self) -> None:
+        if self._last_words is not None:
+            self._last_words.undo()
+            self._last_words = None
+
     def _undo(self) -> None:
+        self._release_exit()
         for wrap in self._wraps:
             wrap.undo()
         self._wraps.clear()

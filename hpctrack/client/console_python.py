@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 FRONTENDS = frozenset({"_pytest", "idlelib", "ipykernel"})
 """Packages whose objects stand for sys.stdout without writing to the process's descriptor."""
@@ -121,3 +122,35 @@ def flush_c() -> None:
     with contextlib.suppress(Exception):
         library = ctypes.CDLL(None)
         library.fflush(ctypes.c_void_p.in_dll(library, "stdout"))
+
+
+class LastWords:
+    """``os._exit`` that lets what was printed come out first.
+
+    Without us it would be out before: a shell that prints the exit code must not be quicker than
+    the program's last line.
+
+    Parameters
+    ----------
+    settle : callable
+        Waits, for a bounded time, until everything that was written has been passed on.
+    """
+
+    def __init__(self, settle: Callable[[], object]) -> None:
+        self._settle = settle
+        self._pid = os.getpid()
+        self._earlier = os._exit
+        self._ours = self._exit
+        os._exit = self._ours
+
+    def _exit(self, status: int) -> NoReturn:
+        # Children that were forked leave by os._exit too: the console is not theirs.
+        if os.getpid() == self._pid:
+            with contextlib.suppress(Exception):
+                self._settle()
+        self._earlier(status)
+
+    def undo(self) -> None:
+        """Give the earlier function back, unless somebody has replaced ours."""
+        if os._exit == self._ours:
+            os._exit = self._earlier

@@ -9,7 +9,7 @@ from hpctrack.client.values import NotANumberError, iter_flat, to_number
 from hpctrack.core import wire
 from hpctrack.core.names import metric_name_problem
 from hpctrack.core.ring import RingWriter
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, UsageError
 
 _SHOWN_NAME_CHARS = 60
 
@@ -51,11 +51,18 @@ class Entries:
 
     def add(self, pairs: list[float], name: str, value: object, step: int) -> None:
         """Take one item of a ``log`` call; what cannot be taken is counted and told."""
-        if isinstance(value, Mapping):
-            for inner, item in iter_flat(value, f"{name}/"):
-                self._add_one(pairs, inner, item, step)
-        else:
-            self._add_one(pairs, name, value, step)
+        try:
+            if isinstance(value, Mapping):
+                for inner, item in iter_flat(value, f"{name}/"):
+                    self._add_one(pairs, inner, item, step)
+            else:
+                self._add_one(pairs, name, value, step)
+        except UsageError:
+            raise  # strict
+        except Exception as error:  # noqa: BLE001 - anybody's object; the rest of the call is sound
+            shown = f"{name[:_SHOWN_NAME_CHARS]!r} at step {step}"
+            why = f"{type(error).__name__}: {error}"
+            self._faults.refuse(f"value:{name}", f"{shown} is not recorded: {why:.200}")
 
     def _add_one(self, pairs: list[float], name: str, value: object, step: int) -> None:
         number = self.numbers.get(name)
@@ -63,7 +70,7 @@ class Entries:
         if number is None:
             problem = metric_name_problem(name)
             if problem:
-                self._faults.refuse("name", f"metric {shown!r} is not recorded: {problem}")
+                self._faults.refuse(f"name:{name}", f"metric {shown!r} is not recorded: {problem}")
                 return
         try:
             plain = to_number(value)
@@ -107,6 +114,6 @@ class Entries:
             return
         for one in captured:
             for warning in one.warnings:
-                self._faults.tell("media", f"{shown!r} at step {step}: {warning}", once=name)
+                self._faults.warn_of(name, f"{shown!r} at step {step}", warning)
             self._media += 1
             self._send(wire.pack_media({**one.description, "n": self._media}, one.payload))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from hpctrack.client.notices import Notices
 from hpctrack.errors import HpctrackError, UsageError
+
+TOLD_MAX = 20
+"""Different texts of one kind that are told; a loop over made-up names must not fill a log."""
+
+_LEFT_OUT = re.compile(r"(?:a row|a table takes|column) .*\((\d+) times\)", re.DOTALL)
+"""What a `Table` says of rows and columns that are not recorded."""
+
+_DIGITS = re.compile(r"\d+")
 
 
 class Faults:
@@ -27,6 +36,7 @@ class Faults:
         self._notices = notices
         self._strict = strict
         self._record = record
+        self._told: dict[str, set[str]] = {}
         self.refused: dict[str, int] = {}
 
     @property
@@ -57,8 +67,32 @@ class Faults:
 
     def tell(self, code: str, text: str, *, once: str = "") -> None:
         """Warn the user, once, and write the same into the run."""
-        if self._notices.warn_once(f"{code} {once or text}", text):
+        told = self._told.setdefault(code, set())
+        key = once or text
+        if key in told or len(told) > TOLD_MAX:
+            return
+        told.add(key)
+        if len(told) > TOLD_MAX:
+            text = f"{text}; more of the kind are counted and not named"
+        if self._notices.warn_once(f"{code} {key}", text):
             self._record(code, text)
+
+    def warn_of(self, name: str, where: str, text: str) -> None:
+        """Tell what a value that is recorded has lost; rows of a table that are not are counted.
+
+        Parameters
+        ----------
+        name : str
+            The value's key: each kind of warning is told once for it.
+        where : str
+            Put before the text.
+        text : str
+            As media give it; numbers in it make no other kind.
+        """
+        found = _LEFT_OUT.fullmatch(text)
+        if found:
+            self.refused["table"] = self.refused.get("table", 0) + int(found[1])
+        self.tell("media", f"{where}: {text}", once=f"{name} {_DIGITS.sub('#', text)}")
 
     def trouble(self, where: str, error: Exception) -> None:
         """Take an error that must not reach the training.

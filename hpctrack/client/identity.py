@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from hpctrack.client.ranks import RankInfo
 from hpctrack.core.names import check_id, digest_text, make_safe_id
@@ -30,11 +31,48 @@ class Identity:
         one job of another scheduler, or of one user outside any job.
     problem : str
         Why the id that was asked for could not be used; empty otherwise.
+    job : str
+        The batch job, such as ``4711``, ``1200_3`` or ``pbs-77_2``; empty outside any.
     """
 
     run_id: str
     job_key: str
     problem: str = ""
+    job: str = ""
+
+
+class Scheduler(NamedTuple):
+    """How a batch scheduler other than Slurm tells a job who it is.
+
+    Parameters
+    ----------
+    name : str
+        Stands before the job's number in ids: two schedulers may have used the same number.
+    variable : str
+        Holds that number.
+    mark : str
+        Has to be set, too: the variable's name alone is anybody's.
+    indices : tuple of str
+        Number of the task in a job array; the first that is set.
+    """
+
+    name: str
+    variable: str
+    mark: str
+    indices: tuple[str, ...] = ()
+
+
+SCHEDULERS = (
+    Scheduler("pbs", "PBS_JOBID", "PBS_JOBID", ("PBS_ARRAY_INDEX", "PBS_ARRAYID")),
+    Scheduler("lsf", "LSB_JOBID", "LSB_JOBID", ("LSB_JOBINDEX",)),
+    Scheduler("sge", "JOB_ID", "SGE_TASK_ID", ("SGE_TASK_ID",)),
+    Scheduler("cobalt", "COBALT_JOBID", "COBALT_JOBID"),
+    Scheduler("flux", "FLUX_JOB_ID", "FLUX_JOB_ID"),
+)
+"""PBS Pro and Torque, LSF, Grid Engine, Cobalt, Flux."""
+
+_NO_INDEX = ("", "0", "undefined")
+"""What LSF and Grid Engine set where there is no array; their indices begin at 1."""
 
 
 def make_identity(
@@ -66,7 +104,7 @@ def make_identity(
         An id that is not allowed is replaced by a safe one, the same on every rank: a job that
         waited three days in the queue must not die of a character.
     """
-    key = _job_key(environ, rank)
+    key, job = _job_key(environ, rank, proc), find_job(environ)
     problem = ""
     if asked:
         try:
@@ -74,13 +112,49 @@ def make_identity(
         except InvalidNameError as error:
             run_id = make_safe_id(asked)
             problem = f"{error.message}; the run is recorded as {run_id!r} ({error.hint})"
-        return Identity(run_id, key, problem)
-    run_id = _derive(environ, rank, proc)
-    return Identity(f"{run_id}-{ordinal + 1}" if ordinal else run_id, key, problem)
+        return Identity(run_id, key, problem, job)
+    run_id = _derive(environ, rank, job, proc)
+    return Identity(f"{run_id}-{ordinal + 1}" if ordinal else run_id, key, problem, job)
 
 
-def _derive(environ: Mapping[str, str], rank: RankInfo, proc: Path) -> str:
+def find_job(environ: Mapping[str, str]) -> str:
+    """Return the batch job of this process, as ids name it; nothing outside any.
+
+    ``4711`` under Slurm, ``1200_3`` for a task of an array, ``pbs-77_2`` under PBS. A requeue
+    keeps it.
+    """
     job = _slurm_job(environ)
+    if job:
+        return job
+    for one in SCHEDULERS:
+        number, index = read_number(environ, one)
+        if number:
+            job = f"{one.name}-{number}_{index}" if index else f"{one.name}-{number}"
+            try:
+                return check_id(job, what="job")
+            except InvalidNameError:
+                return make_safe_id(job)
+    return ""
+
+
+def read_number(environ: Mapping[str, str], scheduler: Scheduler) -> tuple[str, str]:
+    """Return a job's number and its index in an array, both empty where they are not told.
+
+    PBS says ``77[2].server``, Torque ``77-2.server``: the server's name and the index are cut.
+    """
+    if not environ.get(scheduler.mark):
+        return "", ""
+    number = environ.get(scheduler.variable, "").partition(".")[0]
+    index = next((environ[name] for name in scheduler.indices if environ.get(name)), "")
+    # PBS counts from 0 if it is told to.
+    if index in _NO_INDEX and not (index and scheduler.name == "pbs"):
+        index = ""
+    number = number.partition("[")[0].removesuffix(f"-{index}")
+    # Flux writes its numbers with a florin sign in front.
+    return number.replace("\N{LATIN SMALL LETTER F WITH HOOK}", "f"), index
+
+
+def _derive(environ: Mapping[str, str], rank: RankInfo, job: str, proc: Path) -> str:
     if rank.launcher == "slurm":
         return f"{job}.{environ['SLURM_STEP_ID']}"
     launch = rank.launch or (_parent_launch(rank, proc) if rank.size > 1 else "")
@@ -104,15 +178,25 @@ def _slurm_job(environ: Mapping[str, str]) -> str:
     return environ.get("SLURM_JOB_ID", "")
 
 
-def _job_key(environ: Mapping[str, str], rank: RankInfo) -> str:
+def _job_key(environ: Mapping[str, str], rank: RankInfo, proc: Path) -> str:
     job = environ.get("SLURM_JOB_ID")
     if job:
         step = environ.get("SLURM_STEP_ID", "batch")
         return f"slurm-{job}.{step}.{rank.attempt}"
-    for name in ("PBS_JOBID", "LSB_JOBID"):
-        if environ.get(name):
-            return f"{name[:3].lower()}-{_digest(environ[name])}"
+    for one in SCHEDULERS:
+        if environ.get(one.mark) and environ.get(one.variable):
+            words = [environ[one.variable], read_number(environ, one)[1]]
+            if rank.launcher == "none":
+                # These tell no count of requeues; but each life of the batch script is a session.
+                words.append(_session(proc))
+            return f"{one.name}-{_digest(' '.join(words))}"
     return "local"
+
+
+def _session(proc: Path) -> str:
+    """Name the session of this process: the batch script's shell."""
+    leader = os.getsid(0)
+    return f"{leader}@{_start_time(proc / str(leader))}"
 
 
 def _parent_launch(rank: RankInfo, proc: Path) -> str:

@@ -27,15 +27,43 @@ from hpctrack.core.layout import run_folder
 from hpctrack.core.names import check_id, make_readable_name, make_safe_id
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.settings import Settings
-from hpctrack.core.wire import Kind
 from hpctrack.errors import HpctrackError, InvalidNameError
 
-SLURM_FACTS = (
+JOB_FACTS = (
     "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB_ACCOUNT", "SLURM_JOB_QOS",
     "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_STEP_ID", "SLURM_JOB_NODELIST",
     "SLURM_CLUSTER_NAME", "SLURM_RESTART_COUNT", "SLURM_JOB_USER",
+    "PBS_JOBID", "PBS_ARRAY_INDEX", "PBS_ARRAYID", "LSB_JOBID", "LSB_JOBINDEX", "SGE_TASK_ID",
+    "COBALT_JOBID", "FLUX_JOB_ID",
 )  # fmt: skip
-"""What identifies the job, written into the run."""
+"""What identifies the job, written into the run by every rank."""
+
+MORE_JOB_FACTS = (
+    "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX", "SLURM_HET_SIZE",
+    "SLURM_PACK_SIZE",
+    "SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS",
+    "SLURM_NTASKS_PER_NODE", "SLURM_TASKS_PER_NODE", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE",
+    "SLURM_JOB_CPUS_PER_NODE", "SLURM_THREADS_PER_CORE", "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU",
+    "SLURM_MEM_PER_GPU", "SLURM_GPUS", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK",
+    "SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_JOB_RESERVATION",
+    "SLURM_JOB_LICENSES", "SLURM_JOB_DEPENDENCY", "SLURM_JOB_COMMENT", "SLURM_JOB_START_TIME",
+    "SLURM_JOB_END_TIME", "SLURM_SUBMIT_DIR", "SLURM_SUBMIT_HOST",
+    "PBS_JOBNAME", "PBS_QUEUE", "PBS_ACCOUNT", "PBS_O_HOST", "PBS_O_WORKDIR", "PBS_ENVIRONMENT",
+    "PBS_NUM_NODES", "PBS_NUM_PPN", "PBS_NP", "PBS_WALLTIME",
+    "LSB_JOBNAME", "LSB_QUEUE", "LSB_PROJECT_NAME", "LSB_HOSTS", "LSB_MCPU_HOSTS", "LSB_SUB_HOST",
+    "LSB_DJOB_NUMPROC", "LSB_MAX_NUM_PROCESSORS", "LSB_RESTART", "LS_SUBCWD",
+    "COBALT_PARTNAME", "COBALT_QUEUE", "COBALT_PROJECT", "FLUX_JOB_SIZE", "FLUX_JOB_NNODES",
+)  # fmt: skip
+"""What the job asked for and got; told once a node, or 10,000 ranks would write it 10,000 times."""
+
+SGE_FACTS = (
+    "JOB_ID", "JOB_NAME", "QUEUE", "NSLOTS", "NHOSTS", "PE", "RESTARTED", "SGE_O_HOST",
+    "SGE_O_WORKDIR", "SGE_CELL",
+)  # fmt: skip
+"""The same of Grid Engine, whose names are too common to be taken for its own elsewhere."""
+
+JOB_FACT_MAX_CHARS = 16 * 1024
+"""LSF lists a host once for each slot. What is longer is left out: half a list is a wrong one."""
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 """The devices that a launcher lets a rank see; the first that is set is recorded, as text."""
@@ -121,7 +149,7 @@ class Opening:
         )
 
         def tell_printed(stream: int, data: bytes) -> None:
-            channel.send(wire.pack(Kind.CONSOLE, data, stream))
+            channel.send(wire.pack_console(stream, self.clock.wall_s(), data))
 
         console = Console(
             tell_printed,
@@ -164,7 +192,7 @@ class Opening:
         except HpctrackError as error:
             self.problems.append(error.in_a_line())
             return identity.run_id
-        is_batch_program = self.rank.launcher == "none" and "SLURM_JOB_ID" in self.environ
+        is_batch_program = self.rank.launcher == "none" and bool(identity.job)
         if is_batch_program and not self.settings.run_id:
             return self._folder.claim(identity.run_id)
         return identity.run_id
@@ -181,6 +209,11 @@ class Opening:
         connection = spawn.connect_in_process()
         self.problems.append(f"{reason}; this rank records on a thread of its own")
         return connection
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait until the node's agent has sealed the runs that are over, for so long at most."""
+        if self._folder is not None:
+            spawn.settle(self._folder, timeout_s)
 
     def _hello(self, run: RunFacts, store: Path) -> dict[str, Any]:
         rank, settings = self.rank, self.settings
@@ -212,7 +245,7 @@ class Opening:
             ),
             "launch": make_launch_token(self.environ, rank, ordinal=self.ordinal),
             **self.resume.to_hello(self.environ, rank),
-            "job": {key: self.environ[key] for key in SLURM_FACTS if key in self.environ},
+            "job": read_job(self.environ, is_first_on_node=rank.local_rank == 0),
             "settings": {
                 "flush_interval_s": settings.flush_interval_s,
                 "heartbeat_s": settings.heartbeat_s,
@@ -224,3 +257,22 @@ class Opening:
                 "telemetry_interval_s": settings.telemetry_interval_s,
             },
         }
+
+
+def read_job(environ: Mapping[str, str], *, is_first_on_node: bool) -> dict[str, str]:
+    """Return what the scheduler tells of the job; nothing outside any."""
+    names = list(JOB_FACTS)
+    if environ.get("SGE_TASK_ID"):
+        names += SGE_FACTS
+    if is_first_on_node:
+        names += MORE_JOB_FACTS
+        for word in ("HET", "PACK"):
+            size = environ.get(f"SLURM_{word}_SIZE", "")
+            groups = range(int(size)) if size.isdigit() and len(size) <= 3 else ()  # noqa: PLR2004 - 128 at most
+            names += [f"SLURM_JOB_ID_{word}_GROUP_{number}" for number in groups]
+    found = ((name, environ.get(name)) for name in names)
+    return {
+        name: value
+        for name, value in found
+        if value is not None and len(value) <= JOB_FACT_MAX_CHARS
+    }

@@ -26,6 +26,7 @@ __all__ = [
     "histogram",
     "line",
     "line_series",
+    "plot_table",
     "pr_curve",
     "roc_curve",
     "scatter",
@@ -197,6 +198,40 @@ def line_series(
     return Plot(make, others)
 
 
+def plot_table(
+    vega_spec_name: str,
+    data_table: object,
+    fields: Mapping[str, str],
+    string_fields: Mapping[str, str] | None = None,
+    **others: object,
+) -> Media:
+    """Return the plot that a chart of W&B shows of a table. Per-rank.
+
+    Parameters
+    ----------
+    vega_spec_name : str
+        W&B's own lines, scatters, bars and histograms are known, such as ``wandb/line/v0``. Of
+        any other chart the table is recorded, and this told: its drawing is in W&B's servers.
+    data_table : Table or dataframe
+    fields : mapping
+        From the chart's fields to the table's columns.
+    string_fields : mapping, optional
+        ``title`` is taken.
+    """
+    title = (string_fields or {}).get("title")
+    family = next((one for one in _CHARTS if str(vega_spec_name).startswith(f"wandb/{one}/")), None)
+    if family is None:
+        found = to_media(data_table)
+        if not isinstance(found, Table):
+            return Plot(lambda: {"table": _take(data_table)}, others)
+        text = f"the chart {vega_spec_name!r:.80} is not known here: its table is recorded"
+        found._warn(text)  # noqa: SLF001 - a table tells everything when it is logged
+        return found
+    kind, names = _CHARTS[family]
+    columns = {mine: dict(fields).get(theirs) for mine, theirs in names.items()}
+    return _KINDS[kind](data_table, **columns, title=title, **others)
+
+
 def confusion_matrix(
     probs: object = None,
     y_true: object = None,
@@ -212,7 +247,8 @@ def confusion_matrix(
     probs : array, shape (n, classes), optional
         Scores; the highest is the prediction. Either this or ``preds``.
     y_true : sequence, length n
-        True classes: numbers from 0, or names.
+        True classes: whole numbers, or names. Numbers below 0, or from 1000 on, are classes in
+        their order; others count from 0.
     preds : sequence, length n, optional
         Predicted classes.
     class_names : sequence of str, optional
@@ -350,7 +386,8 @@ def _take(table: object) -> Table:
 
 
 def _column(table: Table, name: str) -> list[Cell]:
-    return table.get_column(name)
+    found: list[Cell] = table.get_column(name)
+    return found
 
 
 def _is_number(value: object) -> bool:
@@ -373,3 +410,18 @@ def _plain(value: Any) -> list[Any]:
         if callable(method):
             return list(method())
     return [one.tolist() if hasattr(one, "tolist") else one for one in value]
+
+
+_KINDS: dict[str, Callable[..., Plot]] = {
+    "line": line, "scatter": scatter, "bar": bar, "histogram": histogram,
+}  # fmt: skip
+
+_CHARTS: dict[str, tuple[str, dict[str, str]]] = {
+    "line": ("line", {"x": "x", "y": "y", "stroke": "stroke"}),
+    "lineseries": ("line", {"x": "step", "y": "lineVal", "stroke": "lineKey"}),
+    "area-under-curve": ("line", {"x": "x", "y": "y", "stroke": "class"}),
+    "scatter": ("scatter", {"x": "x", "y": "y"}),
+    "bar": ("bar", {"label": "label", "value": "value"}),
+    "histogram": ("histogram", {"value": "value"}),
+}
+"""W&B's own charts: what draws them here, and what its arguments are called there."""

@@ -71,8 +71,8 @@ def detect_rank(
     known = mpi() if mpi else None
     if known:
         rank, size = known
-        return RankInfo(rank=rank, size=size, launcher="mpi4py", attempt=_slurm_attempt(environ))
-    return RankInfo(attempt=_slurm_attempt(environ))
+        return RankInfo(rank=rank, size=size, launcher="mpi4py", attempt=_attempt(environ))
+    return RankInfo(attempt=_attempt(environ))
 
 
 def _number(environ: Environ, *names: str, default: int = 0) -> int:
@@ -83,8 +83,13 @@ def _number(environ: Environ, *names: str, default: int = 0) -> int:
     return default
 
 
-def _slurm_attempt(environ: Environ) -> int:
-    return 1 + _number(environ, "SLURM_RESTART_COUNT")
+def _attempt(environ: Environ) -> int:
+    """Return what the scheduler counts; LSF and Grid Engine only tell that it is not the first."""
+    is_restarted = environ.get("LSB_RESTART") == "Y" or (
+        "SGE_TASK_ID" in environ and environ.get("RESTARTED") == "1"
+    )
+    least = 1 if is_restarted and "SLURM_JOB_ID" not in environ else 0
+    return 1 + max(_number(environ, "SLURM_RESTART_COUNT"), least)
 
 
 def _block_node(rank: int, local_size: int) -> int:
@@ -107,7 +112,7 @@ def _torchrun(environ: Environ) -> RankInfo | None:
         launcher="torchrun",
         # "none" is torchrun's default id, shared by everybody who did not choose one
         launch=address if run in {"", "none"} else run,
-        attempt=_slurm_attempt(environ) + restarts,
+        attempt=_attempt(environ) + restarts,
     )
 
 
@@ -124,7 +129,7 @@ def _openmpi(environ: Environ) -> RankInfo | None:
         node=_block_node(rank, local_size),
         launcher="openmpi",
         launch=environ.get("PMIX_NAMESPACE") or environ.get("OMPI_MCA_ess_base_jobid", ""),
-        attempt=_slurm_attempt(environ),
+        attempt=_attempt(environ),
     )
 
 
@@ -145,7 +150,7 @@ def _hydra(environ: Environ) -> RankInfo | None:
         local_size=local_size,
         node=_block_node(rank, local_size),
         launcher="intelmpi" if intel else "mpich",
-        attempt=_slurm_attempt(environ),
+        attempt=_attempt(environ),
     )
 
 
@@ -162,7 +167,7 @@ def _slurm(environ: Environ) -> RankInfo | None:
         node=node,
         launcher="slurm",
         launch=f"{environ.get('SLURM_JOB_ID', '')}.{environ['SLURM_STEP_ID']}",
-        attempt=_slurm_attempt(environ),
+        attempt=_attempt(environ),
     )
 
 
@@ -187,5 +192,5 @@ def _pmix(environ: Environ) -> RankInfo | None:
         local_size=_number(environ, "PMIX_LOCAL_SIZE", default=1),
         launcher="pmix",
         launch=environ.get("PMIX_NAMESPACE", ""),
-        attempt=_slurm_attempt(environ),
+        attempt=_attempt(environ),
     )

@@ -145,6 +145,8 @@ class Continued:
         The last step that counts.
     config, summary : dict
         As they were.
+    name, tags, notes : str, tuple of str, str
+        As they were; a fork has none of its parent's.
     """
 
     run: str
@@ -154,6 +156,9 @@ class Continued:
     step: int | None
     config: dict[str, Any]
     summary: dict[str, Any]
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    notes: str = ""
 
     @classmethod
     def read(cls, message: Mapping[str, Any]) -> Continued:
@@ -167,6 +172,9 @@ class Continued:
             step=int(step) if step is not None else None,
             config=dict(message.get("config") or {}),
             summary=dict(message.get("summary") or {}),
+            name=str(message.get("name", "")),
+            tags=tuple(str(one) for one in message.get("tags", ())),
+            notes=str(message.get("notes", "")),
         )
 
     def restore(self, config: Config, summary: Summary) -> int:

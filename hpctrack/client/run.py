@@ -5,39 +5,31 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping
-from struct import error as StructError  # noqa: N812 - it is a class
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from hpctrack.client.channel import LAST, Channel, Greeting, Losses
+from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
 from hpctrack.client.entries import Entries
 from hpctrack.client.faults import Faults
 from hpctrack.client.notices import Notices
 from hpctrack.client.resume import Continued
-from hpctrack.client.run_calls import RunCalls, Tags
+from hpctrack.client.run_calls import Tags
+from hpctrack.client.run_logging import RunLogging
 from hpctrack.client.run_parts import Recording, RunFacts, exit_code_of
-from hpctrack.client.values import NotANumberError, to_number
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
-from hpctrack.core.ring import RingWriter
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
 
-POLL_INTERVAL_S = 0.5
-"""How often ``log`` looks whether the agent has something to say."""
-
-HUGE = 1e308
+BIG = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
 one comparison of the fast path sends these the slow way."""
 
-LATE_MAX = 10_000
-"""Calls of ``log`` that may wait for one that they have interrupted; a signal handler makes one."""
 
-
-class Run(RunCalls):
+class Run(RunLogging):
     """A run in progress, as one rank sees it.
 
     Every rank of a job has its own `Run`; together they are ONE run of the store. Nothing here
@@ -88,6 +80,7 @@ class Run(RunCalls):
         self._is_logging = False
         self._late: deque[tuple[Mapping[str, Any], int | None, bool]] = deque()
         self._polled_s = self._next_poll_s = 0.0
+        self._look: Callable[[], bool] = bool
         self._reported_losses = 0
         self._is_done = threading.Event()
         self._is_finished = False
@@ -123,7 +116,13 @@ class Run(RunCalls):
 
     # -- logging ---------------------------------------------------------------------------------
 
-    def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002, C901 - W&B's signature; one call less
+    def log(  # noqa: C901, PLR0912 - one call less
+        self,
+        data: Mapping[str, Any],
+        step: int | None = None,
+        commit: bool = True,  # noqa: FBT001, FBT002 - W&B's signature
+        sync: bool | None = None,  # noqa: ARG002, FBT001 - as above
+    ) -> None:
         """Record numbers, media and tables at a step. Per-rank; every rank calls it for itself.
 
         Parameters
@@ -133,9 +132,12 @@ class Run(RunCalls):
             numpy's, and one-element tensors of any library; `Image`, `Table` and their like,
             figures and data frames are media.
         step : int, optional
-            Any step, in any order. Default: one more than the last.
+            Any whole number, in any order. Default: one more than the highest so far; a late step
+            does not set that back.
         commit : bool
             False keeps the step for the next call.
+        sync : bool, optional
+            Accepted for W&B's sake: nothing here waits for anybody.
 
         Notes
         -----
@@ -162,20 +164,29 @@ class Run(RunCalls):
             try:
                 wall_s = self._wall_s()
                 at = self.step if step is None else step
-                numbers = self._numbers
-                pairs: list[float] = []
-                for name, value in data.items():
-                    kind = type(value)
-                    if (kind is float or kind is int) and -HUGE < value < HUGE and name in numbers:
-                        pairs += (numbers[name], value)
-                    else:
-                        at = self._add_slowly(pairs, str(name), value, at)
-                if pairs:
-                    ring.put_points(at, wall_s, pairs)
-                if commit:
-                    self.step = at + 1
-                elif step is not None:
-                    self.step = at
+                known = self._numbers
+                if len(data) == 1:  # the same as below, a quarter cheaper
+                    for name, value in data.items():
+                        kind = type(value)
+                        if (kind is float or kind is int) and -BIG < value < BIG and name in known:
+                            ring.put_point(at, wall_s, known[name], value)
+                        else:
+                            at = self._put_slowly(str(name), value, at, wall_s)
+                else:
+                    pairs: list[float] = []
+                    for name, value in data.items():
+                        kind = type(value)
+                        if (kind is float or kind is int) and -BIG < value < BIG and name in known:
+                            pairs += (known[name], value)
+                        else:
+                            at = self._add_slowly(pairs, str(name), value, at)
+                    if pairs:
+                        ring.put_points(at, wall_s, pairs)
+                if step is None:
+                    if commit:
+                        self.step = at + 1
+                elif at >= self.step:
+                    self.step = at + 1 if commit else at
                 # Both bounds: a clock that jumps back must not silence us until it is there again.
                 if not self._polled_s <= wall_s < self._next_poll_s:
                     self._look_around(wall_s)
@@ -185,68 +196,6 @@ class Run(RunCalls):
                 self._is_logging = False
             if self._late:
                 self._log_the_late()
-
-    def _add_slowly(self, pairs: list[float], name: str, value: object, step: int) -> int:
-        """Take what the fast path does not; return the step, checked."""
-        if self._entries is not None:
-            step = self._read_step(step)
-            self._entries.add(pairs, name, value, step)
-        return step
-
-    def _log_again(
-        self, data: Mapping[str, Any], step: int | None, error: Exception, *, commit: bool
-    ) -> None:
-        """Log what the fast path could not, or count it: odd steps, very many values."""
-        if not hasattr(data, "items"):
-            text = f"log() takes names with values, as {{'loss': 0.5}}, not a {type(data).__name__}"
-            self._faults.refuse("log:mapping", text)
-            return
-        if not isinstance(error, (StructError, TypeError)) or self._ring is None:
-            self._faults.trouble("log", error)
-            return
-        try:
-            at = min(self.step, 2**63 - 1) if step is None else self._read_step(step)
-            pairs: list[float] = []
-            for name, value in data.items():
-                self._add_slowly(pairs, str(name), value, at)
-            for start in range(0, len(pairs), 2 * wire.MAX_POINTS):
-                some = pairs[start : start + 2 * wire.MAX_POINTS]
-                self._ring.put_points(at, self._wall_s(), some)
-            if commit:
-                self.step = at + 1
-            elif step is not None:
-                self.step = at
-        except Exception as again:  # noqa: BLE001 - nothing may reach the training
-            self._faults.trouble("log", again)
-
-    def _log_nothing(self) -> None:
-        if self._is_finished and self._pid == os.getpid():
-            self._notices.warn_once("after-finish", "log() after finish() records nothing")
-
-    def _log_late(self, data: Mapping[str, Any], step: int | None, *, commit: bool) -> None:
-        """Take a call that has interrupted another one of the same thread."""
-        if len(self._late) < LATE_MAX:
-            self._late.append((data, step, commit))
-        elif self._ring is not None:
-            self._ring.drop(len(data))
-
-    def _log_the_late(self) -> None:
-        while self._late:
-            self.log(*self._late.popleft())
-
-    def _read_step(self, step: object) -> int:
-        if type(step) is int and -(2**63) <= step < 2**63:
-            return step
-        try:
-            at = int(to_number(step))
-            if -(2**63) <= at < 2**63:
-                return int(step) if isinstance(step, int) else at
-        except (NotANumberError, OverflowError, ValueError):
-            pass
-        self._faults.refuse(
-            "step", f"step {step!r:.60} is not a whole number; step {self.step} is used"
-        )
-        return self.step
 
     # -- its end ---------------------------------------------------------------------------------
 
@@ -290,9 +239,11 @@ class Run(RunCalls):
             return True
         given: object = exit_code  # whatever a program passes: what is no number is no success
         code = 0 if given is None else given.__index__() if hasattr(given, "__index__") else 1
+        self._end_alerts()
+        self._leave_models()
+        self._leave_tensorboard()
         with self._lock:
             self._is_finished = True
-        self._leave_tensorboard()
         channel, ring = self._channel, self._ring
         if channel is None or ring is None or self._pid != os.getpid():
             return True
@@ -350,6 +301,7 @@ class Run(RunCalls):
             self.step = past.restore(self.config, self.summary)
             # The attempt's own configuration is whole: readers take the latest, not a sum.
             self._send_config(self.config)
+            self._restore_words(past.name, past.tags, past.notes)
         return ""
 
     def _greet(self) -> Greeting:
@@ -416,72 +368,14 @@ class Run(RunCalls):
             self._name = make_readable_name(run_id)
         self.id = run_id
 
-    # -- what goes wrong -------------------------------------------------------------------------
-
-    def _look_around(self, wall_s: float) -> None:
-        self._polled_s, self._next_poll_s = wall_s, wall_s + POLL_INTERVAL_S
-        channel = self._channel
-        if channel is None:
-            return
-        channel.poll()
-        lost = channel.losses.frames + channel.losses.agents + self._faults.count
-        if lost != self._reported_losses:
-            self._reported_losses = lost
-            self._report_losses(channel)
-
-    def _report_losses(self, channel: Channel) -> None:
-        for frame in self.restate():
-            channel.send(frame, keep="ledger")
-
-    def restate(self) -> list[bytes]:
-        """Return the ledger's frame, if there is anything in it; called by the channel.
-
-        Points that found no room in the ring are not in it: the ring itself counts them, where
-        the agent can see it even if this process is killed.
-        """
-        losses = self._channel.losses if self._channel else Losses()
-        entry = {
-            "dropped_frames": losses.frames,
-            "agents_lost": losses.agents,
-            "refused": dict(self._faults.refused),
-        }
-        return [wire.pack_json(Kind.LEDGER, entry)] if any(entry.values()) else []
-
-    def _poll(self) -> None:
-        if self._channel is not None:
-            self._channel.poll()
-
-    def _record_warning(self, code: str, text: str) -> None:
-        self._send_json(Kind.EVENT, {"level": "warning", "code": code, "text": text})
-
-    def tell(self, code: str, text: str) -> None:
-        """Warn the user and write the same into the run; for the code that begins a run."""
-        self._faults.tell(code, text)
-
-    def _sum_up(self, channel: Channel, ring: RingWriter, *, is_safe: bool) -> None:
-        losses, refused = channel.losses, self._faults.count
-        dropped = ring.dropped_points
-        if not is_safe:
-            wait = f"{self._settings.finish_timeout_s:g} s"
-            reason = channel.problem or f"the agent has not confirmed the end within {wait}"
-            self._notices.warn_once(
-                "finish", f"{reason}; {ring.unconfirmed_points:,} points may be missing"
-            )
-        if dropped or refused or losses.frames or losses.agents:
-            self._notices.warn_once(
-                "losses",
-                f"{dropped:,} of {ring.points + dropped:,} points were dropped, "
-                f"{losses.frames} other entries dropped, {refused} values refused, "
-                f"{losses.agents} agents died; `hpctrack show {self.id}` lists them",
-            )
-        elif is_safe and self.rank == 0:
-            self._notices.say(
-                f"finished {self._name}: {ring.points:,} points of rank 0, nothing lost"
-            )
+    @property
+    def is_finished(self) -> bool:
+        """Whether `finish` was called; True in a forked child too. Per-rank."""
+        return self._is_finished
 
     @property
     def is_recording(self) -> bool:
-        """Whether what is logged goes anywhere: not when disabled or finished."""
+        """Whether what is logged goes anywhere: not when disabled or finished. Per-rank."""
         return self._channel is not None and not self._is_finished
 
     def detach(self) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from hpctrack.client.config import Config
 from hpctrack.client.faults import Faults
-from hpctrack.core.wire import Kind
-from hpctrack.errors import HpctrackError
+from hpctrack.core.wire import Kind, pack_media
+from hpctrack.errors import HpctrackError, UsageError
 
 if TYPE_CHECKING:
+    from hpctrack.client.channel import Channel
     from hpctrack.client.tensorboard import TensorBoardSync
     from hpctrack.client.watch import Watcher
 
@@ -25,6 +26,8 @@ class RunAttachments:
     rank: int
     config: Config
     _faults: Faults
+    _channel: Channel | None
+    _is_finished: bool
     _watcher: Watcher | None = None
     _tensorboard: TensorBoardSync | None = None
 
@@ -34,6 +37,10 @@ class RunAttachments:
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
         """See `Run.log`."""
+        raise NotImplementedError
+
+    def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        """Record what was written at another moment; `Run` knows how."""
         raise NotImplementedError
 
     # -- models ----------------------------------------------------------------------------------
@@ -59,16 +66,18 @@ class RunAttachments:
         log : {"gradients", "parameters", "all"} or None
             What is logged as ``gradients/<name>`` and ``parameters/<name>``.
         log_freq : int
-            Backward passes from one histogram to the next.
+            Backward passes from one histogram to the next; for parameters that need no gradient,
+            forward passes in training (not of a model that ``torch.compile`` has compiled).
         idx : int, optional
-            Number of the first model, for the names.
+            Number of the first model, for the names. Default: the one it had before, else the
+            first that is free.
         log_graph : bool
             Also log the model's structure as text, once.
 
         Notes
         -----
         Costs one count of the tensor, where it is, and 64 numbers; in between nothing but a call.
-        The histograms have the step of the next ``log`` call.
+        The histograms have the step of the next ``log`` call. `finish` ends it.
         """
         try:
             self._find_watcher().watch(models, criterion, log=log, log_freq=log_freq, idx=idx)
@@ -83,12 +92,16 @@ class RunAttachments:
             self.log(graphs, commit=False)
 
     def unwatch(self, models: object = None) -> None:
-        """Stop watching some models, or all."""
+        """Stop watching some models, or all. Per-rank."""
         if self._watcher is not None:
             try:
                 self._watcher.unwatch(models)
             except Exception as error:  # noqa: BLE001 - anybody's model
                 self._refuse_call("unwatch", error)
+
+    def _leave_models(self) -> None:
+        if self._watcher is not None:
+            self.unwatch()
 
     def _find_watcher(self) -> Watcher:
         from hpctrack.client.media import Histogram  # noqa: PLC0415 - see above
@@ -116,8 +129,7 @@ class RunAttachments:
 
         if self._tensorboard is None:
             self._tensorboard = TensorBoardSync(
-                # Uncommitted: log() without a step goes to where the writer is.
-                lambda found, step: self.log(found, step=step, commit=False),
+                self._log_at,
                 lambda found: self.config.update(found, allow_val_change=True),
                 trouble,
                 lambda text: self._faults.tell("tensorboard", text),
@@ -136,7 +148,7 @@ class RunAttachments:
         glob_str: str | os.PathLike[str],
         base_path: str | os.PathLike[str] | None = None,
         policy: str = "live",
-    ) -> None:
+    ) -> list[str]:
         """Keep files in the run. Per-rank.
 
         Parameters
@@ -149,14 +161,40 @@ class RunAttachments:
         policy : {"live", "now", "end"}
             Read at once and again at the end if it has changed, only now, or only at the end.
 
+        Returns
+        -------
+        list of str
+            The files that match now; none if the run is disabled.
+
         Notes
         -----
-        The node's agent looks for the files and reads them, this process touches none. At most
-        1,000 files of 256 MB each; for more, use artifacts. The same bytes are stored once.
+        Looks for the files, and reads small ones at once, 16 MiB of each call together: they may
+        change on the next line. Larger ones, and those of the end, are read by the node's agent a
+        moment later, or when the rank ends. At most 1,000 files of 256 MB each; for more, use
+        artifacts. The same bytes are stored once. A pattern that no file matches is told and
+        counted.
         """
-        from hpctrack.client.saved_files import make_save_request  # noqa: PLC0415 - see above
+        from hpctrack.client.file_search import find_files  # noqa: PLC0415 - see above
+        from hpctrack.client.saved_files import make_save_request, read_now  # noqa: PLC0415
 
-        self._save("save", lambda: make_save_request(glob_str, base_path, policy))
+        if self._channel is None or self._is_finished:
+            return []
+        read: list[str] = []
+        try:
+            request = make_save_request(glob_str, base_path, policy)
+            found, is_cut = find_files(request["path"], request["base"])
+            if policy != "end":
+                for described, body in read_now(request, found):
+                    self._channel.send(pack_media(described, [body]))
+                    read.append(described["meta"]["path"])
+        except Exception as error:  # noqa: BLE001 - any path, any file system
+            self._refuse_call("save", error)
+            return []
+        if policy == "now" and not found:
+            self._refuse_call("save", UsageError(f"no file matches {request['path']}"))
+        elif policy != "now" or is_cut or len(read) < len(found):
+            self._send_json(Kind.SAVE, {**request, "matched": len(found), "read": read})
+        return [str(one.path) for one in found]
 
     def log_code(
         self,

@@ -49,7 +49,8 @@ class RunCalls(RunAttachments):
     """The calls of a run that are not ``log``; per-rank, but rank 0's word counts."""
 
     resumed: bool = False
-    """Whether an earlier attempt was found to go on with; see ``resume`` of `hpctrack.init`."""
+    """Whether an earlier attempt was found to go on with; see ``resume`` of `hpctrack.init`.
+    Per-rank, and the same on all."""
 
     id: str
     _name: str
@@ -84,7 +85,7 @@ class RunCalls(RunAttachments):
 
     @property
     def sweep_id(self) -> str:
-        """The sweep that the run is a trial of; empty if it is none."""
+        """The sweep that the run is a trial of; empty if it is none. Rank 0's is recorded."""
         return self._settings.sweep_id
 
     @property
@@ -94,22 +95,22 @@ class RunCalls(RunAttachments):
 
     @property
     def disabled(self) -> bool:
-        """Whether the mode is ``disabled``, see `is_recording`."""
+        """Whether the mode is ``disabled``, see `is_recording`. Per-rank."""
         return self._settings.mode == "disabled"
 
     @property
     def offline(self) -> bool:
-        """Whether the run is kept in files only: always, unless it is disabled."""
+        """Whether the run is kept in files only: always, unless it is disabled. Per-rank."""
         return not self.disabled
 
     @property
     def entity(self) -> str:
-        """Empty: a store belongs to whom its folder belongs to. For W&B's sake."""
+        """Empty: a store belongs to whom its folder belongs to. For W&B's sake. Per-rank."""
         return ""
 
     @property
     def url(self) -> None:
-        """None, as of W&B's offline runs: whoever starts a dashboard knows its address."""
+        """None, as of W&B's offline runs: who starts a dashboard knows its address. Per-rank."""
         return
 
     # -- descriptions ----------------------------------------------------------------------------
@@ -143,6 +144,15 @@ class RunCalls(RunAttachments):
     def notes(self, value: str | None) -> None:
         self._notes = "" if value is None else str(value)
         self._send_json(Kind.META, {"notes": self._notes}, keep="meta notes")
+
+    def _restore_words(self, name: str, tags: Iterable[str], notes: str) -> None:
+        """Take what an earlier attempt was called, unless this one was called something else."""
+        if self._settings.name:
+            self.name = self._settings.name  # readers know the first attempt's
+        elif name:
+            self._name = name
+        self._tags = self._tags or Tags(tags)
+        self._notes = self._notes or notes
 
     def define_metric(
         self,
@@ -236,6 +246,12 @@ class RunCalls(RunAttachments):
         if said is not None:
             self._send_json(Kind.EVENT, said)
 
+    def _end_alerts(self) -> None:
+        """Send what was held back until now."""
+        if self._alerts is not None:
+            for said in self._alerts.take_rest():
+                self._send_json(Kind.EVENT, said)
+
     def should_stop(self) -> bool:
         """Tell whether somebody asked the run to end. Per-rank; a few microseconds.
 
@@ -253,7 +269,7 @@ class RunCalls(RunAttachments):
 
     @property
     def stop_reason(self) -> str:
-        """Who asked the run to end, and why; empty if nobody did."""
+        """Who asked the run to end, and why; empty if nobody did. Per-rank."""
         if self._stop is None:
             return ""
         return ": ".join(str(self._stop[key]) for key in ("who", "why") if self._stop.get(key))

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpctrack._version import __version__
+from hpctrack.core.wire import WIRE_VERSION
 from hpctrack.errors import StoreError
+
+_RELEASE = f"{__version__}-{WIRE_VERSION}"
+"""Ranks and agents that do not understand each other do not meet, in checkouts neither."""
 
 SOCKET_PATH_MAX_BYTES = 107
 """sun_path holds 108 bytes with the closing zero, see unix(7)."""
@@ -24,17 +28,17 @@ class RuntimeFolder:
     @property
     def socket(self) -> Path:
         """Where the agent listens; another version of hpctrack has another agent."""
-        return self.path / f"{__version__}.sock"
+        return self.path / f"{_RELEASE}.sock"
 
     @property
     def lock(self) -> Path:
         """Held while an agent is started or leaves."""
-        return self.path / f"{__version__}.lock"
+        return self.path / f"{_RELEASE}.lock"
 
     @property
     def log(self) -> Path:
         """What the agent prints; for us, not for users."""
-        return self.path / f"{__version__}.log"
+        return self.path / f"{_RELEASE}.log"
 
     def claim(self, run_id: str) -> str:
         """Return the id, with a number behind it if this job has used it on this node before.

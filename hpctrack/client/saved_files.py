@@ -1,19 +1,24 @@
 """``run.save`` and ``run.log_code``: the rank says which files, the node's agent reads them.
 
-Nothing here touches a file system, unless the program gives functions that choose its code.
+Small files that are to be saved now are read here, at once: the program may change or remove them
+on the next line.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from hpctrack.client.file_search import FoundFile, read_small
 from hpctrack.errors import UsageError
 
 POLICIES = ("now", "end", "live")
+
+READ_NOW_MAX_BYTES = 16 * 1024 * 1024
+"""Of one call so much is read in the rank: from the page cache that takes a few milliseconds."""
 
 CODE_MAX_FILES = 1000
 """What ``log_code`` takes at most."""
@@ -64,6 +69,29 @@ def make_save_request(
         base = here
     full = os.path.join(here, os.path.expanduser(pattern))  # noqa: PTH118, PTH111 - as above
     return {"path": full, "base": base, "policy": policy, "type": "file"}
+
+
+def read_now(
+    request: Mapping[str, Any], found: Sequence[FoundFile]
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield description and content of the files that are read in the rank, the smallest first.
+
+    Parameters
+    ----------
+    request : mapping
+        From `make_save_request`.
+    found : sequence of FoundFile
+        What matches it; larger files, and what cannot be read here, are left to the agent.
+    """
+    left_bytes = READ_NOW_MAX_BYTES
+    for one in sorted(found, key=lambda file: file.size_bytes):
+        if one.size_bytes > left_bytes:
+            return
+        body = read_small(one.path, left_bytes)
+        if body is not None:
+            left_bytes -= len(body)
+            version = {"size_bytes": one.size_bytes, "mtime_ns": one.mtime_ns}
+            yield {**one.describe(request["policy"]), **version}, body
 
 
 def make_code_request(

@@ -98,32 +98,42 @@ def count_confusion(
         preds = [max(range(len(row)), key=row.__getitem__) for row in rows]
     if len(preds) != len(y_true) or not preds:
         raise UsageError(f"there are {len(y_true)} true and {len(preds)} predicted classes")
-    names = [str(one) for one in class_names] if class_names is not None else None
-    values = _read_values([*y_true, *preds], names)
-    count = max(len(names) if names else 0, max(values) + 1)
-    if names is None:
-        plain = set(y_true) | set(preds)
-        is_number = all(isinstance(one, int) for one in plain)
-        names = [str(n) for n in range(count)] if is_number else sorted(map(str, plain))
-    if count > min(len(names), CLASSES_MAX):
-        raise UsageError(f"class {count - 1} has no name, there are {len(names)} class_names")
+    values, names = _number_classes([*y_true, *preds], class_names)
+    count = len(names)
+    if count > CLASSES_MAX:
+        raise UsageError(f"there are {count:,} classes, at most {CLASSES_MAX:,} are counted")
     counts = [[0] * count for _row in range(count)]
     for actual, guess in zip(values[: len(y_true)], values[len(y_true) :], strict=True):
         counts[actual][guess] += 1
     return names, counts
 
 
-def _read_values(values: Sequence[Any], names: list[str] | None) -> list[int]:
-    """Return the number of each class."""
-    if all(isinstance(one, int) and 0 <= one < CLASSES_MAX for one in values):
-        return [int(one) for one in values]
-    order = names if names is not None else sorted({str(one) for one in values})
-    numbers = {name: n for n, name in enumerate(order)}
+def _number_classes(
+    values: Sequence[Any], class_names: Sequence[str] | None
+) -> tuple[list[int], list[str]]:
+    """Return the number of each value's class, and the classes' names."""
+    is_whole = all(isinstance(one, int) for one in values)
+    if is_whole and all(0 <= one < CLASSES_MAX for one in values):
+        found = [int(one) for one in values]
+        count = max(found) + 1
+        if class_names is None:
+            return found, [str(number) for number in range(count)]
+        names = [str(one) for one in class_names]
+        if count > len(names):
+            raise UsageError(f"class {count - 1} has no name, there are {len(names)} class_names")
+        return found, names
+    if class_names is not None:
+        names = [str(one) for one in class_names]
+    elif is_whole:
+        names = [str(one) for one in sorted({int(one) for one in values})]
+    else:
+        names = sorted({str(one) for one in values})
+    numbers = {name: number for number, name in enumerate(names)}
     try:
-        return [numbers[str(one)] for one in values]
+        return [numbers[str(int(one) if is_whole else one)] for one in values], names
     except KeyError as error:
         raise UsageError(
-            f"{error} is no class", hint=f"classes are numbers from 0, or {order[:8]}"
+            f"{error} is no class", hint=f"classes are numbers from 0, or {names[:8]}"
         ) from None
 
 

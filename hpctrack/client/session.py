@@ -6,20 +6,19 @@ import atexit
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from hpctrack.client.config import merge
 from hpctrack.client.config_source import choose_keys, read_config
+from hpctrack.client.exit_code import ExitCode
 from hpctrack.client.notices import Notices
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
 from hpctrack.client.resume import WELCOME_WAIT_S, Resume, read_resume
 from hpctrack.client.run import Run
 from hpctrack.client.run_calls import Tags
-from hpctrack.client.run_parts import exit_code_of
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import environment, load_settings
 from hpctrack.errors import HpctrackError, NotInitialisedError, UsageError
@@ -36,8 +35,13 @@ class _State:
     """Those that record: a fork and the program's end concern them all, named or not."""
     begun: int = 0
     is_hooked: bool = False
-    exit_code: int = 0
+    exit: ExitCode = field(default_factory=ExitCode)
+    settle: Callable[[float], None] | None = None
+    """Waits for the agent at the program's end, where that is the agent's end too."""
 
+
+SETTLE_S = 10.0
+"""Longest wait at a program's end for runs to be sealed; what is not is left to `hpctrack seal`."""
 
 _state = _State()
 
@@ -74,29 +78,29 @@ class _About:
         return choose_keys(values, include=self.include, exclude=self.exclude)
 
 
-def init(
+def init(  # noqa: PLR0917 - what one would not name in a notebook
     project: str | None = None,
-    *,
     name: str | None = None,
     id: str | None = None,  # noqa: A002 - W&B's name
     config: object = None,
     group: str | None = None,
     job_type: str | None = None,
+    *,
     tags: Sequence[str] | None = None,
     notes: str | None = None,
     dir: str | os.PathLike[str] | None = None,  # noqa: A002 - W&B's name
     mode: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    strict: bool | None = None,
     resume: str | bool | None = None,
+    settings: Mapping[str, Any] | None = None,
+    sync_tensorboard: bool = False,
+    strict: bool | None = None,
     resume_from: str | None = None,
     fork_from: str | None = None,
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
-    sync_tensorboard: bool = False,
     **others: object,
 ) -> Run:
-    """Begin a run, or join the one that the other ranks of this job have begun.
+    """Begin a run, or join the one that the other ranks of this job have begun. Per-rank.
 
     Every rank calls it; the launcher's environment tells the run's id.
 
@@ -107,8 +111,9 @@ def init(
     name, id : str, optional
         What people read, by default made up from the id; and the id, by default
         ``$HPCTRACK_RUN_ID``, else derived from the launcher.
-    config : mapping, dataclass instance or argparse.Namespace, optional
-        Hyperparameters. Rank 0's are recorded.
+    config : mapping, dataclass instance, argparse.Namespace or path, optional
+        Hyperparameters; a path names a ``.json``, ``.toml``, ``.yaml`` or ``.yml`` file. Rank 0's
+        are recorded.
     group, job_type, tags, notes : optional
         As in W&B; rank 0's are recorded.
     dir : path, optional
@@ -191,8 +196,9 @@ def current_run(what: str) -> Run:
 
 
 def maybe_run() -> Run | None:
-    """Return the current run, if there is one."""
-    return _state.run
+    """Return the current run, if there is one that has not finished."""
+    run = _state.run
+    return None if run is None or run.is_finished else run
 
 
 def _begin_safely(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> Run:
@@ -251,7 +257,10 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     run = opening.open()
     _state.begun += 1
     _state.run = _state.last = run
+    run.look_with(_state.exit.look)
     _state.runs = [one for one in _state.runs if one.is_recording] + [run]
+    # The end of a Slurm step kills the agent at once; elsewhere it stays until it has sealed.
+    _state.settle = opening.settle if "SLURM_JOB_ID" in environ else None
     _hook_exit()
     if about.tags is None:
         about.tags = [one.strip() for one in chosen.tags.split(",")]
@@ -306,27 +315,21 @@ def _hook_exit() -> None:
     _state.is_hooked = True
     atexit.register(_finish_at_exit)
     os.register_at_fork(after_in_child=_after_fork)
-    earlier_hook, earlier_exit = sys.excepthook, sys.exit
+    _state.exit.hook(_look_soon)
 
-    def on_error(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
-        _state.exit_code = exit_code_of(error)
-        earlier_hook(kind, error, trace)
 
-    def on_exit(code: Any = None, /) -> NoReturn:
-        _state.exit_code = exit_code_of(SystemExit(code))
-        earlier_exit(code)
-
-    sys.excepthook = on_error
-    sys.exit = on_exit  # atexit functions are not told the code in any other way
+def _look_soon() -> None:
+    for run in _state.runs:
+        run.look_soon()
 
 
 def _finish_at_exit() -> None:
     # A notebook begins one run after another and finishes none of them. They share one time-out.
     begun_s = SYSTEM_CLOCK.mono_s()
     for run in _state.runs:
-        run.finish(_state.exit_code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+        run.finish(_state.exit.code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+    if _state.settle is not None:
+        _state.settle(SETTLE_S)
 
 
 def _after_fork() -> None:
@@ -334,4 +337,4 @@ def _after_fork() -> None:
     for run in _state.runs:
         run.detach()
     _state.runs.clear()
-    _state.run = None
+    _state.run = _state.settle = None

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hpctrack.client.runtime_folder import RuntimeFolder
+from hpctrack.core import wire
 from hpctrack.errors import BusyError, StoreError
 
 LOCK_WAIT_S = 5.0
@@ -77,6 +78,28 @@ def connect_agent(
             return _connect(folder.socket)
         except (OSError, NotImplementedError) as error:
             raise StoreError(f"the agent cannot be started: {error}") from None
+
+
+def settle(folder: RuntimeFolder, timeout_s: float) -> bool:
+    """Wait until the node's agent has sealed what is over; return whether it has said so.
+
+    Parameters
+    ----------
+    folder : RuntimeFolder
+        Where it is.
+    timeout_s : float
+        Longest wait, seconds.
+    """
+    try:
+        connection = _try_connect(folder)
+        if connection is None:
+            return True
+        with connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(wire.pack(wire.Kind.SETTLE))
+            return bool(connection.recv(1))
+    except (OSError, StoreError):
+        return False
 
 
 def connect_in_process() -> socket.socket:

@@ -7,6 +7,7 @@ when the program imports it later. tf.summary writes from C++ and passes none of
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ WRITER_MODULES = (
 )
 """Modules that have a class ``EventFileWriter``."""
 
+_TIME_NAMED = re.compile(r"(?:(?<=/)|^)\d{9,11}\.\d+/$")
+
 _lock = threading.RLock()
 _listeners: list[TensorBoardSync] = []
 _wrapped: list[tuple[type, str, Any, Any]] = []
@@ -33,7 +36,7 @@ class TensorBoardSync:
     Parameters
     ----------
     log : callable
-        Takes the values and the writer's step.
+        Takes the values, and the writer's step and time.
     configure : callable
         Takes hyperparameters.
     trouble : callable
@@ -44,7 +47,7 @@ class TensorBoardSync:
 
     def __init__(
         self,
-        log: Callable[[Mapping[str, Any], int], None],
+        log: Callable[[Mapping[str, Any], int, float], None],
         configure: Callable[[Mapping[str, Any]], None],
         trouble: Callable[[Exception], None],
         tell: Callable[[str], None],
@@ -55,6 +58,7 @@ class TensorBoardSync:
         self._tell = tell
         self._folders: list[str] = []
         self._prefixes: dict[str, str] = {}
+        self._has_seen = False
 
     def start(self) -> None:
         """Listen to the writers that there are and to those that are imported later."""
@@ -65,9 +69,12 @@ class TensorBoardSync:
             for name in WRITER_MODULES:
                 if name in sys.modules:
                     _wrap(sys.modules[name])
+        self._look_for_others()
 
     def stop(self) -> None:
         """Listen no more; the last one leaves the writers' class as it was."""
+        if not self._has_seen:
+            self._look_for_others()
         with _lock:
             if self in _listeners:
                 _listeners.remove(self)
@@ -79,6 +86,13 @@ class TensorBoardSync:
                 owner, name, earlier, ours = _wrapped.pop()
                 if owner.__dict__.get(name) is ours:  # else somebody has wrapped it once more
                     setattr(owner, name, earlier)
+
+    def _look_for_others(self) -> None:
+        if "tensorflow" in sys.modules:
+            self._tell(
+                "sync_tensorboard does not see what tf.summary writes; write with torch's or "
+                "tensorboardX's SummaryWriter, or call run.log"
+            )
 
     def see_writer(self, writer: Any) -> None:
         """Note a writer's folder: how many there are decides about prefixes."""
@@ -97,6 +111,7 @@ class TensorBoardSync:
         self.see_writer(writer)
         if event.WhichOneof("what") != "summary":
             return
+        self._has_seen = True
         prefix = self._find_prefix(writer)
         found: dict[str, Any] = {}
         for value in event.summary.value:
@@ -109,14 +124,16 @@ class TensorBoardSync:
             elif value.tag and not value.tag.startswith("_hparams_"):
                 self._tell(f"TensorBoard's {value.tag!r} is of a kind that is not recorded")
         if found:
-            self._log(found, int(event.step))
+            self._log(found, int(event.step), float(event.wall_time))
 
     def _find_prefix(self, writer: Any) -> str:
         """Return what goes before a writer's names; it never changes, or curves would break."""
         folder = os.path.abspath(os.fspath(writer.get_logdir()))  # noqa: PTH100 - see above
         if folder not in self._prefixes:
             below = os.path.relpath(folder, os.path.commonpath(self._folders))
-            self._prefixes[folder] = "" if below == "." else f"{below}/".replace(os.sep, "/")
+            # add_hparams of both libraries writes its metrics to a folder named by the time.
+            below = _TIME_NAMED.sub("", "" if below == "." else f"{below}/".replace(os.sep, "/"))
+            self._prefixes[folder] = below
         return self._prefixes[folder]
 
 

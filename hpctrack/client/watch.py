@@ -1,17 +1,22 @@
 """``run.watch``: histograms of gradients and parameters, without importing anybody's library.
 
 A model is whatever has ``named_parameters()``, a parameter whatever has ``register_hook(fn)`` and
-``detach()``: PyTorch's do. The arithmetic is PyTorch's too, if the program has loaded it, so that a
-tensor on a GPU is counted there and 64 numbers come back; otherwise values are counted here.
+``detach()``: PyTorch's do. Parameters are seen when their gradients come; those that need none are
+seen when the model computes, by ``register_forward_hook(fn)``. The arithmetic is PyTorch's too, if
+the program has loaded it, so that a tensor on a GPU is counted there and 64 numbers come back;
+otherwise values are counted here.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
+import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hpctrack.errors import UsageError
@@ -35,6 +40,7 @@ class _Watched:
     """One model."""
 
     model: object
+    number: int
     handles: list[Any] = field(default_factory=list)
 
 
@@ -61,7 +67,7 @@ class Watcher:
         self._tell = tell
         self._trouble = trouble
         self._watched: list[_Watched] = []
-        self._begun = 0
+        self._known: dict[int, tuple[Callable[[], object], int]] = {}
 
     def watch(
         self,
@@ -83,14 +89,16 @@ class Watcher:
         log : {"gradients", "parameters", "all"} or None
             What is recorded, below ``gradients/`` and ``parameters/``.
         log_freq : int
-            Backward passes from one histogram to the next, at least 1.
+            Backward passes from one histogram to the next, at least 1; for parameters that need no
+            gradient, forward passes in training.
         idx : int, optional
-            Number of the first model; names of models after the first begin with ``graph_1/``.
+            Number of the first model; names of model 1 begin with ``graph_1/``, those of model 0
+            with nothing. Default: the one it had before, else the first that is free.
 
         Returns
         -------
         int
-            Parameters that are watched now; those that need no gradient are not.
+            Parameters that are watched now.
 
         Raises
         ------
@@ -112,9 +120,15 @@ class Watcher:
                 )
             if any(one.model is model for one in self._watched):
                 raise UsageError("the model is watched already", hint="unwatch() it first")
-        if callable(getattr(criterion, "named_parameters", None)):
+        parameters = getattr(criterion, "named_parameters", None)
+        if callable(parameters) and any(True for _one in parameters()):
             chosen.append(criterion)
-        return sum(self._begin(model, KINDS[log], log_freq, idx) for model in chosen)
+        watched = 0
+        for place, model in enumerate(chosen):
+            number = self._find_number(model) if idx is None else idx + place
+            self._remember(model, number)
+            watched += self._begin(model, number, KINDS[log], log_freq)
+        return watched
 
     def unwatch(self, models: object = None) -> None:
         """Take the hooks away, from some models or from all."""
@@ -125,28 +139,50 @@ class Watcher:
                     handle.remove()
                 self._watched.remove(one)
 
-    def _begin(self, model: Any, kinds: Sequence[str], log_freq: int, idx: int | None) -> int:
-        number = self._begun + (idx or 0)
-        self._begun += 1
+    def _find_number(self, model: object) -> int:
+        """Return a model's number: what curves are called must not depend on who came before."""
+        seen, number = self._known.get(id(model), (_nobody, 0))
+        if seen() is model:
+            return number
+        taken = {one.number for one in self._watched}
+        taken |= {number for alive, number in self._known.values() if alive() is not None}
+        return next(number for number in itertools.count() if number not in taken)
+
+    def _remember(self, model: object, number: int) -> None:
+        try:
+            self._known[id(model)] = weakref.ref(model), number
+        except TypeError:
+            self._known.pop(id(model), None)  # of somebody else, who had the same place in memory
+
+    def _begin(self, model: Any, number: int, kinds: Sequence[str], log_freq: int) -> int:
         prefix = f"graph_{number}/" if number else ""
-        watched = _Watched(model)
-        if kinds:
-            for name, parameter in model.named_parameters():
-                if getattr(parameter, "requires_grad", True):
-                    hook = self._make_hook(parameter, f"{prefix}{name}", kinds, log_freq)
-                    watched.handles.append(parameter.register_hook(hook))
+        watched = _Watched(model, number)
         self._watched.append(watched)
-        return len(watched.handles)
+        trained: list[tuple[str, Any]] = []
+        frozen: list[tuple[str, Any]] = []
+        for one in model.named_parameters():
+            (trained if getattr(one[1], "requires_grad", True) else frozen).append(one)
+        for name, parameter in trained if kinds else ():
+            hook = self._make_hook(parameter, f"{prefix}{name}", kinds, log_freq)
+            watched.handles.append(parameter.register_hook(hook))
+        on_forward = getattr(model, "register_forward_hook", None)
+        has_forward = "parameters" in kinds and bool(frozen) and callable(on_forward)
+        if has_forward and on_forward is not None:
+            names = frozenset(name for name, _one in frozen)
+            watched.handles.append(on_forward(_ForwardHook(self, prefix, names, log_freq)))
+        if kinds and not trained:
+            text = f"no parameter of {type(model).__name__} needs a gradient: "
+            more = "only its parameters are logged" if has_forward else "there is nothing to watch"
+            self._tell(f"nothing {number}", text + more)
+        return (len(trained) if kinds else 0) + (len(frozen) if has_forward else 0)
 
     def _make_hook(
         self, parameter: Any, name: str, kinds: Sequence[str], log_freq: int
     ) -> Callable[[Any], None]:
-        passes = 0
+        passes = itertools.count()
 
         def hook(gradient: Any) -> None:
-            nonlocal passes
-            passes += 1
-            if (passes - 1) % log_freq:
+            if next(passes) % log_freq:
                 return
             try:
                 tensors = {"gradients": gradient, "parameters": parameter}
@@ -155,6 +191,18 @@ class Watcher:
                 self._trouble(error)
 
         return hook
+
+    def record_parameters(self, model: Any, prefix: str, names: frozenset[str]) -> None:
+        """Log some of a model's parameters; never raises."""
+        try:
+            found = {
+                f"parameters/{prefix}{name}": one
+                for name, one in model.named_parameters()
+                if name in names
+            }
+            self._record(found)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._trouble(error)
 
     def _record(self, tensors: dict[str, Any]) -> None:
         found = {}
@@ -166,6 +214,35 @@ class Watcher:
                 found[name] = histogram
         if found:
             self._log(found)
+
+
+class _ForwardHook:
+    """Logs parameters that no gradient reaches when their model computes in training.
+
+    A model that is copied or pickled takes its hooks along: this one becomes a function of the
+    standard library that does nothing, so that the copy can be loaded where nothing is tracked.
+    """
+
+    def __init__(self, watcher: Watcher, prefix: str, names: frozenset[str], log_freq: int) -> None:
+        self._watcher = watcher
+        self._prefix = prefix
+        self._names = names
+        self._log_freq = log_freq
+        self._passes = 0
+        compiler = getattr(sys.modules.get("torch"), "compiler", None)
+        self._is_compiling: Callable[[], bool] = getattr(compiler, "is_compiling", bool)
+
+    def __call__(self, model: Any, _inputs: Any, _output: Any) -> None:
+        # In compiled code a counter would make a new version of it with every pass.
+        if self._is_compiling():
+            return
+        if getattr(model, "training", True):
+            self._passes += 1
+            if (self._passes - 1) % self._log_freq == 0:
+                self._watcher.record_parameters(model, self._prefix, self._names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial, (sys.audit, "hpctrack.watch")
 
 
 def count_values(tensor: Any) -> Histogram | None:
@@ -233,3 +310,7 @@ def _iter_flat(value: Any) -> Iterator[float]:
             yield from _iter_flat(one)
     else:
         yield float(value)
+
+
+def _nobody() -> None:
+    """Stand for the weak reference to a model that is not known."""

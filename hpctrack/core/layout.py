@@ -5,6 +5,7 @@
     <store>/<project>/<run>/node-0000.a1-7f3c09be.h5   live: one per node, attempt and agent
     <store>/<project>/<run>/run.h5                     sealed: one per run
     <store>/<project>/<run>/stop.json                  somebody asks the run to end
+    <store>/<project>/<run>/accounting.json            what Slurm counted, asked for afterwards
     <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
     <store>/<project>/.sweeps/<sweep>/sweep.json
     <store>/.incoming/<token>/                         a push that is not yet verified
@@ -25,6 +26,7 @@ from hpctrack.core.names import check_id
 SEALED_NAME = "run.h5"
 SEAL_LOCK_NAME = ".seal.lock"
 STOP_NAME = "stop.json"
+ACCOUNTING_NAME = "accounting.json"
 RESUME_FOLDER = ".resume"
 DAMAGED_SUFFIX = ".damaged"
 """What a file's name gets behind it when a repair has set it aside."""

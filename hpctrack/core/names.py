@@ -78,6 +78,10 @@ def make_safe_id(value: str) -> str:
     return f"{kept}-{digest}" if kept else f"id-{digest}"
 
 
+OWN_COLUMNS = frozenset({"_rank", "_runtime", "_step", "_timestamp"})
+"""What every history has, here or in W&B: rows of one that are logged again hold them."""
+
+
 def metric_name_problem(name: str) -> str | None:
     """Say what is wrong with a metric's name, or None if it can be used."""
     if not name:
@@ -91,6 +95,8 @@ def metric_name_problem(name: str) -> str | None:
         return "the name is not valid Unicode"
     if _UNPRINTABLE.search(name):
         return "the name has control characters"
+    if name in OWN_COLUMNS:
+        return "run.history() has a column of this name; log(..., step=) sets the step"
     return None
 
 

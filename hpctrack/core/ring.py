@@ -66,6 +66,10 @@ def _make_layout(count: int) -> Layout:
     return layout, layout.size - HEADER.size, -(-layout.size // 8) * 8, count
 
 
+_ONE, _ONE_BODY_BYTES, _ONE_ADVANCE, _COUNT = _make_layout(1)
+_pack_one = _ONE.pack_into
+
+
 @dataclass(slots=True)
 class _Lane:
     """Where the writer stands in a lane that it is not writing to."""
@@ -160,6 +164,18 @@ class RingWriter:
         self._at = at + advance
         self._head = head = self._head + advance
         self._points += count
+        self._words[self._head_word] = head
+        return True
+
+    def put_point(self, step: int, wall_s: float, number: int, value: float) -> bool:
+        """Write one point, as `put_points` does; a quarter cheaper, and most calls have one."""
+        at = self._at
+        if at + _ONE_ADVANCE > self._limit:
+            return self.put_points(step, wall_s, (number, value))
+        _pack_one(self._view, at, _ONE_BODY_BYTES, _POINTS_KIND, 0, 1, step, wall_s, number, value)
+        self._at = at + _ONE_ADVANCE
+        self._head = head = self._head + _ONE_ADVANCE
+        self._points += 1
         self._words[self._head_word] = head
         return True
 

@@ -88,6 +88,9 @@ class Settings:
     telemetry_interval_s: float = _setting(
         10.0, "time between two samples; the first ones come quicker, seconds"
     )
+    sync_accounting: bool = _setting(
+        True, "whether sync asks Slurm's accounting (sacct) about the runs that it pushes"
+    )
     runtime_dir: str = _setting(
         "", "node-local folder for the agent's socket; empty: $SLURM_TMPDIR, $TMPDIR or /tmp"
     )

@@ -20,12 +20,13 @@ from typing import Any
 
 from hpctrack.errors import ProtocolError
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 
 HEADER = struct.Struct("<IBBH")
 NAME_HEAD = struct.Struct("<I")
 POINTS_HEAD = struct.Struct("<qd")
 POINT = struct.Struct("<Id")
+CONSOLE_HEAD = struct.Struct("<d")
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A longer frame is a broken or hostile peer, not a large value: media are sent in pieces."""
@@ -60,18 +61,20 @@ class Kind(IntEnum):
     MEDIA = 11
     """u32 size of a JSON description, the description, raw bytes: an image, a table ..."""
     CONSOLE = 12
-    """A piece of what the rank wrote to the stream (1 or 2) that ``count`` says."""
+    """f64 wall time, then what the rank wrote to the stream (1 or 2) that ``count`` says."""
     DEFINE = 14
     """JSON: how a metric is to be read."""
     SAVE = 15
     """JSON: files of this node to take into the run."""
+    SETTLE = 16
+    """Ask for `DONE` when all runs that are over are sealed; no HELLO comes before it."""
 
     WELCOME = 64
     """JSON: the agent takes the run: ``{"path", "pid"}``."""
     NOTICE = 65
     """JSON like `EVENT`: something the user should read."""
     DONE = 66
-    """JSON ``{"ok"}``: answer to `FLUSH` and `FINISH`."""
+    """JSON ``{"ok"}``: answer to `FLUSH`, `FINISH` and `SETTLE`."""
     STOP = 67
     """JSON ``{"who", "why"}``: somebody asks the program to end."""
 
@@ -197,6 +200,25 @@ def unpack_media(body: memoryview) -> tuple[dict[str, Any], memoryview]:
     if end > len(body):
         raise ProtocolError("a frame of media ends in its description")
     return Frame(Kind.MEDIA, 0, body[NAME_HEAD.size : end]).json(), body[end:]
+
+
+def pack_console(stream: int, wall_s: float, data: bytes) -> bytes:
+    """Make a CONSOLE frame of what was passed on at a time."""
+    return pack(Kind.CONSOLE, CONSOLE_HEAD.pack(wall_s) + data, stream)
+
+
+def unpack_console(body: memoryview) -> tuple[float, bytes]:
+    """Return the time and the bytes of a CONSOLE frame.
+
+    Raises
+    ------
+    ProtocolError
+        It is too short to hold a time.
+    """
+    if len(body) < CONSOLE_HEAD.size:
+        raise ProtocolError("a piece of the console has no time")
+    (wall_s,) = CONSOLE_HEAD.unpack_from(body)
+    return wall_s, bytes(body[CONSOLE_HEAD.size :])
 
 
 def pack_points(step: int, wall_s: float, pairs: Sequence[float]) -> bytes:

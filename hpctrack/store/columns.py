@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from hpctrack.store.schema import FloatArray, IntArray, PointArray
+from hpctrack.store.supersession import Edges, find_limits, find_replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,9 @@ class Columns:
         """Mark points that a later attempt of the same rank has computed again.
 
         A requeued job goes back to its checkpoint: it logs steps from, say, 80 although the
-        attempt before had reached 100. Points of an earlier attempt at or above the first step
-        of a later one are superseded; they stay in the files.
+        attempt before had reached 100. Points of an earlier attempt at or above the step that a
+        later one logged first are superseded; below it, those at a step that a later one has
+        logged too. They stay in the files.
 
         Returns
         -------
@@ -86,10 +88,18 @@ class Columns:
         if not len(self) or self.attempt.min() == self.attempt.max():
             return np.zeros(len(self), bool)
         starts = self.run_starts()
-        counts = np.diff(starts, append=len(self))
-        lowest = np.minimum.reduceat(self.step, starts)
-        limits, is_limited = find_limits(self.rank[starts], lowest)
-        return np.asarray(np.repeat(is_limited, counts) & (self.step >= np.repeat(limits, counts)))
+        ends = np.append(starts[1:], len(self))
+        rank, first = self.rank[starts], self.step[starts]
+        limits, is_limited = find_limits(rank, first)
+        counts = ends - starts
+        above = self.step >= np.repeat(limits, counts)
+        hidden = np.asarray(np.repeat(is_limited, counts) & above)
+        edges = Edges(first, np.minimum.reduceat(self.step, starts))
+        replaced = find_replaced(
+            rank, edges, lambda one: [(int(starts[one]), self.step[starts[one] : ends[one]])]
+        )
+        hidden[replaced] = True
+        return hidden
 
     def run_starts(self) -> IntArray:
         """Return where each stretch of one rank and attempt begins."""
@@ -101,31 +111,3 @@ class Columns:
         """Return the points that count: without the superseded ones."""
         mask = self.superseded()
         return self.take(~mask) if mask.any() else self
-
-
-def find_limits(
-    rank: IntArray, lowest: IntArray
-) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Return from which step on the points of each stretch are superseded.
-
-    Parameters
-    ----------
-    rank : ndarray of int64, shape (n,)
-        Of each stretch of one rank and attempt; sorted, by attempt within a rank.
-    lowest : ndarray of int64, shape (n,)
-        The lowest step of each stretch.
-
-    Returns
-    -------
-    limit : ndarray of int64, shape (n,)
-        The lowest step of all later attempts of the rank.
-    is_limited : ndarray of bool, shape (n,)
-        False for the last attempt of a rank, which nothing supersedes.
-    """
-    is_limited = np.zeros(len(rank), bool)
-    is_limited[:-1] = rank[1:] == rank[:-1]
-    limit = np.full(len(rank), np.iinfo(np.int64).max)
-    # Backwards; in Python, because only stretches with a successor take part: requeues are few.
-    for one in np.flatnonzero(is_limited)[::-1].tolist():
-        limit[one] = min(limit[one + 1], lowest[one + 1])
-    return limit, is_limited

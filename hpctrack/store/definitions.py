@@ -56,6 +56,13 @@ def find_definition(definitions: Sequence[Definition], name: str) -> Definition:
     return replace(best, step_metric="") if best.step_metric == name else best
 
 
+def leave_out_hidden(definitions: Sequence[Definition], names: Iterable[str]) -> list[str]:
+    """Return the names that nobody has said to be hidden."""
+    if not any(one.hidden for one in definitions):
+        return list(names)
+    return [name for name in names if not find_definition(definitions, name).hidden]
+
+
 def summarize(
     metrics: Mapping[str, Columns], definitions: Sequence[Definition] = ()
 ) -> dict[str, Any]:

@@ -139,9 +139,9 @@ def make_history(
     wall_s = np.full(len(steps), -np.inf)
     columns: dict[str, np.ndarray[Any, Any]] = {STEP: steps, RANK: ranks, TIMESTAMP: wall_s}
     for name, (values, logged) in zip(parts, found, strict=True):
-        columns[name] = values
+        columns.setdefault(name, values)  # a metric may be called as a column of ours
         np.maximum(wall_s, logged, out=wall_s)
-    if x not in {STEP, TIMESTAMP}:
+    if x not in {STEP, TIMESTAMP, RANK}:
         if x not in metrics:
             raise NotFoundError(f"there is no metric {x!r} to order by")
         columns[x] = _fill(metrics[x], columns)

@@ -121,10 +121,12 @@ def _current(series: list[MediaItem]) -> list[MediaItem]:
     """Leave out what a later attempt has logged again: the rule that holds for points."""
     kept: list[MediaItem] = []
     limit: float = float("inf")
+    again: set[int] = set()
     for attempt in sorted({one.attempt for one in series}, reverse=True):
         mine = [one for one in series if one.attempt == attempt]
-        kept[:0] = [one for one in mine if one.step < limit]
-        limit = min(limit, *(one.step for one in mine))
+        kept[:0] = [one for one in mine if one.step < limit and one.step not in again]
+        limit = min(limit, mine[0].step)
+        again.update(one.step for one in mine)
     return kept
 
 

@@ -97,7 +97,22 @@ def decode_table(body: bytes) -> StoredTable:
         if kind == "number":
             for row in rows:
                 row[at] = _ODD.get(row[at], row[at]) if isinstance(row[at], str) else row[at]
+        elif kind in {"mixed", "json"}:
+            for row in rows:
+                row[at] = _with_numbers(row[at])
     return StoredTable(columns, types, rows)
+
+
+def _with_numbers(cell: Any) -> Any:
+    """Return a cell with NaN and infinities, for which JSON has no form."""
+    if isinstance(cell, list):
+        return [_with_numbers(one) for one in cell]
+    if not isinstance(cell, dict):
+        return cell
+    word = cell.get("_number")
+    if len(cell) == 1 and isinstance(word, str) and word in _ODD:
+        return _ODD[word]
+    return {key: _with_numbers(one) for key, one in cell.items()}
 
 
 def decode_histogram(body: bytes) -> tuple[Array, Array]:

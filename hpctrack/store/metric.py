@@ -175,7 +175,7 @@ class Metric:
             Its number in the whole job.
         by : str or Metric, optional
             What ``x`` is, see the class; default is what was defined, else the step. Points
-            without it are left out.
+            without it are left out; the result's ``left_out`` says how many.
 
         Raises
         ------
@@ -192,10 +192,12 @@ class Metric:
         mine = np.s_[int(start) : int(end)]
         x = self._axis(by)[mine]
         step, wall_s, value = self.steps[mine], self.wall_s[mine], self.values[mine]
+        left_out = 0
         if x.dtype.kind == "f" and np.isnan(x).any():
             has_x = ~np.isnan(x)
+            left_out = int(np.count_nonzero(~has_x))
             x, step, wall_s, value = x[has_x], step[has_x], wall_s[has_x], value[has_x]
-        return Series(step, wall_s, value, x, _name_axis(by))
+        return Series(step, wall_s, value, x, _name_axis(by), left_out)
 
     def matrix(self, *, by: str | Metric | None = None, samples: int | None = None) -> RankMatrix:
         """Return the values as ranks x columns.
@@ -228,15 +230,16 @@ class Metric:
         which, x = self._with_axis(by, is_finite=samples is not None)
         ranks, values = self.ranks[which], self.values[which]
         steps, wall_s = self.steps[which], self.wall_s[which]
+        absent = len(self) - len(x)
         if samples is not None:
             held = hold(ranks, x, samples)
             table, steps = held.table(values), held.highest(steps)
-            return RankMatrix(table, held.ranks, steps, held.highest(wall_s), held.x, axis)
+            return RankMatrix(table, held.ranks, steps, held.highest(wall_s), held.x, axis, absent)
         grid = make_grid(ranks, x)
         table, steps = grid.table(values), _steps_of(grid, steps, by)
         # A copy: what the caller does with it must not change the metric.
         table = table.copy() if np.shares_memory(table, self.values) else table
-        return RankMatrix(table, grid.ranks, steps, grid.highest(wall_s), grid.x, axis)
+        return RankMatrix(table, grid.ranks, steps, grid.highest(wall_s), grid.x, axis, absent)
 
     def reduce(
         self, how: str, *, by: str | Metric | None = None, samples: int | None = None
@@ -274,15 +277,16 @@ class Metric:
         axis, samples = _name_axis(by), self._samples(by, samples)
         if samples is not None:
             matrix = self.matrix(by=by, samples=samples)
-            steps, wall_s, x = matrix.steps, matrix.wall_s, matrix.x
+            steps, wall_s, x, absent = matrix.steps, matrix.wall_s, matrix.x, matrix.left_out
             reduced = reduce_table(matrix.values, names)
         else:
             which, along = self._with_axis(by, is_finite=False)
+            absent = len(self) - len(along)
             grid = make_grid(self.ranks[which], along)
             steps, x = _steps_of(grid, self.steps[which], by), grid.x
             wall_s = grid.highest(self.wall_s[which])
             reduced = grid.reduce(self.values[which], names)
-        return {how: Series(steps, wall_s, reduced[how], x, axis) for how in names}
+        return {how: Series(steps, wall_s, reduced[how], x, axis, absent) for how in names}
 
     def summary(self) -> dict[str, float]:
         """Return ``last``, ``min``, ``max`` and ``mean``.

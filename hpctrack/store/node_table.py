@@ -17,6 +17,10 @@ INDEX_BYTES = 64
 """Metadata for each chunk, at most; 16 bytes were seen over 3,000 chunks."""
 
 
+BOUNDS = {"v110": h5py.h5f.LIBVER_V110}
+"""What HDF5 calls the versions of `schema.LIBVER`."""
+
+
 class NodeTable:
     """A one-dimensional table of a file that is open for SWMR writing.
 
@@ -88,7 +92,6 @@ def open_for_append(path: Path, libver: tuple[str, str]) -> Any:
     """Open a file for SWMR writing, without locks, and return its low-level handle."""
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_file_locking(False, True)  # noqa: FBT003 - h5py's signature
-    bounds = {"v110": h5py.h5f.LIBVER_V110}
-    access.set_libver_bounds(*(bounds[one] for one in libver))
+    access.set_libver_bounds(*(BOUNDS[one] for one in libver))
     flags = h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_WRITE
     return h5py.h5f.open(bytes(path), flags, access)

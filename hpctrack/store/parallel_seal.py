@@ -195,14 +195,14 @@ def _write_share(
         create_sealed(job.part(job.world.rank), {}) as file,
         Scratch(job.folder, mine.points, memory_rows=job.limits.memory_rows) as scratch,
     ):
-        lowest, checksum = place_points(sources, mine, scratch, on_points)
+        edges, checksum = place_points(sources, mine, scratch, on_points)
         entries, summary = write_metrics(
             file,
             mine,
             job.limits,
             definitions=definitions,
             scratch=scratch,
-            lowest=lowest,
+            edges=edges,
             on_points=on_points,
         )
     return _Share(entries, summary, checksum)

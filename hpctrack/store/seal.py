@@ -244,14 +244,14 @@ def _seal(
     with new_file(run) as path:
         with create_sealed(path, root_facts(run, clock)) as file:
             with Scratch(run.folder, plan.points, memory_rows=limits.memory_rows) as scratch:
-                lowest, checksum = place_points(run.sources, plan, scratch, progress.add)
+                edges, checksum = place_points(run.sources, plan, scratch, progress.add)
                 entries, summary = write_metrics(
                     file,
                     plan,
                     limits,
                     definitions=run.record.definitions,
                     scratch=scratch,
-                    lowest=lowest,
+                    edges=edges,
                     on_points=progress.add,
                 )
             record = replace(run.record, summary={**summary, **run.record.summary})

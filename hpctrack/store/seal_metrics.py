@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hpctrack.client.definitions import Definition
-from hpctrack.store.columns import find_limits
 from hpctrack.store.placement import Plan
 from hpctrack.store.pyramid import BASE_POINTS, SERIES_MIN, BoolArray
 from hpctrack.store.pyramid_writer import PyramidWriter, needs_pyramid
@@ -27,6 +26,7 @@ from hpctrack.store.sealed_layout import (
 from hpctrack.store.sealed_writer import ColumnWriter, share_column, write_column
 from hpctrack.store.series_summary import SeriesSummary
 from hpctrack.store.streams import SENSOR_MARK
+from hpctrack.store.supersession import Edges, find_limits, find_replaced
 
 COMPARED_METRICS = 4
 """Metrics that are logged together share steps and times; so many are looked back for them."""
@@ -59,13 +59,18 @@ class SealLimits:
 
 @dataclass(frozen=True)
 class _Runs:
-    """A metric's stretches of one rank and attempt; ``start`` is the first one's in the scratch."""
+    """A metric's stretches of one rank and attempt; ``start`` is the first one's in the scratch.
+
+    ``first`` is the step that each logged first, ``replaced`` the places of points below the limit
+    whose step a later attempt has logged again.
+    """
 
     rank: IntArray
     attempt: IntArray
     count: IntArray
-    lowest: IntArray
+    first: IntArray
     start: int
+    replaced: IntArray
 
     @cached_property
     def points(self) -> int:
@@ -77,7 +82,7 @@ class _Runs:
 
     @cached_property
     def limits(self) -> tuple[IntArray, BoolArray]:
-        return find_limits(self.rank, self.lowest)
+        return find_limits(self.rank, self.first)
 
     @cached_property
     def series(self) -> tuple[IntArray, IntArray]:
@@ -93,13 +98,16 @@ class _Runs:
         if not is_limited.any():
             return None
         run = np.searchsorted(self.ends, np.arange(start, start + len(step)), side="right")
-        return np.asarray(~(is_limited[run] & (step >= limit[run])))
+        current = np.asarray(~(is_limited[run] & (step >= limit[run])))
+        begin, end = np.searchsorted(self.replaced, [start, start + len(step)]).tolist()
+        current[self.replaced[begin:end] - start] = False
+        return current
 
     def pack(self) -> np.ndarray[Any, Any]:
         """Return them as the file has them."""
         rows = np.zeros(len(self.rank), RUN)
         rows["rank"], rows["attempt"] = self.rank, self.attempt
-        rows["count"], rows["lowest"] = self.count, self.lowest
+        rows["count"], rows["lowest"] = self.count, self.first
         return rows
 
     def is_like(self, other: _Runs) -> bool:
@@ -119,21 +127,22 @@ class MetricWriter:
         Has these groups.
     plan : Plan
         Where the points are.
-    lowest : ndarray of int64
-        The lowest step of each of the plan's groups.
+    edges : Edges
+        Of each of the plan's groups.
     scratch : Scratch
         Has the points.
     limits : SealLimits
     """
 
     def __init__(
-        self, file: Any, plan: Plan, lowest: IntArray, scratch: Scratch, limits: SealLimits
+        self, file: Any, plan: Plan, edges: Edges, scratch: Scratch, limits: SealLimits
     ) -> None:
         self._file = file
         self._plan = plan
-        self._lowest = lowest
+        self._edges = edges
         self._scratch = scratch
         self._limits = limits
+        self._piece_rows = limits.piece_rows
         self._written: list[tuple[_Runs, int, Any]] = []
 
     def write(
@@ -186,22 +195,28 @@ class MetricWriter:
         is_first = np.ones(len(rank), bool)
         is_first[1:] = (rank[1:] != rank[:-1]) | (attempt[1:] != attempt[:-1])
         starts = np.flatnonzero(is_first)
-        return _Runs(
-            rank[starts],
-            attempt[starts],
-            np.add.reduceat(plan.count[mine], starts),
-            np.minimum.reduceat(self._lowest[mine], starts),
-            int(plan.start[mine][0]),
-        )
+        rank, attempt = rank[starts], attempt[starts]
+        count = np.add.reduceat(plan.count[mine], starts)
+        begin = int(plan.start[mine][0])
+        first, lowest = self._edges.first[mine], self._edges.lowest[mine]
+        edges = Edges(first[starts], np.minimum.reduceat(lowest, starts))
+        ends = np.cumsum(count)
+
+        def iter_steps(run: int) -> Iterator[tuple[int, IntArray]]:
+            for start, stop in _cut(int(ends[run] - count[run]), int(ends[run]), self._piece_rows):
+                yield start, self._read(begin + start, stop - start)["step"]
+
+        replaced = find_replaced(rank, edges, iter_steps)
+        return _Runs(rank, attempt, count, edges.first, begin, replaced)
 
     def _is_grid(self, runs: _Runs) -> bool:
         """Tell whether all ranks logged the same steps, each within one attempt."""
         ranks, steps = len(runs.rank), int(runs.count[0])
         if ranks == 1 or (runs.count != steps).any() or len(runs.series[0]) != ranks:
             return False
-        together = max(1, self._limits.piece_rows // steps)
-        for first in range(0, steps, self._limits.piece_rows):
-            width = min(self._limits.piece_rows, steps - first)
+        together = max(1, self._piece_rows // steps)
+        for first in range(0, steps, self._piece_rows):
+            width = min(self._piece_rows, steps - first)
             row = self._read(runs.start + first, width)["step"].copy()
             for rank in range(1, ranks, together):
                 count = min(together, ranks - rank)
@@ -219,13 +234,16 @@ class MetricWriter:
         for key, owner in shared.items():
             share_column(owner, group, key)
         if "step" in shared:
-            for key in ("rank", "attempt") if len(shape) > 1 else ("runs",):
-                share_column(shared["step"], group, key)
+            for key in ("rank", "attempt", "runs", "replaced"):
+                if key in shared["step"]:
+                    share_column(shared["step"], group, key)
         elif len(shape) > 1:
             write_column(group, "rank", runs.rank.astype(COLUMN_TYPES["rank"]))
             write_column(group, "attempt", runs.attempt.astype(COLUMN_TYPES["attempt"]))
         else:
             write_column(group, "runs", runs.pack())
+            if len(runs.replaced):
+                write_column(group, "replaced", runs.replaced.astype("<u8"))
         own = [key for key in ("step", "wall_s", "value") if key not in shared]
         if len(own) > 1:
             self._written = [*self._written[1 - COMPARED_METRICS :], (runs, len(shape), group)]
@@ -252,16 +270,21 @@ class MetricWriter:
             theirs = self._read(other.start + start, count)[key]
             if (mine.view(np.int64) != theirs.view(np.int64)).any():
                 return False
-            start, size = start + count, self._limits.piece_rows
+            start, size = start + count, self._piece_rows
         return True
 
     def _iter_pieces(self, runs: _Runs) -> Iterator[tuple[int, PointArray]]:
-        for start in range(0, runs.points, self._limits.piece_rows):
-            count = min(self._limits.piece_rows, runs.points - start)
-            yield start, self._read(runs.start + start, count)
+        for start, stop in _cut(0, runs.points, self._piece_rows):
+            yield start, self._read(runs.start + start, stop - start)
 
     def _read(self, start: int, count: int) -> PointArray:
         return self._scratch.read(start, start + count)
+
+
+def _cut(start: int, stop: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Cut a range into pieces of so many rows."""
+    for begin in range(start, stop, rows):
+        yield begin, min(begin + rows, stop)
 
 
 def _summarise(

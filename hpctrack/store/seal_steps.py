@@ -18,7 +18,7 @@ from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.placement import Plan, identify, mix_identity, sum_points
 from hpctrack.store.record import RunRecord
 from hpctrack.store.resealing import SealedSource
-from hpctrack.store.schema import POINT, SEALED_KIND, EventKind, IntArray
+from hpctrack.store.schema import POINT, SEALED_KIND, EventKind
 from hpctrack.store.scratch import Scratch
 from hpctrack.store.seal_events import EventWriter
 from hpctrack.store.seal_metrics import MetricWriter, SealLimits
@@ -27,6 +27,7 @@ from hpctrack.store.sealed_file import SealedReader, iter_points, pack_record, r
 from hpctrack.store.sealed_layout import METRICS_GROUP, SYSTEM_GROUP
 from hpctrack.store.sealed_writer import write_json
 from hpctrack.store.streams import SENSOR_MARK, Stream
+from hpctrack.store.supersession import Edges
 
 BULKY = {
     EventKind.NAME,
@@ -137,27 +138,30 @@ def check_space(folder: Path, sources: Sequence[Source], points: int, limits: Se
 
 def place_points(
     sources: Sequence[Source], plan: Plan, scratch: Scratch, on_points: OnPoints
-) -> tuple[IntArray, int]:
+) -> tuple[Edges, int]:
     """Put all points of a plan into the scratch.
 
     Returns
     -------
-    lowest : ndarray of int64
-        The lowest step of each group.
+    edges : Edges
+        The first and the lowest step of each group.
     checksum : int
         See `sum_points`.
     """
     cursors, identities = plan.start.copy(), plan.identities()
     lowest = np.full(len(cursors), np.iinfo(np.int64).max)
+    edges = Edges(np.zeros(len(cursors), np.int64), lowest)
     checksum = 0
     for source, numbers in zip(sources, plan.of_source, strict=True):
         for piece in source.iter_pieces(numbers >= 0):
             groups, counts, rows = numbers[piece.groups], piece.counts, piece.rows
             scratch.put(cursors[groups], counts, rows)
-            cursors[groups] += counts
             step = np.ascontiguousarray(rows["step"])
-            first = np.cumsum(counts) - counts
-            lowest[groups] = np.minimum(lowest[groups], np.minimum.reduceat(step, first))
+            begin = np.cumsum(counts) - counts
+            is_new = cursors[groups] == plan.start[groups]
+            edges.first[groups[is_new]] = step[begin[is_new]]
+            lowest[groups] = np.minimum(lowest[groups], np.minimum.reduceat(step, begin))
+            cursors[groups] += counts
             checksum += sum_points(
                 np.repeat(identities[groups], counts),
                 step,
@@ -168,7 +172,7 @@ def place_points(
         source.release()
     if (cursors != plan.start + plan.count).any():
         raise StoreError("a node file changed while it was read: not sealed")
-    return lowest, checksum % 2**64
+    return edges, checksum % 2**64
 
 
 def write_metrics(
@@ -178,13 +182,13 @@ def write_metrics(
     *,
     definitions: Sequence[Definition],
     scratch: Scratch,
-    lowest: IntArray,
+    edges: Edges,
     on_points: OnPoints,
 ) -> tuple[list[list[Any]], dict[str, Any]]:
     """Write all metrics of a plan; return their entries of the index, and of the summary."""
     for place in (METRICS_GROUP, SYSTEM_GROUP):
         file.create_group(place)
-    writer = MetricWriter(file, plan, lowest, scratch, limits)
+    writer = MetricWriter(file, plan, edges, scratch, limits)
     entries: list[list[Any]] = []
     summary: dict[str, Any] = {}
     for metric in np.unique(plan.metric).tolist():

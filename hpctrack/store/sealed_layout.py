@@ -36,14 +36,16 @@ class Layout(StrEnum):
     """How the points of a metric lie."""
 
     ROWS = "rows"
-    """One after another, sorted by rank and attempt: ``runs, step, wall_s, value``."""
+    """One after another, sorted by rank and attempt: ``runs, step, wall_s, value``, and
+    ``replaced``: places of points below the limit whose step a later attempt logged again."""
     GRID = "grid"
     """Ranks x steps, where all ranks logged the same steps, each within one attempt:
     ``rank, attempt, step`` and the matrices ``wall_s, value``."""
 
 
 RUN = np.dtype([("rank", "<u4"), ("attempt", "<u4"), ("count", "<u8"), ("lowest", "<i8")])
-"""So many points of one rank and attempt follow each other; their lowest step."""
+"""So many points of one rank and attempt follow each other; ``lowest`` is the step from which on
+they supersede earlier attempts, the one that was logged first."""
 
 BUCKET = np.dtype(
     [("step", "<i8"), ("low", "<f8"), ("high", "<f8"), ("mean", "<f8"), ("points", "<u4")]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hpctrack.store.columns import find_limits
 from hpctrack.store.envelope import (
     Envelope,
     Window,
@@ -22,6 +21,7 @@ from hpctrack.store.envelope import (
 from hpctrack.store.pyramid import BoolArray, BucketArray, level_sizes, make_buckets
 from hpctrack.store.schema import FloatArray, IntArray
 from hpctrack.store.sealed_layout import BUCKET, LATE
+from hpctrack.store.supersession import find_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class _Series:
         Where each attempt's points end.
     limits, is_limited : ndarray
         From which step on an attempt is superseded.
+    replaced : ndarray of int64
+        Points below that whose step a later attempt has logged again.
     offsets : list of int
         Where its buckets begin in each level.
     base : int
@@ -50,6 +52,7 @@ class _Series:
     run_ends: IntArray
     limits: IntArray
     is_limited: BoolArray
+    replaced: IntArray
     offsets: list[int]
     base: int
 
@@ -80,7 +83,10 @@ class _Series:
         if not self.is_limited.any():
             return np.ones(len(steps), bool)
         run = np.searchsorted(self.run_ends, np.arange(first, first + len(steps)), side="right")
-        return np.asarray(~(self.is_limited[run] & (steps >= self.limits[run])))
+        current = np.asarray(~(self.is_limited[run] & (steps >= self.limits[run])))
+        begin, end = np.searchsorted(self.replaced, [first, first + len(steps)]).tolist()
+        current[self.replaced[begin:end] - first] = False
+        return current
 
 
 def draw_sealed(group: Any, rank: int, window: Window, width: int) -> Envelope | None:
@@ -134,17 +140,27 @@ def _find_series(group: Any, rank: int) -> _Series | None:
         for _level in range(len(group["levels"])):
             offsets.append(int(buckets.sum()))
             buckets = -(-buckets // 2)
+    start, points = int(counts[:begin].sum()), int(counts[mine].sum())
     return _Series(
         group,
         -1 if "runs" in group else begin,
-        int(counts[:begin].sum()),
-        int(counts[mine].sum()),
+        start,
+        points,
         np.cumsum(counts[mine]),
         limits[mine],
         is_limited[mine],
+        _read_replaced(group, start, points),
         offsets,
         base,
     )
+
+
+def _read_replaced(group: Any, start: int, points: int) -> IntArray:
+    """Return which points of a series below the limit came again, counted from its beginning."""
+    if "replaced" not in group:
+        return np.zeros(0, np.int64)
+    places = group["replaced"][:].astype(np.int64) - start
+    return np.asarray(places[(places >= 0) & (places < points)])
 
 
 def _draw_all(series: _Series, window: Window, width: int) -> Envelope:

@@ -30,6 +30,8 @@ class Series:
         What was asked for: the step, seconds, or the other metric's value.
     by : str
         What ``x`` is.
+    left_out : int
+        Points that have no ``x``, such as those before the first epoch; they are not here.
     """
 
     step: IntArray
@@ -37,10 +39,15 @@ class Series:
     value: FloatArray
     x: AxisArray
     by: str = STEP
+    left_out: int = 0
 
     def __len__(self) -> int:
         """Return the number of values."""
         return len(self.step)
+
+    def __repr__(self) -> str:
+        """Say how much there is, and what is not."""
+        return f"<hpctrack.Series {len(self)} values by {self.by!r}{_absent(self.left_out)}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class RankMatrix:
         What was asked for: the step, seconds, or the other metric's value.
     by : str
         What ``x`` is.
+    left_out : int
+        Points of all ranks that have no ``x``; they are not here.
     """
 
     values: FloatArray
@@ -68,6 +77,13 @@ class RankMatrix:
     wall_s: FloatArray
     x: AxisArray
     by: str = STEP
+    left_out: int = 0
+
+    def __repr__(self) -> str:
+        """Say how much there is, and what is not."""
+        ranks, columns = self.shape
+        shown = f"{ranks} ranks x {columns} columns by {self.by!r}"
+        return f"<hpctrack.RankMatrix {shown}{_absent(self.left_out)}>"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,3 +93,7 @@ class RankMatrix:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001 - numpy's protocol
         """Return the values, for numpy."""
         return np.array(self.values, dtype=dtype, copy=bool(copy))
+
+
+def _absent(points: int) -> str:
+    return f", {points:,} points left out" if points else ""

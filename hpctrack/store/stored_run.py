@@ -11,13 +11,14 @@ from hpctrack.client.definitions import Definition
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.store.accounting_file import read_accounting
 from hpctrack.store.columns import Columns
 from hpctrack.store.console import ConsoleText
 from hpctrack.store.definitions import find_definition, join_definitions, summarize
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
-from hpctrack.store.history import STEP, TIMESTAMP, History, make_history
+from hpctrack.store.history import RANK, STEP, TIMESTAMP, History, make_history
 from hpctrack.store.measured import MeasuredRun
 from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric
@@ -124,6 +125,11 @@ class StoredRun(MeasuredRun):
             return False
         return not any(iter_node_files(self.folder)) or not (self._parts()[1] or self._unreadable)
 
+    @property
+    def accounting(self) -> dict[str, Any] | None:
+        """What Slurm counted, as ``hpctrack sacct`` wrote it; None if nobody has asked yet."""
+        return read_accounting(self.folder)
+
     def ranks(self) -> tuple[RankRecord, ...]:
         """Return the ranks of the latest attempt."""
         return self.record.ranks
@@ -190,8 +196,9 @@ class StoredRun(MeasuredRun):
             One of the metrics was never logged.
         """
         wanted = [keys] if isinstance(keys, str) else None if keys is None else [*keys]
-        if wanted is not None and x not in {STEP, TIMESTAMP, *wanted}:
-            wanted.append(x)
+        if wanted is not None:
+            wanted = [one for one in wanted if one not in {STEP, RANK, TIMESTAMP}]
+            wanted += [x] if x not in {STEP, TIMESTAMP, *wanted} else []
         columns = self.columns(wanted)
         metrics = {name: self._make_metric(name, one) for name, one in columns.items()}
         return make_history(metrics, x=x, samples=samples, rank=rank)

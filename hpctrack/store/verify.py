@@ -11,6 +11,7 @@ from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import (
+    ACCOUNTING_NAME,
     SEAL_LOCK_NAME,
     SEALED_NAME,
     STOP_NAME,
@@ -186,7 +187,7 @@ def _name_odd_file(path: Path, report: Report) -> None:
     elif is_set_aside(path.name):
         what = "the damaged original of a file that was repaired; remove it when it is not needed"
         report.findings.append(Finding(path.name, what, Severity.NOTE))
-    elif path.name not in {SEAL_LOCK_NAME, STOP_NAME}:
+    elif path.name not in {SEAL_LOCK_NAME, STOP_NAME, ACCOUNTING_NAME}:
         report.findings.append(Finding(path.name, "not a file of ours", Severity.NOTE))
 
 

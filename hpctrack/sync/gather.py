@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 from hpctrack.core.clock import Clock
-from hpctrack.core.layout import SEALED_NAME, SWEEP_NAME, SWEEPS_FOLDER, iter_run_folders
+from hpctrack.core.layout import (
+    ACCOUNTING_NAME,
+    SEALED_NAME,
+    SWEEP_NAME,
+    SWEEPS_FOLDER,
+    iter_run_folders,
+)
 from hpctrack.core.names import check_id
 from hpctrack.errors import BusyError, HpctrackError, InvalidNameError, NotFoundError
 from hpctrack.store.record import State
@@ -109,6 +116,7 @@ def gather(
     *,
     seal: bool,
     dry_run: bool,
+    accounting: bool,
     stale_after_s: float,
     clock: Clock,
     on_run: Callable[[str], None],
@@ -125,6 +133,8 @@ def gather(
         Seal runs that have ended.
     dry_run : bool
         Seal nothing, only say what would be sealed.
+    accounting : bool
+        Whether the other side understands what Slurm counted.
     stale_after_s : float
         A live run that is silent for so long has ended.
     clock : Clock
@@ -151,6 +161,8 @@ def gather(
                 sweeps.add((run.project, run.record.sweep))
             if left is None:
                 _add(gathered, key, folder / SEALED_NAME, store, cache)
+                if accounting:
+                    _add_accounting(gathered, run, key, store, cache)
         except (HpctrackError, OSError) as error:
             left = LeftRun(key, Skipped.UNREADABLE, str(getattr(error, "message", error)))
         finally:
@@ -188,6 +200,18 @@ def _add(gathered: Gathered, key: Key, path: Path, store: Path, cache: HashCache
     with path.open("rb") as file:
         sha256, size_bytes = cache.hash_file(file, str(path.relative_to(store)))
     gathered.paths[Item(key, sha256, size_bytes)] = path
+
+
+def _add_accounting(
+    gathered: Gathered, run: StoredRun, key: Key, store: Path, cache: HashCache
+) -> None:
+    """Add what Slurm counted; whatever is wrong with it does not keep the run here."""
+    found = run.accounting
+    if found is None or (found.get("project"), found.get("run")) != (key.project, key.id):
+        return
+    with contextlib.suppress(OSError):
+        aside = replace(key, kind=ItemKind.ACCOUNTING)
+        _add(gathered, aside, run.folder / ACCOUNTING_NAME, store, cache)
 
 
 def _iter_sweeps(

@@ -11,8 +11,11 @@ from typing import Any, ClassVar, Self
 from hpctrack.errors import ProtocolError
 
 OLDEST_VERSION = 1
-NEWEST_VERSION = 1
+NEWEST_VERSION = 2
 """The versions that this hpctrack speaks; the highest that both sides speak is used."""
+
+ACCOUNTING_VERSION = 2
+"""From this one on, what Slurm counted of a run goes along."""
 
 SOFTWARE_MAX_CHARS = 100
 """A peer's name for itself is shown to people, so it is cut."""
@@ -42,6 +45,8 @@ class ItemKind(StrEnum):
 
     RUN = "run"
     SWEEP = "sweep"
+    ACCOUNTING = "accounting"
+    """What the scheduler counted of a run: its key is the run's."""
 
 
 class Outcome(StrEnum):
@@ -68,7 +73,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file of one side: the sealed file of a run, or the description of a sweep.
+    """A file of one side: a run's sealed file or its accounting, or a sweep's description.
 
     Parameters
     ----------

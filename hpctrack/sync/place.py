@@ -15,7 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpctrack.core.layout import SEALED_NAME, SWEEP_NAME, run_folder, sweep_folder
+from hpctrack.core.layout import (
+    ACCOUNTING_NAME,
+    SEALED_NAME,
+    SWEEP_NAME,
+    run_folder,
+    sweep_folder,
+)
 from hpctrack.errors import InvalidNameError
 from hpctrack.sync.messages import ItemKind, Key
 from hpctrack.sync.refusal import ItemRefusal
@@ -48,10 +54,11 @@ def find_place(key: Key) -> Place:
     what = "project"
     try:
         run_folder(Path(), key.project, "x")
-        what = f"{key.kind} id"
+        what = "sweep id" if key.kind == ItemKind.SWEEP else "run id"
         if key.kind == ItemKind.SWEEP:
             return Place(sweep_folder(Path(), key.project, key.id).parts, SWEEP_NAME)
-        return Place(run_folder(Path(), key.project, key.id).parts, SEALED_NAME)
+        name = ACCOUNTING_NAME if key.kind == ItemKind.ACCOUNTING else SEALED_NAME
+        return Place(run_folder(Path(), key.project, key.id).parts, name)
     except InvalidNameError:
         raise ItemRefusal("bad-name", what=what) from None
 

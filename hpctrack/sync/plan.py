@@ -16,7 +16,8 @@ class Plan:
     Parameters
     ----------
     send : tuple of Item
-        Sweeps first, so that nobody sees a trial of an unknown sweep; then by project and id.
+        Sweeps first, so that nobody sees a trial of an unknown sweep; then runs, then their
+        accounting, which is not taken without the run; each by project and id.
     present : tuple of Item
         The other side has exactly these.
     """
@@ -30,12 +31,24 @@ class Plan:
         return sum(one.size_bytes for one in self.send)
 
 
+_ORDER = (ItemKind.SWEEP, ItemKind.RUN, ItemKind.ACCOUNTING)
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much a sealed file holds."""
+    """How much a file holds.
+
+    Parameters
+    ----------
+    points, attempts : int
+        Of a sealed file.
+    asked_wall_s : float
+        When an accounting was asked for.
+    """
 
     points: int
     attempts: int
+    asked_wall_s: float = 0.0
 
 
 def make_plan(local: Iterable[Item], remote: Iterable[Item]) -> Plan:
@@ -50,7 +63,7 @@ def make_plan(local: Iterable[Item], remote: Iterable[Item]) -> Plan:
     """
     there = {one.key: one.sha256 for one in remote}
     mine = {one.key: one for one in local}
-    ordered = sorted(mine.values(), key=lambda one: (one.key.kind != ItemKind.SWEEP, one.key))
+    ordered = sorted(mine.values(), key=lambda one: (_ORDER.index(one.key.kind), one.key))
     return Plan(
         send=tuple(one for one in ordered if there.get(one.key) != one.sha256),
         present=tuple(one for one in ordered if there.get(one.key) == one.sha256),
@@ -86,3 +99,10 @@ def choose_outcome(incoming: Extent, there: Extent | None) -> Outcome:
             attempts_there=there.attempts,
         )
     return Outcome.REPLACED
+
+
+def choose_newest(incoming: Extent, there: Extent | None) -> Outcome:
+    """Decide the same about an accounting: what was asked for later counts, nothing is refused."""
+    if there is None:
+        return Outcome.PUBLISHED
+    return Outcome.REPLACED if incoming.asked_wall_s > there.asked_wall_s else Outcome.PRESENT

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hpctrack.core.layout import INCOMING_FOLDER, NodeFileName
+from hpctrack.core.layout import INCOMING_FOLDER, SEALED_NAME, NodeFileName
+from hpctrack.store.accounting_file import MAX_BYTES
 from hpctrack.sync.messages import Item, ItemKind, Outcome
 from hpctrack.sync.place import (
     Place,
@@ -21,10 +22,10 @@ from hpctrack.sync.place import (
     open_folder,
     stat_no_follow,
 )
-from hpctrack.sync.plan import Extent, choose_outcome
+from hpctrack.sync.plan import Extent, choose_newest, choose_outcome
 from hpctrack.sync.quarantine import IncomingFile
 from hpctrack.sync.refusal import ItemRefusal
-from hpctrack.sync.verification import SWEEP_EXTENT, try_read_extent
+from hpctrack.sync.verification import SWEEP_EXTENT, read_accounting_extent, try_read_extent
 
 LOCK_NAME = "publish.lock"
 
@@ -55,7 +56,8 @@ def publish(
     Returns
     -------
     Outcome
-        PUBLISHED or REPLACED; PRESENT if another transfer of the same was quicker.
+        PUBLISHED or REPLACED; PRESENT if another transfer of the same was quicker, or the
+        accounting there is newer.
 
     Raises
     ------
@@ -63,18 +65,25 @@ def publish(
         What is there holds more, is being recorded, or is no file of ours.
     """
     place = find_place(item.key)
+    is_aside = item.key.kind == ItemKind.ACCOUNTING
     try:
         with (
             _hold_lock(store_fd),
-            open_folder(store_fd, place.folders, create=True) as folder_fd,
+            open_folder(store_fd, place.folders, create=not is_aside) as folder_fd,
         ):
             if _is_same(folder_fd, place, item):
                 return Outcome.PRESENT
-            outcome = choose_outcome(extent, _look(store, place, folder_fd, item))
-            incoming.publish(folder_fd, place.file)
+            if is_aside:
+                outcome = choose_newest(extent, _look_aside(place, folder_fd))
+            else:
+                outcome = choose_outcome(extent, _look(store, place, folder_fd, item))
+            if outcome != Outcome.PRESENT:
+                incoming.publish(folder_fd, place.file)
             return outcome
     except NotADirectoryError:
         raise ItemRefusal("link") from None
+    except FileNotFoundError:
+        raise ItemRefusal("no-run" if is_aside else "unwritable") from None
     except OSError as error:
         code = "no-space" if error.errno in FULL else "unwritable"
         raise ItemRefusal(code, size_bytes=item.size_bytes) from None
@@ -94,6 +103,20 @@ def _look(store: Path, place: Place, folder_fd: int, item: Item) -> Extent | Non
     if item.key.kind == ItemKind.SWEEP:
         return SWEEP_EXTENT
     return try_read_extent(store / place.path)
+
+
+def _look_aside(place: Place, folder_fd: int) -> Extent | None:
+    """Return when the accounting there was asked for; the run has to be there, too."""
+    sealed, status = stat_no_follow(folder_fd, SEALED_NAME), stat_no_follow(folder_fd, place.file)
+    if sealed is None or not stat.S_ISREG(sealed.st_mode):
+        raise ItemRefusal("no-run")
+    if status is None:
+        return None
+    fd = open_file_no_follow(folder_fd, place.file)
+    if fd is None:
+        raise ItemRefusal("link")
+    with os.fdopen(fd, "rb") as file:
+        return read_accounting_extent(file.read(MAX_BYTES))
 
 
 def _is_same(folder_fd: int, place: Place, item: Item) -> bool:

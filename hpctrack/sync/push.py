@@ -10,6 +10,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import MissingPackageError, UsageError
 from hpctrack.store.store import Store
 from hpctrack.sync.gather import Gathered, choose_runs, gather
+from hpctrack.sync.messages import ACCOUNTING_VERSION
 from hpctrack.sync.process_transport import ProcessTransport
 from hpctrack.sync.push_result import (
     ItemResult,
@@ -87,12 +88,12 @@ def push(
     on_progress(Progress("connect", str(where)))
     with closing(open_transport(where, connect or ConnectOptions())) as transport:
         sender = Sender(transport, on_progress)
-        sender.begin()
         gathered = gather(
             opened.path,
             choice,
             seal=seal,
             dry_run=dry_run,
+            accounting=sender.begin() >= ACCOUNTING_VERSION,
             stale_after_s=stale_after_s,
             clock=clock,
             on_run=lambda name: on_progress(Progress("read", name)),

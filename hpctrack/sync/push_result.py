@@ -153,6 +153,11 @@ class PushResult:
         return tuple(one for one in self.items if one.key.kind == ItemKind.SWEEP)
 
     @property
+    def accountings(self) -> tuple[ItemResult, ...]:
+        """What became of what Slurm counted of the runs."""
+        return tuple(one for one in self.items if one.key.kind == ItemKind.ACCOUNTING)
+
+    @property
     def sent(self) -> int:
         """Number of runs that were sent."""
         return self._count(Status.SENT, Status.REPLACED)
@@ -189,6 +194,7 @@ class PushResult:
             "seconds": round(self.duration_s, 3),
             "runs": [one.to_json() for one in self.runs],
             "sweeps": [one.to_json() for one in self.sweeps],
+            "accounting": [one.to_json() for one in self.accountings],
         }
 
     def _count(self, *statuses: Status) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from hpctrack._version import __version__
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, ProtocolError, RefusedError, SyncError
+from hpctrack.store import accounting_file
 from hpctrack.sync.conversation import Conversation
 from hpctrack.sync.inventory import HashCache, read_inventory
 from hpctrack.sync.messages import (
@@ -43,7 +44,11 @@ IDLE_TIMEOUT_S = 3600.0
 """A sender that says nothing for so long is gone, though its connection may look alive. It may be
 sealing runs meanwhile, so the bound is generous."""
 
-ITEM_MAX_BYTES = {ItemKind.RUN: 1 << 40, ItemKind.SWEEP: 16 << 20}
+ITEM_MAX_BYTES = {
+    ItemKind.RUN: 1 << 40,
+    ItemKind.SWEEP: 16 << 20,
+    ItemKind.ACCOUNTING: accounting_file.MAX_BYTES,
+}
 """1 TiB and 16 MiB: far above what is real, far below what fills a disk by mistake."""
 
 INVENTORY_MAX_ITEMS = 1_000_000

@@ -20,6 +20,8 @@ REASONS: Mapping[str, str] = {
     "hash-mismatch": "what came is not what was announced (SHA-256)",
     "not-a-run": "it is not a sealed file that can be read there",
     "not-a-sweep": "it is not a sweep's description",
+    "not-accounting": "it is not what Slurm counted of a run",
+    "no-run": "the run that it belongs to is not there",
     "other-run": "the file is that of $project/$run",
     "fewer-points": (
         "the run there has more: $points_there points in $attempts_there attempts,"

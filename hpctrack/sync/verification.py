@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from hpctrack.store.accounting_file import parse_accounting
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.sync.messages import Item, ItemKind
 from hpctrack.sync.plan import Extent
@@ -32,6 +33,8 @@ def check_file(path: Path, item: Item) -> Extent:
     if item.key.kind == ItemKind.SWEEP:
         _check_sweep(path)
         return SWEEP_EXTENT
+    if item.key.kind == ItemKind.ACCOUNTING:
+        return _check_accounting(path, item)
     reader = SealedReader(path)
     try:
         record = reader.read_record()
@@ -56,6 +59,25 @@ def try_read_extent(path: Path) -> Extent | None:
         return read_extent(path)
     except Exception:  # noqa: BLE001 - as above; the file that comes replaces it
         return None
+
+
+def read_accounting_extent(data: bytes) -> Extent | None:
+    """Return when an accounting was asked for, or None if it is none."""
+    found = parse_accounting(data)
+    if found is None:
+        return None
+    return Extent(points=0, attempts=0, asked_wall_s=float(found["asked_wall_s"]))
+
+
+def _check_accounting(path: Path, item: Item) -> Extent:
+    data = path.read_bytes()
+    extent, found = read_accounting_extent(data), parse_accounting(data)
+    if extent is None or found is None:
+        raise ItemRefusal("not-accounting")
+    project, run = str(found.get("project")), str(found.get("run"))
+    if (project, run) != (item.key.project, item.key.id):
+        raise ItemRefusal("other-run", project=project, run=run)
+    return extent
 
 
 def _check_sweep(path: Path) -> None:

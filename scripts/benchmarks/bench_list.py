@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hpctrack.core import wire
 from hpctrack.core.layout import run_folder
 from hpctrack.store.node_file import NodeFile
 from hpctrack.store.schema import POINT, EventKind
@@ -100,7 +101,7 @@ def write_small_run(store: Path, number: int) -> Path:
         file.add_event(kind, body, wall_s=wall_s, rank=0, session=0)
 
     hello: dict[str, Any] = {
-        "wire": 1,
+        "wire": wire.WIRE_VERSION,
         "rank": 0,
         "size": 1,
         "local_rank": 0,

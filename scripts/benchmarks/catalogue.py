@@ -11,6 +11,7 @@ from scripts.benchmarks.bench_kill import bench_kill
 from scripts.benchmarks.bench_list import bench_list
 from scripts.benchmarks.bench_log import bench_log
 from scripts.benchmarks.bench_store import bench_big_job, bench_bytes, bench_read, bench_seal
+from scripts.benchmarks.bench_telemetry import bench_telemetry
 from scripts.benchmarks.rows import Outcome
 
 Sizes = Mapping[str, float]
@@ -94,3 +95,14 @@ RECORDER: dict[str, Benchmark] = {
     "list": Benchmark(bench_list, {"runs": 10_000}, {"runs": 5}),
 }
 """In the order of the targets' table."""
+
+TELEMETRY: dict[str, Benchmark] = {
+    "telemetry": Benchmark(
+        bench_telemetry,
+        {"ranks": 128, "gpus": 8, "seconds": 20.0, "hz": 1.0},
+        {"ranks": 2, "gpus": 1, "seconds": 4.0, "hz": 2.0},
+    ),
+}
+
+AREAS: dict[str, dict[str, Benchmark]] = {"recorder": RECORDER, "telemetry": TELEMETRY}
+"""What ``scripts/bench`` can be asked for."""

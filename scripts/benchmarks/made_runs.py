@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hpctrack.core import wire
 from hpctrack.core.layout import run_folder
 from hpctrack.store.node_file import NodeFile
 from hpctrack.store.schema import POINT, EventKind, FloatArray
@@ -108,7 +109,7 @@ def metric_name(number: int) -> str:
 
 def _hello(node: int, local: int, shape: Shape) -> dict[str, Any]:
     return {
-        "wire": 1,
+        "wire": wire.WIRE_VERSION,
         "rank": node * shape.ranks + local,
         "size": shape.size,
         "local_rank": local,

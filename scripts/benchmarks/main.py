@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scripts.benchmarks.catalogue import RECORDER, Benchmark
+from scripts.benchmarks.catalogue import AREAS, RECORDER, Benchmark
 from scripts.benchmarks.host import describe_host, list_versions, read_load
 from scripts.benchmarks.lab import Lab
 from scripts.benchmarks.peers import find_peers, install_peers
@@ -30,6 +30,7 @@ scripts/bench --peers torch==2.13.0+cpu aim    install these, in these versions
 scripts/bench recorder                         everything; half an hour on two cores
 scripts/bench recorder --only log-1,init --rounds 3
 scripts/bench recorder --json result.json --markdown
+scripts/bench telemetry                        what sampling 8 GPUs and 128 ranks costs the agent
 scripts/bench recorder --from result.json --markdown
 """
 
@@ -42,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("area", nargs="?", choices=("recorder",), help="what to measure")
+    parser.add_argument("area", nargs="?", choices=tuple(AREAS), help="what to measure")
     parser.add_argument(
         "--peers", nargs="*", metavar="NAME", help="install other trackers, each in its own venv"
     )
@@ -94,10 +95,11 @@ def run_all(
     options: argparse.Namespace, parser: argparse.ArgumentParser, console: Console
 ) -> dict[str, Any]:
     """Measure what was asked for."""
-    names = options.only.split(",") if options.only else list(RECORDER)
+    benches = AREAS[options.area]
+    names = options.only.split(",") if options.only else list(benches)
     peers = find_peers()
     wanted = options.against.split(",") if options.against is not None else list(peers)
-    unknown = [*(set(names) - set(RECORDER)), *(set(filter(None, wanted)) - set(peers))]
+    unknown = [*(set(names) - set(benches)), *(set(filter(None, wanted)) - set(peers))]
     if unknown:
         parser.error(f"not known or not installed: {', '.join(unknown)}")
     result: dict[str, Any] = {
@@ -115,8 +117,8 @@ def run_all(
     ) as lab:
         for name in names:
             console.print(name, style="bold")
-            sizes = choose_sizes(RECORDER[name], is_tiny=options.tiny, is_large=options.large)
-            result["benches"][name] = run_one(lab, RECORDER[name], sizes)
+            sizes = choose_sizes(benches[name], is_tiny=options.tiny, is_large=options.large)
+            result["benches"][name] = run_one(lab, benches[name], sizes)
             if options.json:  # at once: the whole takes half an hour, and may be interrupted
                 write_result(result, options.json)
     return result

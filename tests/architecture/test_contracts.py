@@ -14,6 +14,7 @@ import pytest
 import hpctrack
 from hpctrack import errors
 from hpctrack.cli import main as cli
+from hpctrack.client.config import Config, Summary
 from hpctrack.core.settings import ENV_PREFIX, Settings
 from tests.programs import ROOT
 
@@ -106,3 +107,35 @@ def test_modules_import_without_configuration() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+INNER = frozenset({
+    "detach", "look_soon", "look_with", "on_message", "open", "restate", "restore", "tell",
+    "wait_for_past",
+})  # fmt: skip
+"""What only this package calls."""
+
+WHOSE = re.compile(r"per-rank|rank-0|rank 0|any rank|every rank", re.IGNORECASE)
+
+
+def test_every_call_of_a_rank_says_whose_it_is() -> None:
+    calls = {
+        f"{owner.__name__}.{name}": thing
+        for owner in (hpctrack.Run, Config, Summary)
+        for name, thing in inspect.getmembers(owner)
+        if not name.startswith("_")
+        and name not in INNER
+        and not hasattr(dict, name)
+        and inspect.getdoc(thing)
+    }
+    calls |= {
+        name: getattr(hpctrack, name)
+        for name in hpctrack.__all__
+        if inspect.isfunction(getattr(hpctrack, name))
+    }
+    silent = [
+        name
+        for name, thing in calls.items()
+        if not isinstance(thing, str | bool) and not WHOSE.search(inspect.getdoc(thing) or "")
+    ]
+    assert silent == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.catalogue import RECORDER
+from scripts.benchmarks.catalogue import RECORDER, TELEMETRY
 from scripts.benchmarks.lab import Case, Lab
 from scripts.benchmarks.main import choose_sizes, main, run_one, write_result
 from scripts.benchmarks.processes import find_processes
@@ -24,9 +24,9 @@ def lab() -> Iterator[Lab]:
     assert not made.folder.exists()
 
 
-@pytest.mark.parametrize("name", list(RECORDER))
+@pytest.mark.parametrize("name", [*RECORDER, *TELEMETRY])
 def test_a_benchmark_measures_every_row_and_leaves_nothing_behind(lab: Lab, name: str) -> None:
-    bench = RECORDER[name]
+    bench = {**RECORDER, **TELEMETRY}[name]
     found = run_one(lab, bench, choose_sizes(bench, is_tiny=True, is_large=False))
     assert [path.name for path in lab.folder.iterdir()] == ["python"]
     assert found["rows"]

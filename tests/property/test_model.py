@@ -40,12 +40,18 @@ def same(one: float, other: float) -> bool:
 
 
 def model(logged: list[Point], metric: str) -> list[tuple[int, int, float]]:
-    """Return (rank, step, value) that count: a later attempt hides what it computed again."""
+    """Return (rank, step, value) that count: a later attempt hides what it computed again.
+
+    That is everything from the step on that it logged first, and each step below that it logged.
+    """
     kept = []
     mine = [one for one in logged if one[2] == metric]
     for attempt, rank, _metric, step, value in sorted(mine, key=lambda one: (one[1], one[0])):
-        later = [p[3] for p in mine if p[1] == rank and p[0] > attempt]
-        if not later or step < min(later):
+        later: dict[int, list[int]] = {}
+        for other, whose, _name, at, _value in mine:
+            if whose == rank and other > attempt:
+                later.setdefault(other, []).append(at)
+        if all(step < steps[0] and step not in steps for steps in later.values()):
             kept.append((rank, step, value))
     return kept
 

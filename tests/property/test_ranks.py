@@ -69,8 +69,11 @@ def current(found: Sequence[Point]) -> list[Point]:
     """Return what counts, by rank and attempt, in the order of logging."""
     kept = []
     for one in sorted(found, key=lambda p: (p.rank, p.attempt)):
-        later = [p.step for p in found if p.rank == one.rank and p.attempt > one.attempt]
-        if not later or one.step < min(later):
+        later: dict[int, list[int]] = {}
+        for p in found:
+            if p.rank == one.rank and p.attempt > one.attempt:
+                later.setdefault(p.attempt, []).append(p.step)
+        if all(one.step < steps[0] and one.step not in steps for steps in later.values()):
             kept.append(one)
     return kept
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from .cluster import Cluster, Options, Place, list_interpreter_folders
+from tests.capabilities import list_required
+
+from .cluster import Cluster, Options, Place, list_interpreter_folders, list_missing
+from .cluster.requirements import list_hierarchies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +29,28 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     The test session shares it: leave its machines on, plugged in and idle. When a test failed, the
     last lines of Slurm's logs are printed at the end.
     """
-    keep = (str(CHECKOUT), *list_interpreter_folders())
+    yield from _bring_up(request, Options(keep=_list_kept()))
+
+
+@pytest.fixture(scope="module")
+def accounting_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Another one with slurmdbd and MariaDB, and cgroups where the host has their version 1."""
+    missing = list_missing(accounting=True)
+    if missing and "slurm" in list_required():
+        pytest.fail(f"slurm is required: {'; '.join(missing)}", pytrace=False)
+    elif missing:
+        pytest.skip("; ".join(missing))
+    has_cgroups = bool(list_hierarchies())
+    yield from _bring_up(request, Options(keep=_list_kept(), accounting=True, cgroups=has_cgroups))
+
+
+def _list_kept() -> tuple[str, ...]:
+    return (str(CHECKOUT), *list_interpreter_folders())
+
+
+def _bring_up(request: pytest.FixtureRequest, options: Options) -> Iterator[Cluster]:
     failed_before = request.session.testsfailed
-    with Cluster(options=Options(keep=keep)) as made:
+    with Cluster(options=options) as made:
         yield made
         if request.session.testsfailed > failed_before:
             capture = request.config.pluginmanager.getplugin("capturemanager")

@@ -70,7 +70,15 @@ def read_step(scratch: Place, what: str, rank: int = 0) -> int:
 
 
 def wait_until_logging(scratch: Place, what: str, rank: int = 0) -> None:
-    wait_for(lambda: read_step(scratch, what, rank) > 30, timeout_s=90)
+    """Wait until the rank is at work and its agent too: on a cold node that takes seconds."""
+
+    def look() -> bool:
+        if not (scratch.host / "store").is_dir() or read_step(scratch, what, rank) <= 30:
+            return False
+        found = Store(scratch.host / "store").runs({"group": what})
+        return any("a" in run.metrics() and rank in run.metric("a").rank_numbers() for run in found)
+
+    wait_for(look, timeout_s=90)
 
 
 def find(scratch: Place, what: str) -> StoredRun:

@@ -37,6 +37,8 @@ def encode_points(request: Request) -> tuple[bytes, str, dict[str, Any]]:
         raise ProtocolError(f"a point cloud has the shape {array.shape}")
     is_finite = np.isfinite(array[:, :3]).all(axis=1)
     missing = len(array) - int(is_finite.sum())
+    if missing == len(array):
+        raise ProtocolError("a point cloud has no point whose coordinates are all finite")
     kept = array[is_finite] if missing else array
     with np.errstate(over="ignore"):
         columns = {"position": kept[:, :3].astype("<f4")}

@@ -14,6 +14,9 @@ from hpctrack.errors import ProtocolError
 MEDIA_KEY = "_media"
 """The key by which a cell with media is told from a user's mapping."""
 
+NUMBER_KEY = "_number"
+"""The key by which NaN and infinities among other things are told from texts."""
+
 _ODD = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 """JSON has no form for these; browsers refuse Python's."""
 
@@ -26,9 +29,9 @@ def encode_table(
     """Make ``{"columns", "types", "data"}``; return it, its format, and what to add to ``meta``.
 
     Types are ``number``, ``text``, ``boolean``, ``media``, ``json``, ``mixed`` and ``empty``. In a
-    column of numbers NaN and infinities are the texts ``NaN``, ``Infinity`` and ``-Infinity``. A
-    cell with media is an object whose ``_media`` is the type, with ``digest``, ``format``, ``size``
-    and ``meta``.
+    column of numbers NaN and infinities are the texts ``NaN``, ``Infinity`` and ``-Infinity``,
+    elsewhere an object that has such a text as its ``_number``. A cell with media is an object
+    whose ``_media`` is the type, with ``digest``, ``format``, ``size`` and ``meta``.
     """
     head = json.loads(bytes(request.body))
     columns, rows, cells = _check(head)
@@ -45,7 +48,10 @@ def encode_table(
     media = {(at, column) for at, column, _facts in cells}
     types = [_type_of(rows, n, media) for n in range(len(columns))]
     for n, kind in enumerate(types):
-        if kind in {"number", "mixed", "json"}:
+        if kind == "number":
+            for row in rows:
+                row[n] = row[n] if row[n] is None else _ODD.get(repr(row[n]), row[n])
+        elif kind in {"mixed", "json"}:
             for row in rows:
                 row[n] = _plain(row[n])
         elif kind == "text":
@@ -97,7 +103,7 @@ def _floats_are_nan(rows: list[list[Any]], column: int) -> bool:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
-        return value if math.isfinite(value) else _ODD[repr(value)]
+        return value if math.isfinite(value) else {NUMBER_KEY: _ODD[repr(value)]}
     if isinstance(value, list):
         return [_plain(one) for one in value]
     if isinstance(value, dict):

@@ -19,7 +19,8 @@ _TOP = 32767
 def encode_samples(request: Request) -> tuple[bytes, str, dict[str, Any]]:
     """Make a WAV file; return its bytes, its format, and what to add to ``meta``.
 
-    Floats become 16 bits, 8, 16 and 32 bits stay, other integers become 32 bits.
+    Floats become 16 bits, 8 and 16 bits stay; wider integers become 32 bits unless all of them fit
+    16: as 32 bits they would be too quiet to be heard.
     """
     array, order = request.array(), request.order
     if order == "N" and array.ndim == 1:
@@ -56,7 +57,13 @@ def _to_integers(array: Array) -> tuple[Array, dict[str, Any]]:
         return array.astype("<i2"), {}
     if array.dtype == np.int8 or array.dtype.kind == "b":
         return array.astype("<i2") * np.int16(256), {}
+    if _fits(array, np.iinfo(np.int16)):
+        return array.astype("<i2"), {}
     limits = np.iinfo(np.int32)
     outside = int(((array < limits.min) | (array > limits.max)).sum())
     samples = np.clip(array, limits.min, limits.max).astype("<i4")
     return samples, {"clipped": outside} if outside else {}
+
+
+def _fits(array: Array, limits: np.iinfo[Any]) -> bool:
+    return bool(array.min() >= limits.min and array.max() <= limits.max)

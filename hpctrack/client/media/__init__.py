@@ -10,6 +10,7 @@ from hpctrack.client.media.figure import Figure
 from hpctrack.client.media.histogram import Histogram
 from hpctrack.client.media.image import Image
 from hpctrack.client.media.markup import Html, Markdown, Text
+from hpctrack.client.media.overlays import Classes
 from hpctrack.client.media.shapes import Molecule, Object3D
 from hpctrack.client.media.sound import Audio
 from hpctrack.client.media.table import Table
@@ -19,6 +20,7 @@ from hpctrack.client.media.video import Video
 __all__ = [
     "Audio",
     "Captured",
+    "Classes",
     "Figure",
     "Histogram",
     "Html",

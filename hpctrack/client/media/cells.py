@@ -10,7 +10,7 @@ from typing import Any
 from hpctrack.client.media.recognition import to_media
 from hpctrack.client.media.snapshot import is_array, take_snapshot
 from hpctrack.client.media.value import Piece
-from hpctrack.client.values import NotANumberError, to_number
+from hpctrack.client.values import NotANumberError, find_media, to_number
 from hpctrack.core.wire import make_plain
 
 CELL_MAX_CHARS = 100_000
@@ -48,6 +48,10 @@ def make_cell(value: Any) -> tuple[Cell, str | None]:
         piece = media.piece()
         return piece, piece.warnings[0] if piece.warnings else None
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        inner = find_media(dict(value) if isinstance(value, Mapping) else value)
+        if inner is not None:
+            name = type(inner).__name__
+            return None, f"an {name} within a list or mapping cannot be in a cell, only by itself"
         return _cut_json(value)
     return _make_foreign(value)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import sys
+from types import ModuleType
 from typing import Any, ClassVar
 
 from hpctrack.client.media.value import Media, Piece, check_size, make_meta, read_choice
@@ -19,12 +21,14 @@ class Figure(Media):
     Parameters
     ----------
     figure : object
-        A matplotlib figure or axes, a plotly figure, a bokeh model. They can also be logged
-        without this wrapper.
+        A matplotlib figure or axes, or ``matplotlib.pyplot`` itself, which means its present
+        figure; a plotly figure, a bokeh model. They can also be logged without this wrapper.
     caption : str, optional
         Shown with it.
     format : {"png", "svg"}, optional
         How a matplotlib figure is kept. Default PNG.
+    **others
+        What is not known here: told, and left out.
 
     Notes
     -----
@@ -41,6 +45,7 @@ class Figure(Media):
         *,
         caption: str | None = None,
         format: str = "png",  # noqa: A002 - savefig's word
+        **others: object,
     ) -> None:
         def make() -> Piece:
             if not is_figure(figure):
@@ -52,7 +57,7 @@ class Figure(Media):
             meta, warnings = make_meta(caption, **piece.facts["meta"])
             return Piece({**piece.facts, "meta": meta}, piece.parts, warnings)
 
-        self._keep(make)
+        self._keep(make, others)
 
 
 def is_figure(value: object) -> bool:
@@ -61,6 +66,8 @@ def is_figure(value: object) -> bool:
 
 
 def _library_of(value: object) -> str | None:
+    if isinstance(value, ModuleType):
+        return "matplotlib" if value.__name__ == "matplotlib.pyplot" else None
     for one in type(value).__mro__:
         top, _, rest = one.__module__.partition(".")
         if top == "matplotlib" and rest.startswith(("figure", "axes")):
@@ -83,6 +90,8 @@ def render_figure(figure: Any, form: str) -> Piece:
     library = _library_of(figure)
     facts: dict[str, Any] = {"type": "figure", "encode": "copy", "format": form}
     if library == "matplotlib":
+        if isinstance(figure, ModuleType):
+            figure = figure.gcf()
         if not hasattr(figure, "savefig"):
             figure = figure.get_figure()
         stream = io.BytesIO()
@@ -100,4 +109,4 @@ def render_figure(figure: Any, form: str) -> Piece:
 
 
 def _version_of(library: str) -> str:
-    return str(getattr(importlib.import_module(library), "__version__", ""))
+    return str(getattr(sys.modules.get(library), "__version__", ""))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, ClassVar
 
-from hpctrack.client.media.snapshot import take_snapshot
-from hpctrack.client.media.value import Media, Piece, make_meta, read_count
+from hpctrack.client.media.snapshot import is_array, take_snapshot
+from hpctrack.client.media.value import PAYLOAD_MAX_BYTES, Media, Piece, make_meta, read_count
 from hpctrack.client.values import to_number
 from hpctrack.errors import UsageError
 
@@ -15,17 +18,26 @@ BINS_MAX = 512
 """As W&B; more bins than pixels."""
 
 
+ITEMS_MAX = PAYLOAD_MAX_BYTES // 8
+"""Of an iterator that does not end, so many are taken, and then refused."""
+
+_KNOWN = (list, tuple, Mapping, str, bytes, bytearray, memoryview, array)
+"""What a snapshot takes, or refuses with better words."""
+
+
 class Histogram(Media):
     """A distribution to log. Per-rank.
 
     Parameters
     ----------
-    sequence : array, tensor or sequence of numbers, optional
+    sequence : array, tensor or iterable of numbers, optional
         The values; binned by the agent. NaN and infinities are counted apart.
     np_histogram : (counts, edges), optional
         What ``numpy.histogram`` returns, in place of the values.
     num_bins : int
         Bins of equal width, at most 512.
+    **others
+        What is not known here: told, and left out.
 
     Notes
     -----
@@ -46,8 +58,9 @@ class Histogram(Media):
         sequence: object = None,
         np_histogram: object = None,
         num_bins: int = 64,
+        **others: object,
     ) -> None:
-        self._keep(lambda: _make_piece(sequence, np_histogram, num_bins))
+        self._keep(lambda: _make_piece(sequence, np_histogram, num_bins), others)
 
 
 def _make_piece(sequence: object, np_histogram: Any, num_bins: int) -> Piece:
@@ -56,8 +69,9 @@ def _make_piece(sequence: object, np_histogram: Any, num_bins: int) -> Piece:
     if np_histogram is not None:
         return _from_counts(np_histogram)
     bins = read_count(num_bins, "num_bins", low=1, high=BINS_MAX)
-    if isinstance(sequence, (set, frozenset, range)):
-        sequence = list(sequence)
+    is_loose = isinstance(sequence, Iterable) and not isinstance(sequence, _KNOWN)
+    if is_loose and not is_array(sequence):
+        sequence = list(islice(sequence, ITEMS_MAX + 1))  # type: ignore[call-overload]
     taken = take_snapshot(sequence, "a histogram's sequence")
     facts = {
         "type": "histogram",

@@ -9,13 +9,16 @@ from hpctrack.client.media.formats import IMAGES
 from hpctrack.client.media.overlays import make_attachments
 from hpctrack.client.media.snapshot import Snapshot, take_snapshot
 from hpctrack.client.media.source import is_path, read_file, take_bytes
-from hpctrack.client.media.value import Media, Piece, make_meta, read_choice
+from hpctrack.client.media.value import Media, Piece, choose_data, make_meta, read_choice
 from hpctrack.errors import UsageError
 
 CHANNELS = (1, 2, 3, 4)
 """Gray, gray with alpha, RGB, RGB with alpha."""
 
 _MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+
+_BY_POSITION = ("grouping", "classes", "boxes", "masks", "file_type", "normalize")
+"""What follows the caption in W&B's signature."""
 
 _PIL_RAW = {"I": "<i4", "F": "<f4", "I;16": "<u2", "I;16B": ">u2", "I;16L": "<u2"}
 """Pillow's modes that are numbers, not colours: the agent scales them like any array."""
@@ -29,7 +32,7 @@ class Image(Media):
 
     Parameters
     ----------
-    data : array, PIL image, path, bytes or matplotlib figure
+    data : array, PIL image, path, bytes, matplotlib figure or pyplot
         An array of shape (h, w), (h, w, c) or (c, h, w) with 1 to 4 channels. uint8 is taken as
         it is, booleans are black and white, values between 0 and 1 (floats also -1 and 1) are
         brightness; what is neither this nor between 0 and 255 is scaled so that its extremes are
@@ -39,6 +42,9 @@ class Image(Media):
         Checked against an array; a PIL image is converted.
     caption : str, optional
         Shown with it.
+    *more
+        ``grouping, classes, boxes, masks, file_type, normalize`` may be given by position too, in
+        this order, as in W&B.
     boxes, masks : mapping, optional
         Layers in W&B's form, see `docs/how-to/log-media.md`.
     classes : sequence of {"id", "name"} or mapping, optional
@@ -46,7 +52,8 @@ class Image(Media):
     file_type : {"png", "jpg", "webp"}, optional
         How an array is kept. Default PNG, which loses nothing.
     **others
-        W&B's ``grouping`` and ``normalize``, and what else is not known here: told, and left out.
+        ``data_or_path`` is W&B's name of ``data``. Its ``grouping`` and ``normalize``, and what
+        else is not known here, are told, and left out.
 
     Notes
     -----
@@ -63,24 +70,32 @@ class Image(Media):
 
     def __init__(
         self,
-        data: object,
+        data: object = None,
         mode: str | None = None,
         caption: str | None = None,
-        *,
+        *more: object,
         boxes: object = None,
         masks: object = None,
         classes: object = None,
         file_type: str | None = None,
         **others: object,
     ) -> None:
+        given = {"classes": classes, "boxes": boxes, "masks": masks, "file_type": file_type}
+        for name, value in zip(_BY_POSITION, more, strict=False):
+            if value is not None:
+                (given if name in given else others)[name] = value
+        content = choose_data(data, others)
+
         def make() -> Piece:
-            piece = _make_piece(data, mode, file_type)
+            piece = _make_piece(content, mode, given["file_type"])
             meta, warnings = make_meta(caption)
             facts = {**piece.facts, "meta": {**piece.facts["meta"], **meta}}
-            descriptions, parts = make_attachments(boxes, masks, classes)
+            descriptions, parts, odd = make_attachments(
+                given["boxes"], given["masks"], given["classes"]
+            )
             if descriptions:
                 facts["attachments"] = descriptions
-            return Piece(facts, (*piece.parts, *parts), piece.warnings + warnings)
+            return Piece(facts, (*piece.parts, *parts), piece.warnings + warnings + odd)
 
         self._keep(make, others)
 
@@ -90,7 +105,7 @@ def is_pil_image(value: object) -> bool:
     return any(one.__module__ == "PIL.Image" for one in type(value).__mro__)
 
 
-def _make_piece(data: Any, mode: str | None, file_type: str | None) -> Piece:
+def _make_piece(data: Any, mode: str | None, file_type: object) -> Piece:
     if mode is not None and mode not in _MODES:
         raise UsageError(f"mode {mode!r:.40} is not known", hint=f"use one of {', '.join(_MODES)}")
     if is_path(data):

@@ -29,7 +29,10 @@ class Text(Media):
     kind: ClassVar[str] = "text"
     _format: ClassVar[str] = "txt"
 
-    def __init__(self, data: object, caption: str | None = None, **others: object) -> None:
+    def __init__(self, data: object, caption: object = None, **others: object) -> None:
+        if isinstance(caption, bool):  # W&B's second argument of Html
+            others["inject"], caption = caption, None
+
         def make() -> Piece:
             content = self._read(data)
             meta, warnings = make_meta(caption)

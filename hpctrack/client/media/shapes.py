@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from hpctrack.client.media.formats import MOLECULES, SHAPES
 from hpctrack.client.media.snapshot import take_snapshot
 from hpctrack.client.media.source import Content, is_path, read_file, take_bytes
-from hpctrack.client.media.value import Media, Piece, make_meta
+from hpctrack.client.media.value import Media, Piece, choose_data, make_meta
 from hpctrack.core.wire import make_plain
 from hpctrack.errors import UsageError
 
@@ -31,7 +31,7 @@ class Object3D(Media):
     file_type : str, optional
         What text or an open file is.
     **others
-        What is not known here: told, and left out.
+        ``data_or_path`` is W&B's name of ``data``; what is not known here is told, and left out.
 
     Notes
     -----
@@ -43,19 +43,21 @@ class Object3D(Media):
 
     def __init__(
         self,
-        data: object,
+        data: object = None,
         caption: str | None = None,
         *,
         file_type: str | None = None,
         **others: object,
     ) -> None:
+        content = choose_data(data, others)
+
         def make() -> Piece:
-            if isinstance(data, Mapping):
-                return _make_scene(data, caption)
-            if is_path(data) or isinstance(data, bytes) or hasattr(data, "read"):
-                content = _read(data, file_type, "an object")
-                return content.make_piece("object3d", SHAPES, file_type=file_type, caption=caption)
-            return _make_points(data, caption)
+            if isinstance(content, Mapping):
+                return _make_scene(content, caption)
+            if is_path(content) or isinstance(content, bytes) or hasattr(content, "read"):
+                found = _read(content, file_type, "an object")
+                return found.make_piece("object3d", SHAPES, file_type=file_type, caption=caption)
+            return _make_points(content, caption)
 
         self._keep(make, others)
 
@@ -90,7 +92,7 @@ class Molecule(Media):
     file_type : str, optional
         What text or an open file is.
     **others
-        What is not known here: told, and left out.
+        ``data_or_path`` is W&B's name of ``data``; what is not known here is told, and left out.
 
     Notes
     -----
@@ -101,17 +103,67 @@ class Molecule(Media):
 
     def __init__(
         self,
-        data: object,
+        data: object = None,
         caption: str | None = None,
         *,
         file_type: str | None = None,
         **others: object,
     ) -> None:
+        content = choose_data(data, others)
+
         def make() -> Piece:
-            content = _read(data, file_type, "a molecule")
-            return content.make_piece("molecule", MOLECULES, file_type=file_type, caption=caption)
+            found = _read(content, file_type, "a molecule")
+            return found.make_piece("molecule", MOLECULES, file_type=file_type, caption=caption)
 
         self._keep(make, others)
+
+    @classmethod
+    def from_smiles(cls, data: object, caption: str | None = None, **options: Any) -> Self:
+        """Take a molecule by its SMILES, as W&B's method of this name does. Per-rank.
+
+        Parameters
+        ----------
+        data : str
+            Such as ``"CCO"``.
+        caption : str, optional
+            Shown with it.
+        **options
+            ``sanitize``, ``convert_to_3d_and_optimize`` and
+            ``mmff_optimize_molecule_max_iterations``, as in W&B.
+
+        Notes
+        -----
+        Needs rdkit, which makes a PDB file of it in this process; where it is not installed,
+        ``run.log`` tells so.
+        """
+        from hpctrack.client.media.chemistry import read_smiles  # noqa: PLC0415 - loads rdkit
+
+        made = cls.__new__(cls)
+        made._keep(lambda: read_smiles(data, caption, **options))  # noqa: SLF001 - its own class's
+        return made
+
+    @classmethod
+    def from_rdkit(cls, data_or_path: object, caption: str | None = None, **options: Any) -> Self:
+        """Take rdkit's ``Mol``, or a file that rdkit reads, as W&B's method does. Per-rank.
+
+        Parameters
+        ----------
+        data_or_path : rdkit.Chem.rdchem.Mol or path
+            A path ends in .mol, .sdf or .pdb.
+        caption : str, optional
+            Shown with it.
+        **options
+            ``convert_to_3d_and_optimize`` and ``mmff_optimize_molecule_max_iterations``.
+
+        Notes
+        -----
+        As `from_smiles`.
+        """
+        from hpctrack.client.media.chemistry import read_rdkit  # noqa: PLC0415 - loads rdkit
+
+        made = cls.__new__(cls)
+        made._keep(lambda: read_rdkit(data_or_path, caption, **options))  # noqa: SLF001 - as above
+        return made
 
 
 def _read(data: object, file_type: str | None, what: str) -> Content:

@@ -17,7 +17,7 @@ TOO_LARGE_HINT = "log a smaller part of it, or fewer bytes per element (uint8, f
 _KINDS = "biuf"
 """Booleans, integers and real numbers have a picture; complex numbers and objects have none."""
 
-_ORDER = "<" if sys.byteorder == "little" else ">"
+NATIVE_ORDER = "<" if sys.byteorder == "little" else ">"
 
 _MAX_DIMENSIONS = 6
 """Deeper lists contain themselves."""
@@ -103,6 +103,8 @@ def is_array(value: object) -> bool:
 
 def _to_host(value: Any) -> Any:
     """Return something with ``__array_interface__``, if the value can be made so."""
+    if type(value).__module__.startswith("numpy.ma") and value.mask.any():
+        value = value.astype("float64").filled(math.nan)
     if isinstance(getattr(value, "__array_interface__", None), dict):
         return value
     if hasattr(value, "detach"):
@@ -145,7 +147,7 @@ def _dtype_of_format(form: str, item_size: int) -> str:
     letter = form[-1:]
     kind = {"?": "b", "e": "f", "f": "f", "d": "f"}.get(letter)
     kind = kind or ("i" if letter in "bhilqn" else "u" if letter in "BHILQN" else "V")
-    order = form[0] if form[0] in "<>" else _ORDER
+    order = form[0] if form[0] in "<>" else NATIVE_ORDER
     return f"{'|' if item_size == 1 else order}{kind}{item_size}"
 
 
@@ -162,7 +164,7 @@ def _from_sequence(value: Sequence[Any], what: str) -> Snapshot:
     check_size(8 * len(flat), what, TOO_LARGE_HINT)
     for code, kind in (("q", "i8"), ("d", "f8")):
         try:
-            return Snapshot(_ORDER + kind, shape, array.array(code, flat).tobytes(), "list")
+            return Snapshot(NATIVE_ORDER + kind, shape, array.array(code, flat).tobytes(), "list")
         except (TypeError, OverflowError):
             continue
     raise UsageError(f"{what} is a list with something that is not a number")

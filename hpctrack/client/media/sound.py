@@ -7,7 +7,7 @@ from typing import ClassVar
 from hpctrack.client.media.formats import SOUNDS
 from hpctrack.client.media.snapshot import Snapshot, take_snapshot
 from hpctrack.client.media.source import is_path, read_file, take_bytes
-from hpctrack.client.media.value import Media, Piece, make_meta, read_count
+from hpctrack.client.media.value import Media, Piece, choose_data, make_meta, read_count
 from hpctrack.errors import UsageError
 
 CHANNELS_MAX = 32
@@ -30,10 +30,13 @@ class Audio(Media):
         Samples per second; needed for arrays.
     caption : str, optional
         Shown with it.
+    **others
+        ``data_or_path`` is W&B's name of ``data``; what is not known here is told, and left out.
 
     Notes
     -----
-    Arrays become WAV files, floats with 16 bits. Never raises: what is wrong is told by
+    Arrays become WAV files: floats with 16 bits, integers with 8, 16 or 32; wider integers that all
+    fit 16 bits are taken for such. Never raises: what is wrong is told by
     ``run.log``.
 
     Examples
@@ -46,9 +49,14 @@ class Audio(Media):
     kind: ClassVar[str] = "audio"
 
     def __init__(
-        self, data: object, sample_rate: int | None = None, caption: str | None = None
+        self,
+        data: object = None,
+        sample_rate: int | None = None,
+        caption: str | None = None,
+        **others: object,
     ) -> None:
-        self._keep(lambda: _make_piece(data, sample_rate, caption))
+        content = choose_data(data, others)
+        self._keep(lambda: _make_piece(content, sample_rate, caption), others)
 
 
 def _make_piece(data: object, sample_rate: int | None, caption: str | None) -> Piece:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from hpctrack.client.media.cells import Cell, is_plain, make_cell
 from hpctrack.client.media.recognition import is_dataframe
 from hpctrack.client.media.value import Media, Piece, check_size, read_choice
-from hpctrack.errors import UsageError
+from hpctrack.errors import MissingPackageError, UsageError
 
 ROWS_MAX = 200_000
 """More rows than anybody looks at; they belong into an artifact."""
@@ -119,20 +120,43 @@ class Table(Media):
             except Exception as error:  # noqa: BLE001 - a user's object may raise anything
                 self._warn(f"column {str(name)[:60]!r} is left out: {error}")
 
-    def get_column(self, name: str) -> list[Any]:
-        """Return a column's values.
+    def get_column(self, name: str, convert_to: str | None = None) -> Any:
+        """Return a column's values. Per-rank.
+
+        Parameters
+        ----------
+        name : str
+        convert_to : {"numpy"}, optional
+            Return an array, not a list.
 
         Raises
         ------
         UsageError
-            There is no such column.
+            There is no such column, or nothing else to convert it to.
         """
+        if convert_to not in {None, "numpy"}:
+            raise UsageError(f"convert_to is {convert_to!r:.40}", hint="use numpy, or leave it out")
         if name not in self.columns:
             raise UsageError(
                 f"the table has no column {name!r}", hint=f"it has {', '.join(self.columns)}"
             )
         at = self.columns.index(name)
-        return [row[at] for row in self._rows]
+        values = [row[at] for row in self._rows]
+        return _load("numpy").array(values) if convert_to else values
+
+    def iterrows(self) -> Iterator[tuple[int, list[Any]]]:
+        """Iterate over the rows with their numbers, as W&B's method of this name. Per-rank."""
+        yield from enumerate(self.data)
+
+    def get_dataframe(self) -> Any:
+        """Return a pandas DataFrame. Per-rank.
+
+        Raises
+        ------
+        MissingPackageError
+            pandas is not installed.
+        """
+        return _load("pandas").DataFrame(self.data, columns=self.columns)
 
     def piece(self, owner: str = "") -> Piece:
         """Return what is to be sent now; see `Media.piece`.
@@ -262,6 +286,14 @@ class Table(Media):
         if self._mode == "immutable" and before is not None and before != state:
             return (_AGAIN,)
         return ()
+
+
+def _load(package: str) -> Any:
+    """Import what the program asks for by its call; nothing else here needs it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise MissingPackageError(package, extra="all") from None
 
 
 def _check_columns(names: Sequence[str]) -> None:

@@ -81,6 +81,7 @@ class Media:
     """
 
     kind: ClassVar[str] = ""
+    hpctrack_media: ClassVar[bool] = True  # how `client.values` knows them without an import
     _piece: Piece | None = None
     _problem: UsageError | None = None
 
@@ -131,6 +132,12 @@ class Media:
         if self._piece is None:
             return f"<hpctrack.{name}: {self._problem.message if self._problem else 'empty'}>"
         return f"<hpctrack.{name} {self._piece.facts['format']}: {self._piece.size_bytes} bytes>"
+
+
+def choose_data(data: object, others: dict[str, object]) -> object:
+    """Return what was given, perhaps under W&B's name for it, which is taken out of ``others``."""
+    other = others.pop("data_or_path", None)
+    return other if data is None else data
 
 
 def make_meta(caption: object = None, **more: Any) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -7,9 +7,12 @@ from typing import ClassVar
 from hpctrack.client.media.formats import VIDEOS
 from hpctrack.client.media.snapshot import Snapshot, take_snapshot
 from hpctrack.client.media.source import is_path, read_file, take_bytes
-from hpctrack.client.media.value import Media, Piece, make_meta, read_choice
+from hpctrack.client.media.value import Media, Piece, choose_data, make_meta, read_choice
 from hpctrack.client.values import NotANumberError, to_number
 from hpctrack.errors import UsageError
+
+FPS = 4.0
+"""As W&B."""
 
 FPS_MAX = 1000.0
 """An animated PNG counts in milliseconds."""
@@ -29,11 +32,13 @@ class Video(Media):
     caption : str, optional
         Shown with it.
     fps : float, optional
-        Pictures per second of an array, up to 1000.
+        Pictures per second of an array, up to 1000; default 4.
     format : str, optional
         How an array is kept: ``apng`` (default: an animated PNG, which every browser plays and
         which loses nothing), ``gif`` or ``webp`` where the agent finds Pillow. There is no encoder
         for MP4 and WebM: what asks for these is kept as an animated PNG, and told so.
+    **others
+        ``data_or_path`` is W&B's name of ``data``; what is not known here is told, and left out.
 
     Notes
     -----
@@ -45,12 +50,15 @@ class Video(Media):
 
     def __init__(
         self,
-        data: object,
+        data: object = None,
         caption: str | None = None,
-        fps: float = 4,
+        fps: float | None = None,
         format: str | None = None,  # noqa: A002 - W&B's word
+        **others: object,
     ) -> None:
-        self._keep(lambda: _make_piece(data, caption, fps, format))
+        content = choose_data(data, others)
+        rate = FPS if fps is None else fps
+        self._keep(lambda: _make_piece(content, caption, rate, format), others)
 
 
 def _make_piece(data: object, caption: str | None, fps: float, form: str | None) -> Piece:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpctrack.store.definitions import leave_out_hidden
 from hpctrack_server.components.rank_strip import make_rank_strip
 from hpctrack_server.data.frames import BrokenFrame, RunFrame, iter_flat
 from hpctrack_server.pages.guarded import Guarded
@@ -20,6 +21,18 @@ LEDGER_LABELS = {
     "agent_restarts": "connections lost and made again",
 }
 
+SHOWN_JOB_FACTS = frozenset(
+    {
+        "SLURM_JOB_ID", "SLURM_JOB_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB_ACCOUNT",
+        "SLURM_JOB_QOS", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_STEP_ID",
+        "SLURM_JOB_NODELIST", "SLURM_CLUSTER_NAME", "SLURM_RESTART_COUNT", "SLURM_JOB_USER",
+        "SLURM_SUBMIT_DIR", "PBS_JOBID", "PBS_ARRAY_INDEX", "PBS_JOBNAME", "PBS_QUEUE",
+        "LSB_JOBID", "LSB_JOBINDEX", "LSB_JOBNAME", "LSB_QUEUE", "JOB_ID", "SGE_TASK_ID", "QUEUE",
+        "COBALT_JOBID", "FLUX_JOB_ID",
+    }
+)  # fmt: skip
+"""Of the environment of a job, what is worth a line; a run's record has some 30 more."""
+
 JOB_LABELS = {"cwd": "Folder", "command": "Command"}
 
 
@@ -33,8 +46,9 @@ class RunPage(Guarded):
         if isinstance(run, BrokenFrame):
             self.show("broken.html", project=project, current="runs", run=run)
             return
-        metrics = await self.read(provider.metrics, project, run_id)
+        every = await self.read(provider.metrics, project, run_id)
         record = run.record
+        metrics = leave_out_hidden(record.definitions, every)[:METRICS_MAX]
         self.show(
             "run.html",
             project=project,
@@ -42,8 +56,8 @@ class RunPage(Guarded):
             run=run,
             record=record,
             name=record.name or record.id,
-            metrics=metrics[:METRICS_MAX],
-            hidden_metrics=max(0, len(metrics) - METRICS_MAX),
+            metrics=metrics,
+            hidden_metrics=len(every) - len(metrics),
             strip=make_rank_strip(record.ranks, record.size),
             facts=list_facts(run),
             config=iter_flat(record.config),
@@ -71,7 +85,11 @@ def list_facts(run: RunFrame) -> list[tuple[str, str]]:
         ("Launcher", "" if record.launcher == "none" else record.launcher),
         ("Attempts", f"{record.attempts:,}"),
     ]
-    facts += [(label_job(key), str(value)) for key, value in record.job.items()]
+    facts += [
+        (label_job(key), str(value))
+        for key, value in record.job.items()
+        if key in SHOWN_JOB_FACTS or not key.isupper()
+    ]
     return [(label, value) for label, value in facts if value]
 
 

@@ -211,12 +211,14 @@ def test_what_asks_for_mp4_is_told_what_it_gets() -> None:
     [
         (np.array([0.0, 0.5, -1.0, 2.0]), 2, [0, 16384, -32767, 32767]),
         (np.array([0, 5, -7], "i2"), 2, [0, 5, -7]),
-        (np.array([0, 5, -7], ">i4"), 4, [0, 5, -7]),
+        (np.array([0, 5, -7], ">i4"), 2, [0, 5, -7]),
+        (np.array([0, 32767, -32768]), 2, [0, 32767, -32768]),
+        (np.array([0, 32768, -7], ">i4"), 4, [0, 32768, -7]),
         (np.array([128, 0, 255], "u1"), 1, [128, 0, 255]),
         (np.array([1, -1], "i1"), 2, [256, -256]),
         (np.array([2**40, -(2**40)]), 4, [2**31 - 1, -(2**31)]),
     ],
-    ids=[str(n) for n in range(6)],
+    ids=[str(n) for n in range(8)],
 )
 def test_sounds_are_read_by_the_wave_module(
     values: np.ndarray[Any, Any], width: int, expected: list[int]
@@ -267,6 +269,11 @@ def test_bins_are_those_of_numpy() -> None:
 
 
 # -- points, texts, tables -----------------------------------------------------------------------
+
+
+def test_a_point_cloud_of_nothing_finite_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="no point"):
+        encode_one(hpctrack.Object3D(np.full((3, 3), np.nan)))
 
 
 def test_a_point_cloud_is_what_its_page_says() -> None:

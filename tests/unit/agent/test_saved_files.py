@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from hpctrack.agent.saved_files import REQUEST_MAX_FILES, SavedFiles, read_code
-from hpctrack.client.saved_files import make_code_request, make_save_request
-from hpctrack.errors import StoreError, UsageError
+from hpctrack.agent.saved_files import SavedFiles, read_code
+from hpctrack.client.file_search import REQUEST_MAX_FILES, find_files, read_small
+from hpctrack.client.saved_files import make_code_request, make_save_request, read_now
+from hpctrack.errors import ProtocolError, StoreError, UsageError
 from hpctrack.store.schema import Place
 
 
@@ -61,6 +62,37 @@ def test_a_live_file_that_was_written_again_is_read_again(folder: Path) -> None:
     bodies(saved.take(make_save_request("out/a.txt"), 0))
     (folder / "out" / "a.txt").write_text("changed")
     assert bodies(saved.take_leave(0)) == {"out/a.txt": b"changed"}
+
+
+def test_what_a_rank_has_read_is_taken_once_and_read_again_when_it_changed(folder: Path) -> None:
+    request = make_save_request("out/a.txt")
+    found, _is_cut = find_files(request["path"], request["base"])
+    (sent,) = read_now(request, found)
+    saved = SavedFiles()
+    work = saved.take_content(*sent)
+    assert work is not None
+    ((told, place, body),) = work()
+    assert (told["key"], told["step"], place, body) == ("out/a.txt", -1, Place.TEXT, b"a")
+    assert saved.take_content(*sent) is None
+    (folder / "out" / "a.txt").write_text("changed")
+    assert saved.take({**request, "matched": 1, "read": [str(found[0].path)]}, 0) == []
+    assert bodies(saved.take_leave(0)) == {"out/a.txt": b"changed"}
+    saved.take({**request, "matched": 1, "read": []}, 0)
+    (folder / "out" / "a.txt").unlink()
+    assert saved.take_leave(0) == []
+    assert (saved.problems, saved.unmatched) == ([], 0)
+    changes: tuple[dict[str, object], ...] = ({"key": 3}, {"mtime_ns": None}, {"meta": []})
+    for change in changes:
+        with pytest.raises(ProtocolError):
+            saved.take_content({**sent[0], **change}, b"a")
+
+
+def test_what_is_no_small_file_is_left_to_the_agent(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    assert read_small(folder / "pipe", 10) is None
+    assert read_small(folder / "nowhere", 10) is None
+    assert read_small(folder / "out" / "deep" / "b.pt", 1) is None
+    assert read_small(folder / "out" / "deep" / "b.pt", 2) == b"bb"
 
 
 def test_names_stay_inside_whatever_folder_they_are_unpacked_into(folder: Path) -> None:

@@ -128,6 +128,16 @@ def test_a_peer_that_talks_nonsense_is_let_go_and_told_why(
     assert Store(tmp_path).run("r").metric("a").values.tolist() == [1.0]
 
 
+def test_what_is_printed_has_the_time_at_which_it_was_shown(tmp_path: Path) -> None:
+    running = Running(1)
+    (peer,) = running.peers
+    peer.send(say_hello(tmp_path), wire.pack_console(1, 1000.5, b"printed\n"), FINISH)
+    peer.read_until(Kind.DONE)
+    running.join()
+    (line,) = Store(tmp_path).run("r").console()
+    assert (line.wall_s, line.text) == (1000.5, "printed")
+
+
 def test_frames_of_unknown_kind_and_unknown_metrics_are_passed_over(tmp_path: Path) -> None:
     running = Running(1)
     (peer,) = running.peers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_a_time_that_is_none_costs_no_listing(
             cli.main([*words, "--store", str(tmp_path)])
         assert ended.value.code == 0
     assert capsys.readouterr().out.count("calm-lake-1") == 2
+
+
+def test_hidden_metrics_are_only_counted(tmp_path: Path, capsys: Capture) -> None:
+    writer = NodeWriter(tmp_path / "store")
+    session = writer.start(0)
+    writer.event(EventKind.DEFINE, {"name": "internal/*", "hidden": True})
+    for name in ("loss", "internal/a", "internal/b"):
+        writer.points(name, 0, [0, 1], [1.0, 2.0])
+    writer.end(0, session)
+    writer.close()
+    assert cli.run(["show", "r"]) == 0
+    points = capsys.readouterr().out.partition("points")[2].splitlines()
+    assert [line.split() for line in points[1:3]] == [
+        ["loss", "2"], ["...", "and", "2", "hidden", "metrics;", "--json", "has", "all"]
+    ]  # fmt: skip
+    assert cli.run(["show", "r", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["internal/a"] == 2
 
 
 def test_a_fork_its_definitions_and_gpus_are_shown(tmp_path: Path, capsys: Capture) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from hpctrack.client.config import Config, Summary
 from hpctrack.client.config_source import choose_keys, read_config
+from hpctrack.client.media import Image
 from hpctrack.errors import MissingPackageError, UsageError
 
 
@@ -57,6 +58,24 @@ def test_nested_values_are_attributes_and_items_and_a_change_is_told() -> None:
     }
     with pytest.raises(AttributeError, match=r"no key 'model\.nothing'"):
         _ = heard.config.model.nothing
+
+
+def test_media_are_left_out_and_told_wherever_they_are() -> None:
+    told: list[Exception] = []
+    heard: list[Any] = []
+    picture = Image([[0.0]])
+    summary = Summary(heard.append, told.append)
+    summary["picture"] = picture
+    summary.update({"best": {"acc": 1, "of": {"picture": picture}}, "many": [1, [picture]]})
+    summary.best.worst = picture
+    assert summary == {"best": {"acc": 1, "of": {}}}
+    assert [str(one).split(":")[0] for one in told] == [
+        "'picture' is an Image",
+        "'best.of.picture' is an Image",
+        "'many' holds an Image",
+        "'best.worst' is an Image",
+    ]
+    assert heard == [{"best": {"acc": 1, "of": {}}}]
 
 
 def test_a_nested_value_that_is_set_stays_unless_one_means_it() -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import struct
+import subprocess
 import sys
 import termios
 from pathlib import Path
@@ -17,6 +18,7 @@ from hpctrack.client.console_page import READ_WORD, TAIL_BYTES, Page
 from hpctrack.client.console_route import size_pipes
 from hpctrack.core.console_pieces import make_gap, read_gap
 from tests.consoles import captured, captured_to_files, joined, read_terminal
+from tests.programs import run_python
 
 Pieces = list[tuple[int, bytes]]
 
@@ -429,3 +431,34 @@ def test_many_ranks_do_not_use_up_a_users_pipes() -> None:
     assert size_pipes(1) == size_pipes(8) == 1024 * 1024
     assert size_pipes(128) == 64 * 1024
     assert 2 * 32 * size_pipes(32) <= 16 * 1024 * 1024
+
+
+def test_last_words_before_os_exit_come_before_what_the_shell_says(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, time, hpctrack\n"
+        "run = hpctrack.init('p')\n"
+        "for number in range(300): run.log({'a': number}); time.sleep(0.001)\n"
+        "print('last words', flush=True)\n"
+        "os._exit(3)\n"
+    )
+    out = tmp_path / "out"
+    loop = f"for n in 1 2 3 4 5 6 7 8; do {sys.executable} {program}; echo RC $?; done"
+    command = f"({loop}) > {out} 2> {tmp_path / 'err'}"
+    environ = {**os.environ, "HPCTRACK_CONSOLE": "redirect"}
+    subprocess.run(["/bin/sh", "-c", command], check=True, timeout=120, env=environ)
+    assert out.read_text().splitlines() == ["last words", "RC 3"] * 8
+
+
+def test_os_exit_is_the_systems_own_again_when_the_run_has_finished() -> None:
+    code = """
+    import os
+    before = os._exit
+    import hpctrack
+    run = hpctrack.init("p")
+    print(os._exit is before)
+    run.finish()
+    print(os._exit is before)
+    """
+    done = run_python(code, env={"HPCTRACK_CONSOLE": "redirect"})
+    assert done.stdout.split() == ["False", "True"], done.stderr

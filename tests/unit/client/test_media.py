@@ -24,6 +24,8 @@ from hpctrack.client.media import Captured, capture
 from hpctrack.client.media.source import IN_RANK_MAX_BYTES
 from hpctrack.client.media.value import PAYLOAD_MAX_BYTES
 from hpctrack.errors import UsageError
+from hpctrack.store.media_decode import decode_png
+from tests.media_writing import encode_one, encode_value
 
 
 def one(value: object, key: str = "k", step: int = 0, run: str = "") -> Captured:
@@ -72,6 +74,17 @@ class OnGpu:
 
     def get(self) -> np.ndarray[Any, Any]:
         return np.ones((2, 2), np.float32)
+
+
+def drawing() -> Any:
+    """Return a figure as matplotlib's, which is not everywhere: ``savefig`` writes PNG."""
+
+    class Figure:
+        def savefig(self, stream: io.BytesIO, **_options: object) -> None:
+            Pillow.new("RGB", (8, 5)).save(stream, "PNG")
+
+    Figure.__module__ = "matplotlib.figure"
+    return Figure()
 
 
 # -- snapshots -----------------------------------------------------------------------------------
@@ -174,18 +187,11 @@ def test_a_bokeh_figure_needs_no_wrapper() -> None:
 
 
 def test_a_matplotlib_figure_is_drawn_at_once() -> None:
-    class Figure:
-        """As matplotlib's, which is not everywhere: ``savefig`` writes PNG."""
-
-        def savefig(self, stream: io.BytesIO, **_options: object) -> None:
-            Pillow.new("RGB", (8, 5)).save(stream, "PNG")
-
-    Figure.__module__ = "matplotlib.figure"
     library = type(sys)("matplotlib")
     library.__version__ = "3.9"  # type: ignore[attr-defined]
     sys.modules["matplotlib"] = library
     try:
-        drawn, wrapped = one(Figure()), one(hpctrack.Image(Figure()))
+        drawn, wrapped = one(drawing()), one(hpctrack.Image(drawing()))
     finally:
         del sys.modules["matplotlib"]
     assert drawn.description["type"] == "figure"
@@ -301,6 +307,43 @@ def test_boxes_of_both_forms_become_corners() -> None:
     assert told["class_labels"] == {"2": "cat"}
 
 
+@pytest.mark.parametrize(
+    "mask",
+    [np.array([[-1, 0], [255, 3]]), Tensor(np.array([[-1, 0], [255, 3]])), [[-1, 0], [255, 3]]],
+    ids=["numpy", "torch", "list"],
+)
+def test_class_ids_that_a_mask_cannot_have_are_told(mask: object) -> None:
+    captured = one(hpctrack.Image(np.zeros((2, 2)), masks={"m": {"mask_data": mask}}))
+    (told,) = captured.warnings
+    assert "masks['m'] has class ids from -1 to 255" in told
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.array([[0.0, 1.0], [300.0, 3.0]]),
+        np.array([[0, 1], [300, 3]], ">f4"),
+        np.array([[0, 1], [300, 3]], "f2"),
+        np.array([[0, 1], [300, 3]])[..., None],
+        [[0.0, 1.0], [300.0, 3.0]],
+    ],
+    ids=["f8", "big-endian", "half", "channel", "list"],
+)
+def test_a_mask_may_be_of_whole_floats_or_have_a_channel(mask: object) -> None:
+    made = encode_value(hpctrack.Image(np.zeros((2, 2)), masks={"m": {"mask_data": mask}}))
+    found = decode_png(made[1].body)
+    assert found is not None
+    assert found.tolist() == [[0, 1], [300, 3]]
+    halves = refusal(hpctrack.Image(np.zeros((1, 1)), masks={"m": {"mask_data": [[0.5]]}}))
+    assert "whole" in halves.message
+
+
+def test_what_is_masked_in_an_array_is_not_counted() -> None:
+    values = np.ma.array([1, 2, 99], mask=[False, False, True])
+    counts = json.loads(encode_one(hpctrack.Histogram(values, num_bins=2)).body)["counts"]
+    assert counts == [1, 1]
+
+
 def test_a_box_that_is_not_understood_is_named() -> None:
     boxes = {"a": {"box_data": [{"position": {"minX": 1}}]}}
     error = refusal(hpctrack.Image(np.zeros((9, 9)), boxes=boxes))
@@ -337,6 +380,16 @@ def test_cells_of_every_kind() -> None:
     for cell in (np.int64(3), np.bool_(True), pd.NaT, pd.NA, {"a": np.arange(2)}, {1}, Tensor):
         table.add_data(cell)
     assert rows(one(table))[:-1] == [[3], [True], [None], [None], [{"a": [0, 1]}], [[1]]]
+
+
+def test_media_within_a_cells_list_are_left_out_and_told() -> None:
+    picture = hpctrack.Image(np.zeros((2, 2)))
+    table = hpctrack.Table(columns=["n", "a"])
+    table.add_data(1, [picture, picture])
+    table.add_data(2, {"x": {"y": (picture,)}})
+    captured = one(table)
+    assert rows(captured) == [[1, None], [2, None]]
+    assert "an Image within a list or mapping cannot be in a cell" in captured.warnings[0]
 
 
 def test_an_incremental_table_sends_only_new_rows_to_each_run() -> None:
@@ -380,28 +433,6 @@ def test_a_row_that_does_not_fit_is_left_out_and_told() -> None:
 
 
 # -- what it costs -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("make", "told"),
-    [
-        (lambda: hpctrack.Image(np.zeros((2, 2)), "L", "c", grouping=3), "knows no grouping"),
-        (lambda: hpctrack.Html("<b>", inject=False), "knows no inject"),
-        (lambda: hpctrack.Object3D(np.zeros((2, 3)), "c", colour=1), "knows no colour"),
-        (lambda: hpctrack.Object3D.from_numpy(np.zeros((2, 3))), ""),
-        (lambda: hpctrack.Table(["a"], [[1]], dtype=int, allow_mixed_types=True), ""),
-        (lambda: hpctrack.Table(["a"], [[1]], colour=1), "knows no colour"),
-        (
-            lambda: hpctrack.plot.line(
-                hpctrack.Table(["a", "b"], [[1, 2]]), "a", "b", split_table=True
-            ),
-            "knows no split_table",
-        ),
-    ],
-    ids=["image", "html", "object", "points", "table", "table-odd", "plot"],
-)
-def test_arguments_that_only_the_other_tracker_knows_cost_nothing(make: Any, told: str) -> None:
-    assert told in " ".join(one(make()).warnings)
 
 
 def test_capturing_imports_nothing_but_the_standard_library() -> None:

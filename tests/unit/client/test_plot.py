@@ -134,6 +134,58 @@ def test_lines_scatters_bars_and_histograms_take_columns() -> None:
     assert (bars["names"], bars["values"]) == (["a", "b", "a", "b"], [1, 2, 3, 4])
 
 
+@pytest.mark.parametrize(
+    ("y_true", "preds", "classes", "counts"),
+    [
+        ([-1, 1, 1], [1, 1, -1], ["-1", "1"], [[0, 1], [1, 1]]),
+        ([1500, 2], [1500, 1500], ["2", "1500"], [[0, 1], [0, 1]]),
+        ([-2, 10], [-10, 10], ["-10", "-2", "10"], [[0, 0, 0], [1, 0, 0], [0, 0, 1]]),
+        ([2], [0], ["0", "1", "2"], [[0, 0, 0], [0, 0, 0], [1, 0, 0]]),
+        (["b", 1], ["b", "b"], ["1", "b"], [[0, 1], [0, 1]]),
+    ],
+    ids=["negative", "large", "in-order", "from-0", "mixed"],
+)
+def test_classes_are_called_what_they_are(
+    y_true: list[Any], preds: list[Any], classes: list[str], counts: list[list[int]]
+) -> None:
+    found = told(hpctrack.plot.confusion_matrix(y_true=y_true, preds=preds))
+    assert (found["classes"], found["counts"]) == (classes, counts)
+
+
+def test_too_many_classes_are_refused() -> None:
+    numbers = list(range(-1, 1000))
+    with pytest.raises(UsageError, match="1,001 classes, at most 1,000"):
+        capture(hpctrack.plot.confusion_matrix(y_true=numbers, preds=numbers), "k", 0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields", "kind"),
+    [
+        ("wandb/line/v0", {"x": "a", "y": "b", "stroke": "c"}, "line"),
+        ("wandb/lineseries/v0", {"step": "a", "lineVal": "b", "lineKey": "c"}, "line"),
+        ("wandb/scatter/v0", {"x": "a", "y": "b"}, "scatter"),
+        ("wandb/bar/v1", {"label": "c", "value": "b"}, "bar"),
+        ("wandb/histogram/v0", {"value": "b"}, "histogram"),
+    ],
+)
+def test_charts_of_the_other_tracker_become_plots(
+    spec: str, fields: dict[str, str], kind: str
+) -> None:
+    table = hpctrack.Table(["a", "b", "c"], [[1, 2, "x"], [2, 3, "y"]])
+    made = hpctrack.plot_table(spec, table, fields, {"title": "t"}, split_table=True)
+    found = told(made)
+    assert (found["kind"], found["title"]) == (kind, "t")
+
+
+def test_a_chart_that_nobody_here_can_draw_is_recorded_as_its_table() -> None:
+    table = hpctrack.Table(["a"], [[1]])
+    made = hpctrack.plot_table(vega_spec_name="me/mine", data_table=table, fields={"x": "a"})
+    captured = capture(made, "k", 0)
+    assert captured is not None
+    assert captured[0].description["type"] == "table"
+    assert "chart 'me/mine' is not known here" in captured[0].warnings[0]
+
+
 def test_a_histogram_counts_as_numpy_does() -> None:
     values = np.random.default_rng(0).normal(size=5000)
     found = told(hpctrack.plot.histogram(pd.DataFrame({"v": values}), "v"))

@@ -8,9 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -54,10 +54,10 @@ def test_steps_may_come_in_any_order_and_repeat(tmp_path: Path) -> None:
         run.log({"b": 5.0}, commit=False)
         run.log({"c": 6.0})
     metric = only_run(tmp_path / "store").metric("a")
-    assert metric.steps.tolist() == [10, 5, 5, 6]
+    assert metric.steps.tolist() == [10, 5, 5, 11]
     assert metric.values.tolist() == [1, 2, 3, 4]
     history = only_run(tmp_path / "store").history(["b", "c"])
-    assert history["_step"].tolist() == [7]
+    assert history["_step"].tolist() == [12]
 
 
 def test_what_is_no_mapping_is_told_and_after_the_last_step_there_is_the_last(
@@ -104,6 +104,20 @@ def test_a_mistake_in_a_value_is_told_once_and_costs_only_that_value(
     assert found.record.ledger["refused"] == {"value": 6, "name": 6, "step": 3}
     assert {one["code"] for one in found.record.warnings} >= {"refused-value", "not-finite"}
     assert math.isnan(found.metric("nan").values[0])
+
+
+def test_rows_of_another_trackers_history_keep_their_numbers_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hpctrack.init("p") as run:
+        for step in range(3):
+            row = {"loss": step, "_step": 70 + step, "_timestamp": 5.0, "_rank": 9, "_runtime": 1}
+            run.log(row)
+    assert capsys.readouterr().err.count("metric '_step' is not recorded") == 1
+    found = only_run(tmp_path / "store")
+    assert found.metrics() == ["loss"]
+    assert found.record.ledger["refused"] == {"name": 12}
+    assert found.history()["_step"].tolist() == [0, 1, 2]
 
 
 def test_strict_raises_what_is_only_told_otherwise() -> None:
@@ -191,46 +205,6 @@ def test_a_sweeps_values_win_over_the_programs_own(
     assert (found.project, found.id) == ("swept", "s1-0003")
     assert (found.record.sweep, found.record.trial) == ("s1", 3)
     assert found.config == {"lr": 9, "net": {"width": 8, "depth": 2}}
-
-
-def test_module_level_calls_need_a_run_unless_all_is_disabled() -> None:
-    code = """
-    import hpctrack
-    for call in (lambda: hpctrack.log({"a": 1}), lambda: hpctrack.config):
-        try:
-            call()
-        except hpctrack.errors.NotInitialisedError as error:
-            print(error.message)
-    print(hpctrack.run)
-    """
-    told = run_python("import hpctrack.errors\n" + textwrap.dedent(code))
-    assert told.stdout.splitlines() == [
-        "hpctrack.log needs a run",
-        "hpctrack.config needs a run",
-        "None",
-    ]
-    calls = "import hpctrack; hpctrack.log({'a': 1}); hpctrack.config.update({'b': 2})"
-    assert run_python(calls, env={"HPCTRACK_MODE": "disabled"}).returncode == 0
-
-
-def test_module_level_calls_after_the_end_do_nothing(tmp_path: Path) -> None:
-    done = run_python(
-        """
-        import os, hpctrack
-        hpctrack.init("p")
-        hpctrack.log({"a": 1})
-        pid = os.fork()
-        if pid == 0:
-            hpctrack.log({"a": 99})
-            os._exit(0)
-        assert os.waitpid(pid, 0)[1] == 0
-        hpctrack.finish()
-        hpctrack.log({"a": 2})
-        """
-    )
-    assert done.returncode == 0, done.stderr
-    assert "log() after finish()" in done.stderr
-    assert only_run(tmp_path / "store").metric("a").values.tolist() == [1]
 
 
 @pytest.mark.parametrize("arguments", ["tags=5", "settings=5", "config=5", "notes=5", "name=5"])
@@ -435,3 +409,33 @@ def test_importing_hpctrack_loads_the_standard_library_only() -> None:
     # The standard library's copy module tries Jython's org.python, which is nowhere.
     foreign = {name.split(".")[0] for name in ours} - set(sys.stdlib_module_names) - {"org"}
     assert foreign == {"hpctrack"}
+
+
+class Odd:
+    """An object of somebody's that raises whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(f"no {name}")
+
+    def __float__(self) -> float:
+        raise RuntimeError("no number")
+
+
+class OddMapping(dict[str, float]):
+    """A mapping that cannot be walked through."""
+
+    def items(self) -> NoReturn:
+        raise RuntimeError("no items")
+
+
+def test_one_odd_value_costs_only_itself(tmp_path: Path) -> None:
+    with hpctrack.init("p") as run:
+        run.log({"odd": Odd(), "after": 1})
+        run.log({"odd": OddMapping(a=1), "after": 2})
+        run.config.update({"odd": Odd(), "lr": 0.1})
+        run.summary.update({"odd": Odd(), "best": 1})
+        run.config.odder = [Odd()]
+    found = only_run(tmp_path / "store")
+    assert found.metric("after").values.tolist() == [1, 2]
+    assert (found.config["lr"], found.summary["best"]) == (0.1, 1)
+    assert found.record.ledger["refused"] == {"value": 2}

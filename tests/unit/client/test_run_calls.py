@@ -12,6 +12,7 @@ import pytest
 import hpctrack
 from hpctrack.agent.stop import write_stop
 from hpctrack.cli import main as cli
+from hpctrack.client.saved_files import READ_NOW_MAX_BYTES
 from hpctrack.errors import HpctrackError
 from hpctrack.store.stored_run import StoredRun
 from tests.modules import Module, Tensor
@@ -52,7 +53,8 @@ def test_alerts_are_shown_and_tags_can_be_added(
         run.tags += ("b",)
         run.tags += ["a", "c"]
         run.tags += "d"
-    (alert,) = find(store, "r").record.alerts
+    alert, rest = find(store, "r").record.alerts
+    assert rest["repeats"] == 1
     assert (alert["title"], alert["level"], alert["rank"]) == ("slow", "error", 0)
     assert find(store, "r").tags == ("a", "b", "c", "d")
     assert cli.run(["show", "r"]) == 0
@@ -171,6 +173,43 @@ def test_saved_files_and_code_are_in_the_run(store: Path, tmp_path: Path) -> Non
     (code,) = found.media(type="code")
     assert code.read() == b"print(1)"
     assert any("no file matches" in str(one["text"]) for one in found.record.warnings)
+    assert found.record.ledger["refused"] == {"save": 1}
+
+
+def test_small_files_are_saved_as_they_were_and_named(store: Path, tmp_path: Path) -> None:
+    for name in ("now.txt", "live.txt", "gone.txt", "late.txt"):
+        (tmp_path / name).write_text("v1")
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(READ_NOW_MAX_BYTES + 1)
+    with hpctrack.init("p", settings={"seal": "manual"}) as run:
+        assert run.save("now.txt", policy="now") == [str(tmp_path / "now.txt")]
+        assert run.save("now.txt", policy="now") == [str(tmp_path / "now.txt")]
+        assert len(run.save("l*", policy="live")) == 3
+        run.save("gone.txt")
+        run.save("late.txt", policy="end")
+        assert run.save("nothing", policy="live") == []
+        for name in ("now.txt", "live.txt", "late.txt"):
+            (tmp_path / name).write_text("second")
+        (tmp_path / "gone.txt").unlink()
+    found = only_run(store)
+    kept = [(item.key, item.read()) for item in found.media() if item.key != "large.bin"]
+    assert sorted(kept) == [
+        ("gone.txt", b"v1"),
+        ("late.txt", b"second"), ("late.txt", b"v1"),
+        ("live.txt", b"second"), ("live.txt", b"v1"),
+        ("now.txt", b"v1"),
+    ]  # fmt: skip
+    (large,) = found.media("large.bin")
+    assert large.size == READ_NOW_MAX_BYTES + 1
+    (told,) = [one["text"] for one in found.record.warnings]
+    assert told == f"no file matches {tmp_path / 'nothing'}"
+    assert found.record.ledger["refused"] == {"save": 1}
+
+
+def test_a_disabled_run_looks_for_no_files(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with hpctrack.init("p", mode="disabled") as run:
+        assert run.save("a") == []
 
 
 def test_a_run_that_was_asked_to_stop_knows_it(
@@ -364,3 +403,44 @@ def test_everything_is_a_no_op_when_disabled() -> None:
     assert not run.should_stop()
     assert run.stop_reason == ""
     assert run.finish()
+
+
+def test_a_resumed_run_knows_its_name_tags_and_notes(store: Path) -> None:
+    with hpctrack.init("p", id="r", name="nice", tags=["keep"], notes="N") as run:
+        run.log({"a": 1.0})
+    with hpctrack.init("p", id="r", resume="must") as run:
+        assert (run.name, run.tags, run.notes) == ("nice", ("keep",), "N")
+        run.tags += ("new",)
+        run.notes += " more"
+    found = find(store, "r")
+    assert (found.name, found.tags, found.notes) == ("nice", ("keep", "new"), "N more")
+    with hpctrack.init("p", id="r", resume="must", name="other", tags=["mine"]) as run:
+        assert (run.name, run.tags, run.notes) == ("other", ("mine",), "N more")
+    found = find(store, "r")
+    assert (found.name, found.tags, found.notes) == ("other", ("mine",), "N more")
+
+
+def test_a_picture_at_the_last_step_counts_when_the_run_goes_on(store: Path) -> None:
+    with hpctrack.init("p", id="r") as run:
+        run.log({"a": 1.0})
+        run.log({"picture": hpctrack.Image([[0.0, 1.0]])})
+    with hpctrack.init("p", id="r", resume="must") as run:
+        assert run.step == 2
+        run.log({"picture": hpctrack.Image([[1.0, 0.0]])})
+    assert [one.step for one in find(store, "r").media("picture")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("moment", "part"), [("100", "ends with step 1"), ("-1", "nothing of it is kept")]
+)
+def test_a_fork_or_rewind_to_a_step_that_was_never_reached_is_told(
+    moment: str, part: str, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hpctrack.init("p", id="parent") as run:
+        run.log({"a": 1.0})
+        run.log({"a": 2.0})
+    hpctrack.init("p", id="fork", fork_from=f"parent?_step={moment}").finish()
+    assert part in capsys.readouterr().err
+    assert part in find(store, "fork").record.warnings[0]["text"]
+    hpctrack.init("p", resume_from=f"parent?_step={moment}").finish()
+    assert part in capsys.readouterr().err

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import hpctrack
 from tests.programs import only_run, run_python
@@ -63,3 +66,31 @@ def test_without_the_wish_nothing_is_hooked() -> None:
     before = list(sys.meta_path)
     with hpctrack.init("p"):
         assert sys.meta_path == before
+
+
+def test_times_are_the_writers_and_hyperparameters_need_no_folder(tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import hpctrack
+        from tensorboardX import SummaryWriter
+        run = hpctrack.init("p", sync_tensorboard=True)
+        with SummaryWriter("logs/a") as writer:
+            writer.add_scalar("old", 2, 9, walltime=1000.0)
+            writer.add_hparams({"lr": 0.1}, {"hp/acc": 0.9})
+        run.finish()
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    found = only_run(tmp_path / "store")
+    assert found.metric("old").wall_s.tolist() == [1000.0]
+    assert found.metrics() == ["hp/acc", "old"]
+    assert found.config == {"lr": 0.1}
+
+
+def test_a_loaded_tensorflow_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    with hpctrack.init("p", sync_tensorboard=True):
+        pass
+    assert capsys.readouterr().err.count("does not see what tf.summary writes") == 1

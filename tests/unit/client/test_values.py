@@ -45,6 +45,14 @@ def test_numbers_of_all_kinds_are_taken(value: Any, expected: float) -> None:
 
 
 @pytest.mark.parametrize(
+    "value", [np.ma.masked, np.ma.array(2.0, mask=True), np.ma.array([2.0], mask=[True])]
+)
+def test_what_is_masked_is_no_zero(value: Any) -> None:
+    assert np.isnan(to_number(value))
+    assert to_number(np.ma.array(2.0)) == 2
+
+
+@pytest.mark.parametrize(
     "value", ["0.5", b"1", None, [1.0], np.zeros(2), {"a": 1}, 1j, Broken(), object(), 10**400]
 )
 def test_what_is_no_single_number_is_refused_and_nothing_else_is_raised(value: Any) -> None:

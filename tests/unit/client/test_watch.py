@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import sys
 from typing import Any
 
@@ -52,14 +54,17 @@ def test_gradients_are_logged_every_so_many_backward_passes() -> None:
 def test_parameters_are_logged_too_if_asked_and_a_loss_with_its_own_as_well() -> None:
     heard, module = Heard(), make_module()
     loss = Module(scale=Tensor([2.0], requires_grad=True))
-    heard.watcher.watch(module, loss, log="all")
-    module.backward(1.0)
-    loss.backward(1.0)
+    assert heard.watcher.watch(module, loss, log="all") == 4
+    assert len(loss.hooks) == 0
+    for model in (module, loss):
+        model(1.0)
+        model.backward(1.0)
     assert heard.names() == [
         "gradients/bias",
         "gradients/graph_1/scale",
         "gradients/weight",
         "parameters/bias",
+        "parameters/frozen",
         "parameters/graph_1/scale",
         "parameters/weight",
     ]
@@ -77,6 +82,54 @@ def test_unwatch_takes_the_hooks_away() -> None:
     other.backward(1.0)
     assert heard.logged == []
     assert heard.watcher.watch(one) == 2
+
+
+def test_a_frozen_model_is_logged_when_it_computes_in_training() -> None:
+    heard, frozen = Heard(), Module(weight=Tensor([1.0]))
+    assert heard.watcher.watch(frozen, log="all", log_freq=2) == 1
+    assert "no parameter of Module needs a gradient: only its parameters" in heard.told[0]
+    for _ in range(3):
+        frozen(1.0)
+        frozen.training = False
+        frozen(1.0)
+        frozen.training = True
+    assert heard.names() == ["parameters/weight"] * 2
+    (hook,) = frozen.hooks.values()
+    loaded = pickle.loads(pickle.dumps(hook))  # noqa: S301 - made here
+    assert loaded(frozen, (), None) is None
+    assert copy.deepcopy(hook)(frozen, (), None) is None
+    assert b"hpctrack.client" not in pickle.dumps(hook)
+    assert len(heard.logged) == 2
+    heard.watcher.unwatch()
+    assert heard.watcher.watch(frozen) == 0
+    assert "there is nothing to watch" in heard.told[1]
+
+
+def test_a_model_without_forward_hooks_is_logged_with_its_gradients() -> None:
+    class Plain:
+        weight = Tensor([1.0], requires_grad=True)
+
+        def named_parameters(self) -> list[tuple[str, Tensor]]:
+            return [("weight", self.weight)]
+
+    heard, plain = Heard(), Plain()
+    heard.watcher.watch(plain, log="parameters")
+    for hook in plain.weight.hooks.values():
+        hook(Tensor([1.0]))
+    assert heard.names() == ["parameters/weight"]
+
+
+def test_a_model_keeps_its_number_when_it_is_watched_again() -> None:
+    heard, one, other, third = Heard(), make_module(), make_module(), make_module()
+    heard.watcher.watch([one, other])
+    heard.watcher.unwatch()
+    heard.watcher.watch(other)
+    heard.watcher.watch(third, idx=5)
+    other.backward(1.0)
+    third.backward(1.0)
+    assert heard.names() == [
+        f"gradients/graph_{number}/{name}" for number in (1, 5) for name in ("bias", "weight")
+    ]
 
 
 def test_gradients_that_are_no_numbers_are_told_and_not_logged() -> None:

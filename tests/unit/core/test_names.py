@@ -56,13 +56,17 @@ def test_different_texts_become_different_ids() -> None:
         ("x" * 10_000, "10000 bytes"),
         ("a\nb", "control"),
         ("bad\ud800", "Unicode"),
+        ("_step", "run.history()"),
+        ("_timestamp", "run.history()"),
     ],
 )
 def test_a_metric_name_that_cannot_be_stored_is_explained(name: str, part: str) -> None:
     assert part in (metric_name_problem(name) or "")
 
 
-@pytest.mark.parametrize("name", ["loss", "val/acc", "<script>", "損失", "a b", "../x", "📉"])
+@pytest.mark.parametrize(
+    "name", ["loss", "val/acc", "_loss", "val/_step", "<script>", "損失", "a b", "../x", "📉"]
+)
 def test_a_metric_may_be_called_anything_readable(name: str) -> None:
     assert metric_name_problem(name) is None
 

@@ -82,3 +82,11 @@ def test_a_value_that_cannot_be_written_leaves_its_neighbours_alone() -> None:
         "endless": "[[...]]",
         "huge": "<int>",
     }
+
+
+def test_a_piece_of_the_console_carries_its_time() -> None:
+    (frame,) = wire.Decoder().feed(wire.pack_console(2, 12.5, b"text"))
+    assert (frame.kind, frame.count) == (wire.Kind.CONSOLE, 2)
+    assert wire.unpack_console(frame.body) == (12.5, b"text")
+    with pytest.raises(ProtocolError, match="no time"):
+        wire.unpack_console(memoryview(b"short"))

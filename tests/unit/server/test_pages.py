@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
+from hpctrack.store.schema import EventKind
 from hpctrack_server.pages.registry import API, PAGES
-from tests.stores import write_run
+from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, Live, Zoo
 
 
@@ -132,6 +133,25 @@ def test_hostile_metric_names_reach_the_page_and_their_series(dashboard: Live) -
         answer = dashboard.get(path)
         assert answer.status == 200, metric
         assert b'"total": 3' in answer.body, "the step with NaN has no mean to draw"
+
+
+def test_hidden_metrics_are_not_drawn_but_served(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    writer = NodeWriter(tmp_path)
+    session = writer.start(0)
+    writer.event(EventKind.DEFINE, {"name": "internal/*", "hidden": True})
+    for name in ("loss", "internal/a", "internal/b"):
+        writer.points(name, 0, [0, 1], [1.0, 2.0])
+    writer.end(0, session)
+    writer.close()
+    dashboard = start_dashboard(tmp_path)
+    page = dashboard.get("/p/p/runs/r").text
+    cards = [dict(attributes)["data-metric"] for tag, attributes in parse(page) if tag == "article"]
+    assert cards == ["loss"]
+    assert "2 more metrics are not drawn here" in page
+    assert "internal/a" in dashboard.get("/api/v1/runs/p/r/metrics").json()["metrics"]
+    assert dashboard.get("/api/v1/runs/p/r/series?metric=internal/a").status == 200
 
 
 def test_long_names_are_cut_in_the_table_but_not_in_the_api(dashboard: Live) -> None:

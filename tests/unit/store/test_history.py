@@ -44,6 +44,18 @@ def test_rows_can_be_ordered_and_filled_by_another_metric(run: StoredRun) -> Non
     run.close()
 
 
+def test_a_metric_of_an_older_store_never_takes_the_place_of_a_column(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path)
+    writer.points("_step", 0, [0, 1], [70, 71])
+    writer.points("loss", 0, [0, 1], [1, 2])
+    writer.close()
+    run = StoredRun(tmp_path / "p" / "r")
+    for history in (run.history(), run.history(["loss", "_step"])):
+        assert history["_step"].tolist() == [0, 1]
+        assert history["loss"].tolist() == [1, 2]
+    run.close()
+
+
 def test_samples_keep_the_first_and_the_last_step_and_all_ranks(run: StoredRun) -> None:
     history = run.history(["loss"], samples=4)
     assert history["_step"].tolist() == [0, 0, 3, 3, 6, 6, 9, 9]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,16 @@ def test_an_incremental_table_is_joined(run: StoredRun) -> None:
     assert third.to_pandas()["n"].sum() == 3
 
 
+def test_odd_numbers_of_any_column_come_back_and_texts_stay_texts(tmp_path: Path) -> None:
+    rows = [["x", [math.nan]], [math.inf, {"a": -math.inf}], [1, "NaN"], ["NaN", None]]
+    writer = NodeWriter(tmp_path)
+    write_media(writer, hpctrack.Table(columns=["a", "b"], data=rows), "t")
+    run = StoredRun(writer.close().parent)
+    found = only(run, "t").to_table().rows
+    assert repr(found) == repr(rows)
+    run.close()
+
+
 def test_histograms_points_and_plots_come_back(run: StoredRun) -> None:
     counts, edges = only(run, "histogram").to_histogram()
     assert (counts.tolist(), edges.tolist()) == ([1, 2], [1.0, 1.5, 2.0])
@@ -194,6 +205,19 @@ def test_a_requeue_supersedes_media_as_it_does_points(tmp_path: Path) -> None:
     run = StoredRun(tmp_path / "p" / "r")
     assert [(item.step, item.attempt) for item in run.media("t")] == [
         (0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 2),
+    ]  # fmt: skip
+    run.close()
+
+
+def test_a_late_step_of_a_later_attempt_replaces_that_medium_only(tmp_path: Path) -> None:
+    for attempt, steps in ((1, range(5)), (2, (5, 2))):
+        writer = NodeWriter(tmp_path, attempt=attempt)
+        for step in steps:
+            write_media(writer, hpctrack.Text(f"{attempt}"), "t", step)
+        writer.close()
+    run = StoredRun(tmp_path / "p" / "r")
+    assert [(item.step, item.attempt) for item in run.media("t")] == [
+        (0, 1), (1, 1), (2, 2), (3, 1), (4, 1), (5, 2),
     ]  # fmt: skip
     run.close()
 

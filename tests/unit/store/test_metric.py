@@ -41,6 +41,26 @@ def write_requeued(store: Path) -> StoredRun:
     return StoredRun(store / "p" / "r")
 
 
+def test_points_without_x_are_counted_where_they_are_left_out(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path)
+    for rank in range(2):
+        writer.points("loss", rank, range(10), list(range(10)))
+    writer.points("epoch", 0, [3, 6], [1, 2])
+    writer.event(EventKind.DEFINE, {"name": "loss", "step_metric": "epoch"})
+    run = StoredRun(writer.close().parent)
+    loss = run.metric("loss")
+    series, matrix = loss.rank(1), loss.matrix()
+    assert (len(series), series.left_out) == (7, 3)
+    assert repr(series) == "<hpctrack.Series 7 values by 'epoch', 3 points left out>"
+    assert matrix.left_out == loss.matrix(samples=3).left_out == 6
+    assert repr(matrix) == "<hpctrack.RankMatrix 2 ranks x 2 columns by 'epoch', 6 points left out>"
+    assert loss.reduce("mean").left_out == loss.reduce("mean", samples=3).left_out == 6
+    whole = loss.rank(1, by="step")
+    assert (len(whole), whole.left_out) == (10, 0)
+    assert repr(whole) == "<hpctrack.Series 10 values by 'step'>"
+    run.close()
+
+
 def test_the_points_that_a_requeue_computed_again_can_be_looked_at(tmp_path: Path) -> None:
     run = write_requeued(tmp_path)
     loss = run.metric("loss")

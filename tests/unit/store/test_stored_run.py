@@ -18,6 +18,7 @@ from hpctrack.errors import BusyError, NotFoundError, StoreError, StoreFormatErr
 from hpctrack.store.record import RunRecord
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
+from hpctrack.store.seal_metrics import SealLimits
 from hpctrack.store.stored_run import StoredRun
 from tests.programs import ROOT
 from tests.stores import START_S, FakeClock, NodeWriter, write_run
@@ -71,6 +72,28 @@ def test_a_requeue_after_sealing_is_sealed_into_the_same_file(tmp_path: Path) ->
     mixed.close()
     assert seal_run(folder).points == 8
     assert facts(StoredRun(folder)) == before
+
+
+def test_a_late_step_of_a_later_attempt_replaces_that_step_only(tmp_path: Path) -> None:
+    for attempt, steps in ((1, range(0, 100, 10)), (2, (95, 20, 100, 15, 20))):
+        writer = NodeWriter(tmp_path, attempt=attempt)
+        session = writer.start(0)
+        writer.points("eval", 0, list(steps), [attempt * 1000 + step for step in steps])
+        writer.end(0, session)
+        writer.close()
+    run = StoredRun(tmp_path / "p" / "r")
+    for _state in ("live", "sealed", "sealed again"):
+        series = run.metric("eval").rank(0)
+        expected = [0, 10, 30, 40, 50, 60, 70, 80, 90, 95, 20, 100, 15, 20]
+        assert series.step.tolist() == expected
+        assert series.value[:2].tolist() == [1000, 1010]
+        assert run.metric("eval").recomputed_points == 1
+        assert len(run.metric("eval", attempt=1)) == 10
+        assert run.envelope("eval").points.sum() == len(expected)
+        assert run.envelope("eval", window=(20, 21)).low.min() == 2020
+        run.close()
+        seal_run(tmp_path / "p" / "r", limits=SealLimits(memory_rows=4, piece_rows=3))
+        run = StoredRun(tmp_path / "p" / "r")
 
 
 def test_a_running_run_is_not_sealed(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_another_version_is_told_with_both_numbers(source: Path, target: Path) -
         " sys.stdout.flush(); sys.stdin.buffer.read()"
     )
     path = f"PYTHONPATH={shlex.quote(os.pathsep.join(sys.path))}"
-    with pytest.raises(ProtocolError, match=r"protocol 1, the other 8 to 9 \(hpctrack 7.0\)"):
+    with pytest.raises(ProtocolError, match=r"protocol 1 to 2, the other 8 to 9 \(hpctrack 7.0\)"):
         push_through(source, target, f"{path} {shlex.quote(sys.executable)} -c {shlex.quote(code)}")
 
 

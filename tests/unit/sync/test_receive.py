@@ -331,7 +331,7 @@ def test_a_sender_of_another_version_is_told_ours(connect: Connect) -> None:
     peer.send(Hello(90, 99))
     peer.talk.expect_greeting(timeout_s=10)
     assert isinstance(peer.talk.receive(), Hello)
-    assert peer.talk.receive() == Error("version", {"oldest": 1, "newest": 1})
+    assert peer.talk.receive() == Error("version", {"oldest": 1, "newest": 2})
     peer.leave()
     assert isinstance(peer.error, ProtocolError)
 

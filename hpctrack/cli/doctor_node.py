@@ -1,0 +1,84 @@
+"""What of this node telemetry can read, and what stands in the way; a part of ``doctor``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from hpctrack.scheduler.commands import read_job_facts
+from hpctrack.telemetry.amd import AmdSource
+from hpctrack.telemetry.gpu_source import DriverAbsentError, GpuSource
+from hpctrack.telemetry.host import HostSource, describe_obstacles
+from hpctrack.telemetry.nvml import NvmlSource
+from hpctrack.telemetry.reading import Watch, WatchedRank
+
+
+class NodeFinding(NamedTuple):
+    """One line.
+
+    Parameters
+    ----------
+    level : str
+        ok, note or bad, as in ``doctor``.
+    what, text : str
+    """
+
+    level: str
+    what: str
+    text: str
+
+
+def check_gpus() -> Iterator[NodeFinding]:
+    """Tell which GPUs can be read, or why none."""
+    for source, vendor in ((NvmlSource(), "NVIDIA"), (AmdSource(), "AMD")):
+        yield from _check_driver(source, vendor)
+
+
+def _check_driver(source: GpuSource, vendor: str) -> Iterator[NodeFinding]:
+    try:
+        source.open()
+        gpus = source.list_gpus()
+    except DriverAbsentError as error:
+        if error.level is not None:
+            yield NodeFinding("bad" if error.level == "error" else "note", "gpu", error.text)
+        return
+    finally:
+        source.close()
+    if not gpus:
+        yield NodeFinding("note", "gpu", f"{vendor}: the driver is here, but no GPU for us")
+    for gpu in gpus:
+        yield NodeFinding("ok", "gpu", f"{gpu.name} ({gpu.uuid})")
+
+
+def check_host() -> Iterator[NodeFinding]:
+    """Read the node once, and say what could be read and what not."""
+    source = HostSource()
+    me = (WatchedRank(os.getpid(), 0),)
+    try:
+        reading = source.read(Watch(0.0, 0.0, me))
+        later = source.read(Watch(1.0, 1.0, me))
+    finally:
+        source.close()
+    subjects: dict[str, int] = {}
+    for sample in {(one.name, one.device) for one in reading.samples + later.samples}:
+        subject = sample[0].partition("/")[0]
+        subjects[subject] = subjects.get(subject, 0) + 1
+    told = ", ".join(f"{name} {count}" for name, count in sorted(subjects.items()))
+    yield NodeFinding("ok" if told else "bad", "telemetry", f"can be read: {told or 'nothing'}")
+    for happening in reading.happenings:
+        yield NodeFinding("note", "telemetry", happening.text)
+    for obstacle in describe_obstacles():
+        level = "note" if obstacle.remedy else "ok"
+        yield NodeFinding(level, obstacle.subject, obstacle.text)
+
+
+def check_scheduler(environ: Mapping[str, str]) -> Iterator[NodeFinding]:
+    """Tell what is known of the job, if this is one."""
+    facts = read_job_facts(environ)
+    if facts is None:
+        yield NodeFinding("ok", "job", "this is no job of a scheduler that we know")
+        return
+    known = {key: one for key, one in facts.to_json().items() if one not in (None, "", [], {}, ())}
+    told = ", ".join(f"{key} {one}" for key, one in list(known.items())[:8])
+    yield NodeFinding("ok", "job", told)

@@ -1,0 +1,242 @@
+"""The slow paths of ``log``, and what a run tells of its losses; `Run` inherits it.
+
+Apart from `Run.log` itself, which is one method because a call more costs too much.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from operator import index
+from struct import error as StructError  # noqa: N812 - it is a class
+from typing import Any
+
+from hpctrack.client.channel import Channel, Losses
+from hpctrack.client.entries import Entries
+from hpctrack.client.notices import Notices
+from hpctrack.client.run_calls import RunCalls
+from hpctrack.client.values import to_number
+from hpctrack.core import wire
+from hpctrack.core.ring import RingWriter
+from hpctrack.core.wire import Kind
+
+POLL_INTERVAL_S = 0.5
+"""How often ``log`` looks whether the agent has something to say."""
+
+LATE_MAX = 10_000
+"""Calls of ``log`` that may wait for one that they have interrupted; a signal handler makes one."""
+
+
+class RunLogging(RunCalls):
+    """The slow paths of ``log``, and the run's losses. Per-rank."""
+
+    step: int
+    _wall_s: Callable[[], float]
+    _channel: Channel | None
+    _entries: Entries | None
+    _ring: RingWriter | None
+    _notices: Notices
+    _lock: threading.RLock
+    _is_logging: bool
+    _late: deque[tuple[Mapping[str, Any], int | None, bool]]
+    _is_finished: bool
+    _pid: int
+    _polled_s: float
+    _next_poll_s: float
+    _reported_losses: int
+    _look: Callable[[], bool]
+
+    # -- the slow paths --------------------------------------------------------------------------
+
+    def _add_slowly(self, pairs: list[float], name: str, value: object, step: int) -> int:
+        """Take what the fast path does not; return the step, checked."""
+        if self._entries is not None:
+            step = self._read_step(step)
+            self._entries.add(pairs, name, value, step)
+        return step
+
+    def _put_slowly(self, name: str, value: object, step: int, wall_s: float) -> int:
+        """Log one item that the fast path does not take; return the step, checked."""
+        pairs: list[float] = []
+        step = self._add_slowly(pairs, name, value, step)
+        if pairs and self._ring is not None:
+            self._ring.put_points(step, wall_s, pairs)
+        return step
+
+    def _log_again(
+        self, data: Mapping[str, Any], step: int | None, error: Exception, *, commit: bool
+    ) -> None:
+        """Log what the fast path could not, or count it: odd steps, very many values."""
+        if not hasattr(data, "items"):
+            text = f"log() takes names with values, as {{'loss': 0.5}}, not a {type(data).__name__}"
+            self._faults.refuse("log:mapping", text)
+            return
+        if not isinstance(error, (StructError, TypeError)) or self._ring is None:
+            self._faults.trouble("log", error)
+            return
+        try:
+            at = min(self.step, 2**63 - 1) if step is None else self._read_step(step)
+            self._put(data, at, self._wall_s())
+            self.step = max(self.step, at + 1 if commit else at)
+        except Exception as again:  # noqa: BLE001 - nothing may reach the training
+            self._faults.trouble("log", again)
+
+    def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        """Record what was written at another moment, uncommitted.
+
+        A ``log`` without a step goes on at the highest step that was written so.
+        """
+        if self._ring is None or self._is_finished:
+            return
+        with self._lock:
+            if self._is_logging:
+                self._log_late(data, step, commit=False)
+                return
+            self._is_logging = True
+            try:
+                now_s = self._wall_s()
+                self._put(data, step, wall_s if wall_s > 0 else now_s)
+                self.step = max(self.step, step)
+                if not self._polled_s <= now_s < self._next_poll_s:
+                    self._look_around(now_s)
+            except Exception as error:  # noqa: BLE001 - nothing may reach the training
+                self._faults.trouble("log", error)
+            finally:
+                self._is_logging = False
+            if self._late:
+                self._log_the_late()
+
+    def _put(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        pairs: list[float] = []
+        for name, value in data.items():
+            self._add_slowly(pairs, str(name), value, step)
+        for start in range(0, len(pairs), 2 * wire.MAX_POINTS):
+            if self._ring is not None:
+                self._ring.put_points(step, wall_s, pairs[start : start + 2 * wire.MAX_POINTS])
+
+    def _log_nothing(self) -> None:
+        if self._is_finished and self._pid == os.getpid():
+            self._notices.warn_once("after-finish", "log() after finish() records nothing")
+
+    def _log_late(self, data: Mapping[str, Any], step: int | None, *, commit: bool) -> None:
+        """Take a call that has interrupted another one of the same thread."""
+        if len(self._late) < LATE_MAX:
+            self._late.append((data, step, commit))
+        elif self._ring is not None:
+            self._ring.drop(len(data))
+
+    def _log_the_late(self) -> None:
+        while self._late:
+            self.log(*self._late.popleft())
+
+    def _read_step(self, step: object) -> int:
+        if type(step) is int and -(2**63) <= step < 2**63:
+            return step
+        try:
+            at = _read_whole(step)
+            if -(2**63) <= at < 2**63:
+                return at
+        except Exception:  # noqa: BLE001, S110 - anybody's object; told below
+            pass
+        self._faults.refuse(
+            "step", f"step {step!r:.60} is not a whole number; step {self.step} is used"
+        )
+        return self.step
+
+    def look_with(self, look: Callable[[], bool]) -> None:
+        """Have a function called now and then by ``log``; for the code that begins a run.
+
+        Parameters
+        ----------
+        look : callable
+            Returns whether the next ``log`` should call it again.
+        """
+        self._look = look
+
+    def look_soon(self) -> None:
+        """Have the next ``log`` look around, however short ago the last one did."""
+        self._next_poll_s = 0.0
+
+    # -- what goes wrong -------------------------------------------------------------------------
+
+    def _look_around(self, wall_s: float) -> None:
+        self._polled_s, self._next_poll_s = wall_s, wall_s + POLL_INTERVAL_S
+        if self._look():
+            self.look_soon()
+        channel = self._channel
+        if channel is None:
+            return
+        channel.poll()
+        lost = channel.losses.frames + channel.losses.agents + self._faults.count
+        if lost != self._reported_losses:
+            self._reported_losses = lost
+            self._report_losses(channel)
+
+    def _report_losses(self, channel: Channel) -> None:
+        for frame in self.restate():
+            channel.send(frame, keep="ledger")
+
+    def restate(self) -> list[bytes]:
+        """Return the ledger's frame, if there is anything in it; called by the channel.
+
+        Points that found no room in the ring are not in it: the ring itself counts them, where
+        the agent can see it even if this process is killed.
+        """
+        losses = self._channel.losses if self._channel else Losses()
+        entry = {
+            "dropped_frames": losses.frames,
+            "agents_lost": losses.agents,
+            "refused": dict(self._faults.refused),
+        }
+        return [wire.pack_json(Kind.LEDGER, entry)] if any(entry.values()) else []
+
+    def _poll(self) -> None:
+        if self._channel is not None:
+            self._channel.poll()
+
+    def _record_warning(self, code: str, text: str) -> None:
+        self._send_json(Kind.EVENT, {"level": "warning", "code": code, "text": text})
+
+    def tell(self, code: str, text: str) -> None:
+        """Warn the user and write the same into the run; for the code that begins a run."""
+        self._faults.tell(code, text)
+
+    def _sum_up(self, channel: Channel, ring: RingWriter, *, is_safe: bool) -> None:
+        losses, refused = channel.losses, self._faults.count
+        dropped = ring.dropped_points
+        if not is_safe:
+            wait = f"{self._settings.finish_timeout_s:g} s"
+            reason = channel.problem or f"the agent has not confirmed the end within {wait}"
+            self._notices.warn_once(
+                "finish", f"{reason}; {ring.unconfirmed_points:,} points may be missing"
+            )
+        if dropped or refused or losses.frames or losses.agents:
+            self._notices.warn_once(
+                "losses",
+                f"{dropped:,} of {ring.points + dropped:,} points were dropped, "
+                f"{losses.frames} other entries dropped, {refused} values refused, "
+                f"{losses.agents} agents died; `hpctrack show {self.id}` lists them",
+            )
+        elif is_safe and self.rank == 0:
+            self._notices.say(
+                f"finished {self._name}: {ring.points:,} points of rank 0, nothing lost"
+            )
+
+
+def _read_whole(step: Any) -> int:
+    """Return a step of any library's type; of a float never a part.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It is no whole number.
+    """
+    with suppress(TypeError):  # floats, and tensors of floats, have no index
+        return index(step)
+    number = to_number(step)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
