@@ -181,6 +181,12 @@ class NodeTail:
         """Grows whenever there are new events."""
         return self._events_read
 
+    def go_back(self, rows: int) -> bool:
+        """Count the last so many points as new; return whether there are others before them."""
+        start = max(0, self._tables["points"].rows - rows)
+        self._read["points"] = start
+        return start > 0
+
     def iter_new_points(self, *, since_wall_s: float, limit: int) -> Iterator[Point]:
         """Yield points that are new.
 

@@ -74,6 +74,9 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 class ThinFile:
     """A live file, open for reading while somebody writes it.
 
+    HDF5 shares what it knows of a file between all who have it open in one process: a file that
+    h5py has open too is not seen to grow. So it is one or the other.
+
     Parameters
     ----------
     path : Path

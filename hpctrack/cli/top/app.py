@@ -213,6 +213,7 @@ class TopApp(App[None]):
         controls = self.controls
         if self._watched is None or self._watched.key != key:
             self._leave()
+            self._live.close()  # of a file that is open twice HDF5 does not see that it grows
             run = WatchedRun(
                 self._only or self._live.store / key[0] / key[1],
                 clock=self._clock,

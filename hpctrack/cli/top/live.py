@@ -143,10 +143,11 @@ class LiveRuns:
         return sorted(rows, key=lambda one: (one.age_s, one.project, one.id))
 
     def close(self) -> None:
-        """Close all files."""
+        """Close all files; `refresh` opens them again."""
         for run in self._runs.values():
             run.close()
         self._runs.clear()
+        self._next_scan_s = -math.inf
 
     def _scan(self) -> None:
         """Look for runs with node files; those that were over are opened again if files came."""
