@@ -23,8 +23,10 @@ from hpctrack.store.stored_run import StoredRun
 
 METRICS_SHOWN = 6
 LOOK_BACK_ROWS = 65_536
+LOOK_BACK_ROWS_MIN = 1024
 LOOK_BACK_TIMES = 8
-"""Points that are looked at for the first lines; so many times as many if those do not do."""
+"""Points that are looked at for the first lines, of all files together; so many times as many if
+those do not do."""
 
 
 @dataclass(slots=True)
@@ -155,19 +157,28 @@ class Tail:
 
     def begin(self, last: int) -> list[TailLine]:
         """Return the last lines there are."""
-        self._refresh()
-        lines = self._look_back(last) if self._live.nodes else self._read_sealed(last)
+        lines = self._look_back(last)
+        if not self._known_files:
+            lines = self._read_sealed(last)
         lines = _merge(lines, self._read_console())
         return lines[len(lines) - min(last, len(lines)) :]
 
     def read_new(self) -> list[TailLine]:
         """Return the lines that have come since."""
-        self._refresh()
-        return _merge(self._read_points(), self._read_console())
+        points = [
+            point
+            for node in self._live.visit()
+            for point in self._take(self._live.iter_new_points(node))
+        ]
+        self._judge()
+        return _merge(self._make_lines(points), self._read_console())
 
     def end(self) -> list[TailLine]:
         """Return what is left when the run is over."""
-        rest = self._read_missed() if self._has_missed() else []
+        # A file tells of a rank's end before it has the last of its points.
+        rest = self.read_new() if self._known_files else []
+        if self._has_missed():
+            rest += self._read_missed()
         printed = [self._make_printed(one) for one in self._console.end()] if self._console else []
         return _merge(rest, printed)
 
@@ -176,9 +187,8 @@ class Tail:
         self._live.close()
         self._run.close()
 
-    def _refresh(self) -> None:
-        # The state before the lines: what is logged last is there when the run counts as over.
-        self._live.refresh()
+    def _judge(self) -> None:
+        """See how the run stands; what it logs last is there when it counts as over."""
         self._known_files |= {str(one.facts.get("uuid")) for one in self._live.nodes}
         try:
             record = self._live.record
@@ -189,17 +199,19 @@ class Tail:
         self.is_running = State.RUNNING in states or record.state == State.RUNNING
 
     def _look_back(self, last: int) -> list[TailLine]:
-        rows = LOOK_BACK_ROWS
+        rows = LOOK_BACK_ROWS // max(1, len(self._run.files())) + LOOK_BACK_ROWS_MIN
         while True:
-            has_more = [node.go_back(rows) for node in self._live.nodes]
-            points = list(self._take(self._live.iter_new_points()))
+            points: list[Point] = []
+            has_more = False
+            for node in self._live.visit():
+                has_more |= node.go_back(rows)
+                points += self._take(self._live.iter_new_points(node))
+            self._judge()
+            points.sort(key=lambda one: one.wall_s)
             lines = self._make_lines(points)
-            if len(lines) >= last or not any(has_more):
+            if len(lines) >= last or not has_more:
                 return lines
             rows *= LOOK_BACK_TIMES
-
-    def _read_points(self) -> list[TailLine]:
-        return self._make_lines(list(self._take(self._live.iter_new_points())))
 
     def _take(self, points: Iterable[Point]) -> Iterator[Point]:
         """Yield the points of the ranks that are wanted, and count them."""
@@ -257,7 +269,7 @@ class Tail:
         path = self._run.folder / SEALED_NAME
         if not self._known_files or not path.exists():
             return False
-        return not SealedReader(path).node_ids() <= self._known_files
+        return self._live.has_missed or not SealedReader(path).node_ids() <= self._known_files
 
     def _read_missed(self) -> list[TailLine]:
         return self._make_lines(

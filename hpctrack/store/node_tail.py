@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -59,7 +60,7 @@ _SAID = frozenset(
 """The kinds whose bytes are looked at."""
 
 _HELLO_KEYS = (
-    "rank", "size", "local_rank", "node", "attempt", "host", "pid", "launcher", "gpu", "wall_s",
+    "rank", "size", "node", "attempt", "host", "pid", "wall_s",
 )  # fmt: skip
 """What a rank other than the first is remembered by."""
 
@@ -100,6 +101,10 @@ class NodeTail:
     ----------
     facts : dict
         The attributes of the root.
+    pulse_wall_s, is_closed : float, bool
+        The last sign of life, UTC seconds, and whether the agent has left for good.
+    event_count : int
+        Grows whenever there are new events.
     attempt : int
     devices : dict
         What is known of each device, by its number in the file.
@@ -114,18 +119,9 @@ class NodeTail:
 
     def __init__(self, path: Path, *, keeps_console: bool = False) -> None:
         self.path = path
-        self._file = ThinFile(path)
+        self._file: ThinFile | None = None
         self._tables: dict[str, ThinTable] = {}
-        try:
-            self.facts = _check(path, self._file.attributes(ROOT_ATTRIBUTES))
-            # In the opposite order of writing: who sees a point also sees its name.
-            for name in (PULSE, "samples", "points", "events", "heap"):
-                self._tables[name] = self._file.table(name)
-        except HpctrackError:
-            self.close()
-            raise
-        self.attempt = int(self.facts["attempt"])
-        self.age_key = (self.attempt, int(self.facts["node"]), float(self.facts["created_wall_s"]))
+        self._stamp: os.stat_result | None = None
         self._keeps_console = keeps_console
         self.devices: dict[int, dict[str, Any]] = {}
         self.skipped_points = 0
@@ -136,54 +132,53 @@ class NodeTail:
         self._notes: deque[Event] = deque(maxlen=NOTES_MAX)
         self._torn: list[tuple[Any, ...]] = []
         self._read = dict.fromkeys(("points", "samples"), -1)
-        self._events_read = 0
-        self._pulse: tuple[float, float] = (0.0, 0.0)
-        self._update_events()
+        self.event_count = 0
+        self.pulse_wall_s, self.is_closed = 0.0, False
+        self.facts: dict[str, Any] = {}
+        self._open()
+        self.attempt = int(self.facts["attempt"])
+        self.age_key = (self.attempt, int(self.facts["node"]), float(self.facts["created_wall_s"]))
+        self._update()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; whatever asks for it opens it again, and goes on where it was."""
         for table in self._tables.values():
             table.close()
         self._tables.clear()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def is_in_place(self) -> bool:
-        """Tell whether the file still has its name."""
-        return self._file.is_in_place()
+        """Tell whether the file still has its name: it may have been sealed, or repaired."""
+        try:
+            return self._stamp is not None and os.path.samestat(self.path.stat(), self._stamp)
+        except OSError:
+            return False
 
     def refresh(self) -> None:
         """See what has been written since.
 
         Raises
         ------
-        StoreFormatError
-            The file cannot be read any more.
+        NotFoundError, StoreFormatError
+            The file is gone, or cannot be read any more.
         """
-        for table in self._tables.values():
-            table.refresh()
-        self._update_events()
-
-    def read_pulse(self) -> tuple[float, bool]:
-        """Return the last sign of life, UTC seconds, and whether the agent has left for good."""
-        data = self._tables[PULSE].read(0, 2) if self._tables else b""
-        if len(data) == PULSE_ROW.size:
-            self._pulse = PULSE_ROW.unpack(data)
-        return self._pulse[0], bool(self._pulse[1])
+        if self._file is None:
+            self._open()
+        else:
+            for table in self._tables.values():
+                table.refresh()
+        self._update()
 
     def read_events(self) -> NodeEvents:
         """Return what `hpctrack.store.record.assemble` asks for: no configuration, no media."""
-        wall_s, is_closed = self.read_pulse()
         events = [*self._events, *self._ledgers.values(), *self._notes]
-        return NodeEvents(self.facts, wall_s, is_closed, events)
-
-    @property
-    def event_count(self) -> int:
-        """Grows whenever there are new events."""
-        return self._events_read
+        return NodeEvents(self.facts, self.pulse_wall_s, self.is_closed, events)
 
     def go_back(self, rows: int) -> bool:
         """Count the last so many points as new; return whether there are others before them."""
-        start = max(0, self._tables["points"].rows - rows)
+        start = max(0, self._table("points").rows - rows)
         self._read["points"] = start
         return start > 0
 
@@ -215,6 +210,10 @@ class NodeTail:
                     key = str(self.devices.get(device, {}).get("key", "")) if device >= 0 else ""
                     yield Reading(name, host, key, rank, wall_s, value)
 
+    def has_rank(self, rank: int) -> bool:
+        """Tell whether a rank's session is in the file."""
+        return any(one.kind == EventKind.START and one.rank == rank for one in self._events)
+
     def read_bytes(self, place: Place, offset: int, size: int) -> bytes:
         """Return bytes that an event points to.
 
@@ -224,11 +223,10 @@ class NodeTail:
             They are not all there.
         """
         name = PLACE_TABLES[place]
-        if name not in self._tables:
-            self._tables[name] = self._file.table(name)
-        if self._tables[name].rows < offset + size:
-            self._tables[name].refresh()
-        found = self._tables[name].read(offset, offset + size)
+        table = self._table(name)
+        if table.rows < offset + size:
+            table.refresh()
+        found = table.read(offset, offset + size)
         if len(found) != size:
             raise StoreFormatError(f"{self.path}: {name} ends before byte {offset + size}")
         return found
@@ -236,24 +234,25 @@ class NodeTail:
     def read_console(self, rank: int, pieces: int) -> NodeEvents:
         """Return a rank's last printed pieces as events, looking back from the end."""
         found: list[Event] = []
-        stop = self._tables["events"].rows
+        table = self._table("events")
+        stop = table.rows
         for _block in range(CONSOLE_BLOCKS):
             start = max(0, stop - EVENT_BLOCK)
             mine = [
                 _make_event(row, b"")
-                for row in EVENT_ROW.iter_unpack(self._tables["events"].read(start, stop))
+                for row in EVENT_ROW.iter_unpack(table.read(start, stop))
                 if row[3] in _CONSOLE and row[5] == rank
             ]
             found = mine + found
             if len(found) >= pieces or not start:
                 break
             stop = start
-        return NodeEvents(self.facts, *self.read_pulse(), found[-pieces:])
+        return NodeEvents(self.facts, self.pulse_wall_s, self.is_closed, found[-pieces:])
 
     def _iter_rows(
         self, name: str, row: struct.Struct, since_wall_s: float, limit: int
     ) -> Iterator[Iterator[tuple[Any, ...]]]:
-        table = self._tables[name]
+        table = self._table(name)
         start, stop = self._read[name], table.rows
         if start < 0:
             place = 1 if name == "points" else 0
@@ -267,15 +266,42 @@ class NodeTail:
         for first, end in blocks:
             yield row.iter_unpack(table.read(first, end))
 
-    def _update_events(self) -> None:
+    def _open(self) -> None:
+        self._file = ThinFile(self.path)
+        try:
+            if not self.facts:
+                self.facts = _check(self.path, self._file.attributes(ROOT_ATTRIBUTES))
+            self._stamp = os.fstat(self._file.handle())
+            # In the opposite order of writing: who sees a point also sees its name.
+            for name in (PULSE, "samples", "points", "events", "heap"):
+                self._tables[name] = self._file.table(name)
+        except OSError as error:
+            self.close()
+            raise StoreFormatError(f"{self.path} cannot be read: {error}") from None
+        except HpctrackError:
+            self.close()
+            raise
+
+    def _table(self, name: str) -> ThinTable:
+        if self._file is None:
+            self._open()
+        if name not in self._tables and self._file is not None:
+            self._tables[name] = self._file.table(name)
+        return self._tables[name]
+
+    def _update(self) -> None:
         """Take in the events that are new, and older ones whose bytes have come."""
+        data = self._tables[PULSE].read(0, 2)
+        if len(data) == PULSE_ROW.size:
+            self.pulse_wall_s, farewell_s = PULSE_ROW.unpack(data)
+            self.is_closed = bool(farewell_s)
         table = self._tables["events"]
         torn, self._torn = self._torn, []
         self._take(torn)
-        while self._events_read < table.rows:
-            stop = min(self._events_read + EVENT_BLOCK, table.rows)
-            self._take(list(EVENT_ROW.iter_unpack(table.read(self._events_read, stop))))
-            self._events_read = stop
+        while self.event_count < table.rows:
+            stop = min(self.event_count + EVENT_BLOCK, table.rows)
+            self._take(list(EVENT_ROW.iter_unpack(table.read(self.event_count, stop))))
+            self.event_count = stop
 
     def _take(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Keep events, or what they say; those without their bytes are kept for later."""

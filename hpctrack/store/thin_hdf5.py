@@ -130,13 +130,6 @@ class ThinFile:
         self.call("H5Fget_vfd_handle", self._id, 0, ctypes.byref(pointer))
         return int(ctypes.cast(pointer, ctypes.POINTER(_INT)).contents.value)
 
-    def is_in_place(self) -> bool:
-        """Tell whether the file still has its name: it may have been sealed, or repaired."""
-        try:
-            return os.path.samestat(self.path.stat(), os.fstat(self.handle()))
-        except (OSError, StoreFormatError):
-            return False
-
     def call(self, name: str, *arguments: Any) -> int:
         """Call the library.
 

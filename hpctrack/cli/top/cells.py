@@ -13,8 +13,9 @@ from dataclasses import dataclass
 Span = tuple[str, str]
 Line = tuple[Span, ...]
 
-HEAT_STYLES = ("heat0", "heat0", "heat0", "heat1", "heat1", "heat1", "heat2", "heat2")
-"""Of each level: three colours are told apart on any terminal, on light and on dark."""
+HEAT_STYLES = ("heat0",) * 6 + ("heat2",) * 2
+"""Of each level. The glyph says the level; the colour only draws the eye to what is high, since
+each change of colour in a row costs ten bytes on the line."""
 
 ABSENT = " "
 NOT_FINITE = "!"

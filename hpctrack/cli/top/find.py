@@ -54,7 +54,8 @@ def find_live_run(store: Path, wanted: str, *, project: str | None) -> Path:
 def _read_name(found: FoundRun) -> str:
     tail = RunTail(Path(found.path), since_wall_s=float("inf"))
     try:
-        tail.refresh()
+        for _node in tail.visit():
+            pass
         name = tail.record.name
     except HpctrackError:
         return ""

@@ -55,12 +55,13 @@ def draw_list(
     wanted = [one for one in rows if _fits(one, controls.filter)]
     wanted.sort(key=_ORDERS[controls.sort])
     of = f" of {whose}" if whose else ""
+    gpus = sum(one.gpus for one in rows)
     head: list[Line] = [
         (
             ("hpctrack top ", "bold"),
             (f" {count(len(rows), 'run')}{of}, ", ""),
-            (f"{count(sum(one.ranks for one in rows), 'rank')}, ", ""),
-            (count(sum(one.gpus for one in rows), "GPU"), ""),
+            (count(sum(one.ranks for one in rows), "rank"), ""),
+            (f", {count(gpus, 'GPU')}" if gpus else "", ""),
         ),
         ((told, "bad"),),
     ]

@@ -42,7 +42,13 @@ CPU_UTIL, NODE_MEMORY, NODE_POWER = (
 WITH_HISTORY = frozenset({GPU_UTIL, GPU_MEMORY, GPU_POWER, CPU_UTIL, NODE_MEMORY, NODE_POWER})
 KEPT = WITH_HISTORY | {GPU_MEMORY_TOTAL, "process/cores_used", "process/rss_bytes"}
 
+_DIGITS = re.compile(r"([0-9]+)")
 _STEP_TIME = re.compile(r"(?:^|[/_.])(?:step|iter|iteration|batch)_?(?:time|duration)(?:_m?s)?$")
+
+
+def split_numbers(name: str) -> list[tuple[int, str]]:
+    """Return a key by which ``n2`` comes before ``n10``."""
+    return [(int(one), "") if one.isdecimal() else (-1, one) for one in _DIGITS.split(name)]
 
 
 class StreamKey(NamedTuple):
@@ -234,7 +240,7 @@ class RunModel:
             for key in self.sensors.get(name, {})
             if key.device
         }
-        return sorted(found)
+        return sorted(found, key=lambda one: (split_numbers(one.host), split_numbers(one.device)))
 
     def step_metric(self) -> str:
         """Return the metric that tells the time of a step; empty if none looks like it."""

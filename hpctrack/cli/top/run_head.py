@@ -10,6 +10,7 @@ from hpctrack.cli.top.controls import VIEWS, Controls, View
 from hpctrack.cli.top.list_screen import SILENT_S, STATE_COLOURS
 from hpctrack.cli.top.watched import WatchedRun
 from hpctrack.cli.top.words import count, show_rate, show_span
+from hpctrack.scheduler.job_facts import read_slurm
 from hpctrack.store.record import RunRecord, State
 
 BAR_WIDTH = 16
@@ -47,10 +48,10 @@ def make_head(run: WatchedRun, controls: Controls, now_wall_s: float, glyphs: Gl
 
 def find_limit(job: Mapping[str, str]) -> tuple[float, float] | None:
     """Return when the job began and when its time is up, UTC seconds, if Slurm has told."""
-    try:
-        start, end = float(job["SLURM_JOB_START_TIME"]), float(job["SLURM_JOB_END_TIME"])
-    except (KeyError, ValueError):
+    facts = read_slurm(job)
+    if facts is None or facts.start_wall_s is None or facts.end_wall_s is None:
         return None
+    start, end = facts.start_wall_s, facts.end_wall_s
     return (start, end) if 0 < start < end < math.inf else None
 
 

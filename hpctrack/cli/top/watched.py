@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from hpctrack.cli.top.model import WINDOW_MAX_S, RunModel
 from hpctrack.core.clock import Clock
 from hpctrack.store.console import ConsoleLine
+from hpctrack.store.node_tail import NodeTail
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.run_tail import ROWS, RunTail
 
@@ -57,7 +59,6 @@ class WatchedRun:
         self, folder: Path, *, clock: Clock, stale_after_s: float, is_detailed: bool = True
     ) -> None:
         now_s = clock.wall_s()
-        self._clock = clock
         self._tail = RunTail(
             folder,
             clock=clock,
@@ -75,6 +76,8 @@ class WatchedRun:
         self.console: list[ConsoleLine] = []
         self.devices: dict[tuple[str, str], dict[str, Any]] = {}
         self.skipped_points = 0
+        self._attempt = 0
+        self._start_wall_s = math.inf
         self.broken: list[str] = []
 
     @property
@@ -98,39 +101,42 @@ class WatchedRun:
             The run has no node files, and never had any since this object was made.
         """
         tail = self._tail
-        tail.refresh()
+        for node in tail.visit():
+            with self.lock:
+                self._prepare(node)
+            if node.attempt < self._attempt:
+                continue  # superseded, or soon
+            for points in _cut(tail.iter_new_points(node)):
+                with self.lock:
+                    self.model.take_points(points)
+            for samples in _cut(tail.iter_new_samples(node)):
+                with self.lock:
+                    self.model.take_samples(samples)
         record = tail.record
-        now_s = self._clock.wall_s()
-        with self.lock:
-            if record.attempts != self.record.attempts:
-                self.model.rewind()
-            self.record = record
-            self.last_sign_wall_s = tail.last_sign_wall_s()
-            start_s = max(self._start_wall_s(), now_s - WINDOW_MAX_S)
-            self.model.widen((now_s if self.is_running else record.ended_wall_s or now_s) - start_s)
-            self.devices.update(
-                ((str(node.facts.get("host", "")), str(one.get("key", ""))), one)
-                for node in tail.nodes
-                for one in node.devices.values()
-            )
-            self.broken = [error.message for error in tail.broken.values()]
-        for points in _cut(tail.iter_new_points()):
-            with self.lock:
-                self.model.take_points(points)
-        for samples in _cut(tail.iter_new_samples()):
-            with self.lock:
-                self.model.take_samples(samples)
-        self.skipped_points = tail.skipped_points
         if self.console_rank is not None:
             self.console = tail.console_tail(self.console_rank, CONSOLE_LINES)
+        with self.lock:
+            self.record = record
+            self.last_sign_wall_s = tail.last_sign_wall_s()
+            self.skipped_points = tail.skipped_points
+            self.broken = [error.message for error in tail.broken.values()]
 
     def close(self) -> None:
         """Close its files."""
         self._tail.close()
 
-    def _start_wall_s(self) -> float:
-        """Return when this attempt began."""
-        return min((one.started_wall_s for one in self.record.ranks), default=0.0)
+    def _prepare(self, node: NodeTail) -> None:
+        """Make the model ready for a file: another attempt, more time, new devices."""
+        created_s = float(node.facts["created_wall_s"])
+        if node.attempt > self._attempt:
+            self._attempt, self._start_wall_s = node.attempt, created_s
+            self.model.rewind()
+        self._start_wall_s = min(self._start_wall_s, created_s)
+        until_s = max(node.pulse_wall_s, self._start_wall_s)
+        self.model.widen(min(until_s - self._start_wall_s, WINDOW_MAX_S))
+        host = str(node.facts.get("host", ""))
+        for one in node.devices.values():
+            self.devices[host, str(one.get("key", ""))] = one
 
 
 def _cut(items: Iterable[T]) -> Iterator[list[T]]:
