@@ -15,14 +15,14 @@ from hpctrack.cli.format import STATE_STYLES
 from hpctrack.cli.options import find_store, print_json, read_settings
 from hpctrack.cli.table import format_table
 from hpctrack.cli.top.live import LiveRow, LiveRuns
-from hpctrack.cli.top.words import show_rate, show_share, show_span
+from hpctrack.cli.top.words import show_number, show_share, show_span
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.names import clean
 from hpctrack.errors import UsageError
 
 HEADERS = (
-    "project", "id", "name", "user", "state", "age", "step", "rate", "sign", "gpu", "gpus",
-    "ranks", "hosts",
+    "project", "id", "name", "user", "state", "age", "step", "steps/s", "gpu", "ranks", "hosts",
+    "sign",
 )  # fmt: skip
 RIGHT = frozenset(range(HEADERS.index("age"), len(HEADERS)))
 
@@ -110,12 +110,11 @@ def make_cells(row: LiveRow) -> list[str]:
         row.state,
         show_span(row.age_s),
         f"{row.step:,}" if row.step >= 0 else "-",
-        show_rate(row.rate),
-        show_span(row.silent_s),
+        show_number(row.rate),
         show_share(row.gpu_util),
-        str(row.gpus),
         f"{row.ranks:,}",
         f"{row.hosts:,}",
+        show_span(row.silent_s),
     ]
 
 

@@ -22,6 +22,10 @@ def open_tail(store: Path, *, now_s: float = START_S, rows: int | None = None) -
     return RunTail(store / "p" / "r", clock=clock, rows=rows)
 
 
+def state_of(tail: RunTail) -> State:
+    return tail.record.state
+
+
 def read(tail: RunTail) -> list[Point]:
     return [point for node in tail.visit() for point in tail.iter_new_points(node)]
 
@@ -33,7 +37,7 @@ def test_what_is_new_is_read_once(tmp_path: Path) -> None:
     writer.flush()
     tail = open_tail(tmp_path)
     assert [one.value for one in read(tail)] == [3.0, 2.0]
-    assert tail.record.state == State.RUNNING
+    assert state_of(tail) == State.RUNNING
     assert read(tail) == []
     writer.points("acc", 0, [2], [0.5])
     writer.flush()
@@ -41,7 +45,7 @@ def test_what_is_new_is_read_once(tmp_path: Path) -> None:
     writer.end(0, session)
     writer.close()
     assert read(tail) == []
-    assert tail.record.state == State.FINISHED
+    assert state_of(tail) == State.FINISHED
     tail.close()
 
 
@@ -93,7 +97,7 @@ def test_a_run_that_is_sealed_under_our_hands_is_read_to_its_end(tmp_path: Path)
     assert read(tail) == []
     assert tail.is_sealed
     assert not tail.has_missed
-    assert tail.record.state == State.FINISHED
+    assert state_of(tail) == State.FINISHED
     tail.close()
 
 
@@ -175,10 +179,10 @@ def test_a_silent_agent_is_noticed_without_a_new_event(tmp_path: Path) -> None:
     clock = FakeClock(START_S)
     tail = RunTail(tmp_path / "p" / "r", clock=clock.clock())
     read(tail)
-    assert tail.record.state == State.RUNNING
+    assert state_of(tail) == State.RUNNING
     clock.now_s += 100
     read(tail)
-    assert tail.record.state == State.CRASHED
+    assert state_of(tail) == State.CRASHED
     assert tail.last_sign_wall_s() == START_S
     tail.close()
 

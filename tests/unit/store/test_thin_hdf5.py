@@ -62,8 +62,8 @@ def test_attributes_and_rows_are_those_that_h5py_reads(path: Path) -> None:
 def test_what_was_cut_off_is_not_read_as_zeros(path: Path, tmp_path: Path, share: float) -> None:
     cut = tmp_path / path.name
     shutil.copyfile(path, cut)
-    with cut.open("r+b") as file:
-        file.truncate(int(path.stat().st_size * share))
+    with cut.open("r+b") as copy:
+        copy.truncate(int(path.stat().st_size * share))
     try:
         with NodeReader(cut) as reader:
             expected = sum(len(one) for one in reader.iter_points())

@@ -85,9 +85,9 @@ def test_m_goes_through_the_metrics_and_enter_takes_the_chosen_one() -> None:
 
 def test_the_console_is_that_of_the_chosen_rank() -> None:
     in_ranks = replace(IN_RUN, view=View.RANKS)
-    for key in ("c", "enter"):
-        found = keys(in_ranks, key, Choice(rank=3))
-        assert (found.view, found.rank) == (View.CONSOLE, 3)
+    found = keys(in_ranks, "c", Choice(rank=3))
+    assert (found.view, found.rank) == (View.CONSOLE, 3)
+    assert keys(in_ranks, "enter", Choice(rank=3)) == found
     assert keys(found, "right right left").rank == 4
     assert keys(replace(found, rank=0), "left").rank == 0
     assert keys(IN_RUN, "c", Choice(rank=None)).rank == 0
