@@ -35,6 +35,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     monkeypatch.setenv("HPCTRACK_RUNTIME_DIR", str(runtime))
     monkeypatch.setenv("HPCTRACK_LINGER_S", "0.2")
     monkeypatch.setenv("HPCTRACK_CONSOLE", "off")
+    monkeypatch.setenv("HPCTRACK_TELEMETRY", "off")
+    monkeypatch.setenv("HPCTRACK_PROVENANCE", "off")
     monkeypatch.setenv("HPCTRACK_DIR", str(tmp_path / "store"))
     monkeypatch.setenv("TMPDIR", str(runtime))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -123,8 +123,11 @@ class Connection:
     def tell_news(self) -> None:
         """Pass on what the recorder has noticed since the last time."""
         if self.recorder:
+            # What a rule says is long, and one rank of a node is enough to tell it to the user.
+            is_first = self.session is None or not self.session.hello.get("local_rank")
             for notice in self.recorder.notices[self._told :]:
-                self.tell(notice)
+                if is_first or "rule" not in notice:
+                    self.tell(notice)
             self._told = len(self.recorder.notices)
             if self.recorder.stop_request and not self._is_stop_told:
                 self._is_stop_told = True

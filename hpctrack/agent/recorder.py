@@ -11,6 +11,8 @@ from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain, Pieces
 from hpctrack.agent.encoder import EncodedMedia, Encoder, Work
+from hpctrack.agent.provenance import Provenance
+from hpctrack.agent.rule_watch import RuleWatch
 from hpctrack.agent.samples import SampleBook
 from hpctrack.agent.saved_files import SavedFiles
 from hpctrack.agent.session import Session, make_session
@@ -19,12 +21,13 @@ from hpctrack.core.clock import Clock
 from hpctrack.core.console_pieces import read_gap
 from hpctrack.core.layout import run_folder
 from hpctrack.core.ring import RingReader
+from hpctrack.core.settings import environment
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import HpctrackError
 from hpctrack.store.node_file import ROLL_OVER_BYTES, ROLL_OVER_S, NewEvent, NodeFile
 from hpctrack.store.predecessor import count_written
 from hpctrack.store.schema import EventKind, Place
-from hpctrack.telemetry.reading import Happening, Reading
+from hpctrack.telemetry.reading import Reading
 
 PENDING_MAX_BYTES = 64 * 1024 * 1024
 """Rows and media held while no file can be written, neither in the store nor in the spill. Then
@@ -85,6 +88,7 @@ class Recorder:
         self._kept: dict[tuple[EventKind, int, str], NewEvent] = {}
         self._encoder = Encoder()
         self._saved = SavedFiles()
+        self._provenance = Provenance(int(hello["node"]), self._settings, clock=clock)
         self._is_suspect = bool(int(hello.get("agents_lost", 0)))
         self._file: NodeFile | None = None
         self._opened_wall_s = 0.0
@@ -101,16 +105,22 @@ class Recorder:
         self._is_spill_told = False
         self.is_closed = False
         self.idle_since_s = self._clock.mono_s()
+        self._rules = RuleWatch(
+            hello, folder=self.folder, clock=clock, environ=environment(), names=self._names,
+            sessions=self.sessions, say=self._tell,
+        )  # fmt: skip
         self._open_file()
 
     # -- what ranks say --------------------------------------------------------------------------
 
     def begin(self, hello: dict[str, Any], ring: RingReader | None = None) -> Session:
         """Take a rank in."""
+        self._provenance.begin(hello)
         session = make_session(len(self.sessions), hello, self._find_number, ring)
         if ring is not None and int(hello.get("agents_lost", 0)):
             self._skip_written(session, ring)
         self.sessions.append(session)
+        self._rules.begin(hello)
         self.changes += 1
         self._add(EventKind.START, hello, session, keep=f"start {session.number}")
         return session
@@ -165,6 +175,7 @@ class Recorder:
 
     def add_media(self, session: Session, work: Work, size_bytes: int) -> None:
         """Take something that is encoded, or read, before it can be written."""
+        self._rules.note_logged()
         self._encoder.submit(session, work, size_bytes)
 
     def add_files(self, session: Session, request: dict[str, Any]) -> None:
@@ -198,13 +209,14 @@ class Recorder:
         if len(self._samples) < PENDING_MAX_BYTES:
             self._samples += rows
         for happening in reading.happenings:
-            self._tell_happening(happening)
+            self._tell(happening._asdict())
+        self._rules.take_reading(self._book.iter_own(reading, ranks))
 
-    def _tell_happening(self, happening: Happening) -> None:
-        note = happening._asdict()
-        if happening.level != "info":
-            self.notices.append(note)
-        self._add_own(EventKind.NOTE, note)
+    def _tell(self, note: dict[str, Any], rank: int = -1) -> None:
+        if note["level"] != "info":
+            # Ranks print the first notice of each code.
+            self.notices.append({**note, "code": f"{note['code']} {note.get('rule', '')}".strip()})
+        self._add_own(EventKind.NOTE, note, rank=rank)
 
     def look_after_consoles(self) -> bool:
         """Help ranks whose terminal needs it; return whether that has to go on."""
@@ -254,6 +266,7 @@ class Recorder:
         return (
             bool(self._rows or self._events or self._media or self._samples)
             or self._encoder.has_ready
+            or self._provenance.has_ready
             or any(one.decoder.rows or one.has_news for one in self.sessions)
         )
 
@@ -276,6 +289,7 @@ class Recorder:
             self.flush()
         else:
             self._last_flush_s = now_s
+        self._rules.act()
 
     def flush(self, *, asked_by: Session | None = None) -> bool:
         """Write what waits through to the page cache; return whether it is there.
@@ -294,6 +308,7 @@ class Recorder:
             self._look_after_ledgers()
             attempt = int(self._facts["attempt"])
             self.stop_request = self.stop_request or read_stop(self.folder, attempt)
+            self._rules.look()
         self._last_pulse_s = self._last_flush_s
         self._collect(asked_by)
         for _attempt in range(2):
@@ -315,6 +330,10 @@ class Recorder:
         """Write everything and close the file; that the disk has it is for others to see to."""
         self._collect(None, wait=True)
         self._samples += self._book.close()
+        self._rules.conclude()
+        if self._rules.is_busy:
+            self.flush()
+            self._rules.finish()
         if self.flush() and self._file is not None:
             try:
                 self._file.close(wall_s=self._clock.wall_s(), is_durable=False)
@@ -326,21 +345,18 @@ class Recorder:
         self._file = None
         self.is_closed = True
 
-    def is_done(self) -> bool:
-        """Whether all ranks that this node has of the run came and went."""
-        if not self.sessions or any(one.is_open for one in self.sessions):
-            return False
-        local_size = max(int(one.hello.get("local_size", 1)) for one in self.sessions)
-        return len({one.rank for one in self.sessions}) >= local_size
-
     def _collect(self, asked_by: Session | None, *, wait: bool = False) -> None:
         """Take what is ready to be written: from the rings, and from the encoder."""
-        held_bytes = len(self._rows) + sum(len(one.body) for one in self._media)
+        self._events += self._provenance.take(is_asked=asked_by is not None, is_last=wait)
+        held = len(self._rows)
+        held_bytes = held + sum(len(one.body) for one in self._media)
         for session in self.sessions:
             if held_bytes + len(self._rows) < PENDING_MAX_BYTES:
                 session.read_ring(self._note, is_last=session is asked_by or wait)
             if session.decoder.rows:
                 self._rows += session.decoder.take()
+        if self._rules.has_rules and len(self._rows) > held:
+            self._rules.take_points(bytes(memoryview(self._rows)[held:]))
         if held_bytes < PENDING_MAX_BYTES:
             failed = self._encoder.failed
             self._media += self._encoder.collect(wait=wait or asked_by is not None)
@@ -459,14 +475,14 @@ class Recorder:
         self._add(EventKind.LEDGER, session.ledger, session, keep=key)
 
     def _note(self, code: str, text: str) -> None:
-        note = {"level": "warning", "code": code, "text": text}
-        self.notices.append(note)
-        self._add_own(EventKind.NOTE, note)
+        self._tell({"level": "warning", "code": code, "text": text})
 
-    def _add_own(self, kind: EventKind, value: Mapping[str, Any] | bytes, keep: str = "") -> None:
+    def _add_own(
+        self, kind: EventKind, value: Mapping[str, Any] | bytes, keep: str = "", rank: int = -1
+    ) -> None:
         """Add an event of the agent's own."""
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
-        event = NewEvent(kind, body, self._clock.wall_s(), -1, NOBODY)
+        event = NewEvent(kind, body, self._clock.wall_s(), rank, NOBODY)
         self._events.append(event)
         if keep:
             self._kept[kind, -1, keep] = event

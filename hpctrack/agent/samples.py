@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hpctrack.store.schema import EventKind
-from hpctrack.telemetry.reading import Device, Reading
+from hpctrack.telemetry.reading import Device, Reading, Sample
 
 REPEAT_S = 60.0
 """A value that does not change is written again after so long: clocks, limits and counters of
@@ -75,19 +75,26 @@ class SampleBook:
             events += self._learn_uses(reading.uses, ranks)
         if reading.parents is not None:
             self._parents = reading.parents
-        rows, parents = bytearray(), self._parents
-        for name, value, key, pid in reading.samples:
-            rank = NODE
-            if pid:
-                found = ranks.get(parents.get(pid, pid))
-                if found is None:
-                    continue
-                rank = found
-            if key in self._limited and not self._is_used(key, ranks):
-                continue
+        rows = bytearray()
+        for sample, rank in self.iter_own(reading, ranks):
+            name, value, key, _pid = sample
             number = self._find_device(key, ranks, events) if key else NODE
             rows += self._write(self._find_sensor(name, events), number, rank, value, wall_s)
         return bytes(rows), events
+
+    def iter_own(self, reading: Reading, ranks: Mapping[int, int]) -> Iterator[tuple[Sample, int]]:
+        """Yield the samples that are this run's, each with its rank or `NODE`."""
+        parents = reading.parents or self._parents
+        for sample in reading.samples:
+            rank = NODE
+            if sample.pid:
+                found = ranks.get(parents.get(sample.pid, sample.pid))
+                if found is None:
+                    continue
+                rank = found
+            if sample.device in self._limited and not self._is_used(sample.device, ranks):
+                continue
+            yield sample, rank
 
     def close(self) -> bytes:
         """Return rows of the values that have not changed since they were written."""

@@ -14,6 +14,7 @@ from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.resume import Chooser
 from hpctrack.agent.sealer import Sealer
+from hpctrack.agent.session import have_all_left
 from hpctrack.agent.telemetry import Telemetry
 from hpctrack.client.spawn import peer_uid
 from hpctrack.core.clock import Clock
@@ -155,7 +156,7 @@ class Server:
         """Flush; at a run's end close its file, in the order that suits the place."""
         is_written = recorder.flush(asked_by=connection.session)
         connection.tell_news()
-        is_over = recorder.is_done()
+        is_over = have_all_left(recorder.sessions)
         session = connection.session
         # The end of a Slurm step kills us the moment its last rank has its answer.
         is_doomed = bool(session and session.hello.get("job"))
@@ -211,8 +212,9 @@ class Server:
         now = self._clock.mono_s()
         for recorder in self._recorders.values():
             if recorder.next_due_s() <= now:
+                told = len(recorder.notices)
                 recorder.tick(now)
-                if recorder.stop_request:
+                if recorder.stop_request or len(recorder.notices) > told:
                     self._tell_news(recorder)
 
     def _tell_news(self, recorder: Recorder) -> None:

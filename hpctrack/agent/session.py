@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,3 +107,11 @@ def make_session(
     if ring is not None:
         decoder.points = ring.points_done
     return Session(number, rank, hello, decoder, ring, pid=int(hello.get("pid", 0)))
+
+
+def have_all_left(sessions: Sequence[Session]) -> bool:
+    """Tell whether all ranks that a node has of a run came and went."""
+    if not sessions or any(one.is_open for one in sessions):
+        return False
+    local_size = max(int(one.hello.get("local_size", 1)) for one in sessions)
+    return len({one.rank for one in sessions}) >= local_size

@@ -21,6 +21,8 @@ COMMANDS = {
     "top": "hpctrack.cli.top_cmd",
     "tail": "hpctrack.cli.tail_cmd",
     "show": "hpctrack.cli.show_cmd",
+    "diff": "hpctrack.cli.diff_cmd",
+    "rerun": "hpctrack.cli.rerun_cmd",
     "stragglers": "hpctrack.cli.stragglers_cmd",
     "media": "hpctrack.cli.media_cmd",
     "stop": "hpctrack.cli.stop_cmd",

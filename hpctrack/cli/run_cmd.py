@@ -50,11 +50,17 @@ def run(
     """
     tracked = init(
         project, name=name, id=run_id, group=group, tags=tags or None,
-        config={"command": list(command), "cwd": str(Path.cwd())},
+        config={"command": _without_secrets(command), "cwd": str(Path.cwd())},
     )  # fmt: skip
     code = _run_program(tracked, list(command))
     tracked.finish(code)
     sys.exit(code)
+
+
+def _without_secrets(command: tuple[str, ...]) -> list[str]:
+    from hpctrack.telemetry.provenance.masking import Masker  # noqa: PLC0415 - only here
+
+    return Masker(environment()).arguments(command)
 
 
 def _run_program(tracked: Run, command: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,10 @@ JOB_FACT_MAX_CHARS = 16 * 1024
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 """The devices that a launcher lets a rank see; the first that is set is recorded, as text."""
+
+
+ARGUMENTS_MAX = 2000
+"""Somebody may have written ``train.py data/*``."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -255,8 +260,24 @@ class Opening:
                 "roll_over_s": settings.roll_over_s,
                 "telemetry": settings.telemetry,
                 "telemetry_interval_s": settings.telemetry_interval_s,
+                "provenance": settings.provenance,
+                "provenance_skip": settings.provenance_skip,
+                "provenance_env": settings.provenance_env,
+                **self._choose_rules(),
             },
+            "python": _describe_python() if settings.provenance != "off" else None,
         }
+
+    def _choose_rules(self) -> dict[str, Any]:
+        """Return the rules and what they need; a node's first rank says them for all of it."""
+        if not self.settings.rules or self.rank.local_rank:
+            return {}
+        try:
+            folder = os.getcwd()  # noqa: PTH109 - a plain text
+        except OSError:
+            folder = "/"
+        end_wall_s = self.settings.job_end_wall_s
+        return {"rules": self.settings.rules, "cwd": folder, "job_end_wall_s": end_wall_s}
 
 
 def read_job(environ: Mapping[str, str], *, is_first_on_node: bool) -> dict[str, str]:
@@ -275,4 +296,21 @@ def read_job(environ: Mapping[str, str], *, is_first_on_node: bool) -> dict[str,
         name: value
         for name, value in found
         if value is not None and len(value) <= JOB_FACT_MAX_CHARS
+    }
+
+
+def _describe_python() -> dict[str, Any]:
+    """Say what this process knows best; the agent finds the rest, and leaves out secrets."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    return {
+        "argv": sys.orig_argv[:ARGUMENTS_MAX],
+        "script": str(getattr(main, "__file__", None) or ""),
+        "module": str(getattr(spec, "name", "") or ""),
+        "version": sys.version.partition(" ")[0],
+        "implementation": sys.implementation.name,
+        "executable": sys.executable,
+        "prefix": sys.prefix,
+        "base_prefix": sys.base_prefix,
+        "path": list(map(str, sys.path)),
     }

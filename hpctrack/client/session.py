@@ -98,6 +98,7 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     fork_from: str | None = None,
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
+    rules: Sequence[Mapping[str, Any]] | None = None,
     **others: object,
 ) -> Run:
     """Begin a run, or join the one that the other ranks of this job have begun. Per-rank.
@@ -109,19 +110,18 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     project : str, optional
         Folder of related runs. Default: ``$HPCTRACK_PROJECT``, else ``uncategorized``.
     name, id : str, optional
-        What people read, by default made up from the id; and the id, by default
-        ``$HPCTRACK_RUN_ID``, else derived from the launcher.
+        What people read; and the id, by default ``$HPCTRACK_RUN_ID``, else the launcher's.
     config : mapping, dataclass instance, argparse.Namespace or path, optional
-        Hyperparameters; a path names a ``.json``, ``.toml``, ``.yaml`` or ``.yml`` file. Rank 0's
-        are recorded.
+        Hyperparameters, rank 0's; a path names a ``.json``, ``.toml`` or ``.yaml`` file.
     group, job_type, tags, notes : optional
         As in W&B; rank 0's are recorded.
     dir : path, optional
         The store. Default: ``$HPCTRACK_DIR``, else ``./hpctrack-store``.
     mode : {"offline", "disabled"}, optional
         ``disabled`` makes every call a no-op that touches nothing.
-    settings, strict : mapping and bool, optional
-        Any other setting by name, see ``hpctrack config``; and whether to raise instead of warning.
+    settings, strict, rules : mapping, bool and list of mapping, optional
+        Other settings, see ``hpctrack config``; whether to raise instead of warning; what to watch
+        for: ``[{"metric": "loss", "is": "nan"}]``.
     resume : {"allow", "never", "must", "auto"}, optional
         If the id was used before: ``allow`` goes on after the last step, with old config and
         summary, ``must`` warns if there is none, ``never`` takes another id, ``auto`` finds what
@@ -132,8 +132,7 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
         Keys of ``config`` to leave out, or the only ones to take.
     sync_tensorboard : bool
         Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
-    **others
-        W&B's ``entity``, ``reinit`` and the like mean nothing here; other names are told.
+    **others : W&B's ``entity``, ``reinit`` and the like mean nothing here; other names are told.
 
     Returns
     -------
@@ -153,7 +152,8 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     """
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
-        "dir": dir, "mode": mode, "strict": strict, "settings": settings, "tb": sync_tensorboard,
+        "dir": dir, "mode": mode, "strict": strict, "rules": rules, "settings": settings,
+        "tb": sync_tensorboard,
     }  # fmt: skip
     about = _About(config, tags, notes, config_exclude_keys, config_include_keys, others)
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}

@@ -6,6 +6,7 @@
     <store>/<project>/<run>/run.h5                     sealed: one per run
     <store>/<project>/<run>/stop.json                  somebody asks the run to end
     <store>/<project>/<run>/accounting.json            what Slurm counted, asked for afterwards
+    <store>/<project>/<run>/.rules/<rule>              a rule was executed; <rule>.a2: in attempt 2
     <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
     <store>/<project>/.sweeps/<sweep>/sweep.json
     <store>/.incoming/<token>/                         a push that is not yet verified
@@ -27,6 +28,7 @@ SEALED_NAME = "run.h5"
 SEAL_LOCK_NAME = ".seal.lock"
 STOP_NAME = "stop.json"
 ACCOUNTING_NAME = "accounting.json"
+RULES_FOLDER = ".rules"
 RESUME_FOLDER = ".resume"
 DAMAGED_SUFFIX = ".damaged"
 """What a file's name gets behind it when a repair has set it aside."""
@@ -36,6 +38,9 @@ SWEEPS_FOLDER = ".sweeps"
 SWEEP_NAME = "sweep.json"
 INCOMING_FOLDER = ".incoming"
 HASHES_NAME = ".hashes.json"
+
+ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")
+"""What is behind a rule's name in the file of one attempt; no rule's name ends like that."""
 
 _NODE_FILE = re.compile(r"node-(?P<node>\d{4,})\.a(?P<attempt>\d+)-(?P<token>[0-9a-f]{8})\.h5\Z")
 
@@ -84,6 +89,11 @@ class NodeFileName:
 def run_folder(store: Path, project: str, run_id: str) -> Path:
     """Return the folder of a run, names checked."""
     return store / check_id(project, what="project") / check_id(run_id, what="run id")
+
+
+def rule_claim(folder: Path, rule: str, attempt: int | None) -> Path:
+    """Return the file that says that a rule was executed in a run, or in one attempt of it."""
+    return folder / RULES_FOLDER / (rule if attempt is None else f"{rule}.a{attempt}")
 
 
 def sweep_folder(store: Path, project: str, sweep_id: str) -> Path:

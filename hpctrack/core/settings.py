@@ -19,8 +19,14 @@ ENV_PREFIX = "HPCTRACK_"
 FILE_NAME = "hpctrack.toml"
 SITE_FILE = Path("/etc/hpctrack.toml")
 
-NOT_SETTINGS = frozenset({"LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN"})
-"""``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server)."""
+RULES = "rules"
+"""The setting that all sources add to."""
+
+NOT_SETTINGS = frozenset({
+    "LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN", "RULE", "RULE_TEXT",
+})  # fmt: skip
+"""``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server, a
+rule's command)."""
 
 
 def _setting(default: Any, text: str, **extra: Any) -> Any:
@@ -91,6 +97,29 @@ class Settings:
     sync_accounting: bool = _setting(
         True, "whether sync asks Slurm's accounting (sacct) about the runs that it pushes"
     )
+    provenance: str = _setting(
+        "auto",
+        "auto records what the run was made of: command, code, packages, machine; off does not",
+        choices=("auto", "off"),
+    )
+    provenance_skip: str = _setting(
+        "",
+        "comma-separated parts to leave out: program, environment, modules, container, machine, "
+        "libraries, python, conda, job_script, git, diff, source",
+    )
+    provenance_env: str = _setting(
+        "", "comma-separated environment variables to record besides; NAME* for all that begin so"
+    )
+    rules: str = _setting(
+        "",
+        "what the agents watch for, and do then: [[rules]] in hpctrack.toml, a list, or JSON; all "
+        "sources add to it, and `off` forgets what weaker ones have said",
+    )
+    job_end_wall_s: float = _setting(
+        0.0,
+        "when the job's time is up, seconds since 1970, for rules with time_left_min where the "
+        "scheduler does not tell; 0: ask it",
+    )
     runtime_dir: str = _setting(
         "", "node-local folder for the agent's socket; empty: $SLURM_TMPDIR, $TMPDIR or /tmp"
     )
@@ -149,7 +178,11 @@ def load_settings(
     def take(source: Mapping[str, Any], origin: str) -> None:
         for key, raw in source.items():
             try:
-                values[key] = _parse(key, raw, origin)
+                if key == RULES:
+                    values[key], wrong = _add_rules(values.get(key, ""), raw, origin)
+                    problems.extend(wrong)
+                else:
+                    values[key] = _parse(key, raw, origin)
                 origins[key] = origin
             except SettingsError as error:
                 problems.append(error)
@@ -162,7 +195,21 @@ def load_settings(
     take(_from_environment(environ), "environment")
     given = {key: raw for key, raw in (arguments or {}).items() if raw is not None}
     take(given, "argument")
-    return LoadedSettings(replace(Settings(), **values), origins, tuple(problems))
+    settings = replace(Settings(), **values)
+    if settings.rules:
+        from hpctrack.core.rule_reading import find_blind_rules  # noqa: PLC0415 - as below
+
+        problems += filter(None, [find_blind_rules(settings.rules, settings.telemetry)])
+    return LoadedSettings(settings, origins, tuple(problems))
+
+
+def _add_rules(known: str, raw: object, origin: str) -> tuple[str, list[SettingsError]]:
+    if isinstance(raw, (str, list, tuple)) and not raw:
+        return known, []
+    # Most ranks are given no rules, and should not pay for them.
+    from hpctrack.core.rule_reading import add_rules  # noqa: PLC0415 - see above
+
+    return add_rules(known, raw, origin)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -229,8 +229,8 @@ def _read_gpus(find: Callable[[str], Sensor], account: _Account) -> None:
     for name, measure in ((GPU_COUNTER, _growth), (GPU_POWER, _spent)):
         for stream, series in _read(find, name) or ():
             key = (stream.host, stream.device)
-            if key in account.gpu:
-                continue
+            if account.gpu.get(key):
+                continue  # but a counter that stands still while power is drawn does not count
             spent = measure(series)
             account.gpu[key] = float(spent.sum())
             if key in use:

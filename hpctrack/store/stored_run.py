@@ -24,6 +24,7 @@ from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
+from hpctrack.store.provenance import TracedRun
 from hpctrack.store.record import RankRecord, RunRecord, assemble
 from hpctrack.store.schema import SEALED_KIND, EventKind
 from hpctrack.store.sealed_file import DAMAGE, SealedReader, read_json
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from hpctrack.store.index import IndexEntry
 
 
-class StoredRun(MeasuredRun):
+class StoredRun(TracedRun, MeasuredRun):
     """A run in a store.
 
     What is read is kept; `refresh` reads again what may have grown. Not safe for several

@@ -29,6 +29,10 @@ _KINDS = frozenset(
 """The other kinds (media, console) are many and not read here."""
 
 
+RULE_TAG = "rule:"
+"""Before the name of a rule that has marked the run, as one of its tags."""
+
+
 def read_told(told: Told, *, default_name: str, attempt: int) -> dict[str, Any]:
     """Read what was said; the lowest rank has the last word.
 
@@ -50,6 +54,7 @@ def read_told(told: Told, *, default_name: str, attempt: int) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     meta: dict[str, Any] = {}
     warnings: list[dict[str, Any]] = []
+    marks: list[str] = []
     definitions: list[dict[str, Any]] = []
     # A process says its totals again to each of its agents.
     ledgers: dict[Speaker, dict[str, Any]] = {}
@@ -67,13 +72,16 @@ def read_told(told: Told, *, default_name: str, attempt: int) -> dict[str, Any]:
                 is_preempting |= bool(value.get("preempting")) and said_in == attempt
             case EventKind.NOTE:
                 warnings.append({**value, "rank": event.rank, "wall_s": event.wall_s})
+                if value.get("code") == "rule" and value.get("mark"):
+                    marks.append(f"{RULE_TAG}{value.get('rule', '')}")
             case EventKind.DEFINE:
                 definitions.append(value)
             case _:
                 ledgers[speaker] = value
     return {
         "name": clean(str(meta.get("name") or default_name)),
-        "tags": tuple(clean(str(one)) for one in meta.get("tags", ())),
+        # A run that goes on may have been told the marks of its earlier attempts.
+        "tags": tuple(dict.fromkeys(clean(str(one)) for one in [*meta.get("tags", ()), *marks])),
         "notes": str(meta.get("notes", "")),
         "fork": dict(meta.get("fork") or {}),
         "config": config,

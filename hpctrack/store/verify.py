@@ -12,6 +12,7 @@ from typing import Any
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import (
     ACCOUNTING_NAME,
+    RULES_FOLDER,
     SEAL_LOCK_NAME,
     SEALED_NAME,
     STOP_NAME,
@@ -187,7 +188,7 @@ def _name_odd_file(path: Path, report: Report) -> None:
     elif is_set_aside(path.name):
         what = "the damaged original of a file that was repaired; remove it when it is not needed"
         report.findings.append(Finding(path.name, what, Severity.NOTE))
-    elif path.name not in {SEAL_LOCK_NAME, STOP_NAME, ACCOUNTING_NAME}:
+    elif path.name not in {RULES_FOLDER, SEAL_LOCK_NAME, STOP_NAME, ACCOUNTING_NAME}:
         report.findings.append(Finding(path.name, "not a file of ours", Severity.NOTE))
 
 

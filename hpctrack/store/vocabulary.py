@@ -65,6 +65,9 @@ class EventKind(IntEnum):
     DEVICE = 16
     """Something on the node that samples are of: ``{"number", "kind", "key", "name", "parent",
     "facts"}``, and ``ranks``, those that may use it, where only some do. The latest counts."""
+    PROVENANCE = 17
+    """What the run was made of, as one node saw it: a JSON object in `Place.TEXT`. Those with one
+    ``collected_wall_s`` belong together, a later one replaces the keys that it has."""
 
 
 ROOT_ATTRIBUTES = (

@@ -29,8 +29,11 @@ def bench_telemetry(lab: Lab, *, ranks: int, gpus: int, seconds: float, hz: floa
     if shutil.which("gcc") is None:
         why = "there is no gcc to build the stub of NVIDIA's library with"
         return Outcome([Row(what="CPU of sampling", value=None, unit="% of a core", note=why)])
-    params = {"ranks": ranks, "gpus": gpus, "seconds": seconds, "hz": hz}
-    samples = lab.interleave((OURS, WITHOUT), lambda case: _measure(lab, case, **params))
+
+    def measure(case: str) -> dict[str, Any]:
+        return _measure(lab, case, ranks=ranks, gpus=gpus, seconds=seconds, hz=hz)
+
+    samples = lab.interleave((OURS, WITHOUT), measure)
     pairs = zip(samples[OURS], samples[WITHOUT], strict=True)
     cost = [{"cost": a["cpu_percent"] - b["cpu_percent"]} for a, b in pairs]
     ours = samples[OURS]

@@ -43,6 +43,14 @@ def test_a_counter_is_preferred_to_power_and_idle_time_is_told(tmp_path: Path) -
     assert "n1: processors and memory (no meter can be read)" in found.missing
 
 
+def test_a_counter_that_stands_still_is_not_believed(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    writer.device("GPU-a")
+    writer.samples("gpu/energy_j_total", [7.0, 7.0], device="GPU-a")
+    writer.samples("gpu/power_w", [50.0, 50.0], device="GPU-a")
+    assert end(writer).energy().joules == 50
+
+
 def test_power_counts_for_as_long_as_it_held_and_not_while_nobody_read(tmp_path: Path) -> None:
     writer = begin(tmp_path)
     writer.device("GPU-a")

@@ -1,0 +1,1 @@
+"""What a run was made of: program, code, packages, machine. Read once, secrets left out."""

@@ -1,0 +1,76 @@
+"""Which names tell that their value is nobody else's business."""
+
+from __future__ import annotations
+
+import re
+
+_HARMLESS = frozenset({"pwd", "oldpwd"})
+"""The working folder's names in every shell."""
+
+_PASSWORDS = re.compile(r"passw|passphrase|pwd|secret|pgpass|sshpass|apikey|accesskey|privatekey")
+_STRONG = re.compile(
+    r"credential|cookie|bearer|jwt|authorization|signingkey|encryptionkey|accountkey"
+    r"|connectionstring"
+    # a tokenizer is a part of a language model
+    r"|token(?!i[sz])"
+)
+"""Anywhere in a name, once its separators are gone."""
+
+_STRONG_WORDS = frozenset({"pass", "auth", "oauth", "cred", "creds", "otp"})
+_WEAK_WORDS = frozenset({"key", "keys", "private", "sig", "signature", "dsn", "license", "licence"})
+"""Whole words of a name; the weak ones often mean something else (``sort_key``)."""
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_PLAIN = re.compile(
+    r"[-+]?[\d_.]{1,7}(?:e[-+]?\d+)?|true|false|yes|no|on|off|none|null", re.IGNORECASE
+)
+_SPECIAL_TOKEN = re.compile(r"<[^<>]{0,24}>|\[[A-Z_0-9]{1,16}\]")
+"""``<pad>``, ``[MASK]``: what language models call tokens."""
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether a variable, option or key of this name holds a secret.
+
+    Examples
+    --------
+    >>> is_secret_name("HF_TOKEN"), is_secret_name("--api-key"), is_secret_name("PWD")
+    (True, True, False)
+    """
+    return is_strong_name(name) or (
+        _squeeze(name) not in _HARMLESS and bool(_WEAK_WORDS.intersection(_split(name)))
+    )
+
+
+def is_strong_name(name: str) -> bool:
+    """Tell whether the name leaves no doubt, as ``key`` alone does."""
+    plain = _squeeze(name)
+    if plain in _HARMLESS:
+        return False
+    if _PASSWORDS.search(plain) or _STRONG.search(plain):
+        return True
+    words = _split(name)
+    # GITHUB_PAT is a personal access token, PAT_RT_SUMMARY belongs to a profiler
+    return bool(_STRONG_WORDS.intersection(words)) or words[-1:] == ["pat"]
+
+
+def is_password_name(name: str) -> bool:
+    """Tell whether even a short number behind the name is a secret."""
+    plain = _squeeze(name)
+    return plain not in _HARMLESS and bool(_PASSWORDS.search(plain))
+
+
+def is_harmless(name: str, value: str) -> bool:
+    """Tell whether a value behind a secret's name is none: a number, a switch, ``<pad>``."""
+    if not value:
+        return True
+    if is_password_name(name):
+        return False
+    return bool(_PLAIN.fullmatch(value) or _SPECIAL_TOKEN.fullmatch(value))
+
+
+def _squeeze(name: str) -> str:
+    return "".join(one for one in name.lower() if one.isalnum())
+
+
+def _split(name: str) -> list[str]:
+    return [one.lower() for one in _WORDS.findall(name)]
