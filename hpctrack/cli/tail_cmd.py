@@ -18,8 +18,11 @@ from hpctrack.cli.options import (
     store_option,
 )
 from hpctrack.cli.tail_lines import Tail, TailLine
+from hpctrack.cli.top.find import find_live_run
 from hpctrack.core.clock import SYSTEM_CLOCK
-from hpctrack.errors import UsageError
+from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.store.store import Store
+from hpctrack.store.stored_run import StoredRun
 
 INTERVAL_S = 0.5
 ALL = "all"
@@ -75,7 +78,7 @@ def tail(
     """
     if is_quiet and not has_console:
         raise UsageError("--no-metrics without --console leaves nothing", hint="hpctrack tail -h")
-    found = open_store(store).run(run, project=project)
+    found = _find(open_store(store), run, project)
     following = Tail(
         found,
         clock=SYSTEM_CLOCK,
@@ -97,6 +100,14 @@ def tail(
         click.echo(json.dumps({"kind": "end", "run": found.id, "state": record.state}))
     else:
         click.echo(f"{found.project}/{found.id}: {record.state}", err=True)
+
+
+def _find(store: Store, run: str, project: str | None) -> StoredRun:
+    """Return the run that is meant: one that goes on before those of its name that are over."""
+    try:
+        return StoredRun(find_live_run(store.path, run, project=project))
+    except HpctrackError:
+        return store.run(run, project=project)
 
 
 def _read_rank(who: str) -> int | None:

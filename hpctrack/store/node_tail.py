@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import struct
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,6 +84,21 @@ class Reading(NamedTuple):
     rank: int
     wall_s: float
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hello(Event):
+    """The beginning of a session of a rank other than the first: what is needed of it.
+
+    As text, and as a dictionary with words of its own, 10,000 of them take 15 MB more.
+    """
+
+    said: tuple[Any, ...] = ()
+
+    def json(self) -> dict[str, Any]:
+        """Return what was said."""
+        found = zip(_HELLO_KEYS, self.said, strict=True)
+        return {key: value for key, value in found if value is not None}
 
 
 class NodeTail:
@@ -340,11 +355,18 @@ class NodeTail:
             elif isinstance(which, int):
                 self.devices[which] = said
         elif event.kind == EventKind.START and event.rank > 0:
-            said = event.json()
-            slim = {key: said[key] for key in _HELLO_KEYS if key in said}
-            self._events.append(replace(event, body=json.dumps(slim).encode()))
+            self._events.append(_slim(event))
         else:
             self._events.append(event)
+
+
+def _slim(event: Event) -> Hello:
+    said = event.json()
+    host = said.get("host")
+    if isinstance(host, str):
+        said["host"] = sys.intern(host)
+    values = tuple(said.get(key) for key in _HELLO_KEYS)
+    return Hello(event.kind, event.wall_s, event.rank, event.session, b"", said=values)
 
 
 def _make_event(row: tuple[Any, ...], body: bytes) -> Event:

@@ -15,7 +15,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from hpctrack.cli.top.cells import Glyphs, Line
+from hpctrack.cli.top.cells import Glyphs, Line, cut_text
 from hpctrack.cli.top.controls import Controls, View, press
 from hpctrack.cli.top.list_screen import draw_list
 from hpctrack.cli.top.live import LiveRow, LiveRuns
@@ -166,6 +166,9 @@ class TopApp(App[None]):
                 look = Look(run, controls, self._clock.wall_s(), size, self._glyphs)
                 self.picture = draw_run(look, is_only=self._only is not None)
                 run.model.chosen = look.metric
+            if self._told:
+                told: Line = ((cut_text(self._told, size.width, self._glyphs), "bad"),)
+                self.picture = replace(self.picture, lines=(*self.picture.lines[:-1], told))
         else:
             waiting: Line = ((self._told or f"reading {'/'.join(controls.run)} ...", "dim"),)
             self.picture = replace(self.picture, lines=(waiting,) + ((),) * (size.height - 1))
@@ -180,9 +183,10 @@ class TopApp(App[None]):
             controls = self.controls
             if not controls.is_paused or self._needs(controls):
                 self._look(controls)
-                if self._is_over.is_set():
-                    break
-                self.call_from_thread(self.draw)
+                try:
+                    self.call_from_thread(self.draw)
+                except RuntimeError:
+                    break  # the program is over
             self._wake.wait(controls.interval_s)
             self._wake.clear()
         if self._watched is not None:
@@ -208,6 +212,8 @@ class TopApp(App[None]):
             self._told = ""
         except (HpctrackError, OSError) as error:
             self._told = str(error)
+        except Exception as error:  # noqa: BLE001 - a damaged file must not freeze the screen
+            self._told = f"cannot be read: {type(error).__name__}: {error}"
 
     def _watch(self, key: tuple[str, str]) -> None:
         controls = self.controls

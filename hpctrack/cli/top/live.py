@@ -13,7 +13,6 @@ from hpctrack.cli.top.model import GPU_UTIL
 from hpctrack.cli.top.watched import WatchedRun
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import scan_runs
-from hpctrack.errors import HpctrackError
 
 SCAN_INTERVAL_S = 10.0
 SCAN_SHARE = 0.03
@@ -129,7 +128,7 @@ class LiveRuns:
             try:
                 run.refresh()
                 is_over = not run.is_running
-            except (HpctrackError, OSError):
+            except Exception:  # noqa: BLE001 - a damaged run must not hide the others
                 is_over = True
             if is_over:
                 self._over[folder] = _list_names(folder)

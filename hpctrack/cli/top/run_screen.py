@@ -65,7 +65,7 @@ def _sort_ranks(look: Look, name: str) -> list[int]:
     wanted = look.controls.filter.lower()
     ranks = [one for one in range(size) if wanted in f"{one} {hosts.get(one, '')}".lower()]
     sort = look.controls.sort
-    if not look.has_rows or sort == "rank":
+    if not look.has_rows or sort not in {"highest", "lowest", "behind"}:
         return ranks
     last = model.metrics[name].last
     steps = model.rank_step

@@ -60,6 +60,7 @@ def test_the_overview_says_everything_at_a_glance(store: Path) -> None:
     assert lines[2] == "nothing lost · 1 alert, 0 warnings"
     assert lines[3].startswith("[Overview] Ranks ")
     assert "step_time" in lines[4]
+    assert [one.split()[0] for one in lines[5:9]] == ["0", "1", "2", "3"]
     (gpu,) = [one for one in lines if "n1:0" in one]
     assert gpu.split()[:4] == ["n1:0", "90%", "40G/80G", "300W"]
     assert gpu.endswith("████")
@@ -218,6 +219,9 @@ def test_live_runs_are_found_and_those_that_are_over_are_left(tmp_path: Path) ->
     over = NodeWriter(tmp_path, run="over")
     over.end(0, over.start(0))
     over.close()
+    damaged = NodeWriter(tmp_path, run="damaged")
+    damaged.start(0, attempt="none")
+    damaged.flush()
     clock = FakeClock(START_S + STEPS)
 
     def find(user: str | None) -> LiveRuns:
