@@ -84,7 +84,10 @@ class NodeWriter:
     def start(self, rank: int, **more: Any) -> int:
         session = self.sessions
         self.sessions += 1
-        said = hello(rank, node=self.node, attempt=self.attempt, host=f"n{self.node + 1}", **more)
+        said = {
+            **hello(rank, node=self.node, attempt=self.attempt, host=f"n{self.node + 1}"),
+            **more,
+        }
         self.event(EventKind.START, said, rank=rank, session=session)
         return session
 

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from hpctrack.cli.format import STATE_STYLES, show_duration, show_time, show_value
+from hpctrack.cli.ls_live import list_live
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.table import print_table
 from hpctrack.core.names import clean
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.record import State
 from hpctrack.store.stored_run import StoredRun
 
@@ -28,6 +29,16 @@ RUN_STATES = [one.value for one in State if one != State.LOST]
 @click.option("-s", "--state", type=click.Choice(RUN_STATES), help="Only runs in this state.")
 @click.option("-o", "--order", help="Sort by a key, such as -summary.loss. [default: -created]")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most this many.")
+@click.option("--live", "is_live", is_flag=True, help="Only runs that are going on now.")
+@click.option(
+    "--watch",
+    "watch_s",
+    is_flag=False,
+    flag_value=2.0,
+    type=click.FloatRange(min=0.1),
+    metavar="[SECONDS]",
+    help="With --live: look again and again. [default: every 2 s]",
+)
 @json_option
 def ls(
     *,
@@ -36,9 +47,14 @@ def ls(
     state: str | None,
     order: str | None,
     limit: int | None,
+    is_live: bool,
+    watch_s: float | None,
     as_json: bool,
 ) -> None:
     """List runs, the newest first.
+
+    With --live, only what runs now: its step and steps per second, the age of its last sign of
+    life, how busy its GPUs are; --order takes one of those columns.
 
     \b
     Examples:
@@ -46,7 +62,15 @@ def ls(
       hpctrack ls --project digits --state failed
       hpctrack ls -o -summary.accuracy -n 10
       hpctrack ls --json | jq '.runs[].id'
+      hpctrack ls --live --watch 5
     """
+    if is_live or watch_s is not None:
+        if not is_live or state:
+            raise UsageError("--watch goes with --live, --state does not", hint="hpctrack ls -h")
+        list_live(
+            store, project=project, order=order, limit=limit, watch_s=watch_s, as_json=as_json
+        )
+        return
     opened = open_store(store)
     wanted = {"state": state} if state else None
     runs, broken = opened.listing(wanted, order, project=project)

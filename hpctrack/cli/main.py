@@ -18,6 +18,8 @@ from hpctrack.errors import HpctrackError, MissingPackageError
 COMMANDS = {
     "run": "hpctrack.cli.run_cmd",
     "ls": "hpctrack.cli.ls_cmd",
+    "top": "hpctrack.cli.top_cmd",
+    "tail": "hpctrack.cli.tail_cmd",
     "show": "hpctrack.cli.show_cmd",
     "diff": "hpctrack.cli.diff_cmd",
     "rerun": "hpctrack.cli.rerun_cmd",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from hpctrack.core.settings import Settings, load_settings
 from hpctrack.core.wire import make_plain
-from hpctrack.store.store import Store
+from hpctrack.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from hpctrack.store.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,8 +48,24 @@ def read_settings(**arguments: Any) -> Settings:
 
 def open_store(path: Path | None) -> Store:
     """Open the store that ``--store`` or the settings name."""
+    from hpctrack.store.store import Store  # noqa: PLC0415 - brings numpy; what watches does without
+
     settings = read_settings(dir=path)
     return Store(settings.dir, stale_after_s=settings.stale_after_s)
+
+
+def find_store(settings: Settings) -> Path:
+    """Return the store's folder for commands that look at live files only.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such folder.
+    """
+    folder = Path(settings.dir).expanduser()
+    if not folder.is_dir():
+        raise NotFoundError(f"no store at {folder}", hint="use --store, or set HPCTRACK_DIR")
+    return folder
 
 
 def print_json(value: Any) -> None:

@@ -22,6 +22,7 @@ from hpctrack.cli.format import (
     styled_state,
 )
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
+from hpctrack.cli.usage_view import describe_usage, read_usage
 from hpctrack.core.layout import SEALED_NAME
 from hpctrack.core.names import clean
 from hpctrack.scheduler.job_facts import read_slurm
@@ -48,9 +49,15 @@ SHOWN_ATTEMPTS = 8
 @click.argument("run")
 @store_option
 @project_option
+@click.option(
+    "--carbon",
+    default="WORLD",
+    show_default=True,
+    help="Country code (DE), or grams of CO2 per kWh: what the energy stands for.",
+)
 @json_option
-def show(*, run: str, store: Path | None, project: str | None, as_json: bool) -> None:
-    """Show one run: state, ranks, configuration, summary, what was lost.
+def show(*, run: str, store: Path | None, project: str | None, carbon: str, as_json: bool) -> None:
+    """Show one run: state, ranks, configuration, summary, what it used, what was lost.
 
     RUN is an id, project/id, a name, or the beginning of an id.
 
@@ -58,13 +65,15 @@ def show(*, run: str, store: Path | None, project: str | None, as_json: bool) ->
     Examples:
       hpctrack show 4711.0
       hpctrack show digits/lunar-harbor-998 --json
+      hpctrack show 4711.0 --carbon DE
     """
     found = open_store(store).run(run, project=project)
     metrics = _count_points(found)
+    usage, energy = read_usage(found, carbon)
     if as_json:
-        print_json(_entry(found, metrics))
+        print_json({**_entry(found, metrics), "usage": usage.to_json(energy)})
     else:
-        _print(found, metrics)
+        _print(found, metrics, describe_usage(usage, energy))
     found.close()
 
 
@@ -85,7 +94,7 @@ def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _print(run: StoredRun, metrics: dict[str, int]) -> None:
+def _print(run: StoredRun, metrics: dict[str, int], used: dict[str, str]) -> None:
     console, record = make_console(), run.record
     title = (
         f"[bold]{escape(run.name)}[/] {escape(run.project)}/{run.id} {styled_state(record.state)}"
@@ -98,6 +107,10 @@ def _print(run: StoredRun, metrics: dict[str, int]) -> None:
     _print_ranks(console, record.ranks, record.size)
     _print_pairs(console, "config", flatten(record.config))
     _print_pairs(console, "summary", flatten(record.summary))
+    if used:
+        console.print("[bold]used[/]")
+        for title, text in used.items():
+            console.print(f"  {title:<12}{escape(clean(text))}")
     shown = leave_out_hidden(record.definitions, metrics)
     _print_pairs(console, "points", {name: metrics[name] for name in shown[:SHOWN_POINTS]})
     if len(shown) > SHOWN_POINTS:

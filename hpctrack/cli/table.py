@@ -23,7 +23,18 @@ def print_table(
     right: frozenset[int] = frozenset(),
     styles: Mapping[int, Mapping[str, str]] | None = None,
 ) -> None:
-    """Print rows in columns, cut to the terminal's width with an ellipsis.
+    """Print rows in columns; see `format_table`."""
+    click.echo("\n".join(format_table(headers, rows, right=right, styles=styles)))
+
+
+def format_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: frozenset[int] = frozenset(),
+    styles: Mapping[int, Mapping[str, str]] | None = None,
+) -> list[str]:
+    """Return the lines of a table, cut to the terminal's width with an ellipsis.
 
     Parameters
     ----------
@@ -48,7 +59,7 @@ def print_table(
             cells.append(click.style(text, fg=colour) if colour and number else text)
         line = GAP.join(cells).rstrip()
         lines.append(line if number else click.style(line, bold=True))
-    click.echo("\n".join(lines))
+    return lines
 
 
 def _shrink(widths: list[int], limit: int) -> None:

@@ -13,7 +13,7 @@ from hpctrack.errors import StoreFormatError, UsageError
 from hpctrack.store.console_line import collapse_line
 from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.payloads import ByteSource
-from hpctrack.store.schema import EventKind, Place
+from hpctrack.store.vocabulary import EventKind, Place
 
 Sources = Sequence[tuple[NodeEvents, ByteSource]]
 

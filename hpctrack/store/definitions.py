@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from hpctrack.client.definitions import SUMMARIES, Definition
-from hpctrack.store.columns import Columns
-from hpctrack.store.schema import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from hpctrack.store.columns import Columns
+    from hpctrack.store.schema import FloatArray, IntArray
 
 
 def join_definitions(said: Iterable[Mapping[str, Any]]) -> tuple[Definition, ...]:
@@ -81,6 +81,8 @@ def summarize(
         A number, or ``{"min": ..., "max": ...}`` where several were asked for; nothing for a
         metric whose summary is ``none``.
     """
+    import numpy as np  # noqa: PLC0415 - who only reads what was said stays small
+
     found: dict[str, Any] = {}
     for name, columns in metrics.items():
         wanted = find_definition(definitions, name) if definitions else Definition(name)
@@ -98,6 +100,8 @@ def summarize(
 
 def _aggregate(kind: str, steps: IntArray, values: FloatArray, goal: str) -> float:
     """Return one value of a series; NaN does not count where another value does."""
+    import numpy as np  # noqa: PLC0415 - as in `summarize`
+
     if kind == "last":
         # Of several values at the highest step the one that was logged last.
         return float(values[len(steps) - 1 - int(np.argmax(steps[::-1]))])

@@ -103,7 +103,7 @@ def _open(path: Path, *, swmr: bool) -> Any:
 
 
 def _limit_attempts(access: Any) -> None:
-    library = _library()
+    library = find_library()
     if library is not None:
         library.H5Pset_metadata_read_attempts(
             ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS)
@@ -111,7 +111,7 @@ def _limit_attempts(access: Any) -> None:
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
+def find_library() -> ctypes.CDLL | None:
     """Return the HDF5 library that h5py has loaded, under whatever name it was built."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         path = line.partition("/")[2]

@@ -73,6 +73,8 @@ class NodeReader:
         self._events_read = 0
         self._points_read = 0
         self._parts: dict[int, list[Columns]] = {}
+        self._sensors: dict[str, SensorColumns] = {}
+        self._sensors_known = (0, 0)
 
     def __enter__(self) -> Self:
         """Return the reader."""
@@ -166,11 +168,16 @@ class NodeReader:
             They cannot be read.
         """
         table = self._tables["samples"]
-        rows = table.read(0, table.rows)
+        rows = table.rows
         self._update_events()
-        sensors = FileSensors(self.facts)
-        sensors.learn(self._events)
-        return group_samples(rows, sensors)
+        known = (rows, self._events_read)
+        if known != self._sensors_known:
+            # A summary asks for a dozen sensors, one after the other.
+            sensors = FileSensors(self.facts)
+            sensors.learn(self._events)
+            self._sensors = group_samples(table.read(0, rows), sensors)
+            self._sensors_known = known
+        return self._sensors
 
     def missing_rows(self) -> dict[str, int]:
         """Return, by table, how many rows the file tells of that are not there.

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from hpctrack.errors import HpctrackError, StoreError, StoreFormatError
 from hpctrack.store.events import NodeEvents
-from hpctrack.store.schema import EventKind, Place
+from hpctrack.store.vocabulary import EventKind, Place
 
 PIECE_BYTES = 8 * 1024 * 1024
 """A large video is copied in pieces of this size."""

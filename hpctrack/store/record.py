@@ -17,8 +17,8 @@ from hpctrack.core.fields import pick_fields
 from hpctrack.core.names import clean
 from hpctrack.store.definitions import join_definitions
 from hpctrack.store.events import NodeEvents
-from hpctrack.store.schema import EventKind
 from hpctrack.store.told import Speaker, Told, read_told
+from hpctrack.store.vocabulary import EventKind
 
 
 class State(StrEnum):

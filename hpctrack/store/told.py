@@ -8,7 +8,7 @@ from typing import Any
 from hpctrack.core.names import clean
 from hpctrack.store.definitions import join_definitions
 from hpctrack.store.events import Event
-from hpctrack.store.schema import EventKind
+from hpctrack.store.vocabulary import EventKind
 
 Speaker = tuple[str, int, int]
 """Host, rank and process; what agents say of themselves has no host."""

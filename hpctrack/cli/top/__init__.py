@@ -1,0 +1,1 @@
+"""`hpctrack top`: a run, or all that are going on, on a terminal; the only user of Textual."""
