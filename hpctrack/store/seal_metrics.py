@@ -25,6 +25,7 @@ from hpctrack.store.sealed_layout import (
 )
 from hpctrack.store.sealed_writer import ColumnWriter, share_column, write_column
 from hpctrack.store.series_summary import SeriesSummary
+from hpctrack.store.small_metrics import create_group
 from hpctrack.store.streams import SENSOR_MARK
 from hpctrack.store.supersession import Edges, find_limits, find_replaced
 
@@ -164,8 +165,7 @@ class MetricWriter:
         layout = Layout.GRID if self._is_grid(runs) else Layout.ROWS
         is_sensor = name.startswith(SENSOR_MARK)
         place = self._file[SYSTEM_GROUP if is_sensor else METRICS_GROUP]
-        group = place.create_group(str(metric))
-        group.attrs["name"], group.attrs["points"] = name.removeprefix(SENSOR_MARK), runs.points
+        group = create_group(place, str(metric), name.removeprefix(SENSOR_MARK), runs.points)
         shape: tuple[int, ...] = (runs.points,)
         if layout == Layout.GRID:
             shape = (len(runs.rank), int(runs.count[0]))
@@ -235,7 +235,7 @@ class MetricWriter:
             share_column(owner, group, key)
         if "step" in shared:
             for key in ("rank", "attempt", "runs", "replaced"):
-                if key in shared["step"]:
+                if shared["step"].id.links.exists(key.encode()):
                     share_column(shared["step"], group, key)
         elif len(shape) > 1:
             write_column(group, "rank", runs.rank.astype(COLUMN_TYPES["rank"]))
