@@ -24,6 +24,9 @@ from hpctrack.store.schema import SEALED_KIND
 METRICS_GROUP = "metrics"
 SYSTEM_GROUP = "system"
 
+BY_STEP_GROUP = "by_step"
+"""Of a metric with many late points: its points by step, and their levels."""
+
 CHUNK_ROWS = 65536
 """Half a megabyte of doubles: gzip has enough to work on, and a reader of a few points pays 1 ms
 for the chunk around them."""
