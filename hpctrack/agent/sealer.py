@@ -21,6 +21,11 @@ CALM_S = 0.25
 short runs should have it to itself."""
 
 
+AUTO_SEAL_MAX_METRICS = 5_000
+"""A run of more is left to ``hpctrack seal`` or ``sync``: each takes about 1 ms, however few its
+points are."""
+
+
 class Sealer:
     """Works off runs that are over, one after the other, on a thread of its own.
 
@@ -121,13 +126,16 @@ class Sealer:
             self._hurry.wait(left_s)
 
     def _do(self, folder: Path, path: Path | None, *, wants_seal: bool) -> None:
-        if wants_seal and self._is_complete(folder):
+        if wants_seal and self._is_due(folder):
             seal_run(folder, clock=self._clock)
         elif path is not None:
             _sync(path)
 
-    def _is_complete(self, folder: Path) -> bool:
-        """Tell whether every rank of every node has said good-bye; else somebody else will seal."""
+    def _is_due(self, folder: Path) -> bool:
+        """Tell whether every rank of every node has said good-bye; else somebody else will seal.
+
+        Nor is a run due whose sealing would keep the job's others waiting.
+        """
         run = StoredRun(folder, clock=self._clock)
         try:
             ranks = run.ranks()
@@ -135,6 +143,7 @@ class Sealer:
                 all(source.is_closed for source in run.sources())
                 and len(ranks) >= run.record.size
                 and all(rank.exit_code is not None for rank in ranks)
+                and len(run.metrics()) <= AUTO_SEAL_MAX_METRICS
             )
         finally:
             run.close()

@@ -157,6 +157,11 @@ class Opening:
         except (OSError, ValueError) as error:
             self.problems.append(f"no memory to share with the agent: {error}; nothing is recorded")
             return None
+        if ring.size_bytes < size_bytes // 2:
+            self.problems.append(
+                f"the size of files is limited (ulimit -f): {ring.size_bytes:,} bytes instead of "
+                f"{size_bytes:,} are held back while the agent is busy"
+            )
         channel = Channel(
             self._connect,
             clock=self.clock,

@@ -66,7 +66,8 @@ class Run(RunLogging):
     ----------
     id, name, project : str
     path : str
-        The run's folder in the store.
+        The run's folder in the store. It keeps this name when the store could not be written and
+        the run went on in the node's spill folder, which the warning names.
     rank : int
         This process's number in the whole job, 0-based.
     place : RankInfo

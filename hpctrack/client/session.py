@@ -279,7 +279,7 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
         opening.problems += filter(None, [run.wait_for_past()])
     for problem in opening.problems:
         run.tell("init", problem)
-    if chosen.mode != "disabled":
+    if run.is_recording:
         opening.notices.say(f"recording {run.name} in {run.path}")
     return run
 

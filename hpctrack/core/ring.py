@@ -23,6 +23,7 @@ data, the reader takes what was published one look earlier, which is millisecond
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -87,18 +88,24 @@ class RingWriter:
     Parameters
     ----------
     size_bytes : int
-        Room in the overflow; rounded to pages.
+        Room in the overflow; rounded to pages, and less where the process may not have so large a
+        file.
 
     Raises
     ------
     OSError
         There is no memory for it.
+
+    Attributes
+    ----------
+    size_bytes : int
+        Room in the overflow.
     """
 
     def __init__(self, size_bytes: int) -> None:
-        overflow = min(max(size_bytes, MIN_BYTES), MAX_BYTES) // HEAD_BYTES * HEAD_BYTES
+        self.fd, overflow = _make_largest(min(max(size_bytes, MIN_BYTES), MAX_BYTES))
+        self.size_bytes = overflow
         whole = HEAD_BYTES + FIRST_BYTES + overflow
-        self.fd = _make_file(whole)
         self._view = memoryview(mmap.mmap(self.fd, whole))
         self._words = self._view[:HEAD_BYTES].cast("Q")
         self._words[_SIZE] = overflow
@@ -348,6 +355,18 @@ class RingReader:
         self._words.release()
         self._view.release()
         self._memory.close()
+
+
+def _make_largest(overflow: int) -> tuple[int, int]:
+    """Return a file and the room in its overflow: ``ulimit -f`` holds for memory files, too."""
+    while True:
+        overflow = overflow // HEAD_BYTES * HEAD_BYTES
+        try:
+            return _make_file(HEAD_BYTES + FIRST_BYTES + overflow), overflow
+        except OSError as error:
+            if error.errno != errno.EFBIG or overflow <= MIN_BYTES:
+                raise
+        overflow = max(overflow // 2, MIN_BYTES)
 
 
 def _make_file(size_bytes: int) -> int:

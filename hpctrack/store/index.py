@@ -29,7 +29,7 @@ from hpctrack.store.record import RunRecord
 INDEX_VERSION = 1
 
 _TABLES = """
-create table meta (version integer, made_by text, store text);
+create table meta (version integer, made_by text, store blob);
 create table runs (
   project text, id text, size integer, mtime_ns integer, inode integer, record text, sum integer,
   primary key (project, id)
@@ -82,8 +82,8 @@ class Index:
     """
 
     def __init__(self, store: Path) -> None:
-        self._store = os.path.realpath(store)
-        token = hashlib.sha256(os.fsencode(self._store)).hexdigest()[:24]
+        self._store = os.fsencode(os.path.realpath(store))  # a path need not be a text
+        token = hashlib.sha256(self._store).hexdigest()[:24]
         self.path = cache_folder() / f"runs-{token}.sqlite"
 
     def load(self, project: str | None = None) -> dict[RunKey, IndexEntry]:
@@ -115,7 +115,7 @@ class Index:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
             scratch.replace(self.path)
-        except (sqlite3.Error, OSError, AttributeError):
+        except (sqlite3.Error, OSError, ValueError, AttributeError):
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
             return False
@@ -123,7 +123,8 @@ class Index:
 
     def _open(self) -> sqlite3.Connection:
         # "immutable" also means that no lock is asked for.
-        return sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro&immutable=1", uri=True)
+        path = quote(os.fsencode(self.path))
+        return sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
 
 
 def cache_folder() -> Path:
@@ -142,7 +143,7 @@ def is_worth_saving(*, new: int, gone: int, total: int) -> bool:
 
 
 def _read(
-    database: sqlite3.Connection, store: str, project: str | None
+    database: sqlite3.Connection, store: bytes, project: str | None
 ) -> dict[RunKey, IndexEntry]:
     meta = database.execute("select version, made_by, store from meta").fetchone()
     if meta != (INDEX_VERSION, __version__, store):
@@ -159,7 +160,7 @@ def _read(
     }
 
 
-def _make_database(store: str, entries: Mapping[RunKey, IndexEntry]) -> bytes:
+def _make_database(store: bytes, entries: Mapping[RunKey, IndexEntry]) -> bytes:
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         database.executescript(_TABLES)
         database.execute("insert into meta values (?, ?, ?)", (INDEX_VERSION, __version__, store))

@@ -15,9 +15,9 @@ from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.events import Event, NodeEvents
-from hpctrack.store.hdf5 import open_file, plain
+from hpctrack.store.hdf5 import plain
+from hpctrack.store.live_file import open_live
 from hpctrack.store.schema import (
-    LIVE_KIND,
     PLACE_TABLES,
     PULSE,
     ROOT_ATTRIBUTES,
@@ -45,12 +45,13 @@ class NodeReader:
     Raises
     ------
     NotFoundError, StoreFormatError
-        As `open_file`.
+        As `open_live`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = open_file(path, kind=LIVE_KIND, swmr=True)
+        self._file = open_live(path)
+        self._is_closed = False
         try:
             self.facts = self._read_facts()
             # In the opposite order of writing, see `read_events`.
@@ -91,7 +92,9 @@ class NodeReader:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._file.close()
 
     def is_in_place(self) -> bool:
         """Tell whether the file still has its name: it may have been sealed, or repaired."""
@@ -99,7 +102,7 @@ class NodeReader:
             there = self.path.stat()
         except OSError:
             return False
-        return os.path.samestat(there, os.fstat(self._file.id.get_vfd_handle()))
+        return os.path.samestat(there, os.fstat(self._file.handle))
 
     def refresh(self) -> None:
         """See what has been written since the file was opened or refreshed."""

@@ -131,6 +131,29 @@ def _divide(total: FloatArray, count: IntArray) -> FloatArray:
     return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
 
 
+class LateFinder:
+    """Tells which points of a series are late, from pieces of any length."""
+
+    def __init__(self) -> None:
+        self._highest = int(NOTHING_YET)
+
+    def find(
+        self, step: IntArray, is_current: BoolArray | None
+    ) -> tuple[BoolArray, BoolArray | None]:
+        """Return which points count, being current and not late, and which are late if any is."""
+        if not len(step):
+            return np.zeros(0, bool), None
+        if is_current is None and step[0] >= self._highest and (step[1:] >= step[:-1]).all():
+            self._highest = int(step[-1])
+            return np.ones(len(step), bool), None
+        current = np.ones(len(step), bool) if is_current is None else is_current
+        counted = np.where(current, step, NOTHING_YET)
+        highest = np.maximum.accumulate(np.concatenate([[self._highest], counted]))
+        late = current & (step < highest[:-1])
+        self._highest = int(highest[-1])
+        return np.asarray(current & ~late), late if late.any() else None
+
+
 class PyramidBuilder:
     """Builds the levels of one series after the other, from pieces of any length.
 
@@ -159,7 +182,7 @@ class PyramidBuilder:
 
     def _begin(self) -> None:
         self._index = 0
-        self._highest = int(NOTHING_YET)
+        self._finder = LateFinder()
         self._emitted = int(NOTHING_YET)
         self._rest: tuple[IntArray, FloatArray, BoolArray] = (
             np.zeros(0, np.int64),
@@ -170,7 +193,9 @@ class PyramidBuilder:
 
     def add(self, step: IntArray, value: FloatArray, is_current: BoolArray | None = None) -> None:
         """Add points in their order; those that are not current are superseded."""
-        main = self._find_main(step, value, is_current)
+        main, late = self._finder.find(step, is_current)
+        if late is not None:
+            self._on_late(np.flatnonzero(late) + self._index, step[late], value[late])
         self._index += len(step)
         steps = np.concatenate([self._rest[0], step])
         values = np.concatenate([self._rest[1], value])
@@ -186,23 +211,6 @@ class PyramidBuilder:
             odd, self._odd[level] = self._odd[level], np.zeros(0, BUCKET)
             self._put(level + 1, odd)
         self._begin()
-
-    def _find_main(
-        self, step: IntArray, value: FloatArray, is_current: BoolArray | None
-    ) -> BoolArray:
-        if not len(step):
-            return np.zeros(0, bool)
-        if is_current is None and step[0] >= self._highest and (step[1:] >= step[:-1]).all():
-            self._highest = int(step[-1])
-            return np.ones(len(step), bool)
-        current = np.ones(len(step), bool) if is_current is None else is_current
-        counted = np.where(current, step, NOTHING_YET)
-        highest = np.maximum.accumulate(np.concatenate([[self._highest], counted]))
-        late = current & (step < highest[:-1])
-        self._highest = int(highest[-1])
-        if late.any():
-            self._on_late(np.flatnonzero(late) + self._index, step[late], value[late])
-        return np.asarray(current & ~late)
 
     def _emit(self, step: IntArray, value: FloatArray, main: BoolArray) -> None:
         counted = step[main]

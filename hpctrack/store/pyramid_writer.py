@@ -42,14 +42,7 @@ class PyramidWriter:
         self._ends = np.cumsum(count)
         self._series = 0
         self._late: TableWriter | None = None
-        levels = count_levels(int(count.max()), bucket)
-        place = group.create_group("levels")
-        place.attrs["bucket"] = bucket
-        sizes = np.array([level_sizes(one, bucket, levels) for one in count.tolist()])
-        columns = [
-            ColumnWriter(place, str(level), BUCKET, (int(size),))
-            for level, size in enumerate(sizes.sum(axis=0))
-        ]
+        columns = open_levels(group, count, bucket, count_levels(int(count.max()), bucket))
         self._builder = PyramidBuilder(
             bucket, [column.append for column in columns], self._note_late
         )
@@ -82,6 +75,17 @@ class PyramidWriter:
         rows["rank"] = self._rank[self._series]
         rows["index"], rows["step"], rows["value"] = index, step, value
         self._late.append(rows)
+
+
+def open_levels(group: Any, count: IntArray, bucket: int, levels: int) -> list[ColumnWriter]:
+    """Make the levels of series of so many points each."""
+    place = group.create_group("levels")
+    place.attrs["bucket"] = bucket
+    sizes = np.array([level_sizes(one, bucket, levels) for one in count.tolist()])
+    return [
+        ColumnWriter(place, str(level), BUCKET, (int(size),))
+        for level, size in enumerate(sizes.sum(axis=0))
+    ]
 
 
 def needs_pyramid(count: IntArray, series_min: int = SERIES_MIN) -> bool:

@@ -11,9 +11,9 @@ import numpy as np
 
 from hpctrack.client.definitions import Definition
 from hpctrack.store.placement import Plan
-from hpctrack.store.pyramid import BASE_POINTS, SERIES_MIN, BoolArray
+from hpctrack.store.pyramid import BASE_POINTS, SERIES_MIN, BoolArray, LateFinder
 from hpctrack.store.pyramid_writer import PyramidWriter, needs_pyramid
-from hpctrack.store.schema import IntArray, PointArray
+from hpctrack.store.schema import FloatArray, IntArray, PointArray
 from hpctrack.store.scratch import Scratch
 from hpctrack.store.sealed_layout import (
     CHUNK_ROWS,
@@ -25,6 +25,8 @@ from hpctrack.store.sealed_layout import (
 )
 from hpctrack.store.sealed_writer import ColumnWriter, share_column, write_column
 from hpctrack.store.series_summary import SeriesSummary
+from hpctrack.store.small_metrics import create_group
+from hpctrack.store.step_order import StepOrderWriter, most_late
 from hpctrack.store.streams import SENSOR_MARK
 from hpctrack.store.supersession import Edges, find_limits, find_replaced
 
@@ -91,6 +93,11 @@ class _Runs:
         is_first[1:] = self.rank[1:] != self.rank[:-1]
         starts = np.flatnonzero(is_first)
         return self.rank[starts], np.add.reduceat(self.count, starts)
+
+    def iter_series(self) -> Iterator[tuple[int, int]]:
+        """Yield where each rank's points begin and end."""
+        ends = np.cumsum(self.series[1]).tolist()
+        yield from zip([0, *ends], ends, strict=False)
 
     def is_current(self, start: int, step: IntArray) -> BoolArray | None:
         """Tell which points from ``start`` on are not superseded; None: all."""
@@ -164,15 +171,17 @@ class MetricWriter:
         layout = Layout.GRID if self._is_grid(runs) else Layout.ROWS
         is_sensor = name.startswith(SENSOR_MARK)
         place = self._file[SYSTEM_GROUP if is_sensor else METRICS_GROUP]
-        group = place.create_group(str(metric))
-        group.attrs["name"], group.attrs["points"] = name.removeprefix(SENSOR_MARK), runs.points
+        group = create_group(place, str(metric), name.removeprefix(SENSOR_MARK), runs.points)
         shape: tuple[int, ...] = (runs.points,)
         if layout == Layout.GRID:
             shape = (len(runs.rank), int(runs.count[0]))
         columns = self._open_columns(group, runs, shape)
         pyramid = None
         if needs_pyramid(runs.series[1], self._limits.series_min):
-            pyramid = PyramidWriter(group, *runs.series, bucket=self._limits.bucket)
+            if self._has_many_late(runs):
+                self._write_by_step(group, runs)
+            else:
+                pyramid = PyramidWriter(group, *runs.series, bucket=self._limits.bucket)
         summary = SeriesSummary(name, definitions)
         for start, rows in self._iter_pieces(runs):
             for key, column in columns.items():
@@ -187,6 +196,42 @@ class MetricWriter:
         entry = [name, str(metric), runs.points, str(layout), len(runs.series[0])]
         # A run's summary is of what its program logged.
         return entry, {} if is_sensor else summary.result()
+
+    def _has_many_late(self, runs: _Runs) -> bool:
+        """Tell whether so many points are late that levels in their order would be of no use."""
+        found, most = 0, most_late(runs.points, self._limits.series_min)
+        for start, stop in runs.iter_series():
+            finder = LateFinder()
+            for step, _value, current in self._iter_series(runs, start, stop, self._piece_rows):
+                late = finder.find(step, current)[1]
+                found += 0 if late is None else int(np.count_nonzero(late))
+                if found > most:
+                    return True
+        return False
+
+    def _write_by_step(self, group: Any, runs: _Runs) -> None:
+        limits = self._limits
+        writer = StepOrderWriter(
+            group, runs.series[1], bucket=limits.bucket, memory_rows=limits.memory_rows
+        )
+        for start, stop in runs.iter_series():
+            blocks = self._iter_series(runs, start, stop, limits.memory_rows)
+            writer.add_series(
+                (
+                    (step, value) if current is None else (step[current], value[current])
+                    for step, value, current in blocks
+                ),
+                stop - start,
+            )
+
+    def _iter_series(
+        self, runs: _Runs, start: int, stop: int, rows: int
+    ) -> Iterator[tuple[IntArray, FloatArray, BoolArray | None]]:
+        """Yield steps and values of some of a metric's points, and which are not superseded."""
+        for first, last in _cut(start, stop, rows):
+            found = self._read(runs.start + first, last - first)
+            step = np.ascontiguousarray(found["step"])
+            yield step, np.ascontiguousarray(found["value"]), runs.is_current(first, step)
 
     def _find_runs(self, metric: int) -> _Runs:
         """Join the groups of one rank and attempt that came from several files."""
@@ -235,7 +280,7 @@ class MetricWriter:
             share_column(owner, group, key)
         if "step" in shared:
             for key in ("rank", "attempt", "runs", "replaced"):
-                if key in shared["step"]:
+                if shared["step"].id.links.exists(key.encode()):
                     share_column(shared["step"], group, key)
         elif len(shape) > 1:
             write_column(group, "rank", runs.rank.astype(COLUMN_TYPES["rank"]))

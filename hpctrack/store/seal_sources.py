@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.events import NodeEvents, iter_events
-from hpctrack.store.hdf5 import open_file
+from hpctrack.store.live_file import LiveFile, open_live
 from hpctrack.store.placement import (
     KeyIndex,
     SourceGroups,
@@ -22,7 +22,6 @@ from hpctrack.store.placement import (
 )
 from hpctrack.store.sample_pieces import SampleGroups, count_samples, iter_sample_pieces
 from hpctrack.store.schema import (
-    LIVE_KIND,
     POINT,
     PULSE,
     SAMPLE,
@@ -159,7 +158,7 @@ class NodeSource:
         self.path = path
         self._stays_open = stays_open
         self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)
-        self._file: Any = None
+        self._file: LiveFile | None = None
         self._tables: dict[str, TableReader] = {}
         # The farewell first, as `NodeReader.read_events`.
         pulse = self.table(PULSE).read(0, 2)
@@ -242,7 +241,7 @@ class NodeSource:
     def table(self, name: str) -> TableReader:
         """Return a table, opening the file if needed."""
         if self._file is None:
-            self._file = open_file(self.path, kind=LIVE_KIND, swmr=True)
+            self._file = open_live(self.path)
         if name not in self._tables:
             self._tables[name] = TableReader(self._file, name, self.path)
         return self._tables[name]

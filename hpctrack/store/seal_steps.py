@@ -18,14 +18,15 @@ from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.placement import Plan, identify, mix_identity, sum_points
 from hpctrack.store.record import RunRecord
 from hpctrack.store.resealing import SealedSource
-from hpctrack.store.schema import POINT, SEALED_KIND, EventKind
+from hpctrack.store.schema import POINT, SEALED_KIND, EventKind, FloatArray, IntArray
 from hpctrack.store.scratch import Scratch
 from hpctrack.store.seal_events import EventWriter
 from hpctrack.store.seal_metrics import MetricWriter, SealLimits
 from hpctrack.store.seal_sources import BLOCK_ROWS, NodeSource, Source
-from hpctrack.store.sealed_file import SealedReader, iter_points, pack_record, read_runs
+from hpctrack.store.sealed_file import SealedReader, iter_points, pack_record, read_runs, split_runs
 from hpctrack.store.sealed_layout import METRICS_GROUP, SYSTEM_GROUP
 from hpctrack.store.sealed_writer import write_json
+from hpctrack.store.small_metrics import SmallMetrics
 from hpctrack.store.streams import SENSOR_MARK, Stream
 from hpctrack.store.supersession import Edges
 
@@ -45,6 +46,9 @@ POINT_BYTES_MAX = 30
 """A point in the sealed file, at most: three columns that do not compress, and its pyramid."""
 
 SPACE_MARGIN_BYTES = 16 * 1024 * 1024
+
+Piece = tuple[int, IntArray, FloatArray, FloatArray]
+"""Where it begins, steps, times and values."""
 
 OnPoints = Callable[[int], None]
 
@@ -242,13 +246,13 @@ def sum_metrics(path: Path, entries: Iterable[list[Any]], on_points: OnPoints) -
     points = checksum = 0
     file = open_file(path, kind=SEALED_KIND, swmr=False)
     try:
+        small = SmallMetrics(file)
         for name, number, *_rest in entries:
             place = SYSTEM_GROUP if name.startswith(SENSOR_MARK) else METRICS_GROUP
-            group = file[place][number]
-            rank, attempt, count = read_runs(group)
+            (rank, attempt, count), pieces = _read_back(file, small, f"{place}/{number}")
             ends = np.cumsum(count)
             identities = mix_identity(np.uint64(identify(name)), rank, attempt)
-            for start, step, wall_s, value in iter_points(group, BLOCK_ROWS):
+            for start, step, wall_s, value in pieces:
                 stop = start + len(step)
                 low, high = np.searchsorted(ends, [start, stop - 1], side="right").tolist()
                 edges = np.concatenate([[start], np.clip(ends[low : high + 1], start, stop)])
@@ -262,6 +266,17 @@ def sum_metrics(path: Path, entries: Iterable[list[Any]], on_points: OnPoints) -
     finally:
         file.close()
     return points, checksum % 2**64
+
+
+def _read_back(
+    file: Any, small: SmallMetrics, path: str
+) -> tuple[tuple[IntArray, IntArray, IntArray], Iterable[Piece]]:
+    found = small.read(path)
+    if found is None:
+        group = file[path]
+        return read_runs(group), iter_points(group, BLOCK_ROWS)
+    runs, step, wall_s, value = found
+    return split_runs(runs), [(0, step, wall_s, value)]
 
 
 def check_unchanged(sources: Sequence[Source], folder: Path) -> None:

@@ -229,15 +229,16 @@ def unpack_record(packed: dict[str, Any]) -> dict[str, Any]:
 def read_runs(group: Any) -> tuple[IntArray, IntArray, IntArray]:
     """Return rank, attempt and number of points of each stretch of a metric's points."""
     if "runs" in group:
-        runs = group["runs"][:]
-        return (
-            runs["rank"].astype(np.int64),
-            runs["attempt"].astype(np.int64),
-            runs["count"].astype(np.int64),
-        )
+        return split_runs(group["runs"][:])
     ranks = group["rank"][:].astype(np.int64)
     steps = int(group["step"].shape[0])
     return ranks, group["attempt"][:].astype(np.int64), np.full(len(ranks), steps, np.int64)
+
+
+def split_runs(runs: NDArray[Any]) -> tuple[IntArray, IntArray, IntArray]:
+    """Return rank, attempt and number of points of rows of ``runs``."""
+    rank, attempt, count = (runs[key].astype(np.int64) for key in ("rank", "attempt", "count"))
+    return rank, attempt, count
 
 
 def iter_points(group: Any, rows: int) -> Iterator[tuple[int, IntArray, FloatArray, FloatArray]]:

@@ -19,8 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from hpctrack.store.schema import SEALED_KIND
+
 METRICS_GROUP = "metrics"
 SYSTEM_GROUP = "system"
+
+BY_STEP_GROUP = "by_step"
+"""Of a metric with many late points: its points by step, and their levels."""
 
 CHUNK_ROWS = 65536
 """Half a megabyte of doubles: gzip has enough to work on, and a reader of a few points pays 1 ms
@@ -55,6 +60,19 @@ number of points that these are of: not NaN, not superseded, not late."""
 
 LATE = np.dtype([("rank", "<u4"), ("index", "<u8"), ("step", "<i8"), ("value", "<f8")])
 """A point whose step is below one that its rank had logged before: no bucket counts it."""
+
+TABLES = {"runs": RUN, "replaced": np.dtype("<u8"), "levels": BUCKET, "late": LATE}
+"""What a metric has besides its columns."""
+
+ROOT_ATTRIBUTES = {
+    "kind": f"`{SEALED_KIND}`",
+    "format": "the same",
+    "run": "the same",
+    "project": "the same",
+    "sealed_wall_s": "float: UTC seconds",
+    "made_by": "text: program and version of the sealer",
+}
+"""Attributes of the root, and what they are."""
 
 COLUMN_TYPES: dict[str, np.dtype[Any]] = {
     "rank": np.dtype("<u4"),

@@ -20,7 +20,7 @@ from hpctrack.store.envelope import (
 )
 from hpctrack.store.pyramid import BoolArray, BucketArray, level_sizes, make_buckets
 from hpctrack.store.schema import FloatArray, IntArray
-from hpctrack.store.sealed_layout import BUCKET, LATE
+from hpctrack.store.sealed_layout import BUCKET, BY_STEP_GROUP, LATE
 from hpctrack.store.supersession import find_limits
 
 
@@ -30,6 +30,8 @@ class _Series:
 
     Parameters
     ----------
+    group : h5py.Group
+        The metric's, or that of its points by step.
     row : int
         Of a grid; -1 for rows.
     start, points : int
@@ -96,7 +98,7 @@ def draw_sealed(group: Any, rank: int, window: Window, width: int) -> Envelope |
         return None
     if not series.offsets:
         return _draw_all(series, window, width)
-    late = _read_late(group, rank)
+    late = _read_late(series.group, rank)
     start, stop = window
     first = 0 if start is None else _find_step(series, start, late["index"])
     last = series.points if stop is None else _find_step(series, stop, late["index"])
@@ -129,6 +131,10 @@ def _find_series(group: Any, rank: int) -> _Series | None:
     begin, end = np.searchsorted(ranks, [rank, rank + 1]).tolist()
     if begin == end:
         return None
+    row = -1 if "runs" in group else begin
+    if BY_STEP_GROUP in group:
+        # There the points that do not count are at the end, as NaN.
+        group, row, is_limited = group[BY_STEP_GROUP], -1, np.zeros(len(ranks), bool)
     mine = slice(begin, end)
     base = 0
     offsets: list[int] = []
@@ -143,7 +149,7 @@ def _find_series(group: Any, rank: int) -> _Series | None:
     start, points = int(counts[:begin].sum()), int(counts[mine].sum())
     return _Series(
         group,
-        -1 if "runs" in group else begin,
+        row,
         start,
         points,
         np.cumsum(counts[mine]),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.errors import StoreFormatError
+from hpctrack.store.live_file import LiveFile
 
 
 class TableReader:
@@ -14,7 +15,7 @@ class TableReader:
 
     Parameters
     ----------
-    file : h5py.File
+    file : LiveFile
         The file.
     name : str
         The table.
@@ -33,12 +34,12 @@ class TableReader:
     not know yet how long the file is; so what is served ends before the first such chunk.
     """
 
-    def __init__(self, file: Any, name: str, path: Path) -> None:
+    def __init__(self, file: LiveFile, name: str, path: Path) -> None:
         self._name = name
         self._path = path
         self._file = file
         with _checked(path, name):
-            self._set = file[name]
+            self._set = file.table(name)
             self._chunk_rows = int(self._set.chunks[0]) if self._set.chunks else 0
             self._row_bytes = int(self._set.dtype.itemsize)
         self._whole_rows = 0
@@ -75,7 +76,7 @@ class TableReader:
         if not self._chunk_rows:
             return total
         with _checked(self._path, self._name):
-            end = os.fstat(self._file.id.get_vfd_handle()).st_size
+            end = os.fstat(self._file.handle).st_size
             while self._whole_rows < total:
                 start = self._whole_rows
                 try:

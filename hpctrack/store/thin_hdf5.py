@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class ThinFile:
         except OSError as error:
             raise StoreFormatError(f"{path} cannot be read: {error}") from None
 
-    def attributes(self, names: Sequence[str]) -> dict[str, Any]:
+    def attributes(self, names: Iterable[str]) -> dict[str, Any]:
         """Return attributes of the root: numbers, and texts made printable; absent ones left out.
 
         Raises

@@ -34,21 +34,21 @@ class EventKind(IntEnum):
     NAME = 1
     """u32 number of the metric in this file, then its UTF-8 name."""
     START = 2
-    """A rank's session begins: what it said in its HELLO."""
+    """A rank's session begins: what it said of itself, see "Bodies of events"."""
     END = 3
     """A session ends by itself: ``{"exit_code"}``."""
     LOST = 4
-    """A session ended without a word: the process is gone."""
+    """A session ended without a word, ``{}``: the process is gone."""
     CONFIG = 5
     """The whole configuration; the latest of the lowest rank counts."""
     SUMMARY = 6
     """Values to set; null removes one."""
     META = 7
-    """Name, tags, notes."""
+    """``{"name", "tags", "notes", "preempting", "fork"}``, one or some of them."""
     NOTE = 8
     """``{"level", "code", "text"}``: something worth telling."""
     LEDGER = 9
-    """What a session had to drop so far, as totals."""
+    """What a session had to drop so far, as totals by key, see "Bodies of events"."""
     MEDIA = 10
     """Something logged that is no number: ``{"key", "step", "type", "format", "digest", "size",
     "meta"}``; its bytes are a payload with that digest."""
@@ -70,16 +70,16 @@ class EventKind(IntEnum):
     ``collected_wall_s`` belong together, a later one replaces the keys that it has."""
 
 
-ROOT_ATTRIBUTES = (
-    "kind",
-    "format",
-    "run",
-    "project",
-    "node",
-    "attempt",
-    "host",
-    "created_wall_s",
-    "uuid",
-    "made_by",
-)
-"""Attributes of the root of a live file."""
+ROOT_ATTRIBUTES = {
+    "kind": f"`{LIVE_KIND}`",
+    "format": "integer: the version of the format",
+    "run": "text: its id",
+    "project": "text",
+    "node": "integer: the number of the node within the attempt, from 0",
+    "attempt": "integer, from 1; 0 for what a fork took over",
+    "host": "text",
+    "created_wall_s": "float: UTC seconds; orders the files of a node and attempt",
+    "uuid": "text: of this file and no other",
+    "made_by": "text: program and version",
+}
+"""Attributes of the root of a live file, and what they are."""

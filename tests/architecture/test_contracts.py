@@ -74,6 +74,17 @@ def test_reference_pages_exist(page: str) -> None:
     assert (ROOT / "docs" / "reference" / f"{page}.md").is_file()
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    for page in (ROOT / "docs").rglob("*.md"):
+        named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+        assert named <= there, f"{page.name}: {sorted(named - there)}"
+
+
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs" / "reference" / "config.md").read_text()
     for name in Settings.field_names:

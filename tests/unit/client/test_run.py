@@ -177,6 +177,32 @@ def test_a_store_that_cannot_be_written_costs_nothing_but_a_warning(
     assert only_run(spill).metric("a").values.tolist() == [1.0]
 
 
+LIMITED = """
+import resource, sys
+import hpctrack
+
+kib = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (kib * 1024, kib * 1024))
+with hpctrack.init("p", id="small") as run:
+    run.log({"a": 1.0})
+"""
+
+
+def test_a_limit_on_the_size_of_files_makes_the_shared_memory_smaller(tmp_path: Path) -> None:
+    found = run_python(LIMITED, "8000")
+    assert found.returncode == 0, found.stderr
+    assert "are held back while the agent is busy" in found.stderr
+    assert "recording" in found.stderr
+    assert only_run(tmp_path / "store").metric("a").values.tolist() == [1.0]
+
+
+def test_a_run_that_cannot_be_recorded_does_not_say_that_it_is(tmp_path: Path) -> None:
+    found = run_python(LIMITED, "400")
+    assert found.returncode == 0, found.stderr
+    assert "nothing is recorded" in found.stderr
+    assert "recording" not in found.stderr
+
+
 def test_config_keeps_its_values_unless_one_means_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -52,6 +53,20 @@ def test_a_listing_says_the_same_with_and_without_the_index(store: Path) -> None
     assert facts(store) == without
     assert known(store) == {"one", "two"}
     assert facts(store) == without
+
+
+def test_paths_that_are_no_utf_8_are_listed_like_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / os.fsdecode(b"caf\xe9")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    store = home / "store"
+    seal_run(write_run(store, run="one"))
+    without = facts(store, index=False)
+    for _time in range(2):
+        assert facts(store) == without
+    assert known(store) == {"one"}
+    assert known(home / "another") == set()
 
 
 def test_a_listed_run_answers_every_question_in_full(store: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -27,7 +29,9 @@ from hpctrack.store.pyramid import (
 from hpctrack.store.schema import FloatArray, IntArray
 from hpctrack.store.seal import seal_run
 from hpctrack.store.seal_metrics import SealLimits
+from hpctrack.store.step_order import iter_ordered
 from hpctrack.store.stored_run import StoredRun
+from hpctrack.store.verify import verify_run
 from tests.stores import NodeWriter
 
 SMALL = SealLimits(memory_rows=50, piece_rows=16, series_min=8, bucket=4)
@@ -186,6 +190,83 @@ def test_points_that_were_computed_again_are_not_drawn(tmp_path: Path) -> None:
     for width in (1, 5, 50):
         check_envelope(run, 0, ALL, width)
         check_envelope(run, 0, (35, 45), width)
+
+
+DISORDERS: dict[str, Callable[[int], IntArray]] = {
+    "epochs": lambda points: np.arange(points) % 25,
+    "down": lambda points: points - np.arange(points),
+    "random": lambda points: np.random.default_rng(3).integers(0, 2 * points, points),
+    "two": lambda points: np.arange(points) % 2,
+}
+
+
+@pytest.mark.parametrize("layout", ["grid", "rows", "requeued"])
+@pytest.mark.parametrize("disorder", DISORDERS)
+def test_steps_that_start_over_are_drawn_from_levels_too(
+    tmp_path: Path, disorder: str, layout: str
+) -> None:
+    steps = DISORDERS[disorder](500)
+    values = np.random.default_rng(5).normal(size=500)
+    values[::31] = np.nan
+    folder = Path()
+    for attempt in (1, 2) if layout == "requeued" else (1,):
+        writer = NodeWriter(tmp_path, attempt=attempt)
+        for rank in (0, 1):
+            session = writer.start(rank, size=2)
+            count = 500 if layout == "grid" else 400 + 90 * rank
+            first = steps[: count // attempt] + 11 * (attempt - 1)
+            writer.points("loss", rank, first.tolist(), (values[: len(first)] + rank).tolist())
+            writer.end(rank, session)
+        folder = writer.close().parent
+    seal_run(folder, limits=SMALL)
+    with h5py.File(folder / "run.h5", "r") as file:
+        group = file["metrics/0"]
+        assert ("runs" in group) == (layout != "grid")
+        assert "levels" in group["by_step"]
+        assert "late" not in group
+        assert len(group["by_step/value"]) == group.attrs["points"]
+    run = StoredRun(folder)
+    windows: list[Window] = [ALL, (3, 17), (None, 0), (24, 25), (480, None), (9000, 9999)]
+    for window in windows:
+        for width in (1, 3, 100):
+            for rank in (0, 1):
+                check_envelope(run, rank, window, width)
+    assert verify_run(folder).findings == []
+
+
+def test_a_few_late_points_are_kept_beside_the_levels(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path)
+    session = writer.start(0)
+    steps = np.arange(500)
+    steps[::50] -= 20
+    writer.points("loss", 0, steps.tolist(), np.arange(500.0).tolist())
+    writer.end(0, session)
+    folder = writer.close().parent
+    seal_run(folder, limits=SMALL)
+    with h5py.File(folder / "run.h5", "r") as file:
+        assert len(file["metrics/0/late"]) == 9
+        assert "by_step" not in file["metrics/0"]
+    check_envelope(StoredRun(folder), 0, (100, 300), 7)
+
+
+@pytest.mark.parametrize("memory_rows", [1, 7, 100, 5000])
+def test_points_are_put_in_order_in_little_memory(tmp_path: Path, memory_rows: int) -> None:
+    place = tmp_path / "run"
+    place.mkdir()
+    rng = np.random.default_rng(1)
+    step, value = rng.integers(-5, 40, 700), rng.normal(size=700)
+    blocks = [
+        (step[start : start + memory_rows], value[start : start + memory_rows])
+        for start in range(0, 700, memory_rows)
+    ]
+    found = list(iter_ordered([*blocks, (step[:0], value[:0])], place, 700, memory_rows))
+    together = np.concatenate([one[0] for one in found])
+    assert (np.diff(together) >= 0).all()
+    pairs = zip(together.tolist(), np.concatenate([one[1] for one in found]).tolist(), strict=True)
+    assert sorted(pairs) == sorted(zip(step.tolist(), value.tolist(), strict=True))
+    if memory_rows > 1:
+        assert max(len(one[0]) for one in found) <= max(memory_rows, 700 // memory_rows + 1)
+    assert list(place.iterdir()) == []
 
 
 def test_ranks_and_metrics_that_are_not_there_are_said_to_be(tmp_path: Path) -> None:

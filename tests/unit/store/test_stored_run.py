@@ -20,6 +20,7 @@ from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
 from hpctrack.store.seal_metrics import SealLimits
 from hpctrack.store.stored_run import StoredRun
+from hpctrack.store.verify import verify_run
 from tests.programs import ROOT
 from tests.stores import START_S, FakeClock, NodeWriter, write_run
 
@@ -168,6 +169,22 @@ for line in sys.stdin:
 """
 
 
+GROW_MUCH = """
+import sys
+from pathlib import Path
+from tests.stores import NodeWriter
+writer = NodeWriter(Path(sys.argv[1]))
+session = writer.start(0)
+for number, line in enumerate(sys.stdin):
+    steps = range(number * 5000, number * 5000 + 5000)
+    writer.points("loss", 0, steps, [float(step) for step in steps])
+    writer.flush()
+    print(flush=True)
+writer.end(0, session)
+writer.close()
+"""
+
+
 def test_a_live_file_of_another_process_grows_under_a_reader(tmp_path: Path) -> None:
     # In one process HDF5 shares what is open between writer and reader; this is how it is used.
     with subprocess.Popen(
@@ -191,6 +208,41 @@ def test_a_live_file_of_another_process_grows_under_a_reader(tmp_path: Path) -> 
         run.close()
         writer.stdin.close()
     assert writer.returncode == 0
+
+
+def test_each_look_at_a_live_run_sees_what_is_there_while_older_looks_are_kept(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "p" / "r"
+    with subprocess.Popen(
+        [sys.executable, "-c", GROW_MUCH, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        looks = []
+        for count in range(1, 4):
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+            assert writer.stdout.readline() == "\n"
+            looks.append(StoredRun(folder, clock=FakeClock().clock()))
+            assert len(looks[-1].metric("loss")) == count * 5000
+            assert looks[-1].metric("loss").values[-1] == count * 5000 - 1
+        looks[1].close()
+        looks[1].close()
+        looks[0].refresh()
+        assert len(looks[0].metric("loss")) == 15000
+        writer.stdin.close()
+        assert writer.wait() == 0
+    # In this process, which has looks open, the run can be checked and sealed all the same.
+    assert StoredRun(folder).state == "finished"
+    assert verify_run(folder).points == 15000
+    assert seal_run(folder).points == 15000
+    looks[0].refresh()
+    assert len(looks[0].metric("loss")) == 15000
 
 
 def test_a_live_file_grows_under_a_reader(tmp_path: Path) -> None:
