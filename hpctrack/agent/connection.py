@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain
-from hpctrack.agent.recorder import CONSOLE_KINDS, Recorder
+from hpctrack.agent.console_events import CONSOLE_KINDS
+from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.resume import Chooser
 from hpctrack.agent.session import Session
 from hpctrack.client.spawn import peer_pid

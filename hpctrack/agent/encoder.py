@@ -40,7 +40,8 @@ class Encoder:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
-        self._jobs: deque[tuple[int, Future[list[EncodedMedia]]]] = deque()
+        self._jobs: deque[tuple[int, Session, Future[list[EncodedMedia]]]] = deque()
+        self._collected: list[Session] = []
         self._waiting_bytes = 0
         self.failed = 0
         self.problem = ""
@@ -53,7 +54,7 @@ class Encoder:
     @property
     def has_ready(self) -> bool:
         """Whether something can be collected at once."""
-        return bool(self._jobs) and self._jobs[0][1].done()
+        return bool(self._jobs) and self._jobs[0][2].done()
 
     def submit(self, session: Session, work: Work, size_bytes: int) -> None:
         """Take work; small work is done at once.
@@ -66,6 +67,10 @@ class Encoder:
             Returns (description, place, body) for each thing to be written.
         size_bytes : int
             Raw bytes that it holds in memory.
+
+        Notes
+        -----
+        The session's frames from this one on are not confirmed before `settle`.
         """
 
         def run() -> list[EncodedMedia]:
@@ -85,7 +90,8 @@ class Encoder:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(1, "hpctrack-encode")
             future = self._pool.submit(run)
-        self._jobs.append((size_bytes, future))
+        self._jobs.append((size_bytes, session, future))
+        session.unwritten.begin(session.frames_seen)
         self._waiting_bytes += size_bytes
 
     def collect(self, *, wait: bool = False) -> list[EncodedMedia]:
@@ -98,7 +104,7 @@ class Encoder:
         """
         found: list[EncodedMedia] = []
         while self._jobs:
-            size_bytes, future = self._jobs[0]
+            size_bytes, session, future = self._jobs[0]
             if not (wait or future.done() or self._waiting_bytes > WAITING_MAX_BYTES):
                 break
             try:
@@ -110,7 +116,15 @@ class Encoder:
                     traceback.print_exc()
             self._jobs.popleft()
             self._waiting_bytes -= size_bytes
+            session.unwritten.collect()
+            self._collected.append(session)
         return found
+
+    def settle(self) -> None:
+        """Note that all that was collected is in a file."""
+        for session in self._collected:
+            session.unwritten.end()
+        self._collected.clear()
 
     def close(self) -> None:
         """End the thread; what was not collected is lost."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain, Pieces
+from hpctrack.agent.console_events import CONSOLE_KINDS, add_joined
 from hpctrack.agent.encoder import EncodedMedia, Encoder, Work
 from hpctrack.agent.provenance import Provenance
 from hpctrack.agent.rule_watch import RuleWatch
@@ -18,7 +19,6 @@ from hpctrack.agent.saved_files import SavedFiles
 from hpctrack.agent.session import Session, make_session
 from hpctrack.agent.stop import read_stop
 from hpctrack.core.clock import Clock
-from hpctrack.core.console_pieces import read_gap
 from hpctrack.core.layout import run_folder
 from hpctrack.core.ring import RingReader
 from hpctrack.core.settings import environment
@@ -36,11 +36,6 @@ the rings are not read any more, and ranks drop, and count, what finds no room t
 POLL_SHARE = 0.8
 """How often rings are looked at, as a share of the flush interval: a point waits for the next look
 and then for its flush, and both together should stay within the interval."""
-
-CONSOLE_JOIN_BYTES = 16 * 1024
-"""Pieces are joined up to about this length: an event costs 48 bytes, a copy its length."""
-
-CONSOLE_KINDS = {1: EventKind.STDOUT, 2: EventKind.STDERR}
 
 END_KINDS = frozenset({EventKind.END, EventKind.LOST})
 
@@ -242,16 +237,15 @@ class Recorder:
         Without a time it is what the agent itself has moved just now.
         """
         wall_s = self._clock.wall_s() if wall_s is None else wall_s
-        last = self._events[-1] if self._events else None
-        if (
-            last
-            and (last.kind, last.session) == (kind, session.number)
-            and len(last.body) < CONSOLE_JOIN_BYTES
-            and not (read_gap(last.body) or read_gap(data))
-        ):
-            self._events[-1] = last._replace(body=last.body + data)
-            return
-        self._events.append(NewEvent(kind, data, wall_s, session.rank, session.number, Place.TEXT))
+        event = NewEvent(kind, data, wall_s, session.rank, session.number, Place.TEXT)
+        self._put(event, session)
+
+    def _put(self, event: NewEvent, session: Session) -> None:
+        """Take an event that must not be in the file twice."""
+        if session.unwritten.must_hold:
+            session.unwritten.hold(session.frames_seen, event)
+        else:
+            add_joined(self._events, event)
 
     # -- to the file -----------------------------------------------------------------------------
 
@@ -321,6 +315,7 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - HDF5 raises many kinds; the rows are still here
                 self._leave_file(error)
                 continue
+            self._encoder.settle()
             for session in self.sessions:
                 session.confirm()
             return True
@@ -362,6 +357,9 @@ class Recorder:
             self._media += self._encoder.collect(wait=wait or asked_by is not None)
             if self._encoder.failed > failed:
                 self._note("media", f"something was not recorded: {self._encoder.problem}")
+        for session in self.sessions:
+            for event in session.unwritten.release():
+                add_joined(self._events, event)
 
     def _write(self, file: NodeFile) -> None:
         """Write what waits, names before points before ends; forget it when it is flushed."""
@@ -492,6 +490,8 @@ class Recorder:
     ) -> None:
         body = json.dumps(value).encode()
         event = NewEvent(kind, body, self._clock.wall_s(), session.rank, session.number)
-        self._events.append(event)
         if keep:
+            self._events.append(event)
             self._kept[kind, session.rank, keep] = event
+        else:
+            self._put(event, session)
