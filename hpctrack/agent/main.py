@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpctrack.agent.open_files import raise_limit
 from hpctrack.agent.server import Server
 from hpctrack.agent.telemetry import Telemetry
 from hpctrack.client.runtime_folder import RuntimeFolder
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         One JSON object: ``folder`` and ``linger_s``.
     """
     os.closerange(LISTEN_FD + 1, MAX_FD)
+    raise_limit()
     _use_all_cores()
     options = json.loads(arguments[0])
     folder = RuntimeFolder(Path(options["folder"]))

@@ -16,6 +16,7 @@ from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.server import Server
 from hpctrack.core import wire
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.ring import RingWriter
 from hpctrack.core.wire import Decoder, Kind
 from hpctrack.store.node_table import NodeTable
 from hpctrack.store.schema import POINT
@@ -160,6 +161,25 @@ def test_a_peer_that_leaves_in_mid_frame_is_a_lost_rank(tmp_path: Path) -> None:
     found = Store(tmp_path).run("r")
     assert found.ranks()[0].state == "lost"
     assert found.metric("a").values.tolist() == [1.0]
+
+
+@pytest.mark.parametrize(("sent", "told"), [(1, 1), (1, 2), (0, 1)])
+def test_a_rank_whose_files_did_not_all_arrive_is_refused(
+    tmp_path: Path, sent: int, told: int
+) -> None:
+    running = Running(1)
+    (peer,) = running.peers
+    ring = RingWriter(0)
+    files = [ring.fd] * sent
+    socket.send_fds(peer.socket, [say_hello(tmp_path, files=told)], files)
+    if sent < told:
+        assert peer.is_closed()
+        ((kind, notice),) = peer.messages
+        assert kind == Kind.NOTICE
+        assert "ulimit -n" in notice["text"]
+    else:
+        peer.read_until(Kind.WELCOME)
+    running.join()
 
 
 def test_two_runs_are_kept_apart(tmp_path: Path) -> None:
