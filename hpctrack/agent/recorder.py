@@ -437,9 +437,10 @@ class Recorder:
     def _leave_file(self, error: Exception) -> None:
         """Give up a file that failed; one that is only out of room is closed as it should be."""
         file, self._file = self._file, None
-        self.is_spilled = True
         if file is None:
             return
+        # A sealer, or the user, may take a file away from a store that is as good as ever.
+        self.is_spilled = self.is_spilled or not file.was_removed
         self._note("store-failed", f"{file.path} cannot be written any more: {error}")
         try:
             if not file.is_abandoned:
