@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from hpctrack.agent.console_events import CONSOLE_KINDS, add_joined
 from hpctrack.agent.encoder import EncodedMedia, Encoder, Work
 from hpctrack.agent.provenance import Provenance
 from hpctrack.agent.rule_watch import RuleWatch
+from hpctrack.agent.run_folders import find_spill
 from hpctrack.agent.samples import SampleBook
 from hpctrack.agent.saved_files import SavedFiles
 from hpctrack.agent.session import Session, make_session
@@ -73,6 +72,7 @@ class Recorder:
         self._settings: Mapping[str, Any] = hello.get("settings") or {}
         self._store = Path(str(hello["store"]))
         self.folder = run_folder(self._store, str(hello["project"]), str(hello["run"]))
+        self._spill = find_spill(self._settings, self._facts)
         self._names: dict[str, int] = {}
         self._rows = bytearray()
         self._events: list[NewEvent] = []
@@ -123,7 +123,7 @@ class Recorder:
     def _skip_written(self, session: Session, ring: RingReader) -> None:
         """Pass over points that an agent has written, but was killed before it could say so."""
         written = 0
-        for folder in (self.folder, self._spill_folder()):
+        for folder in (self.folder, self._spill):
             found = count_written(folder, session.hello, beside=self.path)
             if found is None:
                 self._note("twice", f"rank {session.rank}: some points may be recorded twice")
@@ -386,8 +386,8 @@ class Recorder:
             file.flush(wall_s=wall_s)
             self._events = []
         if file.should_roll(wall_s):
-            self._file = None
             file.close(wall_s=wall_s)
+            self._file = None
             self._open_file()
 
     def _write_media(self, file: NodeFile, media: EncodedMedia) -> list[NewEvent]:
@@ -413,7 +413,7 @@ class Recorder:
         reason = ""
         # Readers put a node's files in the order of their times, which clocks may not keep.
         wall_s = self._opened_wall_s = max(self._clock.wall_s(), self._opened_wall_s + 0.001)
-        for folder in [*folders, self._spill_folder()]:
+        for folder in [*folders, self._spill]:
             try:
                 self._file = NodeFile(
                     folder,
@@ -438,22 +438,22 @@ class Recorder:
         """Give up a file that failed; one that is only out of room is closed as it should be."""
         file, self._file = self._file, None
         if file is None:
+            self.is_spilled = True
             return
-        # A sealer, or the user, may take a file away from a store that is as good as ever.
-        self.is_spilled = self.is_spilled or not file.was_removed
         self._note("store-failed", f"{file.path} cannot be written any more: {error}")
         try:
             if not file.is_abandoned:
                 file.close(wall_s=self._clock.wall_s())
         except HpctrackError:
             file.abandon()
-
-    def _spill_folder(self) -> Path:
-        base = self._settings.get("spill_dir") or Path(tempfile.gettempdir()) / (
-            f"hpctrack-spill-{os.getuid()}"
-        )
-        facts = self._facts
-        return run_folder(Path(str(base)), str(facts["project"]), str(facts["run"]))
+        # A sealer, or the user, may take a file away from a store that is as good as ever.
+        self.is_spilled = self.is_spilled or not file.was_removed
+        unsafe = file.count_unsafe_points()
+        if unsafe and self.sessions:
+            speaker = self.sessions[0]
+            speaker.ledger["unsafe_points"] = speaker.ledger.get("unsafe_points", 0) + unsafe
+            self._add_ledger(speaker)
+            self._note("unsafe", f"the disk may not have {unsafe:,} points of {file.path}")
 
     # -- events ----------------------------------------------------------------------------------
 

@@ -111,6 +111,8 @@ class NodeFile:
         self._roll_over_bytes, self._roll_over_s = roll_over_bytes, roll_over_s
         self._is_gone = False
         self.was_removed = False
+        self._flushed_points = 0
+        self._is_durable = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if is_suspect:
@@ -247,6 +249,7 @@ class NodeFile:
             self._pulse.flush()
             # Once more: a sealer looks for new rows when it has taken the name away.
             self._check_name()
+        self._flushed_points = self._tables["points"].rows
 
     def close(self, *, wall_s: float, is_durable: bool = True) -> None:
         """Flush, say farewell and close; a plain HDF5 tool can open the file then.
@@ -273,6 +276,7 @@ class NodeFile:
             self._room.close(is_durable=is_durable)
             if is_durable:
                 sync_folder(self.path.parent)
+                self._is_durable = True
         except OSError as error:
             raise explain(error, self.path) from None
 
@@ -289,6 +293,16 @@ class NodeFile:
         _ABANDONED.extend((self._file, self._tables, vars(self).get("_pulse")))
         with contextlib.suppress(OSError):
             self._room.divert(self._descriptor)
+
+    def count_unsafe_points(self) -> int:
+        """Return how many points of a file that was left the disk may lose, though it took them.
+
+        The page cache takes everything. A disk that fails can lose what it had not written out
+        by then, and `flush` cannot know.
+        """
+        if self.was_removed or self._is_durable or self._room.sync():
+            return 0
+        return self._flushed_points
 
     def _check_name(self) -> None:
         if self._room.is_removed:

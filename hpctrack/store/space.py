@@ -189,6 +189,15 @@ class Reservation:
                 os.fsync(self._handle)
         finally:
             os.close(self._handle)
+            self._handle = -1
+
+    def sync(self) -> bool:
+        """Wait until the disk has the file as it is; return whether it does."""
+        try:
+            os.fsync(self._handle)
+        except OSError:
+            return False
+        return True
 
     def divert(self, descriptor: int) -> None:
         """Make somebody else's descriptor of the file lead to memory, and keep our own for ever.
