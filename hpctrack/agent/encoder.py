@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -12,7 +13,8 @@ from typing import Any
 
 from hpctrack.agent.session import Session
 from hpctrack.errors import HpctrackError
-from hpctrack.store.schema import Place
+from hpctrack.store.node_file import NewEvent, NodeFile
+from hpctrack.store.schema import EventKind, Place
 
 WAITING_MAX_BYTES = 128 * 1024 * 1024
 """Raw bytes that may wait for the encoder; then the loop waits for it, and ranks for the loop."""
@@ -131,6 +133,37 @@ class Encoder:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+def write_media(
+    file: NodeFile, media: EncodedMedia, payloads: set[str], *, wall_s: float
+) -> list[NewEvent]:
+    """Write the bytes, unless the file has them; return the events that say what they are.
+
+    Parameters
+    ----------
+    file : NodeFile
+        The file.
+    media : EncodedMedia
+        What is to be written.
+    payloads : set of str
+        Digests that the file has; grows.
+    wall_s : float
+        Now.
+    """
+    session, size = media.session, len(media.body)
+    told = [(EventKind.MEDIA, {**media.description, "digest": media.digest, "size": size})]
+    if media.digest not in payloads:
+        offset = file.add_bytes(media.body, media.place)
+        where = {
+            "digest": media.digest, "place": int(media.place), "offset": offset, "size": size,
+        }  # fmt: skip
+        told.insert(0, (EventKind.PAYLOAD, where))
+        payloads.add(media.digest)
+    return [
+        NewEvent(kind, json.dumps(value).encode(), wall_s, session.rank, session.number)
+        for kind, value in told
+    ]
 
 
 def _describe(error: Exception) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain, Pieces
 from hpctrack.agent.console_events import CONSOLE_KINDS, add_joined
-from hpctrack.agent.encoder import EncodedMedia, Encoder, Work
+from hpctrack.agent.encoder import EncodedMedia, Encoder, Work, write_media
 from hpctrack.agent.provenance import Provenance
 from hpctrack.agent.rule_watch import RuleWatch
-from hpctrack.agent.run_folders import find_spill
+from hpctrack.agent.run_folders import find_latest_s, find_spill
 from hpctrack.agent.samples import SampleBook
 from hpctrack.agent.saved_files import SavedFiles
 from hpctrack.agent.session import Session, make_session
@@ -86,7 +86,10 @@ class Recorder:
         self._provenance = Provenance(int(hello["node"]), self._settings, clock=clock)
         self._is_suspect = bool(int(hello.get("agents_lost", 0)))
         self._file: NodeFile | None = None
-        self._opened_wall_s = 0.0
+        # A successor's clock may have been put back.
+        node, attempt = int(hello["node"]), int(hello["attempt"])
+        self._told_wall_s = find_latest_s((self.folder, self._spill), node, attempt)
+        self._opened_wall_s = self._told_wall_s
         self._flush_interval_s = float(self._settings.get("flush_interval_s", 0.05))
         self._heartbeat_s = float(self._settings.get("heartbeat_s", 5.0))
         self._last_flush_s = -1e9
@@ -363,7 +366,11 @@ class Recorder:
 
     def _write(self, file: NodeFile) -> None:
         """Write what waits, names before points before ends; forget it when it is flushed."""
-        media = [event for one in self._media for event in self._write_media(file, one)]
+        media = [
+            event
+            for one in self._media
+            for event in write_media(file, one, self._payloads, wall_s=self._stamp_s())
+        ]
         events = self._events + media
         # Whoever reads that a rank has ended must find all its points: they go first.
         ends = [one for one in events if one.kind in END_KINDS] if self._rows else []
@@ -389,23 +396,6 @@ class Recorder:
             file.close(wall_s=wall_s)
             self._file = None
             self._open_file()
-
-    def _write_media(self, file: NodeFile, media: EncodedMedia) -> list[NewEvent]:
-        """Write the bytes, unless this file has them; return the events that say what they are."""
-        wall_s, session = self._clock.wall_s(), media.session
-        size = len(media.body)
-        told = [(EventKind.MEDIA, {**media.description, "digest": media.digest, "size": size})]
-        if media.digest not in self._payloads:
-            offset = file.add_bytes(media.body, media.place)
-            where = {
-                "digest": media.digest, "place": int(media.place), "offset": offset, "size": size,
-            }  # fmt: skip
-            told.insert(0, (EventKind.PAYLOAD, where))
-            self._payloads.add(media.digest)
-        return [
-            NewEvent(kind, json.dumps(value).encode(), wall_s, session.rank, session.number)
-            for kind, value in told
-        ]
 
     def _open_file(self) -> None:
         """Open a file in the store, else in the spill."""
@@ -449,10 +439,8 @@ class Recorder:
         # A sealer, or the user, may take a file away from a store that is as good as ever.
         self.is_spilled = self.is_spilled or not file.was_removed
         unsafe = file.count_unsafe_points()
-        if unsafe and self.sessions:
-            speaker = self.sessions[0]
-            speaker.ledger["unsafe_points"] = speaker.ledger.get("unsafe_points", 0) + unsafe
-            self._add_ledger(speaker)
+        if unsafe:
+            self._add_own(EventKind.LEDGER, {"unsafe_points": unsafe})
             self._note("unsafe", f"the disk may not have {unsafe:,} points of {file.path}")
 
     # -- events ----------------------------------------------------------------------------------
@@ -473,6 +461,11 @@ class Recorder:
         key = f"ledger {session.number}"
         self._add(EventKind.LEDGER, session.ledger, session, keep=key)
 
+    def _stamp_s(self) -> float:
+        """Return the time of an event: now, but never before that of an earlier one."""
+        self._told_wall_s = max(self._clock.wall_s(), self._told_wall_s)
+        return self._told_wall_s
+
     def _note(self, code: str, text: str) -> None:
         self._tell({"level": "warning", "code": code, "text": text})
 
@@ -481,7 +474,7 @@ class Recorder:
     ) -> None:
         """Add an event of the agent's own."""
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
-        event = NewEvent(kind, body, self._clock.wall_s(), rank, NOBODY)
+        event = NewEvent(kind, body, self._stamp_s(), rank, NOBODY)
         self._events.append(event)
         if keep:
             self._kept[kind, -1, keep] = event
@@ -490,7 +483,7 @@ class Recorder:
         self, kind: EventKind, value: Mapping[str, Any], session: Session, *, keep: str
     ) -> None:
         body = json.dumps(value).encode()
-        event = NewEvent(kind, body, self._clock.wall_s(), session.rank, session.number)
+        event = NewEvent(kind, body, self._stamp_s(), session.rank, session.number)
         if keep:
             self._events.append(event)
             self._kept[kind, session.rank, keep] = event
