@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain
-from hpctrack.agent.recorder import CONSOLE_KINDS, Recorder
+from hpctrack.agent.console_events import CONSOLE_KINDS
+from hpctrack.agent.open_files import is_scarce
+from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.resume import Chooser
 from hpctrack.agent.session import Session
 from hpctrack.client.spawn import peer_pid
@@ -54,6 +56,14 @@ def encode_media(
     return [({**one.description, **kept}, one.place, one.body) for one in found]
 
 
+def refuse(peer: socket.socket) -> None:
+    """Tell a rank that it cannot be served here."""
+    text = "the agent may not open more files (ulimit -n): it cannot serve this rank"
+    with contextlib.suppress(OSError):
+        frame = wire.pack_json(Kind.NOTICE, {"level": "error", "code": "files", "text": text})
+        peer.send(frame, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+
 class Connection:
     """Turns a rank's frames into calls of the run's recorder.
 
@@ -80,6 +90,7 @@ class Connection:
         self._decoder = wire.Decoder()
         self._told = 0
         self._files: list[int] = []
+        self._is_cut = False
         self.recorder: Recorder | None = None
         self.session: Session | None = None
         self.wants_answer = False
@@ -141,8 +152,9 @@ class Connection:
         """Read; until the rank has said HELLO, with the files that come along."""
         if self.session is not None:
             return self.socket.recv(READ_BYTES)
-        data, files, _flags, _address = socket.recv_fds(self.socket, READ_BYTES, FILES_MAX)
+        data, files, flags, _address = socket.recv_fds(self.socket, READ_BYTES, FILES_MAX)
         self._files += files
+        self._is_cut = self._is_cut or bool(flags & socket.MSG_CTRUNC)
         return data
 
     def _take(self, frame: Frame) -> None:
@@ -198,6 +210,7 @@ class Connection:
             raise ProtocolError(
                 f"the rank speaks wire version {hello.get('wire')}, this agent {wire.WIRE_VERSION}"
             )
+        self._check_files(hello.pop("files", None))
         check_id(str(hello["project"]), what="project")
         check_id(str(hello["run"]), what="run id")
         if not Path(str(hello["store"])).is_absolute():
@@ -213,15 +226,38 @@ class Connection:
         self.session = self.recorder.begin(hello, ring)
         self.session.frames_seen = 1
         self.session.pid = peer_pid(self.socket) or self.session.pid
-        if self._files:
-            files, self._files = self._files, []
-            self.session.console = ConsoleDrain.from_fds(files)
+        self._take_console()
         told = {"path": str(self.recorder.folder), **choice.to_welcome()}
         self._send(wire.pack_json(Kind.WELCOME, told))
         for notice in choice.notices:
             self.tell(notice)
             if self.session.rank == 0:
                 self.recorder.add_json(EventKind.NOTE, notice, self.session)
+
+    def _check_files(self, sent: object) -> None:
+        """Refuse a rank whose ring has not arrived: its points would vanish without a trace."""
+        if self._is_cut or (isinstance(sent, int) and sent > len(self._files)):
+            raise ProtocolError(
+                f"{len(self._files)} of {sent} files came: the agent may open no more (ulimit -n)"
+            )
+
+    def _take_console(self) -> None:
+        """Take what the rank's console needs should the rank die, if we may hold so many files."""
+        files, self._files = self._files, []
+        if not files or self.session is None or self.recorder is None:
+            return
+        if not is_scarce(max(files)):
+            self.session.console = ConsoleDrain.from_fds(files)
+            return
+        for fd in files:
+            os.close(fd)
+        text = (
+            f"rank {self.session.rank}: its last lines are lost if it is killed: "
+            "too few files may be open (ulimit -n)"
+        )
+        self.recorder.add_json(
+            EventKind.NOTE, {"level": "info", "code": "files", "text": text}, self.session
+        )
 
     def _send(self, frame: bytes) -> None:
         # A rank that does not read its few answers must not hold up the others.

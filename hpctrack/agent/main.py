@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Sequence
 
+from hpctrack.agent.open_files import raise_limit
 from hpctrack.agent.server import Server
 from hpctrack.agent.telemetry import Telemetry
 from hpctrack.client.spawn import LISTEN_FD, RuntimeFolder, hold_lock
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str]) -> None:
         One JSON object: ``folder`` and ``linger_s``.
     """
     os.closerange(LISTEN_FD + 1, MAX_FD)
+    raise_limit()
     _use_all_cores()
     options = json.loads(arguments[0])
     folder = RuntimeFolder(options["folder"])

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain, Pieces
-from hpctrack.agent.encoder import EncodedMedia, Encoder, Work
+from hpctrack.agent.console_events import CONSOLE_KINDS, add_joined
+from hpctrack.agent.encoder import EncodedMedia, Encoder, Work, write_media
 from hpctrack.agent.provenance import Provenance
 from hpctrack.agent.rule_watch import RuleWatch
+from hpctrack.agent.run_folders import find_latest_s, find_spill
 from hpctrack.agent.samples import SampleBook
 from hpctrack.agent.saved_files import SavedFiles
 from hpctrack.agent.session import Session, make_session
 from hpctrack.agent.stop import read_stop
 from hpctrack.core.clock import Clock
-from hpctrack.core.console_pieces import read_gap
 from hpctrack.core.layout import run_folder
 from hpctrack.core.ring import RingReader
 from hpctrack.core.settings import environment
@@ -36,11 +35,6 @@ the rings are not read any more, and ranks drop, and count, what finds no room t
 POLL_SHARE = 0.8
 """How often rings are looked at, as a share of the flush interval: a point waits for the next look
 and then for its flush, and both together should stay within the interval."""
-
-CONSOLE_JOIN_BYTES = 16 * 1024
-"""Pieces are joined up to about this length: an event costs 48 bytes, a copy its length."""
-
-CONSOLE_KINDS = {1: EventKind.STDOUT, 2: EventKind.STDERR}
 
 END_KINDS = frozenset({EventKind.END, EventKind.LOST})
 
@@ -78,6 +72,7 @@ class Recorder:
         self._settings: Mapping[str, Any] = hello.get("settings") or {}
         self._store = Path(str(hello["store"]))
         self.folder = run_folder(self._store, str(hello["project"]), str(hello["run"]))
+        self._spill = find_spill(self._settings, self._facts)
         self._names: dict[str, int] = {}
         self._rows = bytearray()
         self._events: list[NewEvent] = []
@@ -91,7 +86,10 @@ class Recorder:
         self._provenance = Provenance(int(hello["node"]), self._settings, clock=clock)
         self._is_suspect = bool(int(hello.get("agents_lost", 0)))
         self._file: NodeFile | None = None
-        self._opened_wall_s = 0.0
+        # A successor's clock may have been put back.
+        node, attempt = int(hello["node"]), int(hello["attempt"])
+        self._told_wall_s = find_latest_s((self.folder, self._spill), node, attempt)
+        self._opened_wall_s = self._told_wall_s
         self._flush_interval_s = float(self._settings.get("flush_interval_s", 0.05))
         self._heartbeat_s = float(self._settings.get("heartbeat_s", 5.0))
         self._last_flush_s = -1e9
@@ -128,7 +126,7 @@ class Recorder:
     def _skip_written(self, session: Session, ring: RingReader) -> None:
         """Pass over points that an agent has written, but was killed before it could say so."""
         written = 0
-        for folder in (self.folder, self._spill_folder()):
+        for folder in (self.folder, self._spill):
             found = count_written(folder, session.hello, beside=self.path)
             if found is None:
                 self._note("twice", f"rank {session.rank}: some points may be recorded twice")
@@ -242,16 +240,15 @@ class Recorder:
         Without a time it is what the agent itself has moved just now.
         """
         wall_s = self._clock.wall_s() if wall_s is None else wall_s
-        last = self._events[-1] if self._events else None
-        if (
-            last
-            and (last.kind, last.session) == (kind, session.number)
-            and len(last.body) < CONSOLE_JOIN_BYTES
-            and not (read_gap(last.body) or read_gap(data))
-        ):
-            self._events[-1] = last._replace(body=last.body + data)
-            return
-        self._events.append(NewEvent(kind, data, wall_s, session.rank, session.number, Place.TEXT))
+        event = NewEvent(kind, data, wall_s, session.rank, session.number, Place.TEXT)
+        self._put(event, session)
+
+    def _put(self, event: NewEvent, session: Session) -> None:
+        """Take an event that must not be in the file twice."""
+        if session.unwritten.must_hold:
+            session.unwritten.hold(session.frames_seen, event)
+        else:
+            add_joined(self._events, event)
 
     # -- to the file -----------------------------------------------------------------------------
 
@@ -321,6 +318,7 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - HDF5 raises many kinds; the rows are still here
                 self._leave_file(error)
                 continue
+            self._encoder.settle()
             for session in self.sessions:
                 session.confirm()
             return True
@@ -362,10 +360,17 @@ class Recorder:
             self._media += self._encoder.collect(wait=wait or asked_by is not None)
             if self._encoder.failed > failed:
                 self._note("media", f"something was not recorded: {self._encoder.problem}")
+        for session in self.sessions:
+            for event in session.unwritten.release():
+                add_joined(self._events, event)
 
     def _write(self, file: NodeFile) -> None:
         """Write what waits, names before points before ends; forget it when it is flushed."""
-        media = [event for one in self._media for event in self._write_media(file, one)]
+        media = [
+            event
+            for one in self._media
+            for event in write_media(file, one, self._payloads, wall_s=self._stamp_s())
+        ]
         events = self._events + media
         # Whoever reads that a rank has ended must find all its points: they go first.
         ends = [one for one in events if one.kind in END_KINDS] if self._rows else []
@@ -388,26 +393,9 @@ class Recorder:
             file.flush(wall_s=wall_s)
             self._events = []
         if file.should_roll(wall_s):
-            self._file = None
             file.close(wall_s=wall_s)
+            self._file = None
             self._open_file()
-
-    def _write_media(self, file: NodeFile, media: EncodedMedia) -> list[NewEvent]:
-        """Write the bytes, unless this file has them; return the events that say what they are."""
-        wall_s, session = self._clock.wall_s(), media.session
-        size = len(media.body)
-        told = [(EventKind.MEDIA, {**media.description, "digest": media.digest, "size": size})]
-        if media.digest not in self._payloads:
-            offset = file.add_bytes(media.body, media.place)
-            where = {
-                "digest": media.digest, "place": int(media.place), "offset": offset, "size": size,
-            }  # fmt: skip
-            told.insert(0, (EventKind.PAYLOAD, where))
-            self._payloads.add(media.digest)
-        return [
-            NewEvent(kind, json.dumps(value).encode(), wall_s, session.rank, session.number)
-            for kind, value in told
-        ]
 
     def _open_file(self) -> None:
         """Open a file in the store, else in the spill."""
@@ -415,7 +403,7 @@ class Recorder:
         reason = ""
         # Readers put a node's files in the order of their times, which clocks may not keep.
         wall_s = self._opened_wall_s = max(self._clock.wall_s(), self._opened_wall_s + 0.001)
-        for folder in [*folders, self._spill_folder()]:
+        for folder in [*folders, self._spill]:
             try:
                 self._file = NodeFile(
                     folder,
@@ -439,8 +427,8 @@ class Recorder:
     def _leave_file(self, error: Exception) -> None:
         """Give up a file that failed; one that is only out of room is closed as it should be."""
         file, self._file = self._file, None
-        self.is_spilled = True
         if file is None:
+            self.is_spilled = True
             return
         self._note("store-failed", f"{file.path} cannot be written any more: {error}")
         try:
@@ -448,13 +436,12 @@ class Recorder:
                 file.close(wall_s=self._clock.wall_s())
         except HpctrackError:
             file.abandon()
-
-    def _spill_folder(self) -> Path:
-        base = self._settings.get("spill_dir") or Path(tempfile.gettempdir()) / (
-            f"hpctrack-spill-{os.getuid()}"
-        )
-        facts = self._facts
-        return run_folder(Path(str(base)), str(facts["project"]), str(facts["run"]))
+        # A sealer, or the user, may take a file away from a store that is as good as ever.
+        self.is_spilled = self.is_spilled or not file.was_removed
+        unsafe = file.count_unsafe_points()
+        if unsafe:
+            self._add_own(EventKind.LEDGER, {"unsafe_points": unsafe})
+            self._note("unsafe", f"the disk may not have {unsafe:,} points of {file.path}")
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -474,6 +461,11 @@ class Recorder:
         key = f"ledger {session.number}"
         self._add(EventKind.LEDGER, session.ledger, session, keep=key)
 
+    def _stamp_s(self) -> float:
+        """Return the time of an event: now, but never before that of an earlier one."""
+        self._told_wall_s = max(self._clock.wall_s(), self._told_wall_s)
+        return self._told_wall_s
+
     def _note(self, code: str, text: str) -> None:
         self._tell({"level": "warning", "code": code, "text": text})
 
@@ -482,7 +474,7 @@ class Recorder:
     ) -> None:
         """Add an event of the agent's own."""
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
-        event = NewEvent(kind, body, self._clock.wall_s(), rank, NOBODY)
+        event = NewEvent(kind, body, self._stamp_s(), rank, NOBODY)
         self._events.append(event)
         if keep:
             self._kept[kind, -1, keep] = event
@@ -491,7 +483,9 @@ class Recorder:
         self, kind: EventKind, value: Mapping[str, Any], session: Session, *, keep: str
     ) -> None:
         body = json.dumps(value).encode()
-        event = NewEvent(kind, body, self._clock.wall_s(), session.rank, session.number)
-        self._events.append(event)
+        event = NewEvent(kind, body, self._stamp_s(), session.rank, session.number)
         if keep:
+            self._events.append(event)
             self._kept[kind, session.rank, keep] = event
+        else:
+            self._put(event, session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import socket
@@ -9,8 +10,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from hpctrack.agent.connection import Connection
+from hpctrack.agent.connection import Connection, refuse
 from hpctrack.agent.console import ConsoleDrain
+from hpctrack.agent.open_files import Spare, is_reserved
 from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.resume import Chooser
 from hpctrack.agent.sealer import Sealer
@@ -24,6 +26,8 @@ AUTO_SEAL_MAX_POINTS = 5_000_000
 the job's other runs."""
 
 IDLE_WAIT_S = 60.0
+
+_NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 CONSOLE_LOOK_S = 0.05
 """Between two looks at the pipes of programs that have outlived their rank."""
@@ -67,6 +71,7 @@ class Server:
         self._telemetry = telemetry
         self._busy_s = clock.mono_s()
         self._sealer = Sealer(clock)
+        self._spare = Spare()
         self.is_stopping = False
         self.watch(self._sealer.bell, self._settle)
         if listener is not None:
@@ -113,12 +118,27 @@ class Server:
         while True:
             try:
                 peer, _address = self._listener.accept()
-            except OSError:
-                return
-            if peer_uid(peer) == os.getuid():
+            except OSError as error:
+                if error.errno not in _NO_MORE_FILES or not self._turn_away():
+                    return
+                continue
+            if is_reserved(peer.fileno()):
+                refuse(peer)
+                peer.close()
+            elif peer_uid(peer) == os.getuid():
                 self.add_peer(peer)
             else:
                 peer.close()
+
+    def _turn_away(self) -> bool:
+        """Refuse a rank although there is no descriptor left for it; return whether it worked."""
+        assert self._listener is not None  # noqa: S101 - it has said so
+        peer = self._spare.accept(self._listener)
+        if peer is None:
+            return False
+        refuse(peer)
+        self._spare.close(peer)
+        return True
 
     def _serve(self, connection: Connection) -> None:
         """Read from a rank; whatever goes wrong costs that rank its connection, not us our life."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.points import PointDecoder
+from hpctrack.agent.unwritten import Unwritten
 from hpctrack.core.ring import RingReader
 from hpctrack.errors import ProtocolError
 
@@ -29,6 +30,8 @@ class Session:
         The process, as the agent sees it: in a container the rank may know another number.
     frames_seen : int
         Frames of the socket that were understood so far.
+    unwritten : Unwritten
+        Those of them that are not in a file yet.
     ledger : dict
         What the rank, and the agent for it, had to drop.
     """
@@ -44,6 +47,7 @@ class Session:
     ledger: dict[str, Any] = field(default_factory=dict)
     is_open: bool = True
     is_ring_broken: bool = False
+    unwritten: Unwritten = field(default_factory=Unwritten)
 
     @property
     def has_news(self) -> bool:
@@ -65,7 +69,8 @@ class Session:
         """Tell the rank that what was read is in a file; let go of the ring of a rank that left."""
         if self.ring is None:
             return
-        self.ring.confirm(self.decoder.points, self.frames_seen)
+        frames = self.unwritten.count_written(self.frames_seen)
+        self.ring.confirm(self.decoder.points, frames)
         if not self.is_open:
             self.ring.close()
             self.ring = None

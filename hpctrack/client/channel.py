@@ -273,6 +273,9 @@ class Channel:
 
     def _hold_back(self, frame: bytes, *, is_kept: bool) -> bool:
         limit = 2 * self._buffer_bytes if is_kept else self._buffer_bytes
+        if not self._head_sent:
+            # What was sent is only needed should the agent die; this frame is needed in any case.
+            self._forget_unconfirmed(max(0, limit - self._waiting_bytes - len(frame)))
         held_bytes = self._waiting_bytes + self._unconfirmed_bytes
         if held_bytes + len(frame) > limit and not self._head_sent:
             self.losses.frames += 1
@@ -287,9 +290,12 @@ class Channel:
         if not is_kept:
             self._unconfirmed.append((self._sent_frames, frame))
             self._unconfirmed_bytes += len(frame)
+        self._forget_unconfirmed(self._buffer_bytes)
+
+    def _forget_unconfirmed(self, limit_bytes: int) -> None:
         done = self._count_done() if self._unconfirmed else 0
         while self._unconfirmed and (
-            self._unconfirmed[0][0] <= done or self._unconfirmed_bytes > self._buffer_bytes
+            self._unconfirmed[0][0] <= done or self._unconfirmed_bytes > limit_bytes
         ):
             _number, old = self._unconfirmed.popleft()
             self._unconfirmed_bytes -= len(old)

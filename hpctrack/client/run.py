@@ -337,14 +337,15 @@ class Run(RunLogging):
         """Make the HELLO of a new connection: everything that another agent could not know."""
         assert self._ring is not None  # noqa: S101 - only a run that records has a channel
         self._ring.begin_connection()
+        files = (self._ring.fd, *(self._console.fds if self._console else ()))
         told = {
             **self._hello,
+            "files": len(files),
             "name": self._name,
             "names": list(self._numbers),
             "agents_lost": self._channel.losses.agents if self._channel else 0,
         }
-        console = self._console.fds if self._console else ()
-        return Greeting(wire.pack_json(Kind.HELLO, told), (self._ring.fd, *console))
+        return Greeting(wire.pack_json(Kind.HELLO, told), files)
 
     def _ask(self, frame: bytes, timeout_s: float) -> bool:
         channel = self._channel

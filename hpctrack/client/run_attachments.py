@@ -195,7 +195,10 @@ class RunAttachments:
         if policy == "now" and not found:
             self._refuse_call("save", UsageError(f"no file matches {request['path']}"))
         elif policy != "now" or is_cut or len(read) < len(found):
-            self._send_json(Kind.SAVE, {**request, "matched": len(found), "read": read})
+            # What an agent is to read at the end, its successor must know too.
+            keep = f"save {request['base']} {request['path']}" if policy != "now" else ""
+            said = {**request, "matched": len(found), "read": read}
+            self._send_json(Kind.SAVE, said, keep=keep)
         return [str(one.path) for one in found]
 
     def log_code(

@@ -81,6 +81,11 @@ class NodeFile:
     StoreError, StoreFullError
         The folder or the file cannot be made.
 
+    Attributes
+    ----------
+    was_removed : bool
+        Somebody has taken the file's name away, which says nothing of the folder.
+
     Notes
     -----
     Room is taken before HDF5 is asked to write, see `hpctrack.store.space`: a `StoreFullError`
@@ -105,6 +110,9 @@ class NodeFile:
         self._created_wall_s = wall_s
         self._roll_over_bytes, self._roll_over_s = roll_over_bytes, roll_over_s
         self._is_gone = False
+        self.was_removed = False
+        self._flushed_points = 0
+        self._is_durable = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if is_suspect:
@@ -234,12 +242,14 @@ class NodeFile:
             took this process for dead; what was added since the last flush belongs elsewhere.
         """
         with self._guard():
+            self._check_name()
             for table in self._tables.values():
                 table.flush()
             self._pulse.overwrite(np.array([wall_s, wall_s if is_last else 0.0]))
             self._pulse.flush()
-            if self._room.is_removed:
-                raise StoreError("it was removed, sealed or deleted")
+            # Once more: a sealer looks for new rows when it has taken the name away.
+            self._check_name()
+        self._flushed_points = self._tables["points"].rows
 
     def close(self, *, wall_s: float, is_durable: bool = True) -> None:
         """Flush, say farewell and close; a plain HDF5 tool can open the file then.
@@ -266,6 +276,7 @@ class NodeFile:
             self._room.close(is_durable=is_durable)
             if is_durable:
                 sync_folder(self.path.parent)
+                self._is_durable = True
         except OSError as error:
             raise explain(error, self.path) from None
 
@@ -282,6 +293,21 @@ class NodeFile:
         _ABANDONED.extend((self._file, self._tables, vars(self).get("_pulse")))
         with contextlib.suppress(OSError):
             self._room.divert(self._descriptor)
+
+    def count_unsafe_points(self) -> int:
+        """Return how many points of a file that was left the disk may lose, though it took them.
+
+        The page cache takes everything. A disk that fails can lose what it had not written out
+        by then, and `flush` cannot know.
+        """
+        if self.was_removed or self._is_durable or self._room.sync():
+            return 0
+        return self._flushed_points
+
+    def _check_name(self) -> None:
+        if self._room.is_removed:
+            self.was_removed = True
+            raise StoreError("it was removed, sealed or deleted")
 
     def _append(self, rows: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Take the room for all rows, then let HDF5 write them."""

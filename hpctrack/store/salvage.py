@@ -77,7 +77,7 @@ def salvage_node_file(path: Path, scratch: Path) -> Salvaged:
     """
     damaged = DamagedFile(path, scratch)
     try:
-        with _Writer(scratch, damaged.facts, damaged) as writer:
+        with NodeCopy(scratch, damaged.facts, damaged) as writer:
             writer.add_events(damaged.iter_events())
             for rows in damaged.iter_points():
                 writer.add_points(rows)
@@ -117,9 +117,9 @@ def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
         sizes = _find_metrics(opened.file)
         writers = []
         for source in sources:
-            writers.append(stack.enter_context(_Writer(scratch, source.facts, opened)))
+            writers.append(stack.enter_context(NodeCopy(scratch, source.facts, opened)))
             writers[-1].add_events(source.events)
-        first: dict[int, _Writer] = {}
+        first: dict[int, NodeCopy] = {}
         for writer in writers:
             first.setdefault(writer.attempt, writer)
         for name, one in _iter_metrics(opened.file, sizes):
@@ -140,7 +140,7 @@ def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
     )
 
 
-def _copy_sensors(file: Any, writers: Sequence[_Writer], sources: Sequence[NodeEvents]) -> None:
+def _copy_sensors(file: Any, writers: Sequence[NodeCopy], sources: Sequence[NodeEvents]) -> None:
     """Give each host's samples to the first file of that host; damaged ones are left out."""
     try:
         index, streams = read_sensor_index(file)
@@ -233,7 +233,7 @@ def _iter_metrics(file: Any, sizes: Mapping[str, tuple[str, int]]) -> Iterator[t
         yield name, columns
 
 
-class _Writer:
+class NodeCopy:
     """A new node file, and the events that may go into it."""
 
     def __init__(self, folder: Path, facts: Mapping[str, Any], reader: ByteSource) -> None:
@@ -249,6 +249,7 @@ class _Writer:
         self._sensors: dict[str, int] = {}
 
     def __enter__(self) -> Self:
+        """Return it."""
         return self
 
     def __exit__(
@@ -257,6 +258,7 @@ class _Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Close the file, if `close` was not reached."""
         if error is not None:
             with contextlib.suppress(HpctrackError):
                 self._file.close(wall_s=0.0, is_durable=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreError, StoreFullError
+from hpctrack.store.late_rows import remove_sealed
 from hpctrack.store.placement import make_plan
 from hpctrack.store.record import RunRecord, State, assemble
 from hpctrack.store.scratch import Scratch
@@ -318,8 +319,11 @@ def publish(run: Run, path: Path, lock: SealLock) -> None:
 
 
 def finish(run: Run, node_files: int) -> SealResult:
-    """Remove the node files, whose content is in the sealed file."""
+    """Remove the node files, whose content is in the sealed file; see `remove_sealed`."""
     run.close()
+    for source in run.sources:
+        if isinstance(source, NodeSource):
+            remove_sealed(source)
     for path in run.node_files:
         path.unlink(missing_ok=True)
     points = sum(SealedReader(run.target).metric_sizes().values())

@@ -246,6 +246,11 @@ class NodeSource:
             self._tables[name] = TableReader(self._file, name, self.path)
         return self._tables[name]
 
+    @property
+    def sealed_rows(self) -> tuple[int, ...]:
+        """Rows of `COUNTED_TABLES` when the file was first read: those that are sealed."""
+        return self._size
+
     def is_unchanged(self) -> bool:
         """Tell whether the file has not grown since it was first read."""
         for name in COUNTED_TABLES:

@@ -189,19 +189,33 @@ class Reservation:
                 os.fsync(self._handle)
         finally:
             os.close(self._handle)
+            self._handle = -1
+
+    def sync(self) -> bool:
+        """Wait until the disk has the file as it is; return whether it does."""
+        try:
+            os.fsync(self._handle)
+        except OSError:
+            return False
+        return True
 
     def divert(self, descriptor: int) -> None:
-        """Make somebody else's descriptor of the file lead to memory, and let go of the file.
+        """Make somebody else's descriptor of the file lead to memory, and keep our own for ever.
 
         Parameters
         ----------
         descriptor : int
             HDF5's own. Left alone if it is not, or no longer, of this file.
+
+        Notes
+        -----
+        HDF5 knows files by device and inode. Were ours closed, the kernel could give the number of
+        a removed file to the next one, which HDF5 would take for the file that it still holds,
+        and write to memory.
         """
         ours, theirs = os.fstat(self._handle), os.fstat(descriptor)
         if os.path.samestat(ours, theirs):
             divert(descriptor, max(self._end, ours.st_size))
-        os.close(self._handle)
 
     def _take(self, target: int, *, may_write: bool = True) -> None:
         if self._limit is not None and target > self._limit:

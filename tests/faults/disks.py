@@ -14,6 +14,7 @@ MIB = 1024 * 1024
 
 _EXT4_IOC_SHUTDOWN = 0x8004587D
 _GOING_DOWN_SYNCED = 0
+_GOING_DOWN_AT_ONCE = 2
 
 
 @contextmanager
@@ -61,11 +62,12 @@ def make_read_only(point: Path) -> None:
     Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("planted by a test\n")
 
 
-def shut_down(point: Path) -> None:
-    """Sync, and then answer everything with EIO, as when the device has gone."""
+def shut_down(point: Path, *, is_synced: bool = True) -> None:
+    """Sync, or lose what was not written out; answer everything with EIO, as a lost device."""
+    how = _GOING_DOWN_SYNCED if is_synced else _GOING_DOWN_AT_ONCE
     handle = os.open(point, os.O_RDONLY)
     try:
-        fcntl.ioctl(handle, _EXT4_IOC_SHUTDOWN, struct.pack("I", _GOING_DOWN_SYNCED))
+        fcntl.ioctl(handle, _EXT4_IOC_SHUTDOWN, struct.pack("I", how))
     finally:
         os.close(handle)
 

@@ -167,6 +167,24 @@ def test_a_disk_that_answers_with_errors_costs_a_program_nothing_that_it_has_kep
         assert read_steps(disk / "store", tmp_path / "spill") == list(range(int(said["steps"])))
 
 
+def test_what_a_failed_disk_may_have_lost_is_counted(
+    tmp_path: Path, start: Callable[..., Program]
+) -> None:
+    with disks.mounted("ext4", tmp_path) as disk:
+        program = start(disk / "store")
+        program.log()
+        disks.shut_down(disk, is_synced=False)
+        said, warned = program.finish(3)
+        assert said["slowest_s"] < 1
+        (run,) = hpctrack.Store(tmp_path / "spill").runs()
+        recorded = len(run.metric("loss")) + len(run.metric("accuracy"))
+        unsafe = run.record.ledger["unsafe_points"]
+        run.close()
+    assert unsafe == 4000
+    assert recorded + unsafe == 2 * said["steps"]
+    assert "the disk may not have 4,000 points" in warned
+
+
 NO_LOCKS = """
 import fcntl, json, subprocess, sys, hpctrack
 from pathlib import Path

@@ -16,9 +16,11 @@ from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.server import Server
 from hpctrack.core import wire
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.ring import RingWriter
 from hpctrack.core.wire import Decoder, Kind
 from hpctrack.store.node_table import NodeTable
 from hpctrack.store.schema import POINT
+from hpctrack.store.seal import seal_run
 from tests.programs import wait_for
 from tests.stores import FakeClock, hello
 
@@ -162,6 +164,25 @@ def test_a_peer_that_leaves_in_mid_frame_is_a_lost_rank(tmp_path: Path) -> None:
     assert found.metric("a").values.tolist() == [1.0]
 
 
+@pytest.mark.parametrize(("sent", "told"), [(1, 1), (1, 2), (0, 1)])
+def test_a_rank_whose_files_did_not_all_arrive_is_refused(
+    tmp_path: Path, sent: int, told: int
+) -> None:
+    running = Running(1)
+    (peer,) = running.peers
+    ring = RingWriter(0)
+    files = [ring.fd] * sent
+    socket.send_fds(peer.socket, [say_hello(tmp_path, files=told)], files)
+    if sent < told:
+        assert peer.is_closed()
+        ((kind, notice),) = peer.messages
+        assert kind == Kind.NOTICE
+        assert "ulimit -n" in notice["text"]
+    else:
+        peer.read_until(Kind.WELCOME)
+    running.join()
+
+
 def test_two_runs_are_kept_apart(tmp_path: Path) -> None:
     running = Running(2)
     for number, peer in enumerate(running.peers):
@@ -203,6 +224,27 @@ def test_a_run_whose_store_vanishes_goes_on_in_the_spill(tmp_path: Path) -> None
     assert spilled.state == "finished"
     assert {one["code"] for one in spilled.record.warnings} == {"store-failed", "spill"}
     assert json.dumps(recorder.notices)
+
+
+def test_a_run_whose_file_was_sealed_under_it_stays_in_its_store(tmp_path: Path) -> None:
+    spill = str(tmp_path / "spill")
+    settings = {"spill_dir": spill}
+    said = hello(0, store=str(tmp_path / "store"), project="p", run="r", settings=settings)
+    recorder = Recorder(said, clock=SYSTEM_CLOCK)
+    session = recorder.begin(said)
+    recorder.add_name(session, b"\0\0\0\0a")
+    for number in range(4):
+        body = memoryview(wire.pack_points(number, 9.0 + number, [0, float(number)]))[8:]
+        recorder.add_points(session, body, 1)
+        assert recorder.flush()
+        if number == 1:
+            assert seal_run(recorder.folder, force=True).points == 2
+    assert not recorder.is_spilled
+    recorder.end(session, {"exit_code": 0})
+    recorder.close()
+    found = Store(tmp_path / "store").run("r")
+    assert found.metric("a").values.tolist() == [0, 1, 2, 3]
+    assert not Path(spill).exists()
 
 
 def test_whoever_reads_that_a_run_has_ended_finds_all_its_points(

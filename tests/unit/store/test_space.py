@@ -157,6 +157,35 @@ def test_a_file_that_was_removed_under_its_writer_takes_nothing_more(tmp_path: P
     assert writer.file.is_abandoned
 
 
+def test_a_file_that_was_removed_does_not_swallow_the_next_one(tmp_path: Path) -> None:
+    # A file system may give the next file the inode of the removed one; HDF5 takes inodes for files.
+    code = """
+        import sys
+        from pathlib import Path
+        from hpctrack.errors import StoreError
+        from tests.stores import NodeWriter
+
+        first = NodeWriter(Path(sys.argv[1]))
+        first.points("loss", 0, range(10), [1.0] * 10)
+        first.flush()
+        first.file.path.unlink()
+        try:
+            first.flush()
+        except StoreError as error:
+            print("removed" in error.message)
+        second = NodeWriter(Path(sys.argv[1]))
+        second.points("loss", 0, range(20), [2.0] * 20)
+        second.flush()
+        print(second.close())
+        """
+    done = run_python(code, str(tmp_path), env={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("True")
+    (path,) = (tmp_path / "p" / "r").iterdir()
+    with NodeReader(path) as reader:
+        assert reader.read_columns()["loss"].value.tolist() == [2.0] * 20
+
+
 def test_many_events_at_once_are_the_same_as_one_by_one(tmp_path: Path) -> None:
     events = [
         NewEvent(EventKind.NOTE, b'{"text": "a"}', START_S, 0, 1),
