@@ -158,7 +158,7 @@ def test_a_file_that_was_removed_under_its_writer_takes_nothing_more(tmp_path: P
 
 
 def test_a_file_that_was_removed_does_not_swallow_the_next_one(tmp_path: Path) -> None:
-    # A file system may give the next file the inode of the removed one; HDF5 takes inodes for files.
+    # The next file may get the inode of the removed one, and HDF5 takes inodes for files.
     code = """
         import sys
         from pathlib import Path
