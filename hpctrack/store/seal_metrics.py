@@ -210,12 +210,13 @@ class MetricWriter:
         return False
 
     def _write_by_step(self, group: Any, runs: _Runs) -> None:
-        limits = self._limits
+        # Points are held several times while they are sorted.
+        rows = max(1, self._limits.memory_rows // 4)
         writer = StepOrderWriter(
-            group, runs.series[1], bucket=limits.bucket, memory_rows=limits.memory_rows
+            group, runs.series[1], bucket=self._limits.bucket, memory_rows=rows
         )
         for start, stop in runs.iter_series():
-            blocks = self._iter_series(runs, start, stop, limits.memory_rows)
+            blocks = self._iter_series(runs, start, stop, rows)
             writer.add_series(
                 (
                     (step, value) if current is None else (step[current], value[current])
