@@ -332,6 +332,7 @@ class Channel:
 
     def _drop_connection(self) -> None:
         if self._socket is not None:
+            self._forget_unconfirmed(self._buffer_bytes)  # the next agent counts from the start
             self._socket.close()
             self._socket = None
             self.losses.agents += 1
