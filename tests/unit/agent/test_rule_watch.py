@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,6 +105,17 @@ class Node:
         self.recorder.close()
 
 
+def renew_inode(store: Path) -> None:
+    """Make the node file another one: HDF5 shares one that this process still has open.
+
+    The agent that takes over is another process, and reads what is on the disk.
+    """
+    (path,) = store.rglob("node-*.h5")
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    copy.replace(path)
+
+
 def read_notes(store: Path, code: str = "") -> list[dict[str, Any]]:
     warnings = Store(store).run("r").record.warnings
     return [one for one in warnings if str(one["code"]).startswith(code or "rule")]
@@ -189,6 +201,7 @@ def test_an_agent_that_takes_over_does_not_do_it_again(tmp_path: Path, handler: 
     node.tick()
     assert len(handler) == 1
     node.recorder._file.abandon()  # type: ignore[union-attr]
+    renew_inode(tmp_path)
     heir = Node(tmp_path, rules, size=2, agents_lost=1, clock=node.clock)
     heir.log(NAN)
     heir.tick(6.0)
