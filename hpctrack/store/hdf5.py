@@ -25,6 +25,21 @@ READ_ATTEMPTS = 24
 LOCKING = "HDF5_USE_FILE_LOCKING"
 
 
+_left: set[tuple[int, int]] = set()
+"""Device and inode of the files that this process has left: HDF5 still takes them for open."""
+
+
+def note_left(descriptor: int) -> None:
+    """Remember a file that this process writes no more but HDF5 has not closed.
+
+    HDF5 would give who opens it again the writer's own file, whose descriptor leads elsewhere and
+    whose attempts to read are not limited: it hung for hours (tried). By another driver HDF5 does
+    not recognise it.
+    """
+    there = os.fstat(descriptor)
+    _left.add((there.st_dev, there.st_ino))
+
+
 def ignore_locks() -> None:
     """Have HDF5 lock nothing in this process, even where the environment insists on locks.
 
@@ -98,6 +113,10 @@ def _open(path: Path, *, swmr: bool) -> Any:
     access.set_file_locking(False, True)  # noqa: FBT003 - h5py's signature
     if swmr:
         _limit_attempts(access)
+    if _left:
+        there = path.stat()
+        if (there.st_dev, there.st_ino) in _left:
+            access.set_fapl_log(b"", 0, 0)  # the usual driver under another name; logs nothing
     flags = h5py.h5f.ACC_RDONLY | (h5py.h5f.ACC_SWMR_READ if swmr else 0)
     return h5py.h5f.open(os.fsencode(path), flags, access)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from hpctrack.core.layout import NodeFileName
 from hpctrack.errors import StoreError
+from hpctrack.store.hdf5 import note_left
 from hpctrack.store.node_image import make_image
 from hpctrack.store.node_table import METADATA_BYTES, NodeTable, open_for_append
 from hpctrack.store.schema import (
@@ -292,6 +293,7 @@ class NodeFile:
         self._is_gone = True
         _ABANDONED.extend((self._file, self._tables, vars(self).get("_pulse")))
         with contextlib.suppress(OSError):
+            note_left(self._descriptor)
             self._room.divert(self._descriptor)
 
     def count_unsafe_points(self) -> int:

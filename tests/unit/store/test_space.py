@@ -186,6 +186,27 @@ def test_a_file_that_was_removed_does_not_swallow_the_next_one(tmp_path: Path) -
         assert reader.read_columns()["loss"].value.tolist() == [2.0] * 20
 
 
+def test_a_process_reads_what_the_disk_has_of_a_file_that_it_has_left(tmp_path: Path) -> None:
+    # In a process of its own: HDF5 that reads in circles lets no time-out of pytest's interrupt it.
+    code = """
+        import sys
+        from pathlib import Path
+        from hpctrack.store.node_reader import NodeReader
+        from tests.stores import NodeWriter
+
+        writer = NodeWriter(Path(sys.argv[1]))
+        writer.points("loss", 0, range(1000), [1.0] * 1000)
+        writer.flush()
+        writer.file.abandon()
+        for _time in range(2):
+            with NodeReader(writer.file.path) as reader:
+                print(len(reader.read_columns()["loss"].value), reader.read_events().is_closed)
+        """
+    done = run_python(code, str(tmp_path), env={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1000 True\n" * 2
+
+
 def test_many_events_at_once_are_the_same_as_one_by_one(tmp_path: Path) -> None:
     events = [
         NewEvent(EventKind.NOTE, b'{"text": "a"}', START_S, 0, 1),
