@@ -204,7 +204,7 @@ def test_a_process_reads_what_the_disk_has_of_a_file_that_it_has_left(tmp_path: 
         """
     done = run_python(code, str(tmp_path), env={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "1000 True\n" * 2
+    assert done.stdout == "1000 False\n" * 2
 
 
 def test_many_events_at_once_are_the_same_as_one_by_one(tmp_path: Path) -> None:
