@@ -50,4 +50,6 @@ def count_bins(values: Array, bins: int) -> tuple[Array, Array]:
     except ValueError:
         # Fewer floats lie between the extremes than there are bins.
         room = max(abs(low), abs(high)) * 1e-9 or 1.0
-        return np.histogram(values, bins, (low - room, high + room))
+        most = np.finfo(float).max
+        with np.errstate(over="ignore"):
+            return np.histogram(values, bins, (max(low - room, -most), min(high + room, most)))

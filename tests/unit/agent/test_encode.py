@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image as Pillow
@@ -249,6 +249,9 @@ def test_what_is_clipped_is_counted() -> None:
 
 
 @QUICK
+@example(np.array([1.7976931312669297e308]))
+@example(np.array([np.finfo(float).max]))
+@example(np.array([-np.finfo(float).max]))
 @given(hnp.arrays(np.float64, st.integers(0, 200), elements=st.floats(width=64)))
 def test_any_values_are_counted_once(values: np.ndarray[Any, Any]) -> None:
     made = encode_one(hpctrack.Histogram(values, num_bins=10))
