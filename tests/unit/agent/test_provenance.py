@@ -295,6 +295,7 @@ def test_numbers_go_on_while_git_hangs(code: GitFolder, tmp_path: Path) -> None:
 
         wait_for(has_points)
         child.communicate("\n", timeout=60)
+    assert child.returncode == 0
 
 
 def test_the_successor_of_a_killed_agent_does_not_rewrite_history(

@@ -124,8 +124,8 @@ def test_every_scheduler_names_its_job(environ: dict[str, str], job: str) -> Non
 @pytest.mark.parametrize("number", ["../../etc", "a b", "7" * 100, "\x00", "-", "[3]"])
 def test_a_job_number_that_is_none_gives_an_id_that_is_allowed(number: str) -> None:
     for environ in ({"PBS_JOBID": number}, {"LSB_JOBID": number}, {"FLUX_JOB_ID": number}):
-        run_id(environ)
-        run_id(environ | OPENMPI)
+        for found in (run_id(environ), run_id(environ | OPENMPI)):
+            assert check_id(found, what="run id") == found
 
 
 @pytest.mark.parametrize("environ", [PBS, LSF])

@@ -147,7 +147,8 @@ def test_a_run_that_vanishes_is_said_so(tmp_path: Path) -> None:
     app = make_app(tmp_path, only=tmp_path / "p" / "gone")
 
     async def script(_pilot: Pilot[None]) -> None:
-        await until(app, "has no live files")
+        shown = await until(app, "has no live files")
+        assert any("gone" in line for line in shown)
 
     play(app, script)
 
