@@ -133,8 +133,8 @@ def measure_energy(
     devices: Sequence[DeviceRecord],
     hosts: Iterable[str],
     *,
-    steps: int,
     intensity: CarbonIntensity,
+    steps: int = 0,
     samples: float | None = None,
 ) -> Energy:
     """Add up what was sampled.
