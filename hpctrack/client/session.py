@@ -285,7 +285,7 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     _state.settle = opening.settle if "SLURM_JOB_ID" in environ else None
     _hook_exit()
     opening.problems += _describe(run, environ, about)
-    if wish is not None and wish.needs_answer:
+    if opening.needs_answer:
         opening.problems += filter(None, [run.wait_for_past()])
     for problem in opening.problems:
         run.tell("init", problem)
