@@ -19,6 +19,7 @@ from tests.services.cluster import list_missing
 PROGRAMS: Final = {
     "ssh": "sshd",
     "mpi": "mpiexec",
+    "openmpi": "mpirun.openmpi",
     "browser": "chromium",
     "hdf5": "h5dump",
 }

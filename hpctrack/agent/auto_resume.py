@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hpctrack.core.clock import Clock
@@ -63,7 +63,7 @@ def choose_auto_run(project: Path, program: str, launch: str, own_run: str, *, c
         folder.mkdir(parents=True, exist_ok=True)
         chosen = _read(own) or _take_over(folder, program, own, clock)
         if chosen is None:
-            _claim(own, own_run)
+            claim(own, {"run": own_run})
             chosen = _read(own)
         _prune(folder, program)
     except OSError:
@@ -150,10 +150,16 @@ def _may_live(record: RunRecord) -> bool:
     return any(one.host != host or Path(f"/proc/{one.pid}").exists() for one in running)
 
 
-def _claim(own: Path, run: str) -> None:
-    """Write the launch's file, unless another node has."""
+def claim(own: Path, told: Mapping[str, str]) -> None:
+    """Write a file, unless it is there: all nodes that look at it afterwards see the same.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
     scratch = own.with_name(f".{own.name}.{secrets.token_hex(4)}")
-    scratch.write_text(json.dumps({"run": run}))
+    scratch.write_text(json.dumps(told))
     _link(scratch, own)
 
 

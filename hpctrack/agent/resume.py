@@ -15,6 +15,7 @@ from typing import Any
 from hpctrack.agent.auto_resume import choose_auto_run, forget_auto_run
 from hpctrack.agent.fork import copy_fork, has_fork, read_fork
 from hpctrack.agent.past import Past, choose_attempt, has_past, read_past
+from hpctrack.agent.relaunch import find_earlier_run
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.core.names import ID_MAX_CHARS, check_id, digest_text, make_readable_name
@@ -88,7 +89,8 @@ class Chooser:
         ----------
         hello : mapping
             ``store, project, run, attempt, rank``, and perhaps ``launch, resume, rewind, fork,
-            program``; checked by the caller. Without ``launch`` everything stays as it was asked.
+            program, relaunch``; checked by the caller. Without ``launch`` everything stays as it
+            was asked.
         """
         launch = str(hello.get("launch", ""))
         run, asked = str(hello["run"]), int(hello["attempt"])
@@ -117,6 +119,8 @@ def _decide(hello: Mapping[str, Any], launch: str, clock: Clock) -> Choice:
     if mode == "auto":
         program = str(hello.get("program", ""))
         run = choose_auto_run(store / project, program, launch, run, clock=clock)
+    elif mode != "never" and isinstance(told := hello.get("relaunch"), Mapping):
+        run = find_earlier_run(store / project, run, launch, told, clock=clock)
     folder = run_folder(store, project, run)
     is_old = has_past(folder, launch, clock=clock)
     if mode == "never" and is_old:

@@ -8,7 +8,16 @@ from collections.abc import Callable
 
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_pump import Pump
-from hpctrack.client.console_python import Gate, LastWords, Wrap, choose_mode, flush_c, flush_python
+from hpctrack.client.console_python import (
+    Echo,
+    Gate,
+    LastWords,
+    Wrap,
+    choose_mode,
+    flush_c,
+    flush_python,
+    listen,
+)
 from hpctrack.client.console_route import Route, make_routes, size_pipes
 from hpctrack.client.descriptors import fill_low_numbers
 from hpctrack.core.console_pieces import STREAMS, read_gap
@@ -69,7 +78,7 @@ class Console:
         self._page: Page | None = None
         self._pump: Pump | None = None
         self._routes: tuple[Route, ...] = ()
-        self._wraps: list[Wrap] = []
+        self._wraps: list[Wrap | Echo] = []
         self._last_words: LastWords | None = None
         self._is_recording = False
         self._problem = ""
@@ -204,7 +213,7 @@ class Console:
         gate = Gate()
         for number, target in zip(STREAMS, (sys.stdout, sys.stderr), strict=True):
             if target is not None:
-                self._wraps.append(Wrap(number, target, self._take_wrapped, gate))
+                self._wraps.append(listen(number, target, self._take_wrapped, gate))
 
     def _release_exit(self) -> None:
         if self._last_words is not None:

@@ -82,11 +82,65 @@ class Wrap:
 
     def _on_write(self, text: Any) -> Any:
         result = self._write(text)
-        listener = self._listener
-        if listener is not None and isinstance(text, str):
-            data = text.encode("utf-8", "backslashreplace")
-            self._gate.pass_through(partial(listener, self._number, data))
+        _pass_on(self._listener, self._number, text, self._gate)
         return result
+
+
+class Echo:
+    """What stands for the ``echo`` of a notebook's stream, with a listener; parameters as `Wrap`'s.
+
+    Such a stream repeats to its echo whatever it is given. Its ``write`` is no place to listen:
+    IPython puts its own there for each cell, and at the cell's end what was there before.
+    """
+
+    def __init__(
+        self, number: int, target: Any, listener: Callable[[int, bytes], None], gate: Gate
+    ) -> None:
+        self._target = target
+        self._earlier = target.echo
+        self._number = number
+        self._listener: Callable[[int, bytes], None] | None = listener
+        self._gate = gate
+        target.echo = self
+
+    def write(self, text: str) -> None:
+        """Take what the stream was given."""
+        if self._earlier is not None:
+            self._earlier.write(text)
+        _pass_on(self._listener, self._number, text, self._gate)
+
+    def flush(self) -> None:
+        """Flush what was there before."""
+        if self._earlier is not None:
+            self._earlier.flush()
+
+    def undo(self) -> None:
+        """As `Wrap.undo`."""
+        self._listener = None
+        if self._target.echo is self:
+            self._target.echo = self._earlier
+
+
+def listen(
+    number: int, target: Any, listener: Callable[[int, bytes], None], gate: Gate
+) -> Wrap | Echo:
+    """Begin to hear what a stream object is given, see `Wrap`.
+
+    Raises
+    ------
+    AttributeError
+        It cannot be heard.
+    """
+    kind = Echo if hasattr(target, "echo") else Wrap
+    return kind(number, target, listener, gate)
+
+
+def _pass_on(
+    listener: Callable[[int, bytes], None] | None, number: int, text: Any, gate: Gate
+) -> None:
+    if listener is not None and isinstance(text, str):
+        data = text.encode("utf-8", "backslashreplace")
+        gate.pass_through(partial(listener, number, data))
 
 
 def choose_mode() -> str:

@@ -96,6 +96,14 @@ class ExitCode:
             self.code, self._program = 0, None
         return False
 
+    def at_end(self) -> int:
+        """Return the code for runs that the program's end finds open.
+
+        In a notebook that is how its last cell ended: a kernel itself always ends with 0, also
+        when the notebook was given up at a cell that failed.
+        """
+        return self.code or _code_of_last_cell()
+
     def _note(self, code: object) -> None:
         if _is_main_thread():
             self.code, self._program = exit_code_of(SystemExit(code)), _find_program()
@@ -130,6 +138,20 @@ def _find_program() -> FrameType | None:
     while frame is not None and frame.f_back is not None:
         frame = frame.f_back
     return frame
+
+
+def is_notebook() -> bool:
+    """Say whether cells are run one by one, in a Jupyter kernel or at IPython's prompt."""
+    return hasattr(builtins, "__IPYTHON__")
+
+
+def _code_of_last_cell() -> int:
+    try:
+        shell = sys.modules["IPython"].get_ipython() if is_notebook() else None
+        result = getattr(shell, "last_execution_result", None)
+        return exit_code_of(result.error_before_exec or result.error_in_exec) if result else 0
+    except Exception:  # noqa: BLE001 - nothing may reach the program's end
+        return 0
 
 
 def _nothing() -> None:

@@ -57,12 +57,16 @@ class Identity(Record):
         Why the id that was asked for could not be used; empty otherwise.
     job : str
         The batch job, such as ``4711``, ``1200_3`` or ``pbs-77_2``; empty outside any.
+    program : str
+        What a requeue of the job has in common with this start, if its id will be another one
+        because the launcher names each launch anew; else empty.
     """
 
     run_id: str
     job_key: str
     problem: str = ""
     job: str = ""
+    program: str = ""
 
 
 class Scheduler(Record):
@@ -138,8 +142,22 @@ def make_identity(
             run_id = make_safe_id(asked)
             problem = f"{error.message}; the run is recorded as {run_id!r} ({error.hint})"
         return Identity(run_id, key, problem, job)
-    run_id = _derive(environ, rank, job, proc)
-    return Identity(f"{run_id}-{ordinal + 1}" if ordinal else run_id, key, problem, job)
+    launch = _find_launch(rank, proc)
+    run_id = _derive(environ, rank, job, launch, proc)
+    number = f"-{ordinal + 1}" if ordinal else ""
+    program = f"{name_program(environ, rank)}{number}" if job and launch else ""
+    return Identity(f"{run_id}{number}", key, problem, job, program)
+
+
+def name_program(environ: Mapping[str, str], rank: RankInfo) -> str:
+    """Return what two starts of the same program have in common, on every rank.
+
+    The command line, the working folder, the number of ranks and the place in a job array.
+    """
+    words = [os.path.abspath(sys.argv[0] or "-"), *sys.argv[1:]]  # noqa: PTH100 - a plain text
+    task = environ.get("SLURM_ARRAY_TASK_ID", "")
+    text = "\0".join([*words, os.getcwd(), str(rank.size), task])  # noqa: PTH109 - a plain text
+    return digest_text(text, 8)
 
 
 def find_job(environ: Mapping[str, str]) -> str:
@@ -179,11 +197,17 @@ def read_number(environ: Mapping[str, str], scheduler: Scheduler) -> tuple[str, 
     return number.replace("\N{LATIN SMALL LETTER F WITH HOOK}", "f"), index
 
 
-def _derive(environ: Mapping[str, str], rank: RankInfo, job: str, proc: str) -> str:
+def _find_launch(rank: RankInfo, proc: str) -> str:
+    """Name the launch, if ranks can tell it from others that way; Slurm numbers its own."""
+    if rank.launcher == "slurm" or rank.size == 1:
+        return ""
+    return rank.launch or _parent_launch(rank, proc)
+
+
+def _derive(environ: Mapping[str, str], rank: RankInfo, job: str, launch: str, proc: str) -> str:
     if rank.launcher == "slurm":
         return f"{job}.{environ['SLURM_STEP_ID']}"
-    launch = rank.launch or (_parent_launch(rank, proc) if rank.size > 1 else "")
-    if rank.size > 1 and launch:
+    if launch:
         return f"{job}-{_digest(launch)}" if job else f"{rank.launcher}-{_digest(launch)}"
     if job and rank.size > 1:
         return job

@@ -116,6 +116,13 @@ class Opening:
         self.problems = problems
         self.resume = resume
         self._folder: spawn.RuntimeFolder | None = None
+        self._relaunch: dict[str, Any] = {}
+
+    @property
+    def needs_answer(self) -> bool:
+        """Whether only the agent knows the run's id, or what it goes on with."""
+        is_asked = self.resume is not None and self.resume.needs_answer
+        return is_asked or self._relaunch.get("life", 1) > 1
 
     def open(self) -> Run:
         """Return the run, recording if anything here can record.
@@ -128,6 +135,12 @@ class Opening:
         identity = self._identify()
         project = self._check_project()
         run_id = identity.run_id
+        if identity.program:
+            self._relaunch = {
+                "program": identity.program,
+                "job": identity.job,
+                "life": self.rank.attempt,
+            }
         is_disabled = self.settings.mode == "disabled"
         if not is_disabled:
             run_id = self._claim(identity)
@@ -265,6 +278,7 @@ class Opening:
                 (self.environ[key] for key in GPU_VARIABLES if key in self.environ), None
             ),
             "launch": make_launch_token(self.environ, rank, ordinal=self.ordinal),
+            **({"relaunch": self._relaunch} if self._relaunch else {}),
             **(self.resume.to_hello(self.environ, rank) if self.resume else {}),
             "job": read_job(self.environ, is_first_on_node=rank.local_rank == 0),
             "settings": {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 
 from hpctrack.client.config import Config, Summary
+from hpctrack.client.identity import name_program
 from hpctrack.client.ranks import RankInfo
-from hpctrack.core.names import check_id, digest_text
+from hpctrack.core.names import check_id
 from hpctrack.core.records import Record
 from hpctrack.errors import InvalidNameError, UsageError
 
@@ -118,17 +117,6 @@ def parse_moment(text: str) -> tuple[str, int]:
     except (InvalidNameError, ValueError):
         pass
     raise UsageError(f"{text!r:.80} names no step of a run", hint="write <run id>?_step=<step>")
-
-
-def name_program(environ: Mapping[str, str], rank: RankInfo) -> str:
-    """Return what two starts of the same program have in common, on every rank.
-
-    The command line, the working folder, the number of ranks and the place in a job array.
-    """
-    words = [os.path.abspath(sys.argv[0] or "-"), *sys.argv[1:]]  # noqa: PTH100 - a plain text
-    task = environ.get("SLURM_ARRAY_TASK_ID", "")
-    text = "\0".join([*words, os.getcwd(), str(rank.size), task])  # noqa: PTH109 - a plain text
-    return digest_text(text, 8)
 
 
 class Continued(Record):

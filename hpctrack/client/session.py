@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from hpctrack.client.config import merge, read_config
-from hpctrack.client.exit_code import ExitCode
+from hpctrack.client.exit_code import ExitCode, is_notebook
 from hpctrack.client.faults import Notices
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
@@ -56,7 +56,7 @@ _state = _State()
 
 
 _MEANINGLESS = frozenset({
-    "allow_val_change", "anonymous", "entity", "force", "magic", "monitor_gym", "reinit",
+    "allow_val_change", "anonymous", "entity", "force", "magic", "monitor_gym",
 })  # fmt: skip
 """Parameters of W&B's ``init`` that a program need not be told about."""
 
@@ -75,10 +75,18 @@ class _About(Record):
 
     def list_unknown(self) -> list[str]:
         """Return a sentence for each argument that nobody knows."""
-        names = sorted((self.others or {}).keys() - _MEANINGLESS)
+        names = sorted((self.others or {}).keys() - _MEANINGLESS - {"reinit"})
         return [
             f"init() has no parameter {one!r}; {_INSTEAD.get(one, 'left out')}" for one in names
         ]
+
+    def ends_others(self) -> bool:
+        """Say whether runs that are still open end now.
+
+        A cell that begins a run is run again and again. A program may have several at once.
+        """
+        wish = (self.others or {}).get("reinit")
+        return wish != "create_new" if is_notebook() else wish in (True, "finish_previous")
 
     def choose_config(self) -> dict[str, Any]:
         """Return the part of the configuration that is to be recorded."""
@@ -140,11 +148,11 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
         this program left unfinished. Old and new points never mix. Waits at most 30 s.
     resume_from, fork_from : str, optional
         ``<run id>?_step=<step>``: rewind a run, or begin a new one with a copy of its beginning.
-    config_exclude_keys, config_include_keys : sequence of str, optional
-        Keys of ``config`` to leave out, or the only ones to take.
+    config_exclude_keys, config_include_keys : which of ``config`` to leave out, or alone to take.
     sync_tensorboard : bool
         Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
-    **others : W&B's ``entity``, ``reinit`` and the like mean nothing here; other names are told.
+    **others : W&B's ``entity`` and the like mean nothing, ``reinit="create_new"`` keeps a
+        notebook's earlier runs open; other names are told.
 
     Returns
     -------
@@ -254,6 +262,8 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
         if chosen.strict:
             raise
         problems.append(error.in_a_line())
+    if about.ends_others():
+        _finish_all(0)
     rank = detect_rank(environ, _ask_mpi)
     label = f"rank {rank.rank}" if rank.size > 1 else ""
     opening = Opening(
@@ -275,7 +285,7 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
     _state.settle = opening.settle if "SLURM_JOB_ID" in environ else None
     _hook_exit()
     opening.problems += _describe(run, environ, about)
-    if wish is not None and wish.needs_answer:
+    if opening.needs_answer:
         opening.problems += filter(None, [run.wait_for_past()])
     for problem in opening.problems:
         run.tell("init", problem)
@@ -348,12 +358,16 @@ def _look_soon() -> None:
 
 
 def _finish_at_exit() -> None:
-    # A notebook begins one run after another and finishes none of them. They share one time-out.
-    begun_s = SYSTEM_CLOCK.mono_s()
-    for run in _state.runs:
-        run.finish(_state.exit.code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+    _finish_all(_state.exit.at_end())
     if _state.settle is not None:
         _state.settle(SETTLE_S)
+
+
+def _finish_all(exit_code: int) -> None:
+    """Finish what is open; all runs share one time-out."""
+    begun_s = SYSTEM_CLOCK.mono_s()
+    for run in _state.runs:
+        run.finish(exit_code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
 
 
 def _after_fork() -> None:

@@ -363,6 +363,38 @@ def test_where_python_prints_elsewhere_its_objects_are_wrapped(
     assert "write" not in out.__dict__
 
 
+class EchoingFrontend(Frontend):
+    """Also repeats what it is given, as a Jupyter kernel's stream does."""
+
+    echo: io.StringIO | None = None
+
+    def write(self, text: str) -> int:
+        if self.echo is not None:
+            self.echo.write(text)
+        return super().write(text)
+
+
+def test_where_each_cell_has_a_write_of_its_own_its_stream_is_heard_by_the_echo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, earlier = EchoingFrontend(), io.StringIO()
+    out.echo = earlier
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", EchoingFrontend())
+    pieces: Pieces = []
+    console = Console(lambda stream, data: pieces.append((stream, data)), mode="wrap")
+    before = out.write
+    out.write = before  # type: ignore[method-assign] # what IPython leaves behind
+    assert console.start(), console.problem
+    out.write = before  # type: ignore[method-assign]
+    print("one")
+    assert console.stop()
+    print("two")
+    assert joined(pieces, 1) == b"one\n"
+    assert out.getvalue() == earlier.getvalue() == "one\ntwo\n"
+    assert out.echo is earlier
+
+
 def test_an_object_that_cannot_be_wrapped_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     class Slotted:
         __slots__ = ()

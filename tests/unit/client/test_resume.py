@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from hpctrack.client.config import Config, Summary
+from hpctrack.client.identity import name_program
 from hpctrack.client.ranks import RankInfo
-from hpctrack.client.resume import Continued, Resume, name_program, parse_moment, read_resume
+from hpctrack.client.resume import Continued, Resume, parse_moment, read_resume
 from hpctrack.errors import UsageError
 
 
