@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpctrack.core.names import clean
-from hpctrack.scheduler.advice import show_span
+from hpctrack.scheduler.advice import GPU_MEASURED_FRAC, show_span
+from hpctrack.scheduler.efficiency import SACCT
 from hpctrack.scheduler.sizes import show_gigabytes
 
-COLUMNS = ("job", "try", "state", "exit", "elapsed", "limit", "cpu", "memory", "wait", "energy")
+COLUMNS = (
+    "job", "try", "state", "exit", "elapsed", "limit", "cpu", "gpu", "memory", "wait", "energy",
+)  # fmt: skip
 """What `describe_entry` returns."""
 
 ENTRY_STYLES = {
@@ -47,6 +50,7 @@ def describe_entry(entry: Mapping[str, Any]) -> list[str]:
         _show_span(used.get("elapsed_s")),
         _show_span(used.get("limit_s")),
         _show_share(used.get("cpu_frac")),
+        _show_gpus(used),
         _show_memory(used),
         _show_span(used.get("wait_s")),
         _show_energy(used.get("energy_j")),
@@ -61,6 +65,7 @@ def describe_facts(entry: Mapping[str, Any]) -> str:
     for name, text in (
         ("elapsed", f"{cells['elapsed']} of {cells['limit']}"),
         ("cpu", f"CPU {cells['cpu']}"),
+        ("gpu", f"GPU {cells['gpu']}"),
         ("memory", f"memory {cells['memory']}"),
         ("wait", f"waited {cells['wait']}"),
         ("energy", cells["energy"]),
@@ -97,6 +102,22 @@ def _show_span(value: Any) -> str:
 def _show_share(value: Any) -> str:
     share = _number(value)
     return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def _show_gpus(used: Mapping[str, Any]) -> str:
+    """Show ``60 %``, and what that is of unless it is of everything and our own measurement."""
+    share = _show_share(used.get("gpu_frac"))
+    if share == "-":
+        return "-"
+    if used.get("gpu_source") == SACCT:
+        return f"{share} (Slurm)"
+    given, measured = _number(used.get("gpus")), _number(used.get("gpus_measured"))
+    sampled = _number(used.get("gpu_measured_frac"))
+    if given and measured and measured < given:
+        return f"{share} of {measured:.0f} of {given:.0f}"
+    if sampled is not None and sampled < GPU_MEASURED_FRAC:
+        return f"{share} in {100 * sampled:.0f} % of the time"
+    return share
 
 
 def _show_memory(used: Mapping[str, Any]) -> str:

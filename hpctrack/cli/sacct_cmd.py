@@ -53,8 +53,10 @@ def sacct(
 
     Without a RUN, about all that have not been asked for yet, or whose jobs had not ended then.
     Slurm is asked once, on a login node. It shows state, exit code, time against its limit, CPU
-    and memory against what was asked for, time in the queue, energy, and what to ask for the next
-    time. `hpctrack show` has it from then on, and `hpctrack sync` takes it along.
+    and memory against what was asked for, how busy the GPUs were, time in the queue, energy, and
+    what to ask for the next time. How busy GPUs were comes from the run's own samples; what Slurm
+    saw of them, on clusters where it looks, is marked (Slurm). `hpctrack show` has all of it from
+    then on, and `hpctrack sync` takes it along.
 
     \b
     Examples:
@@ -125,7 +127,7 @@ def _print(found: Sequence[Joined], *, is_named: bool) -> None:
         notes += [f"{name}: {note}" for note in _iter_notes(one, entries)]
     if rows:
         print_table(
-            ["run", *COLUMNS], rows, right=frozenset({2, *range(4, 8), 9, 10}), styles=ENTRY_STYLES
+            ["run", *COLUMNS], rows, right=frozenset({2, *range(4, 9), 10, 11}), styles=ENTRY_STYLES
         )
     for note in notes:
         click.echo(note)

@@ -8,14 +8,19 @@ an attempt belongs to the life of its job during which its ranks began.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hpctrack.scheduler.advice import advise
 from hpctrack.scheduler.efficiency import measure
+from hpctrack.scheduler.hostlist import try_expand_hosts
 from hpctrack.scheduler.job_facts import JobFacts, read_slurm
 from hpctrack.scheduler.sacct import CUT_SHORT, Life, Row
+from hpctrack.store.gpu_use import GpuUse
+
+MeasureGpus = Callable[[float, float], list[GpuUse]]
+"""From one moment to another, in UTC seconds."""
 
 SKEW_S = 120.0
 """How far the clocks of a node and of the controller may be apart."""
@@ -87,7 +92,11 @@ def match_life(start: JobStart, lives: Iterable[Life]) -> Life | None:
 
 
 def make_accounting(
-    starts: Sequence[JobStart], lives: Sequence[Life], *, asked_wall_s: float
+    starts: Sequence[JobStart],
+    lives: Sequence[Life],
+    *,
+    asked_wall_s: float,
+    measure_gpus: MeasureGpus = lambda _since_wall_s, _until_wall_s: [],
 ) -> dict[str, Any] | None:
     """Put together what is kept of a run.
 
@@ -99,6 +108,8 @@ def make_accounting(
         What Slurm answered.
     asked_wall_s : float
         When.
+    measure_gpus : callable
+        Says what the run's GPUs did from one moment to another; only asked for jobs with GPUs.
 
     Returns
     -------
@@ -107,7 +118,7 @@ def make_accounting(
         which may be a matter of seconds.
     """
     matched = [(start, match_life(start, lives)) for start in starts]
-    entries = [_make_entry(start, life) for start, life in matched if life is not None]
+    entries = [_make_entry(start, life, measure_gpus) for start, life in matched if life]
     if not entries:
         return None
     is_final = len(entries) == len(starts) and all(
@@ -165,10 +176,10 @@ def _is_settled(start: JobStart, life: Life, lives: Sequence[Life], asked_wall_s
     return all(one.job.is_final for one in chain)
 
 
-def _make_entry(start: JobStart, life: Life) -> dict[str, Any]:
+def _make_entry(start: JobStart, life: Life, measure_gpus: MeasureGpus) -> dict[str, Any]:
     facts, job = start.facts, life.job
     per = facts.memory.per if facts.memory else ""
-    used = measure(life, memory_per=per)
+    used = measure(life, gpus=_find_gpus(start, life, measure_gpus), memory_per=per)
     advice = advise(used)
     step = _find_step(facts, life)
     rows = _keep(life, step)
@@ -194,6 +205,18 @@ def _make_entry(start: JobStart, life: Life) -> dict[str, Any]:
         "rows": [dict(one.fields) for one in rows],
         "steps_left_out": len(life.steps) + 1 - len(rows),
     }
+
+
+def _find_gpus(start: JobStart, life: Life, measure_gpus: MeasureGpus) -> list[GpuUse]:
+    """Return what the GPUs of a job that has ended did; of a component those of its nodes."""
+    since, until = life.job.moment("Start"), life.job.moment("End")
+    if not (life.job.gpus and life.job.is_final) or since is None or until is None:
+        return []
+    found = measure_gpus(since, until)
+    if not start.facts.het_job_ids:
+        return found
+    nodes = {one.partition(".")[0] for one in try_expand_hosts(life.job.fields.get("NodeList", ""))}
+    return [one for one in found if one.host.partition(".")[0] in nodes]
 
 
 def _find_step(facts: JobFacts, life: Life) -> Row | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpctrack.scheduler.durations import show_slurm_time
-from hpctrack.scheduler.efficiency import Efficiency
+from hpctrack.scheduler.efficiency import TELEMETRY, Efficiency
 from hpctrack.scheduler.sizes import GIB, MIB, show_gigabytes, show_slurm_size
 
 SHORT_S = 60.0
@@ -31,6 +31,9 @@ WORTH_BYTES = GIB
 WORTH_S = 15 * 60.0
 
 GPU_IDLE_FRAC = 0.3
+
+GPU_MEASURED_FRAC = 0.8
+"""Of the time of all GPUs this much must have been sampled: of the rest nobody knows."""
 
 _TIME_STEPS_S = (
     (600.0, 60.0), (1800.0, 300.0), (3 * 3600.0, 900.0), (12 * 3600.0, 1800.0),
@@ -78,7 +81,12 @@ def advise(used: Efficiency) -> Advice:
         return _advise_more_time(used)
     if used.state != "COMPLETED":
         return Advice()
-    found = [*_look_at_memory(used), *_look_at_time(used), *_look_at_processors(used)]
+    found = [
+        *_look_at_memory(used),
+        *_look_at_time(used),
+        *_look_at_processors(used),
+        *_look_at_gpus(used),
+    ]
     texts = [one.text for one in found]
     if texts:
         texts[0] = f"asked for {texts[0]}"
@@ -149,9 +157,23 @@ def _look_at_processors(used: Efficiency) -> Iterator[Advice]:
     if used.cpus > 1 and used.cpu_frac is not None and used.cpu_frac < WASTE_FRAC:
         busy = used.cpu_frac * used.cpus
         yield Advice(f"{used.cpus} CPUs, kept {busy:.2g} busy")
-    if used.gpus and used.gpu_frac is not None and used.gpu_frac < GPU_IDLE_FRAC:
-        noun = "GPU" if used.gpus == 1 else "GPUs"
-        yield Advice(f"{used.gpus} {noun}, {100 * used.gpu_frac:.0f} % busy")
+
+
+def _look_at_gpus(used: Efficiency) -> Iterator[Advice]:
+    """Look at what we have sampled ourselves: what Slurm saw when it looked last is no mean."""
+    if used.gpu_source != TELEMETRY or used.gpu_frac is None or (used.elapsed_s or 0) < SHORT_S:
+        return
+    if (used.gpu_measured_frac or 0.0) < GPU_MEASURED_FRAC or used.gpus_measured != used.gpus:
+        return
+    if used.gpu_frac >= GPU_IDLE_FRAC and not used.gpus_unused:
+        return
+    if used.gpus == 1:
+        yield Advice(f"1 GPU, kept it busy {100 * used.gpu_frac:.0f} % of the time")
+        return
+    text = f"{used.gpus} GPUs, kept {used.gpu_frac * used.gpus:.2g} of them busy on average"
+    if used.gpus_unused:
+        text += f", {used.gpus_unused} of them never"
+    yield Advice(text)
 
 
 def _round_memory(size_bytes: float) -> float:

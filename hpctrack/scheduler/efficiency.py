@@ -1,9 +1,9 @@
 """How much of what a job was given it has used. Pure.
 
-All numbers are Slurm's own, with its limits: memory is what it saw when it looked (every 30 s by
-default, and per task), processors may be hardware threads, and a step that was killed may have
-lost the time of its children. So nothing is more exact than it looks, and what was not measured
-is None.
+All numbers but those of GPUs are Slurm's own, with its limits: memory is what it saw when it looked
+(every 30 s by default, and per task), processors may be hardware threads, and a step that was
+killed may have lost the time of its children. So nothing is more exact than it looks, and what was
+not measured is None.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpctrack.scheduler.sacct import Life, Row
+from hpctrack.store.gpu_use import GpuUse
+
+TELEMETRY, SACCT = "telemetry", "sacct"
+"""Values of `Efficiency.gpu_source`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,16 @@ class Efficiency:
     nodes, tasks, gpus : int
         ``tasks`` of the largest step.
     gpu_frac : float or None
-        Mean utilisation of the GPUs, from our own samples: Slurm does not measure it.
+        Mean utilisation of the GPUs, as far as they were measured.
+    gpu_source : str
+        Who measured it: ``telemetry``, our own samples, or ``sacct``: what Slurm had seen when it
+        looked last, summed over the processes of the largest step. Empty if nobody did.
+    gpus_measured : int or None
+        How many of the GPUs were sampled.
+    gpu_measured_frac : float or None
+        Of the time of all GPUs that were given, how much was sampled.
+    gpus_unused : int or None
+        On how many of the sampled ones no sample saw any work.
     wait_s, since_submit_s : float or None
         From when it could have run, and from when it was submitted, to its start.
     energy_j : float or None
@@ -66,6 +79,10 @@ class Efficiency:
     tasks: int = 0
     gpus: int = 0
     gpu_frac: float | None = None
+    gpu_source: str = ""
+    gpus_measured: int | None = None
+    gpu_measured_frac: float | None = None
+    gpus_unused: int | None = None
     wait_s: float | None = None
     since_submit_s: float | None = None
     energy_j: float | None = None
@@ -78,15 +95,15 @@ class Efficiency:
         return found
 
 
-def measure(life: Life, *, gpu_frac: float | None = None, memory_per: str = "") -> Efficiency:
+def measure(life: Life, *, gpus: Sequence[GpuUse] = (), memory_per: str = "") -> Efficiency:
     """Work out what a job used.
 
     Parameters
     ----------
     life : Life
         A job with its steps; of a running job only what does not change is told.
-    gpu_frac : float, optional
-        Mean utilisation of its GPUs, 0 to 1, from telemetry.
+    gpus : sequence of GpuUse
+        What our own samples say of its GPUs, from its start to its end.
     memory_per : {"", "node", "cpu"}
         How memory was asked for, if somebody knows; since 21.08 sacct does not tell.
     """
@@ -118,11 +135,39 @@ def measure(life: Life, *, gpu_frac: float | None = None, memory_per: str = "") 
         nodes=nodes,
         tasks=max((one.tasks for one in steps), default=0),
         gpus=job.gpus,
-        gpu_frac=gpu_frac,
+        **(_measure_gpus(life, gpus) if job.is_final else {}),
         wait_s=_wait(job, "Eligible"),
         since_submit_s=_wait(job, "Submit"),
         energy_j=job.energy_j if job.is_final else None,
     )
+
+
+def _measure_gpus(life: Life, gpus: Sequence[GpuUse]) -> dict[str, Any]:
+    """Return what is known of the GPUs; nothing if it is not known which ones are the job's."""
+    given = life.job.gpus
+    if not given or len(gpus) > given:
+        return {}
+    if not gpus:
+        seen = [_step_gpus(one) for one in life.steps]
+        busy = max((one for one in seen if one is not None), default=None)
+        # More than all of them is no utilisation that we understand.
+        is_sense = busy is not None and busy <= given
+        return {"gpu_frac": busy / given, "gpu_source": SACCT} if busy and is_sense else {}
+    measured_s = sum(one.measured_s for one in gpus)
+    whole_s = given * (life.job.elapsed_s or 0.0)
+    return {
+        "gpu_frac": sum(one.busy_frac * one.measured_s for one in gpus) / measured_s,
+        "gpu_source": TELEMETRY,
+        "gpus_measured": len(gpus),
+        "gpu_measured_frac": min(1.0, measured_s / whole_s) if whole_s else None,
+        "gpus_unused": sum(one.peak_frac <= 0 for one in gpus),
+    }
+
+
+def _step_gpus(step: Row) -> float | None:
+    """Return how many GPUs a step kept busy, as Slurm saw it."""
+    task_frac = step.task_gpu_frac
+    return None if task_frac is None else task_frac * max(step.tasks, 1)
 
 
 def _state(life: Life) -> str:

@@ -19,6 +19,7 @@ from hpctrack.errors import HpctrackError, SchedulerError
 from hpctrack.scheduler.accounting import JobStart, make_accounting, make_starts
 from hpctrack.scheduler.sacct import Life
 from hpctrack.store.accounting_file import write_accounting
+from hpctrack.store.gpu_use import GpuUse, measure_gpu_use
 from hpctrack.store.schema import EventKind
 from hpctrack.store.stored_run import StoredRun
 
@@ -92,6 +93,16 @@ class _Wanted:
         return Joined(
             project=self.run.project, run=self.run.id, outcome=outcome, jobs=tuple(jobs), **more
         )
+
+    def measure_gpus(self, since_wall_s: float, until_wall_s: float) -> list[GpuUse]:
+        """Return what the run's GPUs did; nothing if its samples cannot be read."""
+        find = self.run.sensor
+        try:
+            return measure_gpu_use(find, since_wall_s=since_wall_s, until_wall_s=until_wall_s)
+        except (HpctrackError, OSError):
+            return []
+        finally:
+            self.run.close()
 
 
 def join_accounting(
@@ -233,7 +244,9 @@ def _ask_all(starts: Sequence[JobStart], ask: Ask) -> list[Life]:
 
 
 def _join(one: _Wanted, lives: Sequence[Life], clock: Clock) -> Joined:
-    made = make_accounting(one.starts, lives, asked_wall_s=clock.wall_s())
+    made = make_accounting(
+        one.starts, lives, asked_wall_s=clock.wall_s(), measure_gpus=one.measure_gpus
+    )
     if made is None:
         return one.make(Outcome.UNKNOWN, accounting=one.run.accounting)
     accounting = {

@@ -19,7 +19,8 @@ FIELDS = (
     "DerivedExitCode", "Submit", "Eligible", "Start", "End", "ElapsedRaw", "Timelimit",
     "Suspended", "AllocCPUS", "ReqCPUS", "NNodes", "NTasks", "NodeList", "ReqMem", "ReqTRES",
     "AllocTRES", "TotalCPU", "UserCPU", "SystemCPU", "MaxRSS", "AveRSS", "MaxVMSize",
-    "MaxDiskRead", "MaxDiskWrite", "TRESUsageInTot", "ConsumedEnergyRaw", "JobName",
+    "MaxDiskRead", "MaxDiskWrite", "TRESUsageInTot", "TRESUsageInAve",
+    "ConsumedEnergyRaw", "JobName",
 )  # fmt: skip
 """What is asked for. The name comes last: it is the only one that may hold the delimiter."""
 
@@ -117,6 +118,15 @@ class Row:
     def sum_rss_bytes(self) -> float | None:
         """What all tasks had at most, each at its own time, added up."""
         return parse_tres(self._text("TRESUsageInTot")).get("mem") or None
+
+    @property
+    def task_gpu_frac(self) -> float | None:
+        """How many GPUs a task kept busy when Slurm looked last, on average over the tasks.
+
+        None where no plug-in asks a driver, or Slurm says 0, its word for not known.
+        """
+        percent = parse_tres(self._text("TRESUsageInAve")).get("gres/gpuutil")
+        return percent / 100.0 if percent else None
 
     @property
     def memory_asked(self) -> MemoryRequest | None:

@@ -154,30 +154,35 @@ def find_far(places: Sequence[RankPlace], topology: Topology) -> list[Happening]
 def find_far_gpus(
     places: Sequence[RankPlace], gpu_nodes: Mapping[int, Mapping[str, int]], topology: Topology
 ) -> list[Happening]:
-    """Return warnings of ranks whose GPU is attached to another NUMA node than their cores.
+    """Return warnings of ranks that have no GPU on the NUMA nodes of their cores.
 
     Parameters
     ----------
     places : sequence of RankPlace
     gpu_nodes : mapping
-        For each rank's pid the GPUs that it uses, with their NUMA node (`read_pci_node`).
+        For each rank's pid its GPUs, with the NUMA node of each.
     topology : Topology
+
+    Notes
+    -----
+    A rank with GPUs on several nodes cannot be near all of them, unless it has cores on all.
     """
     found = []
     for one in places:
         near = topology.nodes_of(one.cores)
-        far = [key for key, node in gpu_nodes.get(one.pid, {}).items() if node not in near]
-        if near and far:
-            found.append((one, far[0]))
+        gpus = gpu_nodes.get(one.pid, {})
+        if near and gpus and near.isdisjoint(gpus.values()):
+            found.append((one, gpus))
     if not found:
         return []
-    one, gpu = found[0]
+    one, gpus = found[0]
+    near, far = topology.nodes_of(one.cores), frozenset(gpus.values())
     text = (
-        f"{_name_ranks([place for place, _gpu in found])}: the GPU is attached to another NUMA "
-        "node than the rank's cores; use srun --gpu-bind=closest, or --gpus-per-task with "
-        "--cpu-bind=cores"
+        f"{_name_ranks([place for place, _gpus in found])}: the GPU is attached to NUMA node "
+        f"{format_cpu_list(far)}, the rank's cores are on node {format_cpu_list(near)}, which is "
+        "slow; use srun --gpu-bind=closest, or --gpus-per-task with --cpu-bind=cores"
     )
-    return [Happening("warning", "gpu-far", text, gpu)]
+    return [Happening("warning", "gpu-far", text, min(gpus))]
 
 
 def _spread(cores: frozenset[int], topology: Topology) -> frozenset[int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hpctrack.telemetry.amd import AmdSource
+from hpctrack.telemetry.gpu_places import GpuPlaces
 from hpctrack.telemetry.gpu_source import GpuSource
 from hpctrack.telemetry.gpu_watch import GpuWatch
 from hpctrack.telemetry.nvml import NvmlSource
@@ -30,6 +31,9 @@ class GpuTelemetry:
     ----------
     watches : list of GpuWatch
         One per vendor; ``hpctrack doctor`` asks them what cannot be read.
+    places : GpuPlaces
+        As of the last reading; replaced as a whole, so that another thread can look at it while a
+        driver hangs.
 
     Notes
     -----
@@ -59,6 +63,7 @@ class GpuTelemetry:
     ) -> None:
         self.watches = [GpuWatch(source, environ=environ, root=root) for source in sources]
         self._lock = threading.Lock()
+        self.places = GpuPlaces()
 
     def read(self, watch: Watch) -> Reading:
         """Return what is new and what is measured now."""
@@ -71,6 +76,7 @@ class GpuTelemetry:
                 reading.happenings = [one for one in reading.happenings if not _is_absence(one)]
             found = {rank.pid: self.find_keys(rank) for rank in watch.ranks}
             reading.uses = {pid: keys for pid, keys in found.items() if keys is not None}
+        self.places = self._find_places(reading)
         return reading
 
     def find_keys(self, rank: WatchedRank) -> tuple[str, ...] | None:
@@ -84,6 +90,14 @@ class GpuTelemetry:
         found = [one.find_keys(rank) for one in self.watches]
         known = [keys for keys in found if keys is not None]
         return tuple(key for keys in known for key in keys) if known else None
+
+    def _find_places(self, reading: Reading) -> GpuPlaces:
+        used: dict[int, set[str]] = {}
+        for sample in reading.samples:
+            if sample.pid:
+                used.setdefault(sample.pid, set()).add(sample.device)
+        nodes = {key: node for one in self.watches for key, node in one.numa_nodes.items()}
+        return GpuPlaces(nodes, reading.uses or {}, used)
 
     def close(self) -> None:
         """Let go of the drivers, unless one is hanging."""

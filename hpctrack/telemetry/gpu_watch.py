@@ -18,6 +18,8 @@ from hpctrack.telemetry.gpu_source import (
     GpuReading,
     GpuSource,
 )
+from hpctrack.telemetry.kernel_files import KernelFiles
+from hpctrack.telemetry.numa import read_pci_node
 from hpctrack.telemetry.reading import Device, Happening, Reading, Watch, WatchedRank
 
 PROBE_S: Final = 60.0
@@ -36,6 +38,12 @@ class GpuWatch:
         The agent's environment.
     root : Path
         Where ``proc`` and ``sys`` are.
+
+    Attributes
+    ----------
+    numa_nodes : dict
+        Of each GPU and slice of the ranks, by key: the NUMA node that it is attached to, None if
+        that is not told.
     """
 
     def __init__(
@@ -44,6 +52,7 @@ class GpuWatch:
         self._source = source
         self._environ = environ
         self._root = root
+        self._files = KernelFiles(root)
         self._is_open = False
         self._due_s = -math.inf
         self._pace_s = PROBE_S
@@ -57,6 +66,7 @@ class GpuWatch:
         self._happenings: set[Happening] = set()
         self._samples: dict[str, GpuSamples] = {}
         self._health: dict[str, GpuHealth] = {}
+        self.numa_nodes: dict[str, int | None] = {}
 
     def read_into(self, reading: Reading, watch: Watch) -> None:
         """Add what is new and what is measured now."""
@@ -133,7 +143,8 @@ class GpuWatch:
         for gpu in self._scope.gpus:
             if gpu.uuid not in self._told:
                 self._told.add(gpu.uuid)
-                reading.devices.append(_describe(gpu, self._root))
+                numa_node = self.numa_nodes[gpu.uuid] = read_pci_node(self._files, gpu.pci_bus_id)
+                reading.devices.append(_describe(gpu, numa_node))
 
     def _read_gpus(self, reading: Reading, mono_s: float) -> None:
         for gpu in self._scope.gpus:
@@ -186,20 +197,9 @@ class GpuWatch:
         self._absence = self._absence or error.code
 
 
-def _describe(gpu: Gpu, root: Path) -> Device:
+def _describe(gpu: Gpu, numa_node: int | None) -> Device:
     facts = dict(gpu.facts)
-    numa_node = _read_numa_node(gpu.pci_bus_id, root)
     if numa_node is not None and not gpu.parent:
         facts["numa_node"] = numa_node
     kind = "mig" if gpu.parent else "gpu"
     return Device(kind=kind, key=gpu.uuid, name=gpu.name, parent=gpu.parent, facts=facts)
-
-
-def _read_numa_node(pci_bus_id: str, root: Path) -> int | None:
-    domain, _, place = pci_bus_id.lower().partition(":")
-    try:
-        path = root / "sys/bus/pci/devices" / f"{int(domain or '0', 16):04x}:{place}" / "numa_node"
-        number = int(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return number if number >= 0 else None

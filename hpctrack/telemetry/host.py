@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from hpctrack.telemetry import (
     power,
     pressure,
 )
+from hpctrack.telemetry.gpu_places import NO_GPUS, GpuPlaces
 from hpctrack.telemetry.kernel_files import KernelFiles
 from hpctrack.telemetry.obstacles import Obstacle
 from hpctrack.telemetry.placement import Placement
@@ -56,6 +57,8 @@ class HostSource:
         What stands for ``/``.
     environ : mapping
         Of the job: where programs are, and what Slurm calls this node.
+    find_gpus : callable
+        Says where the GPUs are, for the check of the binding; never waits for a driver.
     clock : Clock
         Measures what dear readings cost.
 
@@ -73,6 +76,7 @@ class HostSource:
         *,
         root: Path = Path("/"),
         environ: Mapping[str, str] | None = None,
+        find_gpus: Callable[[], GpuPlaces] = lambda: NO_GPUS,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         files = KernelFiles(root)
@@ -91,6 +95,7 @@ class HostSource:
                 self._processes,
                 self._details,
                 find_busy=lambda: self._cores.busy_frac,
+                find_gpus=find_gpus,
                 clock=clock,
             ),
             memory.NodeMemory(files),

@@ -6,9 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hpctrack.core.clock import Clock
-from hpctrack.telemetry.binding import RankPlace, find_far, find_shared, find_squeezed
+from hpctrack.telemetry.binding import (
+    RankPlace,
+    find_far,
+    find_far_gpus,
+    find_shared,
+    find_squeezed,
+)
 from hpctrack.telemetry.counters import Rates
 from hpctrack.telemetry.cpu import IDLE_FRAC
+from hpctrack.telemetry.gpu_places import NO_GPUS, GpuPlaces
 from hpctrack.telemetry.kernel_files import KernelFiles
 from hpctrack.telemetry.numa import Topology, read_topology
 from hpctrack.telemetry.process_details import ProcessDetails
@@ -37,6 +44,8 @@ class Placement:
         Have read the ranks just before.
     find_busy : callable
         Says how busy each core of the job was lately, as shares.
+    find_gpus : callable
+        Says where the GPUs are; never waits for a driver.
     clock : Clock
         Measures what dear readings cost.
     """
@@ -50,12 +59,14 @@ class Placement:
         details: ProcessDetails,
         *,
         find_busy: Callable[[], Mapping[int, float]],
+        find_gpus: Callable[[], GpuPlaces] = lambda: NO_GPUS,
         clock: Clock,
     ) -> None:
         self._files = files
         self._processes = processes
         self._details = details
         self._find_busy = find_busy
+        self._find_gpus = find_gpus
         self._rota = Rota(MEMORY_PERIOD_S, share=MEMORY_SHARE, clock=clock)
         self._topology: Topology | None = None
         self._memory: dict[int, dict[int, int]] = {}
@@ -143,10 +154,12 @@ class Placement:
         """Return the warnings that are due: those found several times in a row, once each."""
         busy = self._find_busy()
         idle = frozenset(core for core, share in busy.items() if share < IDLE_FRAC)
+        members = self._processes.trees.members
         found = [
             *find_shared(places, idle, self.topology),
             *find_squeezed(places, idle, frozenset(busy)),
             *find_far(places, self.topology),
+            *find_far_gpus(places, self._find_gpus().find_nodes(members), self.topology),
         ]
         seen = {one.code: self._suspicions.get(one.code, 0) + 1 for one in found}
         self._suspicions = seen

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpctrack.telemetry.gpu_places import GpuPlaces
 from hpctrack.telemetry.reading import Device, Happening, Reading, Sample, WatchedRank
 
 HERE = Path(__file__).resolve().parent
@@ -134,6 +135,15 @@ class Telemetry:
         """Ask which devices a rank has."""
         keys: list[str] | None = self._ask("keys", rank.pid, rank.rank, rank.visible_gpus)
         return keys
+
+    def find_places(self) -> GpuPlaces:
+        """Ask where the GPUs are, and whose they are."""
+        found = self._ask("places")
+        allowed, used = (
+            {int(pid): tuple(keys) for pid, keys in found[name].items()}
+            for name in ("allowed", "used")
+        )
+        return GpuPlaces(found["nodes"], allowed, used)
 
     def list_absences(self, uuid: str) -> dict[str, str]:
         """Ask what cannot be read of a device, and why."""

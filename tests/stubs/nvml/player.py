@@ -36,7 +36,17 @@ def main() -> None:
         found = [one.list_absences(uuid) for one in telemetry.watches]
         return {name: str(absence) for one in found for name, absence in one.items()}
 
-    actions: dict[str, Callable[..., object]] = {"read": read, "keys": keys, "absences": absences}
+    def places() -> object:
+        found = telemetry.places
+        used = {pid: sorted(gpus) for pid, gpus in found.used.items()}
+        return {"nodes": found.nodes, "allowed": found.allowed, "used": used}
+
+    actions: dict[str, Callable[..., object]] = {
+        "read": read,
+        "keys": keys,
+        "absences": absences,
+        "places": places,
+    }
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         print(json.dumps(actions[name](*arguments)), flush=True)

@@ -12,6 +12,7 @@ from hpctrack.scheduler.advice import advise, show_span
 from hpctrack.scheduler.efficiency import Efficiency, measure
 from hpctrack.scheduler.sacct import Life, Row, gather_lives, parse_rows
 from hpctrack.scheduler.sizes import GIB, MIB
+from hpctrack.store.gpu_use import GpuUse
 from tests.unit.scheduler.recorded import VERSIONS, read
 
 KIB = 1024
@@ -26,6 +27,12 @@ def row(step: str = "", **fields: Any) -> Row:
     name = f"1.{step}" if step else "1"
     texts = {key: str(value) for key, value in fields.items()}
     return Row({"JobID": name, "JobIDRaw": name, "State": "COMPLETED", **texts})
+
+
+def gpu(busy_frac: float, *, measured_s: float = 950.0) -> GpuUse:
+    return GpuUse(
+        host="n1", device="GPU-a", busy_frac=busy_frac, peak_frac=busy_frac, measured_s=measured_s
+    )
 
 
 def test_the_example_of_everybody_gets_the_advice_of_everybody() -> None:
@@ -135,9 +142,9 @@ def test_zero_is_not_available() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_everything_that_is_measured_is_json(version: str) -> None:
     for one in gather_lives(parse_rows(read(version, "sacct.txt"))):
-        used = measure(one, gpu_frac=0.1)
+        used = measure(one, gpus=[gpu(0.1)])
         json.dumps(used.to_json(), allow_nan=False)
-        for share in (used.cpu_frac, used.memory_frac, used.time_frac):
+        for share in (used.cpu_frac, used.memory_frac, used.time_frac, used.gpu_frac):
             assert share is None or 0 <= share < 1.2
 
 
@@ -166,9 +173,66 @@ def test_of_a_short_job_nothing_is_concluded_but_its_time() -> None:
     assert str(advise(short)) == "asked for 2 h, used 10 s; next time --time=0:05:00"
 
 
-def test_idle_gpus_are_told_if_somebody_measured_them() -> None:
-    assert str(advise(completed(gpus=2, gpu_frac=0.12))) == "asked for 2 GPUs, 12 % busy"
-    assert str(advise(completed(gpus=1, gpu_frac=0.9))) == ""
+GPUS = {"AllocTRES": "cpu=4,node=1,gres/gpu=4", "ElapsedRaw": 1000}
+
+
+def measure_gpus(*gpus: GpuUse, steps: tuple[Row, ...] = (), **fields: Any) -> Efficiency:
+    return measure(Life(row(**{**GPUS, **fields}), steps), gpus=gpus)
+
+
+def test_the_use_of_gpus_is_the_mean_over_those_that_were_given_and_the_time() -> None:
+    used = measure_gpus(gpu(0.5), gpu(0.1), gpu(0.0), gpu(0.0))
+    assert used.gpu_frac == pytest.approx(0.15)
+    assert (used.gpu_source, used.gpus_measured, used.gpus_unused) == ("telemetry", 4, 2)
+    assert used.gpu_measured_frac == pytest.approx(0.95)
+    said = "asked for 4 GPUs, kept 0.6 of them busy on average, 2 of them never"
+    assert str(advise(used)) == said
+    later = measure_gpus(gpu(1.0, measured_s=100), *[gpu(0.0, measured_s=300)] * 3)
+    assert later.gpu_frac == pytest.approx(0.1)
+
+
+def test_two_gpus_that_were_never_seen_at_work_are_told_however_busy_the_others_were() -> None:
+    used = measure_gpus(gpu(1.0), gpu(0.0), gpu(1.0), gpu(0.0))
+    assert str(advise(used)) == "asked for 4 GPUs, kept 2 of them busy on average, 2 of them never"
+    assert str(advise(measure_gpus(*[gpu(0.9)] * 4))) == ""
+
+
+def test_one_gpu_is_told_by_its_time() -> None:
+    used = measure_gpus(gpu(0.12), AllocTRES="gres/gpu:a100=1")
+    assert str(advise(used)) == "asked for 1 GPU, kept it busy 12 % of the time"
+
+
+def test_of_gpus_and_times_that_nobody_measured_nothing_is_concluded() -> None:
+    nothing = measure_gpus()
+    assert (nothing.gpu_frac, nothing.gpus_measured, nothing.gpu_source) == (None, None, "")
+    some = measure_gpus(gpu(0.0), gpu(0.0))
+    assert (some.gpu_frac, some.gpus_measured, some.gpus_unused) == (0.0, 2, 2)
+    assert some.gpu_measured_frac == pytest.approx(0.475)
+    short = measure_gpus(*[gpu(0.0, measured_s=500)] * 4)
+    assert (short.gpu_frac, short.gpu_measured_frac) == (0.0, 0.5)
+    running = measure_gpus(gpu(0.5), State="RUNNING")
+    assert running.gpu_frac is None
+    for used in (nothing, some, short, running):
+        assert str(advise(used)) == ""
+
+
+def test_it_is_not_guessed_which_of_the_gpus_of_a_node_are_the_jobs() -> None:
+    for given in ("gres/gpu=1", "cpu=4"):
+        used = measure_gpus(gpu(0.5), gpu(0.0), AllocTRES=given)
+        assert (used.gpu_frac, used.gpus_measured) == (None, None)
+
+
+def test_what_slurm_has_seen_of_gpus_is_told_as_such_where_we_have_seen_nothing() -> None:
+    ave = "cpu=00:00:10,gres/gpumem=400M,gres/gpuutil=90"
+    step = row("0", NTasks=2, TRESUsageInAve=ave)
+    used = measure_gpus(steps=(step,))
+    assert used.gpu_source == "sacct"
+    assert used.gpu_frac == pytest.approx(0.45)
+    assert str(advise(used)) == ""  # it is what was seen at one moment
+    assert measure_gpus(gpu(0.5), steps=(step,)).gpu_source == "telemetry"
+    for said in ("cpu=00:00:10", "gres/gpuutil=0", "gres/gpuutil=5000"):
+        other = measure_gpus(steps=(row("0", NTasks=2, TRESUsageInAve=said),))
+        assert (other.gpu_frac, other.gpu_source) == (None, "")
 
 
 @pytest.mark.parametrize("minutes", [1, 7, 29, 41, 95, 400, 1500, 5000])

@@ -22,7 +22,8 @@ def test_every_row_of_every_version_is_read(version: str) -> None:
     rows = parse_rows(read(version, "sacct.txt"))
     assert rows
     for row in rows:
-        assert set(row.fields) == set(FIELDS)
+        # What Slurm has seen of GPUs was not asked for when these were recorded.
+        assert set(row.fields) == set(FIELDS) - {"TRESUsageInAve"}
         assert row.job_id.isdigit()
         assert row.state.replace("_", "").isalpha()
         assert row.moment("Submit") is not None

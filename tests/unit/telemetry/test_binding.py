@@ -104,6 +104,8 @@ def test_a_gpu_on_another_node_than_the_cores() -> None:
     gpus = {100: {"GPU-a": 1}, 101: {"GPU-b": 1}, 102: {"GPU-c": 1}}
     (event,) = find_far_gpus(places, gpus, SMT)
     assert (event.code, event.device) == ("gpu-far", "GPU-a")
-    assert event.text.startswith("rank 0: ")
+    assert event.text.startswith("rank 0: the GPU is attached to NUMA node 1, the rank's cores are")
+    several = {100: {"GPU-a": 1, "GPU-d": 0}}
+    assert find_far_gpus(places, several, SMT) == []  # one of them is near
     assert find_far_gpus(places, {}, SMT) == []
     assert find_far_gpus(places, gpus, Topology()) == []
