@@ -221,7 +221,8 @@ class Masker:
                 rest = more.match(text, found.end()) if more else None
                 done = start = rest.end() if rest else found.end()
             else:
-                start = found.end("head")  # a value may hold a name and value of its own
+                # A value may hold a name and value of its own, and what looks like a type, too.
+                start = found.end("name")
         return "".join([*parts, text[done:]])
 
     def _mask_expression(self, found: re.Match[str]) -> str:

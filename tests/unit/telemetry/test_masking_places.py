@@ -32,6 +32,7 @@ from hpctrack.telemetry.provenance.secret_values import MASK
         "<password>planted12</password>",
         "password: |\n  planted12\n  planted34\n",
         "user_pw = planted12",
+        "command: env API_KEY=planted12 python train.py",
         "https://api.telegram.org/bot123:planted12/sendMessage",
         "https://firm.webhook.office.com/webhookb2/planted12",
     ],
