@@ -11,6 +11,7 @@ from hpctrack.agent.console import ConsoleDrain, Pieces
 from hpctrack.agent.console_events import CONSOLE_KINDS, add_joined
 from hpctrack.agent.encoder import EncodedMedia, Encoder, Work, write_media
 from hpctrack.agent.provenance import Provenance
+from hpctrack.agent.rule_secrets import hide_in_hello
 from hpctrack.agent.rule_watch import RuleWatch
 from hpctrack.agent.run_folders import find_latest_s, find_spill
 from hpctrack.agent.samples import SampleBook
@@ -117,7 +118,8 @@ class Recorder:
         self.sessions.append(session)
         self._rules.begin(hello)
         self.changes += 1
-        self._add(EventKind.START, hello, session, keep=f"start {session.number}")
+        told = hide_in_hello(hello, environment())
+        self._add(EventKind.START, told, session, keep=f"start {session.number}")
         return session
 
     def _skip_written(self, session: Session, ring: RingReader) -> None:

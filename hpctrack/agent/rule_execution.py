@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from hpctrack.agent.job_cancel import make_cancel_command
 from hpctrack.agent.rule_command import Command, make_shell_command
+from hpctrack.agent.rule_secrets import hide_secrets
 from hpctrack.agent.rule_signals import SignalTask
 from hpctrack.agent.rules import Firing
 from hpctrack.agent.stop import write_stop
@@ -136,7 +137,7 @@ class Execution:
         elif word == STOP:
             return [self._ask_to_stop()]
         elif word == COMMAND:
-            self._command_word = f"command {needed!r:.80}"
+            self._command_word = f"command {hide_secrets(needed, here.environ)!r:.80}"
             argv = make_shell_command(needed, here.cwd)
             self._command = Command(argv, self._make_environment(), clock=here.clock)
         elif word == CANCEL:
@@ -184,4 +185,5 @@ class Execution:
 
     def _report(self, command: Command) -> Said:
         level = "info" if command.is_success else "warning"
-        return Said(level, f"{self._command_word}: {command.said}")
+        said = hide_secrets(command.said, self._here.environ)
+        return Said(level, f"{self._command_word}: {said}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from hpctrack.agent.job_end import find_job_end
 from hpctrack.agent.rule_claims import claim_rule, is_claimed, list_claims, read_claim
 from hpctrack.agent.rule_execution import Execution, Surroundings
 from hpctrack.agent.rule_metrics import MetricRules
+from hpctrack.agent.rule_secrets import list_actions
 from hpctrack.agent.rule_sensors import Own, SensorRules, find_gap_s
 from hpctrack.agent.rule_times import TimeRules
 from hpctrack.agent.rules import NODE, Firing
@@ -123,6 +125,7 @@ class RuleWatch:
         self._is_alone = int(hello.get("size", 1)) <= self._here.local_size
         self._rules: dict[str, Rule] = {}
         self._known: set[str] = set()
+        self._names = names
         self._metrics = MetricRules(names)
         gap_s = find_gap_s(float(settings.get("telemetry_interval_s", 10.0)))
         self._sensors = SensorRules(gap_s)
@@ -246,15 +249,16 @@ class RuleWatch:
             return
         if firing.rank == NODE and here.host:
             firing = firing._replace(text=f"{here.host}: {firing.text}")
-        told = {"rule": rule.name, "text": firing.text, "host": here.host, "rank": firing.rank}
-        claim = claim_rule(here.folder, rule, here.attempt, told)
+        claimed = {"rule": rule.name, "text": firing.text, "host": here.host, "rank": firing.rank}
+        claim = claim_rule(here.folder, rule, here.attempt, claimed)
         if claim.is_ours:
             self._announce(firing)
             self._execute(firing, rule.do)
         elif claim.problem:
             self._announce(firing)
             do = [one for one in rule.do if split_action(one)[0] in WITHOUT_CLAIM]
-            left = [one for one in rule.do if one not in do and one != MARK]
+            told = list_actions(rule, here.environ)
+            left = [one for one in told if split_action(one)[0] not in {*WITHOUT_CLAIM, MARK}]
             if left:
                 text = f"{', '.join(left)} not done, another node may: {claim.problem}"
                 self._tell("warning", text, rule=rule)
@@ -323,7 +327,9 @@ class RuleWatch:
         self._settle()
         if self._is_alone:
             for rule in self._metrics.list_unseen():
-                self._remark(rule, f"no metric {rule.target!r} was logged")
+                near = difflib.get_close_matches(rule.target, self._names, n=1)
+                meant = f"; did you mean {near[0]!r}?" if near else ""
+                self._remark(rule, f"no metric {rule.target!r} was logged{meant}")
 
     def _announce(self, firing: Firing) -> None:
         rule, value = firing.rule, firing.value
@@ -334,7 +340,7 @@ class RuleWatch:
             "text": f"rule {rule.name}: {firing.text}",
             # JSON has no form for NaN and infinities.
             "value": value if value is None or math.isfinite(value) else str(value),
-            "do": list(rule.do),
+            "do": list_actions(rule, self._here.environ),
         }
         note |= {rule.subject: firing.source} if firing.source else {}
         note |= {} if firing.step is None else {"step": firing.step}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -64,7 +64,9 @@ _ODD = re.compile(r"[^A-Za-z0-9.]+")
 """Of a made-up name; a number may have a point."""
 
 
-def add_rules(known: str, raw: object, origin: str) -> tuple[str, list[SettingsError]]:
+def add_rules(
+    known: str, raw: object, origin: str, place: Callable[[int, str], str] | None = None
+) -> tuple[str, list[SettingsError]]:
     """Add what a source of settings says to what weaker ones have said.
 
     Parameters
@@ -75,6 +77,9 @@ def add_rules(known: str, raw: object, origin: str) -> tuple[str, list[SettingsE
         A list of mappings, one mapping, JSON text of either, or `OFF`.
     origin : str
         The source, for messages.
+    place : callable, optional
+        Given the number of a rule, from 1, and what is wrong with it, returns the source with the
+        line.
 
     Returns
     -------
@@ -85,7 +90,7 @@ def add_rules(known: str, raw: object, origin: str) -> tuple[str, list[SettingsE
     """
     if raw is False or (isinstance(raw, str) and raw == OFF):
         return "", []
-    found, problems = read_rules(raw, origin)
+    found, problems = read_rules(raw, origin, place)
     kept = list(load_rules(known))
     for rule in found:
         is_named = rule.name != _make_name(rule)
@@ -104,13 +109,16 @@ def load_rules(text: str) -> Iterator[Rule]:
         yield from read_rules(text, "")[0]
 
 
-def read_rules(raw: object, origin: str) -> tuple[list[Rule], list[SettingsError]]:
+def read_rules(
+    raw: object, origin: str, place: Callable[[int, str], str] | None = None
+) -> tuple[list[Rule], list[SettingsError]]:
     """Check rules as a user writes them; see `add_rules`."""
     try:
         listed = _list_raw(raw)
     except (ValueError, TypeError):
         hint = 'write a list of rules, such as [{"metric": "loss", "is": "nan"}]'
-        return [], [SettingsError(f"rules is {raw!r:.60}, not a list ({origin})", hint=hint)]
+        where = place(1, "") if place else origin
+        return [], [SettingsError(f"rules is {raw!r:.60}, not a list ({where})", hint=hint)]
     rules: list[Rule] = []
     problems: list[SettingsError] = []
     for number, one in enumerate(listed, 1):
@@ -118,7 +126,8 @@ def read_rules(raw: object, origin: str) -> tuple[list[Rule], list[SettingsError
             rules += _make_distinct(parse_rule(one), rules)
         except SettingsError as error:
             shown = one.get("name", number) if isinstance(one, Mapping) else number
-            text = f"rule {shown!r:.60} is left out: {error.message} ({origin})"
+            where = place(number, error.message) if place else origin
+            text = f"rule {shown!r:.60} is left out: {error.message} ({where})"
             problems.append(SettingsError(text, hint=error.hint))
     return rules, problems
 
@@ -300,7 +309,7 @@ def _read_action(value: object) -> str:
     if word not in ACTIONS:
         first = word.split(maxsplit=1)[0] if word else ""
         hint = _suggest(first, ACTIONS)
-        raise SettingsError(f"unknown action {value!r:.60}", hint=hint)
+        raise SettingsError(f"do has an unknown action {first!r:.60}", hint=hint)
     if word == COMMAND:
         if not needed or len(needed) > COMMAND_MAX_CHARS or "\0" in needed:
             raise SettingsError("a command is missing, or too long", hint='"command: ./notify.sh"')

@@ -207,21 +207,25 @@ def load_settings(
     origins = dict.fromkeys(Settings.field_names, "default")
     problems: list[SettingsError] = []
 
-    def take(source: Mapping[str, Any], origin: str) -> None:
+    def take(source: Mapping[str, Any], origin: str, *, is_file: bool = False) -> None:
+        def place(key: str, number: int = 1, message: str = "") -> str:
+            return _find_place(origin, key, number, message) if is_file else origin
+
         for key, raw in source.items():
             try:
                 if key == RULES:
-                    values[key], wrong = _add_rules(values.get(key, ""), raw, origin)
+                    values[key], wrong = _add_rules(values.get(key, ""), raw, origin, place)
                     problems.extend(wrong)
                 else:
                     values[key] = _parse(key, raw, origin)
                 origins[key] = origin
             except SettingsError as error:
-                problems.append(error)
+                told = error.message.replace(f"({origin})", f"({place(key)})")
+                problems.append(SettingsError(told, hint=error.hint))
 
     for path in reversed(list(_iter_files(environ, cwd))):
         try:
-            take(read_toml(path), path)
+            take(read_toml(path), path, is_file=True)
         except SettingsError as error:
             problems.append(error)
     take(_from_environment(environ), "environment")
@@ -235,13 +239,27 @@ def load_settings(
     return LoadedSettings(settings, origins, tuple(problems))
 
 
-def _add_rules(known: str, raw: object, origin: str) -> tuple[str, list[SettingsError]]:
+def _find_place(path: str, key: str, number: int, message: str) -> str:
+    """Return a file, and the line of a mistake in it, for people."""
+    from hpctrack.core.toml_lines import find_line  # noqa: PLC0415 - for mistakes only
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            line = find_line(file.read(), key, message, number)
+    except (OSError, ValueError):
+        line = 0
+    return f"{path}, line {line}" if line else path
+
+
+def _add_rules(
+    known: str, raw: object, origin: str, place: Callable[[str, int, str], str]
+) -> tuple[str, list[SettingsError]]:
     if isinstance(raw, (str, list, tuple)) and not raw:
         return known, []
     # Most ranks are given no rules, and should not pay for them.
     from hpctrack.core.rule_reading import add_rules  # noqa: PLC0415 - see above
 
-    return add_rules(known, raw, origin)
+    return add_rules(known, raw, origin, lambda number, text: place(RULES, number, text))
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:

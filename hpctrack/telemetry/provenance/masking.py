@@ -12,10 +12,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpctrack.telemetry.provenance.secret_names import (
+    counts_things,
     is_harmless,
     is_password_name,
     is_secret_name,
     is_strong_name,
+)
+from hpctrack.telemetry.provenance.secret_places import (
+    ASSIGNMENT,
+    ATTACHED_PROGRAMS,
+    BLOCK,
+    ELEMENT,
+    EXPRESSION,
+    GLUED,
+    HEADER,
+    INNER,
+    LITERAL,
+    LOGIN,
+    LOGIN_OPTIONS,
+    MAGIC,
+    NETRC,
+    NO_PASSWORD,
+    OPENING,
+    OPTION,
+    PAIR,
+    PROGRAM_OPTIONS,
+    QUEUE_PROGRAMS,
+    REFERENCE,
+    REST,
+    SETTER,
+    SETTERS,
+    TOOL,
 )
 from hpctrack.telemetry.provenance.secret_values import (
     MASK,
@@ -32,58 +59,15 @@ KNOWN_MIN_CHARS = 6
 CHUNK_CHARS = 32 * 1024
 """A long text is searched in pieces: each holds up the process's other threads for a few ms."""
 
-_NAME = r"(?<![A-Za-z0-9_])(?P<quote>[\"']?)(?P<name>[A-Za-z_][\w.-]{0,80})(?P=quote)"
-_QUOTED = r"[rbfuRBFU]{0,2}\"(?:\\.|[^\"\\\n]){0,8000}\"|[rbfuRBFU]{0,2}'(?:\\.|[^'\\\n]){0,8000}'"
-_BARE = r"[^\s\"';|<>()&,`]{1,400}"
-_REST = re.compile(r"[^\s\"';|<>()&,`]*")
-"""A word is looked at up to a length, so that a megabyte without a space takes no hour, and hidden
-as a whole."""
-
-_ASSIGNMENT = re.compile(
-    # name = value, name: type = value, "name": value, environ["name"] = value, ("name", "value")
-    rf"(?P<head>{_NAME}[\"'\])]{{0,3}}[ \t]*"
-    r"(?::[ \t]*[\w.\[\], |]{1,40}=|=>|:=|[=:]|,(?=[ \t]*[\"']))[ \t]*)"
-    rf"(?P<value>{_QUOTED}|{_BARE})"
-)
-_OPTION = re.compile(
-    rf"(?P<head>(?<!\S)--?(?P<name>[A-Za-z][\w.-]*)[ \t]+)(?P<value>{_QUOTED}|(?!-){_BARE})"
-)
-_HEADER = re.compile(
-    r"(?i)(?P<head>\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?P<rest>[^\"'\n]+)"
-)
-_NETRC = re.compile(r"(?P<head>\blogin\s+\S+\s+password\s+)(?P<rest>\S+)")
-_TOOL = re.compile(
-    r"(?P<head>\b(?:curl\b[^\n;|]{0,400}?\s(?:-u|--user)[ =]?"
-    r"|sshpass\s+-p\s*|mysql\w*\b[^\n;|]{0,400}?\s-p))"
-    r"(?P<rest>(?!\$)[^\s;|]+)"
-)
-_REFERENCE = re.compile(r"[\"']?\$(?:\w+|\{[^{}]*\}|\()|[\"']?%\w+%|[\"']?\{\{?[\w. ]*\}")
-"""``$TOKEN``, ``$(cat file)``: where a secret is, not what it is."""
-
 _CODE = re.compile(
     r"\.(?:py|pyx|pxd|pyi|ipynb|c|cc|cpp|cxx|cu|cuh|h|hh|hpp|hip|f|f90|f95|f03|f08|for|rs|go|js|mjs"
     r"|ts|tsx|jsx|java|kt|jl|m|r|R|lua|scala|swift|cs|rb|php|pl|css|html|md|rst|tex)$"
 )
 """In these what stands unquoted behind a name is an expression, or prose."""
 
-_PROGRAM_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "sshpass": ("-p",),
-    "curl": ("-u", "--user", "-U", "--proxy-user"),
-    "redis-cli": ("-a",),
-    "docker": ("-p",),
-    "podman": ("-p",),
-    "ldapsearch": ("-w",),
-    "smbclient": ("-U",),
-    "mongo": ("-p",),
-    "mongosh": ("-p",),
-}
-"""Options whose next word is a secret although they do not say so."""
-
-_ATTACHED_PROGRAMS = re.compile(r"mysql\w*|mariadb[\w-]*|sshpass|mongo\w*|7z\w?")
-_NO_PASSWORD = re.compile(r"[a-z][a-z_-]*|[\d.,:x_-]+")
-"""``-pthread``, ``-p8080``: what hangs on a ``-p`` and is no password, unless a data base's."""
-
-_IDENTITY = re.compile(r"(?i)(?:_|-|\b)(?:u?u?id|hash|sha\d*|commit|digest|rev|revision|tag)$")
+_IDENTITY = re.compile(
+    r"(?i)(?:_|-|\b)(?:u?u?id|(?:job|step|task|ap|run|group)id|hash|sha\d*|commit|digest|rev|revision|tag)$"
+)
 
 
 class Masker:
@@ -104,7 +88,8 @@ class Masker:
 
     def variable(self, name: str, value: str) -> str:
         """Return the value of an environment variable as it may be written."""
-        if is_secret_name(name) and not is_harmless(name, value):
+        is_named = is_strong_name(name) or (is_secret_name(name) and not _is_spoken(value))
+        if is_named and not is_harmless(name, value):
             return MASK
         if is_hexadecimal(value):
             return value if _IDENTITY.search(name) else MASK
@@ -113,19 +98,22 @@ class Masker:
     def arguments(self, words: Sequence[str]) -> list[str]:
         """Return a command line as it may be written."""
         masked: list[str] = []
-        program, option = "", ""
+        program, option, before = "", "", ""
         for word, following in zip(words, [*words, ""][1:], strict=True):
             name = word.rpartition("/")[2]
-            if not program or name in _PROGRAM_OPTIONS or _ATTACHED_PROGRAMS.fullmatch(name):
+            is_known = name in PROGRAM_OPTIONS or name in QUEUE_PROGRAMS
+            if not program or is_known or ATTACHED_PROGRAMS.fullmatch(name):
                 program = name
             if option:
                 self._remember(option, word)
                 masked.append(MASK)
                 option = ""
                 continue
-            if _hides_next(program, word, following):
+            is_setter = before in SETTERS and is_secret_name(word)
+            if is_setter or _hides_next(program, word, following):
                 option = word
-            masked.append(self._argument(program, word))
+            masked.append(self._argument(program, word, before))
+            before = word
         # What was learned from one word may be in an earlier one.
         return [self._hide_known(one) for one in masked]
 
@@ -144,13 +132,23 @@ class Masker:
         return self._hide_known(text)
 
     def _mask_chunk(self, text: str, *, is_code: bool) -> str:
-        for pattern in (_HEADER, _NETRC, _TOOL):
+        for pattern in (HEADER, NETRC, TOOL):
             text = pattern.sub(self._mask_rest, text)
-        text = self._mask_named(_ASSIGNMENT, text, is_code=is_code)
-        if not is_code:
-            text = self._mask_named(_OPTION, text, is_code=False)
+        if is_code:
+            text = MAGIC.sub(lambda line: self._mask_script(line[0]), text)
+            text = self._mask_named(ASSIGNMENT, text, is_code=True)
+            text = EXPRESSION.sub(self._mask_expression, text)
+            text = LITERAL.sub(self._mask_inside, text)
+        else:
+            text = self._mask_script(text)
+            text = BLOCK.sub(self._mask_block, self._mask_named(ELEMENT, text, is_code=False))
         text = mask_random(text)
         return "\n".join([mask_digits(line) for line in text.split("\n")])
+
+    def _mask_script(self, text: str) -> str:
+        for pattern in (ASSIGNMENT, SETTER, OPTION):
+            text = self._mask_named(pattern, text, is_code=False)
+        return PAIR.sub(self._mask_pair, text)
 
     def diff(self, text: str) -> str:
         """Return a diff as it may be written; it keeps its lines, and what each begins with."""
@@ -177,21 +175,28 @@ class Masker:
             return [self.texts(item) for item in value]
         return value
 
-    def _argument(self, program: str, word: str) -> str:
+    def _argument(self, program: str, word: str, before: str) -> str:
         head, equals, value = word.partition("=")
         if equals and re.fullmatch(r"[-\w.+/:@]+", head):
-            if is_secret_name(head) and not is_harmless(head, value):
+            is_named = is_strong_name(head) or (is_secret_name(head) and _may_be_key(value))
+            is_login = head in LOGIN_OPTIONS and LOGIN.fullmatch(value)
+            if (is_named and not is_harmless(head, value)) or is_login:
                 self._remember(head, value)
                 return f"{head}={MASK}"
             if is_hexadecimal(value):
                 return word if _IDENTITY.search(head) else f"{head}={MASK}"
         rest = word[2:]
-        if word.startswith("-p") and rest and "=" not in rest:
-            is_known = bool(_ATTACHED_PROGRAMS.fullmatch(program))
-            if is_known or not _NO_PASSWORD.fullmatch(rest):
+        if program == "curl" and word.startswith("-u") and rest:
+            self._remember("password", rest)
+            return f"-u{MASK}"
+        if word.startswith("-p") and rest and "=" not in rest and program not in QUEUE_PROGRAMS:
+            is_known = bool(ATTACHED_PROGRAMS.fullmatch(program))
+            if is_known or not NO_PASSWORD.fullmatch(rest):
                 self._remember("password", rest)
                 return f"-p{MASK}"
-        return MASK if is_hexadecimal(word) else self.text(word)
+        if is_hexadecimal(word):
+            return word if _IDENTITY.search(before) or before == "checkout" else MASK
+        return self.text(word)
 
     def _file_diff(self, part: str) -> str:
         head, mark, body = part.partition("\n@@")
@@ -210,21 +215,63 @@ class Masker:
         done = start = 0
         while found := pattern.search(text, start):
             if self._is_secret(found, is_code=is_code):
-                quote = _quote_of(found["value"])
-                parts += [text[done : found.end("head")], quote, MASK, quote]
-                rest = None if quote else _REST.match(text, found.end())
+                opening, closing = _quotes_of(found["value"])
+                parts += [text[done : found.end("head")], opening, MASK, closing]
+                more = REST if not closing else None if is_code else GLUED
+                rest = more.match(text, found.end()) if more else None
                 done = start = rest.end() if rest else found.end()
             else:
-                start = found.end("head")  # a value may hold a name and value of its own
+                # A value may hold a name and value of its own, and what looks like a type, too.
+                start = found.end("name")
         return "".join([*parts, text[done:]])
+
+    def _mask_expression(self, found: re.Match[str]) -> str:
+        """Hide the texts in what is assigned to a secret's name."""
+        name = found["name"]
+        if not is_strong_name(name) or counts_things(name):
+            return found["head"] + EXPRESSION.sub(self._mask_expression, found["value"])
+
+        def mask(one: re.Match[str]) -> str:
+            plain = _unquote(one[0])
+            if not _is_drawn_up(plain) or is_harmless(name, plain):
+                return one[0]
+            self._remember(name, plain)
+            opening, closing = _quotes_of(one[0])
+            return f"{opening}{MASK}{closing}"
+
+        return found["head"] + LITERAL.sub(mask, found["value"])
+
+    def _mask_inside(self, found: re.Match[str]) -> str:
+        """Hide what a text in code assigns."""
+        return INNER.sub(self._mask_pair, found[0]) if "=" in found[0] else found[0]
+
+    def _mask_pair(self, found: re.Match[str]) -> str:
+        name, plain = found["name"], _unquote(found["value"])
+        is_named = is_strong_name(name) and not counts_things(name)
+        if not is_named or is_harmless(name, plain) or not _is_drawn_up(plain):
+            return found[0]
+        self._remember(name, plain)
+        opening, closing = _quotes_of(found["value"])
+        return f"{found['head']}{opening}{MASK}{closing}"
+
+    def _mask_block(self, found: re.Match[str]) -> str:
+        """Hide the lines of a text in YAML that is a secret; a diff keeps its lines."""
+        if not is_strong_name(found["name"]):
+            return found[0]
+        lines = found["rest"].split("\n")
+        for one in lines:
+            self._remember("password", one.lstrip("+- "))
+        return found["head"] + "\n".join(
+            [re.sub(r"^([+-]?\s*)\S.*", rf"\1{MASK}", one) for one in lines]
+        )
 
     def _is_secret(self, found: re.Match[str], *, is_code: bool) -> bool:
         name, value = found["name"], found["value"]
-        quote = _quote_of(value)
-        plain = value[value.index(quote) + 1 : -1] if quote else value
+        plain = _unquote(value)
+        is_quoted = plain != value
         if not is_secret_name(name) or is_harmless(name, plain) or plain == MASK:
             return False
-        if _REFERENCE.match(value) or (is_code and not quote):
+        if REFERENCE.match(value) or (is_code and not is_quoted):
             return False
         if not is_strong_name(name) and not _may_be_key(plain):
             return False
@@ -234,7 +281,7 @@ class Masker:
     def _remember(self, name: str, value: str) -> None:
         """Hide this value from now on wherever it is, unless it is an ordinary word."""
         value = value.strip().strip("\"'")
-        if len(value) < KNOWN_MIN_CHARS or MASK in value or _REFERENCE.match(value):
+        if len(value) < KNOWN_MIN_CHARS or MASK in value or REFERENCE.match(value):
             return
         is_path = value.startswith(("/", "~", "./", "../")) and not is_random(value)
         if not is_path and (is_password_name(name) or _may_be_key(value)):
@@ -270,26 +317,61 @@ def _split_lines(text: str, size: int) -> Iterator[str]:
         start = end
 
 
-def _quote_of(value: str) -> str:
-    """Return the quote that a whole value is in."""
-    is_quoted = len(value) > 1 and value[-1] in {'"', "'"}
-    return value[-1] if is_quoted else ""
+def _quotes_of(value: str) -> tuple[str, str]:
+    """Return what opens and closes a whole value that is quoted; else nothing."""
+    found = OPENING.match(value)
+    if not found or len(value) < found.end() + len(found["mark"]):
+        return "", ""
+    return (found[0], found["mark"]) if value.endswith(found["mark"]) else ("", "")
+
+
+def _unquote(value: str) -> str:
+    opening, closing = _quotes_of(value)
+    return value[len(opening) : -len(closing)] if closing else value
 
 
 def _hides_next(program: str, word: str, following: str) -> bool:
-    """Tell whether a word is an option whose value is the next one, and a secret."""
-    if not word.startswith("-") or "=" in word or not following:
+    """Tell whether a word is an option, or a name, whose value is the next one, and a secret."""
+    if "=" in word or not following:
         return False
-    if word in _PROGRAM_OPTIONS.get(program, ()):
-        return True
     is_option = re.match(r"--?[A-Za-z]", following) is not None
+    if word in PROGRAM_OPTIONS.get(program, ()) or (
+        program == "curl" and re.fullmatch(r"-[A-Za-z]{1,6}u", word)
+    ):
+        # ``docker run -p 8080:80`` is a port
+        return not (is_option or re.fullmatch(r"[\d.:/-]+(?:tcp|udp)?", following))
+    if not word.startswith("-"):
+        is_name = re.fullmatch(r"[A-Za-z][\w.]*", word) is not None
+        return is_name and is_strong_name(word) and not is_option and _is_drawn_up(following)
+    if word in LOGIN_OPTIONS:
+        return LOGIN.fullmatch(following) is not None
     is_name = re.fullmatch(r"[-\w.]+", word) is not None
-    return is_name and not is_option and is_secret_name(word) and not is_harmless(word, following)
+    return (
+        is_name and not is_option and is_secret_name(word) and not is_harmless(word, following)
+        and (is_strong_name(word) or not _is_spoken(following))
+    )  # fmt: skip
 
 
 def _may_be_key(text: str) -> bool:
     """Tell whether a text behind a word such as ``key`` is more than a column's name."""
-    if len(text) < 8 or " " in text:  # noqa: PLR2004 - no key is shorter
+    if len(text) < 8 or " " in text or _is_spoken(text):  # noqa: PLR2004 - no key is shorter
         return False
     is_mixed = not (text.islower() or text.isupper())
     return any(map(str.isdigit, text)) or is_mixed or (len(text) >= 16 and text.isalnum())  # noqa: PLR2004 - longer than a word
+
+
+def _is_spoken(text: str) -> bool:
+    """Tell whether a text is words with a few numbers: ``train_loss_2``, ``meta/Llama-3.1-8B``."""
+    words = re.split(r"[-_./: ]+", text)
+    is_each = all(
+        re.fullmatch(r"(?:[A-Z]?[a-z]*|[A-Z]+)\d{0,4}[A-Za-z]{0,2}", one) for one in words
+    )
+    return is_each and len(words) > 1 and any(re.match(r"[A-Z]?[a-z]{3}", one) for one in words)
+
+
+def _is_drawn_up(text: str) -> bool:
+    """Tell whether a text is a secret although only a space or a call joins it to a name."""
+    is_word = re.fullmatch(r"[\w.+/=@!#~-]+", text) is not None
+    return (
+        is_word and _may_be_key(text) and any(map(str.isdigit, text)) and not is_secret_name(text)
+    )

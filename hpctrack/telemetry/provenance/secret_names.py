@@ -16,15 +16,30 @@ _STRONG = re.compile(
 )
 """Anywhere in a name, once its separators are gone."""
 
-_STRONG_WORDS = frozenset({"pass", "auth", "oauth", "cred", "creds", "otp"})
-_WEAK_WORDS = frozenset({"key", "keys", "private", "sig", "signature", "dsn", "license", "licence"})
+_STRONG_WORDS = frozenset({"pass", "pw", "auth", "oauth", "cred", "creds", "otp", "totp"})
+_COUNTED_WORDS = frozenset({
+    "tokens", "num", "n", "max", "min", "total", "count", "per", "batch", "budget",
+    "len", "length", "size", "dim", "seen",
+})  # fmt: skip
+"""With one of these a name counts things: ``max_tokens``, ``num_keys``."""
+
+_PLACE_WORDS = frozenset({"file", "path", "dir", "folder", "home"})
+"""At the end of a name: where a secret is, not what it is."""
+
+_WEAK_WORDS = frozenset(
+    {"key", "keys", "private", "sig", "signature", "dsn", "license", "licence", "salt"}
+)
 """Whole words of a name; the weak ones often mean something else (``sort_key``)."""
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _PLAIN = re.compile(
     r"[-+]?[\d_.]{1,7}(?:e[-+]?\d+)?|true|false|yes|no|on|off|none|null", re.IGNORECASE
 )
-_SPECIAL_TOKEN = re.compile(r"<[^<>]{0,24}>|\[[A-Z_0-9]{1,16}\]")
+_NUMBER = re.compile(r"[-+]?[\d_.,]{1,24}(?:e[-+]?\d+)?[kmgbt]?", re.IGNORECASE)
+"""``300_000_000_000``, ``4k``, ``10B``."""
+
+_PLACE = re.compile(r"(?:[~.]{0,2}/|[A-Za-z]:\\|\$\w+/|\$\{\w+\}/)[^\n]*")
+_SPECIAL_TOKEN = re.compile(r"(?:,?[ ]?(?:</?[^<>/]{0,24}>|\[[A-Z_0-9]{1,16}\]))+")
 """``<pad>``, ``[MASK]``: what language models call tokens."""
 
 
@@ -59,12 +74,29 @@ def is_password_name(name: str) -> bool:
     return plain not in _HARMLESS and bool(_PASSWORDS.search(plain))
 
 
+def counts_things(name: str) -> bool:
+    """Tell whether a name is about how many of something there are: ``max_tokens``."""
+    return bool(_COUNTED_WORDS.intersection(_split(name)))
+
+
 def is_harmless(name: str, value: str) -> bool:
-    """Tell whether a value behind a secret's name is none: a number, a switch, ``<pad>``."""
+    """Tell whether a value behind a secret's name is none: a number, a switch, ``<pad>``.
+
+    Examples
+    --------
+    >>> is_harmless("--max-tokens", "4k"), is_harmless("--token", "4k")
+    (True, False)
+    """
+    value = value.strip("\"'")
     if not value:
+        return True
+    words = _split(name)
+    if words[-1:] and words[-1] in _PLACE_WORDS and _PLACE.fullmatch(value):
         return True
     if is_password_name(name):
         return False
+    if counts_things(name) and _NUMBER.fullmatch(value):
+        return True
     return bool(_PLAIN.fullmatch(value) or _SPECIAL_TOKEN.fullmatch(value))
 
 

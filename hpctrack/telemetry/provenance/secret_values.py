@@ -24,7 +24,10 @@ _KEYS = re.compile(
     r")"
 )
 _HOOKS = re.compile(
-    r"(https://(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/)\S+"
+    r"(https://(?:hooks\.slack\.com/services/|discord(?:app)?\.com/api/webhooks/"
+    r"|[\w.-]*outlook\.office(?:365)?\.com/webhook\w*/|[\w.-]*webhook\.office\.com/"
+    r"|chat\.googleapis\.com/v1/spaces/|api\.telegram\.org/bot|maker\.ifttt\.com/trigger/"
+    r"|conda\.anaconda\.org/t/|hc-ping\.com/))[^\s\"']+"
 )
 
 _PEM = re.compile(
@@ -47,6 +50,9 @@ _REFERENCE = re.compile(r"(?:[$%]?\{[^{}]*\}|\$\w+|%s|:)+")
 
 _BEARER = re.compile(r"(?i)\b(bearer|basic|token)(\s+)([A-Za-z0-9._~+/=-]{8,})")
 _RANDOM = re.compile(r"[A-Za-z0-9_+/-]{20,}={0,2}")
+_UUID = re.compile(r"(?:[A-Z]{3,4}-)?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+"""With what NVIDIA's driver puts before it: a GPU's."""
+
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _RUN_MIN = 12
 _LENGTH_MIN = 18
@@ -101,6 +107,8 @@ def is_random(text: str) -> bool:
     (True, False)
     """
     runs = _RUN.findall(text)
+    if _UUID.fullmatch(text):
+        return False
     if not any(len(one) >= _RUN_MIN for one in runs):
         return False
     # A key may be one part of a longer name, or have dashes of its own.

@@ -327,7 +327,7 @@ def test_a_metric_that_nobody_logs_is_named_at_the_end(tmp_path: Path) -> None:
     node = Node(tmp_path, [{"metric": "los", "is": "nan"}, {"metric": "loss", "above": 9}])
     node.log(1.0)
     node.end()
-    assert texts(tmp_path) == ["rule los-is-nan: no metric 'los' was logged"]
+    assert texts(tmp_path) == ["rule los-is-nan: no metric 'los' was logged; did you mean 'loss'?"]
 
 
 def test_without_a_folder_only_what_cannot_be_done_twice_is_done(
@@ -421,3 +421,28 @@ def test_rules_that_no_version_of_ours_has_written_are_told(tmp_path: Path) -> N
     told = texts(tmp_path)
     assert "moon" in told[0]
     assert "nothing" in told[1] or "logged" in told[1]
+
+
+def test_secrets_in_a_rules_command_are_used_and_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT_TOKEN", "planted34")
+    command = "echo API_KEY=planted12 $CHAT_TOKEN; echo planted12 > used"
+    rule = {"name": "x", "metric": "loss", "is": "nan", "do": [f"command: {command}"]}
+    node = Node(tmp_path, [rule])
+    node.log(NAN)
+    node.tick_until(lambda: "exit code 0" in "".join(texts(tmp_path)))
+    node.end()
+    assert (tmp_path / "used").read_text() == "planted12\n"
+    assert "API_KEY=***" in texts(tmp_path)[-1]
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path.name != "used":
+            assert b"planted" not in path.read_bytes()
+
+
+def test_a_metric_that_was_misspelt_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    node = Node(tmp_path, [{"metric": "train/los", "is": "nan"}])
+    node.log(1.0, "train/loss")
+    node.end()
+    (text,) = texts(tmp_path)
+    assert text.endswith("no metric 'train/los' was logged; did you mean 'train/loss'?")

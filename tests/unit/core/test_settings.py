@@ -69,3 +69,46 @@ def test_every_setting_has_help_and_a_default_of_its_type() -> None:
 def test_lists_in_a_file_become_comma_separated(tmp_path: Path) -> None:
     (tmp_path / "hpctrack.toml").write_text('tags = ["a", "b"]\n')
     assert load_settings(environ={}, cwd=tmp_path).values.tags == "a,b"
+
+
+def test_mistakes_in_a_file_are_told_with_their_line_and_the_nearest_word(tmp_path: Path) -> None:
+    path = tmp_path / "hpctrack.toml"
+    path.write_text(
+        """\
+projct = "a"
+[[rules]]
+metric = "loss"
+is = "nan"
+[[rules]]
+name = "second"
+metrc = "loss"
+[[rules]]
+metric = "loss"
+is = "nam"
+do = ["stop"]
+[[rules]]
+metric = "loss"
+"is" = "nan"
+do = ["comand: curl -H secret"]
+"""
+    )
+    problems = load_settings({}, environ={"HOME": "/"}, cwd=tmp_path).problems
+    assert [(one.message, one.hint) for one in problems] == [
+        (f"unknown setting 'projct' ({path}, line 1)", "did you mean 'project'?"),
+        (
+            f"rule 'second' is left out: unknown key 'metrc' ({path}, line 7)",
+            "did you mean 'metric'?",
+        ),
+        (f"rule 3 is left out: is = 'nam' ({path}, line 10)", 'only "nan": NaN or infinite'),
+        (
+            f"rule 4 is left out: do has an unknown action 'comand' ({path}, line 15)",
+            "did you mean 'command'?",
+        ),
+    ]
+
+
+def test_rules_in_one_line_are_found_by_their_setting(tmp_path: Path) -> None:
+    path = tmp_path / "hpctrack.toml"
+    path.write_text('project = "a"\nrules = [{metrc = "loss"}]\n')
+    (problem,) = load_settings({}, environ={"HOME": "/"}, cwd=tmp_path).problems
+    assert problem.message == f"rule 1 is left out: unknown key 'metrc' ({path}, line 2)"

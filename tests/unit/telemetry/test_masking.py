@@ -165,7 +165,7 @@ export FROM=$HF_TOKEN OTHER="$(cat ~/.token)" OMP_NUM_THREADS=8
 curl -H "Authorization: Bearer planted1a" -u me:planted1a https://host
 curl -H 'X-Api-Key: planted1a' "https://host/x?token=planted1a&y=1"
 wandb login 0123456789abcdef0123456789abcdef01234567
-git checkout 0123456789abcdef0123456789abcdef01234567
+git checkout fedcba9876543210fedcba9876543210fedcba98
 echo '{"password": "planted1a", "a": "token=planted1a"}' > c.json
 printf 'machine h login me password planted1a' > ~/.netrc
 srun python train.py --token planted1a --lr 0.1 --password='planted1a'
@@ -179,7 +179,7 @@ def test_a_script_keeps_its_lines_and_loses_its_secrets() -> None:
     assert len(found.splitlines()) == len(SCRIPT.splitlines())
     for kept in (
         "#SBATCH --job-name=train", "OMP_NUM_THREADS=8", "--lr 0.1", 'OTHER="$(cat ~/.token)"',
-        "git checkout 0123456789abcdef0123456789abcdef01234567", "FROM=$HF_TOKEN",
+        "git checkout fedcba9876543210fedcba9876543210fedcba98", "FROM=$HF_TOKEN",
     ):  # fmt: skip
         assert kept in found
     assert "login 0123456789abcdef" not in found
