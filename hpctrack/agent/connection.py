@@ -13,6 +13,7 @@ from typing import Any
 
 from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.console_events import CONSOLE_KINDS
+from hpctrack.agent.joining import complete_hello
 from hpctrack.agent.open_files import is_scarce
 from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.resume import Chooser
@@ -215,6 +216,8 @@ class Connection:
         check_id(str(hello["run"]), what="run id")
         if not Path(str(hello["store"])).is_absolute():
             raise ProtocolError("the store's path is not absolute")
+        if "rank" not in hello:
+            complete_hello(hello, peer_pid(self.socket))
         if not hello.get("user"):
             # A slow directory service must not hold up a rank; here it may take its time.
             with contextlib.suppress(KeyError):

@@ -7,13 +7,16 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from hpctrack.agent.open_files import raise_limit
 from hpctrack.agent.server import Server
 from hpctrack.agent.telemetry import Telemetry
 from hpctrack.client.spawn import LISTEN_FD, RuntimeFolder, hold_lock
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.joining import leave_card
 from hpctrack.core.settings import environment
 from hpctrack.errors import BusyError
 from hpctrack.store.node_file import has_abandoned_files
@@ -44,11 +47,18 @@ def main(arguments: Sequence[str]) -> None:
             linger_s=float(options["linger_s"]),
             leave=lambda: _leave(folder, listener),
             telemetry=Telemetry(_make_sources, clock=SYSTEM_CLOCK),
+            announce=partial(_announce, folder),
         )
         _heed_signals(server)
         server.run()
     if has_abandoned_files():
         os._exit(0)  # HDF5 would say farewell to files that it must not touch again
+
+
+def _announce(folder: RuntimeFolder, hello: Mapping[str, Any]) -> None:
+    """Leave word of a run for programs that its own has not started."""
+    with contextlib.suppress(OSError):
+        leave_card(folder.path, folder.socket, hello)
 
 
 def _make_sources() -> list[Source]:

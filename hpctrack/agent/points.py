@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -53,6 +54,9 @@ class PointDecoder:
     skip : int
         So many of the next points are in a file already: an agent died between writing them and
         saying so.
+    written : Counter of bytes or None
+        Rows one of which each of the next points may be, for the same reason; the first that is not
+        among them ends the comparison, because points are written in their order.
     unnamed : int
         Points of metrics that nobody has named; they cannot be kept.
     """
@@ -65,6 +69,7 @@ class PointDecoder:
         self.rows = bytearray()
         self.points = 0
         self.skip = 0
+        self.written: Counter[bytes] | None = None
         self.unnamed = 0
 
     def add_name(self, body: bytes | memoryview) -> None:
@@ -112,7 +117,7 @@ class PointDecoder:
                 if size != POINTS_HEAD.size + count * POINT.size:
                     raise ProtocolError(f"a frame of {count} points has {size} bytes")
                 alike = self._count_alike(view, start, advance)
-                if alike >= FEW:
+                if alike >= FEW and self.written is None:
                     self._add_many(view[start : start + alike * advance], count, advance)
                     start += alike * advance
                     continue
@@ -154,8 +159,18 @@ class PointDecoder:
             known = int(numbers[metric]) if metric < len(numbers) else UNKNOWN
             if known == UNKNOWN:
                 self.unnamed += 1
-            else:
-                rows += _ROW.pack(step, wall_s, value, known, self._rank)
+                continue
+            row = _ROW.pack(step, wall_s, value, known, self._rank)
+            if not self._is_written(row):
+                rows += row
+
+    def _is_written(self, row: bytes) -> bool:
+        written = self.written
+        if not written or written[row] <= 0:
+            self.written = None
+            return False
+        written[row] -= 1
+        return True
 
     def _add_many(self, view: memoryview, count: int, advance: int) -> None:
         dtype = self._types.get((count, advance))

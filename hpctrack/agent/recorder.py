@@ -10,6 +10,7 @@ from typing import Any
 from hpctrack.agent.console import ConsoleDrain, Pieces
 from hpctrack.agent.console_events import CONSOLE_KINDS, add_joined
 from hpctrack.agent.encoder import EncodedMedia, Encoder, Work, write_media
+from hpctrack.agent.points import UNKNOWN
 from hpctrack.agent.provenance import Provenance
 from hpctrack.agent.rule_secrets import hide_in_hello
 from hpctrack.agent.rule_watch import RuleWatch
@@ -18,14 +19,15 @@ from hpctrack.agent.samples import SampleBook
 from hpctrack.agent.saved_files import SavedFiles
 from hpctrack.agent.session import Session, make_session
 from hpctrack.agent.stop import read_stop
+from hpctrack.agent.takeover import pass_over_written
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
+from hpctrack.core.names import metric_name_problem
 from hpctrack.core.ring import RingReader
 from hpctrack.core.settings import environment
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import HpctrackError
 from hpctrack.store.node_file import NOBODY, ROLL_OVER_BYTES, ROLL_OVER_S, NewEvent, NodeFile
-from hpctrack.store.predecessor import count_written
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.telemetry.reading import Reading
 
@@ -114,27 +116,22 @@ class Recorder:
         self._provenance.begin(hello)
         session = make_session(len(self.sessions), hello, self._find_number, ring)
         if ring is not None and int(hello.get("agents_lost", 0)):
-            self._skip_written(session, ring)
+            folders = (self.folder, self._spill)
+            if not pass_over_written(session, ring, folders, self._find_number, beside=self.path):
+                self._note("twice", f"rank {session.rank}: some points may be recorded twice")
         self.sessions.append(session)
         self._rules.begin(hello)
         self.changes += 1
         told = hide_in_hello(hello, environment())
         self._add(EventKind.START, told, session, keep=f"start {session.number}")
+        if hello.get("agents_lost"):
+            session.ledger["agents_lost"] = int(hello["agents_lost"])
+            self._add_ledger(session)
         return session
-
-    def _skip_written(self, session: Session, ring: RingReader) -> None:
-        """Pass over points that an agent has written, but was killed before it could say so."""
-        written = 0
-        for folder in (self.folder, self._spill):
-            found = count_written(folder, session.hello, beside=self.path)
-            if found is None:
-                self._note("twice", f"rank {session.rank}: some points may be recorded twice")
-                return
-            written += found
-        session.decoder.skip = max(0, written - ring.points_done)
 
     def end(self, session: Session, farewell: dict[str, Any] | None) -> None:
         """Let a rank go: with what it said at its end, or lost."""
+        session.names_left = 0  # what has not come by now never will
         session.read_ring(self._note, is_last=True)
         session.is_open = False
         self.changes += 1
@@ -151,8 +148,9 @@ class Recorder:
         self.idle_since_s = self._clock.mono_s()
 
     def add_name(self, session: Session, body: bytes) -> None:
-        """Take a rank's number for a metric, from a client without a ring."""
+        """Take a rank's number for a metric, from a client that does not put it into a ring."""
         session.decoder.add_name(body)
+        session.names_left -= 1
 
     def add_points(self, session: Session, body: memoryview, count: int) -> None:
         """Take the numbers of one ``log`` call, from a client without a ring."""
@@ -446,6 +444,9 @@ class Recorder:
 
     def _find_number(self, name: str) -> int:
         known = self._names.get(name)
+        if known is None and (problem := metric_name_problem(name)):
+            self._note("name", f"a metric {name[:60]!r} is not recorded: {problem}")
+            return UNKNOWN
         if known is None:
             known = self._names[name] = len(self._names)
             self._add_own(EventKind.NAME, NAME_HEAD.pack(known) + name.encode(), keep=str(known))

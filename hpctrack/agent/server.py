@@ -48,6 +48,8 @@ class Server:
         Asked before leaving; closes the door and returns whether nobody stands in it.
     telemetry : Telemetry, optional
         Reads the node's sensors for the runs that want it.
+    announce : callable
+        Called with the first HELLO of each run, which says into what it is recorded.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Server:
         linger_s: float,
         leave: Callable[[], bool] = lambda: True,
         telemetry: Telemetry | None = None,
+        announce: Callable[[dict[str, Any]], None] = lambda _hello: None,
     ) -> None:
         self._listener = listener
         self._clock = clock
@@ -69,6 +72,7 @@ class Server:
         self._consoles: list[ConsoleDrain] = []
         self._chooser = Chooser(clock)
         self._telemetry = telemetry
+        self._announce = announce
         self._busy_s = clock.mono_s()
         self._sealer = Sealer(clock)
         self._spare = Spare()
@@ -200,6 +204,7 @@ class Server:
         if key not in self._recorders:
             self._sealer.wait_for_calm()
             self._recorders[key] = Recorder(hello, clock=self._clock)
+            self._announce(hello)
             if self._telemetry is not None:
                 self._telemetry.begin(hello, self.watch, self._take_readings)
         return self._recorders[key]

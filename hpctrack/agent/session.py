@@ -28,6 +28,8 @@ class Session:
         What the agent can do for the rank's terminal.
     pid : int
         The process, as the agent sees it: in a container the rank may know another number.
+    names_left : int
+        Names that come by the socket before the ring can be read.
     frames_seen : int
         Frames of the socket that were understood so far.
     unwritten : Unwritten
@@ -43,6 +45,7 @@ class Session:
     ring: RingReader | None = None
     console: ConsoleDrain | None = None
     pid: int = 0
+    names_left: int = 0
     frames_seen: int = 0
     ledger: dict[str, Any] = field(default_factory=dict)
     is_open: bool = True
@@ -52,11 +55,13 @@ class Session:
     @property
     def has_news(self) -> bool:
         """Whether the ring holds something that was not read."""
-        return self.ring is not None and not self.is_ring_broken and self.ring.has_news()
+        if self.ring is None or self.is_ring_broken or self.names_left > 0:
+            return False
+        return self.ring.has_news()
 
     def read_ring(self, note: Callable[[str, str], None], *, is_last: bool) -> None:
         """Decode what waits in the ring; a ring that holds nonsense is not looked at again."""
-        if self.ring is None or self.is_ring_broken:
+        if self.ring is None or self.is_ring_broken or self.names_left > 0:
             return
         try:
             for view in self.ring.read(is_last=is_last):
@@ -101,7 +106,7 @@ def make_session(
     number : int
         In the file.
     hello : dict
-        As it came; ``names`` is taken out of it.
+        As it came; ``names`` and ``names_follow`` are taken out of it.
     find_number : callable
         Returns the file's number for a metric's name.
     """
@@ -111,7 +116,9 @@ def make_session(
         decoder.set_name(metric, str(name))
     if ring is not None:
         decoder.points = ring.points_done
-    return Session(number, rank, hello, decoder, ring, pid=int(hello.get("pid", 0)))
+    names_left = int(hello.pop("names_follow", 0))
+    pid = int(hello.get("pid", 0))
+    return Session(number, rank, hello, decoder, ring, pid=pid, names_left=names_left)
 
 
 def have_all_left(sessions: Sequence[Session]) -> bool:

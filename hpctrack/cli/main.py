@@ -36,6 +36,7 @@ COMMANDS = {
     "sweep": "hpctrack.cli.sweep_cmd",
     "doctor": "hpctrack.cli.doctor_cmd",
     "config": "hpctrack.cli.config_cmd",
+    "cflags": "hpctrack.cli.cflags_cmd",
 }
 """Command and the module with a click command of the same name (``config`` has ``config_``)."""
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 
-from hpctrack.client.identity import LAUNCH_VARIABLE, make_launch_token
-from hpctrack.client.run import Run
+from hpctrack.cli.wrapped import HeldSignals, start_program, wait_for_program
 from hpctrack.client.session import init
 from hpctrack.core.settings import environment
-
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What a scheduler or a user sends to the wrapper is meant for the program."""
-
-SHELL_SIGNAL_BASE = 128
-"""A program ended by signal n has exit code 128 + n in every shell."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -38,22 +28,32 @@ def run(
     tags: tuple[str, ...],
     command: tuple[str, ...],
 ) -> None:
-    """Run COMMAND as a run: its command line, exit code and duration are recorded.
+    """Run COMMAND as a run: its command line, output, exit code and duration are recorded.
 
-    A Python program that calls hpctrack.init() logs into the same run. Signals are passed on, and
-    the exit code is the program's own. Works under srun and mpiexec, one wrapper per rank.
+    A Python program that calls hpctrack.init(), and one in C, C++ or Fortran that calls
+    hpct_init(), logs into the same run. Descriptors and signals are passed on, and the exit code is
+    the program's own. Works under srun and mpiexec, one wrapper per rank.
 
     \b
     Examples:
       hpctrack run -- ./simulate --steps 1000
       srun -n 4 hpctrack run --project cfd -- python train.py
     """
-    tracked = init(
-        project, name=name, id=run_id, group=group, tags=tags or None,
-        config={"command": _without_secrets(command), "cwd": str(Path.cwd())},
-    )  # fmt: skip
-    code = _run_program(tracked, list(command))
-    tracked.finish(code)
+    # Before any thread begins: each would take signals that are meant for the program.
+    with HeldSignals() as signals:
+        tracked = init(
+            project, name=name, id=run_id, group=group, tags=tags or None,
+            config={"command": _without_secrets(command), "cwd": str(Path.cwd())},
+        )  # fmt: skip
+        more = {**environment(), **tracked.make_environment()}
+        try:
+            program = start_program(command, more, signals)
+        except OSError as error:
+            click.echo(f"hpctrack: {command[0]}: {error.strerror}", err=True)
+            code = 127 if isinstance(error, FileNotFoundError) else 126
+        else:
+            code = wait_for_program(program, signals, look=tracked.look_around)
+        tracked.finish(code)
     sys.exit(code)
 
 
@@ -61,29 +61,3 @@ def _without_secrets(command: tuple[str, ...]) -> list[str]:
     from hpctrack.telemetry.provenance.masking import Masker  # noqa: PLC0415 - only here
 
     return Masker(environment()).arguments(command)
-
-
-def _run_program(tracked: Run, command: list[str]) -> int:
-    environ = environment()
-    inherited = {
-        **environ,
-        LAUNCH_VARIABLE: make_launch_token(environ, tracked.place),
-        "HPCTRACK_RUN_ID": tracked.id,
-        "HPCTRACK_PROJECT": tracked.project,
-    }
-    try:
-        child = subprocess.Popen(command, env=inherited)
-    except OSError as error:
-        click.echo(f"hpctrack: {command[0]}: {error.strerror}", err=True)
-        return 127 if isinstance(error, FileNotFoundError) else 126
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
-    try:
-        code = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return code if code >= 0 else SHELL_SIGNAL_BASE - code

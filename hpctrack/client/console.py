@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_pump import Pump
@@ -19,7 +19,7 @@ from hpctrack.client.console_python import (
     listen,
 )
 from hpctrack.client.console_route import Route, make_routes, size_pipes
-from hpctrack.client.descriptors import fill_low_numbers
+from hpctrack.client.descriptors import fill_low_numbers, identify
 from hpctrack.core.console_pieces import STREAMS, read_gap
 
 OnBytes = Callable[[int, bytes], None]
@@ -46,6 +46,8 @@ class Console:
         end, behind a gap (`hpctrack.core.console_pieces`). What is shown is never bounded.
     local_size : int
         Ranks on this node, for the size of the pipes.
+    elsewhere : sequence of str
+        What a process that has started this one records already, see `recorded`; left to it.
 
     Attributes
     ----------
@@ -70,11 +72,13 @@ class Console:
         mode: str = "auto",
         max_bytes: int = 8 * 1024 * 1024,
         local_size: int = 1,
+        elsewhere: Sequence[str] = (),
     ) -> None:
         self._on_bytes = on_bytes
         self._asked = mode
         self._max_bytes = max_bytes
         self._local_size = local_size
+        self._elsewhere = frozenset(elsewhere)
         self._page: Page | None = None
         self._pump: Pump | None = None
         self._routes: tuple[Route, ...] = ()
@@ -102,6 +106,11 @@ class Console:
         originals = [route.original_fd for route in self._routes]
         return (*reads, *originals, self._page.fd)
 
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """What is recorded of this process and of those that it starts, as ``device:inode``."""
+        return tuple(sorted({*self._elsewhere, *(_name(one.inner) for one in self._routes)}))
+
     def start(self) -> bool:
         """Begin to capture.
 
@@ -127,6 +136,10 @@ class Console:
                     self._start_wrap()
                 else:
                     self._start_redirect(numbers)
+                    if self._pump is None:
+                        self._is_recording = False
+                        self._undo()
+                        return False
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._problem = f"the console is not recorded: {error}"
             self._is_recording = False
@@ -198,7 +211,10 @@ class Console:
 
     def _start_redirect(self, numbers: tuple[int, ...]) -> None:
         assert self._page is not None  # noqa: S101 - made by the caller
-        routes = make_routes(numbers, pipe_bytes=size_pipes(self._local_size))
+        ours = tuple(one for one in numbers if _name(identify(one)) not in self._elsewhere)
+        if numbers and not ours:
+            return
+        routes = make_routes(ours, pipe_bytes=size_pipes(self._local_size))
         self._routes = tuple(routes)
         missing = [str(number) for number in STREAMS if number not in numbers]
         if missing:
@@ -281,6 +297,10 @@ class Console:
             self.missing_bytes += sum(map(read_gap, pieces))
             for piece in pieces:
                 self._hand(stream, piece)
+
+
+def _name(identity: tuple[int, int]) -> str:
+    return f"{identity[0]}:{identity[1]}"
 
 
 class _State:

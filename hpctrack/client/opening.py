@@ -64,6 +64,9 @@ SGE_FACTS = (
 JOB_FACT_MAX_CHARS = 16 * 1024
 """LSF lists a host once for each slot. What is longer is left out: half a list is a wrong one."""
 
+CONSOLE_VARIABLE = "HPCTRACK_CONSOLES"
+"""Descriptors whose output ``hpctrack run`` records, see `Console.recorded`."""
+
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 """The devices that a launcher lets a rank see; the first that is set is recorded, as text."""
 
@@ -190,9 +193,14 @@ class Opening:
             mode=self.settings.console,
             max_bytes=self.settings.console_max_bytes,
             local_size=self.rank.local_size,
+            elsewhere=tuple(filter(None, self.environ.get(CONSOLE_VARIABLE, "").split(","))),
         )
         return Recording(
-            channel=channel, ring=ring, console=console, hello=self._hello(facts, store)
+            channel=channel,
+            ring=ring,
+            console=console,
+            hello=self._hello(facts, store),
+            agent=self._folder.socket if self._folder else "",
         )
 
     def _identify(self) -> Identity:

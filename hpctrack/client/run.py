@@ -53,6 +53,7 @@ class Recording(Record):
     ring: RingWriter
     console: Console
     hello: dict[str, Any]
+    agent: str
 
 
 class Run(RunLogging):
@@ -116,6 +117,7 @@ class Run(RunLogging):
         self._faults = Faults(notices, strict=settings.strict, record=self._record_warning)
         self._channel = recording.channel if recording else None
         self._hello = recording.hello if recording else {}
+        self._agent = recording.agent if recording else ""
         self._ring = recording.ring if recording else None
         self._console = recording.console if recording else None
         self._entries = (
@@ -305,6 +307,35 @@ class Run(RunLogging):
     def __repr__(self) -> str:
         """Name the run and the rank."""
         return f"<hpctrack.Run {self.id} {self.name!r} rank {self.rank} of {self.place.size}>"
+
+    def make_environment(self) -> dict[str, str]:
+        """Return the variables with which a program that this one starts logs into the same run.
+
+        They are for Python programs, which call `init`, and for those that use ``hpctrack.h``. One
+        started with them is the same rank; what it prints is recorded once, by whoever is first.
+
+        Examples
+        --------
+        >>> import hpctrack
+        >>> hpctrack.init(mode="disabled").make_environment()
+        {'HPCTRACK_MODE': 'disabled'}
+        """
+        if self._channel is None:
+            return {"HPCTRACK_MODE": "disabled"}
+        from hpctrack.core import joining  # noqa: PLC0415 - few programs start others
+
+        told = {
+            "HPCTRACK_LAUNCH": str(self._hello["launch"]),
+            "HPCTRACK_RUN_ID": self.id,
+            "HPCTRACK_PROJECT": self.project,
+            "HPCTRACK_DIR": str(self._hello["store"]),
+            joining.HELLO_VARIABLE: joining.describe_run({**self._hello, "run": self.id}),
+            joining.AGENT_VARIABLE: self._agent,
+        }
+        consoles = self._console.recorded if self._console else ()
+        if consoles:
+            told["HPCTRACK_CONSOLES"] = ",".join(consoles)
+        return told
 
     # -- to the agent ----------------------------------------------------------------------------
 

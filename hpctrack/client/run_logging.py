@@ -164,6 +164,14 @@ class RunLogging(RunCalls):
 
     # -- what goes wrong -------------------------------------------------------------------------
 
+    def look_around(self) -> None:
+        """Hear what the agent says, and replace it should it be dead; `log` does so by itself.
+
+        For a program that waits for another one and logs nothing.
+        """
+        with suppress(Exception), self._lock:
+            self._look_around(self._wall_s())
+
     def _look_around(self, wall_s: float) -> None:
         self._polled_s, self._next_poll_s = wall_s, wall_s + POLL_INTERVAL_S
         if self._look():
@@ -223,9 +231,9 @@ class RunLogging(RunCalls):
                 f"{losses.agents} agents died; `hpctrack show {self.id}` lists them",
             )
         elif is_safe and self.rank == 0:
-            self._notices.say(
-                f"finished {self._name}: {ring.points:,} points of rank 0, nothing lost"
-            )
+            # A wrapper logs nothing itself, and does not know what the program in it has logged.
+            logged = f"{ring.points:,} points of rank 0, " if ring.points else ""
+            self._notices.say(f"finished {self._name}: {logged}nothing lost")
 
 
 def _read_whole(step: Any) -> int:

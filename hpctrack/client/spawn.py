@@ -309,6 +309,8 @@ def _start(
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
+            # Whatever this program holds back: the agent has to hear SIGTERM.
+            setsigmask=(),
         )
         # A program that reaps all its children may be quicker; the shell is gone either way.
         with contextlib.suppress(ChildProcessError):

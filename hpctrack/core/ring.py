@@ -29,7 +29,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 
-from hpctrack.core.wire import HEADER, Kind
+from hpctrack.core.wire import HEADER, POINTS_HEAD, Kind
 from hpctrack.errors import ProtocolError
 
 HEAD_BYTES = 4096
@@ -307,6 +307,19 @@ class RingReader:
         """Whether anything waits."""
         words, positions = self._words, self._positions
         return bool(words[_HEADS[0]] != positions[0] or words[_HEADS[1]] != positions[1])
+
+    def find_oldest_wall_s(self) -> float | None:
+        """Return the time of the oldest points that wait, as far as we see; None without any."""
+        for lane, (base, size) in enumerate(self._lanes):
+            position = self._positions[lane]
+            head = min(int(self._words[_HEADS[lane]]), position + size)
+            while position < head:
+                at = base + position % size
+                body_bytes, kind, _flags, _count = HEADER.unpack_from(self._view, at)
+                if kind == Kind.POINTS:
+                    return float(POINTS_HEAD.unpack_from(self._view, at + HEADER.size)[1])
+                position += -(-(HEADER.size + body_bytes) // 8) * 8
+        return None
 
     def read(self, *, is_last: bool = False) -> Iterator[memoryview]:
         """Yield what waits, as runs of whole frames; each must be used before the next.

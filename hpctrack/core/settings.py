@@ -27,10 +27,11 @@ RULES = "rules"
 """The setting that all sources add to."""
 
 NOT_SETTINGS = frozenset({
-    "LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN", "RULE", "RULE_TEXT",
+    "LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN", "RULE", "RULE_TEXT", "AGENT",
+    "HELLO", "CONSOLES",
 })  # fmt: skip
 """``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server, a
-rule's command)."""
+rule's command, what `hpctrack run` tells the program in it)."""
 
 
 class Setting:

@@ -1,0 +1,2 @@
+/* What hpctrack.f90 links to; C and C++ programs just include the header. */
+#include "hpctrack.h"

@@ -1,0 +1,534 @@
+/* hpctrack.h - log numbers from C and C++ into the run that `hpctrack run` has begun.
+ *
+ *     #include <hpctrack.h>                    cc $(hpctrack cflags) sim.c -o sim
+ *                                              srun -n 64 hpctrack run -- ./sim
+ *     hpct_init();
+ *     for (step = 0; step < steps; step++)
+ *         hpct_log("residual", step, residual);
+ *     hpct_finish(0);
+ *
+ * C99 or C++11, Linux, nothing but the C library. Include it wherever you like: the program has one
+ * run and one copy of this code, whatever the number of files (weak, hidden symbols, which Fortran
+ * can link to as well: hpctrack.f90).
+ *
+ * What holds for every function
+ * - None aborts, raises a signal or touches what is the program's. What goes wrong is said once on
+ *   standard error and counted where `hpctrack show` finds it.
+ * - Any thread may call any of them at any time; they wait for each other, for well below a
+ *   microsecond. A signal handler may log: what interrupts a call of its own thread is dropped and
+ *   counted.
+ * - A child made by fork() records nothing, unless it calls hpct_init() itself.
+ * - What hpct_log has returned from outlives the program, however that is killed: it is in memory
+ *   that the node's agent shares. If the agent dies, the next one gets what was not in a file.
+ * - Without an agent nothing is recorded, and every call returns 0 at once. */
+#ifndef HPCTRACK_H
+#define HPCTRACK_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#if !defined(__linux__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "hpctrack.h needs Linux on a little-endian processor"
+#endif
+
+#define HPCT_API __attribute__((weak, visibility("hidden")))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Join the run as the rank that the launcher says, before or after MPI_Init. Returns whether an
+ * agent records. Further calls do no harm. */
+HPCT_API int hpct_init(void);
+
+/* Record one value, or several of one step. Steps may come in any order; NaN and infinities are
+ * values. Names are UTF-8 of at most 512 bytes; "/" groups them in charts. Returns how many values
+ * are safe now; the others are counted. Never waits for the agent. About 0.1 us a value. */
+HPCT_API int hpct_log(const char *name, int64_t step, double value);
+HPCT_API int hpct_log_many(int64_t step, int count, const char *const *names, const double *values);
+
+/* Whether somebody asks the program to end (`hpctrack stop`, a time limit): save, and leave. */
+HPCT_API int hpct_should_stop(void);
+
+/* How many values were dropped so far: there was no room while the agent was busy, or no name. */
+HPCT_API uint64_t hpct_dropped(void);
+
+/* End this rank's part of the run; 0 is success. Called by itself, with 0, when the program exits:
+ * `hpctrack run` records the true exit code in any case. Returns whether everything is in a file;
+ * waits for that, at most HPCTRACK_FINISH_TIMEOUT_S (30). Later calls of anything do nothing. */
+HPCT_API int hpct_finish(int exit_code);
+
+/* ---- How it works; docs/reference/wire.md describes the ring and the frames -------------------- */
+
+#ifndef __cplusplus
+extern long syscall(long number, ...); /* hidden by -std=c99, as is what the last enum holds */
+#endif
+
+enum { HPCTP_WIRE = 2, HPCTP_HELLO = 1, HPCTP_NAME = 2, HPCTP_POINTS = 3, HPCTP_FINISH = 10,
+       HPCTP_NOTICE = 65, HPCTP_DONE = 66, HPCTP_STOP = 67 };
+enum { HPCTP_HEAD = 17, HPCTP_DROPPED, HPCTP_FRAMES = 32, HPCTP_SLOT, HPCTP_TAILS = 41 };
+enum { HPCTP_LANE = 4096 + 256 * 1024, HPCTP_LEAST = 256 * 1024, HPCTP_PIECE = 64 * 1024,
+       HPCTP_MANY = 256, HPCTP_NAME_MAX = 512, HPCTP_FIRST_FD = 10 };
+enum { HPCTP_DUPFD_CLOEXEC = 1030, HPCTP_ANONYMOUS = 0x20, HPCTP_WIPEONFORK = 18, HPCTP_PEERCRED = 17 };
+enum { HPCTP_RECORDS = 1, HPCTP_OVER };
+
+typedef struct { int fd; ino_t inode; } hpctp_file; /* ours, as long as it is what it was */
+
+typedef struct hpctp_metric {
+    struct hpctp_metric *same, *next;   /* with the same place, and the one that was made next */
+    uint64_t hash;
+    uint32_t number;
+    char *text;
+} hpctp_metric;
+
+typedef struct {
+    uintptr_t lock;                     /* 0, or the thread that is inside */
+    int phase, is_hooked, said;
+    pid_t pid;
+    volatile int *alive;                /* on a page that is empty in a forked child */
+    uint64_t *words;                    /* the ring's first page; */
+    char *lane;                         /* its second lane, the only one that we use; */
+    uint64_t size, head, at, limit;     /* and where we are in it */
+    hpctp_metric *places[4096], *first, **last;
+    uint32_t metrics;
+    hpctp_file ring, socket;
+    int connections, losses, is_done, is_stopped;
+    double looked_s;
+    char card[1 << 14], *hello;         /* the path of the agent's socket, and what to say there */
+    char *out;                          /* what the socket has not taken yet */
+    size_t out_size, out_room;
+    char in[1024];                      /* the frame that is arriving; a long one is cut */
+    uint64_t in_got;
+} hpctp_state;
+
+HPCT_API hpctp_state hpctp_the;
+
+static inline double hpctp_now(void)
+{
+    struct timeval now;
+    gettimeofday(&now, NULL);
+    return (double)now.tv_sec + 1e-6 * (double)now.tv_usec;
+}
+
+/* Say something once, unless standard error is closed or full: it must neither end nor hold us. */
+static inline void hpctp_say(hpctp_state *h, int key, const char *text, const char *more)
+{
+    char line[600];
+    struct pollfd p = {2, POLLOUT, 0};
+    int size = snprintf(line, sizeof line - 1, "hpctrack: %s%s", text, more);
+    if (h->said & key) return;
+    h->said |= key;
+    if (size > (int)sizeof line - 2) size = (int)sizeof line - 2;
+    line[size++] = '\n';
+    if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT && write(2, line, (size_t)size) < 0) return;
+}
+
+/* Keep a descriptor, out of the way of programs that use low numbers by name. */
+static inline int hpctp_keep(hpctp_file *file, int fd)
+{
+    struct stat found;
+    file->fd = fd < 0 ? -1 : fcntl(fd, HPCTP_DUPFD_CLOEXEC, HPCTP_FIRST_FD);
+    if (fd >= 0) close(fd);
+    if (file->fd >= 0 && fstat(file->fd, &found) == 0) file->inode = found.st_ino;
+    return file->fd >= 0;
+}
+
+static inline int hpctp_has(const hpctp_file *file)
+{
+    struct stat found;
+    return file->fd >= 0 && fstat(file->fd, &found) == 0 && found.st_ino == file->inode;
+}
+
+/* ---- one thread at a time, and only in the process that has begun ------------------------------ */
+
+static inline int hpctp_is_child(const hpctp_state *h)
+{
+    return h->alive ? !*h->alive : h->pid != getpid();
+}
+
+/* Returns 0 if this thread is inside already: a signal handler in the middle of its call. */
+static inline int hpctp_lock(hpctp_state *h)
+{
+    uintptr_t me = (uintptr_t)pthread_self(), seen = 0;
+    int tries = 0;
+    while (!__atomic_compare_exchange_n(&h->lock, &seen, me, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        if (seen == me) return 0;
+        if (++tries > 1000) poll(NULL, 0, 1); /* the one inside may have a lower priority */
+        else if (tries > 30) syscall(SYS_sched_yield);
+        seen = 0;
+    }
+    return 1;
+}
+
+static inline void hpctp_leave(hpctp_state *h) { __atomic_store_n(&h->lock, 0, __ATOMIC_RELEASE); }
+
+static inline void hpctp_drop(hpctp_state *h, int points)
+{
+    __atomic_fetch_add(&h->words[HPCTP_DROPPED], (uint64_t)points, __ATOMIC_RELAXED);
+}
+
+static inline int hpctp_enter(hpctp_state *h, int points)
+{
+    if (__atomic_load_n(&h->phase, __ATOMIC_ACQUIRE) != HPCTP_RECORDS || hpctp_is_child(h)) return 0;
+    if (!hpctp_lock(h)) return hpctp_drop(h, points), 0;
+    if (h->phase == HPCTP_RECORDS) return 1;
+    return hpctp_leave(h), 0;
+}
+
+/* ---- the ring ---------------------------------------------------------------------------------- */
+
+static inline int hpctp_make_ring(hpctp_state *h)
+{
+    const char *asked = getenv("HPCTRACK_BUFFER_BYTES");
+    uint64_t size = asked ? strtoull(asked, NULL, 10) : 16u << 20;
+    struct rlimit file;
+    void *memory;
+    int fd = -1;
+    /* `ulimit -f` holds for files in memory too, and beyond it there is a signal that kills. */
+    if (getrlimit(RLIMIT_FSIZE, &file) || file.rlim_cur < HPCTP_LANE + HPCTP_LEAST) return 0;
+    if (size > 1u << 30) size = 1u << 30;
+    if (size > file.rlim_cur - HPCTP_LANE) size = file.rlim_cur - HPCTP_LANE;
+    size = size < HPCTP_LEAST ? (uint64_t)HPCTP_LEAST : size & ~(uint64_t)4095;
+#ifdef SYS_memfd_create
+    fd = (int)syscall(SYS_memfd_create, "hpctrack-ring", 1);
+#endif
+    if (!hpctp_keep(&h->ring, fd)) return 0;
+    if (syscall(SYS_ftruncate, h->ring.fd, (long)(HPCTP_LANE + size))) return 0;
+    memory = mmap(NULL, HPCTP_LANE + size, PROT_READ | PROT_WRITE, MAP_SHARED, h->ring.fd, 0);
+    if (memory == MAP_FAILED) return 0;
+    h->words = (uint64_t *)memory, h->lane = (char *)memory + HPCTP_LANE;
+    h->words[1] = h->size = size;
+    memcpy(memory, "hpctrng1", 8);
+    return 1;
+}
+
+static inline uint64_t hpctp_free(const hpctp_state *h)
+{
+    uint64_t slot = __atomic_load_n(&h->words[HPCTP_SLOT], __ATOMIC_ACQUIRE) & 1;
+    return h->size - (h->head - __atomic_load_n(&h->words[HPCTP_TAILS + 8 * slot], __ATOMIC_ACQUIRE));
+}
+
+static inline char *hpctp_write_head(char *to, size_t body, int kind, int count)
+{
+    uint32_t size = (uint32_t)body, rest = (uint32_t)kind | (uint32_t)count << 16;
+    memcpy(to, &size, 4), memcpy(to + 4, &rest, 4);
+    return to + 8;
+}
+
+static inline uint64_t hpctp_padded(size_t body) { return (body + 15) & ~(uint64_t)7; }
+
+static inline void hpctp_publish(hpctp_state *h, size_t body)
+{
+    h->at += hpctp_padded(body), h->head += hpctp_padded(body);
+    __atomic_store_n(&h->words[HPCTP_HEAD], h->head, __ATOMIC_RELEASE);
+}
+
+/* Fill the lane's end with a frame of kind 0, and go to its start. */
+static inline void hpctp_turn(hpctp_state *h)
+{
+    size_t rest = (size_t)(h->size - h->at);
+    if (rest) hpctp_write_head(h->lane + h->at, rest - 8, 0, 0), hpctp_publish(h, rest - 8);
+    h->at = h->limit = 0;
+}
+
+/* Begin a frame; returns where its body goes, or NULL if the ring is full. */
+static inline char *hpctp_begin(hpctp_state *h, size_t body, int kind, int count)
+{
+    uint64_t need = hpctp_padded(body), room;
+    if (h->at + need > h->limit) {
+        if (h->at && hpctp_free(h) == h->size) hpctp_turn(h); /* all is read: the same memory again */
+        if (h->at + need > h->size) {
+            if (hpctp_free(h) < h->size - h->at + need) return NULL;
+            hpctp_turn(h);
+        }
+        if ((room = hpctp_free(h)) < need) return NULL;
+        if (room > HPCTP_PIECE) room = HPCTP_PIECE;
+        h->limit = h->at + (room < h->size - h->at ? room : h->size - h->at);
+    }
+    return hpctp_write_head(h->lane + h->at, body, kind, count);
+}
+
+/* Return a metric's number, giving it one if it is new; -1, counted, if it can have none. */
+static inline int64_t hpctp_find(hpctp_state *h, const char *name)
+{
+    size_t size = name ? strlen(name) : 0, at, step;
+    uint64_t hash = size, word;
+    hpctp_metric *one, **place;
+    char *body;
+    for (at = 0; at < size; at += step) {
+        step = size - at < 8 ? size - at : 8, word = 0;
+        memcpy(&word, name + at, step);
+        hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 32;
+    }
+    for (place = &h->places[hash & 4095]; (one = *place) != NULL; place = &one->same)
+        if (one->hash == hash && !strcmp(one->text, name)) return one->number;
+    if (!size || size > HPCTP_NAME_MAX) {
+        hpctp_say(h, 1, "the name of a metric has 1 to 512 bytes; others are not recorded", "");
+        return hpctp_drop(h, 1), -1;
+    }
+    one = (hpctp_metric *)malloc(sizeof *one + size + 1);
+    body = one ? hpctp_begin(h, 4 + size, HPCTP_NAME, 0) : NULL;
+    if (!body) return free(one), hpctp_drop(h, 1), -1;
+    one->same = one->next = NULL, one->hash = hash, one->number = h->metrics++;
+    one->text = (char *)(one + 1);
+    memcpy(one->text, name, size + 1);
+    *place = *h->last = one, h->last = &one->next;
+    memcpy(body, &one->number, 4), memcpy(body + 4, name, size);
+    hpctp_publish(h, 4 + size);
+    return one->number;
+}
+
+/* ---- the agent ---------------------------------------------------------------------------------- */
+
+/* Find it: `hpctrack run` says where it is. A program that srun has started without that looks for
+ * the agent which another task of its step may have started on this node; it leaves the same text. */
+static inline int hpctp_find_agent(hpctp_state *h)
+{
+    const char *path = getenv("HPCTRACK_AGENT"), *hello = getenv("HPCTRACK_HELLO"), *again;
+    const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID"), *bases[4];
+    char file[512], *end;
+    struct stat found;
+    size_t size = 0;
+    FILE *text;
+    int i;
+    bases[0] = getenv("HPCTRACK_RUNTIME_DIR"), bases[1] = getenv("SLURM_TMPDIR");
+    bases[2] = getenv("TMPDIR"), bases[3] = "/tmp", again = getenv("SLURM_RESTART_COUNT");
+    if (path && hello) size = (size_t)snprintf(h->card, sizeof h->card, "%s\n%s", path, hello);
+    for (i = 0; !size && job && step && i < 4; i++) {
+        snprintf(file, sizeof file, "%s/hpctrack-%u/slurm-%s.%s.%d/%d.join", bases[i] ? bases[i] : "",
+                 (unsigned)getuid(), job, step, 1 + (again ? atoi(again) : 0), HPCTP_WIRE);
+        if (stat(file, &found) || found.st_uid != getuid() || !(text = fopen(file, "re"))) continue;
+        size = fread(h->card, 1, sizeof h->card - 1, text), h->card[size] = 0;
+        fclose(text);
+    }
+    h->hello = strchr(h->card, '\n'), end = strrchr(h->card, '}');
+    if (!size || size >= sizeof h->card || !h->hello || !end || h->hello[1] != '{') return 0;
+    *h->hello++ = *end = 0; /* what is ours will stand where its end was */
+    return strlen(h->card) < sizeof ((struct sockaddr_un *)0)->sun_path;
+}
+
+static inline void hpctp_hang_up(hpctp_state *h)
+{
+    if (hpctp_has(&h->socket)) close(h->socket.fd);
+    h->socket.fd = -1, h->out_size = h->in_got = 0;
+}
+
+/* Add a frame to what is to be sent, and send what the socket takes. */
+static inline void hpctp_send(hpctp_state *h, int kind, const void *body, size_t size)
+{
+    ssize_t sent;
+    if (kind && h->out_size + 8 + size > h->out_room) {
+        char *more = (char *)realloc(h->out, 2 * (h->out_size + 8 + size));
+        if (!more) { hpctp_hang_up(h); return; } /* and try again at the next look */
+        h->out = more, h->out_room = 2 * (h->out_size + 8 + size);
+    }
+    if (kind) {
+        memcpy(hpctp_write_head(h->out + h->out_size, size, kind, 0), body, size);
+        h->out_size += 8 + size;
+    }
+    sent = h->out_size ? send(h->socket.fd, h->out, h->out_size, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+    if (sent > 0) memmove(h->out, h->out + sent, h->out_size -= (size_t)sent);
+}
+
+/* Connect, say HELLO with the ring's descriptor, and name the metrics that there are. */
+static inline void hpctp_connect(hpctp_state *h, double now_s)
+{
+    union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } files;
+    struct sockaddr_un address;
+    struct msghdr message;
+    struct iovec body;
+    char hello[sizeof h->card + 256], name[4 + HPCTP_NAME_MAX];
+    const hpctp_metric *one;
+    int peer[3], size; /* struct ucred is hidden too */
+    socklen_t peer_size = sizeof peer;
+    if (!hpctp_has(&h->ring) || !hpctp_keep(&h->socket, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)))
+        return;
+    size = snprintf(hello + 8, sizeof hello - 8, "%s,\"wire\":%d,\"pid\":%ld,\"wall_s\":%ld.%06ld,"
+                    "\"agents_lost\":%d,\"files\":1,\"names_follow\":%u}", h->hello, HPCTP_WIRE,
+                    (long)getpid(), (long)now_s, (long)(1e6 * (now_s - (double)(long)now_s)), h->losses, h->metrics);
+    hpctp_write_head(hello, (size_t)size, HPCTP_HELLO, 0);
+    memset(&address, 0, sizeof address), memset(&message, 0, sizeof message);
+    address.sun_family = AF_UNIX, strcpy(address.sun_path, h->card);
+    body.iov_base = hello, body.iov_len = (size_t)size + 8;
+    message.msg_iov = &body, message.msg_iovlen = 1;
+    message.msg_control = files.room, message.msg_controllen = sizeof files.room;
+    files.head.cmsg_level = SOL_SOCKET, files.head.cmsg_type = SCM_RIGHTS;
+    files.head.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&files.head), &h->ring.fd, sizeof(int));
+    h->words[HPCTP_FRAMES] = 0;
+    if (fcntl(h->socket.fd, F_SETFL, O_NONBLOCK)
+        || connect(h->socket.fd, (struct sockaddr *)&address, sizeof address)
+        || getsockopt(h->socket.fd, SOL_SOCKET, HPCTP_PEERCRED, peer, &peer_size)
+        || (uid_t)peer[1] != getuid()
+        || sendmsg(h->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) != size + 8) {
+        hpctp_hang_up(h);
+        return;
+    }
+    h->connections++;
+    for (one = h->first; one; one = one->next) {
+        memcpy(name, &one->number, 4), memcpy(name + 4, one->text, strlen(one->text));
+        hpctp_send(h, HPCTP_NAME, name, 4 + strlen(one->text));
+    }
+}
+
+/* Hear what the agent says, send what waits, and find another agent should this one be dead. */
+static inline void hpctp_look(hpctp_state *h)
+{
+    char data[4096];
+    ssize_t size = 1, i;
+    uint32_t body;
+    h->looked_s = hpctp_now();
+    while (h->socket.fd >= 0 && size > 0) {
+        size = hpctp_has(&h->socket) ? recv(h->socket.fd, data, sizeof data, MSG_DONTWAIT) : 0;
+        if (!size || (size < 0 && errno != EAGAIN && errno != EINTR)) hpctp_hang_up(h), h->losses++;
+        for (i = 0; i < size; i++) {
+            if (h->in_got < sizeof h->in - 1) h->in[h->in_got] = data[i];
+            memcpy(&body, h->in, 4);
+            if (++h->in_got < 8 || h->in_got < 8 + (uint64_t)body) continue;
+            h->in[h->in_got < sizeof h->in ? h->in_got : sizeof h->in - 1] = 0;
+            h->in_got = 0;
+            if (h->in[4] == HPCTP_DONE) h->is_done = 1;
+            if (h->in[4] == HPCTP_STOP) __atomic_store_n(&h->is_stopped, 1, __ATOMIC_RELAXED);
+            if (h->in[4] == HPCTP_NOTICE && strstr(h->in + 8, "\"error\""))
+                hpctp_say(h, 2, "the agent says: ", h->in + 8);
+        }
+    }
+    if (h->socket.fd < 0 && hpctp_find_agent(h)) hpctp_connect(h, h->looked_s);
+    hpctp_send(h, 0, NULL, 0);
+}
+
+/* ---- what is called ----------------------------------------------------------------------------- */
+
+static inline void hpctp_at_exit(void) { hpct_finish(0); }
+
+HPCT_API int hpct_init(void)
+{
+    hpctp_state *h = &hpctp_the;
+    int is_hooked = h->is_hooked;
+    void *page;
+    if (h->phase && hpctp_is_child(h)) { /* let go of what is the parent's */
+        hpctp_hang_up(h);
+        if (hpctp_has(&h->ring)) close(h->ring.fd);
+        memset(h, 0, sizeof *h);
+    }
+    if (!hpctp_lock(h)) return 0;
+    if (h->phase) return hpctp_leave(h), h->phase == HPCTP_RECORDS && h->socket.fd >= 0;
+    h->ring.fd = h->socket.fd = -1, h->last = &h->first, h->pid = getpid();
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | HPCTP_ANONYMOUS, -1, 0);
+    if (page != MAP_FAILED && !syscall(SYS_madvise, page, 4096L, (long)HPCTP_WIPEONFORK)) {
+        h->alive = (volatile int *)page;
+        *h->alive = 1;
+    }
+    if (!hpctp_make_ring(h))
+        hpctp_say(h, 4, "no memory to share (ulimit -f, -n, -v): nothing is recorded", "");
+    else {
+        hpctp_look(h);
+        if (h->socket.fd < 0)
+            hpctp_say(h, 4, "no agent on this node, nothing is recorded; start the program with "
+                      "`hpctrack run -- ...`", "");
+        /* Within a job step there may be one a moment later. */
+        if (h->hello) __atomic_store_n(&h->phase, HPCTP_RECORDS, __ATOMIC_RELEASE);
+        if (!is_hooked) h->is_hooked = !atexit(hpctp_at_exit);
+    }
+    hpctp_leave(h);
+    return h->socket.fd >= 0;
+}
+
+HPCT_API int hpct_log_many(int64_t step, int count, const char *const *names, const double *values)
+{
+    hpctp_state *h = &hpctp_the;
+    int next = 0, kept = 0, n, i;
+    double now_s;
+    if (!hpctp_enter(h, count)) return 0;
+    now_s = hpctp_now();
+    while (next < count) {
+        uint32_t numbers[HPCTP_MANY];
+        double chosen[HPCTP_MANY];
+        char *to;
+        for (n = 0; next < count && n < HPCTP_MANY; next++) {
+            int64_t number = hpctp_find(h, names[next]);
+            if (number >= 0) numbers[n] = (uint32_t)number, chosen[n++] = values[next];
+        }
+        if (!n) continue;
+        to = hpctp_begin(h, 16 + 12 * (size_t)n, HPCTP_POINTS, n);
+        if (!to) { hpctp_drop(h, n); continue; }
+        memcpy(to, &step, 8), memcpy(to + 8, &now_s, 8);
+        for (i = 0; i < n; i++)
+            memcpy(to + 16 + 12 * i, &numbers[i], 4), memcpy(to + 20 + 12 * i, &chosen[i], 8);
+        hpctp_publish(h, 16 + 12 * (size_t)n);
+        kept += n;
+    }
+    if (now_s >= h->looked_s + 0.5 || now_s < h->looked_s) hpctp_look(h);
+    hpctp_leave(h);
+    return kept;
+}
+
+HPCT_API int hpct_log(const char *name, int64_t step, double value)
+{
+    return hpct_log_many(step, 1, &name, &value);
+}
+
+HPCT_API int hpct_should_stop(void)
+{
+    hpctp_state *h = &hpctp_the;
+    double now_s = hpctp_now();
+    if (hpctp_enter(h, 0)) {
+        if (now_s >= h->looked_s + 0.5 || now_s < h->looked_s) hpctp_look(h);
+        hpctp_leave(h);
+    }
+    return __atomic_load_n(&h->is_stopped, __ATOMIC_RELAXED);
+}
+
+HPCT_API uint64_t hpct_dropped(void)
+{
+    const hpctp_state *h = &hpctp_the;
+    return h->words ? __atomic_load_n(&h->words[HPCTP_DROPPED], __ATOMIC_RELAXED) : 0;
+}
+
+HPCT_API int hpct_finish(int exit_code)
+{
+    hpctp_state *h = &hpctp_the;
+    const char *asked_s = getenv("HPCTRACK_FINISH_TIMEOUT_S");
+    long left_ms = 1000 * (asked_s ? strtol(asked_s, NULL, 10) : 30);
+    int asked = 0;
+    char end[64];
+    if (!hpctp_enter(h, 0)) return 0;
+    __atomic_store_n(&h->phase, HPCTP_OVER, __ATOMIC_RELEASE); /* from here on nobody else is inside */
+    hpctp_leave(h);
+    for (hpctp_look(h); h->connections && left_ms > 0 && !h->is_done; hpctp_look(h)) {
+        struct pollfd p;
+        if (h->socket.fd >= 0 && asked != h->connections) { /* once more, should the agent have died */
+            snprintf(end, sizeof end, "{\"exit_code\":%d,\"wall_s\":%ld}", exit_code, (long)hpctp_now());
+            hpctp_send(h, HPCTP_FINISH, end, strlen(end));
+            asked = h->connections;
+        }
+        p.fd = h->socket.fd, p.events = (short)(POLLIN | (h->out_size ? POLLOUT : 0));
+        if (p.fd < 0 && left_ms > 5000) left_ms = 5000; /* another agent comes soon, or never */
+        left_ms -= poll(&p, 1, 50) > 0 ? 1 : 50;
+    }
+    if (h->connections && !h->is_done)
+        hpctp_say(h, 8, "the agent has not confirmed the end: values may be missing", "");
+    if (hpct_dropped())
+        hpctp_say(h, 16, "some values were not recorded: `hpctrack show` says how many", "");
+    return h->is_done;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
