@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from hpctrack.client.values import leave_out_media
+from hpctrack.client.values import MAX_DEPTH, leave_out_media
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
-
-
-MAX_DEPTH = 16
-"""Deeper nesting is a structure that contains itself."""
 
 
 def read_config(value: object) -> dict[str, Any]:

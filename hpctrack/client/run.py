@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from struct import error as StructError  # noqa: N812 - it is a class
 from types import TracebackType
 
 from hpctrack.client.channel import LAST, Greeting
@@ -21,6 +22,7 @@ from hpctrack.core.names import make_readable_name
 from hpctrack.core.records import Record
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
+from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +123,13 @@ class Run(RunLogging):
         self._ring = recording.ring if recording else None
         self._console = recording.console if recording else None
         self._entries = (
-            Entries(recording.ring, self._faults, recording.channel.send, run=facts.path)
+            Entries(
+                recording.ring,
+                self._faults,
+                recording.channel.send,
+                run=facts.path,
+                write=self._write,
+            )
             if recording
             else None
         )
@@ -145,7 +153,7 @@ class Run(RunLogging):
 
     # -- logging ---------------------------------------------------------------------------------
 
-    def log(  # noqa: C901, PLR0912 - one call less
+    def log(  # noqa: C901, PLR0912, PLR0915 - one call less
         self,
         data: Mapping[str, Any],
         step: int | None = None,
@@ -173,7 +181,8 @@ class Run(RunLogging):
         Returns when the numbers are in memory that the node's agent shares, where they survive
         this process. Values that cannot be recorded are counted and named once. One to two
         microseconds for a number; safe from any thread and from signal handlers; never raises
-        unless ``strict``.
+        unless ``strict``, but what a signal handler of the program raises meanwhile. A tensor
+        whose number must be waited for holds up this call, no other thread's.
 
         Examples
         --------
@@ -185,46 +194,61 @@ class Run(RunLogging):
         if ring is None or self._is_finished:
             self._log_nothing()
             return
+        known = self._numbers
+        pairs: list[float] | None = None
+        number, point, is_quick, is_odd = -1, 0.0, False, False
+        try:
+            if len(data) == 1:  # the same as below, a quarter cheaper
+                for name, value in data.items():
+                    kind = type(value)
+                    if (kind is float or kind is int) and -BIG < value < BIG and name in known:
+                        number, point = known[name], value
+                        is_quick = step is None or type(step) is int
+            else:
+                pairs = []
+                for name, value in data.items():
+                    kind = type(value)
+                    if (kind is float or kind is int) and -BIG < value < BIG and name in known:
+                        pairs += (known[name], value)
+                    else:
+                        break
+                else:
+                    is_quick = step is None or type(step) is int
+        except Exception as error:
+            if is_of_a_signal(error):
+                raise
+        if not is_quick:
+            # What is left may run code of the program, and not with the lock held.
+            self._log_slowly(data, step, commit=commit)
+            return
+        wall_s = self._wall_s()
         with self._lock:
             if self._is_logging:
                 self._log_late(data, step, commit=commit)
                 return
             self._is_logging = True
             try:
-                wall_s = self._wall_s()
                 at = self.step if step is None else step
-                known = self._numbers
-                if len(data) == 1:  # the same as below, a quarter cheaper
-                    for name, value in data.items():
-                        kind = type(value)
-                        if (kind is float or kind is int) and -BIG < value < BIG and name in known:
-                            ring.put_point(at, wall_s, known[name], value)
-                        else:
-                            at = self._put_slowly(str(name), value, at, wall_s)
-                else:
-                    pairs: list[float] = []
-                    for name, value in data.items():
-                        kind = type(value)
-                        if (kind is float or kind is int) and -BIG < value < BIG and name in known:
-                            pairs += (known[name], value)
-                        else:
-                            at = self._add_slowly(pairs, str(name), value, at)
-                    if pairs:
-                        ring.put_points(at, wall_s, pairs)
+                if pairs is None:
+                    ring.put_point(at, wall_s, number, point)
+                elif pairs:
+                    ring.put_points(at, wall_s, pairs)
                 if step is None:
                     if commit:
                         self.step = at + 1
                 elif at >= self.step:
                     self.step = at + 1 if commit else at
-                # Both bounds: a clock that jumps back must not silence us until it is there again.
-                if not self._polled_s <= wall_s < self._next_poll_s:
-                    self._look_around(wall_s)
-            except Exception as error:  # noqa: BLE001 - nothing may reach the training
-                self._log_again(data, step, error, commit=commit)
+            except StructError:
+                is_odd = True  # a step beyond 64 bits, or very many values
             finally:
                 self._is_logging = False
-            if self._late:
-                self._log_the_late()
+        if self._late:
+            self._log_the_late()
+        if is_odd:
+            self._log_slowly(data, step, commit=commit)
+        # Both bounds: a clock that jumps back must not silence us until it is there again.
+        elif not self._polled_s <= wall_s < self._next_poll_s:
+            self._look_around(wall_s)
 
     # -- its end ---------------------------------------------------------------------------------
 
@@ -269,7 +293,7 @@ class Run(RunLogging):
         given: object = exit_code  # whatever a program passes: what is no number is no success
         code = 0 if given is None else given.__index__() if hasattr(given, "__index__") else 1
         self._end_alerts()
-        self._leave_models()
+        self.unwatch()
         self._leave_tensorboard()
         with self._lock:
             self._is_finished = True
@@ -443,6 +467,7 @@ class Run(RunLogging):
         """In a forked child: record nothing, and leave the parent's run alone."""
         self._is_finished = True
         self._lock = threading.RLock()
+        self._faults.forget()
         self._is_logging = False
         self._tensorboard = None  # not stopped: its lock may be held by a thread of the parent
         if self._console is not None:

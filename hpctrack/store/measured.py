@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -25,13 +26,13 @@ from hpctrack.store.streams import SensorColumns, join_sensors
 class MeasuredRun(DescribedRun):
     """A run's telemetry."""
 
+    @abc.abstractmethod
     def _parts(self) -> tuple[SealedReader | None, list[NodeReader]]:
         """Return the files to read; `StoredRun` knows them."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def sources(self) -> list[NodeEvents]:
         """Return what each node file says; `StoredRun` reads it."""
-        raise NotImplementedError
 
     def sensors(self) -> list[str]:
         """Return the names of what was sampled on the nodes, sorted; none if nothing was."""
@@ -111,13 +112,13 @@ class MeasuredRun(DescribedRun):
             hint="`hpctrack doctor` on the node says which meters can be read there",
         )
 
+    @abc.abstractmethod
     def metric(self, name: str, *, attempt: int | None = None) -> Metric:
         """Return one metric; `StoredRun` reads it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def columns(self, names: Sequence[str] | None = None) -> dict[str, Columns]:
         """Return the points of metrics; `StoredRun` reads them."""
-        raise NotImplementedError
 
     def _highest(self, name: str) -> float:
         return float(self.metric(name).summary()["max"])
