@@ -133,7 +133,7 @@ def find_rows(path: Path) -> list[tuple[int, int]]:
     import h5py
 
     found = []
-    with h5py.File(path, "r") as file:
+    with h5py.File(path, "r", swmr=True, locking=False) as file:
         for table in file.values():
             if table.chunks is None:
                 found.append((table.id.get_offset() or 0, table.nbytes))

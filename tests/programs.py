@@ -71,9 +71,9 @@ def wait_for(what: Callable[[], T | None], *, timeout_s: float = 20) -> T:
         time.sleep(0.02)
 
 
-def list_agents() -> list[int]:
-    """Return the agents of this test: their runtime folder is on their command line."""
-    mine = os.environ["HPCTRACK_RUNTIME_DIR"]
+def list_agents(folder: Path | None = None) -> list[int]:
+    """Return the agents of this test, or of a runtime folder: it is on their command line."""
+    mine = folder or os.environ["HPCTRACK_RUNTIME_DIR"]
     found = subprocess.run(
         ["pgrep", "-f", f"folder.*{mine}"], capture_output=True, text=True, check=False
     )

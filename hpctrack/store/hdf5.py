@@ -95,7 +95,7 @@ def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
         raise StoreFormatError(f"{path} cannot be read: {error}", hint=hint) from None
     try:
         attributes = file.attrs
-        found = attributes["kind"] if "kind" in attributes else None  # noqa: SIM401 - no dict
+        found = plain(attributes["kind"]) if "kind" in attributes else None
         version = int(attributes["format"]) if found == kind else 0
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         file.close()
@@ -152,4 +152,6 @@ def find_library() -> ctypes.CDLL | None:
 
 def plain(value: Any) -> Any:
     """Return an attribute as Python's own; a text that damage has made unprintable, printable."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
     return clean(value) if isinstance(value, str) else getattr(value, "item", lambda: value)()

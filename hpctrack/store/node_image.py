@@ -13,6 +13,7 @@ import numpy as np
 from hpctrack._version import __version__
 from hpctrack.store.node_table import BOUNDS
 from hpctrack.store.schema import FORMAT_VERSION, LIBVER, LIVE_KIND, PULSE, TABLES
+from hpctrack.store.texts import write_attribute
 
 
 def make_image(facts: Mapping[str, Any], wall_s: float) -> bytes:
@@ -31,7 +32,7 @@ def make_image(facts: Mapping[str, Any], wall_s: float) -> bytes:
     file = h5py.h5f.create(b"image", h5py.h5f.ACC_TRUNC, fapl=access)
     try:
         for key, value in root.items():
-            _write_attribute(file, key, value)
+            write_attribute(file, key, value)
         for name, (dtype, rows) in TABLES.items():
             _create_table(file, name, dtype, rows)
         pulse = np.array([wall_s, 0.0])
@@ -49,21 +50,11 @@ def make_image(facts: Mapping[str, Any], wall_s: float) -> bytes:
 # The low level of h5py throughout: four times faster, and a job may begin a run every 10 ms.
 
 
-def _write_attribute(file: Any, name: str, value: Any) -> None:
-    array = np.asarray(value, _TEXT if isinstance(value, str) else None)
-    made = h5py.h5a.create(file, name.encode(), _file_type(array.dtype), _SCALAR)
-    made.write(array)
-
-
 def _create_table(file: Any, name: str, dtype: np.dtype[Any], chunk_rows: int) -> None:
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     layout.set_chunk((chunk_rows,))
     space = h5py.h5s.create_simple((0,), (h5py.h5s.UNLIMITED,))
     h5py.h5d.create(file, name.encode(), _file_type(dtype), space, layout)
-
-
-_TEXT = h5py.string_dtype()
-_SCALAR = h5py.h5s.create(h5py.h5s.SCALAR)
 
 
 @cache

@@ -19,6 +19,7 @@ from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.damaged_file import DamagedFile
 from hpctrack.store.events import Event, NodeEvents, iter_events
+from hpctrack.store.hdf5 import plain
 from hpctrack.store.node_file import NOBODY, NewEvent, NodeFile
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.schema import POINT, SAMPLE, EventKind, Place, PointArray
@@ -217,7 +218,7 @@ def _find_metrics(file: Any) -> dict[str, tuple[str, int]]:
     found = {}
     try:
         for number, group in file["metrics"].items():
-            found[number] = str(group.attrs["name"]), int(group.attrs["points"])
+            found[number] = str(plain(group.attrs["name"])), int(group.attrs["points"])
     except DAMAGE as error:
         raise StoreFormatError(f"the metrics cannot be found: {error}") from None
     return found

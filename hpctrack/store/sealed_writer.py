@@ -22,6 +22,7 @@ from hpctrack.store.chunk_codec import encode_chunk
 from hpctrack.store.schema import FORMAT_VERSION, LIBVER, SEALED_KIND
 from hpctrack.store.sealed_layout import CHUNK_ROWS, METRICS_GROUP, SYSTEM_GROUP
 from hpctrack.store.space import divert
+from hpctrack.store.texts import write_attribute
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def create_sealed(path: Path, facts: Mapping[str, Any]) -> Iterator[Any]:
     try:
         root = {"kind": SEALED_KIND, "format": FORMAT_VERSION, "made_by": f"hpctrack {__version__}"}
         for key, value in {**root, **facts}.items():
-            file.attrs[key] = value
+            write_attribute(file.id, key, value)
         yield file
         file.flush()
     except BaseException as error:

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from hpctrack.store.schema import FloatArray, IntArray
 from hpctrack.store.sealed_layout import COLUMN_TYPES, RUN
+from hpctrack.store.texts import write_attribute
 
 SMALL_POINTS = 4096
 """Above, the points cost more than the calls."""
-
-_TEXT = h5py.h5t.py_create(h5py.string_dtype(), logical=True)
-_ONE = h5py.h5s.create(h5py.h5s.SCALAR)
 
 
 def create_group(place: Any, number: str, name: str, points: int) -> Any:
@@ -34,8 +32,8 @@ def create_group(place: Any, number: str, name: str, points: int) -> Any:
         How many it has.
     """
     made = h5py.h5g.create(place.id, number.encode())
-    h5py.h5a.create(made, b"name", _TEXT, _ONE).write(np.array(name, object))
-    h5py.h5a.create(made, b"points", h5py.h5t.NATIVE_INT64, _ONE).write(np.array(points, np.int64))
+    write_attribute(made, "name", name)
+    write_attribute(made, "points", np.int64(points))
     return h5py.Group(made)
 
 

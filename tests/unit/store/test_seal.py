@@ -77,7 +77,7 @@ def test_ranks_that_share_their_steps_become_a_matrix(tmp_path: Path) -> None:
     assert columns_of(folder) == before
     with h5py.File(folder / "run.h5") as file:
         group = file["metrics/0"]
-        assert dict(group.attrs) == {"name": "loss", "points": 36}
+        assert dict(group.attrs) == {"name": b"loss", "points": 36}
         assert group["value"].shape == group["wall_s"].shape == (4, 9)
         assert group["step"][:].tolist() == list(range(9))
         assert group["rank"][:].tolist() == [0, 1, 2, 3]
