@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpctrack.telemetry.cgroups import Cgroup, JobCgroup
 from hpctrack.telemetry.counters import Rates
-from hpctrack.telemetry.kernel_files import KernelFiles, parse_cpu_list, parse_pairs
+from hpctrack.telemetry.kernel_files import KernelFiles, find_number, parse_cpu_list, parse_pairs
 from hpctrack.telemetry.reading import Happening, Reading, Sample
 
 THROTTLED_WARN_FRAC = 0.1
@@ -90,7 +90,7 @@ class CgroupCpu:
                 text = self._files.peek(f"{folder}/{name}")
                 if text is not None and name == "cpuacct.usage":
                     return int(text) / 1e9
-                used = parse_pairs(text or "").get("usage_usec")
+                used = find_number(text or "", "usage_usec")
                 if used is not None:
                     return used / 1e6
         return None

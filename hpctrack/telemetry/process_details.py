@@ -12,11 +12,11 @@ from hpctrack.telemetry.reading import Reading, Sample, Watch
 from hpctrack.telemetry.rota import Rota
 
 PSS_PERIOD_S = 30.0
-PSS_SHARE = 0.001
+PSS_SHARE = 0.0005
 """Of a core, for all ranks: the kernel walks through all pages of a process to tell this."""
 
 THREADS_PERIOD_S = 10.0
-THREADS_SHARE = 0.0015
+THREADS_SHARE = 0.0008
 """Of a core, for all ranks: context switches are told for each thread alone."""
 
 TOTAL_NAMES = tuple(f"{name.removesuffix('_per_s')}_total" for name in RATE_NAMES)
@@ -43,7 +43,7 @@ class ProcessDetails:
         self._pss_rota = Rota(PSS_PERIOD_S, share=PSS_SHARE, clock=clock)
         self._rota = Rota(THREADS_PERIOD_S, share=THREADS_SHARE, clock=clock)
         self._rates = Rates()
-        self._switches: dict[int, dict[str, tuple[int, int]]] = {}
+        self._switches: dict[int, dict[int, tuple[int, int]]] = {}
         self._sums: dict[int, tuple[int, int]] = {}
         self.statuses: dict[int, ProcessStatus] = {}
 
@@ -66,7 +66,7 @@ class ProcessDetails:
         self._rates.forget([(name, pid) for pid in ranks for name in (0, 1)])
 
     def _read_status(self, pid: int, samples: list[Sample]) -> None:
-        text = self._files.peek(f"proc/{pid}/status")
+        text = self._files.peek_small(f"proc/{pid}/status")
         if text is None:
             return
         status = self.statuses[pid] = parse_status(text)
@@ -82,11 +82,11 @@ class ProcessDetails:
         are at least what has been.
         """
         before = self._switches.get(root, {})
-        now: dict[str, tuple[int, int]] = {}
+        now: dict[int, tuple[int, int]] = {}
         voluntary, involuntary = self._sums.get(root, (0, 0))
         for pid in self._processes.trees.members.get(root, ()):
-            for thread in self._files.names(f"proc/{pid}/task"):
-                text = self._files.peek(f"proc/{pid}/task/{thread}/status") or ""
+            for thread in self._files.numbers(f"proc/{pid}/task"):
+                text = self._files.peek_small(f"proc/{pid}/task/{thread}/status") or ""
                 found = parse_switches(text)
                 if found is None:
                     continue
@@ -119,7 +119,7 @@ class ProcessDetails:
     def _read_pss(self, root: int, samples: list[Sample]) -> None:
         total = 0
         for pid in self._processes.trees.members.get(root, ()):
-            pss = parse_pss(self._files.peek(f"proc/{pid}/smaps_rollup") or "")
+            pss = parse_pss(self._files.peek_small(f"proc/{pid}/smaps_rollup") or "")
             if pss is None and pid == root:
                 return
             total += pss or 0
