@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hpctrack.telemetry.kept_files import KeptFiles
@@ -71,6 +72,7 @@ class Processes:
     def __init__(self, files: KernelFiles) -> None:
         self._stats, self._ios = KeptFiles(files, "stat"), KeptFiles(files, "io")
         self.trees = ProcessTrees(files)
+        self._members: Mapping[int, list[int]] = {}
         self.ranks: dict[int, RankUse] = {}
 
     def read(self, watch: Watch, into: Reading) -> None:
@@ -79,9 +81,11 @@ class Processes:
         self.trees.update(pids, watch.mono_s)
         members = self.trees.members
         self.ranks = {pid: self.ranks.get(pid) or RankUse() for pid in members}
-        there = frozenset(itertools.chain.from_iterable(members.values()))
-        for kept in (self._stats, self._ios):
-            kept.retain(there)
+        if members is not self._members:  # all processes were looked at anew
+            self._members = members
+            there = frozenset(itertools.chain.from_iterable(members.values()))
+            self._stats.retain(there)
+            self._ios.retain(there)
         for pid, rank in self.ranks.items():
             self._read_rank(pid, rank, watch.mono_s, into.samples)
 
