@@ -84,9 +84,7 @@ class CgroupCpu:
     def _read_used_s(self) -> float | None:
         """Return the seconds that all processes of the job have used, also those of no rank."""
         for cgroup, name in ((self._accounting, "cpuacct.usage"), (self._cgroup, "cpu.stat")):
-            for folder in cgroup.levels() if cgroup else ():
-                if cgroup and self._job.is_top(cgroup, folder):
-                    break
+            for folder in self._job.levels(cgroup) if cgroup else ():
                 text = self._files.peek(f"{folder}/{name}")
                 if text is not None and name == "cpuacct.usage":
                     return int(text) / 1e9

@@ -66,9 +66,5 @@ class CgroupMemory:
     def _find_counted(self, cgroup: Cgroup) -> str | None:
         """Return the innermost folder from the job's on that counts memory; never the machine."""
         name = "memory.usage_in_bytes" if cgroup.version == 1 else "memory.current"
-        for folder in cgroup.levels():
-            if self._job.is_top(cgroup, folder):
-                return None
-            if self._files.has(f"{folder}/{name}"):
-                return folder
-        return None
+        folders = self._job.levels(cgroup)
+        return next((one for one in folders if self._files.has(f"{one}/{name}")), None)

@@ -53,7 +53,6 @@ class GpuWatch:
     ) -> None:
         self._source = source
         self._environ = environ
-        self._root = root
         self._files = KernelFiles(root)
         self._is_open = False
         self._due_s = -math.inf
@@ -139,7 +138,7 @@ class GpuWatch:
             return
         self._ranks = ranks
         self.changes += 1
-        self._scope = find_scope(ranks, self._gpus, environ=self._environ, root=self._root)
+        self._scope = find_scope(ranks, self._gpus, environ=self._environ, files=self._files)
         for happening in self._scope.happenings:
             if happening not in self._happenings:
                 self._happenings.add(happening)
