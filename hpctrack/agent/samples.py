@@ -45,6 +45,7 @@ class SampleBook:
     _parents: Mapping[int, int] = field(default_factory=dict)
     _limited: set[str] = field(default_factory=set)
     _told: dict[str, Device] = field(default_factory=dict)
+    _learnt: Mapping[int, tuple[str, ...]] | None = None
 
     def take(
         self, reading: Reading, wall_s: float, ranks: Mapping[int, int]
@@ -85,14 +86,16 @@ class SampleBook:
     def iter_own(self, reading: Reading, ranks: Mapping[int, int]) -> Iterator[tuple[Sample, int]]:
         """Yield the samples that are this run's, each with its rank or `NODE`."""
         parents = reading.parents or self._parents
+        used = self._find_used(ranks) if self._limited else frozenset[str]()
         for sample in reading.samples:
+            _name, _value, device, pid = sample
             rank = NODE
-            if sample.pid:
-                found = ranks.get(parents.get(sample.pid, sample.pid))
+            if pid:
+                found = ranks.get(parents.get(pid, pid))
                 if found is None:
                     continue
                 rank = found
-            if sample.device in self._limited and not self._is_used(sample.device, ranks):
+            if device and device in self._limited and device not in used:
                 continue
             yield sample, rank
 
@@ -152,6 +155,9 @@ class SampleBook:
     def _learn_uses(
         self, uses: Mapping[int, tuple[str, ...]], ranks: Mapping[int, int]
     ) -> Iterable[Told]:
+        if uses is self._learnt:
+            return []
+        self._learnt = uses
         changed = {key for pid, keys in uses.items() if self._uses.get(pid) != keys for key in keys}
         if not changed and uses.keys() <= self._uses.keys():
             return []
@@ -162,5 +168,6 @@ class SampleBook:
             for key in sorted(changed & self._devices.keys())
         ]
 
-    def _is_used(self, key: str, ranks: Mapping[int, int]) -> bool:
-        return any(key in self._uses.get(pid, ()) for pid in ranks)
+    def _find_used(self, ranks: Mapping[int, int]) -> frozenset[str]:
+        """Return the devices that any of the ranks may use."""
+        return frozenset(key for pid in ranks for key in self._uses.get(pid, ()))

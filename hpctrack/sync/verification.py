@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hpctrack.store.accounting_file import parse_accounting
 from hpctrack.store.sealed_file import SealedReader
@@ -64,20 +66,21 @@ def try_read_extent(path: Path) -> Extent | None:
 def read_accounting_extent(data: bytes) -> Extent | None:
     """Return when an accounting was asked for, or None if it is none."""
     found = parse_accounting(data)
-    if found is None:
-        return None
-    return Extent(points=0, attempts=0, asked_wall_s=float(found["asked_wall_s"]))
+    return None if found is None else _find_extent(found)
+
+
+def _find_extent(accounting: Mapping[str, Any]) -> Extent:
+    return Extent(points=0, attempts=0, asked_wall_s=float(accounting["asked_wall_s"]))
 
 
 def _check_accounting(path: Path, item: Item) -> Extent:
-    data = path.read_bytes()
-    extent, found = read_accounting_extent(data), parse_accounting(data)
-    if extent is None or found is None:
+    found = parse_accounting(path.read_bytes())
+    if found is None:
         raise ItemRefusal("not-accounting")
     project, run = str(found.get("project")), str(found.get("run"))
     if (project, run) != (item.key.project, item.key.id):
         raise ItemRefusal("other-run", project=project, run=run)
-    return extent
+    return _find_extent(found)
 
 
 def _check_sweep(path: Path) -> None:

@@ -149,6 +149,8 @@ class _AmdDevice:
                 absence = self._patience.judge("processes", _find_code(error), str(error))
                 if absence is not None:
                     self.absences["processes"] = absence
+            else:
+                self._patience.forget("processes")
         return reading
 
 

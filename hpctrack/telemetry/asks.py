@@ -87,6 +87,8 @@ class Patience:
         if verdict is Verdict.FAILED:
             count = self._failures[name] = self._failures.get(name, 0) + 1
             return Absence.FAILING if count >= FAILURES_MAX else None
+        if verdict is Verdict.NOTHING:
+            self.forget(name)  # it is an answer
         return _ABSENCES.get(verdict)
 
     def forget(self, name: str) -> None:

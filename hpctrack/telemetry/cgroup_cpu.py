@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpctrack.telemetry.cgroups import Cgroup, JobCgroup
 from hpctrack.telemetry.counters import Rates
-from hpctrack.telemetry.kernel_files import KernelFiles, parse_cpu_list, parse_pairs
+from hpctrack.telemetry.kernel_files import KernelFiles, find_number, parse_cpu_list, parse_pairs
 from hpctrack.telemetry.reading import Happening, Reading, Sample
 
 THROTTLED_WARN_FRAC = 0.1
@@ -84,13 +84,11 @@ class CgroupCpu:
     def _read_used_s(self) -> float | None:
         """Return the seconds that all processes of the job have used, also those of no rank."""
         for cgroup, name in ((self._accounting, "cpuacct.usage"), (self._cgroup, "cpu.stat")):
-            for folder in cgroup.levels() if cgroup else ():
-                if cgroup and self._job.is_top(cgroup, folder):
-                    break
+            for folder in self._job.levels(cgroup) if cgroup else ():
                 text = self._files.peek(f"{folder}/{name}")
                 if text is not None and name == "cpuacct.usage":
                     return int(text) / 1e9
-                used = parse_pairs(text or "").get("usage_usec")
+                used = find_number(text or "", "usage_usec")
                 if used is not None:
                     return used / 1e6
         return None

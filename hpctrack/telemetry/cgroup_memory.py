@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpctrack.telemetry.cgroups import Cgroup, JobCgroup
-from hpctrack.telemetry.kernel_files import KernelFiles, parse_pairs
+from hpctrack.telemetry.kernel_files import KernelFiles, find_number
 from hpctrack.telemetry.memory_limit import MemoryLimit, find_tightest
 from hpctrack.telemetry.oom import OomKills
 from hpctrack.telemetry.reading import Reading, Sample
@@ -54,7 +54,7 @@ class CgroupMemory:
         peak = self._files.number(f"{folder}/{names[1]}")
         if peak is not None:
             samples.append(Sample("cgroup/memory_charged_peak_bytes", peak))
-        idle = parse_pairs(self._files.peek(f"{folder}/memory.stat") or "").get(names[2])
+        idle = find_number(self._files.peek(f"{folder}/memory.stat") or "", names[2])
         if idle is None:
             return
         used = max(0, charged - idle)
@@ -66,9 +66,5 @@ class CgroupMemory:
     def _find_counted(self, cgroup: Cgroup) -> str | None:
         """Return the innermost folder from the job's on that counts memory; never the machine."""
         name = "memory.usage_in_bytes" if cgroup.version == 1 else "memory.current"
-        for folder in cgroup.levels():
-            if self._job.is_top(cgroup, folder):
-                return None
-            if self._files.has(f"{folder}/{name}"):
-                return folder
-        return None
+        folders = self._job.levels(cgroup)
+        return next((one for one in folders if self._files.has(f"{one}/{name}")), None)

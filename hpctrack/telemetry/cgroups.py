@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -210,6 +210,13 @@ class JobCgroup:
     def find_own(self, controller: str) -> Cgroup | None:
         """Return where a controller has the process itself."""
         return place_cgroup(controller, self._memberships, self._mounts)
+
+    def levels(self, cgroup: Cgroup) -> Iterator[str]:
+        """Yield the folders from a process's own up, but not the machine's own top."""
+        for folder in cgroup.levels():
+            if self.is_top(cgroup, folder):
+                return
+            yield folder
 
     def is_top(self, cgroup: Cgroup, folder: str) -> bool:
         """Tell whether a folder is the machine's own top, of which every process is.

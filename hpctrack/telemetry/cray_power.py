@@ -44,7 +44,8 @@ class CrayPower:
 
     def __init__(self, files: KernelFiles) -> None:
         self._files = files
-        self._names = [name for name in files.names(ROOT) if _COUNTER.fullmatch(name)]
+        matches = {name: _COUNTER.fullmatch(name) for name in files.names(ROOT)}
+        self._counters = {name: match for name, match in matches.items() if match}
         self._meters: dict[str, Odometer] = {}
         self._mono_s: float | None = None
         self._told: set[str] = set()
@@ -52,16 +53,15 @@ class CrayPower:
     @property
     def has_node(self) -> bool:
         """Whether the node as a whole is told."""
-        return "power" in self._names or "energy" in self._names
+        return "power" in self._counters or "energy" in self._counters
 
     def read(self, mono_s: float, into: Reading) -> None:
         """Add power and energy to a reading."""
         elapsed_s = 0.0 if self._mono_s is None else mono_s - self._mono_s
         self._mono_s = mono_s
-        for name in self._names:
+        for name, match in self._counters.items():
             value = parse_counter(self._files.peek(f"{ROOT}/{name}") or "")
-            match = _COUNTER.fullmatch(name)
-            if value is None or match is None:
+            if value is None:
                 continue
             what = NAMES[match[1] or ""]
             device = f"{match[1]}{match[2]}" if match[2] else ""

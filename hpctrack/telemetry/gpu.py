@@ -63,6 +63,8 @@ class GpuTelemetry:
     ) -> None:
         self.watches = [GpuWatch(source, environ=environ, root=root) for source in sources]
         self._lock = threading.Lock()
+        self._uses_of: tuple[tuple[WatchedRank, ...], list[int]] | None = None
+        self._uses: dict[int, tuple[str, ...]] = {}
         self.places = GpuPlaces()
 
     def read(self, watch: Watch) -> Reading:
@@ -74,10 +76,18 @@ class GpuTelemetry:
             if any(one.has_gpus for one in self.watches):
                 # On a node with one vendor's GPUs it is no news that there are none of another.
                 reading.happenings = [one for one in reading.happenings if not _is_absence(one)]
-            found = {rank.pid: self.find_keys(rank) for rank in watch.ranks}
-            reading.uses = {pid: keys for pid, keys in found.items() if keys is not None}
+            reading.uses = self._find_uses(watch.ranks)
         self.places = self._find_places(reading)
         return reading
+
+    def _find_uses(self, ranks: tuple[WatchedRank, ...]) -> dict[int, tuple[str, ...]]:
+        """Return the devices of all ranks; the same object while nothing has changed."""
+        state = (ranks, [one.changes for one in self.watches])
+        if state != self._uses_of:
+            self._uses_of = state
+            found = {rank.pid: self.find_keys(rank) for rank in ranks}
+            self._uses = {pid: keys for pid, keys in found.items() if keys is not None}
+        return self._uses
 
     def find_keys(self, rank: WatchedRank) -> tuple[str, ...] | None:
         """Return the keys of a rank's devices in the order in which it numbers them.

@@ -37,6 +37,7 @@ class GpuSamples:
         self._growths: dict[str, Growth] = {}
         self._last_s: float | None = None
         self._seldom: dict[str, tuple[float, float]] = {}
+        self._names: dict[str, str] = {}
 
     def make(self, reading: GpuReading, mono_s: float) -> list[Sample]:
         """Return all samples of a reading.
@@ -49,7 +50,7 @@ class GpuSamples:
         """
         key = self._gpu.uuid
         samples = [
-            Sample(self._name(name, OF_THE_WHOLE), float(value), key)
+            Sample(self._names.get(name) or self._learn_name(name), float(value), key)
             for name, value in reading.values.items()
             if name not in SELDOM or self._is_due(name, value, mono_s)
         ]
@@ -68,6 +69,10 @@ class GpuSamples:
                 share = process.sm_util_frac
                 samples.append(Sample("gpu/process_sm_util_frac", share, key, process.pid))
         return samples
+
+    def _learn_name(self, name: str) -> str:
+        found = self._names[name] = self._name(name, OF_THE_WHOLE)
+        return found
 
     def _name(self, name: str, named_apart: frozenset[str]) -> str:
         is_apart = self._gpu.is_sliced and name in named_apart

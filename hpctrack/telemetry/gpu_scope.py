@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from hpctrack.telemetry.cgroups import parse_memberships
 from hpctrack.telemetry.gpu_source import Gpu
+from hpctrack.telemetry.kernel_files import KernelFiles
 from hpctrack.telemetry.reading import Happening, WatchedRank
 from hpctrack.telemetry.visible_gpus import find_visible
 
@@ -43,7 +44,7 @@ def find_scope(
     gpus: Sequence[Gpu],
     *,
     environ: Mapping[str, str],
-    root: Path = Path("/"),
+    files: KernelFiles,
 ) -> Scope:
     """Find the GPUs of ranks.
 
@@ -54,8 +55,7 @@ def find_scope(
         All that we can open, as `hpctrack.telemetry.gpu_source.GpuSource.list_gpus` lists them.
     environ : mapping
         The agent's, which it has from a rank.
-    root : Path
-        Where ``proc`` is.
+    files : KernelFiles
 
     Returns
     -------
@@ -64,10 +64,10 @@ def find_scope(
     scope = Scope()
     order = environ.get("CUDA_DEVICE_ORDER", "")
     is_bound = _is_bound_to_task(environ, gpus)
-    own_cgroup = read_cgroup(root, "self") if is_bound else ""
+    own_cgroup = read_cgroup(files, "self") if is_bound else ""
     for rank in ranks:
         is_number = not (rank.visible_gpus or "0").startswith(("GPU-", "MIG-"))
-        if is_bound and is_number and read_cgroup(root, str(rank.pid)) != own_cgroup:
+        if is_bound and is_number and read_cgroup(files, rank.pid) != own_cgroup:
             scope.happenings.append(_OUT_OF_REACH)
             continue
         visible = find_visible(rank.visible_gpus, gpus, device_order=order)
@@ -84,21 +84,15 @@ def find_scope(
     return scope
 
 
-def read_cgroup(root: Path, pid: str) -> str:
+def read_cgroup(files: KernelFiles, pid: int | str) -> str:
     """Return the cgroup that constrains a process's devices, or an empty text.
 
     Notes
     -----
     Version 1 has a line of its own for devices; version 2 has one line for everything.
     """
-    try:
-        lines = (root / "proc" / pid / "cgroup").read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    fields = [line.partition(":") for line in lines]
-    parts = [(number, *rest.partition(":")) for number, _, rest in fields]
-    of_devices = [path for _, names, _, path in parts if "devices" in names.split(",")]
-    return (of_devices or [path for number, _, _, path in parts if number == "0"] or [""])[0]
+    found = parse_memberships(files.peek(f"proc/{pid}/cgroup") or "")
+    return found.get("devices") or found.get("") or ""
 
 
 def _is_bound_to_task(environ: Mapping[str, str], gpus: Sequence[Gpu]) -> bool:

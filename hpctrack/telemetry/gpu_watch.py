@@ -44,6 +44,8 @@ class GpuWatch:
     numa_nodes : dict
         Of each GPU and slice of the ranks, by key: the NUMA node that it is attached to, None if
         that is not told.
+    changes : int
+        Grows when `find_keys` may answer otherwise.
     """
 
     def __init__(
@@ -51,7 +53,6 @@ class GpuWatch:
     ) -> None:
         self._source = source
         self._environ = environ
-        self._root = root
         self._files = KernelFiles(root)
         self._is_open = False
         self._due_s = -math.inf
@@ -67,6 +68,7 @@ class GpuWatch:
         self._samples: dict[str, GpuSamples] = {}
         self._health: dict[str, GpuHealth] = {}
         self.numa_nodes: dict[str, int | None] = {}
+        self.changes = 0
 
     def read_into(self, reading: Reading, watch: Watch) -> None:
         """Add what is new and what is measured now."""
@@ -135,7 +137,8 @@ class GpuWatch:
         if ranks == self._ranks:
             return
         self._ranks = ranks
-        self._scope = find_scope(ranks, self._gpus, environ=self._environ, root=self._root)
+        self.changes += 1
+        self._scope = find_scope(ranks, self._gpus, environ=self._environ, files=self._files)
         for happening in self._scope.happenings:
             if happening not in self._happenings:
                 self._happenings.add(happening)

@@ -131,6 +131,7 @@ class HostSource:
     def close(self) -> None:
         """Let go of what was started."""
         self._power.close()
+        self._processes.close()
 
     def find_cores(self) -> frozenset[int]:
         """Return the cores of the job on this node: its cpuset, else where its ranks may run."""

@@ -7,6 +7,9 @@ from pathlib import Path
 
 CHUNK_BYTES = 64 * 1024
 
+NUMBER_CHARS = 32
+"""A blank and more digits than a number of the kernel has."""
+
 NONE_AT_ALL = 2**60
 """Limits from here on mean that there is none: cgroup v1 says 9223372036854771712 for that."""
 
@@ -21,8 +24,8 @@ class KernelFiles:
 
     Notes
     -----
-    Files are read as one would read any; nothing is kept open. `read` and `entries` tell why they
-    could not, the others answer that there is nothing.
+    Files are read as one would read any; nothing is kept open here. `read`, `open` and `entries`
+    tell why they could not, `peek` and the like answer that there is nothing.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -32,6 +35,16 @@ class KernelFiles:
         """Return where a file lies."""
         return Path(self._prefix + name)
 
+    def open(self, name: str) -> int:
+        """Return a descriptor to read a file by; the caller closes it.
+
+        Raises
+        ------
+        OSError
+            It is not there, or not for us; a process has ended.
+        """
+        return os.open(self._prefix + name, os.O_RDONLY | os.O_CLOEXEC)
+
     def read(self, name: str) -> str:
         """Return what a file says.
 
@@ -40,7 +53,7 @@ class KernelFiles:
         OSError
             It is not there, or not for us; a process has ended.
         """
-        handle = os.open(self._prefix + name, os.O_RDONLY | os.O_CLOEXEC)
+        handle = self.open(name)
         try:
             data = os.read(handle, CHUNK_BYTES)
             piece = data
@@ -59,7 +72,7 @@ class KernelFiles:
         OSError
             It is not there, or not for us; a process has ended.
         """
-        handle = os.open(self._prefix + name, os.O_RDONLY | os.O_CLOEXEC)
+        handle = self.open(name)
         try:
             return os.read(handle, CHUNK_BYTES).decode("utf-8", "replace")
         finally:
@@ -69,6 +82,13 @@ class KernelFiles:
         """Return what a file says, or None if it cannot be read."""
         try:
             return self.read(name)
+        except OSError:
+            return None
+
+    def peek_small(self, name: str) -> str | None:
+        """Return what `read_small` does, or None if it cannot be read."""
+        try:
+            return self.read_small(name)
         except OSError:
             return None
 
@@ -92,6 +112,17 @@ class KernelFiles:
             return self.entries(folder)
         except OSError:
             return []
+
+    def numbers(self, folder: str) -> set[int]:
+        """Return the names that are numbers: processes, threads; none if it cannot be read.
+
+        For folders with thousands of names, which need not be sorted.
+        """
+        try:
+            names = os.listdir(self._prefix + folder)  # noqa: PTH208 - asked often
+        except OSError:
+            return set()
+        return {int(name) for name in names if name.isdecimal()}
 
     def has(self, name: str) -> bool:
         """Tell whether a file or folder is there."""
@@ -142,6 +173,15 @@ def parse_pairs(text: str) -> dict[str, int]:
         factor = 1024 if words[-1] == "kB" else 1
         found[words[0].rstrip(":")] = number * factor
     return found
+
+
+def find_number(text: str, name: str) -> int | None:
+    """Return the number in the one line of `parse_pairs` that begins with a name, or None.
+
+    For one of hundreds of lines. Not for numbers in kB.
+    """
+    at = f"\n{text}".find(f"\n{name} ")
+    return None if at < 0 else first_number(text[at + len(name) : at + len(name) + NUMBER_CHARS])
 
 
 def parse_cpu_list(text: str) -> frozenset[int]:

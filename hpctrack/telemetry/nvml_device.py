@@ -111,6 +111,8 @@ class NvmlDevice:
             absence = self._patience.judge("fields", error.value, str(error))
             if absence is not None:
                 fields.strike_all(absence)
+        else:
+            self._patience.forget("fields")
 
     def _read_gpm(self, reading: GpuReading, mono_s: float, gpm: GpmReader) -> None:
         try:
@@ -121,6 +123,7 @@ class NvmlDevice:
                 gpm.close()
                 self._do_without_gpm(absence)
             return
+        self._patience.forget(GPM)
         reading.values.update(found)
         for name in ("nvlink_tx_bytes", "nvlink_rx_bytes"):
             if f"{name}_per_s" in found:

@@ -87,7 +87,12 @@ class GpmReader:
         self._samples: list[Any] = []
         self._last_s: float | None = None
         # 19 KB, so it is made once.
-        self._request = api.c_nvmlGpmMetricsGet_t()
+        self._request = request = api.c_nvmlGpmMetricsGet_t()
+        request.version = api.NVML_GPM_METRICS_GET_VERSION
+        request.numMetrics = len(self._metrics)
+        for place, metric in enumerate(self._metrics):
+            number = getattr(api, f"NVML_GPM_METRIC_{metric.constant}")
+            request.metrics[place].metricId = number
 
     def read(self, mono_s: float) -> dict[str, float]:
         """Take a sample and compare it with the last one.
@@ -118,12 +123,7 @@ class GpmReader:
 
     def _compare(self, before: Any, now: Any) -> dict[str, float]:
         request = self._request
-        request.version = self._api.NVML_GPM_METRICS_GET_VERSION
-        request.numMetrics = len(self._metrics)
         request.sample1, request.sample2 = before, now
-        for place, metric in enumerate(self._metrics):
-            number = getattr(self._api, f"NVML_GPM_METRIC_{metric.constant}")
-            request.metrics[place].metricId = number
         self._api.nvmlGpmMetricsGet(request)
         found = {}
         for place, metric in enumerate(self._metrics):

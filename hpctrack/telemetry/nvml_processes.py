@@ -90,6 +90,7 @@ class ProcessReader:
             absence = self._patience.judge("shares", error.value, str(error))
             self._has_utilisation = absence is None
             return {}
+        self._patience.forget("shares")
         # The first answer reaches back for as long as the driver remembers. Drivers were seen to
         # fill the list up with rubbish: numbers of no process, shares above 100.
         is_first = self._last_us == 0

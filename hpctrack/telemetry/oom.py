@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from hpctrack.telemetry.cgroups import Cgroup, JobCgroup
-from hpctrack.telemetry.kernel_files import KernelFiles, parse_pairs
+from hpctrack.telemetry.kernel_files import KernelFiles, find_number
 from hpctrack.telemetry.memory_limit import MemoryLimit
 from hpctrack.telemetry.reading import Happening, Reading
 
@@ -51,7 +51,7 @@ class OomKills:
         self._hits.append(self._count_hits(limit))
         node_before = self._node_kills
         vmstat = self._files.peek("proc/vmstat") or ""
-        self._node_kills = parse_pairs(vmstat).get("oom_kill")
+        self._node_kills = find_number(vmstat, "oom_kill")
         is_quiet = self._node_kills is not None and self._node_kills == node_before
         if self._kills is not None and is_quiet:
             return
@@ -86,7 +86,7 @@ class OomKills:
         for folder in cgroup.levels():
             text = self._files.peek(f"{folder}/memory.events")
             if text is not None:
-                return {folder: parse_pairs(text).get("oom_kill", 0)}
+                return {folder: find_number(text, "oom_kill") or 0}
         return {}
 
     def _count_below(self, cgroup: Cgroup) -> dict[str, int]:
@@ -97,7 +97,7 @@ class OomKills:
             text = self._files.peek(f"{folder}/memory.oom_control")
             if text is None:
                 continue
-            found[folder] = parse_pairs(text).get("oom_kill", 0)
+            found[folder] = find_number(text, "oom_kill") or 0
             names = self._files.names(folder)
             folders += [f"{folder}/{one}" for one in names if not one.startswith(FILE_PREFIXES)]
         return found
@@ -108,7 +108,7 @@ class OomKills:
             return None
         if self._cgroup.version == 1:
             return self._files.number(f"{limit.folder}/memory.failcnt")
-        return parse_pairs(self._files.peek(f"{limit.folder}/memory.events") or "").get("oom")
+        return find_number(self._files.peek(f"{limit.folder}/memory.events") or "", "oom")
 
     def _describe(self, count: int, limit: MemoryLimit | None) -> Happening:
         text = f"the kernel killed {_name(count)} of this job for want of memory: "

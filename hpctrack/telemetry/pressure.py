@@ -36,16 +36,9 @@ class Pressure:
     def __init__(self, files: KernelFiles, job: JobCgroup) -> None:
         self._files = files
         cgroup = job.find("")
-        folders = cgroup.levels() if cgroup else []
+        folders = job.levels(cgroup) if cgroup else ()
         self._folder = next(
-            (
-                folder
-                for folder in folders
-                if cgroup
-                and not job.is_top(cgroup, folder)
-                and files.peek(f"{folder}/cpu.pressure") is not None
-            ),
-            None,
+            (one for one in folders if files.peek(f"{one}/cpu.pressure") is not None), None
         )
 
     def read(self, into: Reading) -> None:

@@ -12,11 +12,11 @@ from hpctrack.telemetry.reading import Reading, Sample, Watch
 from hpctrack.telemetry.rota import Rota
 
 PSS_PERIOD_S = 30.0
-PSS_SHARE = 0.001
+PSS_SHARE = 0.0004
 """Of a core, for all ranks: the kernel walks through all pages of a process to tell this."""
 
 THREADS_PERIOD_S = 10.0
-THREADS_SHARE = 0.0015
+THREADS_SHARE = 0.0006
 """Of a core, for all ranks: context switches are told for each thread alone."""
 
 TOTAL_NAMES = tuple(f"{name.removesuffix('_per_s')}_total" for name in RATE_NAMES)
@@ -43,7 +43,7 @@ class ProcessDetails:
         self._pss_rota = Rota(PSS_PERIOD_S, share=PSS_SHARE, clock=clock)
         self._rota = Rota(THREADS_PERIOD_S, share=THREADS_SHARE, clock=clock)
         self._rates = Rates()
-        self._switches: dict[int, dict[str, tuple[int, int]]] = {}
+        self._switches: dict[int, dict[int, tuple[int, int]]] = {}
         self._sums: dict[int, tuple[int, int]] = {}
         self.statuses: dict[int, ProcessStatus] = {}
 
@@ -54,40 +54,44 @@ class ProcessDetails:
             for pid in kept.keys() - ranks.keys():
                 del kept[pid]
         new = ranks.keys() - self.statuses.keys()
-        for pid in new:
-            self._read_status(pid, into.samples)
+        texts = {pid: self._read_status(pid, into.samples) for pid in new}
         for pid in self._rota.turns(ranks, watch.mono_s):
-            if pid not in new:
-                self._read_status(pid, into.samples)
-            self._read_switches(pid, watch.mono_s, into.samples)
+            text = texts[pid] if pid in texts else self._read_status(pid, into.samples)
+            self._read_switches(pid, text, watch.mono_s, into.samples)
             self._add_totals(pid, into.samples)
         for pid in self._pss_rota.turns(ranks, watch.mono_s):
             self._read_pss(pid, into.samples)
         self._rates.forget([(name, pid) for pid in ranks for name in (0, 1)])
 
-    def _read_status(self, pid: int, samples: list[Sample]) -> None:
-        text = self._files.peek(f"proc/{pid}/status")
+    def _read_status(self, pid: int, samples: list[Sample]) -> str:
+        """Take in a rank's ``status`` and return it; empty if it has ended."""
+        text = self._files.peek_small(f"proc/{pid}/status")
         if text is None:
-            return
+            return ""
         status = self.statuses[pid] = parse_status(text)
         if status.rss_peak_bytes is not None:
             samples.append(Sample("process/rss_peak_bytes", status.rss_peak_bytes, pid=pid))
         if status.swap_bytes is not None:
             samples.append(Sample("process/swap_bytes", status.swap_bytes, pid=pid))
+        return text
 
-    def _read_switches(self, root: int, mono_s: float, samples: list[Sample]) -> None:
+    def _read_switches(self, root: int, status: str, mono_s: float, samples: list[Sample]) -> None:
         """Add the context switches of all threads of all processes of a rank.
+
+        The ``status`` of a process, such as the rank's that was read just before, has those of its
+        first thread.
 
         Those of a thread that has ended since the last turn are not told by anybody: the sums
         are at least what has been.
         """
         before = self._switches.get(root, {})
-        now: dict[str, tuple[int, int]] = {}
+        now: dict[int, tuple[int, int]] = {}
         voluntary, involuntary = self._sums.get(root, (0, 0))
         for pid in self._processes.trees.members.get(root, ()):
-            for thread in self._files.names(f"proc/{pid}/task"):
-                text = self._files.peek(f"proc/{pid}/task/{thread}/status") or ""
-                found = parse_switches(text)
+            for thread in self._files.numbers(f"proc/{pid}/task"):
+                name = f"proc/{pid}/task/{thread}/status"
+                text = status if thread == root else self._files.peek_small(name)
+                found = parse_switches(text or "")
                 if found is None:
                     continue
                 now[thread] = found
@@ -119,7 +123,7 @@ class ProcessDetails:
     def _read_pss(self, root: int, samples: list[Sample]) -> None:
         total = 0
         for pid in self._processes.trees.members.get(root, ()):
-            pss = parse_pss(self._files.peek(f"proc/{pid}/smaps_rollup") or "")
+            pss = parse_pss(self._files.peek_small(f"proc/{pid}/smaps_rollup") or "")
             if pss is None and pid == root:
                 return
             total += pss or 0

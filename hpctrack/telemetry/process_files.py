@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from hpctrack.telemetry.kernel_files import parse_cpu_list
@@ -9,6 +11,12 @@ from hpctrack.telemetry.kernel_files import parse_cpu_list
 UNITS = {"kB": 1024}
 
 IO_NAMES = ["rchar:", "wchar:", "syscr:", "syscw:", "read_bytes:", "write_bytes:"]
+
+
+STAT_WORDS = 37
+"""Behind the name, up to "processor", which Linux has had since 2.2."""
+
+_pick_stat = itemgetter(1, 7, 8, 9, 10, 11, 12, 13, 14, 17, 19, 21, 36, 35)
 
 
 class ProcessStat(NamedTuple):
@@ -31,6 +39,12 @@ class ProcessStat(NamedTuple):
     starttime: int
     rss: int
     processor: int
+    exit_signal: int
+
+    @property
+    def is_thread(self) -> bool:
+        """Whether it is a thread that is not its process' first: these have numbers, too."""
+        return self.exit_signal == -1
 
 
 def parse_stat(text: str) -> ProcessStat:
@@ -44,25 +58,10 @@ def parse_stat(text: str) -> ProcessStat:
     ValueError
         It is torn.
     """
-    words = text[text.rindex(")") + 2 :].split()
-    if len(words) < 37:  # noqa: PLR2004 - up to "processor", which Linux has had since 2.2
+    words = text[text.rindex(")") + 2 :].split(None, STAT_WORDS)
+    if len(words) < STAT_WORDS:
         raise ValueError(text)
-    return ProcessStat(
-        words[0],
-        int(words[1]),
-        int(words[7]),
-        int(words[8]),
-        int(words[9]),
-        int(words[10]),
-        int(words[11]),
-        int(words[12]),
-        int(words[13]),
-        int(words[14]),
-        int(words[17]),
-        int(words[19]),
-        int(words[21]),
-        int(words[36]),
-    )
+    return ProcessStat(words[0], *map(int, _pick_stat(words)))
 
 
 class ProcessIo(NamedTuple):
@@ -118,21 +117,37 @@ class ProcessStatus(NamedTuple):
 
 def parse_status(text: str) -> ProcessStatus:
     """Return what ``status`` says."""
-    found = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-    def number(name: str) -> int | None:
-        words = found.get(name, "").split()
-        if not words or not words[0].isdecimal():
-            return None
-        return int(words[0]) * (UNITS[words[1]] if words[1:] else 1)
-
     return ProcessStatus(
-        cores=parse_cpu_list(found.get("Cpus_allowed_list", "")),
-        nodes=parse_cpu_list(found.get("Mems_allowed_list", "")),
-        namespace_pids=tuple(int(one) for one in found.get("NSpid", "").split()),
-        rss_peak_bytes=number("VmHWM"),
-        swap_bytes=number("VmSwap"),
+        cores=_parse_cpu_list(_find_field(text, "Cpus_allowed_list")),
+        nodes=_parse_cpu_list(_find_field(text, "Mems_allowed_list")),
+        namespace_pids=tuple(int(one) for one in _find_field(text, "NSpid").split()),
+        rss_peak_bytes=_parse_bytes(_find_field(text, "VmHWM")),
+        swap_bytes=_parse_bytes(_find_field(text, "VmSwap")),
     )
+
+
+_parse_cpu_list = lru_cache(64)(parse_cpu_list)
+"""Ranks share a few lists, some of them of hundreds of cores."""
+
+
+def _find_field(text: str, name: str) -> str:
+    """Return what stands behind a name at the beginning of a line, but the first; else nothing.
+
+    The first line is the program's name for itself, which may be anything.
+    """
+    at = text.find(f"\n{name}:")
+    if at < 0:
+        return ""
+    at += len(name) + 2
+    end = text.find("\n", at)
+    return text[at:end] if end >= 0 else text[at:]
+
+
+def _parse_bytes(text: str) -> int | None:
+    words = text.split()
+    if not words or not words[0].isdecimal():
+        return None
+    return int(words[0]) * (UNITS[words[1]] if words[1:] else 1)
 
 
 def parse_switches(text: str) -> tuple[int, int] | None:

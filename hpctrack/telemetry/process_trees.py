@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
-from hpctrack.telemetry.kernel_files import KernelFiles
+from hpctrack.telemetry.kernel_files import KernelFiles, first_number
 from hpctrack.telemetry.process_files import ProcessStat, parse_stat, parse_status
 
 RESCAN_S = 30.0
 """How often all processes are looked at again. In between only new ones are: a process that left
 its parent, or one that got the number of another, may be missed for so long."""
+
+NEW_MAX = 50
+"""New processes and threads, by their numbers, that are looked at one by one; the list of all costs
+as much as this many of them."""
 
 DEPTH_MAX = 100
 """Ancestors that are looked at; more than this would be a loop in what we were told."""
@@ -28,15 +33,17 @@ class ProcessTrees:
     Notes
     -----
     Once found, a process stays with its rank when its parent dies and it is given to another: a
-    daemon that a rank started goes on counting for the rank. Finding new processes costs a look
-    at the list of all, and that only if any was made since the last time.
+    daemon that a rank started goes on counting for the rank. New processes are known by
+    their numbers, which the kernel gives away one after the other; only where many were made, and
+    from time to time, the list of all is looked at. One that has ended stays until it is forgotten,
+    or until then.
     """
 
     def __init__(self, files: KernelFiles) -> None:
         self._files = files
         self._roots: frozenset[int] = frozenset()
         self._owners: dict[int, int] = {}
-        self._newest = ""
+        self._newest: int | None = None
         self._scanned_s: float | None = None
         self._inner: dict[int, int] | None = None
         self.members: dict[int, list[int]] = {}
@@ -55,17 +62,19 @@ class ProcessTrees:
         mono_s : float
             Now.
         """
-        newest = (self._files.peek("proc/loadavg") or "").rpartition(" ")[2]
+        newest = first_number((self._files.peek_small("proc/loadavg") or "").rpartition(" ")[2])
         is_stale = self._scanned_s is None or mono_s - self._scanned_s >= RESCAN_S
         known = self._owners
         if is_stale or roots != self._roots:
             self._roots = frozenset(roots)
             self._scanned_s = mono_s
             self._owners = {root: root for root in roots}
-        elif newest == self._newest and newest:
-            return
+            self._scan(known)
+        elif newest is None or self._newest is None or not self._is_near(newest):
+            self._scan(known)
+        elif newest > self._newest:
+            self._look_at(range(self._newest + 1, newest + 1))
         self._newest = newest
-        self._scan(known)
 
     def forget(self, root: int, pid: int) -> None:
         """Take a process out that has ended."""
@@ -102,7 +111,7 @@ class ProcessTrees:
         found: dict[int, int] = {}
         for root, pids in list(self.members.items()):
             for pid in list(pids):
-                text = self._files.peek(f"proc/{pid}/status")
+                text = self._files.peek_small(f"proc/{pid}/status")
                 for inner in parse_status(text).namespace_pids[1:] if text else ():
                     found[inner] = root if found.get(inner, root) == root else 0
         return found
@@ -115,7 +124,7 @@ class ProcessTrees:
         known : dict
             Owners as they were before.
         """
-        there = {int(name) for name in self._files.names("proc") if name.isdecimal()}
+        there = self._files.numbers("proc")
         owners = {pid: root for pid, root in self._owners.items() if pid in there}
         parents = {pid: self._find_parent(pid) for pid in there if pid not in owners}
         for pid in parents:
@@ -136,6 +145,33 @@ class ProcessTrees:
         if members != self.members:
             self._inner = None
         self._owners, self.members = owners, members
+
+    def _is_near(self, newest: int) -> bool:
+        """Tell whether few processes were made since the last look; numbers start over, too."""
+        return self._newest is not None and 0 <= newest - self._newest <= NEW_MAX
+
+    def _look_at(self, pids: Iterable[int]) -> None:
+        """Find out whose the processes with these numbers are, if there are such.
+
+        Parameters
+        ----------
+        pids : iterable of int
+            All that were given away since the last look, to threads too.
+        """
+        parents = {}
+        for pid in pids:
+            owner = self._owners.pop(pid, 0)
+            if owner:
+                self.forget(owner, pid)  # it had ended, and its number is another one's now
+            stat = read_stat(self._files, pid)
+            if stat is not None and not stat.is_thread:
+                parents[pid] = stat.ppid
+        for pid in parents:
+            trace(pid, parents, self._owners)
+            members = self.members.get(self._owners[pid])
+            if members is not None:
+                members.append(pid)
+                self._inner = None
 
     def _find_parent(self, pid: int) -> int:
         stat = read_stat(self._files, pid)
@@ -165,7 +201,7 @@ def trace(pid: int, parents: dict[int, int], owners: dict[int, int]) -> None:
 def read_stat(files: KernelFiles, pid: int) -> ProcessStat | None:
     """Return what ``stat`` says of a process, or None if it has ended."""
     try:
-        return parse_stat(files.read(f"proc/{pid}/stat"))
+        return parse_stat(files.read_small(f"proc/{pid}/stat"))
     except (OSError, ValueError):
         return None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hpctrack.telemetry.kept_files import KeptFiles
 from hpctrack.telemetry.kernel_files import KernelFiles
 from hpctrack.telemetry.process_files import ProcessIo, ProcessStat, parse_io, parse_stat
 from hpctrack.telemetry.process_trees import ProcessTrees
@@ -67,17 +70,29 @@ class Processes:
     subject = "process"
 
     def __init__(self, files: KernelFiles) -> None:
-        self._files = files
+        self._stats, self._ios = KeptFiles(files, "stat"), KeptFiles(files, "io")
         self.trees = ProcessTrees(files)
+        self._members: Mapping[int, list[int]] = {}
         self.ranks: dict[int, RankUse] = {}
 
     def read(self, watch: Watch, into: Reading) -> None:
         """Add what the ranks use to a reading."""
         pids = {one.pid for one in watch.ranks if one.pid > 0}
         self.trees.update(pids, watch.mono_s)
-        self.ranks = {pid: self.ranks.get(pid) or RankUse() for pid in self.trees.members}
+        members = self.trees.members
+        self.ranks = {pid: self.ranks.get(pid) or RankUse() for pid in members}
+        if members is not self._members:  # all processes were looked at anew
+            self._members = members
+            there = frozenset(itertools.chain.from_iterable(members.values()))
+            self._stats.retain(there)
+            self._ios.retain(there)
         for pid, rank in self.ranks.items():
             self._read_rank(pid, rank, watch.mono_s, into.samples)
+
+    def close(self) -> None:
+        """Close the files that are kept open."""
+        self._stats.close()
+        self._ios.close()
 
     def _read_rank(self, root: int, rank: RankUse, mono_s: float, samples: list[Sample]) -> None:
         now: dict[int, ProcessUse] = {}
@@ -98,13 +113,13 @@ class Processes:
         growth = rank.meter.add(now)
         elapsed_s, rank.mono_s = mono_s - rank.mono_s, mono_s
         rank.count, rank.threads, rank.core = len(now), threads, core
-        samples.append(Sample("process/rss_bytes", pages * PAGE_BYTES, pid=root))
+        samples.append(Sample("process/rss_bytes", pages * PAGE_BYTES, "", root))
         if 0 < elapsed_s < math.inf:
             rank.cores_used = growth[0] / TICKS_PER_S / elapsed_s
-            samples.append(Sample("process/cores_used", rank.cores_used, pid=root))
+            samples.append(Sample("process/cores_used", rank.cores_used, "", root))
             names = RATE_NAMES if rank.has_io else RATE_NAMES[: IO_AT - 1]
             samples += [
-                Sample(name, amount / elapsed_s, pid=root)
+                Sample(name, amount / elapsed_s, "", root)
                 for name, amount in zip(names, growth[1:], strict=False)
             ]
 
@@ -122,7 +137,7 @@ class Processes:
     def _read_stat(self, root: int, pid: int, last: ProcessUse | None) -> ProcessStat | None:
         """Return what ``stat`` says; None if the process has ended, and forget it then."""
         try:
-            stat = parse_stat(self._files.read_small(f"proc/{pid}/stat"))
+            stat = parse_stat(self._stats.read(pid))
         except (OSError, ValueError):
             stat = None
         if stat is None or (last is not None and last.starttime != stat.starttime):
@@ -145,7 +160,7 @@ class Processes:
         if not rank.has_io:
             return None
         try:
-            return parse_io(self._files.read_small(f"proc/{pid}/io"))
+            return parse_io(self._ios.read(pid))
         except PermissionError:
             # A rank that hides it has no such samples. A child that does counts when it ends.
             rank.has_io = not is_root

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpctrack.telemetry.kept_files import KeptFiles
 from hpctrack.telemetry.kernel_files import (
     KernelFiles,
+    find_number,
     first_number,
     format_cpu_list,
     parse_cpu_list,
     parse_pairs,
 )
+from tests.nodes import Node
 
 
 def test_the_real_root_needs_no_slash_at_the_front() -> None:
@@ -65,3 +71,48 @@ def test_a_list_of_nonsense_is_no_surprise(text: str) -> None:
 @given(st.frozensets(st.integers(0, 300)))
 def test_lists_of_cores_go_there_and_back(cores: frozenset[int]) -> None:
     assert parse_cpu_list(format_cpu_list(cores) + "\n") == cores
+
+
+def test_one_number_of_many_lines() -> None:
+    text = "oom_kill 3\noom 4\nlow 0\nmax -1\n"
+    assert [find_number(text, name) for name in ("oom_kill", "oom", "low", "max")] == [3, 4, 0, -1]
+    assert [find_number(text, name) for name in ("kill", "oo", "high")] == [None] * 3
+    assert find_number("", "oom") is None
+
+
+def count_open() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def start_child() -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+
+
+def test_files_of_processes_are_kept_open_until_these_end_or_are_let_go() -> None:
+    kept = KeptFiles(KernelFiles(), "stat")
+    before = count_open()
+    with start_child() as child:
+        for _look in range(3):
+            assert kept.read(child.pid).startswith(f"{child.pid} (")
+        assert count_open() - before == 1 + 1  # and the child's input
+        kept.read(os.getpid())
+        kept.retain({child.pid})
+        assert count_open() - before == 1 + 1
+        child.communicate("\n", timeout=60)
+    for _look in range(2):
+        with pytest.raises(OSError, match=r"."):
+            kept.read(child.pid)
+    kept.read(os.getpid())
+    kept.close()
+    assert count_open() == before
+
+
+def test_what_is_no_file_of_the_kernels_is_read_anew(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    kept = KeptFiles(node.files, "stat")
+    for text in ("one", "two"):
+        node.write("proc/7/stat", text)
+        assert kept.read(7) == text
+    (tmp_path / "proc/7/stat").unlink()
+    with pytest.raises(FileNotFoundError):
+        kept.read(7)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hpctrack.telemetry.kernel_files import KernelFiles
 from hpctrack.telemetry.process_trees import (
+    NEW_MAX,
     ProcessTrees,
     find_root,
     is_host_pid_namespace,
@@ -30,7 +31,7 @@ class Processes:
     def add(self, pid: int, ppid: int, *, inner: str = "") -> None:
         self.node.write(f"proc/{pid}/stat", STAT.format(pid=pid, ppid=ppid))
         self.node.write(f"proc/{pid}/status", f"Name:\tx\nNSpid:\t{pid}{inner}\n")
-        self.newest += 1
+        self.newest = pid
         self.node.write("proc/loadavg", f"0.1 0.1 0.1 1/9 {self.newest}\n")
 
     def end(self, pid: int) -> None:
@@ -76,6 +77,74 @@ def test_new_processes_are_found_only_if_any_was_made(tmp_path: Path) -> None:
     assert set(trees.members[10]) == {10, 11, 12, 13}
 
 
+def test_a_number_that_is_given_away_again_is_the_new_processes(tmp_path: Path) -> None:
+    made = Processes(tmp_path)
+    for pid, ppid in ((5, 1), (10, 1), (20, 10), (21, 10)):
+        made.add(pid, ppid)
+    trees = ProcessTrees(made.node.files)
+    trees.update({5, 10}, 0.0)
+    made.newest = 15
+    made.node.write("proc/loadavg", "0.1 0.1 0.1 1/9 15\n")  # numbers have started over
+    trees.update({5, 10}, 1.0)
+    made.add(20, 5)
+    made.add(21, 1)
+    trees.update({5, 10}, 2.0)
+    assert trees.members == {5: [5, 20], 10: [10]}
+    assert (trees.find_root(20), trees.find_root(21)) == (5, None)
+
+
+def test_threads_have_numbers_and_are_no_processes(tmp_path: Path) -> None:
+    made = Processes(tmp_path)
+    made.add(10, 1)
+    trees = ProcessTrees(made.node.files)
+    trees.update({10}, 0.0)
+    made.add(12, 10)
+    words = STAT.format(pid=11, ppid=10).split()
+    words[37] = "-1"  # the signal that its parent gets when it ends: none
+    made.node.write("proc/11/stat", " ".join(words))
+    trees.update({10}, 1.0)
+    assert trees.members == {10: [10, 12]}
+
+
+def test_many_new_processes_are_found_in_the_list_of_all(tmp_path: Path) -> None:
+    made = Processes(tmp_path)
+    made.add(10, 1)
+    trees = ProcessTrees(made.node.files)
+    trees.update({10}, 0.0)
+    made.add(10 + 2 * NEW_MAX, 10)
+    trees.update({10}, 1.0)
+    assert set(trees.members[10]) == {10, 10 + 2 * NEW_MAX}
+
+
+def test_real_children_are_found_by_their_numbers_and_threads_are_not() -> None:
+    script = """
+import subprocess, sys, threading
+input()
+threads = [threading.Thread(target=threading.Event().wait, daemon=True) for _ in range(3)]
+for thread in threads:
+    thread.start()
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+input()
+child.communicate(b"\\n")
+"""
+    rank = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert rank.stdin is not None
+    assert rank.stdout is not None
+    try:
+        trees = ProcessTrees(KernelFiles())
+        trees.update({rank.pid}, 0.0)
+        assert trees.members == {rank.pid: [rank.pid]}
+        print(file=rank.stdin, flush=True)
+        child = int(rank.stdout.readline())
+        trees.update({rank.pid}, 1.0)
+        assert set(trees.members[rank.pid]) == {rank.pid, child}
+    finally:
+        rank.communicate("\n", timeout=60)
+
+
 def test_an_orphan_stays_with_its_rank_and_so_do_its_children(tmp_path: Path) -> None:
     made = Processes(tmp_path)
     for pid, ppid in ((10, 1), (11, 10), (12, 11)):
@@ -83,6 +152,7 @@ def test_an_orphan_stays_with_its_rank_and_so_do_its_children(tmp_path: Path) ->
     trees = ProcessTrees(made.node.files)
     trees.update({10}, 0.0)
     made.end(11)
+    trees.forget(10, 11)
     made.add(12, 1)
     made.add(13, 12)
     trees.update({10}, 1.0)

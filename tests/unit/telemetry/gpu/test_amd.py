@@ -207,6 +207,18 @@ def test_a_package_without_its_library_is_told(
     assert codes(telemetry.read(0.0)) == ["gpu-no-library", "gpu-no-library"]
 
 
+def test_failures_of_the_list_of_processes_that_pass_are_never_too_many(
+    start_amd: StartAmd,
+) -> None:
+    gpu = mi300x(0)
+    telemetry, change = start_amd({"gpus": [gpu]})
+    for moment in range(0, 24, 2):
+        change({"gpus": [gpu | {"processes": 999}]})
+        assert not values(telemetry.read(float(moment)), gpu["uuid"], 4242)
+        change({"gpus": [gpu]})
+        assert values(telemetry.read(moment + 1.0), gpu["uuid"], 4242)
+
+
 def test_a_gpu_that_answers_nothing_is_lost_and_a_driver_that_goes_is_gone(
     start_amd: StartAmd,
 ) -> None:

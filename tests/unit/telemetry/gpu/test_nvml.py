@@ -147,6 +147,25 @@ def test_a_passing_failure_costs_one_sample(start_telemetry: StartTelemetry) -> 
         assert "power_w" in values(telemetry.read(moment + 1.0), UUID)
 
 
+@pytest.mark.parametrize(
+    "function",
+    ["nvmlDeviceGetFieldValues", "nvmlGpmSampleGet", "nvmlDeviceGetProcessUtilization"],
+)
+def test_failures_that_pass_are_never_too_many(
+    start_telemetry: StartTelemetry, function: str
+) -> None:
+    telemetry, script = start_telemetry(h100(0))
+    telemetry.read(0.0)
+    for moment in range(1, 25, 2):
+        script.change({f"gpu.0.error.{function}": 999})
+        telemetry.read(float(moment))
+        script.change({f"gpu.0.error.{function}": None})
+        telemetry.read(moment + 1.0)
+    script.start_log()
+    telemetry.read(30.0)
+    assert script.count_calls(function, "gpu.0") == 1
+
+
 def test_permission_that_is_missing_is_told_by_its_name(start_telemetry: StartTelemetry) -> None:
     telemetry, _ = start_telemetry({**h100(0), "gpu.0.error.nvmlDeviceGetPowerUsage": "4"})
     assert "power_w" not in values(telemetry.read(0.0), UUID)
