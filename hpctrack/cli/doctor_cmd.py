@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,15 +13,14 @@ from rich.markup import escape
 
 from hpctrack._version import __version__
 from hpctrack.cli.doctor_node import check_gpus, check_host, check_scheduler
+from hpctrack.cli.doctor_store import check_run, check_store
 from hpctrack.cli.format import make_console
 from hpctrack.cli.options import json_option, print_json, store_option
-from hpctrack.client import session
 from hpctrack.client.identity import make_identity
 from hpctrack.client.ranks import detect_rank
 from hpctrack.client.spawn import ensure_runtime_folder
 from hpctrack.core.settings import Settings, environment, load_settings
 from hpctrack.errors import HpctrackError
-from hpctrack.store.store import Store
 
 EXTRAS = {
     "paramiko": "sync",
@@ -68,7 +64,7 @@ def doctor(*, store: Path | None, as_json: bool) -> None:
       srun -N2 --ntasks-per-node=1 hpctrack doctor --json
     """
     loaded = load_settings({"dir": store})
-    findings = [Finding("bad", "settings", one.message) for one in loaded.problems]
+    findings = [Finding("bad", "settings", _describe(one)) for one in loaded.problems]
     for check in (
         _check_python,
         _check_rank,
@@ -92,13 +88,19 @@ def doctor(*, store: Path | None, as_json: bool) -> None:
 
 
 def _guard(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> list[Finding]:
+    """Run one check; whatever it meets costs this one, and is told."""
+    name = check.__name__.removeprefix("_check_")
     try:
         return list(check(settings))
     except HpctrackError as error:
-        name = check.__name__.removeprefix("_check_")
-        return [
-            Finding("bad", name, f"{error.message} ({error.hint})" if error.hint else error.message)
-        ]
+        return [Finding("bad", name, _describe(error))]
+    except Exception as error:  # noqa: BLE001 - any machine, any file system
+        text = f"could not be checked: {type(error).__name__}: {error}"
+        return [Finding("bad", name, text)]
+
+
+def _describe(error: HpctrackError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _check_python(_settings: Settings) -> Iterator[Finding]:
@@ -117,25 +119,7 @@ def _check_rank(_settings: Settings) -> Iterator[Finding]:
 
 
 def _check_store(settings: Settings) -> Iterator[Finding]:
-    path = Path(settings.dir).expanduser().absolute()
-    folder = path
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not os.access(folder, os.W_OK):
-        yield Finding(
-            "bad", "store", f"{path} cannot be written; set HPCTRACK_DIR to a folder of yours"
-        )
-        return
-    free_gb = shutil.disk_usage(folder).free / 1e9
-    level = "ok" if free_gb > 1 else "bad"
-    if not path.exists():
-        yield Finding(level, "store", f"{path} will be made; {free_gb:.0f} GB free")
-        return
-    store = Store(path)
-    runs, broken = len(store.runs()), store.broken()
-    yield Finding(level, "store", f"{path}: {runs} runs, {free_gb:.0f} GB free")
-    for run, error in broken:
-        yield Finding("bad", "store", f"{run.project}/{run.id}: {error.message}")
+    yield from (Finding(*one) for one in check_store(settings))
 
 
 def _check_runtime(settings: Settings) -> Iterator[Finding]:
@@ -167,18 +151,4 @@ def _check_scheduler(_settings: Settings) -> Iterator[Finding]:
 
 
 def _check_run(settings: Settings) -> Iterator[Finding]:
-    """Log a real run into a folder of its own and read it back."""
-    with tempfile.TemporaryDirectory() as folder:
-        told = {"runtime_dir": settings.runtime_dir, "quiet": True, "seal": "manual"}
-        run = session.init("doctor", id="check", dir=folder, mode="offline", settings=told)
-        run.log({"value": 1.0}, step=1)
-        is_safe = run.finish()
-        found = Store(folder).run("check", project="doctor")
-        value = found.metric("value").values.tolist() if is_safe else []
-        found.close()
-    if value == [1.0]:
-        yield Finding("ok", "run", "a run was recorded, confirmed and read back")
-    else:
-        yield Finding(
-            "bad", "run", "a test run was not confirmed; see the agent's log beside its socket"
-        )
+    yield from (Finding(*one) for one in check_run(settings))

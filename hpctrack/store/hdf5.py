@@ -140,7 +140,11 @@ def _limit_attempts(access: Any) -> None:
 @cache
 def find_library() -> ctypes.CDLL | None:
     """Return the HDF5 library that h5py has loaded, under whatever name it was built."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
+    try:
+        maps = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:  # no /proc: the file can be read all the same
+        return None
+    for line in maps:
         path = line.partition("/")[2]
         name = path.rpartition("/")[2]
         if name.startswith("libhdf5") and "_hl" not in name:

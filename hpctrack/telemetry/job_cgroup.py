@@ -76,8 +76,11 @@ def find_obstacles(files: KernelFiles) -> list[Obstacle]:
     job = JobCgroup(files, "self")
     found = []
     for controller, what in (("memory", "memory and its limit"), ("cpu", "CPU quota")):
-        cgroup = job.find(controller)
-        if job.find_own(controller) is None:
+        cgroup, own = job.find(controller), job.find_own(controller)
+        if own is not None and (hidden := files.why(own.folder)):
+            text = f"/{own.folder}: {hidden}, so no {what}"
+            found.append(Obstacle("cgroup", text, "in a container, bind the host's /sys/fs/cgroup"))
+        elif own is None:
             text = f"no cgroup with the controller {controller} is mounted, so no {what}"
             remedy = "in a container, bind the host's /sys/fs/cgroup"
             found.append(Obstacle("cgroup", text, remedy))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpctrack.telemetry.provenance.child import Programs
+from hpctrack.telemetry.provenance.child import Answer, Programs
 from hpctrack.telemetry.provenance.files import encode
 from hpctrack.telemetry.provenance.masking import Masker
 from hpctrack.telemetry.provenance.repository import Repository, find_repository
@@ -22,6 +22,9 @@ STATUS_MAX_BYTES = 4 * 1024 * 1024
 DIFF_READ_MAX_BYTES = 4 * 1024 * 1024
 DIFF_MAX_BYTES = 256 * 1024
 """What is recorded; files whose changes do not fit are named."""
+
+DIFF_TRIES = 8
+"""Git is asked again without a file that has taken all the room, so that the others are seen."""
 
 UNTRACKED_MAX = 500
 UNTRACKED_MAX_BYTES = 64 * 1024
@@ -37,8 +40,12 @@ ENVIRONMENT = {
 _CAUTION = (
     "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=off",
     "-c", "color.ui=never",
+    # These copy what has changed into the repository, however large it is.
+    *(word for one in ("lfs", "annex") for key in ("clean=", "process=", "required=false")
+      for word in ("-c", f"filter.{one}.{key}")),
 )  # fmt: skip
-"""Nothing that a repository's own configuration names is started, nothing in it is changed."""
+"""No hook, pager or monitor that a repository's own configuration names is started, and nothing in
+it is changed. Filters that only translate are used: a diff without them would be another one."""
 
 _DIFF = (
     "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-relative",
@@ -193,15 +200,14 @@ def _add_changes(
 def _add_diff(
     facts: dict[str, Any], git: Sequence[str], programs: Programs, masker: Masker
 ) -> dict[str, str]:
-    answer = programs.ask(
-        [*git, *_DIFF], timeout_s=DIFF_TIMEOUT_S, max_bytes=DIFF_READ_MAX_BYTES, more=ENVIRONMENT
-    )
+    answer, excluded = _ask_diff(git, programs)
     if answer.problem:
         return {"diff": _explain(answer.problem)}
     kept, left_out = cut_diff(answer.text, DIFF_MAX_BYTES, is_cut=answer.is_cut)
+    left_out += excluded
     if answer.is_cut:
         known = {_name_of(one) for one in re.split(r"(?m)^(?=diff --git )", answer.text) if one}
-        left_out += [one for one in facts["changed"] if one not in known]
+        left_out += [one for one in facts["changed"] if one not in {*known, *excluded}]
     masked = masker.diff(kept)
     facts["diff"] = masked
     hidden = masked.count(MASK) - kept.count(MASK)
@@ -212,6 +218,25 @@ def _add_diff(
     }
     facts |= {key: value for key, value in found.items() if value}
     return {"diff": f"{len(left_out)} file(s) with too many changes"} if left_out else {}
+
+
+def _ask_diff(git: Sequence[str], programs: Programs) -> tuple[Answer, list[str]]:
+    """Return what git says, and the files that it was told to leave out since they are too long."""
+    excluded: list[str] = []
+    deadline_s = programs.clock.mono_s() + DIFF_TIMEOUT_S
+    while True:
+        without = [f":(top,literal,exclude){one}" for one in excluded]
+        answer = programs.ask(
+            [*git, *_DIFF, *(["--", ":(top)", *without] if without else [])],
+            timeout_s=max(1.0, deadline_s - programs.clock.mono_s()),
+            max_bytes=DIFF_READ_MAX_BYTES,
+            more=ENVIRONMENT,
+        )
+        parts = re.split(r"(?m)^(?=diff --git )", answer.text) if answer.is_cut else [""]
+        longest = _name_of(max(parts, key=len))
+        if not longest or longest in excluded or len(excluded) == DIFF_TRIES - 1:
+            return answer, excluded
+        excluded.append(longest)
 
 
 def _read_header(status: _Status, text: str) -> None:

@@ -14,7 +14,14 @@ from hpctrack.telemetry.provenance import rerun_gaps
 from hpctrack.telemetry.provenance.rerun_command import Command, choose_command
 from hpctrack.telemetry.provenance.rerun_environment import choose_variables, write_modules
 from hpctrack.telemetry.provenance.rerun_job import list_options, make_job_script
+from hpctrack.telemetry.provenance.rerun_patch import (
+    count_hidden_changes,
+    list_submodules,
+    make_patch,
+)
 from hpctrack.telemetry.provenance.rerun_steps import (
+    APPLY_PARTLY_STEP,
+    APPLY_STEP,
     CODE_LOCAL,
     CODE_STEP,
     HEAD,
@@ -24,6 +31,7 @@ from hpctrack.telemetry.provenance.rerun_steps import (
     NO_PYTHON_STEP,
     PYTHON_STEP,
     START_STEP,
+    SUBMODULE_STEP,
 )
 from hpctrack.telemetry.provenance.secret_values import MASK
 from hpctrack.telemetry.provenance.shell_words import ShellWords, resolve
@@ -157,9 +165,9 @@ def _place_source(provenance: Mapping[str, Any]) -> PurePosixPath:
 def _make_files(subject: Subject) -> dict[str, str]:
     provenance = subject.provenance
     files = {}
-    diff = str((provenance.get("git") or {}).get("diff", ""))
-    if diff:
-        files["changes.patch"] = diff
+    patch = make_patch(str((provenance.get("git") or {}).get("diff", "")))
+    if patch:
+        files["changes.patch"] = patch
     python = provenance.get("python") or {}
     if python.get("packages"):
         files["requirements.txt"] = make_requirements(python)
@@ -207,7 +215,7 @@ def _write_code(provenance: Mapping[str, Any], files: Mapping[str, str], words: 
         lines = [CODE_STEP.format(
             places=" ".join(map(ShellWords().word, plain)),
             commit=_commit_of(git),
-            apply=_write_apply(git) if "changes.patch" in files else ":",
+            apply=_write_changes(str(git.get("diff", "")), files),
         )]  # fmt: skip
     if source.get("text"):
         target = ShellWords().word(str(_place_source(provenance)))
@@ -217,14 +225,23 @@ def _write_code(provenance: Mapping[str, Any], files: Mapping[str, str], words: 
     return "\n".join([*lines, _write_folder(cwd, words, has_commit=bool(_commit_of(git))), ""])
 
 
-def _write_apply(git: Mapping[str, Any]) -> str:
-    if not git.get("diff_masked"):
-        return 'git -C "$code" apply --whitespace=nowarn "$files/changes.patch"'
+def _write_changes(diff: str, files: Mapping[str, str]) -> str:
+    word = ShellWords().word
+    steps = [
+        SUBMODULE_STEP.format(path=word(path), commit=commit)
+        for path, commit in list_submodules(diff).items()
+    ]
+    if "changes.patch" in files:
+        steps.append(_write_apply(files["changes.patch"]))
+    return "\n    ".join(steps) or ":"
+
+
+def _write_apply(patch: str) -> str:
+    apply = 'git -C "$code" apply --unidiff-zero --whitespace=nowarn'
+    if not count_hidden_changes(patch):
+        return APPLY_STEP.format(apply=apply)
     # What a line was is hidden, so that git may not find it.
-    return (
-        'git -C "$code" apply --reject --whitespace=nowarn "$files/changes.patch" ||\n'
-        '    say "some changes could not be applied: see the .rej files in $code"'
-    )
+    return APPLY_PARTLY_STEP.format(apply=apply)
 
 
 def _write_folder(cwd: str, words: ShellWords, *, has_commit: bool) -> str:
@@ -271,12 +288,20 @@ def _write_variables(subject: Subject, words: ShellWords, files: Mapping[str, st
         line = words.export(name, value) if MASK not in value else f"# {name}: not recorded"
         if line:
             lines.append(line)
-    lines += ['export PATH="$bin:$PATH"', words.export("HPCTRACK_PROJECT", subject.project)]
+    lines += [_write_path(subject.provenance), words.export("HPCTRACK_PROJECT", subject.project)]
     lines.append("unset HPCTRACK_RUN_ID HPCTRACK_LAUNCH HPCTRACK_SWEEP_ID HPCTRACK_TRIAL")
     if subject.sweep and "config.json" in files:
         lines.append('HPCTRACK_SWEEP_CONFIG=$(cat "$files/config.json")')
         lines.append("export HPCTRACK_SWEEP_CONFIG")
     return "\n".join([*lines, ""])
+
+
+def _write_path(provenance: Mapping[str, Any]) -> str:
+    """Let Python's programs be found where they were: before the system's only if they were."""
+    path = str((provenance.get("environment") or {}).get("PATH", ""))
+    prefix = str((provenance.get("python") or {}).get("prefix", ""))
+    is_behind = bool(path and prefix) and f"{prefix}/bin" not in path.split(":")
+    return 'export PATH="$PATH:$bin"' if is_behind else 'export PATH="$bin:$PATH"'
 
 
 def _write_start(

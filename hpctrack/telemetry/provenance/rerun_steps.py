@@ -50,6 +50,23 @@ if [ ! -d "$code" ]; then
     {apply}
 fi"""
 
+APPLY_STEP = """if ! {apply} "$files/changes.patch"; then
+        rm -rf "$code"
+        say "the changes do not fit the commit"
+        exit 1
+    fi"""
+
+APPLY_PARTLY_STEP = """if ! {apply} --reject "$files/changes.patch"; then
+        say "lines that look like secrets were not recorded: mend $code by its .rej files"
+        say "then start this again"
+        exit 1
+    fi"""
+
+SUBMODULE_STEP = """if ! git -C "$code"/{path} checkout --quiet --detach {commit}; then
+        say "submodule" {path} "has no commit {commit}: fetch it there, then start this again"
+        exit 1
+    fi"""
+
 CODE_LOCAL = """# 2. The code was in no git repository.
 mkdir -p "$code\""""
 

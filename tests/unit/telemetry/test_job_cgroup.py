@@ -253,6 +253,12 @@ def test_what_is_missing_is_told_with_what_to_do(tmp_path: Path) -> None:
     found = find_obstacles(node.files)
     assert len(found) == 2
     assert "TaskPlugin=task/cgroup" in found[0].remedy
+    (node.root / "sys/fs/cgroup").rename(node.root / "hidden")
+    found = find_obstacles(node.files)
+    assert [one.why for one in found] == [
+        "/sys/fs/cgroup: not there, so no memory and its limit",
+        "/sys/fs/cgroup: not there, so no CPU quota",
+    ]
     node.write("proc/self/mountinfo", "")
     assert "no cgroup with the controller memory" in find_obstacles(node.files)[0].why
     (node.root / "proc/self/cgroup").unlink()

@@ -118,7 +118,7 @@ def test_a_large_change_leaves_room_for_the_others(made: GitFolder) -> None:
     assert "diff" in missing
 
 
-def test_a_huge_diff_is_not_read_to_its_end(made: GitFolder) -> None:
+def test_huge_changes_do_not_hide_small_ones(made: GitFolder) -> None:
     for number in range(4):
         made.write(f"big{number}.csv", "x\n")
     made.commit()
@@ -126,8 +126,40 @@ def test_a_huge_diff_is_not_read_to_its_end(made: GitFolder) -> None:
         made.write(f"big{number}.csv", "1,2,3,4,5,6\n" * 200_000)
     made.write("train.py", "a = 2\n")
     facts, missing = read(made.top)
-    assert set(facts["diff_left_out"]) == {f"big{one}.csv" for one in range(4)} | {"train.py"}
+    assert sorted(facts["diff_left_out"]) == [f"big{one}.csv" for one in range(4)]
+    assert "+a = 2" in facts["diff"]
     assert missing
+
+
+def test_a_diff_of_many_huge_changes_is_not_read_to_its_end(made: GitFolder) -> None:
+    names = [f"big{number:02}.csv" for number in range(module.DIFF_TRIES + 2)]
+    for name in names:
+        made.write(name, "x\n")
+    made.commit()
+    for name in names:
+        made.write(name, "1,2,3,4,5,6\n" * 400_000)
+    made.write("train.py", "a = 2\n")
+    facts, missing = read(made.top)
+    assert sorted(facts["diff_left_out"]) == [*names, "train.py"]
+    assert missing
+
+
+def test_large_files_are_not_copied_into_the_repository(made: GitFolder, tmp_path: Path) -> None:
+    """What ``git lfs install`` sets up stores a file's content whenever git looks at it."""
+    store = tmp_path / "stored"
+    made.git("config", "filter.lfs.clean", f"tee -a {store}")
+    made.git("config", "filter.lfs.required", "true")
+    made.write(".gitattributes", "*.bin filter=lfs diff=lfs\n")
+    made.write("a.bin", b"\0one")
+    made.commit()
+    store.unlink()
+    made.write("a.bin", b"\0two, longer")
+    made.write("train.py", "a = 2\n")
+    facts, _missing = read(made.top)
+    assert facts["changed"] == ["a.bin", "train.py"]
+    assert facts["diff_binary"] == ["a.bin"]
+    assert "+a = 2" in facts["diff"]
+    assert not store.exists()
 
 
 def test_binary_changes_are_named(made: GitFolder) -> None:

@@ -13,70 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpctrack.telemetry.provenance.files import encode
-from hpctrack.telemetry.provenance.rerun import SCRIPT, Plan, Subject, make_plan
+from hpctrack.telemetry.provenance.rerun import SCRIPT, make_plan
 from hpctrack.telemetry.provenance.rerun_command import choose_command
 from hpctrack.telemetry.provenance.rerun_environment import choose_variables
 from hpctrack.telemetry.provenance.rerun_job import list_options, make_job_script
 from hpctrack.telemetry.provenance.shell_words import ShellWords
-from tests.repositories import make_repository
+from tests.reruns import make_recorded, run, subject, write
 
 SHELLCHECK = str(Path(sys.executable).with_name("shellcheck"))
 
 
-def subject(provenance: dict[str, Any], **more: Any) -> Subject:
-    return Subject(id="r1", project="p", created_wall_s=1e9, provenance=provenance, **more)
-
-
-def write(plan: Plan, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in {SCRIPT: plan.script, **plan.files}.items():
-        (folder / name).write_bytes(encode(text))
-    return folder / SCRIPT
-
-
-def run(script: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", str(script), *words], cwd=script.parent, capture_output=True, text=True,
-        env={**os.environ, **environ}, check=False, timeout=120,
-    )  # fmt: skip
-
-
-SHOW = """
-import os, sys
-print(sys.argv[1:], os.getcwd(), open("data.txt").read().strip(), os.environ.get("OMP_NUM_THREADS"))
-print(os.environ.get("HPCTRACK_PROJECT"), os.environ.get("HPCTRACK_RUN_ID"))
-"""
-
-
 @pytest.fixture
 def recorded(tmp_path: Path) -> dict[str, Any]:
-    """What was recorded of a program in a subfolder of a repository with changes."""
-    made = make_repository(tmp_path / "old" / "code", README="x\n")
-    made.write("sub/show.py", SHOW)
-    made.write("sub/data.txt", "one\n")
-    commit = made.commit()
-    made.write("sub/data.txt", "two é\n")
-    diff = made.git("diff", "--full-index") + "\n"
-    top = str(made.top)
-    return {
-        "program": {
-            "argv": [sys.executable, "show.py", "--out", f"{top}/out dir", "it's"],
-            "cwd": f"{top}/sub",
-        },
-        "git": {
-            "top": top, "commit": commit, "remotes": {"origin": "https://***@localhost:1/a.git"},
-            "dirty": True, "diff": diff, "untracked": ["notes.txt"],
-        },
-        "python": {
-            "version": sys.version.split()[0], "executable": sys.executable, "prefix": sys.prefix,
-            "base_prefix": sys.base_prefix, "packages": {},
-        },
-        "environment": {
-            "OMP_NUM_THREADS": "3", "HF_HUB_TOKEN": "***", "CUDA_VISIBLE_DEVICES": "0",
-            "HPCTRACK_RUN_ID": "old",
-        },
-    }  # fmt: skip
+    return make_recorded(tmp_path)
 
 
 @pytest.mark.parametrize("is_embedded", [True, False])
@@ -190,15 +139,6 @@ def test_a_python_whose_packages_have_changed_is_not_taken(
     assert done.returncode != 0
     done = run(tmp_path / "new" / SCRIPT, RERUN_PYTHON=sys.executable)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_masked_change_is_applied_as_far_as_it_goes(
-    recorded: dict[str, Any], tmp_path: Path
-) -> None:
-    recorded["git"] |= {"diff": recorded["git"]["diff"].replace("-one", "-***"), "diff_masked": 1}
-    done = run(write(make_plan(subject(recorded)), tmp_path / "new"))
-    assert "some changes could not be applied" in done.stderr
-    assert " one 3" in done.stdout
 
 
 def test_a_script_without_a_repository_is_put_back(
