@@ -21,6 +21,9 @@ PROGRAMS: Final = {
     "mpi": "mpiexec",
     "browser": "chromium",
     "hdf5": "h5dump",
+    "cc": "gcc",
+    "cxx": "g++",
+    "fortran": "gfortran",
 }
 """Marker and the program that is the part."""
 
