@@ -22,6 +22,9 @@ PROGRAMS: Final = {
     "openmpi": "mpirun.openmpi",
     "browser": "chromium",
     "hdf5": "h5dump",
+    "cc": "gcc",
+    "cxx": "g++",
+    "fortran": "gfortran",
 }
 """Marker and the program that is the part."""
 

@@ -217,7 +217,7 @@ class Connection:
         if not Path(str(hello["store"])).is_absolute():
             raise ProtocolError("the store's path is not absolute")
         if "rank" not in hello:
-            complete_hello(hello, peer_pid(self.socket))
+            complete_hello(hello)
         if not hello.get("user"):
             # A slow directory service must not hold up a rank; here it may take its time.
             with contextlib.suppress(KeyError):

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from hpctrack.client.ranks import RankInfo, detect_rank
 from hpctrack.errors import ProtocolError
 
+_TASKS = "SLURM_STEP_TASKS_PER_NODE"
 
-def complete_hello(hello: dict[str, Any], pid: int) -> None:
-    """Write into a HELLO what its process was told by its launcher, and where it runs.
+
+def complete_hello(hello: dict[str, Any]) -> None:
+    """Write into a HELLO which rank its process is, from what launchers have told it.
 
     Parameters
     ----------
     hello : dict
-        Without ``rank``.
-    pid : int
-        Of the process, as it is numbered here; 0 if it has no number here.
+        Without ``rank``; ``environ`` is taken out of it.
 
     Raises
     ------
     ProtocolError
-        Its environment cannot be read.
+        It says neither.
     """
-    try:
-        text = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise ProtocolError(
-            f"HELLO says no rank, and the environment of process {pid} cannot be read: {error}"
-        ) from None
-    pairs = (one.partition("=") for one in text.split("\0"))
-    found = detect_rank({name: value for name, _, value in pairs})
+    told = hello.pop("environ", None)
+    if not isinstance(told, dict):
+        raise ProtocolError("HELLO says neither a rank nor what the launcher has told (environ)")
+    environ = {str(name): str(value) for name, value in told.items()}
+    found = detect_rank(environ)
     names = (name for name in RankInfo.field_names if name not in {"launch", "attempt"})
-    hello |= {name: getattr(found, name) for name in names}
+    hello.update({name: getattr(found, name) for name in names})
+    if found.launcher == "slurm" and _TASKS not in environ:
+        hello["local_size"] = 1  # too small does no harm: other ranks of the node say how many
     hello.setdefault("host", os.uname().nodename)
-    hello.setdefault("pid", pid)

@@ -6,8 +6,11 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from hpctrack.core.settings import environment
 
 FORWARDED = frozenset({
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
@@ -18,6 +21,9 @@ FORWARDED = frozenset({
 FROM_THE_KERNEL = 128
 """``si_code`` of what a terminal sends: all processes in its foreground get that, the program
 too, which must not get it twice."""
+
+SLURM_DAEMON = "slurmstepd"
+"""It sends a signal to every process of a step."""
 
 SHELL_SIGNAL_BASE = 128
 """A program ended by signal n has exit code 128 + n in every shell."""
@@ -118,8 +124,20 @@ def wait_for_program(program: int, signals: HeldSignals, *, look: Callable[[], N
 
 
 def _pass_on(program: int, told: signal.struct_siginfo) -> None:
-    is_shared = told.si_code == FROM_THE_KERNEL and os.getpgid(program) == os.getpgrp()
-    if not is_shared:
+    if not _has_got_it(program, told):
         os.kill(program, told.si_signo)
     if told.si_signo == signal.SIGTSTP:
         os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _has_got_it(program: int, told: signal.struct_siginfo) -> bool:
+    """Tell whether the sender has sent the same to the program itself."""
+    if told.si_code == FROM_THE_KERNEL:
+        return os.getpgid(program) == os.getpgrp()
+    try:
+        name = Path(f"/proc/{told.si_pid}/comm").read_text().strip()
+    except OSError:
+        # Others' processes may be hidden; in a job, what root sends comes from that daemon.
+        is_root = told.si_uid == 0 != os.getuid()
+        return is_root and "SLURM_JOB_ID" in environment()
+    return name == SLURM_DAEMON

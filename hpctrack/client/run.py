@@ -336,7 +336,7 @@ class Run(RunLogging):
         """Return the variables with which a program that this one starts logs into the same run.
 
         They are for Python programs, which call `init`, and for those that use ``hpctrack.h``. One
-        started with them is the same rank; what it prints is recorded once, by whoever is first.
+        that is started with them is the same rank, and what it prints is recorded once. Per-rank.
 
         Examples
         --------

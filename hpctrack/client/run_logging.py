@@ -190,7 +190,7 @@ class RunLogging(RunCalls):
     # -- what goes wrong -------------------------------------------------------------------------
 
     def look_around(self) -> None:
-        """Hear what the agent says, and replace it should it be dead; `log` does so by itself.
+        """Hear what the agent says, and replace it should it be dead; `log` does so too. Per-rank.
 
         For a program that waits for another one and logs nothing.
         """
@@ -258,8 +258,8 @@ class RunLogging(RunCalls):
             )
         elif is_safe and self.rank == 0:
             # A wrapper logs nothing itself, and does not know what the program in it has logged.
-            logged = f"{ring.points:,} points of rank 0, " if ring.points else ""
-            self._notices.say(f"finished {self._name}: {logged}nothing lost")
+            logged = f": {ring.points:,} points of rank 0, nothing lost" if ring.points else ""
+            self._notices.say(f"finished {self._name}{logged}")
 
 
 def _read_whole(step: Any) -> int:

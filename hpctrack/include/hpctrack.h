@@ -7,9 +7,9 @@
  *         hpct_log("residual", step, residual);
  *     hpct_finish(0);
  *
- * C99 or C++11, Linux, nothing but the C library. Include it wherever you like: the program has one
- * run and one copy of this code, whatever the number of files (weak, hidden symbols, which Fortran
- * can link to as well: hpctrack.f90).
+ * C99 or C++11, Linux, little-endian, nothing but the C library. Include it wherever you like: the
+ * program has one run and one copy of this code, whatever the number of files (weak, hidden symbols,
+ * which Fortran can link to as well: hpctrack.f90).
  *
  * What holds for every function
  * - None aborts, raises a signal or touches what is the program's. What goes wrong is said once on
@@ -40,10 +40,6 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#if !defined(__linux__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "hpctrack.h needs Linux on a little-endian processor"
-#endif
 
 #define HPCT_API __attribute__((weak, visibility("hidden")))
 
@@ -82,33 +78,32 @@ enum { HPCTP_WIRE = 2, HPCTP_HELLO = 1, HPCTP_NAME = 2, HPCTP_POINTS = 3, HPCTP_
        HPCTP_NOTICE = 65, HPCTP_DONE = 66, HPCTP_STOP = 67 };
 enum { HPCTP_HEAD = 17, HPCTP_DROPPED, HPCTP_FRAMES = 32, HPCTP_SLOT, HPCTP_TAILS = 41 };
 enum { HPCTP_LANE = 4096 + 256 * 1024, HPCTP_LEAST = 256 * 1024, HPCTP_PIECE = 64 * 1024,
-       HPCTP_MANY = 256, HPCTP_NAME_MAX = 512, HPCTP_FIRST_FD = 10 };
+       HPCTP_NAME_MAX = 512, HPCTP_FIRST_FD = 10, HPCTP_RECORDS = 1, HPCTP_OVER = 2 };
 enum { HPCTP_DUPFD_CLOEXEC = 1030, HPCTP_ANONYMOUS = 0x20, HPCTP_WIPEONFORK = 18, HPCTP_PEERCRED = 17 };
-enum { HPCTP_RECORDS = 1, HPCTP_OVER };
 
 typedef struct { int fd; ino_t inode; } hpctp_file; /* ours, as long as it is what it was */
 
 typedef struct hpctp_metric {
     struct hpctp_metric *same, *next;   /* with the same place, and the one that was made next */
-    uint64_t hash;
     uint32_t number;
-    char *text;
+    char *name;
 } hpctp_metric;
 
 typedef struct {
     uintptr_t lock;                     /* 0, or the thread that is inside */
-    int phase, is_hooked, said;
+    int phase, said;
     pid_t pid;
     volatile int *alive;                /* on a page that is empty in a forked child */
     uint64_t *words;                    /* the ring's first page; */
     char *lane;                         /* its second lane, the only one that we use; */
-    uint64_t size, head, at, limit;     /* and where we are in it */
+    uint64_t size, head, at, limit;     /* where we are in it, */
+    uint64_t need;                      /* and the size of the frame that has begun */
     hpctp_metric *places[4096], *first, **last;
     uint32_t metrics;
     hpctp_file ring, socket;
     int connections, losses, is_done, is_stopped;
-    double looked_s;
-    char card[1 << 14], *hello;         /* the path of the agent's socket, and what to say there */
+    double begun_s, looked_s;
+    char card[1 << 15], *hello;         /* the path of the agent's socket, and what to say there */
     char *out;                          /* what the socket has not taken yet */
     size_t out_size, out_room;
     char in[1024];                      /* the frame that is arriving; a long one is cut */
@@ -125,11 +120,11 @@ static inline double hpctp_now(void)
 }
 
 /* Say something once, unless standard error is closed or full: it must neither end nor hold us. */
-static inline void hpctp_say(hpctp_state *h, int key, const char *text, const char *more)
+static inline void hpctp_say(hpctp_state *h, int key, const char *text)
 {
     char line[600];
     struct pollfd p = {2, POLLOUT, 0};
-    int size = snprintf(line, sizeof line - 1, "hpctrack: %s%s", text, more);
+    int size = snprintf(line, sizeof line - 1, "hpctrack: %s", text);
     if (h->said & key) return;
     h->said |= key;
     if (size > (int)sizeof line - 2) size = (int)sizeof line - 2;
@@ -211,7 +206,7 @@ static inline int hpctp_make_ring(hpctp_state *h)
     memory = mmap(NULL, HPCTP_LANE + size, PROT_READ | PROT_WRITE, MAP_SHARED, h->ring.fd, 0);
     if (memory == MAP_FAILED) return 0;
     h->words = (uint64_t *)memory, h->lane = (char *)memory + HPCTP_LANE;
-    h->words[1] = h->size = size;
+    h->words[1] = h->size = size, h->head = h->at = h->limit = 0, h->losses = 0;
     memcpy(memory, "hpctrng1", 8);
     return 1;
 }
@@ -229,26 +224,24 @@ static inline char *hpctp_write_head(char *to, size_t body, int kind, int count)
     return to + 8;
 }
 
-static inline uint64_t hpctp_padded(size_t body) { return (body + 15) & ~(uint64_t)7; }
-
-static inline void hpctp_publish(hpctp_state *h, size_t body)
+static inline void hpctp_publish(hpctp_state *h)
 {
-    h->at += hpctp_padded(body), h->head += hpctp_padded(body);
+    h->at += h->need, h->head += h->need;
     __atomic_store_n(&h->words[HPCTP_HEAD], h->head, __ATOMIC_RELEASE);
 }
 
 /* Fill the lane's end with a frame of kind 0, and go to its start. */
 static inline void hpctp_turn(hpctp_state *h)
 {
-    size_t rest = (size_t)(h->size - h->at);
-    if (rest) hpctp_write_head(h->lane + h->at, rest - 8, 0, 0), hpctp_publish(h, rest - 8);
+    h->need = h->size - h->at;
+    if (h->need) hpctp_write_head(h->lane + h->at, (size_t)h->need - 8, 0, 0), hpctp_publish(h);
     h->at = h->limit = 0;
 }
 
 /* Begin a frame; returns where its body goes, or NULL if the ring is full. */
 static inline char *hpctp_begin(hpctp_state *h, size_t body, int kind, int count)
 {
-    uint64_t need = hpctp_padded(body), room;
+    uint64_t need = (body + 15) & ~(uint64_t)7, room;
     if (h->at + need > h->limit) {
         if (h->at && hpctp_free(h) == h->size) hpctp_turn(h); /* all is read: the same memory again */
         if (h->at + need > h->size) {
@@ -259,10 +252,11 @@ static inline char *hpctp_begin(hpctp_state *h, size_t body, int kind, int count
         if (room > HPCTP_PIECE) room = HPCTP_PIECE;
         h->limit = h->at + (room < h->size - h->at ? room : h->size - h->at);
     }
+    h->need = need;
     return hpctp_write_head(h->lane + h->at, body, kind, count);
 }
 
-/* Return a metric's number, giving it one if it is new; -1, counted, if it can have none. */
+/* Return a metric's number, giving it one if it is new; -1 if it can have none. */
 static inline int64_t hpctp_find(hpctp_state *h, const char *name)
 {
     size_t size = name ? strlen(name) : 0, at, step;
@@ -276,20 +270,19 @@ static inline int64_t hpctp_find(hpctp_state *h, const char *name)
         hash ^= hash >> 32;
     }
     for (place = &h->places[hash & 4095]; (one = *place) != NULL; place = &one->same)
-        if (one->hash == hash && !strcmp(one->text, name)) return one->number;
+        if (!strcmp(one->name, name)) return one->number;
     if (!size || size > HPCTP_NAME_MAX) {
-        hpctp_say(h, 1, "the name of a metric has 1 to 512 bytes; others are not recorded", "");
-        return hpctp_drop(h, 1), -1;
+        hpctp_say(h, 1, "the name of a metric has 1 to 512 bytes; others are not recorded");
+        return -1;
     }
     one = (hpctp_metric *)malloc(sizeof *one + size + 1);
     body = one ? hpctp_begin(h, 4 + size, HPCTP_NAME, 0) : NULL;
-    if (!body) return free(one), hpctp_drop(h, 1), -1;
-    one->same = one->next = NULL, one->hash = hash, one->number = h->metrics++;
-    one->text = (char *)(one + 1);
-    memcpy(one->text, name, size + 1);
+    if (!body) return free(one), -1;
+    one->same = one->next = NULL, one->number = h->metrics++;
+    one->name = (char *)memcpy(one + 1, name, size + 1);
     *place = *h->last = one, h->last = &one->next;
     memcpy(body, &one->number, 4), memcpy(body + 4, name, size);
-    hpctp_publish(h, 4 + size);
+    hpctp_publish(h);
     return one->number;
 }
 
@@ -299,26 +292,26 @@ static inline int64_t hpctp_find(hpctp_state *h, const char *name)
  * the agent which another task of its step may have started on this node; it leaves the same text. */
 static inline int hpctp_find_agent(hpctp_state *h)
 {
-    const char *path = getenv("HPCTRACK_AGENT"), *hello = getenv("HPCTRACK_HELLO"), *again;
-    const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID"), *bases[4];
+    const char *path = getenv("HPCTRACK_AGENT"), *hello = getenv("HPCTRACK_HELLO"), *base;
+    const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");
+    const char *again = getenv("SLURM_RESTART_COUNT");
+    static const char *const bases[] = {"HPCTRACK_RUNTIME_DIR", "SLURM_TMPDIR", "TMPDIR", NULL};
     char file[512], *end;
     struct stat found;
-    size_t size = 0;
+    size_t size = 0, i;
     FILE *text;
-    int i;
-    bases[0] = getenv("HPCTRACK_RUNTIME_DIR"), bases[1] = getenv("SLURM_TMPDIR");
-    bases[2] = getenv("TMPDIR"), bases[3] = "/tmp", again = getenv("SLURM_RESTART_COUNT");
     if (path && hello) size = (size_t)snprintf(h->card, sizeof h->card, "%s\n%s", path, hello);
     for (i = 0; !size && job && step && i < 4; i++) {
-        snprintf(file, sizeof file, "%s/hpctrack-%u/slurm-%s.%s.%d/%d.join", bases[i] ? bases[i] : "",
-                 (unsigned)getuid(), job, step, 1 + (again ? atoi(again) : 0), HPCTP_WIRE);
+        if (!(base = bases[i] ? getenv(bases[i]) : "/tmp")) continue;
+        snprintf(file, sizeof file, "%s/hpctrack-%u/slurm-%s.%s.%d/%d.join", base, (unsigned)getuid(),
+                 job, step, 1 + (again ? atoi(again) : 0), HPCTP_WIRE);
         if (stat(file, &found) || found.st_uid != getuid() || !(text = fopen(file, "re"))) continue;
         size = fread(h->card, 1, sizeof h->card - 1, text), h->card[size] = 0;
         fclose(text);
     }
     h->hello = strchr(h->card, '\n'), end = strrchr(h->card, '}');
-    if (!size || size >= sizeof h->card || !h->hello || !end || h->hello[1] != '{') return 0;
-    *h->hello++ = *end = 0; /* what is ours will stand where its end was */
+    if (!size || size >= sizeof h->card / 2 || !h->hello || !end || h->hello[1] != '{') return 0;
+    *h->hello++ = *end = 0; /* where it ended we add what is ours */
     return strlen(h->card) < sizeof ((struct sockaddr_un *)0)->sun_path;
 }
 
@@ -345,27 +338,46 @@ static inline void hpctp_send(hpctp_state *h, int kind, const void *body, size_t
     if (sent > 0) memmove(h->out, h->out + sent, h->out_size -= (size_t)sent);
 }
 
+/* Add to HELLO who we are: what launchers have told us; the agent knows what it means. */
+static inline size_t hpctp_add_rank(hpctp_state *h, double now_s)
+{
+    static const char *const names[] = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK",
+        "TORCHELASTIC_RUN_ID", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+        "OMPI_COMM_WORLD_LOCAL_SIZE", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS",
+        "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NODEID",
+        "SLURM_STEP_TASKS_PER_NODE", "PMIX_RANK", "PMIX_SIZE", "PMIX_LOCAL_RANK", "PMIX_LOCAL_SIZE"};
+    char *at = h->hello + strlen(h->hello);
+    size_t i;
+    at += sprintf(at, ",\"wire\":%d,\"pid\":%ld,\"wall_s\":%ld.%06ld,\"agents_lost\":%d,\"files\":1,"
+                  "\"names_follow\":%u,\"environ\":{\"HPCTRACK\":\"\"", HPCTP_WIRE, (long)getpid(), (long)now_s,
+                  (long)(1e6 * (now_s - (double)(long)now_s)), h->losses, h->metrics);
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = getenv(names[i]);
+        if (text && strlen(text) < 256 && !strpbrk(text, "\"\\")) at += sprintf(at, ",\"%s\":\"%s\"", names[i], text);
+    }
+    return (size_t)(at + sprintf(at, "}}") - h->hello);
+}
+
 /* Connect, say HELLO with the ring's descriptor, and name the metrics that there are. */
 static inline void hpctp_connect(hpctp_state *h, double now_s)
 {
     union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(int))]; } files;
     struct sockaddr_un address;
     struct msghdr message;
-    struct iovec body;
-    char hello[sizeof h->card + 256], name[4 + HPCTP_NAME_MAX];
+    struct iovec parts[2];
+    char head[8], name[4 + HPCTP_NAME_MAX];
     const hpctp_metric *one;
-    int peer[3], size; /* struct ucred is hidden too */
+    int peer[3]; /* struct ucred is hidden too */
+    size_t size;
     socklen_t peer_size = sizeof peer;
-    if (!hpctp_has(&h->ring) || !hpctp_keep(&h->socket, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)))
-        return;
-    size = snprintf(hello + 8, sizeof hello - 8, "%s,\"wire\":%d,\"pid\":%ld,\"wall_s\":%ld.%06ld,"
-                    "\"agents_lost\":%d,\"files\":1,\"names_follow\":%u}", h->hello, HPCTP_WIRE,
-                    (long)getpid(), (long)now_s, (long)(1e6 * (now_s - (double)(long)now_s)), h->losses, h->metrics);
-    hpctp_write_head(hello, (size_t)size, HPCTP_HELLO, 0);
+    if (!hpctp_has(&h->ring) && !hpctp_make_ring(h)) return; /* the program has closed everything */
+    if (!hpctp_keep(&h->socket, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))) return;
+    size = hpctp_add_rank(h, now_s);
+    hpctp_write_head(head, size, HPCTP_HELLO, 0);
     memset(&address, 0, sizeof address), memset(&message, 0, sizeof message);
     address.sun_family = AF_UNIX, strcpy(address.sun_path, h->card);
-    body.iov_base = hello, body.iov_len = (size_t)size + 8;
-    message.msg_iov = &body, message.msg_iovlen = 1;
+    parts[0].iov_base = head, parts[0].iov_len = 8, parts[1].iov_base = h->hello, parts[1].iov_len = size;
+    message.msg_iov = parts, message.msg_iovlen = 2;
     message.msg_control = files.room, message.msg_controllen = sizeof files.room;
     files.head.cmsg_level = SOL_SOCKET, files.head.cmsg_type = SCM_RIGHTS;
     files.head.cmsg_len = CMSG_LEN(sizeof(int));
@@ -375,27 +387,28 @@ static inline void hpctp_connect(hpctp_state *h, double now_s)
         || connect(h->socket.fd, (struct sockaddr *)&address, sizeof address)
         || getsockopt(h->socket.fd, SOL_SOCKET, HPCTP_PEERCRED, peer, &peer_size)
         || (uid_t)peer[1] != getuid()
-        || sendmsg(h->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) != size + 8) {
+        || sendmsg(h->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)size + 8) {
         hpctp_hang_up(h);
         return;
     }
     h->connections++;
     for (one = h->first; one; one = one->next) {
-        memcpy(name, &one->number, 4), memcpy(name + 4, one->text, strlen(one->text));
-        hpctp_send(h, HPCTP_NAME, name, 4 + strlen(one->text));
+        memcpy(name, &one->number, 4), memcpy(name + 4, one->name, strlen(one->name));
+        hpctp_send(h, HPCTP_NAME, name, 4 + strlen(one->name));
     }
 }
 
 /* Hear what the agent says, send what waits, and find another agent should this one be dead. */
 static inline void hpctp_look(hpctp_state *h)
 {
-    char data[4096];
+    char data[1024];
     ssize_t size = 1, i;
     uint32_t body;
     h->looked_s = hpctp_now();
     while (h->socket.fd >= 0 && size > 0) {
         size = hpctp_has(&h->socket) ? recv(h->socket.fd, data, sizeof data, MSG_DONTWAIT) : 0;
-        if (!size || (size < 0 && errno != EAGAIN && errno != EINTR)) hpctp_hang_up(h), h->losses++;
+        if (!size || (size < 0 && errno != EAGAIN && errno != EINTR))
+            h->losses += hpctp_has(&h->socket), hpctp_hang_up(h);
         for (i = 0; i < size; i++) {
             if (h->in_got < sizeof h->in - 1) h->in[h->in_got] = data[i];
             memcpy(&body, h->in, 4);
@@ -405,10 +418,11 @@ static inline void hpctp_look(hpctp_state *h)
             if (h->in[4] == HPCTP_DONE) h->is_done = 1;
             if (h->in[4] == HPCTP_STOP) __atomic_store_n(&h->is_stopped, 1, __ATOMIC_RELAXED);
             if (h->in[4] == HPCTP_NOTICE && strstr(h->in + 8, "\"error\""))
-                hpctp_say(h, 2, "the agent says: ", h->in + 8);
+                hpctp_say(h, 2, h->in + 8);
         }
     }
     if (h->socket.fd < 0 && hpctp_find_agent(h)) hpctp_connect(h, h->looked_s);
+    if (!h->connections && h->looked_s > h->begun_s + 60) h->phase = HPCTP_OVER; /* in vain */
     hpctp_send(h, 0, NULL, 0);
 }
 
@@ -419,14 +433,14 @@ static inline void hpctp_at_exit(void) { hpct_finish(0); }
 HPCT_API int hpct_init(void)
 {
     hpctp_state *h = &hpctp_the;
-    int is_hooked = h->is_hooked;
+    const char *mode = getenv("HPCTRACK_MODE");
     void *page;
     if (h->phase && hpctp_is_child(h)) { /* let go of what is the parent's */
         hpctp_hang_up(h);
         if (hpctp_has(&h->ring)) close(h->ring.fd);
         memset(h, 0, sizeof *h);
     }
-    if (!hpctp_lock(h)) return 0;
+    if ((mode && !strcmp(mode, "disabled")) || !hpctp_lock(h)) return 0;
     if (h->phase) return hpctp_leave(h), h->phase == HPCTP_RECORDS && h->socket.fd >= 0;
     h->ring.fd = h->socket.fd = -1, h->last = &h->first, h->pid = getpid();
     page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | HPCTP_ANONYMOUS, -1, 0);
@@ -434,16 +448,19 @@ HPCT_API int hpct_init(void)
         h->alive = (volatile int *)page;
         *h->alive = 1;
     }
+    h->phase = HPCTP_OVER;
     if (!hpctp_make_ring(h))
-        hpctp_say(h, 4, "no memory to share (ulimit -f, -n, -v): nothing is recorded", "");
+        hpctp_say(h, 4, "no memory to share (ulimit -f, -n, -v): nothing is recorded");
     else {
+        h->begun_s = hpctp_now();
         hpctp_look(h);
         if (h->socket.fd < 0)
             hpctp_say(h, 4, "no agent on this node, nothing is recorded; start the program with "
-                      "`hpctrack run -- ...`", "");
-        /* Within a job step there may be one a moment later. */
-        if (h->hello) __atomic_store_n(&h->phase, HPCTP_RECORDS, __ATOMIC_RELEASE);
-        if (!is_hooked) h->is_hooked = !atexit(hpctp_at_exit);
+                      "`hpctrack run -- ...`");
+        /* Within a job step, or where there has been one, there may be one a moment later. */
+        __atomic_store_n(&h->phase, h->hello || getenv("SLURM_STEP_ID") ? HPCTP_RECORDS : HPCTP_OVER,
+                         __ATOMIC_RELEASE);
+        atexit(hpctp_at_exit);
     }
     hpctp_leave(h);
     return h->socket.fd >= 0;
@@ -452,26 +469,18 @@ HPCT_API int hpct_init(void)
 HPCT_API int hpct_log_many(int64_t step, int count, const char *const *names, const double *values)
 {
     hpctp_state *h = &hpctp_the;
-    int next = 0, kept = 0, n, i;
+    int i, kept = 0;
     double now_s;
     if (!hpctp_enter(h, count)) return 0;
     now_s = hpctp_now();
-    while (next < count) {
-        uint32_t numbers[HPCTP_MANY];
-        double chosen[HPCTP_MANY];
-        char *to;
-        for (n = 0; next < count && n < HPCTP_MANY; next++) {
-            int64_t number = hpctp_find(h, names[next]);
-            if (number >= 0) numbers[n] = (uint32_t)number, chosen[n++] = values[next];
-        }
-        if (!n) continue;
-        to = hpctp_begin(h, 16 + 12 * (size_t)n, HPCTP_POINTS, n);
-        if (!to) { hpctp_drop(h, n); continue; }
+    for (i = 0; i < count; i++) { /* a frame each: the agent reads alike ones in one go */
+        int64_t number = hpctp_find(h, names[i]);
+        char *to = number < 0 ? NULL : hpctp_begin(h, 28, HPCTP_POINTS, 1);
+        if (!to) { hpctp_drop(h, 1); continue; }
         memcpy(to, &step, 8), memcpy(to + 8, &now_s, 8);
-        for (i = 0; i < n; i++)
-            memcpy(to + 16 + 12 * i, &numbers[i], 4), memcpy(to + 20 + 12 * i, &chosen[i], 8);
-        hpctp_publish(h, 16 + 12 * (size_t)n);
-        kept += n;
+        memcpy(to + 16, &number, 4), memcpy(to + 20, &values[i], 8);
+        hpctp_publish(h);
+        kept++;
     }
     if (now_s >= h->looked_s + 0.5 || now_s < h->looked_s) hpctp_look(h);
     hpctp_leave(h);
@@ -522,9 +531,8 @@ HPCT_API int hpct_finish(int exit_code)
         left_ms -= poll(&p, 1, 50) > 0 ? 1 : 50;
     }
     if (h->connections && !h->is_done)
-        hpctp_say(h, 8, "the agent has not confirmed the end: values may be missing", "");
-    if (hpct_dropped())
-        hpctp_say(h, 16, "some values were not recorded: `hpctrack show` says how many", "");
+        hpctp_say(h, 8, "the agent has not confirmed the end: values may be missing");
+    if (hpct_dropped()) hpctp_say(h, 16, "values were not recorded: `hpctrack show` says how many");
     return h->is_done;
 }
 

@@ -285,7 +285,8 @@ def _make_ranks(sessions: Iterable[_Session]) -> tuple[RankRecord, ...]:
 
 
 def _badness(session: _Session) -> int:
-    order = (State.FINISHED, State.RUNNING, State.FAILED, State.LOST)
+    # FAILED has an exit code: a wrapper has seen the end of the process that is LOST.
+    order = (State.FINISHED, State.RUNNING, State.LOST, State.FAILED)
     return order.index(session.state)
 
 

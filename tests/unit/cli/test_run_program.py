@@ -1,0 +1,256 @@
+"""`hpctrack run` as the program in it, and whoever started it, see it. Processes are real."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from hpctrack import StoredRun
+from tests.programs import only_run, wait_for
+
+TRACKED = (sys.executable, "-m", "hpctrack", "run", "--")
+
+REDIRECT = {"HPCTRACK_CONSOLE": "redirect"}
+
+
+def run_tracked(
+    *command: str | Path, given: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*TRACKED, *command],
+        input=given,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def lines_of(run: StoredRun) -> list[str]:
+    return [one.text.rstrip("\r") for one in run.console()]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("exit 0", 0), ("exit 77", 77), ("kill -9 $$", 137), ("kill -SEGV $$", 139)],
+)
+def test_the_exit_code_is_the_programs_own(text: str, code: int, tmp_path: Path) -> None:
+    assert run_tracked("sh", "-c", text).returncode == code
+    run = only_run(tmp_path / "store")
+    assert [one.exit_code for one in run.ranks()] == [code]
+    assert run.state == ("failed" if code else "finished")
+
+
+def test_what_cannot_be_started_is_told_as_shells_do(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no program")
+    assert run_tracked(tmp_path / "missing").returncode == 127
+    assert run_tracked(tmp_path / "data").returncode == 126
+    script = tmp_path / "script"
+    script.write_text("exit 5")  # without a first line that names a shell
+    script.chmod(0o755)
+    assert run_tracked(script).returncode == 5
+
+
+def test_standard_input_and_other_descriptors_are_the_programs(tmp_path: Path) -> None:
+    assert run_tracked("cat", given="from the pipe").stdout == "from the pipe"
+    read, write = os.pipe()
+    os.write(write, b"from descriptor")
+    os.close(write)
+    done = subprocess.run(
+        [*TRACKED, "cat", f"/proc/self/fd/{read}"],
+        pass_fds=[read],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(read)
+    assert done.stdout == "from descriptor", done.stderr
+
+
+SIGNALS = "grep -E 'SigBlk|SigIgn' /proc/self/status"
+
+IGNORING = ("sh", "-c", 'trap "" HUP USR1; exec "$@"', "sh")
+
+
+def read_signals(*command: str) -> list[int]:
+    """Return which signals a program begins with blocked and ignored, without glibc's own two."""
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    masks = [int(line.split()[1], 16) for line in found.stdout.splitlines()]
+    assert len(masks) == 2
+    return [one & (2**31 - 1) for one in masks]
+
+
+def test_the_program_begins_with_the_signals_of_the_wrapper() -> None:
+    assert read_signals(*TRACKED, "sh", "-c", SIGNALS) == [0, 0]
+    ignored = read_signals(*IGNORING, "sh", "-c", SIGNALS)
+    assert ignored != [0, 0]
+    assert read_signals(*IGNORING, *TRACKED, "sh", "-c", SIGNALS) == ignored
+
+
+COUNT = """
+import os, signal, sys
+counts = {}
+def note(number, frame):
+    counts[number] = counts.get(number, 0) + 1
+    os.write(1, b"got %d %d\\n" % (number, counts[number]))
+for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT"):
+    signal.signal(getattr(signal, f"SIG{name}"), note)
+os.write(1, b"ready\\n")
+while 12 not in counts or counts[12] < 2:
+    signal.pause()
+os.write(1, b"bye\\n")
+sys.exit(3)
+"""
+
+
+def test_each_signal_comes_once(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [*TRACKED, sys.executable, "-c", COUNT], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout
+    assert child.stdout.readline() == "ready\n"
+    for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "CONT", "USR2"):
+        number = getattr(signal, f"SIG{name}")
+        child.send_signal(number)
+        assert child.stdout.readline() == f"got {number} 1\n"
+    child.send_signal(signal.SIGUSR2)
+    assert child.communicate(timeout=60)[0] == f"got {signal.SIGUSR2} 2\nbye\n"
+    assert child.returncode == 3
+
+
+def find_program(wrapper: int) -> int:
+    """Return the one child of a wrapper that is the program."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(wrapper)], capture_output=True, text=True, check=False
+    )
+    return int(found.stdout.split()[0]) if found.stdout else 0
+
+
+def read_state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_stopped_wrapper_stops_its_program_and_both_go_on(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [*TRACKED, "sh", "-c", "echo ready; exec sleep 600"], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout
+    assert child.stdout.readline() == "ready\n"
+    program = wait_for(lambda: find_program(child.pid))
+    child.send_signal(signal.SIGTSTP)
+    wait_for(lambda: read_state(program) == read_state(child.pid) == "T")
+    child.send_signal(signal.SIGCONT)
+    wait_for(lambda: read_state(program) == read_state(child.pid) == "S")
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=60)
+    assert child.returncode == 143
+
+
+class Terminal:
+    """A program in a session of its own on a pseudo-terminal."""
+
+    def __init__(self, *command: str | Path) -> None:
+        self.pid, self._fd = pty.fork()
+        if not self.pid:
+            os.execvp(str(command[0]), list(map(str, command)))  # noqa: S606 - as a shell does
+        self.text = ""
+
+    def read_until(self, what: str) -> str:
+        while what not in self.text:
+            try:
+                data = os.read(self._fd, 4096)
+            except OSError:  # EIO: everybody has gone
+                data = b""
+            assert data, self.text
+            self.text += data.decode()
+        found, _, self.text = self.text.partition(what)
+        return found
+
+    def type(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
+    def end(self) -> int:
+        _pid, status = os.waitpid(self.pid, 0)
+        os.close(self._fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+def test_a_terminal_is_one_for_the_program_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPCTRACK_CONSOLE", "auto")
+    code = "import os; print(*map(os.isatty, range(3)), input()); print(os.get_terminal_size(0))"
+    terminal = Terminal(*TRACKED, sys.executable, "-c", code)
+    terminal.type("typed\n")
+    terminal.read_until("True True True typed")
+    terminal.read_until("columns=")
+    terminal.read_until("finished")
+    assert terminal.end() == 0
+    assert "True True True typed" in lines_of(only_run(tmp_path / "store"))
+
+
+def test_a_key_of_the_terminal_interrupts_the_program_once(tmp_path: Path) -> None:
+    terminal = Terminal(*TRACKED, sys.executable, "-c", COUNT)
+    terminal.read_until("ready\r\n")
+    terminal.type("\x03")
+    terminal.read_until("got 2 1\r\n")
+    terminal.type("\x1c")
+    terminal.read_until("got 3 1\r\n")
+    program = find_program(terminal.pid)
+    os.kill(program, signal.SIGUSR2)
+    assert "got" not in terminal.read_until("got 12 1\r\n")
+    os.kill(program, signal.SIGUSR2)
+    assert "got" not in terminal.read_until("got 12 2\r\n")
+    terminal.read_until("bye")
+    assert terminal.end() == 3
+
+
+PRINTS = """
+import os, subprocess, sys, hpctrack
+run = hpctrack.init()
+print("from print")
+print("to stderr", file=sys.stderr, flush=True)
+subprocess.run(["echo", "from a child"])
+run.log({"a": 1})
+"""
+
+
+def test_what_a_python_program_prints_is_recorded_once(tmp_path: Path) -> None:
+    done = run_tracked(sys.executable, "-u", "-c", PRINTS, env=REDIRECT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "from print\nfrom a child\n"
+    run = only_run(tmp_path / "store")
+    lines = lines_of(run)
+    assert [lines.count(one) for one in ("from print", "to stderr", "from a child")] == [1, 1, 1]
+    assert run.metric("a").values.tolist() == [1]
+    assert [(one.rank, one.state) for one in run.ranks()] == [(0, "finished")]
+
+
+def test_what_it_prints_into_a_file_of_its_own_is_recorded_too(tmp_path: Path) -> None:
+    command = f"{sys.executable} -u -c '{PRINTS}' > out.txt"
+    done = run_tracked("sh", "-c", command, env=REDIRECT)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (tmp_path / "out.txt").read_text() == "from print\nfrom a child\n"
+    lines = lines_of(only_run(tmp_path / "store"))
+    assert [lines.count(one) for one in ("from print", "to stderr", "from a child")] == [1, 1, 1]
+
+
+def test_a_program_in_another_folder_logs_into_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPCTRACK_DIR", "./mine")
+    (tmp_path / "elsewhere").mkdir()
+    code = "import hpctrack; hpctrack.init().log({'a': 1})"
+    done = run_tracked("sh", "-c", f'cd elsewhere; {sys.executable} -c "{code}"')
+    assert done.returncode == 0, done.stderr
+    assert only_run(tmp_path / "mine").metric("a").values.tolist() == [1]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
