@@ -23,7 +23,7 @@ from hpctrack.agent.takeover import pass_over_written
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.core.names import metric_name_problem
-from hpctrack.core.ring import RingReader
+from hpctrack.core.ring_reader import RingReader
 from hpctrack.core.settings import environment
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import HpctrackError

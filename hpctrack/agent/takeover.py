@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hpctrack.agent.session import Session
-from hpctrack.core.ring import RingReader
+from hpctrack.core.ring_reader import RingReader
 from hpctrack.errors import HpctrackError
 from hpctrack.store.predecessor import count_written, find_written
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from hpctrack.client.values import MAX_DEPTH, leave_out_media
+from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def _plain_scalar(value: Any) -> Any:
         if not callable(method):
             return value
         plain = method()
-    except Exception:  # noqa: BLE001 - anybody's object may raise anything
+    except Exception as error:  # anybody's object may raise anything
+        if is_of_a_signal(error):
+            raise
         return value
     return plain if isinstance(plain, (bool, int, float, str, list)) else value
 
@@ -392,5 +395,7 @@ def _differ(one: object, other: object) -> bool:
         one, other = list(one), list(other)  # a configuration that was read back holds lists
     try:
         return bool(one != other)
-    except Exception:  # noqa: BLE001 - anybody's object may raise anything
+    except Exception as error:  # anybody's object may raise anything
+        if is_of_a_signal(error):
+            raise
         return one is not other

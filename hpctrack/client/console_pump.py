@@ -13,7 +13,8 @@ from collections.abc import Callable
 from hpctrack.client.console_mover import Mover
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_route import Route
-from hpctrack.client.descriptors import raise_fd
+from hpctrack.client.descriptors import close_own, raise_both
+from hpctrack.core.ring import identify, is_same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ class Pump:
         self._page = page
         self._record = record
         self._mover = Mover(page)
-        self._wake_fd = raise_fd(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        # A pipe: an eventfd has no identity by which a number that means something else is known.
+        wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wake_fds = raise_both(*wake)
+        self._wake = identify(self._wake_fds[0])
         self._is_asked = False
         self._answer = threading.Event()
         self._burst_s = self._window_s = 0.0
@@ -92,7 +96,10 @@ class Pump:
         deadline = time.monotonic() + timeout_s
         self._answer.clear()
         self._is_asked = True
-        os.eventfd_write(self._wake_fd, 1)
+        if not is_same(self._wake_fds[1], self._wake):
+            return False  # nobody can be woken: the program has closed it
+        with contextlib.suppress(BlockingIOError):  # full: somebody has been woken often enough
+            os.write(self._wake_fds[1], b"\0")
         while not self._answer.wait(min(ANSWER_LOOK_S, max(0.0, deadline - time.monotonic()))):
             if not self._thread.is_alive():
                 return True
@@ -113,15 +120,14 @@ class Pump:
         self._thread.join(max(0.0, timeout_s))
         if self._thread.is_alive():
             return False
-        os.close(self._wake_fd)
+        close_own(self._wake_fds, self._wake)
         return True
 
     def forget(self) -> None:
         """In a forked child, which has no such thread: close what it has inherited."""
         for route in self._routes:
             route.close()
-        with contextlib.suppress(OSError):
-            os.close(self._wake_fd)
+        close_own(self._wake_fds, self._wake)
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -133,14 +139,16 @@ class Pump:
             while self._routes:
                 self._step()
         except Exception as error:  # noqa: BLE001 - the program's output matters more than our record
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
         finally:
             self._answer.set()
 
     def _step(self) -> None:
         events = self._wait(0 if self._is_asked else None)
-        if self._wake_fd in events:
-            os.eventfd_read(self._wake_fd)
+        if self._wake_fds[0] in events:
+            if not is_same(self._wake_fds[0], self._wake):
+                raise OSError(errno.EBADF, "the program has closed the console's descriptors")
+            os.read(self._wake_fds[0], 4096)
         due = [one for one in self._routes if {one.read_fd, one.out_fd} & events]
         if not due:
             if self._is_asked and not any(one.has_input for one in self._routes):
@@ -157,7 +165,7 @@ class Pump:
     def _wait(self, timeout_ms: int | None) -> set[int]:
         """Wait for input, or where there is some, for room at the original."""
         poller = select.poll()
-        poller.register(self._wake_fd, select.POLLIN)
+        poller.register(self._wake_fds[0], select.POLLIN)
         for route in self._routes:
             if route.has_input:
                 poller.register(route.out_fd, select.POLLOUT)

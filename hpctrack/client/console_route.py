@@ -12,11 +12,12 @@ import stat
 from hpctrack.client.descriptors import (
     FIRST_FD,
     close_all,
-    identify,
+    close_own,
     raise_both,
     reopen,
 )
 from hpctrack.core.console_pieces import STREAMS
+from hpctrack.core.ring import identify, is_same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Route:
         """Put the original back where the program has not put something else since."""
         for number, saved in zip(self.numbers, self.saved, strict=False):
             with contextlib.suppress(OSError):
-                if identify(number) == self.inner:
+                if is_same(number, self.inner) and is_same(saved, self.ours[1]):
                     os.dup2(saved, number)
 
     def is_intact(self) -> bool:
@@ -117,10 +118,9 @@ class Route:
 
         Programs close all that they do not know, and a number may mean their own file since.
         """
-        try:
-            return (identify(self.read_fd), identify(self.original_fd)) == self.ours
-        except OSError:
-            return False
+        return is_same(self.read_fd, self.ours[0]) and all(
+            is_same(fd, self.ours[1]) for fd in (self.original_fd, self.out_fd)
+        )
 
     def has_ended(self) -> bool:
         """Whether nobody can write any more and nothing is left."""
@@ -161,12 +161,12 @@ class Route:
         if self.own_fd >= 0:
             saved = (*saved, self.own_fd)
             self.own_fd = -1
-        close_all(saved)
+        close_own(saved, self.ours[1])
 
     def close_input(self) -> None:
         """Close the end that we read from."""
         fd, self.read_fd = self.read_fd, -1
-        close_all((fd,) if fd >= 0 else ())
+        close_own((fd,), self.ours[0])
 
 
 def make_routes(numbers: tuple[int, ...], *, pipe_bytes: int) -> list[Route]:

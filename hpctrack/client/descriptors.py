@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from hpctrack.core.console_pieces import STREAMS
+from hpctrack.core.ring import is_same
 
 FIRST_FD = 10
 """Ours lie at or above it: scripts and programs use the low numbers by name."""
@@ -50,12 +51,6 @@ def fill_low_numbers() -> Iterator[tuple[int, ...]]:
         close_all(fillers)
 
 
-def identify(fd: int) -> tuple[int, int]:
-    """Return what tells one open thing from another."""
-    found = os.fstat(fd)
-    return found.st_dev, found.st_ino
-
-
 def reopen(fd: int) -> int:
     """Open a terminal or pipe once more for writing, non-blocking.
 
@@ -75,6 +70,11 @@ def reopen(fd: int) -> int:
         return os.open(f"/proc/self/fd/{fd}", flags)
     except OSError:
         return -1
+
+
+def close_own(fds: Iterable[int], identity: tuple[int, int]) -> None:
+    """Close those descriptors that still are what `identify` once saw."""
+    close_all([fd for fd in fds if fd >= 0 and is_same(fd, identity)])
 
 
 def _is_open(fd: int) -> bool:

@@ -62,8 +62,10 @@ class Notices:
         try:
             stream.write(f"hpctrack{self._label}: {text}\n")
             stream.flush()
-        except (OSError, ValueError):
-            pass  # a closed terminal must not stop the training
+        except (OSError, ValueError) as error:
+            if is_of_a_signal(error):
+                raise
+            # Else it is a closed terminal, which must not stop the training.
 
 
 class Faults:
@@ -161,9 +163,9 @@ class Faults:
         Raises
         ------
         Exception
-            The same, only if strict.
+            The same, if strict, and if a signal handler of the program has raised it.
         """
-        if self._strict:
+        if self._strict or is_of_a_signal(error):
             raise error
         self._count(where)
         text = (

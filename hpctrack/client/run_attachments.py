@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from hpctrack.client.config import Config
 from hpctrack.client.faults import Faults
 from hpctrack.core.wire import Kind, pack_media
-from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.errors import HpctrackError, UsageError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -234,6 +234,8 @@ class RunAttachments(abc.ABC):
 
     def _refuse_call(self, call: str, error: Exception) -> None:
         """Count a call that could not be understood, and say so once."""
+        if is_of_a_signal(error):
+            raise error
         text = f"{type(error).__name__}: {error}"
         if isinstance(error, HpctrackError):
             text = error.in_a_line()

@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar
 
+    from hpctrack.client.console import Console
+
     T = TypeVar("T")
 
 POLL_INTERVAL_S = 0.5
@@ -43,6 +45,7 @@ class RunLogging(RunCalls):
     _entries: Entries | None
     _ring: RingWriter | None
     _notices: Notices
+    _console: Console | None
     _lock: threading.RLock
     _is_logging: bool
     _late: deque[tuple[Mapping[str, Any], int | None, bool]]
@@ -79,11 +82,8 @@ class RunLogging(RunCalls):
                 elif at >= self.step:
                     self.step = at + 1 if commit else at
             self._put(data, at, wall_s)
-            if not self._polled_s <= wall_s < self._next_poll_s:
-                self._look_around(wall_s)
-        except Exception as error:
-            if is_of_a_signal(error):
-                raise
+            self._look_around(wall_s)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble("log", error)
 
     def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
@@ -101,11 +101,8 @@ class RunLogging(RunCalls):
                 self.step = max(self.step, step)
             now_s = self._wall_s()
             self._put(data, step, wall_s if wall_s > 0 else now_s)
-            if not self._polled_s <= now_s < self._next_poll_s:
-                self._look_around(now_s)
-        except Exception as error:
-            if is_of_a_signal(error):
-                raise
+            self._look_around(now_s)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble("log", error)
 
     def _put(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
@@ -124,8 +121,6 @@ class RunLogging(RunCalls):
                 finally:
                     self._is_logging = False
             del pairs[: 2 * wire.MAX_POINTS]
-        if self._late:
-            self._log_the_late()
 
     def _write(self, work: Callable[[], T]) -> T:
         """Do something to the ring, as the only one; calls of signal handlers come behind it."""
@@ -198,6 +193,12 @@ class RunLogging(RunCalls):
             self._look_around(self._wall_s())
 
     def _look_around(self, wall_s: float) -> None:
+        """Take what waits for a call of log to end, and look what the agent has said."""
+        if self._late:
+            self._log_the_late()
+        # Both bounds: a clock that jumps back must not silence us until it is there again.
+        if self._polled_s <= wall_s < self._next_poll_s:
+            return
         self._polled_s, self._next_poll_s = wall_s, wall_s + POLL_INTERVAL_S
         try:
             if self._look():
@@ -206,13 +207,13 @@ class RunLogging(RunCalls):
             if channel is None:
                 return
             channel.poll()
+            if self._console is not None and self._console.problem:
+                self._faults.tell("console", self._console.problem)
             lost = channel.losses.frames + channel.losses.agents + self._faults.count
             if lost != self._reported_losses:
                 self._reported_losses = lost
                 self._report_losses(channel)
-        except Exception as error:
-            if is_of_a_signal(error):
-                raise
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble("log", error)
 
     def _report_losses(self, channel: Channel) -> None:
@@ -229,6 +230,7 @@ class RunLogging(RunCalls):
         entry = {
             "dropped_frames": losses.frames,
             "agents_lost": losses.agents,
+            "cut_connections": losses.cuts,
             "refused": dict(self._faults.refused),
         }
         return [wire.pack_json(Kind.LEDGER, entry)] if any(entry.values()) else []

@@ -14,8 +14,8 @@ from hpctrack.store.columns import Columns
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.schema import POINT, EventKind
 
-IDENTITY = ("rank", "host", "pid", "attempt")
-"""What makes two sessions those of one process."""
+IDENTITY = ("rank", "host", "pid", "attempt", "ring")
+"""What makes two sessions those of one process, with the same shared memory."""
 
 
 def count_written(

@@ -28,6 +28,7 @@ run = hpctrack.init("p", settings={"finish_timeout_s": 20})
 signal.signal(signal.SIGALRM, on_alarm)
 caught = number = 0
 values = {"a": 1.0, "b": 2.0}
+CALL  # what it imports is not imported in the middle of an alarm
 for _ in range(200):
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.0003 + number % 97 * 1e-6)
@@ -48,6 +49,9 @@ assert run.finish()
 CALLS = {
     "numbers": "run.log(values)",
     "new names": "run.log({f'n{number % 500}': 1.0, 'a': 2.0})",
+    "words": "run.summary[f's{number % 50}'] = number; run.notes = str(number)",
+    "configuration": "run.config.update({f'c{number % 50}': number}, allow_val_change=True)",
+    "pictures": "run.log({'t': hpctrack.Text('x' * 100)})",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hpctrack import Store
 from hpctrack.core import wire
-from hpctrack.core.ring import _SLOT, _SLOTS, MIN_BYTES, RingWriter
+from hpctrack.core.ring import MIN_BYTES, SLOT, SLOTS, RingWriter
 from hpctrack.core.wire import Kind
 from tests.stores import hello
 from tests.unit.agent.test_server import FINISH, Peer, Running
@@ -30,8 +30,8 @@ def log(ring: RingWriter, first: int, count: int, *, is_mixed: bool = False) -> 
 
 def forget_confirmation(ring: RingWriter) -> None:
     """Have the ring as an agent leaves it that is killed before it has said what is in a file."""
-    ring._words[_SLOTS[ring._words[_SLOT] & 1]] = 0
-    ring._words[_SLOTS[ring._words[_SLOT] & 1] + 2] = 0
+    ring._words[SLOTS[ring._words[SLOT] & 1]] = 0
+    ring._words[SLOTS[ring._words[SLOT] & 1] + 2] = 0
 
 
 @pytest.mark.parametrize("written", [0, 1, 7, 300])
