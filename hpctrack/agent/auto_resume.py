@@ -121,7 +121,7 @@ def _judge(path: Path, folder: Path, clock: Clock) -> State:
             return State.RUNNING  # the launch has chosen the run and is about to write into it
         if not folder.is_dir():
             return State.FINISHED
-        record = run.record
+        record = run.told
     except (HpctrackError, OSError):
         return State.RUNNING
     finally:

@@ -141,7 +141,7 @@ class Sealer:
             ranks = run.ranks()
             return (
                 all(source.is_closed for source in run.sources())
-                and len(ranks) >= run.record.size
+                and len(ranks) >= run.told.size
                 and all(rank.exit_code is not None for rank in ranks)
                 and len(run.metrics()) <= AUTO_SEAL_MAX_METRICS
             )

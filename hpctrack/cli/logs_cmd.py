@@ -69,7 +69,7 @@ def logs(
 
 
 def _check_rank(run: StoredRun, rank: int) -> None:
-    size = max([run.record.size, *(one.rank + 1 for one in run.ranks())])
+    size = max([run.told.size, *(one.rank + 1 for one in run.ranks())])
     if not 0 <= rank < size:
         raise NotFoundError(
             f"run {run.id} has no rank {rank}",

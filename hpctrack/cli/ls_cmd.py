@@ -102,7 +102,7 @@ def _entry(run: StoredRun) -> dict[str, Any]:
         "ended_wall_s": record.ended_wall_s,
         "sealed": run.is_sealed,
         "config": record.config,
-        "summary": record.summary,
+        "summary": run.summary,
         "tags": record.tags,
     }
 
@@ -136,5 +136,5 @@ def _row(run: StoredRun, metrics: list[str]) -> list[str]:
         show_time(record.created_wall_s),
         show_duration(ended - record.created_wall_s if ended else None),
         str(record.size),
-        *(show_value(record.summary.get(name, "-")) for name in metrics),
+        *(show_value(run.summary.get(name, "-")) for name in metrics),
     ]

@@ -23,13 +23,11 @@ from hpctrack.cli.format import (
 )
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.usage_view import describe_usage, read_usage
-from hpctrack.core.layout import SEALED_NAME
 from hpctrack.core.names import clean
 from hpctrack.scheduler.job_facts import read_slurm
 from hpctrack.scheduler.others import read_other
 from hpctrack.store.definitions import leave_out_hidden
 from hpctrack.store.record import RankRecord, RunRecord, State
-from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.stored_run import StoredRun
 
 SHOWN_RANKS = 16
@@ -68,20 +66,13 @@ def show(*, run: str, store: Path | None, project: str | None, carbon: str, as_j
       hpctrack show 4711.0 --carbon DE
     """
     found = open_store(store).run(run, project=project)
-    metrics = _count_points(found)
+    metrics = found.metric_sizes()
     usage, energy = read_usage(found, carbon)
     if as_json:
         print_json({**_entry(found, metrics), "usage": usage.to_json(energy)})
     else:
         _print(found, metrics, describe_usage(usage, energy))
     found.close()
-
-
-def _count_points(run: StoredRun) -> dict[str, int]:
-    """Return the number of points of each metric; a sealed file knows it without reading them."""
-    if run.is_sealed:
-        return SealedReader(run.folder / SEALED_NAME).metric_sizes()
-    return {name: len(columns) for name, columns in run.columns().items()}
 
 
 def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:

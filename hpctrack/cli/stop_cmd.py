@@ -40,7 +40,7 @@ def stop(
       hpctrack stop 4711.0 --undo
     """
     found = open_store(store).run(run, project=project)
-    record = found.record
+    record = found.told
     found.close()
     name = f"{record.project}/{record.id}"
     environ = environment()

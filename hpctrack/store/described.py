@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+from pathlib import Path
 from typing import Any
 
-from hpctrack.store.record import RunRecord, State
+from hpctrack.store.accounting_file import read_accounting
+from hpctrack.store.record import RankRecord, RunRecord, State
 
 
 class DescribedRun(abc.ABC):
@@ -14,15 +16,46 @@ class DescribedRun(abc.ABC):
     Attributes
     ----------
     id, project : str
+    folder : Path
     """
 
     id: str
     project: str
+    folder: Path
 
     @property
     @abc.abstractmethod
     def brief(self) -> RunRecord:
         """The record as listings need it; `StoredRun` knows where it is."""
+
+    @property
+    @abc.abstractmethod
+    def told(self) -> RunRecord:
+        """The record without the last values of a run that is not sealed."""
+
+    @property
+    @abc.abstractmethod
+    def record(self) -> RunRecord:
+        """Everything but the numbers."""
+
+    @property
+    @abc.abstractmethod
+    def is_listed(self) -> bool:
+        """Whether the listing index knows the run as it is."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Values that were set, and the summary of every other metric."""
+        return self.brief.summary if self.is_listed else self.record.summary
+
+    @property
+    def accounting(self) -> dict[str, Any] | None:
+        """What Slurm counted, as ``hpctrack sacct`` wrote it; None if nobody has asked yet."""
+        return read_accounting(self.folder)
+
+    def ranks(self) -> tuple[RankRecord, ...]:
+        """Return the ranks of the latest attempt."""
+        return self.told.ranks
 
     @property
     def name(self) -> str:
@@ -38,11 +71,6 @@ class DescribedRun(abc.ABC):
     def config(self) -> dict[str, Any]:
         """Hyperparameters, nested as the user gave them."""
         return self.brief.config
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Values that were set, and the last logged value of every other metric."""
-        return self.brief.summary
 
     @property
     def tags(self) -> tuple[str, ...]:

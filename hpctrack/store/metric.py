@@ -382,3 +382,14 @@ def _steps_of(grid: Grid, steps: IntArray, by: str | Metric) -> IntArray:
 def _shorten(numbers: list[int]) -> str:
     shown = ", ".join(str(one) for one in numbers[:8])
     return f"{shown}, ..." if len(numbers) > 8 else shown  # noqa: PLR2004 - fits a line
+
+
+def no_such_metric(run: str, name: str, known: Sequence[str]) -> NotFoundError:
+    """Return what to say of a metric that was never logged."""
+    import difflib  # noqa: PLC0415 - only for a message
+
+    near = difflib.get_close_matches(name, known, n=3) or known[:8]
+    return NotFoundError(
+        f"run {run} has no metric {name!r}",
+        hint=f"did you mean {', '.join(near)}?" if near else "it has logged none",
+    )

@@ -152,7 +152,8 @@ class NodeReader:
         while self._points_read < table.rows:
             rows = table.read(self._points_read, self._points_read + PIECE_ROWS)
             self._points_read += len(rows)
-            self._group(rows)
+            for number, part in self._split(rows):
+                self._parts.setdefault(number, []).append(part)
         self._update_events()
         found = {}
         for number, parts in self._parts.items():
@@ -215,15 +216,45 @@ class NodeReader:
         for start in range(0, table.rows, PIECE_ROWS):
             yield table.read(start, start + PIECE_ROWS)
 
-    def _group(self, points: PointArray) -> None:
+    def metric_sizes(self) -> dict[str, int]:
+        """Return the number of points of each metric that has a name; none are kept.
+
+        Raises
+        ------
+        StoreFormatError
+            They cannot be read.
+        """
+        sizes: dict[int, int] = {}
+        for rows in self.iter_points():
+            numbers, counts = np.unique(rows["metric"][rows["wall_s"] > 0], return_counts=True)
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+                sizes[number] = sizes.get(number, 0) + count
+        self._update_events()
+        return {self._names[one]: sizes[one] for one in sizes if one in self._names}
+
+    def iter_columns(self) -> Iterator[tuple[str, Columns]]:
+        """Yield what `read_columns` returns in pieces, in the order of the file; none are kept.
+
+        Raises
+        ------
+        StoreFormatError
+            They cannot be read.
+        """
+        for rows in self.iter_points():
+            self._update_events()
+            for number, part in self._split(rows):
+                if number in self._names:
+                    yield self._names[number], part
+
+    def _split(self, points: PointArray) -> Iterator[tuple[int, Columns]]:
+        """Yield the number of each metric and its points."""
         # A disk that lost a block answers with zeros there: a point has a time.
         points = points[points["wall_s"] > 0]
         points = points[np.argsort(points["metric"], kind="stable")]
         numbers, starts = np.unique(points["metric"], return_index=True)
         ends = [*starts[1:].tolist(), len(points)][: len(starts)]
         for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
-            part = Columns.from_points(points[start:end], self.attempt)
-            self._parts.setdefault(number, []).append(part)
+            yield number, Columns.from_points(points[start:end], self.attempt)
 
     def _update_events(self) -> None:
         """Take in the events that are new, and older ones whose bytes have come."""

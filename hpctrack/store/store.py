@@ -146,6 +146,9 @@ class Store:
             folder = run_folder(self.path, project, run_id)
             if folder.is_dir() and has_run_files(folder):
                 return self._open(folder)
+        named = [one for one in scan_runs(self.path, project) if one.id == run_id]
+        if named:  # without a look into any run
+            return self._open(Path(choose_one(named, run_id).path))
         readable, broken = self._read_all(project)
         runs = readable + [one for one, _error in broken]
         known = {run.folder for run in readable}

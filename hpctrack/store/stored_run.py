@@ -11,7 +11,6 @@ from hpctrack.client.definitions import Definition
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
-from hpctrack.store.accounting_file import read_accounting
 from hpctrack.store.columns import Columns
 from hpctrack.store.console import ConsoleText
 from hpctrack.store.definitions import find_definition, join_definitions, summarize
@@ -19,9 +18,10 @@ from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.history import RANK, STEP, TIMESTAMP, History, make_history
+from hpctrack.store.live_summary import summarize_live
 from hpctrack.store.measured import MeasuredRun
 from hpctrack.store.media import MediaItem, read_media, select
-from hpctrack.store.metric import Metric
+from hpctrack.store.metric import Metric, no_such_metric
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.provenance import TracedRun
@@ -73,6 +73,7 @@ class StoredRun(TracedRun, MeasuredRun):
         self._clock = clock
         self._stale_after_s = stale_after_s
         self._record: RunRecord | None = None
+        self._told: RunRecord | None = None
         self._listed = listed
         self._brief: RunRecord | None = None
         self._readers: dict[Path, NodeReader] = {}
@@ -96,8 +97,23 @@ class StoredRun(TracedRun, MeasuredRun):
         return self._record
 
     @property
+    def told(self) -> RunRecord:
+        """The record without the last values of a run that is not sealed: reads no points.
+
+        Raises
+        ------
+        NotFoundError, StoreFormatError
+            As `record`.
+        """
+        if self._record is not None:
+            return self._record
+        if self._told is None:
+            self._told = self._read_told()
+        return self._told
+
+    @property
     def brief(self) -> RunRecord:
-        """The record as listings need it: without its ranks if the listing index has it.
+        """The record as listings need it: `told`, without its ranks if the listing index has it.
 
         Raises
         ------
@@ -110,7 +126,7 @@ class StoredRun(TracedRun, MeasuredRun):
             self._brief = self._listed.read()
             if self._brief is None:
                 self._listed = None
-        return self._brief if self._brief is not None else self.record
+        return self._brief if self._brief is not None else self.told
 
     @property
     def is_listed(self) -> bool:
@@ -126,15 +142,6 @@ class StoredRun(TracedRun, MeasuredRun):
             return False
         return not any(iter_node_files(self.folder)) or not (self._parts()[1] or self._unreadable)
 
-    @property
-    def accounting(self) -> dict[str, Any] | None:
-        """What Slurm counted, as ``hpctrack sacct`` wrote it; None if nobody has asked yet."""
-        return read_accounting(self.folder)
-
-    def ranks(self) -> tuple[RankRecord, ...]:
-        """Return the ranks of the latest attempt."""
-        return self.record.ranks
-
     def files(self) -> list[Path]:
         """Return the run's files: the sealed one first, then node files by attempt and node."""
         sealed = [self._sealed_path] if self._sealed_path.exists() else []
@@ -144,9 +151,19 @@ class StoredRun(TracedRun, MeasuredRun):
 
     def metrics(self) -> list[str]:
         """Return the names of the metrics, sorted."""
+        return sorted(self.metric_sizes())
+
+    def metric_sizes(self) -> dict[str, int]:
+        """Return the number of points of each metric, superseded ones included.
+
+        Cost: a sealed file knows them; of a live run the points are counted, but not kept.
+        """
         sealed, readers = self._parts()
-        names = {name for reader in readers for name in reader.read_columns()}
-        return sorted(names | set(sealed.metric_sizes() if sealed else ()))
+        sizes = dict(sealed.metric_sizes()) if sealed else {}
+        for reader in readers:
+            for name, count in reader.metric_sizes().items():
+                sizes[name] = sizes.get(name, 0) + count
+        return sizes
 
     def metric(self, name: str, *, attempt: int | None = None) -> Metric:
         """Return one metric of all ranks.
@@ -239,11 +256,11 @@ class StoredRun(TracedRun, MeasuredRun):
         UsageError
             A parameter is out of range.
         """
-        number = self.record.attempts if attempt is None else attempt
+        number = self.told.attempts if attempt is None else attempt
         found = self.metric(metric, attempt=number)
         return find_stragglers(
             found,
-            self.ranks() if number == self.record.attempts else self._ranks_of(number),
+            self.ranks() if number == self.told.attempts else self._ranks_of(number),
             higher_is_better=higher_is_better,
             margin=margin,
             k=k,
@@ -294,7 +311,7 @@ class StoredRun(TracedRun, MeasuredRun):
         wanted = sorted(parts) if names is None else names
         for name in wanted:
             if name not in parts:
-                raise self._no_such_metric(name, sorted(parts))
+                raise no_such_metric(self.id, name, self.metrics())
         return {name: Columns.join(parts[name]) for name in wanted}
 
     def media(
@@ -354,7 +371,7 @@ class StoredRun(TracedRun, MeasuredRun):
 
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""
-        self._record = self._brief = self._listed = None
+        self._record = self._told = self._brief = self._listed = None
         self._unreadable.clear()
         for path, reader in list(self._readers.items()):
             if reader.is_in_place():
@@ -422,6 +439,17 @@ class StoredRun(TracedRun, MeasuredRun):
         return readers
 
     def _read_record(self) -> RunRecord:
+        told = self.told
+        if self.is_sealed:
+            return told
+        sealed, readers = self._parts()
+        if sealed or len({reader.attempt for reader in readers}) > 1:
+            last = summarize(self.columns(), told.definitions)
+        else:
+            last = summarize_live(readers, told.definitions)
+        return replace(told, summary={**last, **told.summary})
+
+    def _read_told(self) -> RunRecord:
         if not self.folder.is_dir():
             raise NotFoundError(f"no run {self.id!r} in project {self.project!r}")
         if self.is_sealed:
@@ -430,15 +458,16 @@ class StoredRun(TracedRun, MeasuredRun):
         if not sources:
             nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")
             raise next(iter(self._unreadable.values()), nothing)
-        record = assemble(
+        return self._assemble(sources)
+
+    def _assemble(self, sources: Sequence[NodeEvents]) -> RunRecord:
+        return assemble(
             sources,
             run=self.id,
             project=self.project,
             now_wall_s=self._clock.wall_s(),
             stale_after_s=self._stale_after_s,
         )
-        last = summarize(self.columns(), record.definitions)
-        return replace(record, summary={**last, **record.summary})
 
     def _make_metric(self, name: str, columns: Columns) -> Metric:
         return Metric(
@@ -446,7 +475,7 @@ class StoredRun(TracedRun, MeasuredRun):
             columns,
             find=self.metric,
             find_step_metric=lambda: find_definition(self._definitions(), name).step_metric,
-            start_wall_s=lambda: self.record.created_wall_s,
+            start_wall_s=lambda: self.told.created_wall_s,
         )
 
     def _definitions(self) -> tuple[Definition, ...]:
@@ -465,20 +494,4 @@ class StoredRun(TracedRun, MeasuredRun):
     def _ranks_of(self, attempt: int) -> tuple[RankRecord, ...]:
         """Return the ranks of an attempt, as they stood before the next one began."""
         sources = [one for one in self.sources() if int(one.facts.get("attempt", 1)) == attempt]
-        record = assemble(
-            sources,
-            run=self.id,
-            project=self.project,
-            now_wall_s=self._clock.wall_s(),
-            stale_after_s=self._stale_after_s,
-        )
-        return record.ranks
-
-    def _no_such_metric(self, name: str, known: list[str]) -> NotFoundError:
-        import difflib  # noqa: PLC0415 - only for a message
-
-        near = difflib.get_close_matches(name, known, n=3) or known[:8]
-        return NotFoundError(
-            f"run {self.id} has no metric {name!r}",
-            hint=f"did you mean {', '.join(near)}?" if near else "it has logged none",
-        )
+        return self._assemble(sources).ranks

@@ -157,8 +157,8 @@ def gather(
             left = _find_obstacle(run, key, seal=seal)
             if left is not None and left.why == Skipped.TO_SEAL and not dry_run:
                 left = _seal(run, key, clock, stale_after_s)
-            if left is None and not choice.is_everything and run.record.sweep:
-                sweeps.add((run.project, run.record.sweep))
+            if left is None and not choice.is_everything and run.told.sweep:
+                sweeps.add((run.project, run.told.sweep))
             if left is None:
                 _add(gathered, key, folder / SEALED_NAME, store, cache)
                 if accounting:
@@ -181,7 +181,7 @@ def _find_obstacle(run: StoredRun, key: Key, *, seal: bool) -> LeftRun | None:
     check_id(key.id, what="run id")
     if run.is_sealed:
         return None
-    record = run.record
+    record = run.told
     if record.state == State.RUNNING or any(one.state == State.RUNNING for one in record.ranks):
         return LeftRun(key, Skipped.RUNNING)
     return LeftRun(key, Skipped.TO_SEAL if seal else Skipped.UNSEALED)

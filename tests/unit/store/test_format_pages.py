@@ -103,6 +103,29 @@ def test_a_reader_made_from_the_pages_reads_a_node_file_and_a_sealed_one(tmp_pat
     sealed.file.close()
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_the_example_of_the_page_reads_a_metric(
+    ranks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = NodeWriter(tmp_path)
+    sessions = [writer.start(rank, size=ranks) for rank in range(ranks)]
+    for rank in range(ranks):
+        writer.points("loss", rank, [0, 1, 2], [rank + 0.5, rank + 0.25, rank + 0.125])
+    for rank, session in enumerate(sessions):
+        writer.end(rank, session)
+    folder = writer.close().parent
+    seal_run(folder)
+    text = (PAGES / "format.md").read_text().split("## Reading it without hpctrack")[1]
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(folder)
+    found: dict[str, Any] = {}
+    exec(example, found)  # noqa: S102 - it is ours
+    if ranks == 1:
+        assert found["value"].tolist() == [0.5, 0.25, 0.125]
+    else:
+        assert found["matrix"].tolist() == [[0.5, 0.25, 0.125], [1.5, 1.25, 1.125]]
+
+
 def test_every_number_of_the_format_has_a_name_and_a_meaning_on_the_page() -> None:
     for heading, kinds in (("Kinds of events", EventKind), ("Places", Place)):
         rows = table(heading)
