@@ -32,7 +32,7 @@ def test_the_example_in_c_logs_what_it_computes(standard: str, tmp_path: Path) -
 
 
 @pytest.mark.cxx
-@pytest.mark.parametrize("standard", ["c++11", "c++17", "c++20"])
+@pytest.mark.parametrize("standard", ["c++11", "c++17"])
 def test_the_example_in_cpp_logs_what_it_computes(standard: str, tmp_path: Path) -> None:
     done = run_tracked(build("g++", standard, EXAMPLES / "search.cpp", into=tmp_path))
     assert done.returncode == 0, done.stderr
@@ -165,4 +165,6 @@ def test_the_compilers_are_told_where_everything_is(tmp_path: Path) -> None:
         tmp_path / "pendulum",
     )
     (header,) = ask("--header")
-    assert "int hpct_init(void);" in Path(header).read_text()
+    text = Path(header).read_text()
+    assert "int hpct_init(void);" in text
+    assert len(text.splitlines()) < 500, "people read it"

@@ -141,7 +141,10 @@ def read_state(pid: int) -> str:
 
 def test_a_stopped_wrapper_stops_its_program_and_both_go_on(tmp_path: Path) -> None:
     child = subprocess.Popen(
-        [*TRACKED, "sh", "-c", "echo ready; exec sleep 600"], stdout=subprocess.PIPE, text=True
+        [*TRACKED, "sh", "-c", "echo ready; exec sleep 600"],
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,  # what nobody of its session looks after is not stopped by SIGTSTP
     )
     assert child.stdout
     assert child.stdout.readline() == "ready\n"
