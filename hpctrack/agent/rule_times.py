@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 
 from hpctrack.agent.job_end import JobEnd
+from hpctrack.agent.log_signs import LogSigns
 from hpctrack.agent.rule_sensors import SensorRules
 from hpctrack.agent.rules import S_PER_MIN, Firing, Idleness, show_time
 from hpctrack.core.clock import Clock
@@ -20,6 +21,8 @@ class TimeRules:
     clock : Clock
     sensors : SensorRules
         Knows what is idle.
+    signs : LogSigns or None
+        Knows whether ranks of other nodes log; None if there are no others.
 
     Attributes
     ----------
@@ -29,8 +32,8 @@ class TimeRules:
         What a user should know of a rule that does not fire; the caller empties it.
     """
 
-    def __init__(self, clock: Clock, sensors: SensorRules) -> None:
-        self._clock, self._sensors = clock, sensors
+    def __init__(self, clock: Clock, sensors: SensorRules, signs: LogSigns | None = None) -> None:
+        self._clock, self._sensors, self._signs = clock, sensors, signs
         self._rules: dict[str, Rule] = {}
         self._logged_s = clock.mono_s()
         self.job_end: JobEnd | None = None
@@ -56,7 +59,10 @@ class TimeRules:
         pids : collection of int
             Of the ranks that are here; without any nothing can hang.
         """
-        found = [self._check_quiet(one, pids) for one in self._list({HANG, SILENT}) if pids]
+        quiet = self._list({HANG, SILENT})
+        if quiet and self._signs is not None:
+            self._signs.give(self._logged_s, min(one.limit for one in quiet) * S_PER_MIN)
+        found = [self._check_quiet(one, pids) for one in quiet if pids]
         found += self._check_limits(self._list({TIME_LEFT}))
         firings = [one for one in found if one is not None]
         for firing in firings:
@@ -75,6 +81,9 @@ class TimeRules:
             # A program that has never used its GPUs does not hang because they idle.
             idle |= {"its GPUs are idle": gpus} if gpus.has_worked else {}
         firing = check_quiet(rule, now_s=now_s, logged_s=self._logged_s, idle=idle)
+        if firing is not None and self._signs is not None:
+            limit_s = rule.limit * S_PER_MIN
+            return firing if self._signs.find_quiet_s(limit_s) >= limit_s else None
         is_quiet = now_s - self._logged_s >= rule.limit * S_PER_MIN
         if firing is None and is_quiet and not any(one.is_known for one in idle.values()):
             text = "nothing is logged, but whether the hardware is idle cannot be seen here"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from hpctrack.agent.job_end import find_job_end
+from hpctrack.agent.log_signs import LogSigns
 from hpctrack.agent.rule_claims import claim_rule, is_claimed, list_claims, read_claim
 from hpctrack.agent.rule_execution import Execution, Surroundings
 from hpctrack.agent.rule_metrics import MetricRules
@@ -130,8 +131,9 @@ class RuleWatch:
         gap_s = find_gap_s(float(settings.get("telemetry_interval_s", 10.0)))
         self._sensors = SensorRules(gap_s)
         self._missed_s = clock.mono_s() + max(MISSED_AFTER_S, gap_s)
-        self._times = TimeRules(clock, self._sensors)
         self._node = int(hello.get("node", 0))
+        signs = None if self._is_alone else LogSigns(folder, self._node, clock)
+        self._times = TimeRules(clock, self._sensors, signs)
         self._executions: list[tuple[Rule, Execution]] = []
         self._remarked: set[str] = set()
 

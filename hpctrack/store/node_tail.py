@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,10 +58,8 @@ _SAID = frozenset(
 )
 """The kinds whose bytes are looked at."""
 
-_HELLO_KEYS = (
-    "rank", "size", "node", "attempt", "host", "pid", "wall_s",
-)  # fmt: skip
-"""What a rank other than the first is remembered by."""
+_SHARED_KEYS = ("size", "node", "attempt", "host")
+"""What a rank other than the first is remembered by, beside its number, process and time."""
 
 
 class Point(NamedTuple):
@@ -93,12 +90,15 @@ class Hello(Event):
     As text, and as a dictionary with words of its own, 10,000 of them take 15 MB more.
     """
 
-    said: tuple[Any, ...] = ()
+    pid: Any = None
+    said_wall_s: Any = None
+    shared: tuple[Any, ...] = (None,) * len(_SHARED_KEYS)
 
     def json(self) -> dict[str, Any]:
         """Return what was said."""
-        found = zip(_HELLO_KEYS, self.said, strict=True)
-        return {key: value for key, value in found if value is not None}
+        found = dict(zip(_SHARED_KEYS, self.shared, strict=True))
+        found |= {"rank": self.rank, "pid": self.pid, "wall_s": self.said_wall_s}
+        return {key: value for key, value in found.items() if value is not None}
 
 
 class NodeTail:
@@ -143,6 +143,7 @@ class NodeTail:
         self._names: dict[int, str] = {}
         self._sensors: dict[int, str] = {}
         self._events: list[Event] = []
+        self._shared: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._ledgers: dict[int, Event] = {}
         self._notes: deque[Event] = deque(maxlen=NOTES_MAX)
         self._torn: list[tuple[Any, ...]] = []
@@ -355,18 +356,29 @@ class NodeTail:
             elif isinstance(which, int):
                 self.devices[which] = said
         elif event.kind == EventKind.START and event.rank > 0:
-            self._events.append(_slim(event))
+            self._events.append(self._slim(event))
         else:
             self._events.append(event)
 
+    def _slim(self, event: Event) -> Hello:
+        said = event.json()
+        # All ranks of a node say the same, in most attempts.
+        shared = tuple(_keep_plain(said.get(key)) for key in _SHARED_KEYS)
+        return Hello(
+            event.kind,
+            event.wall_s,
+            event.rank,
+            event.session,
+            b"",
+            pid=said.get("pid"),
+            said_wall_s=said.get("wall_s"),
+            shared=self._shared.setdefault(shared, shared),
+        )
 
-def _slim(event: Event) -> Hello:
-    said = event.json()
-    host = said.get("host")
-    if isinstance(host, str):
-        said["host"] = sys.intern(host)
-    values = tuple(said.get(key) for key in _HELLO_KEYS)
-    return Hello(event.kind, event.wall_s, event.rank, event.session, b"", said=values)
+
+def _keep_plain(value: Any) -> Any:
+    """Return a text or number; None for what a damaged file may have there."""
+    return value if isinstance(value, str | int | float) else None
 
 
 def _make_event(row: tuple[Any, ...], body: bytes) -> Event:

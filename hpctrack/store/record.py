@@ -16,7 +16,7 @@ from hpctrack.client.definitions import Definition
 from hpctrack.core.fields import pick_fields
 from hpctrack.core.names import clean
 from hpctrack.store.definitions import join_definitions
-from hpctrack.store.events import NodeEvents
+from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.told import Speaker, Told, read_told
 from hpctrack.store.vocabulary import EventKind
 
@@ -152,24 +152,37 @@ class RunRecord:
 
 @dataclass(slots=True)
 class _Session:
-    """One connection of one process to one agent."""
+    """One connection of one process to one agent.
 
-    hello: dict[str, Any]
-    started_wall_s: float
+    What was said at its beginning is not kept: of 10,000 ranks it is 4 MB.
+    """
+
+    start: Event
     source: NodeEvents
     is_alive: bool
     ended_wall_s: float | None = None
     exit_code: int | None = None
     was_lost: bool = False
+    started_wall_s: float = field(init=False)
     rank: int = field(init=False)
+    local_rank: int = field(init=False)
+    node: int = field(init=False)
+    size: int = field(init=False)
     attempt: int = field(init=False)
+    gpu: str = field(init=False)
     process: Speaker = field(init=False)
 
     def __post_init__(self) -> None:
-        hello = self.hello
+        hello = self.start.json()
+        # The rank's own time: the agent may have started, and read this, much later.
+        self.started_wall_s = float(hello.get("wall_s", self.start.wall_s))
         self.rank = int(hello.get("rank", 0))
+        self.local_rank = int(hello.get("local_rank", 0))
+        self.node = int(hello.get("node", 0))
+        self.size = int(hello.get("size", 1))
         self.attempt = int(hello.get("attempt", 1))
-        self.process = (str(hello.get("host")), self.rank, int(hello.get("pid", 0)))
+        self.gpu = clean(str(hello.get("gpu", "")))
+        self.process = (str(hello.get("host", "")), self.rank, int(hello.get("pid", 0)))
 
     @property
     def state(self) -> State:
@@ -216,25 +229,26 @@ def assemble(
     latest = [one for one in sessions if one.attempt == attempts]
     ranks = _make_ranks(latest)
     first = min(sessions, key=lambda one: (one.rank, one.attempt, one.started_wall_s))
-    found = read_told(told, default_name=str(first.hello.get("name", "")), attempt=attempts)
+    hello = first.start.json()
+    found = read_told(told, default_name=str(hello.get("name", "")), attempt=attempts)
     state = _run_state(ranks, is_preempting=found.pop("is_preempting"))
     ends = [one.ended_wall_s for one in ranks if one.ended_wall_s is not None]
     return RunRecord(
         id=run,
         project=project,
         state=state,
-        user=clean(str(first.hello.get("user", ""))),
-        group=clean(str(first.hello.get("group", ""))),
-        job_type=str(first.hello.get("job_type", "")),
-        sweep=str(first.hello.get("sweep", "")),
-        trial=int(first.hello.get("trial", -1)),
-        size=max(int(one.hello.get("size", 1)) for one in latest),
+        user=clean(str(hello.get("user", ""))),
+        group=clean(str(hello.get("group", ""))),
+        job_type=str(hello.get("job_type", "")),
+        sweep=str(hello.get("sweep", "")),
+        trial=int(hello.get("trial", -1)),
+        size=max(one.size for one in latest),
         attempts=attempts,
         nodes=len({one.host for one in ranks}),
-        launcher=str(first.hello.get("launcher", "none")),
+        launcher=str(hello.get("launcher", "none")),
         created_wall_s=min(one.started_wall_s for one in sessions),
         ended_wall_s=max(ends) if ends and state != State.RUNNING else None,
-        job=dict(first.hello.get("job") or {}),
+        job=dict(hello.get("job") or {}),
         ranks=ranks,
         **found,
     )
@@ -252,9 +266,7 @@ def _read_source(
     for event in source.events:
         session = mine.get(event.session)
         if event.kind == EventKind.START:
-            said = event.json()
-            # The rank's own time: the agent may have started, and read this, much later.
-            session = _Session(said, float(said.get("wall_s", event.wall_s)), source, is_alive)
+            session = _Session(event, source, is_alive)
             mine[event.session] = session
             sessions.append(session)
         elif event.kind == EventKind.END and session:
@@ -275,13 +287,12 @@ def _make_ranks(sessions: Iterable[_Session]) -> tuple[RankRecord, ...]:
     processes of one rank (``hpctrack run`` around a program that logs) count as the worst.
     """
     by_process = {one.process: one for one in sorted(sessions, key=lambda one: one.started_wall_s)}
-    by_rank: dict[int, list[_Session]] = {}
+    worst: dict[int, _Session] = {}
     for one in by_process.values():
-        by_rank.setdefault(one.rank, []).append(one)
-    return tuple(
-        _make_rank(rank, group[0] if len(group) == 1 else max(group, key=_badness))
-        for rank, group in sorted(by_rank.items())
-    )
+        known = worst.get(one.rank)
+        if known is None or _badness(one) > _badness(known):
+            worst[one.rank] = one
+    return tuple(_make_rank(worst[rank]) for rank in sorted(worst))
 
 
 def _badness(session: _Session) -> int:
@@ -290,24 +301,24 @@ def _badness(session: _Session) -> int:
     return order.index(session.state)
 
 
-def _make_rank(rank: int, session: _Session) -> RankRecord:
-    hello, state = session.hello, session.state
+def _make_rank(session: _Session) -> RankRecord:
+    (host, rank, pid), state = session.process, session.state
     ended = session.ended_wall_s
     if state == State.LOST and ended is None:
         ended = session.source.pulse_wall_s
     return RankRecord(
         rank=rank,
-        node=int(hello.get("node", 0)),
-        host=clean(str(hello.get("host", ""))),
-        local_rank=int(hello.get("local_rank", 0)),
-        pid=int(hello.get("pid", 0)),
+        node=session.node,
+        host=clean(host),
+        local_rank=session.local_rank,
+        pid=pid,
         attempt=session.attempt,
         state=state,
         started_wall_s=session.started_wall_s,
         ended_wall_s=ended,
         exit_code=session.exit_code,
         is_witnessed=session.was_lost or session.exit_code is not None,
-        gpu=clean(str(hello.get("gpu", ""))),
+        gpu=session.gpu,
     )
 
 

@@ -29,9 +29,9 @@ from hpctrack.telemetry.processes import Processes
 from hpctrack.telemetry.reading import Happening, Reading, Watch
 from hpctrack.telemetry.rota import Rota
 
-PROCESS_SHARE = 0.015
-"""Of a core, for the processes of all ranks: 128 ranks cost half of it. Where there are thousands
-of processes they are read less often."""
+PROCESS_SHARE = 0.008
+"""Of a core, for the processes of all ranks: 128 ranks cost a third of it, read each second. Where
+there are thousands of processes, or the node is overloaded, they are read less often."""
 
 SUBJECT_SHARE = 0.003
 """Of a core, for each other subject, which mostly costs a tenth of it. Hundreds of NFS mounts, or

@@ -10,8 +10,8 @@ from typing import Final
 from hpctrack.telemetry.kernel_files import KernelFiles
 
 KEPT_MAX: Final = 256
-KEPT_SHARE: Final = 1 / 16
-"""Of the descriptors that this process may have: ranks need some of them."""
+KEPT_SHARE: Final = 1 / 32
+"""Of the descriptors that this process may have: ranks need some of them, too."""
 
 SMALL_BYTES: Final = 4096
 """More than the kernel says in any of the files that are read like this."""

@@ -40,7 +40,8 @@ CPU_UTIL, NODE_MEMORY, NODE_POWER = (
     "host/cpu_util_frac", "cgroup/memory_used_frac", "power/node_w",
 )  # fmt: skip
 WITH_HISTORY = frozenset({GPU_UTIL, GPU_MEMORY, GPU_POWER, CPU_UTIL, NODE_MEMORY, NODE_POWER})
-KEPT = WITH_HISTORY | {GPU_MEMORY_TOTAL, "process/cores_used", "process/rss_bytes"}
+KEPT = WITH_HISTORY | {GPU_MEMORY_TOTAL}
+"""What some screen shows; of each rank nothing is, of which there may be 10,000."""
 
 _DIGITS = re.compile(r"([0-9]+)")
 _STEP_TIME = re.compile(r"(?:^|[/_.])(?:step|iter|iteration|batch)_?(?:time|duration)(?:_m?s)?$")

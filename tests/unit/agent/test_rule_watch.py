@@ -277,6 +277,48 @@ def test_a_run_that_logs_does_not_hang(tmp_path: Path) -> None:
     node.end()
 
 
+@pytest.mark.parametrize("rule", [{"hang_min": 15}, {"silent_min": 15}])
+def test_a_node_whose_ranks_never_log_is_not_silent_while_another_one_logs(
+    tmp_path: Path, rule: dict[str, Any]
+) -> None:
+    clock = FakeClock()
+    nodes = [Node(tmp_path, [rule], node=node, size=2, clock=clock) for node in range(2)]
+    idle = Sample("process/cores_used", 0.0, pid=os.getpid())
+
+    def pass_time(seconds: float, *, logs: bool) -> None:
+        for number in range(round(seconds / 10)):
+            if logs and number % 6 == 0:
+                nodes[0].log(1.0)
+            for node in nodes:
+                node.recorder.take_reading(Reading(samples=[idle]), clock.now_s)
+                node.recorder.tick(clock.now_s)
+            clock.now_s += 10
+
+    pass_time(3600, logs=True)
+    assert texts(tmp_path) == []
+    pass_time(840, logs=False)
+    assert texts(tmp_path) == []
+    pass_time(240, logs=False)
+    (said,) = texts(tmp_path)
+    assert "has logged anything for" in said
+    for node in nodes:
+        node.end()
+
+
+def test_where_nodes_can_give_no_sign_each_judges_for_itself(tmp_path: Path) -> None:
+    clock = FakeClock()
+    nodes = [Node(tmp_path, [{"silent_min": 5}], node=node, size=2, clock=clock) for node in (0, 1)]
+    (tmp_path / "p" / "r" / ".rules").write_text("in the way")
+    for _minute in range(8):
+        nodes[0].log(1.0)
+        for node in nodes:
+            node.recorder.tick(clock.now_s)
+        clock.now_s += 60
+    assert any(one.startswith("rule silent-5-min: n2: no rank of") for one in texts(tmp_path))
+    for node in nodes:
+        node.end()
+
+
 def test_gpus_that_were_never_used_make_no_hang(tmp_path: Path) -> None:
     node = Node(tmp_path, [{"hang_min": 1}])
     busy = Sample("process/cores_used", 1.0, pid=os.getpid())

@@ -13,7 +13,14 @@ from hpctrack.telemetry.cray_power import parse_counter
 from hpctrack.telemetry.kernel_files import KernelFiles
 from hpctrack.telemetry.power import Power, find_obstacles
 from hpctrack.telemetry.reading import Reading
-from hpctrack.telemetry.slurm_power import PERIOD_S, SlurmPower, parse_node_watts
+from hpctrack.telemetry.slurm_power import (
+    HOLD_S,
+    PERIOD_S,
+    NodePower,
+    SlurmPower,
+    parse_node_power,
+    parse_plugin,
+)
 from tests.nodes import Node, values, watch
 
 RAPL = "sys/class/powercap/intel-rapl"
@@ -193,23 +200,53 @@ def test_this_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "watts"),
+    ("text", "power"),
     [
-        ("NodeName=n1 CapWatts=n/a CurrentWatts=293 AveWatts=250 ExtSensorsWatts=0", 293),
+        ("NodeName=n1 CapWatts=n/a CurrentWatts=293 AveWatts=250", NodePower(293)),
+        ("CurrentWatts=293 LowestJoules=1 ConsumedJoules=88123", NodePower(293, 88123)),
         ("CapWatts=n/a\n   CurrentWatts=0 LowestJoules=0 ConsumedJoules=0\n", None),
         ("CurrentWatts=n/s AveWatts=n/s", None),
         ("NodeName=n1", None),
     ],
 )
-def test_watts_of_scontrol(text: str, watts: int | None) -> None:
-    assert parse_node_watts(text) == watts
+def test_power_of_scontrol(text: str, power: NodePower | None) -> None:
+    assert parse_node_power(text) == power
 
 
-def install(folder: Path, script: str) -> dict[str, str]:
-    """Put a program called scontrol on a PATH of its own."""
+@pytest.mark.parametrize(
+    ("plugin", "what"),
+    [
+        ("acct_gather_energy/ipmi", "node"),
+        ("acct_gather_energy/xcc", "node"),
+        ("acct_gather_energy/rapl", "cpu"),
+        ("acct_gather_energy/gpu", ""),
+        ("acct_gather_energy/gpu,acct_gather_energy/ipmi", ""),
+        ("(null)", ""),
+    ],
+)
+def test_what_a_plugin_of_slurm_measures(plugin: str, what: str) -> None:
+    text = f"AccountingStoreFlags = (null)\nAcctGatherEnergyType    = {plugin}\nAuthType = x\n"
+    assert parse_plugin(text) == what
+    assert not parse_plugin("Configuration data as of 2026-05-01\n")
+
+
+def install(
+    folder: Path, node: str, *, plugin: str = "ipmi", first: str = "true"
+) -> dict[str, str]:
+    """Put a program called scontrol on a PATH of its own, which runs a line for a node."""
     program = folder / "bin" / "scontrol"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" >> {folder}/calls\n{script}\n')
+    program.write_text(
+        f"""#!/bin/sh
+echo "$@" >> {folder}/calls
+{first}
+if [ "$2" = config ]; then
+    echo "AcctGatherEnergyType    = acct_gather_energy/{plugin}"
+    exit
+fi
+{node}
+"""
+    )
     program.chmod(0o755)
     return {"PATH": f"{program.parent}:{os.defpath}", "SLURMD_NODENAME": "n1"}
 
@@ -225,24 +262,54 @@ def ask(slurm: SlurmPower, mono_s: float) -> dict[str, float]:
     return values(reading)
 
 
-def test_slurm_is_asked_rarely(tmp_path: Path) -> None:
+def test_slurm_is_asked_rarely_and_its_answer_counts_until_the_next(tmp_path: Path) -> None:
     environ = install(tmp_path, "echo NodeName=n1 CurrentWatts=293 AveWatts=250")
     slurm = SlurmPower(environ)
     told = [ask(slurm, mono_s).get("power/node_w") for mono_s in range(0, 1000, 10)]
-    assert (tmp_path / "calls").read_text().splitlines() == ["--oneliner show node n1"] * sum(
-        one == 293 for one in told
-    )
-    assert 3 <= sum(one == 293 for one in told) <= 4
+    first, *others = (tmp_path / "calls").read_text().splitlines()
+    assert first == "show config"
+    assert others == ["--oneliner show node n1"] * len(others)
+    assert 3 <= len(others) <= 4
+    begin = told.index(293)
+    assert begin <= PERIOD_S / 10 + 2
+    assert told[begin:] == [293] * (100 - begin)
 
 
-def test_slurm_that_does_not_measure_is_asked_once(tmp_path: Path) -> None:
+def test_an_answer_does_not_count_for_ever(tmp_path: Path) -> None:
+    environ = install(tmp_path, f"test -e {tmp_path}/away && exit 1; echo CurrentWatts=293")
+    slurm = SlurmPower(environ)
+    told = [ask(slurm, mono_s) for mono_s in range(0, 700, 10)]
+    assert told[-1] == {"power/node_w": 293}
+    (tmp_path / "away").touch()
+    assert ask(slurm, 700 + HOLD_S) == {}
+
+
+def test_what_slurm_counts_of_processors_is_not_called_the_node(tmp_path: Path) -> None:
+    script = f"""
+    echo x >> {tmp_path}/joules
+    echo CurrentWatts=100 ConsumedJoules=$((1000 + 30000 * $(wc -l < {tmp_path}/joules)))"""
+    slurm = SlurmPower(install(tmp_path, script, plugin="rapl"))
+    told = [ask(slurm, mono_s) for mono_s in range(0, 1300, 10)]
+    assert {name for one in told for name in one} == {"power/cpu_w", "energy/cpu_j_total"}
+    totals = [one["energy/cpu_j_total"] for one in told if "energy/cpu_j_total" in one]
+    assert sorted(set(totals))[:2] == [30_000, 60_000]
+
+
+@pytest.mark.parametrize("plugin", ["none", "gpu"])
+def test_slurm_that_does_not_measure_the_node_is_asked_once(tmp_path: Path, plugin: str) -> None:
+    slurm = SlurmPower(install(tmp_path, "echo CurrentWatts=5", plugin=plugin))
+    assert [ask(slurm, mono_s) for mono_s in range(0, 3000, 50)] == [{}] * 60
+    assert (tmp_path / "calls").read_text() == "show config\n"
+
+
+def test_a_node_that_slurm_does_not_measure_is_asked_for_once(tmp_path: Path) -> None:
     slurm = SlurmPower(install(tmp_path, "echo CurrentWatts=n/s"))
     assert [ask(slurm, mono_s) for mono_s in range(0, 3000, 50)] == [{}] * 60
-    assert len((tmp_path / "calls").read_text().splitlines()) == 1
+    assert len((tmp_path / "calls").read_text().splitlines()) == 2
 
 
 def test_a_program_that_hangs_is_ended_and_delays_nobody(tmp_path: Path) -> None:
-    slurm = SlurmPower(install(tmp_path, "exec sleep 600"))
+    slurm = SlurmPower(install(tmp_path, "", first="exec sleep 600"))
     reading = Reading()
     waiting = []
     for mono_s in (0.0, PERIOD_S, PERIOD_S + 100, 3 * PERIOD_S):

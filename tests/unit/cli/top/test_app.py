@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
 
@@ -236,6 +237,43 @@ def test_on_a_real_terminal_it_takes_little_memory_and_few_bytes(
         terminal.until("step 4,000")
         assert b"\x1b[?1003h" not in terminal.written  # no mouse over the line
         assert b"38;2;" not in terminal.written  # the terminal's own colours
+        assert terminal.peak_bytes() < 60 * MEGABYTE
+        terminal.press("q")
+        assert terminal.end() == 0
+    finally:
+        terminal.kill()
+
+
+def write_big_run(store: Path, *, ranks: int, nodes: int, gpus: int) -> None:
+    """Write a live run that logs four metrics and samples its GPUs and processes."""
+    per_node, start_s = ranks // nodes, time.time() - 20
+    for node in range(nodes):
+        writer = NodeWriter(store, node=node, wall_s=start_s)
+        mine = range(node * per_node, (node + 1) * per_node)
+        for rank in mine:
+            writer.start(rank, size=ranks, job={"SLURM_JOB_ID": "4711"}, wall_s=start_s)
+        for name in ("loss", "accuracy", "lr", "step_time"):
+            values = np.random.default_rng(node).random((per_node, 20))
+            writer.table(name, mine, values, start_s + np.arange(20.0))
+        for gpu in range(gpus):
+            key = f"GPU-{node:03d}{gpu}-d72c-4106-c12f-20bd9faed9f6"
+            writer.device(key, name="NVIDIA H100 80GB HBM3", facts={"memory_total_bytes": 8e10})
+            for sensor in ("gpu/util_frac", "gpu/memory_used_bytes", "gpu/power_w"):
+                writer.samples(sensor, [0.5, 0.6], device=key)
+        for rank in mine:
+            writer.samples("process/cores_used", [1.0], rank=rank)
+            writer.samples("process/rss_bytes", [1e9], rank=rank)
+        writer.wall_s = time.time()
+        writer.close()
+
+
+def test_ten_thousand_ranks_take_little_memory_too(tmp_path: Path) -> None:
+    write_big_run(tmp_path, ranks=10_000, nodes=80, gpus=8)
+    terminal = Terminal("r", "--store", str(tmp_path), "-d", "0.5")
+    try:
+        terminal.until("step 19")
+        terminal.press("2")
+        terminal.read(2.0)
         assert terminal.peak_bytes() < 60 * MEGABYTE
         terminal.press("q")
         assert terminal.end() == 0
