@@ -228,7 +228,7 @@ class _InARow(_AtOnce):
             self._rows[key] = (order, count)
             if count >= self._rule.steps:
                 said = _describe(self._rule, float(points["value"][at]))
-                return points[at], f"{said}, {count:,} times in a row,"
+                return points[at], f"{said.rstrip(',')}, {count:,} times in a row,"
         return None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from hpctrack.scheduler.commands import read_job_facts
+from hpctrack.scheduler.commands import ask_scontrol, read_job_facts
 from hpctrack.telemetry.amd import AmdSource
 from hpctrack.telemetry.gpu_source import DriverAbsentError, GpuSource
 from hpctrack.telemetry.host import HostSource, describe_obstacles
@@ -82,3 +83,16 @@ def check_scheduler(environ: Mapping[str, str]) -> Iterator[NodeFinding]:
         return
     told = ", ".join(f"{key} {one}" for key, one in islice(facts.to_json().items(), 8))
     yield NodeFinding("ok", "job", told)
+    if facts.scheduler == "slurm" and facts.job_id.isdigit():
+        yield from _check_scontrol(facts.job_id, environ)
+
+
+def _check_scontrol(job_id: str, environ: Mapping[str, str]) -> Iterator[NodeFinding]:
+    """Tell whether Slurm answers from here, and what is not known if it does not."""
+    lacking = "time limit, comment and TRES are known only as far as variables tell"
+    if shutil.which("scontrol", path=environ.get("PATH", "")) is None:
+        text = f"there is no scontrol here: {lacking}; put Slurm's commands on the PATH"
+        yield NodeFinding("note", "scontrol", text)
+    elif ask_scontrol(job_id, environ) is None:
+        text = f"does not answer for job {job_id}: {lacking}; try `scontrol show job {job_id}`"
+        yield NodeFinding("note", "scontrol", text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +27,9 @@ from hpctrack.cli.top.strips import Look
 from hpctrack.cli.top.watched import WatchedRun
 from hpctrack.core.clock import Clock
 from hpctrack.errors import HpctrackError
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+"""They end the program by its own way: the terminal must be left as it was found."""
 
 STYLES: Mapping[str, Style] = {
     "": Style(),
@@ -127,6 +132,9 @@ class TopApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin to read."""
+        loop = asyncio.get_running_loop()
+        for one in ENDING_SIGNALS:
+            loop.add_signal_handler(one, self.stop, 128 + one)
         self._reader.start()
 
     def on_resize(self, _event: Resize) -> None:
@@ -147,11 +155,17 @@ class TopApp(App[None]):
             self._wake.set()
         self.draw()
 
-    def stop(self) -> None:
-        """End the program; a reader that waits for a dead file system is left behind."""
+    def stop(self, code: int = 0) -> None:
+        """End the program; a reader that waits for a dead file system is left behind.
+
+        Parameters
+        ----------
+        code : int
+            Its exit code.
+        """
         self._is_over.set()
         self._wake.set()
-        self.exit()
+        self.exit(return_code=code)
 
     def draw(self) -> None:
         """Draw what is known now."""

@@ -66,7 +66,7 @@ def draw_list(
         ((told, "bad"),),
     ]
     width = max(12, size.width - 64)
-    columns = f"{'STATE':<9}{'AGE':>8}{'STEP':>10}{'RATE':>13}{'GPU':>6}{'NODES':>6}{'SIGN':>7}"
+    columns = f"{'STATE':<9}{'AGE':>8}{'STEP':>11}{'RATE':>11}{'GPU':>6}{'NODES':>6}{'SIGN':>7}"
     top: Line = ((f"  {'RUN':<{width}} {columns}", "dim"),)
     empty = "nothing matches the filter" if rows else f"no run{of} is going on in this store"
     body = Body([top], [_make_row(one, width, glyphs) for one in wanted], empty)
@@ -88,8 +88,8 @@ def _make_row(one: LiveRow, width: int, glyphs: Glyphs) -> Row:
         (f" {cut_text(title, width, glyphs):<{width}} ", "bold"),
         (f"{one.state:<9}", STATE_COLOURS.get(one.state, "")),
         (f"{show_span(one.age_s):>8}", ""),
-        (f"{one.step:>10,}" if one.step >= 0 else f"{'-':>10}", ""),
-        (f"{show_rate(one.rate):>13}", "warn" if not one.rate else ""),
+        (f" {one.step:>10,}" if one.step >= 0 else f"{'-':>11}", ""),
+        (f" {show_rate(one.rate, is_short=True):>10}", "warn" if not one.rate else ""),
         (f"{cell + gpu:>6}", "bad" if is_idle else ""),
         (f"{one.hosts:>6,}", ""),
         (f"{show_span(one.silent_s):>7}", "bad" if one.silent_s > SILENT_S else "dim"),

@@ -27,8 +27,10 @@ TITLES = {
 """The capital letter is the key."""
 
 
-def make_head(run: WatchedRun, controls: Controls, now_wall_s: float, glyphs: Glyphs) -> list[Line]:
-    """Return the lines above a run's body."""
+def make_head(
+    run: WatchedRun, controls: Controls, now_wall_s: float, glyphs: Glyphs, width: int
+) -> list[Line]:
+    """Return the lines above a run's body; they may be wider than the terminal."""
     record = run.record
     attempt = f"  attempt {record.attempts}" if record.attempts > 1 else ""
     title: Line = (
@@ -42,7 +44,7 @@ def make_head(run: WatchedRun, controls: Controls, now_wall_s: float, glyphs: Gl
         title,
         _make_progress(run, now_wall_s, glyphs),
         _make_troubles(run, now_wall_s, glyphs),
-        _make_tabs(controls),
+        _make_tabs(controls, width),
     ]
 
 
@@ -129,9 +131,15 @@ def _numbers(ledger: Mapping[str, object]) -> list[float]:
     return found
 
 
-def _make_tabs(controls: Controls) -> Line:
+def _make_tabs(controls: Controls, width: int) -> Line:
     spans: list[Span] = []
-    for view in VIEWS:
+    views = list(VIEWS)
+    # In a narrow terminal the first ones make room, so that the chosen one is seen.
+    while sum(len(TITLES[one]) + 2 for one in views[: views.index(controls.view) + 1]) >= width:
+        if views[0] is controls.view:
+            break
+        views.pop(0)
+    for view in views:
         is_here = view is controls.view
         spans.append(
             (f"[{TITLES[view]}]" if is_here else f" {TITLES[view]} ", "tab" if is_here else "dim")

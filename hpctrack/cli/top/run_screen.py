@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hpctrack.cli.top.cells import Line, cut_text, make_spark
@@ -36,11 +37,12 @@ LEVEL_STYLES = {"info": "accent", "warning": "warn", "error": "bad"}
 
 def draw_run(look: Look, *, is_only: bool) -> Picture:
     """Draw the chosen view of a run."""
-    head = make_head(look.run, look.controls, look.now_wall_s, look.glyphs)
+    head = make_head(look.run, look.controls, look.now_wall_s, look.glyphs, look.size.width)
     body = _BODIES[look.controls.view](look, look.size.height - len(head) - 1)
     names = tuple(sorted(look.run.model.metrics))
+    is_sorted = look.has_rows or look.controls.view is not View.RANKS
     return compose(
-        look.controls,
+        look.controls if is_sorted else replace(look.controls, sorts=()),
         head=head,
         body=body,
         choice=Choice(metrics=names, is_only=is_only),

@@ -123,13 +123,22 @@ def _first_shown(row: int, count: int, room: int, *, has_cursor: bool) -> int:
 def _make_foot(controls: Controls, choice: Choice, hidden: int, width: int, glyphs: Glyphs) -> Line:
     if controls.typed is not None:
         return (("/", "accent"), (controls.typed, ""), ("_", "accent"))
+    state = "PAUSED" if controls.is_paused else f"every {controls.interval_s:g} s"
+    facts = [f"{hidden} below"] * (hidden > 0) + [f"/{controls.filter}"] * bool(controls.filter)
+    right = "  ".join([*facts, *[f"by {controls.sort}"] * bool(controls.sort), state])
+    room = max(0, width - len(right) - 2)
+    left = cut_text(_choose_keys(controls, choice, room), room, glyphs)
+    return ((left, "dim"), (" " * max(1, width - len(left) - len(right)), ""), (right, "dim"))
+
+
+def _choose_keys(controls: Controls, choice: Choice, room: int) -> str:
+    """Return the keys that are named in the foot: the less needed are left out, not cut."""
     words = ["? help", "q quit", "/ filter", "s sort"]
     words += ["enter open"] if controls.run is None else ["tab view", "m metric"]
     if controls.run is not None and not choice.is_only:
         words.append("esc back")
-    left = "  ".join(words)
-    state = "PAUSED" if controls.is_paused else f"every {controls.interval_s:g} s"
-    facts = [f"{hidden} below"] * (hidden > 0) + [f"/{controls.filter}"] * bool(controls.filter)
-    right = "  ".join([*facts, *[f"by {controls.sort}"] * bool(controls.sort), state])
-    left = cut_text(left, max(0, width - len(right) - 2), glyphs)
-    return ((left, "dim"), (" " * max(1, width - len(left) - len(right)), ""), (right, "dim"))
+    for least in ("m metric", "s sort", "/ filter", "tab view", "enter open", "esc back"):
+        if len("  ".join(words)) <= room:
+            break
+        words = [one for one in words if one != least]
+    return "  ".join(words)

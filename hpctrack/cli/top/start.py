@@ -59,6 +59,8 @@ def start(
     )
     # Without the mouse: its every move would travel over the line.
     app.run(mouse=False)
+    if app.return_code:
+        sys.exit(app.return_code)
 
 
 def choose_glyphs(encoding: str | None, environ: Mapping[str, str], *, is_ascii: bool) -> Glyphs:

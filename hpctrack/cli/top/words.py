@@ -37,13 +37,21 @@ def show_watts(value: float) -> str:
     return UNKNOWN if math.isnan(value) else f"{value:.0f}W"
 
 
-def show_rate(value: float) -> str:
-    """Return steps per second, or seconds per step where that reads better."""
+def show_rate(value: float, *, is_short: bool = False) -> str:
+    """Return steps per second, or seconds per step where that reads better.
+
+    Parameters
+    ----------
+    value : float
+        Steps per second.
+    is_short : bool
+        ``2.5/s`` instead of ``2.5 steps/s``: at most nine characters up to a billion.
+    """
     if math.isnan(value):
         return UNKNOWN
     if 0 < value < 0.1:  # noqa: PLR2004
-        return f"{1 / value:.0f} s/step"
-    return f"{value:.3g} steps/s"
+        return f"{_scale(1 / value, 1000.0)}s/step" if is_short else f"{1 / value:.0f} s/step"
+    return f"{_scale(value, 1000.0)}/s" if is_short else f"{value:.3g} steps/s"
 
 
 def show_span(seconds: float) -> str:

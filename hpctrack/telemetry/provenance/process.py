@@ -110,7 +110,9 @@ class Process:
         """Read everything now: it may be about to end."""
         for name in ("environ", "arguments", "cwd", "executable", "maps", "files", "cgroup"):
             getattr(self, name)
-        _ = self.mountinfo, self.ancestors
+        _ = self.mountinfo
+        for one in self.ancestors:  # mpirun ends with the last of its ranks
+            _ = one.arguments, one.environ
 
     def read_maps(self) -> str:
         """Return which files are in its memory, now."""

@@ -87,7 +87,7 @@ def test_values_in_a_row_may_come_in_any_pieces() -> None:
         firing = fire(ROW, *pieces)
         assert firing is not None, cut
         assert (firing.step, firing.value) == (4, 8.0)
-        assert "3 times in a row" in firing.text
+        assert "loss is 8, above 5, 3 times in a row, at step 4" in firing.text
 
 
 def test_a_value_between_and_a_nan_break_a_row() -> None:

@@ -69,3 +69,17 @@ def test_the_rules_of_the_user_are_not_executed_by_the_test_run(tmp_path: Path) 
     code, found = call(tmp_path)
     assert (code, found["run"][0]["level"]) == (0, "ok")
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_job_whose_scheduler_does_not_answer_is_told(tmp_path: Path) -> None:
+    job = {"SLURM_JOB_ID": "77", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
+    code, found = call(tmp_path, PATH=str(tmp_path), **job)
+    assert code == 0
+    assert found["scontrol"][0]["text"].startswith("there is no scontrol here")
+    program = tmp_path / "scontrol"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    code, found = call(tmp_path, PATH=str(tmp_path), **job)
+    assert code == 0
+    assert "does not answer for job 77" in found["scontrol"][0]["text"]
+    assert found["run"][0]["level"] == "ok"

@@ -23,6 +23,7 @@ from hpctrack.telemetry.provenance.job_script import read_job_script
 from hpctrack.telemetry.provenance.masking import Masker
 from hpctrack.telemetry.provenance.packages import read_conda, read_packages
 from hpctrack.telemetry.provenance.process import Process, find_family
+from hpctrack.telemetry.provenance.program import read_program
 from tests.programs import wait_for
 from tests.repositories import make_repository, plant
 
@@ -192,6 +193,24 @@ def test_a_real_child_is_seen_as_it_was_started(child: subprocess.Popen[str]) ->
         lambda: [one for one in find_family(child.pid) if one.arguments[:1] == ["sleep"]]
     )
     assert len(family) == 1
+
+
+def test_who_started_a_program_is_known_although_both_have_ended() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    launcher = subprocess.Popen([sys.executable, "-c", code, "launch"], stdin=subprocess.PIPE)
+    try:
+        (child,) = wait_for(lambda: Process(launcher.pid).children)
+        wait_for(lambda: Process(child).arguments[-1:] == ["input()"])
+        seen = Process(child)
+        seen.remember()
+    finally:
+        launcher.communicate(b"\n")
+    assert read_program(seen, {}, Masker())["launchers"][0] == [
+        sys.executable,
+        "-c",
+        code,
+        "launch",
+    ]
 
 
 def test_a_process_that_is_gone_is_empty() -> None:

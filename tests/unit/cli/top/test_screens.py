@@ -20,6 +20,7 @@ from hpctrack.cli.top.cells import (
 from hpctrack.cli.top.controls import VIEWS, Controls, View
 from hpctrack.cli.top.list_screen import draw_list
 from hpctrack.cli.top.live import LiveRow, LiveRuns
+from hpctrack.cli.top.run_head import TITLES
 from hpctrack.cli.top.screen import HELP, Size
 from hpctrack.cli.top.start import choose_glyphs
 from hpctrack.cli.top.words import show_number, show_rate, show_span
@@ -211,6 +212,33 @@ def test_the_list_is_sorted_filtered_and_says_whose_runs_they_are() -> None:
     none = draw_list([], Controls(), TERMINAL, UNICODE, whose="alice", told="disk is gone")
     assert "no run of alice is going on" in text_of(none.lines)[3]
     assert text_of(none.lines)[1] == "disk is gone"
+
+
+def test_columns_of_the_list_do_not_touch_and_alerts_are_seen() -> None:
+    known = rows({"name": "n" * 40, "step": 12_345_678, "rate": 0.4914, "alerts": 3})
+    lines = text_of(draw_list(known, Controls(), TERMINAL, UNICODE, whose="").lines)
+    assert "12,345,678" in lines[3].split()
+    assert "0.491/s" in lines[3].split()
+    assert lines[3].endswith(" 3!")
+
+
+def test_keys_are_left_out_of_the_foot_and_not_cut(store: Path) -> None:
+    run = watch(store)
+    foot = ""
+    for width in (40, 60, 70, 80, 120):
+        foot = text_of(draw(run, replace(RUN, view=View.GPUS), size=Size(width, 24)).lines)[-1]
+        assert foot.startswith("? help  q quit")
+        assert UNICODE.more not in foot
+    assert "esc back" in foot
+    run.close()
+
+
+def test_in_a_narrow_terminal_the_chosen_view_is_named(store: Path) -> None:
+    run = watch(store)
+    for view in VIEWS:
+        lines = text_of(draw(run, replace(RUN, view=view), size=Size(40, 12)).lines)
+        assert f"[{TITLES[view]}]" in lines[3]
+    run.close()
 
 
 def test_live_runs_are_found_and_those_that_are_over_are_left(tmp_path: Path) -> None:
