@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,13 +38,20 @@ class Cell:
 
 
 class Kernel:
-    """A kernel in a process of its own."""
+    """A kernel in a process of its own.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    environ : mapping, optional
+        Its environment; default ours.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.manager = KernelManager()
+        given = os.environ if environ is None else environ
         # A kernel that is told of pytest does not watch its descriptors.
-        environ = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
-        self.manager.start_kernel(extra_arguments=["--log-level=ERROR"], env=environ)
+        told = {name: text for name, text in given.items() if not name.startswith("PYTEST")}
+        self.manager.start_kernel(extra_arguments=["--log-level=ERROR"], env=told)
         self._client: Any = self.manager.client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=TIMEOUT_S)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from scripts.benchmarks.bench_begin import bench_init, bench_short_runs
+from scripts.benchmarks.bench_faults import bench_faults
 from scripts.benchmarks.bench_job import bench_agent, bench_files
 from scripts.benchmarks.bench_kill import bench_kill
 from scripts.benchmarks.bench_list import bench_list
 from scripts.benchmarks.bench_log import bench_log
+from scripts.benchmarks.bench_slurm_faults import bench_slurm_faults
 from scripts.benchmarks.bench_store import bench_big_job, bench_bytes, bench_read, bench_seal
 from scripts.benchmarks.bench_telemetry import bench_telemetry
 from scripts.benchmarks.rows import Outcome
@@ -104,5 +106,14 @@ TELEMETRY: dict[str, Benchmark] = {
     ),
 }
 
-AREAS: dict[str, dict[str, Benchmark]] = {"recorder": RECORDER, "telemetry": TELEMETRY}
+FAULTS: dict[str, Benchmark] = {
+    "faults": Benchmark(bench_faults, {"calls": 4000, "hz": 1000.0}, {"calls": 200}),
+    "slurm-faults": Benchmark(bench_slurm_faults, {"calls": 2000, "hz": 200.0}, {"calls": 50}),
+}
+
+AREAS: dict[str, dict[str, Benchmark]] = {
+    "recorder": RECORDER,
+    "telemetry": TELEMETRY,
+    "faults": FAULTS,
+}
 """What ``scripts/bench`` can be asked for."""

@@ -23,6 +23,9 @@ from scripts.benchmarks.rows import Outcome, Row
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "explanations" / "performance.md"
+PAGES = {"faults": PAGE.with_name("faults.md")}
+"""Of the areas that have one of their own."""
+
 RESULT_FORMAT = 1
 
 EPILOG = """
@@ -32,6 +35,7 @@ scripts/bench recorder                         everything; half an hour on two c
 scripts/bench recorder --only log-1,init --rounds 3
 scripts/bench recorder --json result.json --markdown
 scripts/bench telemetry                        what sampling 8 GPUs and 128 ranks costs the agent
+scripts/bench faults                           what each fault costs the loop and the record
 scripts/bench recorder --from result.json --markdown
 """
 
@@ -48,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers", nargs="*", metavar="NAME", help="install other trackers, each in its own venv"
     )
-    parser.add_argument("--only", help=f"some of {','.join(RECORDER)}")
+    parser.add_argument("--only", help=f"some of {','.join(RECORDER)}, or of another area")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each benchmark")
     parser.add_argument("--seed", type=int, default=1, help="of the order within a round")
     parser.add_argument(
@@ -61,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="write the result; of a FILE that is there only what was measured is replaced",
     )
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="measure nothing")
-    parser.add_argument("--markdown", action="store_true", help=f"write into {PAGE.name}")
+    parser.add_argument("--markdown", action="store_true", help="write into the page of the area")
     parser.add_argument("--large", action="store_true", help="seal 10^8 points instead of 10^7")
     parser.add_argument("--tiny", action="store_true", help="smallest sizes: does it all run?")
     parser.add_argument("--folder", type=Path, help="where temporary stores go; a local disk")
@@ -87,7 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
     print_report(result, console)
     if options.markdown:
         whole = json.loads(options.json.read_text()) if options.json else result
-        replace_part(PAGE, render_markdown(whole))
+        area = options.area if options.area in PAGES else "recorder"
+        replace_part(PAGES.get(area, PAGE), render_markdown(whole), area)
     verdicts = [row["verdict"] for one in result["benches"].values() for row in one["rows"]]
     return int(not {"missed", "not measured"}.isdisjoint(verdicts))
 

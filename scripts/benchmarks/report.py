@@ -10,10 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from scripts.benchmarks.report_faults import render_faults
 from scripts.benchmarks.rows import show_number
 
 BEGIN = "<!-- begin: scripts/bench recorder --markdown -->"
 END = "<!-- end: scripts/bench recorder --markdown -->"
+"""Around the recorder's part of a page; another area's have its name."""
 
 STYLES = {"met": "green", "missed": "bold red", "not measured": "yellow"}
 
@@ -54,6 +56,9 @@ def _describe(result: Mapping[str, Any]) -> str:
 
 def render_markdown(result: Mapping[str, Any]) -> str:
     """Return the part of the page that is made from a result."""
+    if "faults" in result["benches"]:
+        parts = [_describe(result), "", *render_faults(result), "", *_render_conditions(result)]
+        return "\n".join(parts)
     lines = [_describe(result), "", "| benchmark | what | value | target | verdict | beside it |"]
     lines.append("|---|---|---|---|---|---|")
     for name, bench in result["benches"].items():
@@ -122,7 +127,7 @@ def _render_conditions(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def replace_part(page: Path, text: str) -> None:
+def replace_part(page: Path, text: str, area: str = "recorder") -> None:
     """Put a text between the two marks of a page.
 
     Raises
@@ -130,8 +135,9 @@ def replace_part(page: Path, text: str) -> None:
     ValueError
         The marks are not there.
     """
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    marks = [one.replace("recorder", area) for one in (BEGIN, END)]
+    before, begin, rest = page.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"{page} lacks {BEGIN} or {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        raise ValueError(f"{page} lacks {' or '.join(marks)}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.catalogue import RECORDER, TELEMETRY
+from scripts.benchmarks.catalogue import FAULTS, RECORDER, TELEMETRY
 from scripts.benchmarks.lab import Case, Lab
 from scripts.benchmarks.main import choose_sizes, main, run_one, write_result
 from scripts.benchmarks.processes import find_processes
@@ -24,9 +24,10 @@ def lab() -> Iterator[Lab]:
     assert not made.folder.exists()
 
 
-@pytest.mark.parametrize("name", [*RECORDER, *TELEMETRY])
+# The faults that take a Slurm cluster take it for minutes: tests/services has them.
+@pytest.mark.parametrize("name", [*RECORDER, *TELEMETRY, "faults"])
 def test_a_benchmark_measures_every_row_and_leaves_nothing_behind(lab: Lab, name: str) -> None:
-    bench = {**RECORDER, **TELEMETRY}[name]
+    bench = {**RECORDER, **TELEMETRY, **FAULTS}[name]
     found = run_one(lab, bench, choose_sizes(bench, is_tiny=True, is_large=False))
     assert [path.name for path in lab.folder.iterdir()] == ["python"]
     assert found["rows"]
@@ -90,6 +91,29 @@ def test_the_page_has_the_marks_and_names_every_benchmark() -> None:
     text = page.read_text()
     assert text.index(BEGIN) < text.index(END)
     assert [name for name in RECORDER if f"`{name}`" not in text] == []
+
+
+def test_faults_have_a_table_of_their_own(tmp_path: Path) -> None:
+    times = {"p50_us": 4.0, "p99_us": 9.0, "max_us": 1000.0}
+    told = {"before": times, "logged": 100, "lost": 7, "states": ["finished"]}
+    samples = {
+        "stopped": [{**told, "during": times, "dropped": 7, "ledger": {"dropped_points": 7}}],
+        "killed": [{**told, "during": None, "dropped": 0, "ledger": {}}],
+        "full": [{"error": "no loop device"}],
+    }
+    found = {
+        "host": {"cpu": "C", "cores": 2, "memory_gb": 1, "system": "Linux", "python": "3.11"},
+        "versions": {"hpctrack": "0.1"},
+        "benches": {"faults": {**_make_bench("fault"), "samples": samples}},
+    }
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\n{END}".replace("recorder", "faults"))
+    replace_part(page, render_markdown(found), "faults")
+    text = page.read_text()
+    stopped = "| stopped | 4, 9 µs | 4, 9, 1,000 µs | 100 | 7 | 7 `dropped_points` | finished |"
+    assert stopped in text
+    assert "| killed | 4, 9 µs | - (it ends) | 100 | 7 | - | finished |" in text
+    assert "not measured: no loop device" in text
 
 
 def test_a_benchmark_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) -> None:
