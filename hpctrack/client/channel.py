@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import _struct as struct  # as in hpctrack.core.wire
 import os
 import select
-import struct
-import threading
 from _socket import MSG_DONTWAIT, MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET  # see below
-from collections import deque
-from collections.abc import Callable
+from _thread import RLock, start_new_thread  # `threading` loads seven files besides its own
 
 from hpctrack.core import wire
 from hpctrack.core.clock import Clock
@@ -19,7 +17,11 @@ from hpctrack.errors import HpctrackError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket as Connection  # noqa: N812 - it is a connection here
+    from collections import deque
+    from collections.abc import Callable
     from typing import Any
+else:
+    from _collections import deque
 
 RECONNECTS_MAX = 3
 """An agent that dies this often has a reason that a fourth start would not remove."""
@@ -94,7 +96,7 @@ class Channel:
         self._greet: Callable[[], Greeting] = lambda: Greeting(b"")
         self._restate: Callable[[], list[bytes]] = list
         # Re-entrant: a signal handler of the program may speak in the middle of a frame.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._is_sending = False
         self._late: deque[tuple[bytes, str]] = deque()
         self._socket: Connection | None = None
@@ -105,7 +107,7 @@ class Channel:
         self._unconfirmed_bytes = 0
         self._sent_frames = 0
         self._head_sent = 0
-        self._helper: threading.Thread | None = None
+        self._helper: object = None
         self._kept: dict[str, bytes] = {}
         self._dead = ""
         self.losses = Losses()
@@ -250,7 +252,7 @@ class Channel:
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's connection without a word to the agent."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._is_sending = False
         self._waiting.clear()
         self._waiting_bytes = 0
@@ -341,16 +343,25 @@ class Channel:
 
     def _ensure_helper(self) -> None:
         """Start the thread that sends what waits; it ends when nothing does."""
-        if self._helper is not None and self._helper.is_alive():
+        if self._helper is not None:
             return
-        self._helper = threading.Thread(target=self._help, name="hpctrack", daemon=True)
+        self._helper = me = object()
         try:
-            self._helper.start()
+            start_new_thread(self._help, (me,))
         except RuntimeError:
             self._helper = None  # the interpreter is leaving: finish() drains by itself
 
-    def _help(self) -> None:
-        me = threading.current_thread()
+    def _help(self, me: object) -> None:
+        try:
+            self._help_while_needed(me)
+        except Exception as error:  # noqa: BLE001 - a thread of ours must not print a traceback
+            self._give_up(f"{type(error).__name__}: {error}")
+        finally:
+            with self._lock:
+                if self._helper is me:
+                    self._helper = None
+
+    def _help_while_needed(self, me: object) -> None:
         pid = os.getpid()
         while os.getpid() == pid:
             with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from _collections_abc import Callable, Iterable, Mapping  # loaded; `collections.abc` is not
 
 from hpctrack.client.values import leave_out_media
 

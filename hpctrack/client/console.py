@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
+from hpctrack.client.console_mover import flush_c
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_pump import Pump
-from hpctrack.client.console_python import Gate, LastWords, Wrap, choose_mode, flush_c, flush_python
+from hpctrack.client.console_python import Gate, LastWords, Wrap, choose_mode, flush_python
 from hpctrack.client.console_route import Route, make_routes, size_pipes
-from hpctrack.client.descriptors import fill_low_numbers
+from hpctrack.client.descriptors import FilledLowNumbers
 from hpctrack.core.console_pieces import STREAMS, read_gap
 
-OnBytes = Callable[[int, bytes], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    OnBytes = Callable[[int, bytes], None]
 
 STOP_TIMEOUT_S = 5.0
 
@@ -110,7 +114,7 @@ class Console:
         _state.hook_fork()
         try:
             mode = choose_mode() if self._asked == "auto" else self._asked
-            with fill_low_numbers() as numbers:
+            with FilledLowNumbers() as numbers:
                 self._page = Page.make(self._max_bytes)
                 self._is_recording = True
                 flush_python()

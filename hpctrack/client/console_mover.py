@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import sys
+from _operator import add  # what `operator` is made of
 from itertools import tee
-from operator import add
 
 from hpctrack.client.console_page import READ_WORD, UNSURE, WRITTEN_WORD, Page
 from hpctrack.client.console_route import Route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 _is_positive = (0).__lt__
@@ -28,7 +29,7 @@ class Mover:
     the other, and the numbers of bytes are noted in the shared page on the way. Where the original
     is non-blocking, the lock is kept while it is written to and until that is noted, too.
 
-    Without ctypes, `os.readv` gives the lock away in between.
+    Without `_ctypes`, `os.readv` gives the lock away in between.
 
     Parameters
     ----------
@@ -129,24 +130,69 @@ class Mover:
 def _find_functions() -> tuple[Any, Any, Any] | None:
     """Return C's ``read`` and ``write`` that keep the lock, and what exchanges their error."""
     try:
-        import ctypes  # noqa: PLC0415 - 2 ms, and not every Python has it
+        import _ctypes  # noqa: PLC0415 - not every Python has it
 
-        library = ctypes.PyDLL(None, use_errno=True)
-        functions = library.read, library.write
-        for function in functions:
-            function.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
-            function.restype = ctypes.c_ssize_t
-    except (ImportError, OSError, AttributeError):
+        read = _declare("read", "liLL", keeps_lock=True)
+        write = _declare("write", "liLL", keeps_lock=True)
+    except (ImportError, OSError, AttributeError, TypeError):
         return None
-    return (*functions, ctypes.set_errno)
+    return read, write, _ctypes.set_errno
+
+
+def _declare(name: str, letters: str, *, keeps_lock: bool) -> Any:
+    """Return one of C's functions, by way of what `ctypes` is made of: that loads five files more.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    letters : str
+        The types of its result and of what it takes: ``i`` is an int, ``l`` a long, ``L`` an
+        unsigned long or an address.
+    keeps_lock : bool
+        Whether the interpreter lock is kept, and its errno noted.
+    """
+    import _ctypes  # noqa: PLC0415 - see `_find_functions`
+
+    flags = _ctypes.FUNCFLAG_CDECL
+    if keeps_lock:
+        flags |= _ctypes.FUNCFLAG_PYTHONAPI | _ctypes.FUNCFLAG_USE_ERRNO
+    result, *taken = map(_make_type, letters)
+    said = {"_flags_": flags, "_restype_": result, "_argtypes_": tuple(taken)}
+    return type(name, (_ctypes.CFuncPtr,), said)(_find_symbol(name))
+
+
+def _make_type(letter: str) -> Any:
+    import _ctypes  # noqa: PLC0415 - see `_find_functions`
+
+    return type(letter, (_ctypes._SimpleCData,), {"_type_": letter})  # noqa: SLF001 - `ctypes` has no other
+
+
+def _find_symbol(name: str) -> int:
+    """Return the address of something in the C library that Python itself uses."""
+    import _ctypes  # noqa: PLC0415 - see `_find_functions`
+
+    library: Any = None  # everything that is loaded
+    return _ctypes.dlsym(_ctypes.dlopen(library), name)
 
 
 def _pin(memory: memoryview) -> tuple[object, int]:
     """Return what keeps the memory where it is as long as it lives, and where that is."""
-    import ctypes  # noqa: PLC0415 - loaded by `_find_functions`
+    import _ctypes  # noqa: PLC0415 - see `_find_functions`
 
-    first = ctypes.c_char.from_buffer(memory)
-    return first, ctypes.addressof(first)
+    first = _make_type("c").from_buffer(memory)
+    return first, _ctypes.addressof(first)
+
+
+def flush_c() -> None:
+    """Flush what C code has printed: not with fflush(NULL), which waits for readers of stdin."""
+    if sys.modules.get("_ctypes") is None:
+        return
+    try:
+        stdout = _make_type("L").from_address(_find_symbol("stdout"))
+        _declare("fflush", "iL", keeps_lock=False)(stdout.value)
+    except (OSError, AttributeError, TypeError):
+        pass  # another C library
 
 
 def _check(number: int) -> None:

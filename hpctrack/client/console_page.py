@@ -7,18 +7,17 @@ thread is never made to wait for an answer of the agent's.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import mmap
 import os
-from collections.abc import Callable, Iterator
 from itertools import filterfalse
 
-from hpctrack.client.descriptors import raise_fd
+from hpctrack.client.descriptors import close_all, raise_fd
 from hpctrack.core.console_pieces import STREAMS, make_gap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Self
 
 TAIL_BYTES = 64 * 1024
@@ -109,12 +108,13 @@ class Page:
         if self._is_owner:
             _made.discard(self._key())
         # A mover may still know the address: then the memory goes when the mover does.
-        with contextlib.suppress(BufferError):
+        try:
             self._words.release()
             self.piece.release()
             self._map.close()
-        with contextlib.suppress(OSError):
-            os.close(self.fd)
+        except BufferError:
+            pass
+        close_all((self.fd,))
 
     def is_owner_alive(self) -> bool:
         """Whether the rank that made the page is still there."""

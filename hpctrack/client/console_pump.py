@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
-import threading
 import time
-from collections.abc import Callable
+from _thread import allocate_lock, start_new_thread  # see hpctrack.client.channel
 
 from hpctrack.client.console_mover import Mover
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_route import Route
-from hpctrack.client.descriptors import raise_fd
+from hpctrack.client.descriptors import close_all, raise_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable
 else:
     import _signal as signal  # the same functions and numbers, without 3 ms of enumerations
 
@@ -45,6 +44,36 @@ _GONE = frozenset({errno.EPIPE, errno.ENXIO, errno.ECONNRESET})
 _SYNCHRONOUS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 
 
+class Flag:
+    """What one thread waits for until another one has raised it: `threading.Event` for a few."""
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def raise_(self) -> None:
+        """Let all go on who wait, now or later."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it is up
+
+    def lower(self) -> None:
+        """Let those wait who come from now on."""
+        self._lock.acquire(blocking=False)
+
+    def is_up(self) -> bool:
+        """Whether nobody would have to wait."""
+        return not self._lock.locked()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait, for so long at most; say whether it is up."""
+        if self._lock.acquire(timeout=timeout_s):
+            self.raise_()
+            return True
+        return False
+
+
 class Pump:
     """Moves bytes along routes until nobody can write to them any more.
 
@@ -70,10 +99,10 @@ class Pump:
         self._mover = Mover(page)
         self._wake_fd = raise_fd(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         self._is_asked = False
-        self._answer = threading.Event()
+        self._answer = Flag()
+        self._is_over = Flag()
         self._burst_s = self._window_s = 0.0
         self.problem = ""
-        self._thread = threading.Thread(target=self._run, name="hpctrack-console", daemon=True)
 
     def start(self) -> None:
         """Start the thread.
@@ -83,18 +112,18 @@ class Pump:
         RuntimeError
             The system allows no more threads.
         """
-        self._thread.start()
+        start_new_thread(self._run, ())
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until everything that had been written has been passed on; say whether it is."""
-        if not self._thread.is_alive():
+        if self._is_over.is_up():
             return not self._routes
         deadline = time.monotonic() + timeout_s
-        self._answer.clear()
+        self._answer.lower()
         self._is_asked = True
         os.eventfd_write(self._wake_fd, 1)
         while not self._answer.wait(min(ANSWER_LOOK_S, max(0.0, deadline - time.monotonic()))):
-            if not self._thread.is_alive():
+            if self._is_over.is_up():
                 return True
             if time.monotonic() >= deadline:
                 return False
@@ -110,8 +139,7 @@ class Pump:
         """
         if self._routes:
             return False
-        self._thread.join(max(0.0, timeout_s))
-        if self._thread.is_alive():
+        if not self._is_over.wait(max(0.0, timeout_s)):
             return False
         os.close(self._wake_fd)
         return True
@@ -120,8 +148,7 @@ class Pump:
         """In a forked child, which has no such thread: close what it has inherited."""
         for route in self._routes:
             route.close()
-        with contextlib.suppress(OSError):
-            os.close(self._wake_fd)
+        close_all((self._wake_fd,))
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -135,7 +162,8 @@ class Pump:
         except Exception as error:  # noqa: BLE001 - the program's output matters more than our record
             self._fail(f"{type(error).__name__}: {error}")
         finally:
-            self._answer.set()
+            self._answer.raise_()
+            self._is_over.raise_()
 
     def _step(self) -> None:
         events = self._wait(0 if self._is_asked else None)
@@ -145,7 +173,7 @@ class Pump:
         if not due:
             if self._is_asked and not any(one.has_input for one in self._routes):
                 self._is_asked = False
-                self._answer.set()
+                self._answer.raise_()
             elif self._is_asked:
                 self._wait(None)
             return

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import threading
-from collections.abc import Callable
-from functools import partial
+from _thread import RLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 FRONTENDS = frozenset({"_pytest", "idlelib", "ipykernel"})
@@ -21,7 +19,7 @@ class Gate:
     """One at a time, and no recording of what recording prints."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._is_busy = False
 
     def pass_through(self, work: Callable[[], None]) -> None:
@@ -74,18 +72,20 @@ class Wrap:
         self._listener = None
         if self._target.__dict__.get("write") != self._on_write:
             return
-        with contextlib.suppress(AttributeError, TypeError):
+        try:
             if self._earlier is None:
                 del self._target.write
             else:
                 self._target.write = self._earlier
+        except (AttributeError, TypeError):
+            pass
 
     def _on_write(self, text: Any) -> Any:
         result = self._write(text)
         listener = self._listener
         if listener is not None and isinstance(text, str):
             data = text.encode("utf-8", "backslashreplace")
-            self._gate.pass_through(partial(listener, self._number, data))
+            self._gate.pass_through(lambda: listener(self._number, data))
         return result
 
 
@@ -112,19 +112,11 @@ def _number_of(stream: Any) -> int:
 def flush_python() -> None:
     """Flush Python's buffers, those that can be."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(Exception):
+        try:
             if stream is not None:
                 stream.flush()
-
-
-def flush_c() -> None:
-    """Flush what C code has printed: not with fflush(NULL), which waits for readers of stdin."""
-    ctypes = sys.modules.get("ctypes")
-    if ctypes is None:
-        return
-    with contextlib.suppress(Exception):
-        library = ctypes.CDLL(None)
-        library.fflush(ctypes.c_void_p.in_dll(library, "stdout"))
+        except Exception:  # noqa: BLE001, S110 - anybody's object
+            pass
 
 
 class LastWords:
@@ -149,8 +141,10 @@ class LastWords:
     def _exit(self, status: int) -> NoReturn:
         # Children that were forked leave by os._exit too: the console is not theirs.
         if os.getpid() == self._pid:
-            with contextlib.suppress(Exception):
+            try:
                 self._settle()
+            except Exception:  # noqa: BLE001, S110 - the program wants to end
+                pass
         self._earlier(status)
 
     def undo(self) -> None:

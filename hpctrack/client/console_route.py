@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -108,9 +107,11 @@ class Route:
     def restore(self) -> None:
         """Put the original back where the program has not put something else since."""
         for number, saved in zip(self.numbers, self.saved, strict=False):
-            with contextlib.suppress(OSError):
+            try:
                 if identify(number) == self.inner:
                     os.dup2(saved, number)
+            except OSError:
+                pass  # the program has closed it
 
     def is_intact(self) -> bool:
         """Whether our descriptors are still ours.
@@ -148,11 +149,13 @@ class Route:
             return
         import termios  # noqa: PLC0415 - see _copy_modes
 
-        with contextlib.suppress(OSError, termios.error):
+        try:
             size = termios.tcgetwinsize(self.original_fd)
             if size != self.window:
                 termios.tcsetwinsize(self.read_fd, size)
                 self.window = size
+        except (OSError, termios.error):
+            pass  # it has gone, or is none that has a size
 
     def close(self) -> None:
         """Close all that is ours."""
@@ -251,8 +254,10 @@ def _make_route(numbers: tuple[int, ...], pipe_bytes: int) -> Route:
         route.own_fd = reopen(saved[0])
     except OSError:
         for number, fd in zip(numbers, opened, strict=False):
-            with contextlib.suppress(OSError):
+            try:
                 os.dup2(fd, number)
+            except OSError:
+                pass  # the next one is put back all the same
         close_all(opened)
         raise
     os.close(write)
@@ -261,8 +266,10 @@ def _make_route(numbers: tuple[int, ...], pipe_bytes: int) -> Route:
 
 def _enlarge(fd: int, size_bytes: int) -> None:
     if size_bytes > PIPE_DEFAULT_BYTES:
-        with contextlib.suppress(OSError):
+        try:
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size_bytes)
+        except OSError:
+            pass  # it stays as it is
 
 
 def _copy_modes(original: int, slave: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Iterator
 
 from hpctrack.core.console_pieces import STREAMS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FIRST_FD = 10
 """Ours lie at or above it: scripts and programs use the low numbers by name."""
@@ -34,20 +36,29 @@ def raise_both(read: int, write: int) -> tuple[int, int]:
     return result
 
 
-@contextlib.contextmanager
-def fill_low_numbers() -> Iterator[tuple[int, ...]]:
-    """Keep what is opened meanwhile off the descriptors 0, 1 and 2; yield which of 1, 2 are open.
+class FilledLowNumbers:
+    """Keeps what is opened meanwhile off the descriptors 0, 1 and 2; gives which of 1, 2 are open.
 
     In a program that has closed its standard output, the next file would become it.
     """
-    found = tuple(number for number in STREAMS if _is_open(number))
-    fillers: list[int] = []
-    try:
-        while not all(map(_is_open, range(3))):
-            fillers.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
-        yield found
-    finally:
-        close_all(fillers)
+
+    def __init__(self) -> None:
+        self._fillers: list[int] = []
+
+    def __enter__(self) -> tuple[int, ...]:
+        """Fill what is not open."""
+        found = tuple(number for number in STREAMS if _is_open(number))
+        try:
+            while not all(map(_is_open, range(3))):
+                self._fillers.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+        except OSError:
+            close_all(self._fillers)
+            raise
+        return found
+
+    def __exit__(self, *_error: object) -> None:
+        """Give the numbers back."""
+        close_all(self._fillers)
 
 
 def identify(fd: int) -> tuple[int, int]:
@@ -88,5 +99,7 @@ def _is_open(fd: int) -> bool:
 def close_all(fds: Iterable[int]) -> None:
     """Close descriptors; one that is closed already does not matter."""
     for fd in fds:
-        with contextlib.suppress(OSError):
+        try:
             os.close(fd)
+        except OSError:
+            pass

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
-import threading
-from collections.abc import Callable
-from types import FrameType, TracebackType
+from _thread import get_native_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
     from typing import Any, NoReturn
 
 
@@ -121,7 +122,7 @@ class _Quitter:
 
 
 def _is_main_thread() -> bool:
-    return threading.get_ident() == threading.main_thread().ident
+    return get_native_id() == os.getpid()
 
 
 def _find_program() -> FrameType | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TOLD_MAX = 20
 """Different texts of one kind that are told; a loop over made-up names must not fill a log."""

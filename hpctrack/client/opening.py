@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
 from hpctrack._version import __version__
 from hpctrack.client import spawn
@@ -24,6 +23,7 @@ from hpctrack.errors import HpctrackError, InvalidNameError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Mapping
     from typing import Any
 
     from hpctrack.client.resume import Resume

@@ -8,11 +8,13 @@ SLURM_PROCID but no SLURM_STEP_ID.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from hpctrack.core.records import Record
 
-Environ = Mapping[str, str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Environ = Mapping[str, str]
 
 
 class RankInfo(Record):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping
-from types import TracebackType
+from _thread import RLock
 
 from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
@@ -24,12 +21,17 @@ from hpctrack.core.wire import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
     from typing import Any, Self
 
     from hpctrack.client.channel import Channel
     from hpctrack.client.console import Console
     from hpctrack.client.ranks import RankInfo
     from hpctrack.core.ring import RingWriter
+else:
+    from _collections import deque
 
 BIG = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
@@ -103,13 +105,13 @@ class Run(RunLogging):
         self._wall_s = clock.wall_s
         self._notices = notices
         # Re-entrant: a signal handler may log in the middle of a call of log.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._is_logging = False
         self._late: deque[tuple[Mapping[str, Any], int | None, bool]] = deque()
         self._polled_s = self._next_poll_s = 0.0
         self._look: Callable[[], bool] = bool
         self._reported_losses = 0
-        self._is_done = threading.Event()
+        self._is_done = False
         self._is_finished = False
         self._welcome: dict[str, Any] | None = None
         self._pid = os.getpid()
@@ -351,10 +353,10 @@ class Run(RunLogging):
         channel = self._channel
         if channel is None:
             return True
-        self._is_done.clear()
+        self._is_done = False
         # Kept: should the agent die now, the next one is asked the same.
         channel.send(frame, keep=LAST)
-        return channel.drain(self._clock.mono_s() + timeout_s, self._is_done.is_set)
+        return channel.drain(self._clock.mono_s() + timeout_s, lambda: self._is_done)
 
     def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> None:
         if self._channel is None or self._is_finished:
@@ -382,7 +384,7 @@ class Run(RunLogging):
     def on_message(self, kind: int, message: dict[str, Any]) -> None:
         """Take what the agent says; called by the channel."""
         if kind == Kind.DONE:
-            self._is_done.set()
+            self._is_done = True
         elif kind == Kind.NOTICE:
             self._notices.warn_once(f"agent {message.get('code')}", str(message.get("text")))
         elif kind == Kind.WELCOME:
@@ -411,7 +413,7 @@ class Run(RunLogging):
     def detach(self) -> None:
         """In a forked child: record nothing, and leave the parent's run alone."""
         self._is_finished = True
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._is_logging = False
         self._tensorboard = None  # not stopped: its lock may be held by a thread of the parent
         if self._console is not None:

@@ -6,7 +6,6 @@ What most programs never call is imported when it is called: every rank pays for
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 
 from hpctrack.client.config import Config
 from hpctrack.client.faults import Faults
@@ -15,6 +14,7 @@ from hpctrack.errors import HpctrackError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from hpctrack.client.channel import Channel

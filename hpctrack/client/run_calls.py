@@ -5,7 +5,7 @@ What most programs never call is imported when it is called: every rank pays for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from _collections_abc import Iterable, Sequence  # loaded; `collections.abc` is not
 
 from hpctrack.client.run_attachments import RunAttachments
 from hpctrack.core.clock import Clock

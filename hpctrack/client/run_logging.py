@@ -6,12 +6,8 @@ Apart from `Run.log` itself, which is one method because a call more costs too m
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from operator import index
-from struct import error as StructError  # noqa: N812 - it is a class
+from _operator import index  # what `operator` is made of
+from _thread import RLock
 
 from hpctrack.client.channel import Channel, Losses
 from hpctrack.client.faults import Notices
@@ -23,7 +19,12 @@ from hpctrack.core.wire import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Mapping
+    from struct import error as StructError  # noqa: N812 - it is a class
     from typing import Any
+else:
+    from _struct import error as StructError  # noqa: N812 - the same one
 
 POLL_INTERVAL_S = 0.5
 """How often ``log`` looks whether the agent has something to say."""
@@ -41,7 +42,7 @@ class RunLogging(RunCalls):
     _entries: Entries | None
     _ring: RingWriter | None
     _notices: Notices
-    _lock: threading.RLock
+    _lock: RLock
     _is_logging: bool
     _late: deque[tuple[Mapping[str, Any], int | None, bool]]
     _is_finished: bool
@@ -236,8 +237,10 @@ def _read_whole(step: Any) -> int:
     ValueError, TypeError
         It is no whole number.
     """
-    with suppress(TypeError):  # floats, and tensors of floats, have no index
+    try:
         return index(step)
+    except TypeError:
+        pass  # floats, and tensors of floats, have no index
     number = to_number(step)
     if not number.is_integer():
         raise ValueError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
 
 from hpctrack.client.config import merge, read_config
 from hpctrack.client.exit_code import ExitCode
@@ -21,6 +20,7 @@ from hpctrack.errors import HpctrackError, NotInitialisedError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from hpctrack.client.resume import Resume

@@ -5,7 +5,7 @@ The slow way of ``log``: new names, nesting, tensors, NaN, media, mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from _collections_abc import Callable, Iterator, Mapping  # loaded; `collections.abc` is not
 
 from hpctrack.client.faults import Faults
 from hpctrack.core import wire

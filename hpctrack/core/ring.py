@@ -23,14 +23,17 @@ data, the reader takes what was published one look earlier, which is millisecond
 
 from __future__ import annotations
 
+import _struct as struct  # as in hpctrack.core.wire
 import errno
 import mmap
 import os
-import struct
-from collections.abc import Iterator, Sequence
 
 from hpctrack.core.wire import HEADER, Kind
 from hpctrack.errors import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 HEAD_BYTES = 4096
 MAGIC = int.from_bytes(b"hpctrng1", "little")

@@ -10,13 +10,13 @@ the first frame (`Kind.HELLO`) carries. Readers skip kinds they do not know.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+import _struct as struct  # what `struct` is made of: a file less
 
 from hpctrack.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
 WIRE_VERSION = 2
