@@ -11,7 +11,7 @@ from hpctrack.client.console_pump import Pump
 from hpctrack.client.console_python import Gate, LastWords, Wrap, choose_mode, flush_python
 from hpctrack.client.console_route import Route, make_routes, size_pipes
 from hpctrack.client.descriptors import FilledLowNumbers
-from hpctrack.core.console_pieces import STREAMS, read_gap
+from hpctrack.core.wire import STREAMS, read_gap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Console:
         and ``sys.stderr`` are given; ``auto`` wraps in notebooks and under test runners.
     max_bytes : int
         How much of both streams together is recorded; then the last 64 KiB of each are, at the
-        end, behind a gap (`hpctrack.core.console_pieces`). What is shown is never bounded.
+        end, behind a gap (`hpctrack.core.wire`). What is shown is never bounded.
     local_size : int
         Ranks on this node, for the size of the pipes.
 

@@ -13,7 +13,7 @@ import os
 from itertools import filterfalse
 
 from hpctrack.client.descriptors import close_all, raise_fd
-from hpctrack.core.console_pieces import STREAMS, make_gap
+from hpctrack.core.wire import STREAMS, make_gap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from hpctrack.client.descriptors import (
     raise_both,
     reopen,
 )
-from hpctrack.core.console_pieces import STREAMS
+from hpctrack.core.wire import STREAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 
-from hpctrack.core.console_pieces import STREAMS
+from hpctrack.core.wire import STREAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -27,6 +27,13 @@ POINTS_HEAD = struct.Struct("<qd")
 POINT = struct.Struct("<Id")
 CONSOLE_HEAD = struct.Struct("<d")
 
+STREAMS = (1, 2)
+"""Standard output and standard error, by the numbers that programs know."""
+
+GAP_HEAD = b"\x00hpctrack gap "
+"""A piece of a console that begins so stands for bytes that are not recorded; their number follows.
+It is stored so, too."""
+
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A longer frame is a broken or hostile peer, not a large value: media are sent in pieces."""
 
@@ -286,6 +293,17 @@ def unpack_console(body: memoryview) -> tuple[float, bytes]:
         raise ProtocolError("a piece of the console has no time")
     (wall_s,) = CONSOLE_HEAD.unpack_from(body)
     return wall_s, bytes(body[CONSOLE_HEAD.size :])
+
+
+def make_gap(missing_bytes: int) -> bytes:
+    """Return the piece of a console that stands for bytes which are not recorded."""
+    return GAP_HEAD + str(missing_bytes).encode()
+
+
+def read_gap(piece: bytes) -> int:
+    """Return how many bytes a piece stands for; 0 if it is an ordinary one."""
+    count = piece[len(GAP_HEAD) :]
+    return int(count) if piece.startswith(GAP_HEAD) and count.isdigit() else 0
 
 
 def pack_points(step: int, wall_s: float, pairs: Sequence[float]) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 from hpctrack.client.console import Console
 from hpctrack.client.console_page import READ_WORD, TAIL_BYTES, Page
 from hpctrack.client.console_route import size_pipes
-from hpctrack.core.console_pieces import make_gap, read_gap
+from hpctrack.core.wire import make_gap, read_gap
 from tests.consoles import captured, captured_to_files, joined, read_terminal
 from tests.programs import run_python
 
