@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.core.settings import environment
 from hpctrack.errors import HpctrackError, MissingPackageError
 

@@ -8,9 +8,8 @@ import select
 from _socket import MSG_DONTWAIT, MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET  # see below
 from _thread import RLock, start_new_thread  # `threading` loads seven files besides its own
 
-from hpctrack.core import wire
+from hpctrack.core import Record, wire
 from hpctrack.core.clock import Clock
-from hpctrack.core.records import Record
 from hpctrack.core.wire import Kind
 from hpctrack.errors import HpctrackError
 

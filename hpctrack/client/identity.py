@@ -14,8 +14,8 @@ import sys
 from itertools import pairwise
 
 from hpctrack.client.ranks import RankInfo
+from hpctrack.core import Record
 from hpctrack.core.names import check_id, digest_text, make_safe_id
-from hpctrack.core.records import Record
 from hpctrack.errors import InvalidNameError
 
 TYPE_CHECKING = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from hpctrack._version import __version__
 from hpctrack.client import spawn
 from hpctrack.client.channel import Channel
 from hpctrack.client.console import Console
@@ -13,7 +12,7 @@ from hpctrack.client.faults import Notices
 from hpctrack.client.identity import Identity, make_identity, make_launch_token
 from hpctrack.client.ranks import RankInfo
 from hpctrack.client.run import Recording, Run, RunFacts
-from hpctrack.core import wire
+from hpctrack.core import __version__, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import check_id, join_run_path, make_readable_name, make_safe_id
 from hpctrack.core.ring import RingWriter

@@ -8,7 +8,7 @@ SLURM_PROCID but no SLURM_STEP_ID.
 
 from __future__ import annotations
 
-from hpctrack.core.records import Record
+from hpctrack.core import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ from hpctrack.client.faults import Faults, Notices
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.run_logging import RunLogging
 from hpctrack.client.values import Entries
-from hpctrack.core import wire
+from hpctrack.core import Record, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
-from hpctrack.core.records import Record
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
 

@@ -13,8 +13,8 @@ from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
 from hpctrack.client.run import Run
 from hpctrack.client.run_calls import Tags
+from hpctrack.core import Record
 from hpctrack.core.clock import SYSTEM_CLOCK
-from hpctrack.core.records import Record
 from hpctrack.core.settings import environment, load_settings
 from hpctrack.errors import HpctrackError, NotInitialisedError, UsageError
 

@@ -17,9 +17,7 @@ import stat
 import sys
 import time
 
-from hpctrack._version import __version__
-from hpctrack.core import wire
-from hpctrack.core.records import Record
+from hpctrack.core import Record, __version__, wire
 from hpctrack.errors import BusyError, StoreError
 
 TYPE_CHECKING = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hpctrack.core.records import Record
+from hpctrack.core import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from hpctrack.core.records import Record
+from hpctrack.core import Record
 from hpctrack.errors import SettingsError
 
 TYPE_CHECKING = False
