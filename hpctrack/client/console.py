@@ -8,9 +8,9 @@ import sys
 from hpctrack.client.console_mover import flush_c
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_pump import Pump
-from hpctrack.client.console_python import Gate, LastWords, Wrap, choose_mode, flush_python
 from hpctrack.client.console_route import Route, make_routes, size_pipes
 from hpctrack.client.descriptors import FilledLowNumbers
+from hpctrack.client.interpreter import Gate, LastWords, Wrap, choose_mode, flush_python
 from hpctrack.core.wire import STREAMS, read_gap
 
 TYPE_CHECKING = False

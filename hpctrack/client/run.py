@@ -7,8 +7,8 @@ from _thread import RLock
 
 from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
-from hpctrack.client.exit_code import exit_code_of
 from hpctrack.client.faults import Faults, Notices
+from hpctrack.client.interpreter import exit_code_of
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.run_logging import RunLogging
 from hpctrack.client.values import Entries

@@ -7,8 +7,8 @@ import os
 import sys
 
 from hpctrack.client.config import merge, read_config
-from hpctrack.client.exit_code import ExitCode
 from hpctrack.client.faults import Notices
+from hpctrack.client.interpreter import ExitCode
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
 from hpctrack.client.run import Run
