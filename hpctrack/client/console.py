@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from hpctrack.client.console_mover import flush_c
 from hpctrack.client.console_page import Page
-from hpctrack.client.console_pump import Pump
+from hpctrack.client.console_pump import Pump, flush_c
 from hpctrack.client.console_route import Route, make_routes, size_pipes
 from hpctrack.client.descriptors import FilledLowNumbers
 from hpctrack.client.interpreter import Gate, LastWords, Wrap, choose_mode, flush_python
