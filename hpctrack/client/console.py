@@ -7,8 +7,7 @@ import sys
 
 from hpctrack.client.console_page import Page
 from hpctrack.client.console_pump import Pump, flush_c
-from hpctrack.client.console_route import Route, make_routes, size_pipes
-from hpctrack.client.descriptors import FilledLowNumbers
+from hpctrack.client.console_route import FilledLowNumbers, Route, make_routes, size_pipes
 from hpctrack.client.interpreter import Gate, LastWords, Wrap, choose_mode, flush_python
 from hpctrack.core.wire import STREAMS, read_gap
 

@@ -12,7 +12,7 @@ import mmap
 import os
 from itertools import filterfalse
 
-from hpctrack.client.descriptors import close_all, raise_fd
+from hpctrack.client.console_route import close_all, raise_fd
 from hpctrack.core.wire import STREAMS, make_gap
 
 TYPE_CHECKING = False

@@ -15,8 +15,7 @@ from _thread import allocate_lock, start_new_thread  # see hpctrack.client.chann
 from itertools import tee
 
 from hpctrack.client.console_page import READ_WORD, UNSURE, WRITTEN_WORD, Page
-from hpctrack.client.console_route import Route
-from hpctrack.client.descriptors import close_all, raise_fd
+from hpctrack.client.console_route import Route, close_all, raise_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
