@@ -261,15 +261,16 @@ class Channel:
 
     def _step(self, connection: Connection, timeout_s: float) -> None:
         """Wait until the socket can be written (if something waits) or read, then do that."""
+        poller = select.poll()  # takes numbers of 1024 and more, which select.select does not
         try:
-            writers = [connection] if self._waiting else []
-            readable, writable, _ = select.select([connection], writers, [], timeout_s)
+            poller.register(connection, select.POLLIN | (select.POLLOUT if self._waiting else 0))
+            events = next((event for _fd, event in poller.poll(timeout_s * 1000)), 0)
         except (OSError, ValueError):
-            readable, writable = [connection], []
-        if writable:
+            events = select.POLLERR  # closed meanwhile
+        if events & select.POLLOUT:
             with self._lock:
                 self._send_waiting()
-        if readable:
+        if events & ~select.POLLOUT:
             self.poll()
 
     def _hold_back(self, frame: bytes, *, is_kept: bool) -> bool:

@@ -167,7 +167,10 @@ def connect_agent(
     found = _try_connect(folder)
     if found is not None:
         return found
-    lock = take_lock(folder.lock)
+    try:
+        lock = take_lock(folder.lock)
+    except OSError as error:
+        raise StoreError(f"the agent cannot be started: {error}") from None
     try:
         found = _try_connect(folder)
         if found is not None:
