@@ -62,6 +62,22 @@ class HpctrackError(Exception):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
+def is_of_a_signal(error: BaseException) -> bool:
+    """Tell whether a signal handler of the program has raised this, in the middle of our work.
+
+    Then it is the program's business (a time-out, say) and must pass through, whatever kind it is.
+    A handler is known by its argument: the frame that it has interrupted.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        interrupted, trace = trace.tb_frame, trace.tb_next
+        found: list[object] = list(trace.tb_frame.f_locals.values())
+        found += [item for one in found if type(one) is tuple for item in one]
+        if any(one is interrupted for one in found):
+            return True
+    return False
+
+
 class UsageError(HpctrackError, ValueError):
     """An argument, an option or a file that the user gave is wrong."""
 

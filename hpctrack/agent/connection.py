@@ -20,7 +20,7 @@ from hpctrack.agent.session import Session
 from hpctrack.client.spawn import peer_pid
 from hpctrack.core import wire
 from hpctrack.core.names import check_id
-from hpctrack.core.ring import RingReader
+from hpctrack.core.ring_reader import RingReader
 from hpctrack.core.wire import Frame, Kind
 from hpctrack.errors import HpctrackError, ProtocolError
 from hpctrack.store.schema import EventKind, Place

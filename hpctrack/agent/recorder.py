@@ -19,7 +19,7 @@ from hpctrack.agent.session import Session, make_session
 from hpctrack.agent.stop import read_stop
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
-from hpctrack.core.ring import RingReader
+from hpctrack.core.ring_reader import RingReader
 from hpctrack.core.settings import environment
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import HpctrackError

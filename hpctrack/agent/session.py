@@ -10,7 +10,7 @@ from typing import Any
 from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.points import PointDecoder
 from hpctrack.agent.unwritten import Unwritten
-from hpctrack.core.ring import RingReader
+from hpctrack.core.ring_reader import RingReader
 from hpctrack.errors import ProtocolError
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from _collections_abc import Callable, Iterable, Mapping  # loaded; `collections.abc` is not
 
-from hpctrack.client.values import leave_out_media
+from hpctrack.client.values import MAX_DEPTH, leave_out_media
+from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
-
-
-MAX_DEPTH = 16
-"""Deeper nesting is a structure that contains itself."""
 
 
 def read_config(value: object) -> dict[str, Any]:
@@ -88,7 +85,9 @@ def _plain_scalar(value: Any) -> Any:
         if not callable(method):
             return value
         plain = method()
-    except Exception:  # noqa: BLE001 - anybody's object may raise anything
+    except Exception as error:  # anybody's object may raise anything
+        if is_of_a_signal(error):
+            raise
         return value
     return plain if isinstance(plain, (bool, int, float, str, list)) else value
 
@@ -396,5 +395,7 @@ def _differ(one: object, other: object) -> bool:
         one, other = list(one), list(other)  # a configuration that was read back holds lists
     try:
         return bool(one != other)
-    except Exception:  # noqa: BLE001 - anybody's object may raise anything
+    except Exception as error:  # anybody's object may raise anything
+        if is_of_a_signal(error):
+            raise
         return one is not other

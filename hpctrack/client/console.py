@@ -10,6 +10,7 @@ from hpctrack.client.console_pump import Pump, flush_c
 from hpctrack.client.console_route import FilledLowNumbers, Route, make_routes, size_pipes
 from hpctrack.client.interpreter import Gate, LastWords, Wrap, choose_mode, flush_python
 from hpctrack.core.wire import STREAMS, read_gap
+from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Console:
         """
         if self._page is None or not self._routes:
             return ()
+        if not self._page.is_intact() or not all(route.is_intact() for route in self._routes):
+            return ()  # what stands at these numbers is the program's by now
         reads = [route.read_fd for route in self._routes]
         originals = [route.original_fd for route in self._routes]
         return (*reads, *originals, self._page.fd)
@@ -156,7 +159,9 @@ class Console:
             is_settled = self._settle(timeout_s)
             if self._is_recording:  # a listener that has failed gets no more; the terminal does
                 self._hand_rest()
-        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+        except Exception as error:  # nothing may reach the training
+            if is_of_a_signal(error):
+                raise
             self._problem = f"the console's end is not recorded: {error}"
             is_settled = False
         self._is_recording = False

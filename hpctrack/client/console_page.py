@@ -8,11 +8,11 @@ thread is never made to wait for an answer of the agent's.
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 from itertools import filterfalse
 
-from hpctrack.client.console_route import close_all, raise_fd
+from hpctrack.client.console_route import raise_fd
+from hpctrack.core.ring import Shared, identify
 from hpctrack.core.wire import STREAMS, make_gap
 
 TYPE_CHECKING = False
@@ -67,10 +67,11 @@ class Page:
     """
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
+        self._shared = Shared(fd, _SIZE_BYTES)
+        self._key = identify(fd)
         self._is_owner = False
         self.ignores_claim = False
-        self._map = mmap.mmap(fd, _SIZE_BYTES)
+        self._map = self._shared.memory
         self._words = memoryview(self._map).cast("Q")
         self.piece = memoryview(self._map)[_PIECE_AT:]
 
@@ -100,25 +101,33 @@ class Page:
             raise
         page._words[_MAX] = max(0, max_bytes)
         page._is_owner = True
-        _made.add(page._key())
+        _made.add(page._key)
         return page
+
+    @property
+    def fd(self) -> int:
+        """The file; -1 when closed."""
+        return self._shared.fd
+
+    def is_intact(self) -> bool:
+        """Whether the file is still there: programs close all that they do not know."""
+        return self._shared.is_intact()
 
     def close(self) -> None:
         """Let go of the memory and the file; the other side keeps its own."""
         if self._is_owner:
-            _made.discard(self._key())
+            _made.discard(self._key)
         # A mover may still know the address: then the memory goes when the mover does.
         try:
             self._words.release()
             self.piece.release()
-            self._map.close()
         except BufferError:
             pass
-        close_all((self.fd,))
+        self._shared.close()
 
     def is_owner_alive(self) -> bool:
         """Whether the rank that made the page is still there."""
-        if self._key() in _made:
+        if self._key in _made:
             return True
         try:
             fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,10 +135,6 @@ class Page:
             return True
         fcntl.lockf(self.fd, fcntl.LOCK_UN)
         return False
-
-    def _key(self) -> tuple[int, int]:
-        found = os.fstat(self.fd)
-        return found.st_dev, found.st_ino
 
     # -- whose turn it is ------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from _thread import allocate_lock, start_new_thread  # see hpctrack.client.chann
 from itertools import tee
 
 from hpctrack.client.console_page import READ_WORD, UNSURE, WRITTEN_WORD, Page
-from hpctrack.client.console_route import Route, close_all, raise_fd
+from hpctrack.client.console_route import Route, close_own, raise_both
+from hpctrack.core.ring import identify, is_same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +105,10 @@ class Pump:
         self._page = page
         self._record = record
         self._mover = Mover(page)
-        self._wake_fd = raise_fd(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        # A pipe: an eventfd has no identity by which a number that means something else is known.
+        wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wake_fds = raise_both(*wake)
+        self._wake = identify(self._wake_fds[0])
         self._is_asked = False
         self._answer = Flag()
         self._is_over = Flag()
@@ -128,7 +132,12 @@ class Pump:
         deadline = time.monotonic() + timeout_s
         self._answer.lower()
         self._is_asked = True
-        os.eventfd_write(self._wake_fd, 1)
+        if not is_same(self._wake_fds[1], self._wake):
+            return False  # nobody can be woken: the program has closed it
+        try:
+            os.write(self._wake_fds[1], b"\0")
+        except BlockingIOError:
+            pass  # full: somebody has been woken often enough
         while not self._answer.wait(min(ANSWER_LOOK_S, max(0.0, deadline - time.monotonic()))):
             if self._is_over.is_up():
                 return True
@@ -148,14 +157,14 @@ class Pump:
             return False
         if not self._is_over.wait(max(0.0, timeout_s)):
             return False
-        os.close(self._wake_fd)
+        close_own(self._wake_fds, self._wake)
         return True
 
     def forget(self) -> None:
         """In a forked child, which has no such thread: close what it has inherited."""
         for route in self._routes:
             route.close()
-        close_all((self._wake_fd,))
+        close_own(self._wake_fds, self._wake)
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -167,15 +176,17 @@ class Pump:
             while self._routes:
                 self._step()
         except Exception as error:  # noqa: BLE001 - the program's output matters more than our record
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
         finally:
             self._answer.raise_()
             self._is_over.raise_()
 
     def _step(self) -> None:
         events = self._wait(0 if self._is_asked else None)
-        if self._wake_fd in events:
-            os.eventfd_read(self._wake_fd)
+        if self._wake_fds[0] in events:
+            if not is_same(self._wake_fds[0], self._wake):
+                raise OSError(errno.EBADF, "the program has closed the console's descriptors")
+            os.read(self._wake_fds[0], 4096)
         due = [one for one in self._routes if {one.read_fd, one.out_fd} & events]
         if not due:
             if self._is_asked and not any(one.has_input for one in self._routes):
@@ -192,7 +203,7 @@ class Pump:
     def _wait(self, timeout_ms: int | None) -> set[int]:
         """Wait for input, or where there is some, for room at the original."""
         poller = select.poll()
-        poller.register(self._wake_fd, select.POLLIN)
+        poller.register(self._wake_fds[0], select.POLLIN)
         for route in self._routes:
             if route.has_input:
                 poller.register(route.out_fd, select.POLLOUT)

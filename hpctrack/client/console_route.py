@@ -11,6 +11,7 @@ import os
 import select
 import stat
 
+from hpctrack.core.ring import identify, is_same
 from hpctrack.core.wire import STREAMS
 
 TYPE_CHECKING = False
@@ -108,7 +109,7 @@ class Route:
         """Put the original back where the program has not put something else since."""
         for number, saved in zip(self.numbers, self.saved, strict=False):
             try:
-                if identify(number) == self.inner:
+                if is_same(number, self.inner) and is_same(saved, self.ours[1]):
                     os.dup2(saved, number)
             except OSError:
                 pass  # the program has closed it
@@ -118,10 +119,9 @@ class Route:
 
         Programs close all that they do not know, and a number may mean their own file since.
         """
-        try:
-            return (identify(self.read_fd), identify(self.original_fd)) == self.ours
-        except OSError:
-            return False
+        return is_same(self.read_fd, self.ours[0]) and all(
+            is_same(fd, self.ours[1]) for fd in (self.original_fd, self.out_fd)
+        )
 
     def has_ended(self) -> bool:
         """Whether nobody can write any more and nothing is left."""
@@ -164,12 +164,12 @@ class Route:
         if self.own_fd >= 0:
             saved = (*saved, self.own_fd)
             self.own_fd = -1
-        close_all(saved)
+        close_own(saved, self.ours[1])
 
     def close_input(self) -> None:
         """Close the end that we read from."""
         fd, self.read_fd = self.read_fd, -1
-        close_all((fd,) if fd >= 0 else ())
+        close_own((fd,), self.ours[0])
 
 
 def make_routes(numbers: tuple[int, ...], *, pipe_bytes: int) -> list[Route]:
@@ -332,12 +332,6 @@ class FilledLowNumbers:
         close_all(self._fillers)
 
 
-def identify(fd: int) -> tuple[int, int]:
-    """Return what tells one open thing from another."""
-    found = os.fstat(fd)
-    return found.st_dev, found.st_ino
-
-
 def reopen(fd: int) -> int:
     """Open a terminal or pipe once more for writing, non-blocking.
 
@@ -357,6 +351,11 @@ def reopen(fd: int) -> int:
         return os.open(f"/proc/self/fd/{fd}", flags)
     except OSError:
         return -1
+
+
+def close_own(fds: Iterable[int], identity: tuple[int, int]) -> None:
+    """Close those descriptors that still are what `identify` once saw."""
+    close_all([fd for fd in fds if fd >= 0 and is_same(fd, identity)])
 
 
 def _is_open(fd: int) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from _thread import RLock
 
 from hpctrack.core.names import clean
-from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.errors import HpctrackError, UsageError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,18 @@ _LEFT_OUT = r"(?s:(?:a row|a table takes|column) .*\((\d+) times\))"
 """What a `Table` says of rows and columns that are not recorded."""
 
 
+def show(value: object, max_chars: int = 60) -> str:
+    """Return a value for a message, whatever its ``repr`` does."""
+    try:
+        return repr(value)[:max_chars]
+    except Exception as error:
+        if is_of_a_signal(error):
+            raise
+        return f"<{type(value).__name__}>"
+
+
 class Notices:
-    """Prints each notice once and remembers how often it came.
+    """Prints each notice once.
 
     Parameters
     ----------
@@ -32,7 +43,7 @@ class Notices:
     def __init__(self, label: str = "", *, quiet: bool = False) -> None:
         self._label = f" [{label}]" if label else ""
         self._quiet = quiet
-        self.counts: dict[str, int] = {}
+        self._told: set[str] = set()
 
     def say(self, text: str) -> None:
         """Print a line of good news."""
@@ -41,10 +52,11 @@ class Notices:
 
     def warn_once(self, key: str, text: str) -> bool:
         """Print a warning the first time ``key`` comes; return whether this was the first."""
-        count = self.counts[key] = self.counts.get(key, 0) + 1
-        if count == 1:
-            self._print(f"warning: {clean(text)}")
-        return count == 1
+        if key in self._told:
+            return False
+        self._told.add(key)
+        self._print(f"warning: {clean(text)}")
+        return True
 
     def _print(self, text: str) -> None:
         stream = sys.stderr
@@ -53,8 +65,10 @@ class Notices:
         try:
             stream.write(f"hpctrack{self._label}: {text}\n")
             stream.flush()
-        except (OSError, ValueError):
-            pass  # a closed terminal must not stop the training
+        except (OSError, ValueError) as error:
+            if is_of_a_signal(error):
+                raise
+            # Else it is a closed terminal, which must not stop the training.
 
 
 class Faults:
@@ -77,6 +91,7 @@ class Faults:
         self._strict = strict
         self._record = record
         self._told: dict[str, set[str]] = {}
+        self._lock = RLock()
         self.refused: dict[str, int] = {}
 
     @property
@@ -102,16 +117,17 @@ class Faults:
         if self._strict:
             raise UsageError(text)
         what = key.partition(":")[0]
-        self.refused[what] = self.refused.get(what, 0) + 1
+        self._count(what)
         self.tell(f"refused-{what}", text, once=key)
 
     def tell(self, code: str, text: str, *, once: str = "") -> None:
         """Warn the user, once, and write the same into the run."""
-        told = self._told.setdefault(code, set())
         key = once or text
-        if key in told or len(told) > TOLD_MAX:
-            return
-        told.add(key)
+        with self._lock:
+            told = self._told.setdefault(code, set())
+            if key in told or len(told) > TOLD_MAX:
+                return
+            told.add(key)
         if len(told) > TOLD_MAX:
             text = f"{text}; more of the kind are counted and not named"
         if self._notices.warn_once(f"{code} {key}", text):
@@ -133,8 +149,16 @@ class Faults:
 
         found = re.fullmatch(_LEFT_OUT, text)
         if found:
-            self.refused["table"] = self.refused.get("table", 0) + int(found[1])
+            self._count("table", int(found[1]))
         self.tell("media", f"{where}: {text}", once=f"{name} {re.sub(r'[0-9]+', '#', text)}")
+
+    def _count(self, what: str, times: int = 1) -> None:
+        with self._lock:  # values are read by many threads at once
+            self.refused[what] = self.refused.get(what, 0) + times
+
+    def forget(self) -> None:
+        """In a forked child: the lock may be held by a thread of the parent."""
+        self._lock = RLock()
 
     def trouble(self, where: str, error: Exception) -> None:
         """Take an error that must not reach the training.
@@ -142,11 +166,11 @@ class Faults:
         Raises
         ------
         Exception
-            The same, only if strict.
+            The same, if strict, and if a signal handler of the program has raised it.
         """
-        if self._strict:
+        if self._strict or is_of_a_signal(error):
             raise error
-        self.refused[where] = self.refused.get(where, 0) + 1
+        self._count(where)
         text = (
             error.message
             if isinstance(error, HpctrackError)

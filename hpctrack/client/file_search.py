@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 
 from hpctrack.core.names import METRIC_MAX_BYTES, clean
+from hpctrack.errors import is_of_a_signal
 
 REQUEST_MAX_FILES = 1000
 """More files than anybody looks at in a run; they belong into an artifact."""
@@ -79,7 +80,9 @@ def look_at(path: Path, root: Path) -> FoundFile | None:
     """Return a regular file; None if it is something else, or gone."""
     try:
         facts = path.stat()
-    except OSError:
+    except OSError as error:
+        if is_of_a_signal(error):
+            raise
         return None
     if not stat.S_ISREG(facts.st_mode):
         return None
@@ -106,6 +109,8 @@ def read_small(path: Path, size_max_bytes: int) -> bytes | None:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 return None
             body = file.read(size_max_bytes + 1)
-    except OSError:
+    except OSError as error:
+        if is_of_a_signal(error):
+            raise
         return None
     return body if len(body) <= size_max_bytes else None

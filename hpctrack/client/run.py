@@ -17,11 +17,13 @@ from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
+from hpctrack.errors import StoreError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Mapping
+    from struct import error as StructError  # noqa: N812 - it is a class
     from types import TracebackType
     from typing import Any, Self
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from hpctrack.core.ring import RingWriter
 else:
     from _collections import deque
+    from _struct import error as StructError  # noqa: N812 - the same one
 
 BIG = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
@@ -120,7 +123,13 @@ class Run(RunLogging):
         self._ring = recording.ring if recording else None
         self._console = recording.console if recording else None
         self._entries = (
-            Entries(recording.ring, self._faults, recording.channel.send, run=facts.path)
+            Entries(
+                recording.ring,
+                self._faults,
+                recording.channel.send,
+                run=facts.path,
+                write=self._write,
+            )
             if recording
             else None
         )
@@ -140,7 +149,7 @@ class Run(RunLogging):
         # First, because the agent is given its pipes along with HELLO.
         if self._console is not None and not self._console.start() and self._console.problem:
             self._notices.warn_once("console", self._console.problem)
-        self._channel.open(self._greet, self.on_message, self.restate)
+        self._channel.open(self._greet, self.on_message, self.restate, self._prepare)
 
     # -- logging ---------------------------------------------------------------------------------
 
@@ -156,12 +165,10 @@ class Run(RunLogging):
         Parameters
         ----------
         data : mapping
-            Names and values; nested mappings are joined with ``/``. Numbers are Python's,
-            numpy's, and one-element tensors of any library; `Image`, `Table` and their like,
-            figures and data frames are media.
+            Names and values; nested mappings are joined with ``/``. Numbers are Python's and any
+            library's; `Image`, `Table` and their like, figures and data frames are media.
         step : int, optional
-            Any whole number, in any order. Default: one more than the highest so far; a late step
-            does not set that back.
+            Any whole number, in any order. Default: one more than the highest so far.
         commit : bool
             False keeps the step for the next call.
         sync : bool, optional
@@ -169,10 +176,9 @@ class Run(RunLogging):
 
         Notes
         -----
-        Returns when the numbers are in memory that the node's agent shares, where they survive
-        this process. Values that cannot be recorded are counted and named once. One to two
-        microseconds for a number; safe from any thread and from signal handlers; never raises
-        unless ``strict``.
+        Returns when the numbers are in memory that outlives this process: one to two microseconds.
+        Safe from any thread and from signal handlers, whose exceptions pass through. What cannot
+        be recorded is counted, and named once.
 
         Examples
         --------
@@ -184,46 +190,49 @@ class Run(RunLogging):
         if ring is None or self._is_finished:
             self._log_nothing()
             return
+        known = self._numbers
+        number, point, is_quick = -1, 0.0, step is None or type(step) is int
+        pairs: list[float] = []
+        try:
+            is_one = len(data) == 1
+            for name, value in data.items():
+                kind = type(value)
+                if (kind is float or kind is int) and -BIG < value < BIG and name in known:
+                    if is_one:  # the same as of many, a quarter cheaper
+                        number, point = known[name], value
+                    else:
+                        pairs += (known[name], value)
+                else:
+                    is_quick = False
+        except Exception as error:
+            if is_of_a_signal(error):
+                raise
+            is_quick = False
+        if not is_quick:  # may run code of the program, and not with the lock held
+            self._log_slowly(data, step, commit=commit)
+            return
+        wall_s = self._wall_s()
         with self._lock:
             if self._is_logging:
                 self._log_late(data, step, commit=commit)
                 return
             self._is_logging = True
             try:
-                wall_s = self._wall_s()
                 at = self.step if step is None else step
-                known = self._numbers
-                if len(data) == 1:  # the same as below, a quarter cheaper
-                    for name, value in data.items():
-                        kind = type(value)
-                        if (kind is float or kind is int) and -BIG < value < BIG and name in known:
-                            ring.put_point(at, wall_s, known[name], value)
-                        else:
-                            at = self._put_slowly(str(name), value, at, wall_s)
-                else:
-                    pairs: list[float] = []
-                    for name, value in data.items():
-                        kind = type(value)
-                        if (kind is float or kind is int) and -BIG < value < BIG and name in known:
-                            pairs += (known[name], value)
-                        else:
-                            at = self._add_slowly(pairs, str(name), value, at)
-                    if pairs:
-                        ring.put_points(at, wall_s, pairs)
-                if step is None:
-                    if commit:
-                        self.step = at + 1
-                elif at >= self.step:
+                if not pairs and number >= 0:
+                    ring.put_point(at, wall_s, number, point)
+                elif pairs:
+                    ring.put_points(at, wall_s, pairs)
+                if at >= self.step:
                     self.step = at + 1 if commit else at
-                # Both bounds: a clock that jumps back must not silence us until it is there again.
-                if not self._polled_s <= wall_s < self._next_poll_s:
-                    self._look_around(wall_s)
-            except Exception as error:  # noqa: BLE001 - nothing may reach the training
-                self._log_again(data, step, error, commit=commit)
+            except StructError:
+                is_quick = False  # a step beyond 64 bits, or very many values
             finally:
                 self._is_logging = False
-            if self._late:
-                self._log_the_late()
+        if not is_quick:
+            self._log_slowly(data, step, commit=commit)
+        elif self._late or not self._polled_s <= wall_s < self._next_poll_s:
+            self._look_around(wall_s)
 
     # -- its end ---------------------------------------------------------------------------------
 
@@ -268,7 +277,7 @@ class Run(RunLogging):
         given: object = exit_code  # whatever a program passes: what is no number is no success
         code = 0 if given is None else given.__index__() if hasattr(given, "__index__") else 1
         self._end_alerts()
-        self._leave_models()
+        self.unwatch()
         self._leave_tensorboard()
         with self._lock:
             self._is_finished = True
@@ -278,16 +287,20 @@ class Run(RunLogging):
         try:
             if self._console is not None:
                 self._console.stop()
+            with self._lock:
+                ring.count_left()
             self._report_losses(channel)
             end = {"exit_code": code, "wall_s": self._wall_s()}
             frame = wire.pack_json(Kind.FINISH, end)
             is_safe = self._ask(frame, max(0.0, self._settings.finish_timeout_s - waited_s))
+            self._sum_up(channel, ring, is_safe=is_safe)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble("finish", error)
             return False
-        self._sum_up(channel, ring, is_safe=is_safe)
-        channel.close()
-        ring.close()
+        finally:
+            channel.close()
+            with self._lock:
+                ring.close()
         return is_safe
 
     def __enter__(self) -> Self:
@@ -338,9 +351,12 @@ class Run(RunLogging):
         """Make the HELLO of a new connection: everything that another agent could not know."""
         assert self._ring is not None  # noqa: S101 - only a run that records has a channel
         self._ring.begin_connection()
-        files = (self._ring.fd, *(self._console.fds if self._console else ()))
+        # An agent that lives although the program has closed our connection has the console's.
+        is_new = self._channel is None or not self._channel.was_cut
+        files = (self._ring.fd, *(self._console.fds if self._console and is_new else ()))
         told = {
             **self._hello,
+            **({"ring": self._ring.renewals} if self._ring.renewals else {}),
             "files": len(files),
             "name": self._name,
             "names": list(self._numbers),
@@ -348,14 +364,26 @@ class Run(RunLogging):
         }
         return Greeting(wire.pack_json(Kind.HELLO, told), files)
 
+    def _prepare(self) -> None:
+        """See to it that what a new connection begins with can be given away."""
+        if self._ring is None:
+            return
+        with self._lock:
+            try:
+                self._ring.renew()
+            except (OSError, ValueError) as error:
+                raise StoreError(f"no memory to share with the agent: {error}") from None
+
     def _ask(self, frame: bytes, timeout_s: float) -> bool:
         channel = self._channel
         if channel is None:
             return True
+        channel.poll()  # an answer that came too late for its question is none to this one
         self._is_done = False
         # Kept: should the agent die now, the next one is asked the same.
         channel.send(frame, keep=LAST)
-        return channel.drain(self._clock.mono_s() + timeout_s, lambda: self._is_done)
+        deadline_s = self._clock.mono_s() + timeout_s
+        return channel.drain(deadline_s, lambda: self._is_done, is_last=self._is_finished)
 
     def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> None:
         if self._channel is None or self._is_finished:
@@ -413,6 +441,7 @@ class Run(RunLogging):
         """In a forked child: record nothing, and leave the parent's run alone."""
         self._is_finished = True
         self._lock = RLock()
+        self._faults.forget()
         self._is_logging = False
         self._tensorboard = None  # not stopped: its lock may be held by a thread of the parent
         if self._console is not None:

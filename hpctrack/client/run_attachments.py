@@ -5,12 +5,13 @@ What most programs never call is imported when it is called: every rank pays for
 
 from __future__ import annotations
 
+import abc
 import os
 
 from hpctrack.client.config import Config
 from hpctrack.client.faults import Faults
 from hpctrack.core.wire import Kind, pack_media
-from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.errors import HpctrackError, UsageError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hpctrack.client.watch import Watcher
 
 
-class RunAttachments:
+class RunAttachments(abc.ABC):
     """The calls of a run that take a program's own things; per-rank."""
 
     rank: int
@@ -33,17 +34,17 @@ class RunAttachments:
     _watcher: Watcher | None = None
     _tensorboard: TensorBoardSync | None = None
 
+    @abc.abstractmethod
     def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> None:
         """Pass a frame to the agent; `Run` knows how."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
         """See `Run.log`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
         """Record what was written at another moment; `Run` knows how."""
-        raise NotImplementedError
 
     # -- models ----------------------------------------------------------------------------------
 
@@ -100,10 +101,6 @@ class RunAttachments:
                 self._watcher.unwatch(models)
             except Exception as error:  # noqa: BLE001 - anybody's model
                 self._refuse_call("unwatch", error)
-
-    def _leave_models(self) -> None:
-        if self._watcher is not None:
-            self.unwatch()
 
     def _find_watcher(self) -> Watcher:
         from hpctrack.client.media import Histogram  # noqa: PLC0415 - see above
@@ -226,22 +223,19 @@ class RunAttachments:
         """
         from hpctrack.client.saved_files import make_code_request  # noqa: PLC0415 - see above
 
-        if self.rank == 0:
-            self._save(
-                "log_code",
-                lambda: make_code_request(root, name, include_fn=include_fn, exclude_fn=exclude_fn),
-            )
-
-    def _save(self, call: str, make: Callable[[], dict[str, Any]]) -> None:
+        if self.rank != 0:
+            return
         try:
-            request = make()
+            request = make_code_request(root, name, include_fn=include_fn, exclude_fn=exclude_fn)
         except Exception as error:  # noqa: BLE001 - a user's function may raise anything
-            self._refuse_call(call, error)
+            self._refuse_call("log_code", error)
             return
         self._send_json(Kind.SAVE, request)
 
     def _refuse_call(self, call: str, error: Exception) -> None:
         """Count a call that could not be understood, and say so once."""
+        if is_of_a_signal(error):
+            raise error
         text = f"{type(error).__name__}: {error}"
         if isinstance(error, HpctrackError):
             text = error.in_a_line()

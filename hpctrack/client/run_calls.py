@@ -63,10 +63,6 @@ class RunCalls(RunAttachments):
     _alerts: Alerts | None = None
     _stop: dict[str, Any] | None = None
 
-    def _poll(self) -> None:
-        """Take what the agent has said meanwhile; `Run` knows how."""
-        raise NotImplementedError
-
     # -- what was said when it began ------------------------------------------------------------
 
     @property
@@ -264,8 +260,8 @@ class RunCalls(RunAttachments):
         Ranks learn it within a few seconds of each other: a program whose ranks must leave a loop
         together lets rank 0 decide, and broadcasts.
         """
-        if self._stop is None:
-            self._poll()
+        if self._stop is None and self._channel is not None:
+            self._channel.poll()
         return self._stop is not None
 
     @property

@@ -10,21 +10,23 @@ from _operator import index  # what `operator` is made of
 from _thread import RLock
 
 from hpctrack.client.channel import Channel, Losses
-from hpctrack.client.faults import Notices
+from hpctrack.client.faults import Notices, show
 from hpctrack.client.run_calls import RunCalls
 from hpctrack.client.values import Entries, to_number
 from hpctrack.core import wire
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.wire import Kind
+from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Mapping
-    from struct import error as StructError  # noqa: N812 - it is a class
-    from typing import Any
-else:
-    from _struct import error as StructError  # noqa: N812 - the same one
+    from typing import Any, TypeVar
+
+    from hpctrack.client.console import Console
+
+    T = TypeVar("T")
 
 POLL_INTERVAL_S = 0.5
 """How often ``log`` looks whether the agent has something to say."""
@@ -42,6 +44,7 @@ class RunLogging(RunCalls):
     _entries: Entries | None
     _ring: RingWriter | None
     _notices: Notices
+    _console: Console | None
     _lock: RLock
     _is_logging: bool
     _late: deque[tuple[Mapping[str, Any], int | None, bool]]
@@ -54,38 +57,33 @@ class RunLogging(RunCalls):
 
     # -- the slow paths --------------------------------------------------------------------------
 
-    def _add_slowly(self, pairs: list[float], name: str, value: object, step: int) -> int:
-        """Take what the fast path does not; return the step, checked."""
-        if self._entries is not None:
-            step = self._read_step(step)
-            self._entries.add(pairs, name, value, step)
-        return step
+    def _log_slowly(self, data: Mapping[str, Any], step: object, *, commit: bool) -> None:
+        """Log what the fast path does not take: new names, tensors, media, mistakes, odd steps.
 
-    def _put_slowly(self, name: str, value: object, step: int, wall_s: float) -> int:
-        """Log one item that the fast path does not take; return the step, checked."""
-        pairs: list[float] = []
-        step = self._add_slowly(pairs, name, value, step)
-        if pairs and self._ring is not None:
-            self._ring.put_points(step, wall_s, pairs)
-        return step
-
-    def _log_again(
-        self, data: Mapping[str, Any], step: int | None, error: Exception, *, commit: bool
-    ) -> None:
-        """Log what the fast path could not, or count it: odd steps, very many values."""
-        if not hasattr(data, "items"):
-            text = f"log() takes names with values, as {{'loss': 0.5}}, not a {type(data).__name__}"
-            self._faults.refuse("log:mapping", text)
-            return
-        if not isinstance(error, (StructError, TypeError)) or self._ring is None:
-            self._faults.trouble("log", error)
-            return
+        The step is taken at once, so that calls have their steps in the order in which they come,
+        however long their values make them wait.
+        """
         try:
-            at = min(self.step, 2**63 - 1) if step is None else self._read_step(step)
-            self._put(data, at, self._wall_s())
-            self.step = max(self.step, at + 1 if commit else at)
-        except Exception as again:  # noqa: BLE001 - nothing may reach the training
-            self._faults.trouble("log", again)
+            wall_s = self._wall_s()
+            if not hasattr(data, "items"):
+                kind = type(data).__name__
+                text = f"log() takes names with values, as {{'loss': 0.5}}, not a {kind}"
+                self._faults.refuse("log:mapping", text)
+                return
+            at = None if step is None else self._read_step(step)
+            with self._lock:
+                if self._is_logging:
+                    self._log_late(data, at, commit=commit)
+                    return
+                if at is None:
+                    at = min(self.step, 2**63 - 1)
+                    self.step = at + 1 if commit else at
+                elif at >= self.step:
+                    self.step = at + 1 if commit else at
+            self._put(data, at, wall_s)
+            self._look_around(wall_s)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._faults.trouble("log", error)
 
     def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
         """Record what was written at another moment, uncommitted.
@@ -94,31 +92,46 @@ class RunLogging(RunCalls):
         """
         if self._ring is None or self._is_finished:
             return
-        with self._lock:
-            if self._is_logging:
-                self._log_late(data, step, commit=False)
-                return
-            self._is_logging = True
-            try:
-                now_s = self._wall_s()
-                self._put(data, step, wall_s if wall_s > 0 else now_s)
+        try:
+            with self._lock:
+                if self._is_logging:
+                    self._log_late(data, step, commit=False)
+                    return
                 self.step = max(self.step, step)
-                if not self._polled_s <= now_s < self._next_poll_s:
-                    self._look_around(now_s)
-            except Exception as error:  # noqa: BLE001 - nothing may reach the training
-                self._faults.trouble("log", error)
-            finally:
-                self._is_logging = False
-            if self._late:
-                self._log_the_late()
+            now_s = self._wall_s()
+            self._put(data, step, wall_s if wall_s > 0 else now_s)
+            self._look_around(now_s)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._faults.trouble("log", error)
 
     def _put(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        """Take values of any kind at a step; code of the program may run, so no lock is held."""
+        entries, ring = self._entries, self._ring
+        if entries is None or ring is None:
+            return
         pairs: list[float] = []
         for name, value in data.items():
-            self._add_slowly(pairs, str(name), value, step)
-        for start in range(0, len(pairs), 2 * wire.MAX_POINTS):
-            if self._ring is not None:
-                self._ring.put_points(step, wall_s, pairs[start : start + 2 * wire.MAX_POINTS])
+            entries.add(pairs, name, value, step)
+        while pairs:
+            with self._lock:
+                self._is_logging = True
+                try:
+                    ring.put_points(step, wall_s, pairs[: 2 * wire.MAX_POINTS])
+                finally:
+                    self._is_logging = False
+            del pairs[: 2 * wire.MAX_POINTS]
+
+    def _write(self, work: Callable[[], T]) -> T:
+        """Do something to the ring, as the only one; calls of signal handlers come behind it."""
+        with self._lock:
+            self._is_logging = True
+            try:
+                result = work()
+            finally:
+                self._is_logging = False
+        if self._late:
+            self._log_the_late()
+        return result
 
     def _log_nothing(self) -> None:
         if self._is_finished and self._pid == os.getpid():
@@ -132,8 +145,12 @@ class RunLogging(RunCalls):
             self._ring.drop(len(data))
 
     def _log_the_late(self) -> None:
-        while self._late:
-            self.log(*self._late.popleft())
+        while True:
+            try:
+                late = self._late.popleft()
+            except IndexError:
+                return  # or another thread was quicker
+            self.log(*late)
 
     def _read_step(self, step: object) -> int:
         if type(step) is int and -(2**63) <= step < 2**63:
@@ -142,12 +159,13 @@ class RunLogging(RunCalls):
             at = _read_whole(step)
             if -(2**63) <= at < 2**63:
                 return at
-        except Exception:  # noqa: BLE001, S110 - anybody's object; told below
-            pass
-        self._faults.refuse(
-            "step", f"step {step!r:.60} is not a whole number; step {self.step} is used"
-        )
-        return self.step
+        except Exception as error:
+            if is_of_a_signal(error):
+                raise
+        at = min(self.step, 2**63 - 1)
+        text = f"step {show(step)} is not a whole number; step {at} is used"
+        self._faults.refuse("step", text)
+        return at
 
     def look_with(self, look: Callable[[], bool]) -> None:
         """Have a function called now and then by ``log``; for the code that begins a run.
@@ -166,17 +184,28 @@ class RunLogging(RunCalls):
     # -- what goes wrong -------------------------------------------------------------------------
 
     def _look_around(self, wall_s: float) -> None:
-        self._polled_s, self._next_poll_s = wall_s, wall_s + POLL_INTERVAL_S
-        if self._look():
-            self.look_soon()
-        channel = self._channel
-        if channel is None:
+        """Take what waits for a call of log to end, and look what the agent has said."""
+        if self._late:
+            self._log_the_late()
+        # Both bounds: a clock that jumps back must not silence us until it is there again.
+        if self._polled_s <= wall_s < self._next_poll_s:
             return
-        channel.poll()
-        lost = channel.losses.frames + channel.losses.agents + self._faults.count
-        if lost != self._reported_losses:
-            self._reported_losses = lost
-            self._report_losses(channel)
+        self._polled_s, self._next_poll_s = wall_s, wall_s + POLL_INTERVAL_S
+        try:
+            if self._look():
+                self.look_soon()
+            channel = self._channel
+            if channel is None:
+                return
+            channel.poll()
+            if self._console is not None and self._console.problem:
+                self._faults.tell("console", self._console.problem)
+            lost = channel.losses.frames + channel.losses.agents + self._faults.count
+            if lost != self._reported_losses:
+                self._reported_losses = lost
+                self._report_losses(channel)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._faults.trouble("log", error)
 
     def _report_losses(self, channel: Channel) -> None:
         for frame in self.restate():
@@ -192,13 +221,10 @@ class RunLogging(RunCalls):
         entry = {
             "dropped_frames": losses.frames,
             "agents_lost": losses.agents,
+            "cut_connections": losses.cuts,
             "refused": dict(self._faults.refused),
         }
         return [wire.pack_json(Kind.LEDGER, entry)] if any(entry.values()) else []
-
-    def _poll(self) -> None:
-        if self._channel is not None:
-            self._channel.poll()
 
     def _record_warning(self, code: str, text: str) -> None:
         self._send_json(Kind.EVENT, {"level": "warning", "code": code, "text": text})

@@ -310,7 +310,7 @@ def _start(
         os.chmod(folder.socket, 0o600)
         listener.listen(4096)
         told = wire.dump_json({**options, "folder": folder.path}).decode()
-        command = [sys.executable, "-P", "-c", _START, str(_PACKAGE_ROOT), told]
+        command = [sys.executable, "-P", "-c", _START, _PACKAGE_ROOT, told]
         log_flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         pid = os.posix_spawn(
             "/bin/sh",

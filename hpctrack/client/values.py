@@ -6,12 +6,13 @@ The slow way of ``log``: new names, nesting, tensors, NaN, media, mistakes.
 from __future__ import annotations
 
 from _collections_abc import Callable, Iterator, Mapping  # loaded; `collections.abc` is not
+from itertools import count
 
 from hpctrack.client.faults import Faults
 from hpctrack.core import wire
 from hpctrack.core.names import metric_name_problem
 from hpctrack.core.ring import RingWriter
-from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.errors import HpctrackError, UsageError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def to_number(value: object) -> float:
             return float("nan")
         item = getattr(value, "item", None)
         return float(item() if callable(item) else value)  # type: ignore[arg-type]
-    except Exception as error:  # noqa: BLE001 - see below
+    except Exception as error:
+        if is_of_a_signal(error):
+            raise
         # A user's object may raise anything here (a CUDA error, for one); none of it is ours.
         raise NotANumberError(str(error)) from None
 
@@ -125,6 +128,9 @@ class Entries:
         Takes the frame of something that is no number.
     run : str
         Which run of this process: an incremental table is sent to each from its first row.
+    write : callable
+        Calls what it is given while nobody else writes to the ring. Everything else here runs
+        without a lock, because values may run code of the program.
 
     Attributes
     ----------
@@ -139,17 +145,21 @@ class Entries:
         send: Callable[[bytes], object],
         *,
         run: str,
+        write: Callable[[Callable[[], int | None]], int | None],
     ) -> None:
         self._ring = ring
         self._faults = faults
         self._send = send
         self._run = run
-        self._media = 0
+        self._write = write
+        self._media = count(1)
         self.numbers: dict[str, int] = {}
 
-    def add(self, pairs: list[float], name: str, value: object, step: int) -> None:
+    def add(self, pairs: list[float], key: object, value: object, step: int) -> None:
         """Take one item of a ``log`` call; what cannot be taken is counted and told."""
+        name = f"a {type(key).__name__}"
         try:
+            name = str(key)
             if isinstance(value, Mapping):
                 for inner, item in iter_flat(value, f"{name}/"):
                     self._add_one(pairs, inner, item, step)
@@ -157,7 +167,9 @@ class Entries:
                 self._add_one(pairs, name, value, step)
         except UsageError:
             raise  # strict
-        except Exception as error:  # noqa: BLE001 - anybody's object; the rest of the call is sound
+        except Exception as error:  # anybody's object; the rest of the call is sound
+            if is_of_a_signal(error):
+                raise
             shown = f"{name[:_SHOWN_NAME_CHARS]!r} at step {step}"
             why = f"{type(error).__name__}: {error}"
             self._faults.refuse(f"value:{name}", f"{shown} is not recorded: {why:.200}")
@@ -176,9 +188,8 @@ class Entries:
             self._add_media(name, shown, value, step)
             return
         if number is None:
-            number = self._add_name(name)
+            number = self._write(lambda: self._add_name(name))
             if number is None:
-                self._ring.drop(1)
                 return
         if plain - plain != 0:
             self._faults.tell("not-finite", f"{shown!r} is {plain} at step {step}", once=name)
@@ -186,8 +197,12 @@ class Entries:
 
     def _add_name(self, name: str) -> int | None:
         """Give a metric its number; None if the ring is full, then the next call tries again."""
+        number = self.numbers.get(name)
+        if number is not None:
+            return number  # another thread was quicker
         number = len(self.numbers)
         if not self._ring.put_frame(wire.pack_name(number, name)):
+            self._ring.drop(1)
             return None
         self.numbers[name] = number
         return number
@@ -199,10 +214,8 @@ class Entries:
         try:
             captured = capture(value, name, step, run=self._run)
         except HpctrackError as error:
-            hint = f"; {error.hint}" if error.hint else ""
-            self._faults.refuse(
-                f"value:{name}", f"{shown!r} at step {step} is not recorded: {error.message}{hint}"
-            )
+            why = error.in_a_line()
+            self._faults.refuse(f"value:{name}", f"{shown!r} at step {step} is not recorded: {why}")
             return
         if captured is None:
             kind = type(value).__name__
@@ -213,5 +226,5 @@ class Entries:
         for one in captured:
             for warning in one.warnings:
                 self._faults.warn_of(name, f"{shown!r} at step {step}", warning)
-            self._media += 1
-            self._send(wire.pack_media({**one.description, "n": self._media}, one.payload))
+            told = {**one.description, "n": next(self._media)}
+            self._send(wire.pack_media(told, one.payload))

@@ -25,22 +25,24 @@ from __future__ import annotations
 
 import _struct as struct  # as in hpctrack.core.wire
 import errno
+import fcntl
 import mmap
 import os
+import sys
 
 from hpctrack.core.wire import HEADER, Kind
-from hpctrack.errors import ProtocolError
+from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 HEAD_BYTES = 4096
 MAGIC = int.from_bytes(b"hpctrng1", "little")
 
-_MAGIC, _SIZE = 0, 1
-_HEADS, _DROPPED = (16, 17), 18
-_FRAMES_DONE, _SLOT, _SLOTS = 32, 33, (40, 48)
+MAGIC_WORD, SIZE_WORD = 0, 1
+HEADS, DROPPED = (16, 17), 18
+FRAMES_DONE, SLOT, SLOTS = 32, 33, (40, 48)
 """Words of page 0; what the rank writes and what the agent writes lie on lines of their own. Tails
 and points done must fit together even if the agent is killed between them, so it writes them where
 nobody looks and then says, in one word, that this is the slot that counts."""
@@ -71,6 +73,90 @@ def _make_layout(count: int) -> Layout:
 
 _ONE, _ONE_BODY_BYTES, _ONE_ADVANCE, _COUNT = _make_layout(1)
 _pack_one = _ONE.pack_into
+
+
+def identify(fd: int) -> tuple[int, int]:
+    """Return what tells one open thing from another."""
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino
+
+
+def is_same(fd: int, identity: tuple[int, int]) -> bool:
+    """Tell whether a descriptor still is what `identify` once saw.
+
+    Programs close all that they do not know, and a number may mean a file of their own since.
+    """
+    try:
+        return identify(fd) == identity
+    except OSError as error:
+        if is_of_a_signal(error):
+            raise
+        return False
+
+
+class Shared:
+    """A file in memory and its mapping, in a program that may close any descriptor.
+
+    Parameters
+    ----------
+    fd : int
+        The file; owned from now on.
+    size_bytes : int
+        How much of it is mapped.
+
+    Attributes
+    ----------
+    fd : int
+        -1 when closed.
+    memory : mmap
+        Stays what it is whatever becomes of the descriptor.
+    """
+
+    def __init__(self, fd: int, size_bytes: int) -> None:
+        self.fd = fd
+        self._identity = identify(fd)
+        self._inner = -1
+        if sys.version_info >= (3, 13):
+            self.memory = mmap.mmap(fd, size_bytes, trackfd=False)
+            return
+        # It keeps a duplicate, at the lowest number that is free, and does not tell which.
+        lowest = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)
+        os.close(lowest)
+        self.memory = mmap.mmap(fd, size_bytes)
+        if is_same(lowest, self._identity):
+            self._inner = lowest
+
+    def is_intact(self) -> bool:
+        """Whether the descriptor is ours."""
+        return is_same(self.fd, self._identity)
+
+    def close(self) -> None:
+        """Close and unmap what is ours; nothing may refer to the memory any more."""
+        fd, self.fd = self.fd, -1
+        if is_same(fd, self._identity):
+            os.close(fd)
+        if self._inner >= 0 and not is_same(self._inner, self._identity):
+            _keep_for_ever(self.memory)
+            return
+        # Somebody may still know the address: then the memory goes when they do.
+        try:
+            self.memory.close()
+        except BufferError:
+            pass
+
+
+_kept: list[object] = []
+
+
+def _keep_for_ever(memory: mmap.mmap) -> None:
+    """Never let Python close a mapping: it would close a number that is not ours any more."""
+    _kept.append(memory)
+    try:
+        import ctypes  # noqa: PLC0415 - hardly ever needed, and not every Python has it
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
+    except (ImportError, AttributeError):
+        pass  # then it is kept until the interpreter ends
 
 
 class _Lane:
@@ -106,24 +192,34 @@ class RingWriter:
     """
 
     def __init__(self, size_bytes: int) -> None:
-        self.fd, overflow = _make_largest(min(max(size_bytes, MIN_BYTES), MAX_BYTES))
-        self.size_bytes = overflow
-        whole = HEAD_BYTES + FIRST_BYTES + overflow
-        self._view = memoryview(mmap.mmap(self.fd, whole))
-        self._words = self._view[:HEAD_BYTES].cast("Q")
-        self._words[_SIZE] = overflow
-        self._words[_MAGIC] = MAGIC
         self._layouts: dict[int, Layout] = {}
+        self._points = self._points_before = 0
+        self._left: list[_Left] = []
+        self.renewals = 0
+        self._begin(size_bytes)
+
+    def _begin(self, size_bytes: int) -> None:
+        fd, overflow = _make_largest(min(max(size_bytes, MIN_BYTES), MAX_BYTES))
+        self.size_bytes = overflow
+        self._shared = Shared(fd, HEAD_BYTES + FIRST_BYTES + overflow)
+        self._view = memoryview(self._shared.memory)
+        self._words = self._view[:HEAD_BYTES].cast("Q")
+        self._words[SIZE_WORD] = overflow
+        self._words[MAGIC_WORD] = MAGIC
         self._lanes = (
             _Lane(0, HEAD_BYTES, FIRST_BYTES),
             _Lane(1, HEAD_BYTES + FIRST_BYTES, overflow),
         )
         self._lane = self._lanes[0]
-        self._head_word = _HEADS[0]
+        self._head_word = HEADS[0]
         self._head = 0
         self._at = HEAD_BYTES
         self._limit = HEAD_BYTES + FIRST_BYTES
-        self._points = 0
+
+    @property
+    def fd(self) -> int:
+        """The file that the agent maps; -1 when closed."""
+        return self._shared.fd
 
     @property
     def points(self) -> int:
@@ -133,21 +229,50 @@ class RingWriter:
     @property
     def dropped_points(self) -> int:
         """Points that found no room."""
-        return int(self._words[_DROPPED])
+        return int(self._words[DROPPED])
 
     @property
     def unconfirmed_points(self) -> int:
         """Points that no agent has confirmed to have in a file."""
-        return self._points - int(self._words[_SLOTS[self._words[_SLOT] & 1] + 2])
+        left = sum(one.count_unconfirmed() for one in self._left)
+        return left + self._points - self._points_before - _read_done(self._words)
 
     @property
     def frames_done(self) -> int:
         """How many frames of the present connection's socket are in the agent's file."""
-        return int(self._words[_FRAMES_DONE])
+        return int(self._words[FRAMES_DONE])
+
+    def renew(self) -> None:
+        """Take other memory if the program has closed what an agent would need to see this one.
+
+        Raises
+        ------
+        OSError, ValueError
+            There is none.
+        """
+        if self._shared.fd < 0 or self._shared.is_intact():
+            return
+        left = _Left(self._shared, self._view, self._words, self._points - self._points_before)
+        self._begin(self.size_bytes)
+        self._left.append(left)
+        self._points_before = self._points
+        self._words[DROPPED] = left.words[DROPPED]
+        self.renewals += 1
+
+    def count_left(self) -> int:
+        """Count as dropped what no agent has taken of memory that was left; return how many."""
+        left, self._left = self._left, []
+        lost = sum(one.count_unconfirmed() for one in left)
+        for one in left:
+            one.close()
+        self._points -= lost
+        self._points_before -= lost
+        self.drop(lost)
+        return lost
 
     def begin_connection(self) -> None:
         """Count the socket's frames from the start: another agent will."""
-        self._words[_FRAMES_DONE] = 0
+        self._words[FRAMES_DONE] = 0
 
     def put_points(self, step: int, wall_s: float, pairs: Sequence[float]) -> bool:
         """Write the points of one ``log`` call; return False, counted, if there is no room.
@@ -168,7 +293,7 @@ class RingWriter:
         at = self._at
         if at + advance > self._limit:
             if not self._make_room(advance):
-                self._words[_DROPPED] += count
+                self._words[DROPPED] += count
                 return False
             at = self._at
         layout.pack_into(self._view, at, body_bytes, _POINTS_KIND, 0, count, step, wall_s, *pairs)
@@ -201,13 +326,19 @@ class RingWriter:
 
     def drop(self, points: int) -> None:
         """Count points that were not even offered."""
-        self._words[_DROPPED] += points
+        self._words[DROPPED] += points
 
     def close(self) -> None:
-        """Let go of the descriptor; the memory lives until its last user is gone."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        """Let go of the memory; the agent keeps its own. Later points are counted as dropped."""
+        if self._shared.fd < 0:
+            return
+        words, view = self._words, self._view
+        self._words = memoryview(bytearray(view[:HEAD_BYTES])).cast("Q")
+        self._view = memoryview(b"")
+        self._at = self._limit = 0
+        for one in (*self._left, _Left(self._shared, view, words, 0)):
+            one.close()
+        self._left.clear()
 
     def _move(self, advance: int) -> None:
         self._at += advance
@@ -216,6 +347,8 @@ class RingWriter:
 
     def _make_room(self, advance: int) -> bool:
         """Find room for a frame: in this lane, or in the other one."""
+        if self._shared.fd < 0:
+            return False
         if self._lane.number and self._tail(1) == self._head:
             self._enter(self._lanes[0])
         if self._stretch(advance):
@@ -226,12 +359,12 @@ class RingWriter:
         return self._stretch(advance)
 
     def _tail(self, lane: int) -> int:
-        return int(self._words[_SLOTS[self._words[_SLOT] & 1] + lane])
+        return int(self._words[SLOTS[self._words[SLOT] & 1] + lane])
 
     def _enter(self, lane: _Lane) -> None:
         self._lane.head = self._head
         self._lane, self._head = lane, lane.head
-        self._head_word = _HEADS[lane.number]
+        self._head_word = HEADS[lane.number]
         self._at = self._limit = lane.start + self._head % lane.size
         if lane.number and self._at > lane.start:
             self._skip_rest()  # it is empty: touch the same memory as the last time
@@ -261,103 +394,29 @@ class RingWriter:
         return True
 
 
-class RingReader:
-    """The agent's end.
+class _Left:
+    """Memory that no agent can be given any more; one may still be reading it."""
 
-    Parameters
-    ----------
-    fd : int
-        What came with HELLO; closed here.
+    def __init__(
+        self, shared: Shared, view: memoryview, words: memoryview[int], points: int
+    ) -> None:
+        self._shared = shared
+        self._view = view
+        self.words = words
+        self._points = points
 
-    Raises
-    ------
-    ProtocolError
-        It is not a ring, or not as large as it says: reading past its end would kill the agent.
-
-    Attributes
-    ----------
-    points_done : int
-        Points that an agent has confirmed to have in a file.
-    """
-
-    def __init__(self, fd: int) -> None:
-        try:
-            size = os.fstat(fd).st_size
-            if size < HEAD_BYTES + FIRST_BYTES + MIN_BYTES:
-                raise ProtocolError(f"the ring has only {size} bytes")
-            self._memory = mmap.mmap(fd, size)
-        except (OSError, ValueError) as error:
-            raise ProtocolError(f"the ring cannot be used: {error}") from None
-        finally:
-            os.close(fd)
-        self._view = memoryview(self._memory)
-        self._words = self._view[:HEAD_BYTES].cast("Q")
-        overflow = size - HEAD_BYTES - FIRST_BYTES
-        if self._words[_MAGIC] != MAGIC or self._words[_SIZE] != overflow:
-            raise ProtocolError("the ring's first page is not ours")
-        self._lanes = ((HEAD_BYTES, FIRST_BYTES), (HEAD_BYTES + FIRST_BYTES, overflow))
-        slot = _SLOTS[self._words[_SLOT] & 1]
-        self._positions = [int(self._words[slot]), int(self._words[slot + 1])]
-        self.points_done = int(self._words[slot + 2])
-        self._seen = list(self._positions)
-
-    @property
-    def dropped_points(self) -> int:
-        """Points that the rank could not write."""
-        return int(self._words[_DROPPED])
-
-    def has_news(self) -> bool:
-        """Whether anything waits."""
-        words, positions = self._words, self._positions
-        return bool(words[_HEADS[0]] != positions[0] or words[_HEADS[1]] != positions[1])
-
-    def read(self, *, is_last: bool = False) -> Iterator[memoryview]:
-        """Yield what waits, as runs of whole frames; each must be used before the next.
-
-        Parameters
-        ----------
-        is_last : bool
-            Take all that is there: the rank has said so by a system call, or is dead.
-
-        Raises
-        ------
-        ProtocolError
-            The rank has written nonsense.
-        """
-        # The overflow's head first: what is in lane 0 when we look there is older than that.
-        heads = [int(self._words[word]) for word in reversed(_HEADS)][::-1]
-        ends = heads if is_last or IS_STRONGLY_ORDERED else self._seen
-        self._seen = heads
-        for lane, (base, size) in enumerate(self._lanes):
-            if not 0 <= heads[lane] - self._positions[lane] <= size:
-                raise ProtocolError("the ring's head is out of its bounds")
-            while self._positions[lane] < ends[lane]:
-                offset = self._positions[lane] % size
-                length = min(ends[lane] - self._positions[lane], size - offset)
-                self._positions[lane] += length
-                yield self._view[base + offset : base + offset + length]
-
-    def confirm(self, points: int, frames: int) -> None:
-        """Give the room of what was read back to the rank: it is in a file.
-
-        Parameters
-        ----------
-        points, frames : int
-            Points of the ring, and frames of the connection's socket, that are in a file so far.
-        """
-        other = ~self._words[_SLOT] & 1
-        start = _SLOTS[other]
-        self._words[start], self._words[start + 1] = self._positions
-        self._words[start + 2] = points
-        self._words[_SLOT] = other
-        self._words[_FRAMES_DONE] = frames
-        self.points_done = points
+    def count_unconfirmed(self) -> int:
+        return self._points - _read_done(self.words)
 
     def close(self) -> None:
-        """Let go of the memory."""
-        self._words.release()
+        self.words.release()
         self._view.release()
-        self._memory.close()
+        self._shared.close()
+
+
+def _read_done(words: memoryview[int]) -> int:
+    """Return how many points an agent has confirmed to have in a file."""
+    return words[SLOTS[words[SLOT] & 1] + 2]
 
 
 def _make_largest(overflow: int) -> tuple[int, int]:

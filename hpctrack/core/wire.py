@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import _struct as struct  # what `struct` is made of: a file less
 
-from hpctrack.errors import ProtocolError
+from hpctrack.errors import ProtocolError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,7 +146,9 @@ def dump_json(value: Mapping[str, Any]) -> bytes:
     """
     try:
         text = "".join(_iter_json(value))
-    except Exception:  # noqa: BLE001 - anybody's object, a list in itself, a number of 5,000 digits
+    except Exception as error:  # anybody's object, a list in itself, a number of 5,000 digits
+        if is_of_a_signal(error):
+            raise
         text = _dump_anything(value)
     # Halves of what UTF-16 writes in two have no UTF-8; JSON's escapes for them are Python's.
     return text.encode("utf-8", "backslashreplace")
@@ -196,7 +198,9 @@ def _dump_anything(value: Mapping[str, Any]) -> str:
 
     try:
         return json.dumps(value, default=make_plain, separators=(",", ":"))
-    except Exception:  # noqa: BLE001 - see dump_json
+    except Exception as error:  # see dump_json
+        if is_of_a_signal(error):
+            raise
         return json.dumps({str(key): _make_writable(item) for key, item in value.items()})
 
 
@@ -205,14 +209,18 @@ def _make_writable(value: object) -> object:
 
     try:
         return json.loads(json.dumps(value, default=make_plain))
-    except Exception:  # noqa: BLE001 - see dump_json
+    except Exception as error:  # see dump_json
+        if is_of_a_signal(error):
+            raise
         return _text_of(value)
 
 
 def _text_of(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - anybody's object
+    except Exception as error:  # anybody's object
+        if is_of_a_signal(error):
+            raise
         return f"<{type(value).__name__}>"
 
 
@@ -227,7 +235,9 @@ def make_plain(value: object) -> object:
         if callable(method):
             try:
                 plain: object = method()
-            except Exception:  # noqa: BLE001 - anybody's object
+            except Exception as error:  # anybody's object
+                if is_of_a_signal(error):
+                    raise
                 break
             return plain if isinstance(plain, (int, float, str, list, bool)) else _text_of(plain)
     if isinstance(value, (set, frozenset)):

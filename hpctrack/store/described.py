@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 from hpctrack.store.record import RunRecord, State
 
 
-class DescribedRun:
+class DescribedRun(abc.ABC):
     """A run's description; rank 0's word, and of the summary the lowest rank's.
 
     Attributes
@@ -19,9 +20,9 @@ class DescribedRun:
     project: str
 
     @property
+    @abc.abstractmethod
     def brief(self) -> RunRecord:
         """The record as listings need it; `StoredRun` knows where it is."""
-        raise NotImplementedError
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import difflib
 from collections.abc import Iterable, Sequence
 
@@ -23,13 +24,13 @@ from hpctrack.store.streams import SensorColumns, join_sensors
 class MeasuredRun(DescribedRun):
     """A run's telemetry."""
 
+    @abc.abstractmethod
     def _parts(self) -> tuple[SealedReader | None, list[NodeReader]]:
         """Return the files to read; `StoredRun` knows them."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def sources(self) -> list[NodeEvents]:
         """Return what each node file says; `StoredRun` reads it."""
-        raise NotImplementedError
 
     def sensors(self) -> list[str]:
         """Return the names of what was sampled on the nodes, sorted; none if nothing was."""
@@ -113,13 +114,13 @@ class MeasuredRun(DescribedRun):
             )
         return found
 
+    @abc.abstractmethod
     def metrics(self) -> list[str]:
         """Return the names of the metrics; `StoredRun` reads them."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def metric(self, name: str, *, attempt: int | None = None) -> Metric:
         """Return one metric; `StoredRun` reads it."""
-        raise NotImplementedError
 
     def _highest(self, name: str) -> float:
         return float(self.metric(name).summary()["max"])

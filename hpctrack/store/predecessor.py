@@ -13,8 +13,8 @@ from hpctrack.errors import HpctrackError
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.schema import EventKind
 
-IDENTITY = ("rank", "host", "pid", "attempt")
-"""What makes two sessions those of one process."""
+IDENTITY = ("rank", "host", "pid", "attempt", "ring")
+"""What makes two sessions those of one process, with the same shared memory."""
 
 
 def count_written(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import math
 import re
@@ -25,9 +26,9 @@ Key = tuple[int, int, str]
 class TracedRun(DescribedRun):
     """A run that tells what it was made of."""
 
+    @abc.abstractmethod
     def _byte_sources(self) -> Sources:
         """Return what each file says with who can read its bytes; `StoredRun` has them."""
-        raise NotImplementedError
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -262,3 +262,57 @@ def test_forks_two_runs_and_the_programs_own_hdf5_do_not_disturb(tmp_path: Path)
     assert store.run("p/parent").metric("a").values.tolist() == [1, 2, 3]
     assert store.run("p/other").metric("b").values.tolist() == [5]
     assert {run.state for run in store.runs()} == {"finished"}
+
+
+def test_agents_that_die_again_and_again_are_left_in_peace_until_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = hpctrack.init("p", settings={"seal": "manual", "finish_timeout_s": 30})
+    channel = run._channel
+    assert channel
+    logged = 0
+    for lost in range(1, 5):
+        wait_for(kill_agents)
+        while channel.losses.agents < lost:
+            run.log({"a": logged})
+            logged += 1
+            run.summary["lost"] = lost
+    # The fourth death is one too many: nobody is started now, and nothing waits for anybody.
+    threads = len(os.listdir("/proc/self/task"))
+    for _ in range(1000):
+        run.log({"a": logged})
+        logged += 1
+        run.look_soon()
+    run.config["late"] = True
+    run.log({"t": hpctrack.Text("late")})
+    assert not run.flush(60)
+    assert list_agents() == []
+    assert len(os.listdir("/proc/self/task")) <= threads
+    assert run.finish()
+    told = capsys.readouterr().err
+    assert told.count("the agent died 4 times within 10 minutes") == 1
+    found = only_run(tmp_path / "store")
+    assert found.metric("a").values.tolist() == list(range(logged))
+    assert found.summary["lost"] == 4
+    assert found.config == {"late": True}
+    assert len(found.media()) == 1
+    assert found.record.ledger["agents_lost"] == 4
+    assert found.state == "finished"
+
+
+def test_what_waits_for_a_stopped_agent_is_bounded_and_the_rest_counted(tmp_path: Path) -> None:
+    settings = {"seal": "manual", "buffer_bytes": 1024 * 1024, "finish_timeout_s": 60}
+    run = hpctrack.init("p", settings=settings)
+    assert run.flush(60)
+    (agent,) = list_agents()
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        for number in range(200):
+            run.log({"t": hpctrack.Text(f"{number} " + "x" * 200_000)})
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    assert run.finish()
+    found = only_run(tmp_path / "store")
+    dropped = found.record.ledger["dropped_frames"]
+    assert dropped > 100
+    assert len(found.media()) + dropped == 200

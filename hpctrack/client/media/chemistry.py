@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.client.media.value import Piece, check_size, make_meta
-from hpctrack.errors import UsageError
+from hpctrack.errors import UsageError, is_of_a_signal
 
 _READERS = {".mol": "MolFromMolFile", ".pdb": "MolFromPDBFile"}
 
@@ -72,6 +72,8 @@ def _read_file(path: Path) -> Any:
         elif suffix in _READERS:
             molecule = getattr(chem, _READERS[suffix])(str(path))
     except OSError as error:
+        if is_of_a_signal(error):
+            raise
         raise UsageError(f"the file {str(path)!r} cannot be read: {error}") from None
     if molecule is None:
         raise UsageError(

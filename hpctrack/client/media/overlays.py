@@ -14,7 +14,7 @@ from hpctrack.client.media.formats import IMAGES
 from hpctrack.client.media.snapshot import NATIVE_ORDER, Snapshot, take_snapshot
 from hpctrack.client.media.source import read_file
 from hpctrack.client.values import NotANumberError, to_number
-from hpctrack.errors import UsageError
+from hpctrack.errors import UsageError, is_of_a_signal
 
 MASKS_MAX = 64
 """Layers of one image; each is a picture of its own."""
@@ -202,6 +202,8 @@ def _extremes(given: Any, taken: Snapshot) -> tuple[int, int]:
         return 0, 0
     try:
         return int(to_number(given.min())), int(to_number(given.max()))
-    except Exception:  # noqa: BLE001 - a list, or anybody's object
+    except Exception as error:  # a list, or anybody's object
+        if is_of_a_signal(error):
+            raise
         values = _elements(taken) if taken.dtype[1:] in _CODES else (0,)
         return int(min(values)), int(max(values))

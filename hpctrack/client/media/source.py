@@ -9,7 +9,7 @@ from typing import Any
 
 from hpctrack.client.media.formats import HEAD_BYTES, recognise
 from hpctrack.client.media.value import Piece, check_size, make_meta
-from hpctrack.errors import UsageError
+from hpctrack.errors import UsageError, is_of_a_signal
 
 IN_RANK_MAX_BYTES = 16 * 1024 * 1024
 """Up to here a file is read at once: from the page cache that is a copy of a few milliseconds, and
@@ -85,6 +85,8 @@ def read_file(path: object) -> Content:
         # A pipe or device must not make the training wait.
         handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
+        if is_of_a_signal(error):
+            raise
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
             f"the file {name!r} cannot be opened: {reason}",
@@ -93,6 +95,8 @@ def read_file(path: object) -> Content:
     try:
         return _read(handle, name)
     except OSError as error:
+        if is_of_a_signal(error):
+            raise
         raise UsageError(f"the file {name!r} cannot be read: {error.strerror or error}") from None
     finally:
         os.close(handle)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from hpctrack.client.media.cells import Cell, is_plain, make_cell
 from hpctrack.client.media.recognition import is_dataframe
 from hpctrack.client.media.value import Media, Piece, check_size, read_choice
-from hpctrack.errors import MissingPackageError, UsageError
+from hpctrack.errors import MissingPackageError, UsageError, is_of_a_signal
 
 ROWS_MAX = 200_000
 """More rows than anybody looks at; they belong into an artifact."""
@@ -117,7 +117,9 @@ class Table(Media):
                 self._add_column(str(name), _values_of(data))
             except UsageError as error:
                 self._warn(f"column {str(name)[:60]!r} is left out: {error.message}")
-            except Exception as error:  # noqa: BLE001 - a user's object may raise anything
+            except Exception as error:  # a user's object may raise anything
+                if is_of_a_signal(error):
+                    raise
                 self._warn(f"column {str(name)[:60]!r} is left out: {error}")
 
     def get_column(self, name: str, convert_to: str | None = None) -> Any:
@@ -212,7 +214,9 @@ class Table(Media):
             else:
                 try:
                     self._rows.append([self._take(cell) for cell in cells])
-                except Exception as error:  # noqa: BLE001 - a user's object may raise anything
+                except Exception as error:  # a user's object may raise anything
+                    if is_of_a_signal(error):
+                        raise
                     text = error.message if isinstance(error, UsageError) else str(error)
                     self._warn(f"a row is left out: {text}")
 

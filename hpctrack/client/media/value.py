@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from hpctrack.client.values import NotANumberError, to_number
 from hpctrack.core.wire import MAX_BODY_BYTES
-from hpctrack.errors import UsageError
+from hpctrack.errors import UsageError, is_of_a_signal
 
 DESCRIPTION_MAX_BYTES = 60 * 1024
 """A description shares its frame with the payload and is read by everybody who lists media."""
@@ -103,7 +103,9 @@ class Media:
                 self._piece = replace(self._piece, warnings=(*self._piece.warnings, text))
         except UsageError as error:
             self._problem = error
-        except Exception as error:  # noqa: BLE001 - a user's object may raise anything when it is read
+        except Exception as error:  # a user's object may raise anything when it is read
+            if is_of_a_signal(error):
+                raise
             text = f"{name} cannot be made of what was given: {type(error).__name__}: {error}"
             self._problem = UsageError(text)
 

@@ -18,7 +18,8 @@ METRICS_MAX = 300
 LEDGER_LABELS = {
     "dropped_points": "points dropped",
     "dropped_frames": "messages dropped",
-    "agent_restarts": "connections lost and made again",
+    "agents_lost": "agents lost",
+    "cut_connections": "connections closed by the program",
 }
 
 SHOWN_JOB_FACTS = frozenset(

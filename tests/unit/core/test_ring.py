@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpctrack.agent.points import PointDecoder
-from hpctrack.core import ring as ring_module
-from hpctrack.core import wire
-from hpctrack.core.ring import FIRST_BYTES, HEAD_BYTES, MIN_BYTES, RingReader, RingWriter
+from hpctrack.core import ring_reader, wire
+from hpctrack.core.ring import FIRST_BYTES, HEAD_BYTES, MIN_BYTES, RingWriter
+from hpctrack.core.ring_reader import RingReader
 from hpctrack.errors import ProtocolError
 from hpctrack.store.schema import POINT
 
@@ -134,7 +134,7 @@ def test_a_step_beyond_64_bits_writes_nothing() -> None:
 def test_on_a_weakly_ordered_processor_the_reader_waits_one_look(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ring_module, "IS_STRONGLY_ORDERED", False)
+    monkeypatch.setattr(ring_reader, "IS_STRONGLY_ORDERED", False)
     ends = Ends()
     ends.writer.put_frame(wire.pack_name(0, "a"))
     put(ends.writer, 0, 1.0)
