@@ -8,10 +8,10 @@ import sys
 from hpctrack.client import spawn
 from hpctrack.client.channel import Channel
 from hpctrack.client.console import Console
-from hpctrack.client.faults import Notices
 from hpctrack.client.identity import Identity, make_identity, make_launch_token
 from hpctrack.client.ranks import RankInfo
 from hpctrack.client.run import Recording, Run, RunFacts
+from hpctrack.client.values import Notices
 from hpctrack.core import __version__, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import check_id, join_run_path, make_readable_name, make_safe_id

@@ -7,11 +7,9 @@ from _thread import RLock
 
 from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
-from hpctrack.client.faults import Faults, Notices
-from hpctrack.client.interpreter import exit_code_of
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.run_logging import RunLogging
-from hpctrack.client.values import Entries
+from hpctrack.client.values import Entries, Faults, Notices
 from hpctrack.core import Record, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
@@ -38,6 +36,17 @@ else:
 BIG = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
 one comparison of the fast path sends these the slow way."""
+
+
+def exit_code_of(error: BaseException | None) -> int:
+    """Return the exit code that a program ending with this error has."""
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        if error.code is None:
+            return 0
+        return error.code if isinstance(error.code, int) else 1
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 class RunFacts(Record):

@@ -10,9 +10,8 @@ from _operator import index  # what `operator` is made of
 from _thread import RLock
 
 from hpctrack.client.channel import Channel, Losses
-from hpctrack.client.faults import Notices, show
 from hpctrack.client.run_calls import RunCalls
-from hpctrack.client.values import Entries, to_number
+from hpctrack.client.values import Entries, Notices, show, to_number
 from hpctrack.core import wire
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.wire import Kind

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import hpctrack
-from hpctrack.client.faults import TOLD_MAX
+from hpctrack.client.values import TOLD_MAX
 from tests.modules import Module, Tensor
 from tests.programs import only_run
 
