@@ -278,7 +278,7 @@ def test_agents_that_die_again_and_again_are_left_in_peace_until_the_end(
             logged += 1
             run.summary["lost"] = lost
     # The fourth death is one too many: nobody is started now, and nothing waits for anybody.
-    threads = len(os.listdir("/proc/self/task"))
+    threads = len(list(Path("/proc/self/task").iterdir()))
     for _ in range(1000):
         run.log({"a": logged})
         logged += 1
@@ -287,7 +287,7 @@ def test_agents_that_die_again_and_again_are_left_in_peace_until_the_end(
     run.log({"t": hpctrack.Text("late")})
     assert not run.flush(60)
     assert list_agents() == []
-    assert len(os.listdir("/proc/self/task")) <= threads
+    assert len(list(Path("/proc/self/task").iterdir())) <= threads
     assert run.finish()
     told = capsys.readouterr().err
     assert told.count("the agent died 4 times within 10 minutes") == 1
