@@ -216,6 +216,18 @@ def connect_in_process() -> _socket.socket:
     return connection
 
 
+def wait_in_process(timeout_s: float) -> bool:
+    """Wait until recorders on threads of this process are done; say whether they are.
+
+    Parameters
+    ----------
+    timeout_s : float
+        Longest wait, seconds.
+    """
+    module = sys.modules.get(IN_PROCESS_MODULE)
+    return module is None or bool(module.wait(timeout_s))
+
+
 @contextlib.contextmanager
 def hold_lock(path: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the folder's lock, released by the kernel whatever happens to us.
