@@ -137,6 +137,7 @@ class Recorder:
     def end(self, session: Session, farewell: dict[str, Any] | None) -> None:
         """Let a rank go: with what it said at its end, or lost."""
         session.read_ring(self._note, is_last=True)
+        self._add_config(session)
         session.is_open = False
         self.changes += 1
         if session.console is not None:
@@ -160,7 +161,7 @@ class Recorder:
         session.decoder.add_body(body, count)
 
     def add_json(self, kind: EventKind, value: dict[str, Any], session: Session) -> None:
-        """Take a configuration, summary, description, definition, note or ledger."""
+        """Take a summary, description, definition, note or ledger."""
         if kind == EventKind.LEDGER:
             session.ledger.update(value)
             self._add_ledger(session)
@@ -264,7 +265,7 @@ class Recorder:
             bool(self._rows or self._events or self._media or self._samples)
             or self._encoder.has_ready
             or self._provenance.has_ready
-            or any(one.decoder.rows or one.has_news for one in self.sessions)
+            or any(one.decoder.rows or one.has_news or one.is_config_new for one in self.sessions)
         )
 
     @property
@@ -353,6 +354,7 @@ class Recorder:
                 session.read_ring(self._note, is_last=session is asked_by or wait)
             if session.decoder.rows:
                 self._rows += session.decoder.take()
+            self._add_config(session)
         if self._rules.has_rules and len(self._rows) > held:
             self._rules.take_points(bytes(memoryview(self._rows)[held:]))
         if held_bytes < PENDING_MAX_BYTES:
@@ -456,6 +458,11 @@ class Recorder:
         for session in self.sessions:
             if session.is_open and session.update_ledger():
                 self._add_ledger(session)
+
+    def _add_config(self, session: Session) -> None:
+        if session.is_config_new:
+            session.is_config_new = False
+            self._add(EventKind.CONFIG, session.config, session, keep=f"{session.number} config")
 
     def _add_ledger(self, session: Session) -> None:
         key = f"ledger {session.number}"

@@ -103,7 +103,7 @@ class Channel:
         # Re-entrant: a signal handler of the program may speak in the middle of a frame.
         self._lock = RLock()
         self._is_sending = False
-        self._late: deque[tuple[bytes, str]] = deque()
+        self._late: deque[tuple[bytes, str, bool]] = deque()
         self._socket: Connection | None = None
         self._identity = (0, 0)
         self._lost_s: deque[float] = deque(maxlen=RECONNECTS_MAX + 1)
@@ -153,7 +153,7 @@ class Channel:
             if self._socket is None and not self._dead:
                 self._ensure_helper()
 
-    def send(self, frame: bytes, *, keep: str = "") -> bool:
+    def send(self, frame: bytes, *, keep: str = "", is_forced: bool = False) -> bool:
         """Pass a frame on; returns at once.
 
         Parameters
@@ -164,6 +164,8 @@ class Channel:
             A key under which the frame is kept, in order of first use, to be said again to
             another agent should this one die. Frames without a key are said again until the
             agent has confirmed them.
+        is_forced : bool
+            Have it wait even if there is no room: to be asked for once, not in a loop.
 
         Returns
         -------
@@ -172,14 +174,14 @@ class Channel:
         """
         with self._lock:
             if self._is_sending:
-                self._late.append((frame, keep))
+                self._late.append((frame, keep, is_forced))
                 return True
             self._is_sending = True
             try:
                 # What a signal handler's exception has cut short comes first.
                 while self._late:
                     self._send(*self._late.popleft())
-                is_held = self._send(frame, keep)
+                is_held = self._send(frame, keep, is_forced)
                 while self._late:
                     self._send(*self._late.popleft())
             finally:
@@ -187,7 +189,7 @@ class Channel:
         self._tell()
         return is_held
 
-    def _send(self, frame: bytes, keep: str) -> bool:
+    def _send(self, frame: bytes, keep: str, is_forced: bool) -> bool:  # noqa: FBT001 - internal
         if keep:
             self._kept[keep] = frame
         if self._dead:
@@ -198,7 +200,7 @@ class Channel:
             self._send_waiting()
             if not self._outbox:
                 return True
-        is_held = self._outbox.trim()
+        is_held = is_forced or self._outbox.trim()
         self.losses.frames += not is_held
         self._ensure_helper()
         return is_held

@@ -15,7 +15,7 @@ from hpctrack.client.values import Notices
 from hpctrack.core import __version__, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import check_id, join_run_path, make_readable_name, make_safe_id
-from hpctrack.core.ring import RingWriter
+from hpctrack.core.ring import MAX_BYTES, RingWriter
 from hpctrack.core.settings import Settings
 from hpctrack.errors import HpctrackError, InvalidNameError
 
@@ -156,7 +156,11 @@ class Opening:
         except (OSError, ValueError) as error:
             self.problems.append(f"no memory to share with the agent: {error}; nothing is recorded")
             return None
-        if ring.size_bytes < size_bytes // 2:
+        if size_bytes > MAX_BYTES:
+            self.problems.append(
+                f"buffer_bytes is {size_bytes:,}, more than a ring can have: {MAX_BYTES:,} are used"
+            )
+        if ring.size_bytes < min(size_bytes, MAX_BYTES) // 2:
             self.problems.append(
                 f"the size of files is limited (ulimit -f): {ring.size_bytes:,} bytes instead of "
                 f"{size_bytes:,} are held back while the agent is busy"

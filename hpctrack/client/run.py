@@ -126,6 +126,7 @@ class Run(RunLogging):
         self._is_finished = False
         self._welcome: dict[str, Any] | None = None
         self._pid = os.getpid()
+        self._has_config = self._is_config_behind = False
         self._faults = Faults(notices, strict=settings.strict, record=self._record_warning)
         self._channel = recording.channel if recording else None
         self._hello = recording.hello if recording else {}
@@ -145,7 +146,7 @@ class Run(RunLogging):
         self._numbers = self._entries.numbers if self._entries else {}
         refuse = self._refuse_call
         self.config = Config(
-            self._send_config,
+            self._send_change,
             self._on_config_conflict,
             lambda error: refuse("config.update", error),
         )
@@ -158,7 +159,7 @@ class Run(RunLogging):
         # First, because the agent is given its pipes along with HELLO.
         if self._console is not None and not self._console.start() and self._console.problem:
             self._notices.warn_once("console", self._console.problem)
-        self._channel.open(self._greet, self.on_message, self.restate, self._prepare)
+        self._channel.open(self._greet, self.on_message, self._say_again, self._prepare)
 
     # -- logging ---------------------------------------------------------------------------------
 
@@ -352,7 +353,7 @@ class Run(RunLogging):
         if past.is_resumed:
             self.step = past.restore(self.config, self.summary)
             # The attempt's own configuration is whole: readers take the latest, not a sum.
-            self._send_config(self.config)
+            self._send_config()
             self._restore_words(past.name, past.tags, past.notes)
         return ""
 
@@ -387,6 +388,8 @@ class Run(RunLogging):
         channel = self._channel
         if channel is None:
             return True
+        if self._is_config_behind:
+            self._send_config()
         channel.poll()  # an answer that came too late for its question is none to this one
         self._is_done = False
         # Kept: should the agent die now, the next one is asked the same.
@@ -394,17 +397,40 @@ class Run(RunLogging):
         deadline_s = self._clock.mono_s() + timeout_s
         return channel.drain(deadline_s, lambda: self._is_done, is_last=self._is_finished)
 
-    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> None:
+    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> bool:
         if self._channel is None or self._is_finished:
-            return
+            return True
         try:
-            self._channel.send(wire.pack_json(kind, value), keep=keep)
+            return self._channel.send(wire.pack_json(kind, value), keep=keep)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble(wire.name_kind(kind), error)
+            return True
 
-    def _send_config(self, values: Mapping[str, Any]) -> None:
-        if self.rank == 0:
-            self._send_json(Kind.CONFIG, values, keep="config")
+    def _send_change(self, change: Mapping[str, Any]) -> None:
+        """Say what has changed in the configuration: it may be large, and be set key by key."""
+        if self.rank:
+            return
+        self._has_config = True
+        if not self._is_config_behind:
+            self._is_config_behind = not self._send_json(Kind.CONFIG_CHANGE, change)
+
+    def _send_config(self) -> None:
+        """Say the whole configuration, however little room there is."""
+        if self._channel is not None and self.rank == 0:
+            self._has_config, self._is_config_behind = True, False
+            self._channel.send(wire.pack_json(Kind.CONFIG, self._copy_config()), is_forced=True)
+
+    def _copy_config(self) -> dict[str, Any]:
+        while True:
+            try:
+                return self.config.as_dict()
+            except RuntimeError:  # another thread has added a key
+                continue
+
+    def _say_again(self) -> list[bytes]:
+        """Return what another agent must be told, besides what is kept."""
+        again = [wire.pack_json(Kind.CONFIG, self._copy_config())] if self._has_config else []
+        return again + self.restate()
 
     def _send_summary(self, values: Mapping[str, Any]) -> None:
         for key, value in values.items():

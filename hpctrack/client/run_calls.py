@@ -83,8 +83,8 @@ class RunCalls(abc.ABC):
     _tensorboard: TensorBoardSync | None = None
 
     @abc.abstractmethod
-    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> None:
-        """Pass a frame to the agent; `Run` knows how."""
+    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> bool:
+        """Pass a frame to the agent, or say that there is no room; `Run` knows how."""
 
     @abc.abstractmethod
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature

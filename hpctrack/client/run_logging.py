@@ -5,6 +5,7 @@ Apart from `Run.log` itself, which is one method because a call more costs too m
 
 from __future__ import annotations
 
+import abc
 import os
 from _operator import index  # what `operator` is made of
 from _thread import RLock
@@ -46,6 +47,7 @@ class RunLogging(RunCalls):
     _console: Console | None
     _lock: RLock
     _is_logging: bool
+    _is_config_behind: bool
     _late: deque[tuple[Mapping[str, Any], int | None, bool]]
     _is_finished: bool
     _pid: int
@@ -180,6 +182,10 @@ class RunLogging(RunCalls):
         """Have the next ``log`` look around, however short ago the last one did."""
         self._next_poll_s = 0.0
 
+    @abc.abstractmethod
+    def _send_config(self) -> None:
+        """Say the whole configuration; `Run` knows how."""
+
     # -- what goes wrong -------------------------------------------------------------------------
 
     def _look_around(self, wall_s: float) -> None:
@@ -197,6 +203,8 @@ class RunLogging(RunCalls):
             if channel is None:
                 return
             channel.poll()
+            if self._is_config_behind and channel.is_idle:
+                self._send_config()
             if self._console is not None and self._console.problem:
                 self._faults.tell("console", self._console.problem)
             lost = channel.losses.frames + channel.losses.agents + self._faults.count

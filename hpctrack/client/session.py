@@ -13,6 +13,7 @@ from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
 from hpctrack.client.run import Run, exit_code_of
 from hpctrack.client.run_calls import Tags
+from hpctrack.client.spawn import wait_in_process
 from hpctrack.client.values import Notices
 from hpctrack.core import Record
 from hpctrack.core.clock import SYSTEM_CLOCK
@@ -468,6 +469,9 @@ def _finish_at_exit() -> None:
         run.finish(_state.exit.code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
     if _state.settle is not None:
         _state.settle(SETTLE_S)
+    if not wait_in_process(SETTLE_S):
+        text = f"the recorder is still busy after {SETTLE_S:g} s; `hpctrack seal` does the rest"
+        Notices().warn_once("settle", text)
 
 
 def _after_fork() -> None:

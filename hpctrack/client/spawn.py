@@ -225,6 +225,18 @@ def connect_in_process() -> _socket.socket:
     return connection
 
 
+def wait_in_process(timeout_s: float) -> bool:
+    """Wait until recorders on threads of this process are done; say whether they are.
+
+    Parameters
+    ----------
+    timeout_s : float
+        Longest wait, seconds.
+    """
+    module = sys.modules.get(IN_PROCESS_MODULE)
+    return module is None or bool(module.wait(timeout_s))
+
+
 def take_lock(path: str, wait_s: float = LOCK_WAIT_S) -> int:
     """Take the folder's lock; the kernel gives it back whatever happens to us.
 
@@ -239,17 +251,20 @@ def take_lock(path: str, wait_s: float = LOCK_WAIT_S) -> int:
         It was not free within ``wait_s``.
     """
     handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                os.close(handle)
-                raise BusyError(f"{path} has been locked for {wait_s} s") from None
-            time.sleep(0.002)
-        else:
-            return handle
+    try:
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise BusyError(f"{path} has been locked for {wait_s} s") from None
+                time.sleep(0.002)
+    except BaseException:  # a signal handler's, too
+        os.close(handle)
+        raise
+    return handle
 
 
 def peer_uid(connection: _socket.socket) -> int:

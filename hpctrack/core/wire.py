@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 
 HEADER = struct.Struct("<IBBH")
 NAME_HEAD = struct.Struct("<I")
@@ -68,6 +68,8 @@ class Kind:
     """u32 size of a JSON description, the description, raw bytes: an image, a table ..."""
     CONSOLE = 12
     """f64 wall time, then what the rank wrote to the stream (1 or 2) that ``count`` says."""
+    CONFIG_CHANGE = 13
+    """JSON: what has changed in the configuration, see `change_config`."""
     DEFINE = 14
     """JSON: how a metric is to be read."""
     SAVE = 15
@@ -247,6 +249,32 @@ def make_plain(value: object) -> object:
 
         return dataclasses.asdict(value)  # type: ignore[call-overload]
     return _text_of(value)
+
+
+def change_config(config: dict[str, Any], change: Mapping[str, Any]) -> None:
+    """Do to a configuration what a `Kind.CONFIG_CHANGE` says.
+
+    Parameters
+    ----------
+    config : dict
+        Changed in place.
+    change : mapping
+        ``path``: the keys that lead to a mapping in it; ``set``: keys and values to set there;
+        ``unset``: keys to remove.
+
+    Raises
+    ------
+    TypeError, AttributeError
+        It is none.
+    """
+    for key in change.get("path", ()):
+        inner = config.get(key)
+        if not isinstance(inner, dict):
+            inner = config[key] = {}
+        config = inner
+    for key in change.get("unset", ()):
+        config.pop(key, None)
+    config.update(change.get("set", {}))
 
 
 def pack_name(number: int, name: str) -> bytes:
