@@ -6,9 +6,9 @@ is loaded when it is first used.
 
 from __future__ import annotations
 
-from hpctrack._version import __version__
 from hpctrack.client.run import Run
 from hpctrack.client.session import current_run, finish, init, log, maybe_run
+from hpctrack.core import __version__
 from hpctrack.errors import HpctrackError
 
 TYPE_CHECKING = False

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpctrack.agent.console import ConsoleDrain
-from hpctrack.core.console_pieces import read_gap
+from hpctrack.core.wire import read_gap
 from tests.programs import ROOT
 
 PROLOGUE = """

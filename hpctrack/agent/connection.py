@@ -30,7 +30,6 @@ READ_BYTES = 1024 * 1024
 """One read; ranks that log flat out share the agent's time in pieces of this size."""
 
 _JSON_EVENTS = {
-    Kind.CONFIG: EventKind.CONFIG,
     Kind.SUMMARY: EventKind.SUMMARY,
     Kind.META: EventKind.META,
     Kind.EVENT: EventKind.NOTE,
@@ -113,7 +112,14 @@ class Connection:
         try:
             for frame in self._decoder.feed(data):
                 self._take(frame)
-        except (HpctrackError, ValueError, KeyError, TypeError, OverflowError) as error:
+        except (
+            HpctrackError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             self.tell({"level": "error", "code": "protocol", "text": f"the agent hung up: {error}"})
             return False
         return True
@@ -173,6 +179,8 @@ class Connection:
         session.frames_seen += 1
         if frame.kind in _JSON_EVENTS:
             recorder.add_json(_JSON_EVENTS[frame.kind], frame.json(), session)
+        elif frame.kind in {Kind.CONFIG, Kind.CONFIG_CHANGE}:
+            session.take_config(frame.json(), is_whole=frame.kind == Kind.CONFIG)
         elif frame.kind == Kind.FLUSH:
             self.wants_answer = True
         elif frame.kind == Kind.FINISH:

@@ -8,7 +8,7 @@ from typing import Self
 
 from hpctrack.agent.console_line import Line, Outlet
 from hpctrack.client.console_page import Page
-from hpctrack.core.console_pieces import STREAMS
+from hpctrack.core.wire import STREAMS
 
 Pieces = list[tuple[int, bytes]]
 """Stream (1 or 2) and bytes to record, in the order of writing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpctrack.core.console_pieces import read_gap
+from hpctrack.core.wire import read_gap
 from hpctrack.store.node_file import NewEvent
 from hpctrack.store.schema import EventKind
 

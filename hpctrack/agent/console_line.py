@@ -13,8 +13,7 @@ import stat
 import termios
 from dataclasses import dataclass, field
 
-from hpctrack.client.console_route import LARGE_PIECE_BYTES, SMALL_PIECE_BYTES
-from hpctrack.client.descriptors import reopen
+from hpctrack.client.console_route import LARGE_PIECE_BYTES, SMALL_PIECE_BYTES, reopen
 
 LOOK_BYTES = 1024 * 1024
 """What one look moves at most: the agent has other ranks to serve."""

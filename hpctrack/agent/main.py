@@ -14,7 +14,7 @@ from typing import Any
 from hpctrack.agent.open_files import raise_limit
 from hpctrack.agent.server import Server
 from hpctrack.agent.telemetry import Telemetry
-from hpctrack.client.spawn import LISTEN_FD, RuntimeFolder, hold_lock
+from hpctrack.client.spawn import LISTEN_FD, RuntimeFolder, take_lock
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.joining import leave_card
 from hpctrack.core.settings import environment
@@ -83,12 +83,15 @@ def _leave(folder: RuntimeFolder, listener: socket.socket) -> bool:
         False if a rank is starting an agent right now: it has seen us and will connect.
     """
     try:
-        with hold_lock(folder.lock, wait_s=0.0):
-            if _is_ours(folder, listener):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(folder.socket)  # noqa: PTH108 - a plain text
+        lock = take_lock(folder.lock, wait_s=0.0)
     except BusyError:
         return False
+    try:
+        if _is_ours(folder, listener):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(folder.socket)  # noqa: PTH108 - a plain text
+    finally:
+        os.close(lock)
     return True
 
 

@@ -133,6 +133,7 @@ class Recorder:
         """Let a rank go: with what it said at its end, or lost."""
         session.names_left = 0  # what has not come by now never will
         session.read_ring(self._note, is_last=True)
+        self._add_config(session)
         session.is_open = False
         self.changes += 1
         if session.console is not None:
@@ -157,7 +158,7 @@ class Recorder:
         session.decoder.add_body(body, count)
 
     def add_json(self, kind: EventKind, value: dict[str, Any], session: Session) -> None:
-        """Take a configuration, summary, description, definition, note or ledger."""
+        """Take a summary, description, definition, note or ledger."""
         if kind == EventKind.LEDGER:
             session.ledger.update(value)
             self._add_ledger(session)
@@ -261,7 +262,7 @@ class Recorder:
             bool(self._rows or self._events or self._media or self._samples)
             or self._encoder.has_ready
             or self._provenance.has_ready
-            or any(one.decoder.rows or one.has_news for one in self.sessions)
+            or any(one.decoder.rows or one.has_news or one.is_config_new for one in self.sessions)
         )
 
     @property
@@ -350,6 +351,7 @@ class Recorder:
                 session.read_ring(self._note, is_last=session is asked_by or wait)
             if session.decoder.rows:
                 self._rows += session.decoder.take()
+            self._add_config(session)
         if self._rules.has_rules and len(self._rows) > held:
             self._rules.take_points(bytes(memoryview(self._rows)[held:]))
         if held_bytes < PENDING_MAX_BYTES:
@@ -456,6 +458,11 @@ class Recorder:
         for session in self.sessions:
             if session.is_open and session.update_ledger():
                 self._add_ledger(session)
+
+    def _add_config(self, session: Session) -> None:
+        if session.is_config_new:
+            session.is_config_new = False
+            self._add(EventKind.CONFIG, session.config, session, keep=f"{session.number} config")
 
     def _add_ledger(self, session: Session) -> None:
         key = f"ledger {session.number}"

@@ -11,6 +11,7 @@ from hpctrack.agent.console import ConsoleDrain
 from hpctrack.agent.points import PointDecoder
 from hpctrack.agent.unwritten import Unwritten
 from hpctrack.core.ring_reader import RingReader
+from hpctrack.core.wire import change_config
 from hpctrack.errors import ProtocolError
 
 
@@ -36,6 +37,8 @@ class Session:
         Those of them that are not in a file yet.
     ledger : dict
         What the rank, and the agent for it, had to drop.
+    config : dict
+        The configuration; a rank says what has changed in it, files hold the whole of it.
     """
 
     number: int
@@ -48,6 +51,8 @@ class Session:
     names_left: int = 0
     frames_seen: int = 0
     ledger: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    is_config_new: bool = False
     is_open: bool = True
     is_ring_broken: bool = False
     unwritten: Unwritten = field(default_factory=Unwritten)
@@ -79,6 +84,14 @@ class Session:
         if not self.is_open:
             self.ring.close()
             self.ring = None
+
+    def take_config(self, told: dict[str, Any], *, is_whole: bool) -> None:
+        """Take the rank's configuration, or a change, see `hpctrack.core.wire.change_config`."""
+        if is_whole:
+            self.config = told
+        else:
+            change_config(self.config, told)
+        self.is_config_new = True
 
     def update_ledger(self) -> bool:
         """Count what the ring and the decoder had to drop; return whether that is new."""

@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from hpctrack._version import __version__
 from hpctrack.cli.doctor_node import check_gpus, check_host, check_scheduler
 from hpctrack.cli.doctor_store import check_run, check_store
 from hpctrack.cli.format import make_console
@@ -19,6 +18,7 @@ from hpctrack.cli.options import json_option, print_json, store_option
 from hpctrack.client.identity import make_identity
 from hpctrack.client.ranks import detect_rank
 from hpctrack.client.spawn import ensure_runtime_folder
+from hpctrack.core import __version__
 from hpctrack.core.settings import Settings, environment, load_settings
 from hpctrack.errors import HpctrackError
 

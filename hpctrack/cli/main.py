@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.core.settings import environment
 from hpctrack.errors import HpctrackError, MissingPackageError
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import _struct as struct  # as in hpctrack.core.wire
 import os
 import select
-import struct
 from _socket import MSG_DONTWAIT, MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET  # see below
 from _thread import RLock, start_new_thread  # signal handlers cannot part what they do
-from collections import deque
-from collections.abc import Callable
 
 from hpctrack.client.outbox import Outbox
-from hpctrack.core import wire
+from hpctrack.core import Record, wire
 from hpctrack.core.clock import Clock
-from hpctrack.core.records import Record
 from hpctrack.core.ring import identify, is_same
 from hpctrack.core.wire import Kind
 from hpctrack.errors import HpctrackError, is_of_a_signal
@@ -21,7 +18,11 @@ from hpctrack.errors import HpctrackError, is_of_a_signal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket as Connection  # noqa: N812 - it is a connection here
+    from collections import deque
+    from collections.abc import Callable
     from typing import Any
+else:
+    from _collections import deque
 
 RECONNECTS_MAX = 3
 """Agents that die more often within `REST_S` have a reason that another start does not remove."""
@@ -102,7 +103,7 @@ class Channel:
         # Re-entrant: a signal handler of the program may speak in the middle of a frame.
         self._lock = RLock()
         self._is_sending = False
-        self._late: deque[tuple[bytes, str]] = deque()
+        self._late: deque[tuple[bytes, str, bool]] = deque()
         self._socket: Connection | None = None
         self._identity = (0, 0)
         self._lost_s: deque[float] = deque(maxlen=RECONNECTS_MAX + 1)
@@ -152,7 +153,7 @@ class Channel:
             if self._socket is None and not self._dead:
                 self._ensure_helper()
 
-    def send(self, frame: bytes, *, keep: str = "") -> bool:
+    def send(self, frame: bytes, *, keep: str = "", is_forced: bool = False) -> bool:
         """Pass a frame on; returns at once.
 
         Parameters
@@ -163,6 +164,8 @@ class Channel:
             A key under which the frame is kept, in order of first use, to be said again to
             another agent should this one die. Frames without a key are said again until the
             agent has confirmed them.
+        is_forced : bool
+            Have it wait even if there is no room: to be asked for once, not in a loop.
 
         Returns
         -------
@@ -171,14 +174,14 @@ class Channel:
         """
         with self._lock:
             if self._is_sending:
-                self._late.append((frame, keep))
+                self._late.append((frame, keep, is_forced))
                 return True
             self._is_sending = True
             try:
                 # What a signal handler's exception has cut short comes first.
                 while self._late:
                     self._send(*self._late.popleft())
-                is_held = self._send(frame, keep)
+                is_held = self._send(frame, keep, is_forced)
                 while self._late:
                     self._send(*self._late.popleft())
             finally:
@@ -186,7 +189,7 @@ class Channel:
         self._tell()
         return is_held
 
-    def _send(self, frame: bytes, keep: str) -> bool:
+    def _send(self, frame: bytes, keep: str, is_forced: bool) -> bool:  # noqa: FBT001 - internal
         if keep:
             self._kept[keep] = frame
         if self._dead:
@@ -197,7 +200,7 @@ class Channel:
             self._send_waiting()
             if not self._outbox:
                 return True
-        is_held = self._outbox.trim()
+        is_held = is_forced or self._outbox.trim()
         self.losses.frames += not is_held
         self._ensure_helper()
         return is_held

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from _collections_abc import Callable, Iterable, Mapping  # loaded; `collections.abc` is not
 
 from hpctrack.client.values import MAX_DEPTH, leave_out_media
 from hpctrack.errors import is_of_a_signal
@@ -108,7 +108,7 @@ class Owner:
     Parameters
     ----------
     on_change : callable
-        Told the keys of the outermost mapping whose values have changed.
+        Told the section whose values have changed, and their keys.
     on_conflict : callable or None
         Told, joined by dots, the keys of a value that was to be set again; None lets it change.
     on_mistake : callable or None
@@ -119,7 +119,7 @@ class Owner:
 
     def __init__(
         self,
-        on_change: Callable[[Iterable[str]], None],
+        on_change: Callable[[Section, Iterable[str]], None],
         on_conflict: Callable[[str], None] | None = None,
         on_mistake: Callable[[Exception], None] | None = None,
     ) -> None:
@@ -128,7 +128,7 @@ class Owner:
         self.on_mistake = on_mistake
 
 
-_NOBODY = Owner(lambda _keys: None)
+_NOBODY = Owner(lambda _section, _keys: None)
 
 
 class Section(dict[str, "Any"]):
@@ -291,7 +291,7 @@ class Section(dict[str, "Any"]):
 
     def _tell(self, keys: list[str]) -> None:
         if keys:
-            self._owner.on_change(self._path[:1] or keys)
+            self._owner.on_change(self, keys)
 
 
 def make_section(values: Mapping[str, Any]) -> Section:
@@ -310,7 +310,7 @@ class Config(Section):
     Parameters
     ----------
     on_change : callable
-        Is given the whole configuration.
+        Is given what has changed, as `hpctrack.core.wire.change_config` takes it.
     on_conflict : callable
         Is given the key of a value that was to be set again, such as ``model.lr``.
     on_mistake : callable, optional
@@ -333,7 +333,18 @@ class Config(Section):
         on_conflict: Callable[[str], None],
         on_mistake: Callable[[Exception], None] | None = None,
     ) -> None:
-        super().__init__(Owner(lambda _keys: on_change(self), on_conflict, on_mistake))
+        def tell(section: Section, keys: Iterable[str]) -> None:
+            path = section._path  # noqa: SLF001 - of this module
+            found: Any = self
+            for key in path:
+                found = found.get(key) if isinstance(found, Section) else None
+            if found is section:  # else it was replaced by another one since
+                there = {key: section[key] for key in keys if key in section}
+                gone = [key for key in keys if key not in section]
+                change = {"path": list(path), "set": there, "unset": gone}
+                on_change({name: value for name, value in change.items() if value})
+
+        super().__init__(Owner(tell, on_conflict, on_mistake))
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Take the values of an earlier attempt for keys that are not set; tells nobody."""
@@ -361,8 +372,9 @@ class Summary(Section):
         on_change: Callable[[Mapping[str, Any]], None],
         on_mistake: Callable[[Exception], None] | None = None,
     ) -> None:
-        def tell(keys: Iterable[str]) -> None:
-            on_change({key: self.get(key) for key in keys})
+        def tell(section: Section, keys: Iterable[str]) -> None:
+            outermost = section._path[:1] or keys  # noqa: SLF001 - of this module
+            on_change({key: self.get(key) for key in outermost})
 
         super().__init__(Owner(tell, on_mistake=on_mistake))
 

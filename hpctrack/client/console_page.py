@@ -7,18 +7,17 @@ thread is never made to wait for an answer of the agent's.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
 from itertools import filterfalse
 
-from hpctrack.client.descriptors import raise_fd
-from hpctrack.core.console_pieces import STREAMS, make_gap
+from hpctrack.client.console_route import raise_fd
 from hpctrack.core.ring import Shared, identify
+from hpctrack.core.wire import STREAMS, make_gap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Self
 
 TAIL_BYTES = 64 * 1024
@@ -119,9 +118,11 @@ class Page:
         if self._is_owner:
             _made.discard(self._key)
         # A mover may still know the address: then the memory goes when the mover does.
-        with contextlib.suppress(BufferError):
+        try:
             self._words.release()
             self.piece.release()
+        except BufferError:
+            pass
         self._shared.close()
 
     def is_owner_alive(self) -> bool:

@@ -1,27 +1,26 @@
-"""One way that console bytes take: from the program's descriptor through ours to the original."""
+"""One way that console bytes take: from the program's descriptor through ours to the original.
+
+And what is done to descriptors on the way: ours keep out of the program's.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
 import select
 import stat
 
-from hpctrack.client.descriptors import (
-    FIRST_FD,
-    close_all,
-    close_own,
-    raise_both,
-    reopen,
-)
-from hpctrack.core.console_pieces import STREAMS
 from hpctrack.core.ring import identify, is_same
+from hpctrack.core.wire import STREAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
+
+FIRST_FD = 10
+"""Ours lie at or above it: scripts and programs use the low numbers by name."""
 
 PIPE_MAX_BYTES = 1024 * 1024
 """What an unprivileged process may ask for, see pipe(7)."""
@@ -109,9 +108,11 @@ class Route:
     def restore(self) -> None:
         """Put the original back where the program has not put something else since."""
         for number, saved in zip(self.numbers, self.saved, strict=False):
-            with contextlib.suppress(OSError):
+            try:
                 if is_same(number, self.inner) and is_same(saved, self.ours[1]):
                     os.dup2(saved, number)
+            except OSError:
+                pass  # the program has closed it
 
     def is_intact(self) -> bool:
         """Whether our descriptors are still ours.
@@ -148,11 +149,13 @@ class Route:
             return
         import termios  # noqa: PLC0415 - see _copy_modes
 
-        with contextlib.suppress(OSError, termios.error):
+        try:
             size = termios.tcgetwinsize(self.original_fd)
             if size != self.window:
                 termios.tcsetwinsize(self.read_fd, size)
                 self.window = size
+        except (OSError, termios.error):
+            pass  # it has gone, or is none that has a size
 
     def close(self) -> None:
         """Close all that is ours."""
@@ -251,8 +254,10 @@ def _make_route(numbers: tuple[int, ...], pipe_bytes: int) -> Route:
         route.own_fd = reopen(saved[0])
     except OSError:
         for number, fd in zip(numbers, opened, strict=False):
-            with contextlib.suppress(OSError):
+            try:
                 os.dup2(fd, number)
+            except OSError:
+                pass  # the next one is put back all the same
         close_all(opened)
         raise
     os.close(write)
@@ -261,8 +266,10 @@ def _make_route(numbers: tuple[int, ...], pipe_bytes: int) -> Route:
 
 def _enlarge(fd: int, size_bytes: int) -> None:
     if size_bytes > PIPE_DEFAULT_BYTES:
-        with contextlib.suppress(OSError):
+        try:
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size_bytes)
+        except OSError:
+            pass  # it stays as it is
 
 
 def _copy_modes(original: int, slave: int) -> None:
@@ -275,3 +282,94 @@ def _copy_modes(original: int, slave: int) -> None:
         termios.tcsetattr(slave, termios.TCSANOW, modes)
     except termios.error as error:
         raise OSError(error.args[0] if error.args else errno.EIO, str(error)) from None
+
+
+# -- descriptors ---------------------------------------------------------------------------------
+
+
+def raise_fd(fd: int) -> int:
+    """Move a descriptor out of the low numbers."""
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
+    finally:
+        os.close(fd)
+
+
+def raise_both(read: int, write: int) -> tuple[int, int]:
+    """Move two descriptors out of the low numbers, or none."""
+    raised = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
+    try:
+        result = raised, fcntl.fcntl(write, fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
+    except OSError:
+        os.close(raised)
+        raise
+    close_all((read, write))
+    return result
+
+
+class FilledLowNumbers:
+    """Keeps what is opened meanwhile off the descriptors 0, 1 and 2; gives which of 1, 2 are open.
+
+    In a program that has closed its standard output, the next file would become it.
+    """
+
+    def __init__(self) -> None:
+        self._fillers: list[int] = []
+
+    def __enter__(self) -> tuple[int, ...]:
+        """Fill what is not open."""
+        found = tuple(number for number in STREAMS if _is_open(number))
+        try:
+            while not all(map(_is_open, range(3))):
+                self._fillers.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+        except OSError:
+            close_all(self._fillers)
+            raise
+        return found
+
+    def __exit__(self, *_error: object) -> None:
+        """Give the numbers back."""
+        close_all(self._fillers)
+
+
+def reopen(fd: int) -> int:
+    """Open a terminal or pipe once more for writing, non-blocking.
+
+    The flag belongs to what was opened, not to the descriptor: set on a duplicate it would change
+    the user's shell.
+
+    Returns
+    -------
+    int
+        -1 if it is neither, or may not be opened.
+    """
+    mode = os.fstat(fd).st_mode
+    if not (stat.S_ISFIFO(mode) or os.isatty(fd)):
+        return -1
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        return os.open(f"/proc/self/fd/{fd}", flags)
+    except OSError:
+        return -1
+
+
+def close_own(fds: Iterable[int], identity: tuple[int, int]) -> None:
+    """Close those descriptors that still are what `identify` once saw."""
+    close_all([fd for fd in fds if fd >= 0 and is_same(fd, identity)])
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def close_all(fds: Iterable[int]) -> None:
+    """Close descriptors; one that is closed already does not matter."""
+    for fd in fds:
+        try:
+            os.close(fd)
+        except OSError:
+            pass

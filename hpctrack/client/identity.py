@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from itertools import pairwise
 
 from hpctrack.client.ranks import RankInfo
+from hpctrack.core import Record
 from hpctrack.core.names import check_id, digest_text, make_safe_id
-from hpctrack.core.records import Record
 from hpctrack.errors import InvalidNameError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LAUNCH_VARIABLE = "HPCTRACK_LAUNCH"
 """Set by ``hpctrack run`` for the program in it: wrapper and program are one start."""

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
-from hpctrack._version import __version__
 from hpctrack.client import spawn
 from hpctrack.client.channel import Channel
 from hpctrack.client.console import Console
-from hpctrack.client.faults import Notices
 from hpctrack.client.identity import Identity, make_identity, make_launch_token
 from hpctrack.client.ranks import RankInfo
 from hpctrack.client.run import Recording, Run, RunFacts
-from hpctrack.core import wire
+from hpctrack.client.values import Notices
+from hpctrack.core import __version__, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import check_id, join_run_path, make_readable_name, make_safe_id
-from hpctrack.core.ring import RingWriter
+from hpctrack.core.ring import MAX_BYTES, RingWriter
 from hpctrack.core.settings import Settings
 from hpctrack.errors import HpctrackError, InvalidNameError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Mapping
     from typing import Any
 
     from hpctrack.client.resume import Resume
@@ -173,7 +172,11 @@ class Opening:
         except (OSError, ValueError) as error:
             self.problems.append(f"no memory to share with the agent: {error}; nothing is recorded")
             return None
-        if ring.size_bytes < size_bytes // 2:
+        if size_bytes > MAX_BYTES:
+            self.problems.append(
+                f"buffer_bytes is {size_bytes:,}, more than a ring can have: {MAX_BYTES:,} are used"
+            )
+        if ring.size_bytes < min(size_bytes, MAX_BYTES) // 2:
             self.problems.append(
                 f"the size of files is limited (ulimit -f): {ring.size_bytes:,} bytes instead of "
                 f"{size_bytes:,} are held back while the agent is busy"

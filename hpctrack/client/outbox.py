@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Iterable
+else:
+    from _collections import deque
 
 JOIN_BYTES = 256 * 1024
 

@@ -8,11 +8,15 @@ SLURM_PROCID but no SLURM_STEP_ID.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
 
-from hpctrack.core.records import Record
+from hpctrack.core import Record
 
-Environ = Mapping[str, str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Environ = Mapping[str, str]
 
 
 class RankInfo(Record):
@@ -194,3 +198,14 @@ def _pmix(environ: Environ) -> RankInfo | None:
         launch=environ.get("PMIX_NAMESPACE", ""),
         attempt=_attempt(environ),
     )
+
+
+def ask_mpi() -> tuple[int, int] | None:
+    """Ask an MPI that the program has already set up; never set it up ourselves."""
+    module = sys.modules.get("mpi4py.MPI")
+    try:
+        if module is None or not module.Is_initialized() or module.Is_finalized():
+            return None
+        return int(module.COMM_WORLD.Get_rank()), int(module.COMM_WORLD.Get_size())
+    except Exception:  # noqa: BLE001 - a half-built MPI may raise anything
+        return None

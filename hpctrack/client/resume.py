@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from hpctrack.client.config import Config, Summary
 from hpctrack.client.identity import name_program
 from hpctrack.client.ranks import RankInfo
+from hpctrack.core import Record
 from hpctrack.core.names import check_id
-from hpctrack.core.records import Record
 from hpctrack.errors import InvalidNameError, UsageError
 
 TYPE_CHECKING = False

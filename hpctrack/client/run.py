@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping
-from struct import error as StructError  # noqa: N812 - it is a class
-from types import TracebackType
+from _thread import RLock
 
 from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
-from hpctrack.client.exit_code import exit_code_of
-from hpctrack.client.faults import Faults, Notices
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.run_logging import RunLogging
-from hpctrack.client.values import Entries
-from hpctrack.core import wire
+from hpctrack.client.values import Entries, Faults, Notices
+from hpctrack.core import Record, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
-from hpctrack.core.records import Record
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
 from hpctrack.errors import StoreError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Mapping
+    from struct import error as StructError  # noqa: N812 - it is a class
+    from types import TracebackType
     from typing import Any, Self
 
     from hpctrack.client.channel import Channel
     from hpctrack.client.console import Console
     from hpctrack.client.ranks import RankInfo
     from hpctrack.core.ring import RingWriter
+else:
+    from _collections import deque
+    from _struct import error as StructError  # noqa: N812 - the same one
 
 BIG = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
 one comparison of the fast path sends these the slow way."""
+
+
+def exit_code_of(error: BaseException | None) -> int:
+    """Return the exit code that a program ending with this error has."""
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        if error.code is None:
+            return 0
+        return error.code if isinstance(error.code, int) else 1
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 class RunFacts(Record):
@@ -106,16 +117,17 @@ class Run(RunLogging):
         self._wall_s = clock.wall_s
         self._notices = notices
         # Re-entrant: a signal handler may log in the middle of a call of log.
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._is_logging = False
         self._late: deque[tuple[Mapping[str, Any], int | None, bool]] = deque()
         self._polled_s = self._next_poll_s = 0.0
         self._look: Callable[[], bool] = bool
         self._reported_losses = 0
-        self._is_done = threading.Event()
+        self._is_done = False
         self._is_finished = False
         self._welcome: dict[str, Any] | None = None
         self._pid = os.getpid()
+        self._has_config = self._is_config_behind = False
         self._faults = Faults(notices, strict=settings.strict, record=self._record_warning)
         self._channel = recording.channel if recording else None
         self._hello = recording.hello if recording else {}
@@ -136,7 +148,7 @@ class Run(RunLogging):
         self._numbers = self._entries.numbers if self._entries else {}
         refuse = self._refuse_call
         self.config = Config(
-            self._send_config,
+            self._send_change,
             self._on_config_conflict,
             lambda error: refuse("config.update", error),
         )
@@ -149,7 +161,7 @@ class Run(RunLogging):
         # First, because the agent is given its pipes along with HELLO.
         if self._console is not None and not self._console.start() and self._console.problem:
             self._notices.warn_once("console", self._console.problem)
-        self._channel.open(self._greet, self.on_message, self.restate, self._prepare)
+        self._channel.open(self._greet, self.on_message, self._say_again, self._prepare)
 
     # -- logging ---------------------------------------------------------------------------------
 
@@ -320,35 +332,6 @@ class Run(RunLogging):
         """Name the run and the rank."""
         return f"<hpctrack.Run {self.id} {self.name!r} rank {self.rank} of {self.place.size}>"
 
-    def make_environment(self) -> dict[str, str]:
-        """Return the variables with which a program that this one starts logs into the same run.
-
-        They are for Python programs, which call `init`, and for those that use ``hpctrack.h``. One
-        that is started with them is the same rank, and what it prints is recorded once. Per-rank.
-
-        Examples
-        --------
-        >>> import hpctrack
-        >>> hpctrack.init(mode="disabled").make_environment()
-        {'HPCTRACK_MODE': 'disabled'}
-        """
-        if self._channel is None:
-            return {"HPCTRACK_MODE": "disabled"}
-        from hpctrack.core import joining  # noqa: PLC0415 - few programs start others
-
-        told = {
-            "HPCTRACK_LAUNCH": str(self._hello["launch"]),
-            "HPCTRACK_RUN_ID": self.id,
-            "HPCTRACK_PROJECT": self.project,
-            "HPCTRACK_DIR": str(self._hello["store"]),
-            joining.HELLO_VARIABLE: joining.describe_run({**self._hello, "run": self.id}),
-            joining.AGENT_VARIABLE: self._agent,
-        }
-        consoles = self._console.recorded if self._console else ()
-        if consoles:
-            told["HPCTRACK_CONSOLES"] = ",".join(consoles)
-        return told
-
     # -- to the agent ----------------------------------------------------------------------------
 
     def wait_for_past(self) -> str:
@@ -372,7 +355,7 @@ class Run(RunLogging):
         if past.is_resumed:
             self.step = past.restore(self.config, self.summary)
             # The attempt's own configuration is whole: readers take the latest, not a sum.
-            self._send_config(self.config)
+            self._send_config()
             self._restore_words(past.name, past.tags, past.notes)
         return ""
 
@@ -407,24 +390,49 @@ class Run(RunLogging):
         channel = self._channel
         if channel is None:
             return True
+        if self._is_config_behind:
+            self._send_config()
         channel.poll()  # an answer that came too late for its question is none to this one
-        self._is_done.clear()
+        self._is_done = False
         # Kept: should the agent die now, the next one is asked the same.
         channel.send(frame, keep=LAST)
         deadline_s = self._clock.mono_s() + timeout_s
-        return channel.drain(deadline_s, self._is_done.is_set, is_last=self._is_finished)
+        return channel.drain(deadline_s, lambda: self._is_done, is_last=self._is_finished)
 
-    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> None:
+    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> bool:
         if self._channel is None or self._is_finished:
-            return
+            return True
         try:
-            self._channel.send(wire.pack_json(kind, value), keep=keep)
+            return self._channel.send(wire.pack_json(kind, value), keep=keep)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble(wire.name_kind(kind), error)
+            return True
 
-    def _send_config(self, values: Mapping[str, Any]) -> None:
-        if self.rank == 0:
-            self._send_json(Kind.CONFIG, values, keep="config")
+    def _send_change(self, change: Mapping[str, Any]) -> None:
+        """Say what has changed in the configuration: it may be large, and be set key by key."""
+        if self.rank:
+            return
+        self._has_config = True
+        if not self._is_config_behind:
+            self._is_config_behind = not self._send_json(Kind.CONFIG_CHANGE, change)
+
+    def _send_config(self) -> None:
+        """Say the whole configuration, however little room there is."""
+        if self._channel is not None and self.rank == 0:
+            self._has_config, self._is_config_behind = True, False
+            self._channel.send(wire.pack_json(Kind.CONFIG, self._copy_config()), is_forced=True)
+
+    def _copy_config(self) -> dict[str, Any]:
+        while True:
+            try:
+                return self.config.as_dict()
+            except RuntimeError:  # another thread has added a key
+                continue
+
+    def _say_again(self) -> list[bytes]:
+        """Return what another agent must be told, besides what is kept."""
+        again = [wire.pack_json(Kind.CONFIG, self._copy_config())] if self._has_config else []
+        return again + self.restate()
 
     def _send_summary(self, values: Mapping[str, Any]) -> None:
         for key, value in values.items():
@@ -440,7 +448,7 @@ class Run(RunLogging):
     def on_message(self, kind: int, message: dict[str, Any]) -> None:
         """Take what the agent says; called by the channel."""
         if kind == Kind.DONE:
-            self._is_done.set()
+            self._is_done = True
         elif kind == Kind.NOTICE:
             self._notices.warn_once(f"agent {message.get('code')}", str(message.get("text")))
         elif kind == Kind.WELCOME:
@@ -469,7 +477,7 @@ class Run(RunLogging):
     def detach(self) -> None:
         """In a forked child: record nothing, and leave the parent's run alone."""
         self._is_finished = True
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._faults.forget()
         self._is_logging = False
         self._tensorboard = None  # not stopped: its lock may be held by a thread of the parent

@@ -1,18 +1,27 @@
-"""What a user can say of a run besides its numbers; `Run` inherits it.
+"""What a user can do with a run besides logging numbers; `Run` inherits it.
 
-What most programs never call is imported when it is called: every rank pays for an import.
+Words about it, models that it watches, files that it keeps. What most programs never call is
+imported when it is called: every rank pays for an import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import abc
+import os
+from _collections_abc import (  # loaded; `collections.abc` is not
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 
-from hpctrack.client.run_attachments import RunAttachments
+from hpctrack.client.config import Config
+from hpctrack.client.values import Faults
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
 from hpctrack.core.settings import Settings
 from hpctrack.core.wire import Kind
-from hpctrack.errors import UsageError
+from hpctrack.errors import HpctrackError, UsageError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +29,10 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from hpctrack.client.alerts import Alerts
+    from hpctrack.client.channel import Channel
     from hpctrack.client.definitions import Definition
+    from hpctrack.client.tensorboard import TensorBoardSync
+    from hpctrack.client.watch import Watcher
 
 
 class Tags(tuple[str, ...]):
@@ -46,22 +58,41 @@ def _labels_of(given: object) -> list[str]:
     return [str(given)]
 
 
-class RunCalls(RunAttachments):
-    """The calls of a run that are not ``log``; per-rank, but rank 0's word counts."""
+class RunCalls(abc.ABC):
+    """The calls of a run that are not ``log``; per-rank, but of words about it rank 0's count."""
 
     resumed: bool = False
     """Whether an earlier attempt was found to go on with; see ``resume`` of `hpctrack.init`.
     Per-rank, and the same on all."""
 
     id: str
+    rank: int
+    config: Config
     _name: str
     _tags: Tags
     _notes: str
     _settings: Settings
     _hello: dict[str, Any]
     _clock: Clock
+    _faults: Faults
+    _channel: Channel | None
+    _is_finished: bool
     _alerts: Alerts | None = None
     _stop: dict[str, Any] | None = None
+    _watcher: Watcher | None = None
+    _tensorboard: TensorBoardSync | None = None
+
+    @abc.abstractmethod
+    def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> bool:
+        """Pass a frame to the agent, or say that there is no room; `Run` knows how."""
+
+    @abc.abstractmethod
+    def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
+        """See `Run.log`."""
+
+    @abc.abstractmethod
+    def _log_at(self, data: Mapping[str, Any], step: int, wall_s: float) -> None:
+        """Record what was written at another moment; `Run` knows how."""
 
     # -- what was said when it began ------------------------------------------------------------
 
@@ -278,3 +309,177 @@ class RunCalls(RunAttachments):
         next attempt makes it running again.
         """
         self._send_json(Kind.META, {"preempting": True}, keep="meta preempting")
+
+    # -- models ----------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        models: object,
+        criterion: object = None,
+        log: str | None = "gradients",
+        log_freq: int = 1000,
+        *,
+        idx: int | None = None,
+        log_graph: bool = False,
+    ) -> None:
+        """Log histograms of a model's gradients and parameters. Per-rank: call it where wanted.
+
+        Parameters
+        ----------
+        models : torch.nn.Module, or sequence of them
+            Anything with ``named_parameters()``.
+        criterion : torch.nn.Module, optional
+            A loss; watched too if it has parameters.
+        log : {"gradients", "parameters", "all"} or None
+            What is logged as ``gradients/<name>`` and ``parameters/<name>``.
+        log_freq : int
+            Backward passes from one histogram to the next; for parameters that need no gradient,
+            forward passes in training (not of a model that ``torch.compile`` has compiled).
+        idx : int, optional
+            Number of the first model, for the names. Default: the one it had before, else the
+            first that is free.
+        log_graph : bool
+            Also log the model's structure as text, once.
+
+        Notes
+        -----
+        Costs one count of the tensor, where it is, and 64 numbers; in between nothing but a call.
+        The histograms have the step of the next ``log`` call. `finish` ends it.
+        """
+        try:
+            if self._watcher is None:
+                from hpctrack.client.watch import make_watcher  # noqa: PLC0415 - see above
+
+                self._watcher = make_watcher(self.log, self._faults)
+            self._watcher.watch(models, criterion, log=log, log_freq=log_freq, idx=idx)
+        except Exception as error:  # noqa: BLE001 - anybody's model
+            self._refuse_call("watch", error)
+            return
+        if log_graph:
+            from hpctrack.client.media import Text  # noqa: PLC0415 - see above
+
+            chosen = models if isinstance(models, (list, tuple)) else [models]
+            graphs = {f"graph/{number}": Text(repr(one)) for number, one in enumerate(chosen)}
+            self.log(graphs, commit=False)
+
+    def unwatch(self, models: object = None) -> None:
+        """Stop watching some models, or all. Per-rank."""
+        if self._watcher is not None:
+            try:
+                self._watcher.unwatch(models)
+            except Exception as error:  # noqa: BLE001 - anybody's model
+                self._refuse_call("unwatch", error)
+
+    # -- TensorBoard -----------------------------------------------------------------------------
+
+    def follow_tensorboard(self) -> None:
+        """Record what this process writes for TensorBoard; per-rank, for the code of ``init``."""
+        from hpctrack.client.tensorboard import TensorBoardSync  # noqa: PLC0415 - see above
+
+        def trouble(error: Exception) -> None:
+            self._faults.trouble("sync_tensorboard", error)
+
+        if self._tensorboard is None:
+            self._tensorboard = TensorBoardSync(
+                self._log_at,
+                lambda found: self.config.update(found, allow_val_change=True),
+                trouble,
+                lambda text: self._faults.tell("tensorboard", text),
+            )
+            self._tensorboard.start()
+
+    def _leave_tensorboard(self) -> None:
+        if self._tensorboard is not None:
+            self._tensorboard.stop()
+            self._tensorboard = None
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def save(
+        self,
+        glob_str: str | os.PathLike[str],
+        base_path: str | os.PathLike[str] | None = None,
+        policy: str = "live",
+    ) -> list[str]:
+        """Keep files in the run. Per-rank.
+
+        Parameters
+        ----------
+        glob_str : path
+            A file, a folder, or a pattern with ``*``, ``?`` and ``**``.
+        base_path : path, optional
+            Names in the run are relative to it. Default: the working folder, or the folder of an
+            absolute path.
+        policy : {"live", "now", "end"}
+            Read at once and again at the end if it has changed, only now, or only at the end.
+
+        Returns
+        -------
+        list of str
+            The files that match now; none if the run is disabled.
+
+        Notes
+        -----
+        Looks for the files, and reads small ones at once, 16 MiB of each call together: they may
+        change on the next line. Larger ones, and those of the end, are read by the node's agent a
+        moment later, or when the rank ends. At most 1,000 files of 256 MB each; for more, use
+        artifacts. The same bytes are stored once. A pattern that no file matches is told and
+        counted.
+        """
+        from hpctrack.client.saved_files import save_files  # noqa: PLC0415 - see above
+
+        if self._channel is None or self._is_finished:
+            return []
+        try:
+            found, said = save_files(glob_str, base_path, policy, self._channel.send)
+        except Exception as error:  # noqa: BLE001 - any path, any file system
+            self._refuse_call("save", error)
+            return []
+        if said is not None:
+            # What an agent is to read at the end, its successor must know too.
+            keep = f"save {said['base']} {said['path']}" if policy != "now" else ""
+            self._send_json(Kind.SAVE, said, keep=keep)
+        return found
+
+    def log_code(
+        self,
+        root: str | os.PathLike[str] = ".",
+        name: str | None = None,
+        include_fn: Callable[..., bool] | None = None,
+        exclude_fn: Callable[..., bool] | None = None,
+    ) -> None:
+        """Keep the program's code in the run. Rank 0's is recorded.
+
+        Parameters
+        ----------
+        root : path
+            A folder; what lies below it is kept under its relative name.
+        name : str, optional
+            A folder to put the names in.
+        include_fn, exclude_fn : callable, optional
+            Choose files by path, or by path and root. Default: ``*.py``.
+
+        Notes
+        -----
+        Hidden folders, virtual environments and what Git ignores are left out; at most 1,000
+        files and 50 MB. With a function, this process walks the folder.
+        """
+        from hpctrack.client.saved_files import make_code_request  # noqa: PLC0415 - see above
+
+        if self.rank != 0:
+            return
+        try:
+            request = make_code_request(root, name, include_fn=include_fn, exclude_fn=exclude_fn)
+        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            self._refuse_call("log_code", error)
+            return
+        self._send_json(Kind.SAVE, request)
+
+    def _refuse_call(self, call: str, error: Exception) -> None:
+        """Count a call that could not be understood, and say so once."""
+        if is_of_a_signal(error):
+            raise error
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, HpctrackError):
+            text = error.in_a_line()
+        self._faults.refuse(f"{call}:{text}", f"{call}(): {text}")

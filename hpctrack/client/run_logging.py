@@ -5,17 +5,14 @@ Apart from `Run.log` itself, which is one method because a call more costs too m
 
 from __future__ import annotations
 
+import abc
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from operator import index
+from _operator import index  # what `operator` is made of
+from _thread import RLock
 
 from hpctrack.client.channel import Channel, Losses
-from hpctrack.client.faults import Notices, show
 from hpctrack.client.run_calls import RunCalls
-from hpctrack.client.values import Entries, to_number
+from hpctrack.client.values import Entries, Notices, show, to_number
 from hpctrack.core import wire
 from hpctrack.core.ring import RingWriter
 from hpctrack.core.wire import Kind
@@ -23,6 +20,8 @@ from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
     from hpctrack.client.console import Console
@@ -39,15 +38,18 @@ LATE_MAX = 10_000
 class RunLogging(RunCalls):
     """The slow paths of ``log``, and the run's losses. Per-rank."""
 
+    project: str
     step: int
+    _agent: str
     _wall_s: Callable[[], float]
     _channel: Channel | None
     _entries: Entries | None
     _ring: RingWriter | None
     _notices: Notices
     _console: Console | None
-    _lock: threading.RLock
+    _lock: RLock
     _is_logging: bool
+    _is_config_behind: bool
     _late: deque[tuple[Mapping[str, Any], int | None, bool]]
     _is_finished: bool
     _pid: int
@@ -182,6 +184,41 @@ class RunLogging(RunCalls):
         """Have the next ``log`` look around, however short ago the last one did."""
         self._next_poll_s = 0.0
 
+    @abc.abstractmethod
+    def _send_config(self) -> None:
+        """Say the whole configuration; `Run` knows how."""
+
+    # -- to other programs -----------------------------------------------------------------------
+
+    def make_environment(self) -> dict[str, str]:
+        """Return the variables with which a program that this one starts logs into the same run.
+
+        They are for Python programs, which call `init`, and for those that use ``hpctrack.h``. One
+        that is started with them is the same rank, and what it prints is recorded once. Per-rank.
+
+        Examples
+        --------
+        >>> import hpctrack
+        >>> hpctrack.init(mode="disabled").make_environment()
+        {'HPCTRACK_MODE': 'disabled'}
+        """
+        if self._channel is None:
+            return {"HPCTRACK_MODE": "disabled"}
+        from hpctrack.core import joining  # noqa: PLC0415 - few programs start others
+
+        told = {
+            "HPCTRACK_LAUNCH": str(self._hello["launch"]),
+            "HPCTRACK_RUN_ID": self.id,
+            "HPCTRACK_PROJECT": self.project,
+            "HPCTRACK_DIR": str(self._hello["store"]),
+            joining.HELLO_VARIABLE: joining.describe_run({**self._hello, "run": self.id}),
+            joining.AGENT_VARIABLE: self._agent,
+        }
+        consoles = self._console.recorded if self._console else ()
+        if consoles:
+            told["HPCTRACK_CONSOLES"] = ",".join(consoles)
+        return told
+
     # -- what goes wrong -------------------------------------------------------------------------
 
     def look_around(self) -> None:
@@ -189,8 +226,11 @@ class RunLogging(RunCalls):
 
         For a program that waits for another one and logs nothing.
         """
-        with suppress(Exception), self._lock:
-            self._look_around(self._wall_s())
+        try:
+            with self._lock:
+                self._look_around(self._wall_s())
+        except Exception:  # noqa: BLE001, S110 - it is tried again
+            pass
 
     def _look_around(self, wall_s: float) -> None:
         """Take what waits for a call of log to end, and look what the agent has said."""
@@ -207,6 +247,8 @@ class RunLogging(RunCalls):
             if channel is None:
                 return
             channel.poll()
+            if self._is_config_behind and channel.is_idle:
+                self._send_config()
             if self._console is not None and self._console.problem:
                 self._faults.tell("console", self._console.problem)
             lost = channel.losses.frames + channel.losses.agents + self._faults.count
@@ -272,8 +314,10 @@ def _read_whole(step: Any) -> int:
     ValueError, TypeError
         It is no whole number.
     """
-    with suppress(TypeError):  # floats, and tensors of floats, have no index
+    try:
         return index(step)
+    except TypeError:
+        pass  # floats, and tensors of floats, have no index
     number = to_number(step)
     if not number.is_integer():
         raise ValueError

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from hpctrack.client.file_search import FoundFile, read_small
+from hpctrack.client.file_search import FoundFile, find_files, read_small
+from hpctrack.core.wire import pack_media
 from hpctrack.errors import UsageError
 
 POLICIES = ("now", "end", "live")
@@ -30,6 +31,46 @@ SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "hp
 """Folders without any code of the user's; hidden ones are left out too."""
 
 Choose = Callable[..., bool]
+
+
+def save_files(
+    glob_str: str | os.PathLike[str],
+    base_path: str | os.PathLike[str] | None,
+    policy: str,
+    send: Callable[[bytes], object],
+) -> tuple[list[str], dict[str, Any] | None]:
+    """Send the files that are read here, and return what matches and what is left to the agent.
+
+    Parameters
+    ----------
+    glob_str, base_path, policy
+        See `make_save_request`.
+    send : callable
+        Takes a frame.
+
+    Returns
+    -------
+    found, said : list of str, dict or None
+        Said to the agent; None if it has nothing to do.
+
+    Raises
+    ------
+    UsageError
+        As of `make_save_request`, or nothing matches what is to be saved now.
+    """
+    request = make_save_request(glob_str, base_path, policy)
+    found, is_cut = find_files(request["path"], request["base"])
+    read: list[str] = []
+    if policy != "end":
+        for described, body in read_now(request, found):
+            send(pack_media(described, [body]))
+            read.append(described["meta"]["path"])
+    if policy == "now" and not found:
+        raise UsageError(f"no file matches {request['path']}")
+    said = None
+    if policy != "now" or is_cut or len(read) < len(found):
+        said = {**request, "matched": len(found), "read": read}
+    return [str(one.path) for one in found], said
 
 
 def make_save_request(

@@ -3,27 +3,155 @@
 from __future__ import annotations
 
 import atexit
+import builtins
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from _thread import get_native_id
 
 from hpctrack.client.config import merge, read_config
-from hpctrack.client.exit_code import ExitCode, is_notebook
-from hpctrack.client.faults import Notices
 from hpctrack.client.opening import Opening
-from hpctrack.client.ranks import detect_rank
-from hpctrack.client.run import Run
+from hpctrack.client.ranks import ask_mpi, detect_rank
+from hpctrack.client.run import Run, exit_code_of
 from hpctrack.client.run_calls import Tags
+from hpctrack.client.spawn import wait_in_process
+from hpctrack.client.values import Notices
+from hpctrack.core import Record
 from hpctrack.core.clock import SYSTEM_CLOCK
-from hpctrack.core.records import Record
 from hpctrack.core.settings import environment, load_settings
 from hpctrack.errors import HpctrackError, NotInitialisedError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType, TracebackType
+    from typing import Any, NoReturn
 
     from hpctrack.client.resume import Resume
+
+
+class ExitCode:
+    """Hears of errors that nobody caught and of ``sys.exit``, ``exit`` and ``quit``.
+
+    Functions of ``atexit`` are not told the code in any other way. A bare ``raise SystemExit(5)``
+    leaves no trace, nor does an ``exit`` that was taken from ``sys`` before `hook`.
+
+    Attributes
+    ----------
+    code : int
+        What the program ends with, if it ends now.
+
+    Notes
+    -----
+    Of the main thread only: ``sys.exit`` in another one ends that thread. Whether somebody has
+    caught the exit shows when the program goes on, see `look`.
+    """
+
+    def __init__(self) -> None:
+        self.code = 0
+        self._program: FrameType | None = None
+        self._on_exit: Callable[[], None] = _nothing
+
+    def hook(self, on_exit: Callable[[], None]) -> None:
+        """Begin to listen, for as long as the process lives.
+
+        Parameters
+        ----------
+        on_exit : callable
+            Called whenever the program has asked for its end: `look` should be called when it
+            does something next.
+        """
+        self._on_exit = on_exit
+        earlier_hook, earlier_exit = sys.excepthook, sys.exit
+
+        def on_error(
+            kind: type[BaseException], error: BaseException, trace: TracebackType | None
+        ) -> None:
+            self.code, self._program = exit_code_of(error), None
+            earlier_hook(kind, error, trace)
+
+        def note_exit(code: Any = None, /) -> NoReturn:
+            self._note(code)
+            earlier_exit(code)
+
+        sys.excepthook = on_error
+        sys.exit = note_exit
+        for name in ("exit", "quit"):
+            earlier = getattr(builtins, name, None)  # not there under python -S
+            if type(earlier).__name__ == "Quitter":
+                setattr(builtins, name, _Quitter(earlier, self._note))
+
+    def look(self) -> bool:
+        """Forget a code if the program, which calls this, goes on as if nothing had been.
+
+        Returns
+        -------
+        bool
+            Whether that cannot be told yet, because the exit is just being handled: in a
+            ``finally`` on its way out, perhaps.
+        """
+        if self._program is None or not _is_main_thread():
+            return False
+        error = sys.exception()
+        while error is not None:
+            if isinstance(error, SystemExit):
+                return True
+            error = error.__context__
+        # Functions of atexit have no program below them.
+        if _find_program() is self._program:
+            self.code, self._program = 0, None
+        return False
+
+    def at_end(self) -> int:
+        """Return the code for runs that the program's end finds open."""
+        if self.code or not _is_notebook():
+            return self.code
+        from hpctrack.client.notebook import code_of_last_cell  # noqa: PLC0415 - rarely needed
+
+        return code_of_last_cell()
+
+    def _note(self, code: object) -> None:
+        if _is_main_thread():
+            self.code, self._program = exit_code_of(SystemExit(code)), _find_program()
+            self._on_exit()
+
+
+class _Quitter:
+    """What stands for ``exit`` or ``quit``."""
+
+    def __init__(self, earlier: Any, note: Callable[[object], None]) -> None:
+        self._earlier = earlier
+        self._note = note
+
+    def __call__(self, code: object = None) -> NoReturn:
+        """End the program."""
+        self._note(code)
+        self._earlier(code)
+        raise SystemExit(code)
+
+    def __repr__(self) -> str:
+        """Say how to leave."""
+        return repr(self._earlier)
+
+
+def _is_main_thread() -> bool:
+    return get_native_id() == os.getpid()
+
+
+def _find_program() -> FrameType | None:
+    """Return the outermost frame of this thread: the program's, or a function's of atexit."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - documented, for use as here
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _is_notebook() -> bool:
+    """Say whether cells are run one by one, in a Jupyter kernel or at IPython's prompt."""
+    return hasattr(builtins, "__IPYTHON__")
+
+
+def _nothing() -> None:
+    """Before `ExitCode.hook`."""
 
 
 class _State:
@@ -86,7 +214,7 @@ class _About(Record):
         A cell that begins a run is run again and again. A program may have several at once.
         """
         wish = (self.others or {}).get("reinit")
-        return wish != "create_new" if is_notebook() else wish in (True, "finish_previous")
+        return wish != "create_new" if _is_notebook() else wish in (True, "finish_previous")
 
     def choose_config(self) -> dict[str, Any]:
         """Return the part of the configuration that is to be recorded."""
@@ -264,7 +392,7 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
         problems.append(error.in_a_line())
     if about.ends_others():
         _finish_all(0)
-    rank = detect_rank(environ, _ask_mpi)
+    rank = detect_rank(environ, ask_mpi)
     label = f"rank {rank.rank}" if rank.size > 1 else ""
     opening = Opening(
         environ=environ,
@@ -331,17 +459,6 @@ def _read_wish(**earlier: Any) -> Resume | None:
     return read_resume(**earlier)
 
 
-def _ask_mpi() -> tuple[int, int] | None:
-    """Ask an MPI that the program has already set up; never set it up ourselves."""
-    module = sys.modules.get("mpi4py.MPI")
-    try:
-        if module is None or not module.Is_initialized() or module.Is_finalized():
-            return None
-        return int(module.COMM_WORLD.Get_rank()), int(module.COMM_WORLD.Get_size())
-    except Exception:  # noqa: BLE001 - a half-built MPI may raise anything
-        return None
-
-
 def _hook_exit() -> None:
     """Finish the run when the program ends, with the code that it ends with."""
     if _state.is_hooked:
@@ -361,6 +478,9 @@ def _finish_at_exit() -> None:
     _finish_all(_state.exit.at_end())
     if _state.settle is not None:
         _state.settle(SETTLE_S)
+    if not wait_in_process(SETTLE_S):
+        text = f"the recorder is still busy after {SETTLE_S:g} s; `hpctrack seal` does the rest"
+        Notices().warn_once("settle", text)
 
 
 def _finish_all(exit_code: int) -> None:

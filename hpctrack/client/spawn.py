@@ -10,19 +10,19 @@ the kernel holds what they say.
 from __future__ import annotations
 
 import _socket  # what `socket` is made of, see hpctrack.client.channel
-import contextlib
+import _struct as struct  # as in hpctrack.core.wire
 import fcntl
 import os
 import stat
-import struct
 import sys
 import time
-from collections.abc import Iterator, Mapping
 
-from hpctrack._version import __version__
-from hpctrack.core import wire
-from hpctrack.core.records import Record
+from hpctrack.core import Record, __version__, wire
 from hpctrack.errors import BusyError, StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _RELEASE = f"{__version__}-{wire.WIRE_VERSION}"
 """Ranks and agents that do not understand each other do not meet, in checkouts neither."""
@@ -132,8 +132,10 @@ def ensure_runtime_folder(
 
 def _ensure_private(path: str) -> None:
     """Make a folder, or take one that is there only if nobody else could have made it."""
-    with contextlib.suppress(FileExistsError):
+    try:
         os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise PermissionError(1, "belongs to somebody else", path)
@@ -165,15 +167,20 @@ def connect_agent(
     found = _try_connect(folder)
     if found is not None:
         return found
-    with hold_lock(folder.lock):
+    try:
+        lock = take_lock(folder.lock)
+    except OSError as error:
+        raise StoreError(f"the agent cannot be started: {error}") from None
+    try:
         found = _try_connect(folder)
         if found is not None:
             return found
-        try:
-            _start(folder, environ, options)
-            return _connect(folder.socket)
-        except (OSError, NotImplementedError) as error:
-            raise StoreError(f"the agent cannot be started: {error}") from None
+        _start(folder, environ, options)
+        return _connect(folder.socket)
+    except (OSError, NotImplementedError) as error:
+        raise StoreError(f"the agent cannot be started: {error}") from None
+    finally:
+        os.close(lock)
 
 
 def settle(folder: RuntimeFolder, timeout_s: float) -> bool:
@@ -190,10 +197,12 @@ def settle(folder: RuntimeFolder, timeout_s: float) -> bool:
         connection = _try_connect(folder)
         if connection is None:
             return True
-        with contextlib.closing(connection):
+        try:
             connection.settimeout(timeout_s)
             connection.sendall(wire.pack(wire.Kind.SETTLE))
             return bool(connection.recv(1))
+        finally:
+            connection.close()
     except (OSError, StoreError):
         return False
 
@@ -216,9 +225,25 @@ def connect_in_process() -> _socket.socket:
     return connection
 
 
-@contextlib.contextmanager
-def hold_lock(path: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-    """Hold the folder's lock, released by the kernel whatever happens to us.
+def wait_in_process(timeout_s: float) -> bool:
+    """Wait until recorders on threads of this process are done; say whether they are.
+
+    Parameters
+    ----------
+    timeout_s : float
+        Longest wait, seconds.
+    """
+    module = sys.modules.get(IN_PROCESS_MODULE)
+    return module is None or bool(module.wait(timeout_s))
+
+
+def take_lock(path: str, wait_s: float = LOCK_WAIT_S) -> int:
+    """Take the folder's lock; the kernel gives it back whatever happens to us.
+
+    Returns
+    -------
+    int
+        A descriptor: to close it gives the lock back.
 
     Raises
     ------
@@ -236,9 +261,10 @@ def hold_lock(path: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise BusyError(f"{path} has been locked for {wait_s} s") from None
                 time.sleep(0.002)
-        yield
-    finally:
+    except BaseException:  # a signal handler's, too
         os.close(handle)
+        raise
+    return handle
 
 
 def peer_uid(connection: _socket.socket) -> int:
@@ -289,9 +315,12 @@ def _connect(path: str) -> _socket.socket:
 def _start(
     folder: RuntimeFolder, environ: Mapping[str, str], options: Mapping[str, object]
 ) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.unlink(folder.socket)
-    with contextlib.closing(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)) as listener:
+    except FileNotFoundError:
+        pass
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
         listener.bind(folder.socket)
         os.chmod(folder.socket, 0o600)
         listener.listen(4096)
@@ -312,9 +341,12 @@ def _start(
             # Whatever this program holds back: the agent has to hear SIGTERM.
             setsigmask=(),
         )
-        # A program that reaps all its children may be quicker; the shell is gone either way.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+    finally:
+        listener.close()
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # a program that reaps all its children was quicker; the shell is gone either way
 
 
 def _agent_environment(environ: Mapping[str, str]) -> dict[str, str]:

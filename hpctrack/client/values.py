@@ -1,17 +1,18 @@
-"""From what a user logs to pairs for the ring, without importing anybody's library.
+"""From what a user logs to pairs for the ring, and what the user is told of what cannot be.
 
-The slow way of ``log``: new names, nesting, tensors, NaN, media, mistakes.
+The slow way of ``log``: new names, nesting, tensors, NaN, media, without importing anybody's
+library. Mistakes are told once, counted, and never raised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+import sys
+from _collections_abc import Callable, Iterator, Mapping  # loaded; `collections.abc` is not
+from _thread import RLock
 from itertools import count
 
-from hpctrack.client.faults import Faults
 from hpctrack.core import wire
-from hpctrack.core.names import metric_name_problem
+from hpctrack.core.names import clean, metric_name_problem
 from hpctrack.core.ring import RingWriter
 from hpctrack.errors import HpctrackError, UsageError, is_of_a_signal
 
@@ -23,6 +24,12 @@ MAX_DEPTH = 16
 """Deeper nesting is a structure that contains itself."""
 
 _SHOWN_NAME_CHARS = 60
+
+TOLD_MAX = 20
+"""Different texts of one kind that are told; a loop over made-up names must not fill a log."""
+
+_LEFT_OUT = r"(?s:(?:a row|a table takes|column) .*\((\d+) times\))"
+"""What a `Table` says of rows and columns that are not recorded."""
 
 
 class NotANumberError(TypeError):
@@ -116,6 +123,166 @@ def iter_flat(
             yield name, value
 
 
+def show(value: object, max_chars: int = 60) -> str:
+    """Return a value for a message, whatever its ``repr`` does."""
+    try:
+        return repr(value)[:max_chars]
+    except Exception as error:
+        if is_of_a_signal(error):
+            raise
+        return f"<{type(value).__name__}>"
+
+
+class Notices:
+    """Prints each notice once.
+
+    Parameters
+    ----------
+    label : str
+        Put before the text, such as ``rank 3``; empty for a run of one rank.
+    quiet : bool
+        Print warnings and errors only.
+    """
+
+    def __init__(self, label: str = "", *, quiet: bool = False) -> None:
+        self._label = f" [{label}]" if label else ""
+        self._quiet = quiet
+        self._told: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """Print a line of good news."""
+        if not self._quiet:
+            self._print(clean(text))
+
+    def warn_once(self, key: str, text: str) -> bool:
+        """Print a warning the first time ``key`` comes; return whether this was the first."""
+        if key in self._told:
+            return False
+        self._told.add(key)
+        self._print(f"warning: {clean(text)}")
+        return True
+
+    def _print(self, text: str) -> None:
+        stream = sys.stderr
+        if stream is None:  # pythonw and some embedded interpreters have none
+            return
+        try:
+            stream.write(f"hpctrack{self._label}: {text}\n")
+            stream.flush()
+        except (OSError, ValueError) as error:
+            if is_of_a_signal(error):
+                raise
+            # Else it is a closed terminal, which must not stop the training.
+
+
+class Faults:
+    """The mistakes of one run in one rank.
+
+    Parameters
+    ----------
+    notices : Notices
+        How the user is told.
+    strict : bool
+        Raise instead.
+    record : callable
+        Takes code and text of a warning, for the run's own record.
+    """
+
+    def __init__(
+        self, notices: Notices, *, strict: bool, record: Callable[[str, str], None]
+    ) -> None:
+        self._notices = notices
+        self._strict = strict
+        self._record = record
+        self._told: dict[str, set[str]] = {}
+        self._lock = RLock()
+        self.refused: dict[str, int] = {}
+
+    @property
+    def count(self) -> int:
+        """How many values and calls were refused or failed."""
+        return sum(self.refused.values())
+
+    def refuse(self, key: str, text: str) -> None:
+        """Count something that cannot be recorded, and say so once.
+
+        Parameters
+        ----------
+        key : str
+            What is said once; the part before ``:`` is what is counted.
+        text : str
+            What, where and what to do.
+
+        Raises
+        ------
+        UsageError
+            Only if strict.
+        """
+        if self._strict:
+            raise UsageError(text)
+        what = key.partition(":")[0]
+        self._count(what)
+        self.tell(f"refused-{what}", text, once=key)
+
+    def tell(self, code: str, text: str, *, once: str = "") -> None:
+        """Warn the user, once, and write the same into the run."""
+        key = once or text
+        with self._lock:
+            told = self._told.setdefault(code, set())
+            if key in told or len(told) > TOLD_MAX:
+                return
+            told.add(key)
+        if len(told) > TOLD_MAX:
+            text = f"{text}; more of the kind are counted and not named"
+        if self._notices.warn_once(f"{code} {key}", text):
+            self._record(code, text)
+
+    def warn_of(self, name: str, where: str, text: str) -> None:
+        """Tell what a value that is recorded has lost; rows of a table that are not are counted.
+
+        Parameters
+        ----------
+        name : str
+            The value's key: each kind of warning is told once for it.
+        where : str
+            Put before the text.
+        text : str
+            As media give it; numbers in it make no other kind.
+        """
+        import re  # noqa: PLC0415 - media have loaded it; who logs numbers only does without
+
+        found = re.fullmatch(_LEFT_OUT, text)
+        if found:
+            self._count("table", int(found[1]))
+        self.tell("media", f"{where}: {text}", once=f"{name} {re.sub(r'[0-9]+', '#', text)}")
+
+    def _count(self, what: str, times: int = 1) -> None:
+        with self._lock:  # values are read by many threads at once
+            self.refused[what] = self.refused.get(what, 0) + times
+
+    def forget(self) -> None:
+        """In a forked child: the lock may be held by a thread of the parent."""
+        self._lock = RLock()
+
+    def trouble(self, where: str, error: Exception) -> None:
+        """Take an error that must not reach the training.
+
+        Raises
+        ------
+        Exception
+            The same, if strict, and if a signal handler of the program has raised it.
+        """
+        if self._strict or is_of_a_signal(error):
+            raise error
+        self._count(where)
+        text = (
+            error.message
+            if isinstance(error, HpctrackError)
+            else f"{type(error).__name__}: {error}"
+        )
+        self._notices.warn_once(f"trouble {where} {type(error)}", f"{where}() failed: {text}")
+
+
 class Entries:
     """Turns what ``log`` is given into pairs for the ring, and into frames of media.
 
@@ -189,7 +356,7 @@ class Entries:
             self._add_media(name, shown, value, step)
             return
         if number is None:
-            number = self._write(partial(self._add_name, name))
+            number = self._write(lambda: self._add_name(name))
             if number is None:
                 return
         if plain - plain != 0:

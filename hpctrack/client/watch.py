@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from hpctrack.client import media
+from hpctrack.client.values import Faults
 from hpctrack.errors import UsageError
 
 BINS = 64
@@ -214,6 +216,28 @@ class Watcher:
                 found[name] = histogram
         if found:
             self._log(found)
+
+
+def make_watcher(log: Callable[..., None], faults: Faults) -> Watcher:
+    """Return a watcher whose histograms have the step of the next ``log`` call.
+
+    Parameters
+    ----------
+    log : callable
+        A run's ``log``.
+    faults : Faults
+        Where its mistakes go.
+    """
+
+    def log_histograms(found: dict[str, Histogram]) -> None:
+        drawn = {key: media.Histogram(np_histogram=one) for key, one in found.items()}
+        log(drawn, commit=False)
+
+    return Watcher(
+        log_histograms,
+        lambda key, text: faults.tell("watch", text, once=key),
+        lambda error: faults.trouble("watch", error),
+    )
 
 
 class _ForwardHook:

@@ -23,17 +23,19 @@ data, the reader takes what was published one look earlier, which is millisecond
 
 from __future__ import annotations
 
-import contextlib
+import _struct as struct  # as in hpctrack.core.wire
 import errno
 import fcntl
 import mmap
 import os
-import struct
 import sys
-from collections.abc import Sequence
 
 from hpctrack.core.wire import HEADER, Kind
 from hpctrack.errors import is_of_a_signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HEAD_BYTES = 4096
 MAGIC = int.from_bytes(b"hpctrng1", "little")
@@ -137,8 +139,10 @@ class Shared:
             _keep_for_ever(self.memory)
             return
         # Somebody may still know the address: then the memory goes when they do.
-        with contextlib.suppress(BufferError):
+        try:
             self.memory.close()
+        except BufferError:
+            pass
 
 
 _kept: list[object] = []

@@ -10,13 +10,13 @@ the environment is the field's name in capitals after ``HPCTRACK_``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
 
-from hpctrack.core.records import Record
+from hpctrack.core import Record
 from hpctrack.errors import SettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
 ENV_PREFIX = "HPCTRACK_"

@@ -10,22 +10,29 @@ the first frame (`Kind.HELLO`) carries. Readers skip kinds they do not know.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+import _struct as struct  # what `struct` is made of: a file less
 
 from hpctrack.errors import ProtocolError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 
 HEADER = struct.Struct("<IBBH")
 NAME_HEAD = struct.Struct("<I")
 POINTS_HEAD = struct.Struct("<qd")
 POINT = struct.Struct("<Id")
 CONSOLE_HEAD = struct.Struct("<d")
+
+STREAMS = (1, 2)
+"""Standard output and standard error, by the numbers that programs know."""
+
+GAP_HEAD = b"\x00hpctrack gap "
+"""A piece of a console that begins so stands for bytes that are not recorded; their number follows.
+It is stored so, too."""
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A longer frame is a broken or hostile peer, not a large value: media are sent in pieces."""
@@ -61,6 +68,8 @@ class Kind:
     """u32 size of a JSON description, the description, raw bytes: an image, a table ..."""
     CONSOLE = 12
     """f64 wall time, then what the rank wrote to the stream (1 or 2) that ``count`` says."""
+    CONFIG_CHANGE = 13
+    """JSON: what has changed in the configuration, see `change_config`."""
     DEFINE = 14
     """JSON: how a metric is to be read."""
     SAVE = 15
@@ -242,6 +251,32 @@ def make_plain(value: object) -> object:
     return _text_of(value)
 
 
+def change_config(config: dict[str, Any], change: Mapping[str, Any]) -> None:
+    """Do to a configuration what a `Kind.CONFIG_CHANGE` says.
+
+    Parameters
+    ----------
+    config : dict
+        Changed in place.
+    change : mapping
+        ``path``: the keys that lead to a mapping in it; ``set``: keys and values to set there;
+        ``unset``: keys to remove.
+
+    Raises
+    ------
+    TypeError, AttributeError
+        It is none.
+    """
+    for key in change.get("path", ()):
+        inner = config.get(key)
+        if not isinstance(inner, dict):
+            inner = config[key] = {}
+        config = inner
+    for key in change.get("unset", ()):
+        config.pop(key, None)
+    config.update(change.get("set", {}))
+
+
 def pack_name(number: int, name: str) -> bytes:
     """Make the frame that gives a metric its number."""
     return pack(Kind.NAME, NAME_HEAD.pack(number) + name.encode())
@@ -296,6 +331,17 @@ def unpack_console(body: memoryview) -> tuple[float, bytes]:
         raise ProtocolError("a piece of the console has no time")
     (wall_s,) = CONSOLE_HEAD.unpack_from(body)
     return wall_s, bytes(body[CONSOLE_HEAD.size :])
+
+
+def make_gap(missing_bytes: int) -> bytes:
+    """Return the piece of a console that stands for bytes which are not recorded."""
+    return GAP_HEAD + str(missing_bytes).encode()
+
+
+def read_gap(piece: bytes) -> int:
+    """Return how many bytes a piece stands for; 0 if it is an ordinary one."""
+    count = piece[len(GAP_HEAD) :]
+    return int(count) if piece.startswith(GAP_HEAD) and count.isdigit() else 0
 
 
 def pack_points(step: int, wall_s: float, pairs: Sequence[float]) -> bytes:

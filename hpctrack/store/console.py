@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hpctrack.core.console_pieces import read_gap
+from hpctrack.core.wire import read_gap
 from hpctrack.errors import StoreFormatError, UsageError
 from hpctrack.store.console_line import collapse_line
 from hpctrack.store.events import Event, NodeEvents

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.core.layout import FileStamp
 from hpctrack.core.settings import environment
 from hpctrack.core.wire import make_plain

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.store.node_table import BOUNDS
 from hpctrack.store.schema import FORMAT_VERSION, LIBVER, LIVE_KIND, PULSE, TABLES
 from hpctrack.store.texts import write_attribute

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.core.wire import make_plain
 from hpctrack.store.chunk_codec import encode_chunk
 from hpctrack.store.schema import FORMAT_VERSION, LIBVER, SEALED_KIND

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.names import check_id
 from hpctrack.core.settings import Settings, environment

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, ProtocolError, RefusedError, SyncError
 from hpctrack.store import accounting_file

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.errors import ProtocolError, RefusedError, SyncError
 from hpctrack.sync.conversation import Conversation
 from hpctrack.sync.gather import Gathered

@@ -7,7 +7,7 @@ import math
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from hpctrack._version import __version__
+from hpctrack.core import __version__
 from hpctrack.errors import StoreError, UsageError
 from hpctrack_server.data.encode import encode_series
 from hpctrack_server.data.frames import Axis, BrokenFrame, RunFrame, SeriesQuery, View

@@ -7,7 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
-from hpctrack.core.console_pieces import read_gap
+from hpctrack.core.wire import read_gap
 from tests.consoles import (
     captured,
     captured_to_files,

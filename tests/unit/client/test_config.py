@@ -7,7 +7,9 @@ import copy
 import dataclasses
 import enum
 import json
+import os
 import pickle
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hpctrack
 from hpctrack.client.config import Config, Summary, read_config
 from hpctrack.client.config_source import choose_keys
 from hpctrack.client.media import Image
+from hpctrack.core.wire import change_config
 from hpctrack.errors import MissingPackageError, UsageError
+from tests.programs import list_agents
 
 
 @dataclasses.dataclass
@@ -53,9 +58,11 @@ def test_nested_values_are_attributes_and_items_and_a_change_is_told() -> None:
     assert heard.config.model.net.depth == heard.config["model"]["net"]["depth"] == 3
     heard.config.model.seed = 7
     heard.config.model.net.name = "x"
-    assert heard.changes[-1] == {
-        "model": {"lr": 0.1, "net": {"depth": 3, "width": 8, "name": "x"}, "seed": 7}
-    }
+    assert heard.changes == [
+        {"set": {"model": {"lr": 0.1, "net": {"depth": 3, "width": 8}}}},
+        {"path": ["model"], "set": {"seed": 7}},
+        {"path": ["model", "net"], "set": {"name": "x"}},
+    ]
     with pytest.raises(AttributeError, match=r"no key 'model\.nothing'"):
         _ = heard.config.model.nothing
 
@@ -107,9 +114,9 @@ def test_removing_a_key_is_told_at_any_depth() -> None:
     del heard.config.a.b
     assert heard.config.pop("d") == 3
     assert heard.config.pop("nothing", 4) == 4
-    assert heard.changes[-1] == {"a": {"c": 2}}
+    assert heard.changes[-2:] == [{"path": ["a"], "unset": ["b"]}, {"unset": ["d"]}]
     heard.config.clear()
-    assert heard.changes[-1] == {}
+    assert heard.changes[-1] == {"unset": ["a"]}
 
 
 def test_numbers_of_libraries_become_pythons_and_lists_survive_a_round_trip() -> None:
@@ -251,3 +258,58 @@ def test_values_of_an_earlier_attempt_fill_gaps_without_a_word() -> None:
     heard.config.restore({"lr": 9, "net": {"depth": 2}})
     assert heard.config == {"lr": 1, "net": {"depth": 2}}
     assert len(heard.changes) == told
+
+
+def test_what_is_told_of_changes_makes_the_same_configuration_elsewhere() -> None:
+    copy: dict[str, Any] = {}
+    config = Config(
+        lambda change: change_config(copy, json.loads(json.dumps(change))), lambda _key: None
+    )
+    config.update({"a": 1, "net": {"depth": 3, "head": {"width": 2}}})
+    old = config.net
+    config.net.head.bias = True
+    del config.net.depth
+    assert copy == config
+    config.update({"net": {"depth": 4}}, allow_val_change=True)
+    old.head.lost = "belongs to nobody any more"
+    old.lost = 1
+    assert copy == config == {"a": 1, "net": {"depth": 4}}
+    config.update({"net": 5}, allow_val_change=True)
+    old.lost = 2
+    config.pop("a")
+    assert copy == config == {"net": 5}
+    config.clear()
+    config.net = {"new": 1}
+    config.net.popitem()
+    assert copy == config == {"net": {}}
+
+
+def test_a_configuration_that_is_set_key_by_key_is_whole_and_small_in_the_store(
+    tmp_path: Path,
+) -> None:
+    with hpctrack.init("p", config={"model": {}}, settings={"seal": "manual"}) as run:
+        for number in range(10_000):
+            run.config[f"layer.{number}.width"] = number
+        for number in range(2000):
+            run.config.model[f"k{number}"] = number
+    (found,) = hpctrack.Store(tmp_path / "store").runs()
+    assert len(found.config) == 10_001
+    assert found.config["layer.9999.width"] == 9999
+    assert found.config["model"] == {f"k{number}": number for number in range(2000)}
+    (file,) = (tmp_path / "store").glob("*/*/node-*.h5")
+    assert file.stat().st_size < 50_000_000
+
+
+def test_a_configuration_survives_an_agent_that_is_full_and_one_that_dies(tmp_path: Path) -> None:
+    settings = {"seal": "manual", "buffer_bytes": 100_000, "finish_timeout_s": 60}
+    run = hpctrack.init("p", config={"first": 1}, settings=settings)
+    assert run.flush(60)
+    (agent,) = list_agents()
+    os.kill(agent, signal.SIGSTOP)
+    for number in range(3000):
+        run.config[f"k{number}"] = "x" * 3000
+    run.config["last"] = 1
+    os.kill(agent, signal.SIGKILL)
+    assert run.finish()
+    (found,) = hpctrack.Store(tmp_path / "store").runs()
+    assert found.config == {"first": 1, **{f"k{n}": "x" * 3000 for n in range(3000)}, "last": 1}

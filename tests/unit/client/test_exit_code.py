@@ -66,3 +66,17 @@ def test_a_run_ends_as_the_program_does(ending: str, tmp_path: Path) -> None:
 def test_exit_still_says_how_to_leave() -> None:
     code = "before = repr(exit)\nimport hpctrack\nhpctrack.init('p')\nprint(repr(exit) == before)"
     assert run_python(code).stdout.strip() == "True"
+
+
+def test_os_exit_is_the_systems_own_again_when_the_run_has_finished() -> None:
+    code = """
+    import os
+    before = os._exit
+    import hpctrack
+    run = hpctrack.init("p")
+    print(os._exit is before)
+    run.finish()
+    print(os._exit is before)
+    """
+    done = run_python(code, env={"HPCTRACK_CONSOLE": "redirect"})
+    assert done.stdout.split() == ["False", "True"], done.stderr

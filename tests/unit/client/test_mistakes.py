@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import hpctrack
-from hpctrack.client.faults import TOLD_MAX
+from hpctrack.client.values import TOLD_MAX
 from tests.modules import Module, Tensor
 from tests.programs import only_run
 
@@ -81,3 +81,18 @@ def test_a_finished_run_watches_no_model(
     assert "after finish" not in capsys.readouterr().err
     assert model.hooks == {}
     assert len(only_run(tmp_path / "store").media()) == 2
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(3 * 1024**3, "more than a ring can have"), (-5, ""), (0, "")]
+)
+def test_a_buffer_that_cannot_be_so_large_says_why(
+    size: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hpctrack.init("p", settings={"buffer_bytes": size}) as run:
+        run.log({"a": 1.0})
+    printed = capsys.readouterr().err
+    assert told in printed
+    assert "ulimit" not in printed
+    assert printed.count("warning") == bool(told)
+    assert only_run(tmp_path / "store").metric("a").values.tolist() == [1.0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpctrack.core.records import Record
+from hpctrack.core import Record
 
 
 class Point(Record):

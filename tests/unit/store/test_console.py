@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack.cli import main as cli
-from hpctrack.core.console_pieces import make_gap
+from hpctrack.core.wire import make_gap
 from hpctrack.errors import UsageError
 from hpctrack.store.console_line import collapse_line, make_plain_line, make_safe_line
 from hpctrack.store.schema import EventKind, Place
