@@ -12,7 +12,6 @@ import time
 from hpctrack.agent.server import Server
 from hpctrack.core.clock import SYSTEM_CLOCK
 
-
 _threads: list[threading.Thread] = []
 
 

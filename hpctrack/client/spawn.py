@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from hpctrack._version import __version__
 from hpctrack.core import wire
 from hpctrack.core.records import Record
+from hpctrack.core.settings import find_cwd
 from hpctrack.errors import BusyError, StoreError
 
 _RELEASE = f"{__version__}-{wire.WIRE_VERSION}"
@@ -113,6 +114,7 @@ def ensure_runtime_folder(
     for base in (asked, environ.get("SLURM_TMPDIR"), environ.get("TMPDIR"), "/tmp"):  # noqa: S108
         if not base:
             continue
+        base = os.path.join(find_cwd(), base)  # noqa: PTH118, PLW2901 - programs change their folder
         folder = RuntimeFolder(f"{base.rstrip('/')}/hpctrack-{os.getuid()}/{job_key}")
         if len(os.fsencode(folder.socket)) > SOCKET_PATH_MAX_BYTES:
             tried.append(f"{base}: path too long for a socket")
