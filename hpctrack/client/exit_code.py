@@ -6,7 +6,10 @@ import builtins
 import sys
 import threading
 from collections.abc import Callable
+from operator import index
 from types import FrameType, TracebackType
+
+from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +25,18 @@ def exit_code_of(error: BaseException | None) -> int:
             return 0
         return error.code if isinstance(error.code, int) else 1
     return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def read_exit_code(given: object) -> int:
+    """Return the exit code that a program means: None is success, what is no number is none."""
+    if given is None:
+        return 0
+    try:
+        return index(given)  # type: ignore[arg-type]
+    except Exception as error:
+        if is_of_a_signal(error):
+            raise
+        return 1
 
 
 class ExitCode:

@@ -117,6 +117,18 @@ class Faults:
         self._count(what)
         self.tell(f"refused-{what}", text, once=key)
 
+    def refuse_late(self, key: str, text: str) -> None:
+        """Say once that something came too late: no record can count it any more.
+
+        Raises
+        ------
+        UsageError
+            Only if strict.
+        """
+        if self._strict:
+            raise UsageError(text)
+        self._notices.warn_once(f"late {key}", text)
+
     def tell(self, code: str, text: str, *, once: str = "") -> None:
         """Warn the user, once, and write the same into the run."""
         key = once or text

@@ -39,6 +39,10 @@ class RunAttachments(abc.ABC):
         """Pass a frame to the agent, or say that there is no room; `Run` knows how."""
 
     @abc.abstractmethod
+    def _refuse_in_vain(self, what: str) -> None:
+        """Say once that nothing is recorded any more; `Run` knows how."""
+
+    @abc.abstractmethod
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
         """See `Run.log`."""
 
@@ -177,6 +181,7 @@ class RunAttachments(abc.ABC):
         from hpctrack.client.saved_files import make_save_request, read_now  # noqa: PLC0415
 
         if self._channel is None or self._is_finished:
+            self._refuse_in_vain("save()")
             return []
         read: list[str] = []
         try:

@@ -352,7 +352,10 @@ def _finish_at_exit() -> None:
     # A notebook begins one run after another and finishes none of them. They share one time-out.
     begun_s = SYSTEM_CLOCK.mono_s()
     for run in _state.runs:
-        run.finish(_state.exit.code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+        try:
+            run.finish(_state.exit.code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+        except Exception as error:  # noqa: BLE001 - strict; the others have an end, too
+            Notices().warn_once(run.id, f"finish() failed: {type(error).__name__}: {error}")
     if _state.settle is not None:
         _state.settle(SETTLE_S)
     if not wait_in_process(SETTLE_S):
