@@ -11,10 +11,10 @@ from _thread import get_native_id
 from hpctrack.client.config import merge, read_config
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import detect_rank
-from hpctrack.client.run import Run, exit_code_of
+from hpctrack.client.run import Run
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.spawn import wait_in_process
-from hpctrack.client.values import Notices
+from hpctrack.client.values import Notices, exit_code_of
 from hpctrack.core import Record
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import environment, load_settings
@@ -466,7 +466,10 @@ def _finish_at_exit() -> None:
     # A notebook begins one run after another and finishes none of them. They share one time-out.
     begun_s = SYSTEM_CLOCK.mono_s()
     for run in _state.runs:
-        run.finish(_state.exit.code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+        try:
+            run.finish(_state.exit.code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+        except Exception as error:  # noqa: BLE001 - strict; the others have an end, too
+            Notices().warn_once(run.id, f"finish() failed: {type(error).__name__}: {error}")
     if _state.settle is not None:
         _state.settle(SETTLE_S)
     if not wait_in_process(SETTLE_S):
