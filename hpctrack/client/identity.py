@@ -16,6 +16,7 @@ from itertools import pairwise
 from hpctrack.client.ranks import RankInfo
 from hpctrack.core import Record
 from hpctrack.core.names import check_id, digest_text, make_safe_id
+from hpctrack.core.settings import find_cwd
 from hpctrack.errors import InvalidNameError
 
 TYPE_CHECKING = False
@@ -157,9 +158,10 @@ def name_program(environ: Mapping[str, str], rank: RankInfo) -> str:
 
     The command line, the working folder, the number of ranks and the place in a job array.
     """
-    words = [os.path.abspath(sys.argv[0] or "-"), *sys.argv[1:]]  # noqa: PTH100 - a plain text
+    here = find_cwd()
+    words = [os.path.normpath(os.path.join(here, sys.argv[0] or "-")), *sys.argv[1:]]  # noqa: PTH118 - a text
     task = environ.get("SLURM_ARRAY_TASK_ID", "")
-    text = "\0".join([*words, os.getcwd(), str(rank.size), task])  # noqa: PTH109 - a plain text
+    text = "\0".join([*words, here, str(rank.size), task])
     return digest_text(text, 8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hpctrack.client.run import exit_code_of
+from hpctrack.client.values import exit_code_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

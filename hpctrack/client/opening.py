@@ -16,7 +16,7 @@ from hpctrack.core import __version__, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import check_id, join_run_path, make_readable_name, make_safe_id
 from hpctrack.core.ring import MAX_BYTES, RingWriter
-from hpctrack.core.settings import Settings
+from hpctrack.core.settings import Settings, find_cwd
 from hpctrack.errors import HpctrackError, InvalidNameError
 
 TYPE_CHECKING = False
@@ -146,7 +146,7 @@ class Opening:
         is_disabled = self.settings.mode == "disabled"
         if not is_disabled:
             run_id = self._claim(identity)
-        store = os.path.abspath(os.path.expanduser(self.settings.dir))  # noqa: PTH100, PTH111 - a text
+        store = self._find_store()
         facts = RunFacts(
             id=run_id,
             name=self.settings.name or make_readable_name(run_id),
@@ -163,6 +163,20 @@ class Opening:
         )
         run.open()
         return run
+
+    def _find_store(self) -> str:
+        """Return the store's folder, or the node's spill folder if nobody can tell where it is."""
+        here = find_cwd()
+        asked = os.path.expanduser(self.settings.dir)  # noqa: PTH111 - a text
+        if here or asked.startswith("/"):
+            return os.path.normpath(f"{here}/{asked}" if asked[:1] != "/" else asked)
+        base = self.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - as the agent's
+        found = self.settings.spill_dir or f"{base}/hpctrack-spill-{os.getuid()}"
+        self.problems.append(
+            f"the working folder is gone, so nobody knows where the store {self.settings.dir} is; "
+            f"the run is recorded in {found}; init(dir=...) takes an absolute path"
+        )
+        return os.path.normpath(f"/{found}")
 
     def _prepare(self, facts: RunFacts, store: str) -> Recording | None:
         """Make the ring and the channel, both still without an agent."""
@@ -313,10 +327,7 @@ class Opening:
         """Return the rules and what they need; a node's first rank says them for all of it."""
         if not self.settings.rules or self.rank.local_rank:
             return {}
-        try:
-            folder = os.getcwd()  # noqa: PTH109 - a plain text
-        except OSError:
-            folder = "/"
+        folder = find_cwd() or "/"
         end_wall_s = self.settings.job_end_wall_s
         return {"rules": self.settings.rules, "cwd": folder, "job_end_wall_s": end_wall_s}
 

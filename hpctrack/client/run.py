@@ -7,9 +7,10 @@ from _thread import RLock
 
 from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
+from hpctrack.client.console import STOP_TIMEOUT_S
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.run_logging import RunLogging
-from hpctrack.client.values import Entries, Faults, Notices
+from hpctrack.client.values import Entries, Faults, Notices, exit_code_of, read_exit_code
 from hpctrack.core import Record, wire
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
@@ -38,15 +39,12 @@ BIG = 1e308
 one comparison of the fast path sends these the slow way."""
 
 
-def exit_code_of(error: BaseException | None) -> int:
-    """Return the exit code that a program ending with this error has."""
-    if error is None:
-        return 0
-    if isinstance(error, SystemExit):
-        if error.code is None:
-            return 0
-        return error.code if isinstance(error.code, int) else 1
-    return 130 if isinstance(error, KeyboardInterrupt) else 1
+_WORDS = {
+    Kind.CONFIG_CHANGE: "a change of config", Kind.SUMMARY: "a change of summary",
+    Kind.META: "a new name, tag or note", Kind.EVENT: "alert()", Kind.DEFINE: "define_metric()",
+    Kind.SAVE: "save()",
+}  # fmt: skip
+"""What a frame that comes too late is called."""
 
 
 class RunFacts(Record):
@@ -200,7 +198,7 @@ class Run(RunLogging):
         """
         ring = self._ring
         if ring is None or self._is_finished:
-            self._log_nothing()
+            self._refuse_in_vain("log()")
             return
         known = self._numbers
         number, point, is_quick = -1, 0.0, step is None or type(step) is int
@@ -286,25 +284,29 @@ class Run(RunLogging):
         del quiet
         if self._is_finished:
             return True
-        given: object = exit_code  # whatever a program passes: what is no number is no success
-        code = 0 if given is None else given.__index__() if hasattr(given, "__index__") else 1
-        self._end_alerts()
-        self.unwatch()
-        self._leave_tensorboard()
+        begun_s = self._clock.mono_s() - waited_s
+        code = read_exit_code(exit_code)
+        try:
+            self._end_alerts()
+            self.unwatch()
+            self._leave_tensorboard()
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._faults.trouble("finish", error)
         with self._lock:
             self._is_finished = True
         channel, ring = self._channel, self._ring
         if channel is None or ring is None or self._pid != os.getpid():
             return True
         try:
+            limit_s = begun_s + self._settings.finish_timeout_s
             if self._console is not None:
-                self._console.stop()
+                self._console.stop(min(STOP_TIMEOUT_S, max(0.1, limit_s - self._clock.mono_s())))
             with self._lock:
                 ring.count_left()
             self._report_losses(channel)
             end = {"exit_code": code, "wall_s": self._wall_s()}
             frame = wire.pack_json(Kind.FINISH, end)
-            is_safe = self._ask(frame, max(0.0, self._settings.finish_timeout_s - waited_s))
+            is_safe = self._ask(frame, max(0.0, limit_s - self._clock.mono_s()))
             self._sum_up(channel, ring, is_safe=is_safe)
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble("finish", error)
@@ -401,6 +403,7 @@ class Run(RunLogging):
 
     def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> bool:
         if self._channel is None or self._is_finished:
+            self._refuse_in_vain(_WORDS.get(kind, wire.name_kind(kind)))
             return True
         try:
             return self._channel.send(wire.pack_json(kind, value), keep=keep)
@@ -410,7 +413,7 @@ class Run(RunLogging):
 
     def _send_change(self, change: Mapping[str, Any]) -> None:
         """Say what has changed in the configuration: it may be large, and be set key by key."""
-        if self.rank:
+        if self.rank and not self._is_finished:
             return
         self._has_config = True
         if not self._is_config_behind:

@@ -87,6 +87,10 @@ class RunCalls(abc.ABC):
         """Pass a frame to the agent, or say that there is no room; `Run` knows how."""
 
     @abc.abstractmethod
+    def _refuse_in_vain(self, what: str) -> None:
+        """Say once that nothing is recorded any more; `Run` knows how."""
+
+    @abc.abstractmethod
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool = True) -> None:  # noqa: FBT001, FBT002 - W&B's signature
         """See `Run.log`."""
 
@@ -429,6 +433,7 @@ class RunCalls(abc.ABC):
         from hpctrack.client.saved_files import save_files  # noqa: PLC0415 - see above
 
         if self._channel is None or self._is_finished:
+            self._refuse_in_vain("save()")
             return []
         try:
             found, said = save_files(glob_str, base_path, policy, self._channel.send)

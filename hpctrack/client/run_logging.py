@@ -136,9 +136,18 @@ class RunLogging(RunCalls):
             self._log_the_late()
         return result
 
-    def _log_nothing(self) -> None:
-        if self._is_finished and self._pid == os.getpid():
-            self._notices.warn_once("after-finish", "log() after finish() records nothing")
+    def _refuse_in_vain(self, what: str) -> None:
+        """Say once that nothing is recorded any more; a disabled run never has."""
+        if not self._is_finished or self.disabled:
+            return
+        text = f"{what} after finish() records nothing"
+        if self._pid != os.getpid():
+            what = "fork"
+            text = (
+                f"this process was forked from the one that began the run {self.id}, and what it "
+                "says of it is not recorded; hpctrack.init() begins a run of its own"
+            )
+        self._faults.refuse_late(what, text)
 
     def _log_late(self, data: Mapping[str, Any], step: int | None, *, commit: bool) -> None:
         """Take a call that has interrupted another one of the same thread."""
@@ -278,7 +287,8 @@ class RunLogging(RunCalls):
         return [wire.pack_json(Kind.LEDGER, entry)] if any(entry.values()) else []
 
     def _record_warning(self, code: str, text: str) -> None:
-        self._send_json(Kind.EVENT, {"level": "warning", "code": code, "text": text})
+        if not self._is_finished:
+            self._send_json(Kind.EVENT, {"level": "warning", "code": code, "text": text})
 
     def tell(self, code: str, text: str) -> None:
         """Warn the user and write the same into the run; for the code that begins a run."""

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from hpctrack.client.file_search import FoundFile, find_files, read_small
+from hpctrack.core.settings import find_cwd
 from hpctrack.core.wire import pack_media
 from hpctrack.errors import UsageError
 
@@ -101,9 +102,11 @@ def make_save_request(
         raise UsageError(f"cannot save {glob_str!r:.80}", hint="give a path or a pattern")
     if policy not in POLICIES:
         raise UsageError(f"the policy is {policy!r:.40}", hint=f"use one of {', '.join(POLICIES)}")
-    here = os.getcwd()  # noqa: PTH109 - a plain text is wanted
+    here = find_cwd()
+    if not here and not os.path.isabs(os.path.expanduser(pattern)):  # noqa: PTH111, PTH117 - a text
+        raise _make_homeless(pattern)
     if base_path is not None:
-        base = os.path.abspath(os.path.expanduser(base_path))  # noqa: PTH100, PTH111 - as above
+        base = _find_folder(base_path)
     elif os.path.isabs(pattern):  # noqa: PTH117 - as above
         base = os.path.dirname(pattern)  # noqa: PTH120 - as above
     else:
@@ -160,7 +163,7 @@ def make_code_request(
         The root is no path.
     """
     try:
-        folder = os.path.abspath(os.path.expanduser(os.fspath(root)))  # noqa: PTH100, PTH111 - see above
+        folder = _find_folder(os.fspath(root))
     except TypeError:
         raise UsageError(f"the root of the code is {root!r:.80}", hint="give a folder") from None
     request: dict[str, Any] = {"path": folder, "policy": "now", "type": "code", "name": name or ""}
@@ -168,6 +171,20 @@ def make_code_request(
         chosen = _choose(folder, include_fn or _is_python, exclude_fn or _never)
         request["files"] = list(islice(chosen, CODE_MAX_FILES + 1))
     return request
+
+
+def _find_folder(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - a plain text
+    except OSError:
+        raise _make_homeless(path) from None
+
+
+def _make_homeless(path: object) -> UsageError:
+    return UsageError(
+        f"the working folder is gone, so nobody knows where {str(path)!r:.80} is",
+        hint="give an absolute path",
+    )
 
 
 def iter_code_files(root: str) -> Iterator[str]:

@@ -11,10 +11,10 @@ from _thread import get_native_id
 from hpctrack.client.config import merge, read_config
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import ask_mpi, detect_rank
-from hpctrack.client.run import Run, exit_code_of
+from hpctrack.client.run import Run
 from hpctrack.client.run_calls import Tags
 from hpctrack.client.spawn import wait_in_process
-from hpctrack.client.values import Notices
+from hpctrack.client.values import Notices, exit_code_of
 from hpctrack.core import Record
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import environment, load_settings
@@ -487,7 +487,10 @@ def _finish_all(exit_code: int) -> None:
     """Finish what is open; all runs share one time-out."""
     begun_s = SYSTEM_CLOCK.mono_s()
     for run in _state.runs:
-        run.finish(exit_code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+        try:
+            run.finish(exit_code, waited_s=SYSTEM_CLOCK.mono_s() - begun_s)
+        except Exception as error:  # noqa: BLE001 - strict; the others have an end, too
+            Notices().warn_once(run.id, f"finish() failed: {type(error).__name__}: {error}")
 
 
 def _after_fork() -> None:

@@ -18,6 +18,7 @@ import sys
 import time
 
 from hpctrack.core import Record, __version__, wire
+from hpctrack.core.settings import find_cwd
 from hpctrack.errors import BusyError, StoreError
 
 TYPE_CHECKING = False
@@ -113,6 +114,7 @@ def ensure_runtime_folder(
     for base in (asked, environ.get("SLURM_TMPDIR"), environ.get("TMPDIR"), "/tmp"):  # noqa: S108
         if not base:
             continue
+        base = os.path.join(find_cwd(), base)  # noqa: PTH118, PLW2901 - programs change their folder
         folder = RuntimeFolder(f"{base.rstrip('/')}/hpctrack-{os.getuid()}/{job_key}")
         if len(os.fsencode(folder.socket)) > SOCKET_PATH_MAX_BYTES:
             tried.append(f"{base}: path too long for a socket")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from _collections_abc import Callable, Iterator, Mapping  # loaded; `collections.abc` is not
+from _operator import index  # what `operator` is made of
 from _thread import RLock
 from itertools import count
 
@@ -59,6 +60,29 @@ def to_number(value: object) -> float:
             raise
         # A user's object may raise anything here (a CUDA error, for one); none of it is ours.
         raise NotANumberError(str(error)) from None
+
+
+def exit_code_of(error: BaseException | None) -> int:
+    """Return the exit code that a program ending with this error has."""
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        if error.code is None:
+            return 0
+        return error.code if isinstance(error.code, int) else 1
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def read_exit_code(given: object) -> int:
+    """Return the exit code that a program means: None is success, what is no number is none."""
+    if given is None:
+        return 0
+    try:
+        return index(given)  # type: ignore[arg-type]
+    except Exception as error:
+        if is_of_a_signal(error):
+            raise
+        return 1
 
 
 def _is_masked(value: Any) -> bool:
@@ -223,6 +247,18 @@ class Faults:
         what = key.partition(":")[0]
         self._count(what)
         self.tell(f"refused-{what}", text, once=key)
+
+    def refuse_late(self, key: str, text: str) -> None:
+        """Say once that something came too late: no record can count it any more.
+
+        Raises
+        ------
+        UsageError
+            Only if strict.
+        """
+        if self._strict:
+            raise UsageError(text)
+        self._notices.warn_once(f"late {key}", text)
 
     def tell(self, code: str, text: str, *, once: str = "") -> None:
         """Warn the user, once, and write the same into the run."""

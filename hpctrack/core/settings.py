@@ -5,7 +5,7 @@ user's ``~/.config/hpctrack/hpctrack.toml``, the site's ``/etc/hpctrack.toml``, 
 the environment is the field's name in capitals after ``HPCTRACK_``.
 """
 
-# ruff: noqa: PTH100, PTH113, PTH118, PTH120, PTH123 - a rank does not load pathlib
+# ruff: noqa: PTH113, PTH118, PTH120, PTH123 - a rank does not load pathlib
 
 from __future__ import annotations
 
@@ -176,6 +176,14 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
+def find_cwd() -> str:
+    """Return the working folder; an empty text if it is gone, or nobody may say where it is."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - a plain text
+    except OSError:
+        return ""
+
+
 def load_settings(
     arguments: Mapping[str, Any] | None = None,
     *,
@@ -275,8 +283,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _iter_files(environ: Mapping[str, str], cwd: str | os.PathLike[str] | None) -> Iterator[str]:
     """Yield the files that exist, the strongest first."""
-    folder = os.path.abspath(cwd or ".")
-    while True:
+    here = find_cwd()
+    folder = os.path.normpath(os.path.join(here, cwd or "."))
+    while here or cwd:
         path = os.path.join(folder, FILE_NAME)
         if os.path.isfile(path):
             yield path

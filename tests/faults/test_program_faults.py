@@ -176,3 +176,23 @@ def test_the_loop_does_not_wait_for_a_stopped_agent_and_every_point_is_accounted
     found = only_run(tmp_path / "store")
     assert len(found.metric("a")) + found.record.ledger["dropped_points"] == 30_001
     assert found.summary["slowest_s"] < 1
+
+
+ON_A_THREAD = """
+import hpctrack
+from hpctrack.client import spawn
+spawn.SOCKET_PATH_MAX_BYTES = 1  # no place for a socket
+run = hpctrack.init("p", id="alone")
+for step in range(200):
+    run.log({f"m{number}": step for number in range(300)})
+"""
+
+
+def test_the_programs_end_waits_for_a_recorder_on_a_thread(tmp_path: Path) -> None:
+    done = run_python(ON_A_THREAD)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "store" / "p" / "alone" / "run.h5").exists()
+    found = only_run(tmp_path / "store")
+    assert found.state == "finished"
+    assert len(found.metric("m299")) == 200

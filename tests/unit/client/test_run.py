@@ -465,23 +465,3 @@ def test_one_odd_value_costs_only_itself(tmp_path: Path) -> None:
     assert found.metric("after").values.tolist() == [1, 2]
     assert (found.config["lr"], found.summary["best"]) == (0.1, 1)
     assert found.record.ledger["refused"] == {"value": 2}
-
-
-ON_A_THREAD = """
-import hpctrack
-from hpctrack.client import spawn
-spawn.SOCKET_PATH_MAX_BYTES = 1  # no place for a socket
-run = hpctrack.init("p", id="alone")
-for step in range(200):
-    run.log({f"m{number}": step for number in range(300)})
-"""
-
-
-def test_the_programs_end_waits_for_a_recorder_on_a_thread(tmp_path: Path) -> None:
-    done = run_python(ON_A_THREAD)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert (tmp_path / "store" / "p" / "alone" / "run.h5").exists()
-    found = only_run(tmp_path / "store")
-    assert found.state == "finished"
-    assert len(found.metric("m299")) == 200
