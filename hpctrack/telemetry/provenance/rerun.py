@@ -272,7 +272,10 @@ def _write_variables(subject: Subject, words: ShellWords, files: Mapping[str, st
         if line:
             lines.append(line)
     lines += ['export PATH="$bin:$PATH"', words.export("HPCTRACK_PROJECT", subject.project)]
-    lines.append("unset HPCTRACK_RUN_ID HPCTRACK_LAUNCH HPCTRACK_SWEEP_ID HPCTRACK_TRIAL")
+    lines += [
+        "unset HPCTRACK_RUN_ID HPCTRACK_LAUNCH HPCTRACK_SWEEP_ID HPCTRACK_TRIAL",
+        "unset HPCTRACK_AGENT HPCTRACK_HELLO HPCTRACK_CONSOLES",
+    ]
     if subject.sweep and "config.json" in files:
         lines.append('HPCTRACK_SWEEP_CONFIG=$(cat "$files/config.json")')
         lines.append("export HPCTRACK_SWEEP_CONFIG")

@@ -7,7 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -125,6 +125,27 @@ def test_each_signal_comes_once(tmp_path: Path) -> None:
     child.send_signal(signal.SIGUSR2)
     assert child.communicate(timeout=60)[0] == f"got {signal.SIGUSR2} 2\nbye\n"
     assert child.returncode == 3
+
+
+@pytest.mark.mpi
+def test_an_mpi_program_finds_its_launcher_through_the_wrapper(
+    tmp_path: Path, program: Callable[[str], str]
+) -> None:
+    # Hydra's ranks speak to it through a descriptor that they inherit.
+    code = (
+        "from mpi4py import MPI; import hpctrack; hpctrack.init().log({'a': MPI.COMM_WORLD.size})"
+    )
+    done = subprocess.run(
+        [program("mpiexec"), "-n", "2", *TRACKED, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path / "store")
+    assert [one.rank for one in run.ranks()] == [0, 1]
+    assert run.metric("a").matrix().values.tolist() == [[2.0], [2.0]]
 
 
 def find_program(wrapper: int) -> int:
