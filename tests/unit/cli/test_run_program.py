@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hpctrack import StoredRun
-from tests.programs import only_run, wait_for
+from hpctrack import Store, StoredRun
+from tests.programs import list_agents, only_run, wait_for
 
 TRACKED = (sys.executable, "-m", "hpctrack", "run", "--")
 
@@ -174,6 +174,22 @@ def test_a_stopped_wrapper_stops_its_program_and_both_go_on(tmp_path: Path) -> N
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=60)
     assert child.returncode == 143
+
+
+def test_an_agent_that_dies_is_replaced_while_the_program_runs(tmp_path: Path) -> None:
+    child = subprocess.Popen([*TRACKED, "cat"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    (first,) = wait_for(list_agents)
+    blocked = next(
+        line for line in Path(f"/proc/{first}/status").read_text().splitlines() if "SigBlk" in line
+    )
+    assert int(blocked.split()[1], 16) == 0, "it has to hear SIGTERM"
+    wait_for(lambda: (tmp_path / "store").exists() and Store(tmp_path / "store").runs())
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: [one for one in list_agents() if one != first])
+    child.communicate(timeout=60)
+    assert child.returncode == 0
+    run = only_run(tmp_path / "store")
+    assert (run.state, run.record.ledger["agents_lost"]) == ("finished", 1)
 
 
 class Terminal:
