@@ -8,6 +8,7 @@ from typing import Any
 
 from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.sampler import Sampler
+from hpctrack.agent.session import Session
 from hpctrack.core.clock import Clock
 from hpctrack.telemetry.reading import Source, WatchedRank
 
@@ -72,8 +73,7 @@ class Telemetry:
                 WatchedRank(one.pid, one.rank, _find_visible(one.hello))
                 for recorder in recorders
                 if _wants(recorder)
-                for one in recorder.sessions
-                if one.is_open and one.pid
+                for one in _choose_processes(recorder.sessions)
             )
 
     def deliver(self, recorders: Collection[Recorder]) -> None:
@@ -94,6 +94,25 @@ class Telemetry:
 def _wants(recorder: Recorder) -> bool:
     first = recorder.sessions[0].hello if recorder.sessions else {}
     return bool((first.get("settings") or {}).get("telemetry", "off") != "off")
+
+
+def _choose_processes(sessions: Sequence[Session]) -> list[Session]:
+    """Return one process for each rank that is there: the first, which has started the others.
+
+    ``hpctrack run`` and the program in it are both processes of a rank. What the program uses is
+    counted with the wrapper's descendants, and must not be counted, or averaged, beside it.
+    """
+    found: dict[int, Session] = {}
+    for one in sessions:
+        if one.is_open and one.pid:
+            known = found.setdefault(one.rank, one)
+            if _started_s(one) < _started_s(known):
+                found[one.rank] = one
+    return list(found.values())
+
+
+def _started_s(session: Session) -> float:
+    return float(session.hello.get("wall_s", 0.0))
 
 
 def _find_visible(hello: Mapping[str, Any]) -> str | None:

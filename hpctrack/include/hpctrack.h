@@ -166,10 +166,10 @@ static inline char *hpctp_write_head(char *to, size_t body, int kind, int count)
     return to + 8;
 }
 
-static inline uint64_t hpctp_free(const hpctp_state *h) {
+static inline uint64_t hpctp_unread(const hpctp_state *h, int lane) {
     uint64_t slot = __atomic_load_n(&h->words[HPCTP_SLOT], __ATOMIC_ACQUIRE) & 1;
-    const uint64_t *tail = &h->words[HPCTP_SLOTS + 8 * slot + (uint64_t)h->now];
-    return h->sizes[h->now] - (h->heads[h->now] - __atomic_load_n(tail, __ATOMIC_ACQUIRE));
+    const uint64_t *tails = &h->words[HPCTP_SLOTS + 8 * slot];
+    return h->heads[lane] - __atomic_load_n(&tails[lane], __ATOMIC_ACQUIRE);
 }
 
 static inline void hpctp_publish(hpctp_state *h) {
@@ -192,7 +192,7 @@ static inline void hpctp_enter_lane(hpctp_state *h, int lane) {
 
 /* Move the limit up to which may be written; returns whether a frame fits below it. */
 static inline int hpctp_stretch(hpctp_state *h, uint64_t need) {
-    uint64_t rest = h->sizes[h->now] - h->at, room = hpctp_free(h);
+    uint64_t rest = h->sizes[h->now] - h->at, room = h->sizes[h->now] - hpctp_unread(h, h->now);
     if (need > rest && room < rest + need) return 0;
     if (need > rest) hpctp_turn(h), room -= rest, rest = h->sizes[h->now];
     if (h->now && room > HPCTP_PIECE) room = HPCTP_PIECE;
@@ -205,7 +205,7 @@ static inline int hpctp_stretch(hpctp_state *h, uint64_t need) {
 static inline char *hpctp_begin(hpctp_state *h, size_t body, int kind, int count) {
     uint64_t need = (body + 15) & ~(uint64_t)7;
     if (h->at + need > h->limit) {
-        if (h->now && hpctp_free(h) == h->sizes[1]) hpctp_enter_lane(h, 0);
+        if (h->now && !hpctp_unread(h, 1)) hpctp_enter_lane(h, 0);
         if (!hpctp_stretch(h, need)) {
             if (!h->now) hpctp_enter_lane(h, 1);
             if (!hpctp_stretch(h, need)) return NULL;
@@ -396,7 +396,7 @@ static inline void hpctp_look(hpctp_state *h) {
 static inline void hpctp_at_exit(void) { hpct_finish(0); }
 HPCT_API int hpct_init(void) {
     hpctp_state *h = &hpctp_the;
-    const char *mode = getenv("HPCTRACK_MODE");
+    const char *mode = getenv("HPCTRACK_MODE"), *local = getenv("SLURM_LOCALID");
     hpctp_metric *one;
     void *page;
     if (__atomic_load_n(&h->phase, __ATOMIC_ACQUIRE) && hpctp_is_child(h)) {
@@ -417,8 +417,8 @@ HPCT_API int hpct_init(void) {
     else {
         h->begun_s = hpctp_now();
         hpctp_look(h);
-        if (h->socket.fd < 0)
-            hpctp_say(h, 4, "no agent here, nothing is recorded: start the program with `hpctrack run -- ...`");
+        if (h->socket.fd < 0 && (!local || atoi(local) == 0)) /* once on a node is enough */
+            hpctp_say(h, 4, "no agent here, nothing is recorded: start each rank by `hpctrack run -- ...`");
         /* Within a job step, or where there has been one, there may be one a moment later. */
         if (h->hello || getenv("SLURM_STEP_ID")) __atomic_store_n(&h->phase, HPCTP_RECORDS, __ATOMIC_RELEASE);
         atexit(hpctp_at_exit);

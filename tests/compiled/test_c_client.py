@@ -182,7 +182,12 @@ def test_a_program_that_closes_what_it_does_not_know_goes_on(driver: Path, tmp_p
     done = run_tracked(driver, "closes")
     assert done.returncode == 0, done.stderr
     run = only_run(tmp_path / "store")
-    assert list_steps(run, "a") == list(range(200))
+    kept = list_steps(run, "a")
+    assert kept[:100] == list(range(100))
+    assert kept[-1] == 199
+    assert len(set(kept)) == len(kept)
+    # Until it notices, within half a second, it may write where nobody reads any more.
+    assert len(kept) > 120
     assert run.state == "finished"
 
 
@@ -190,7 +195,7 @@ def test_without_an_agent_it_says_so_once_and_does_nothing(driver: Path, tmp_pat
     done = subprocess.run([driver], capture_output=True, text=True, check=False, timeout=20)
     assert (done.returncode, done.stdout) == (0, "0 0\n")
     (line,) = done.stderr.splitlines()
-    assert "start the program with `hpctrack run -- ...`" in line
+    assert line.endswith("nothing is recorded: start each rank by `hpctrack run -- ...`")
     assert not (tmp_path / "store").exists()
     read, write = os.pipe()
     os.close(read)  # a line that nobody reads must not end the program

@@ -288,8 +288,12 @@ def _write_variables(subject: Subject, words: ShellWords, files: Mapping[str, st
         line = words.export(name, value) if MASK not in value else f"# {name}: not recorded"
         if line:
             lines.append(line)
-    lines += [_write_path(subject.provenance), words.export("HPCTRACK_PROJECT", subject.project)]
-    lines.append("unset HPCTRACK_RUN_ID HPCTRACK_LAUNCH HPCTRACK_SWEEP_ID HPCTRACK_TRIAL")
+    lines += [
+        _write_path(subject.provenance),
+        words.export("HPCTRACK_PROJECT", subject.project),
+        "unset HPCTRACK_RUN_ID HPCTRACK_LAUNCH HPCTRACK_SWEEP_ID HPCTRACK_TRIAL",
+        "unset HPCTRACK_AGENT HPCTRACK_HELLO HPCTRACK_CONSOLES",
+    ]
     if subject.sweep and "config.json" in files:
         lines.append('HPCTRACK_SWEEP_CONFIG=$(cat "$files/config.json")')
         lines.append("export HPCTRACK_SWEEP_CONFIG")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from hpctrack import Store
+from hpctrack.agent.session import Session, make_session
+from hpctrack.agent.telemetry import _choose_processes
 from hpctrack.core import wire
 from hpctrack.core.ring import MIN_BYTES, SLOT, SLOTS, RingWriter
 from hpctrack.core.wire import Kind
@@ -68,6 +70,22 @@ def test_points_of_two_programs_of_one_rank_are_written_once(
         both = run.columns(["both"])["both"].step.tolist()
         assert sorted(both) == sorted([one for one in steps if one % 3] * 2)
     assert run.record.ledger["agents_lost"] == 2
+
+
+def test_what_a_program_in_a_wrapper_uses_is_counted_once() -> None:
+    def start(number: int, rank: int, pid: int, wall_s: float) -> Session:
+        said = {**hello(rank), "pid": pid, "wall_s": wall_s}
+        return make_session(number, said, lambda _name: 0)
+
+    sessions = [
+        start(0, 0, 11, 5.0),
+        start(1, 0, 10, 4.0),
+        start(2, 1, 20, 6.0),
+        start(3, 1, 21, 7.0),
+    ]
+    assert [one.pid for one in _choose_processes(sessions)] == [10, 20]
+    sessions[1].is_open = sessions[2].is_open = False
+    assert [one.pid for one in _choose_processes(sessions)] == [11, 21]
 
 
 def test_the_ring_is_read_when_the_names_have_come(tmp_path: Path) -> None:

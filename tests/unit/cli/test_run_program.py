@@ -7,13 +7,13 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from hpctrack import StoredRun
-from tests.programs import only_run, wait_for
+from hpctrack import Store, StoredRun
+from tests.programs import list_agents, only_run, wait_for
 
 TRACKED = (sys.executable, "-m", "hpctrack", "run", "--")
 
@@ -127,6 +127,27 @@ def test_each_signal_comes_once(tmp_path: Path) -> None:
     assert child.returncode == 3
 
 
+@pytest.mark.mpi
+def test_an_mpi_program_finds_its_launcher_through_the_wrapper(
+    tmp_path: Path, program: Callable[[str], str]
+) -> None:
+    # Hydra's ranks speak to it through a descriptor that they inherit.
+    code = (
+        "from mpi4py import MPI; import hpctrack; hpctrack.init().log({'a': MPI.COMM_WORLD.size})"
+    )
+    done = subprocess.run(
+        [program("mpiexec"), "-n", "2", *TRACKED, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path / "store")
+    assert [one.rank for one in run.ranks()] == [0, 1]
+    assert run.metric("a").matrix().values.tolist() == [[2.0], [2.0]]
+
+
 def find_program(wrapper: int) -> int:
     """Return the one child of a wrapper that is the program."""
     found = subprocess.run(
@@ -156,6 +177,22 @@ def test_a_stopped_wrapper_stops_its_program_and_both_go_on(tmp_path: Path) -> N
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=60)
     assert child.returncode == 143
+
+
+def test_an_agent_that_dies_is_replaced_while_the_program_runs(tmp_path: Path) -> None:
+    child = subprocess.Popen([*TRACKED, "cat"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    (first,) = wait_for(list_agents)
+    blocked = next(
+        line for line in Path(f"/proc/{first}/status").read_text().splitlines() if "SigBlk" in line
+    )
+    assert int(blocked.split()[1], 16) == 0, "it has to hear SIGTERM"
+    wait_for(lambda: (tmp_path / "store").exists() and Store(tmp_path / "store").runs())
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: [one for one in list_agents() if one != first])
+    child.communicate(timeout=60)
+    assert child.returncode == 0
+    run = only_run(tmp_path / "store")
+    assert (run.state, run.record.ledger["agents_lost"]) == ("finished", 1)
 
 
 class Terminal:
