@@ -7,13 +7,14 @@ import json
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hpctrack._version import __version__
 from hpctrack.core.settings import environment
-from hpctrack.errors import HpctrackError, MissingPackageError
+from hpctrack.errors import HpctrackError, MissingPackageError, NotFoundError
 
 COMMANDS = {
     "run": "hpctrack.cli.run_cmd",
@@ -120,8 +121,8 @@ def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     try:
         result: Any = hpctrack.main(args=arguments, prog_name="hpctrack", standalone_mode=False)
-    except HpctrackError as error:
-        return _report(error, as_json="--json" in arguments)
+    except (HpctrackError, FileNotFoundError) as error:
+        return _report(_translate(error), as_json="--json" in arguments)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
@@ -135,6 +136,18 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _translate(error: HpctrackError | FileNotFoundError) -> HpctrackError:
+    """Return what to tell of an error; raise it again if it is a mistake of ours."""
+    if isinstance(error, HpctrackError):
+        return error
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        hint = "go to one that is there: cd"
+        return NotFoundError("the working folder is gone", hint=hint)
+    raise error
 
 
 def _report(error: HpctrackError, *, as_json: bool) -> int:
