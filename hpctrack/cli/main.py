@@ -7,14 +7,13 @@ import json
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 import click
 
 from hpctrack._version import __version__
 from hpctrack.core.settings import environment
-from hpctrack.errors import HpctrackError, MissingPackageError, NotFoundError
+from hpctrack.errors import HpctrackError, MissingPackageError
 
 COMMANDS = {
     "run": "hpctrack.cli.run_cmd",
@@ -143,8 +142,10 @@ def _translate(error: HpctrackError | FileNotFoundError) -> HpctrackError:
     if isinstance(error, HpctrackError):
         return error
     try:
-        Path.cwd()
+        os.getcwd()  # noqa: PTH109 - without another module
     except FileNotFoundError:
+        from hpctrack.errors import NotFoundError  # noqa: PLC0415 - seldom
+
         hint = "go to one that is there: cd"
         return NotFoundError("the working folder is gone", hint=hint)
     raise error
