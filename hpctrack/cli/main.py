@@ -130,8 +130,8 @@ def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     try:
         result: Any = hpctrack.main(args=arguments, prog_name="hpctrack", standalone_mode=False)
-    except HpctrackError as error:
-        return _report(error, as_json="--json" in arguments)
+    except (HpctrackError, FileNotFoundError) as error:
+        return _report(_translate(error), as_json="--json" in arguments)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
@@ -145,6 +145,20 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _translate(error: HpctrackError | FileNotFoundError) -> HpctrackError:
+    """Return what to tell of an error; raise it again if it is a mistake of ours."""
+    if isinstance(error, HpctrackError):
+        return error
+    try:
+        os.getcwd()  # noqa: PTH109 - without another module
+    except FileNotFoundError:
+        from hpctrack.errors import NotFoundError  # noqa: PLC0415 - seldom
+
+        hint = "go to one that is there: cd"
+        return NotFoundError("the working folder is gone", hint=hint)
+    raise error
 
 
 def _report(error: HpctrackError, *, as_json: bool) -> int:

@@ -23,6 +23,7 @@ from hpctrack.telemetry.provenance.secret_places import (
     ATTACHED_PROGRAMS,
     BLOCK,
     ELEMENT,
+    EXPANSION,
     EXPRESSION,
     GLUED,
     HEADER,
@@ -146,6 +147,7 @@ class Masker:
         return "\n".join([mask_digits(line) for line in text.split("\n")])
 
     def _mask_script(self, text: str) -> str:
+        text = EXPANSION.sub(self._mask_expansion, text)
         for pattern in (ASSIGNMENT, SETTER, OPTION):
             text = self._mask_named(pattern, text, is_code=False)
         return PAIR.sub(self._mask_pair, text)
@@ -241,6 +243,9 @@ class Masker:
 
         return found["head"] + LITERAL.sub(mask, found["value"])
 
+    def _mask_expansion(self, found: re.Match[str]) -> str:
+        return f"{found['head']}{MASK}" if self._is_secret(found, is_code=False) else found[0]
+
     def _mask_inside(self, found: re.Match[str]) -> str:
         """Hide what a text in code assigns."""
         return INNER.sub(self._mask_pair, found[0]) if "=" in found[0] else found[0]
@@ -271,7 +276,8 @@ class Masker:
         is_quoted = plain != value
         if not is_secret_name(name) or is_harmless(name, plain) or plain == MASK:
             return False
-        if REFERENCE.match(value) or (is_code and not is_quoted):
+        following = found.string[found.end("value") : found.end("value") + 1]
+        if REFERENCE.match(value + following) or (is_code and not is_quoted):
             return False
         if not is_strong_name(name) and not _may_be_key(plain):
             return False

@@ -23,7 +23,7 @@ _COUNTED_WORDS = frozenset({
 })  # fmt: skip
 """With one of these a name counts things: ``max_tokens``, ``num_keys``."""
 
-_PLACE_WORDS = frozenset({"file", "path", "dir", "folder", "home"})
+_PLACE_WORDS = frozenset({"file", "path", "dir", "folder", "home", "sock", "socket"})
 """At the end of a name: where a secret is, not what it is."""
 
 _WEAK_WORDS = frozenset(
@@ -39,6 +39,10 @@ _NUMBER = re.compile(r"[-+]?[\d_.,]{1,24}(?:e[-+]?\d+)?[kmgbt]?", re.IGNORECASE)
 """``300_000_000_000``, ``4k``, ``10B``."""
 
 _PLACE = re.compile(r"(?:[~.]{0,2}/|[A-Za-z]:\\|\$\w+/|\$\{\w+\}/)[^\n]*")
+_LICENSE_WORDS = frozenset({"license", "licence"})
+_SERVERS = re.compile(r"(?:[:;,]?\d{2,5}@[\w.-]+)+")
+"""Where licences are asked for: ``27000@licences.site``."""
+
 _SPECIAL_TOKEN = re.compile(r"(?:,?[ ]?(?:</?[^<>/]{0,24}>|\[[A-Z_0-9]{1,16}\]))+")
 """``<pad>``, ``[MASK]``: what language models call tokens."""
 
@@ -96,6 +100,8 @@ def is_harmless(name: str, value: str) -> bool:
     if is_password_name(name):
         return False
     if counts_things(name) and _NUMBER.fullmatch(value):
+        return True
+    if _LICENSE_WORDS.intersection(words) and _SERVERS.fullmatch(value):
         return True
     return bool(_PLAIN.fullmatch(value) or _SPECIAL_TOKEN.fullmatch(value))
 

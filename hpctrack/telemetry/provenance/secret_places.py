@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-NAME = r"(?<![A-Za-z0-9_])(?P<quote>\\?[\"']?)(?P<name>[A-Za-z_][\w.-]{0,80})(?P=quote)"
+NAME = r"(?<![A-Za-z0-9_])(?<!\$\{)(?P<quote>\\?[\"']?)(?P<name>[A-Za-z_][\w.-]{0,80})(?P=quote)"
 QUOTED = (
     r"[rbfuRBFU]{0,2}(?:\"\"\"[^\"\n]{1,8000}\"\"\"|\'\'\'[^'\n]{1,8000}\'\'\')"
     r"|(?:[rbfuRBFU]{1,2}|\$)?(?:\"(?:\\.|[^\"\\\n]){0,8000}\"|'(?:\\.|[^'\\\n]){0,8000}')"
@@ -56,6 +56,11 @@ PAIR = re.compile(
 )
 """A name and a value with nothing but a space, or ``<<<``, between them."""
 
+EXPANSION = re.compile(
+    r"(?P<head>\$\{(?P<name>[A-Za-z_]\w{0,80}):?[-=])(?P<value>[^{}\n]{1,400})(?=\})"
+)
+"""What a shell takes where a variable is not set: ``${TOKEN:-value}``."""
+
 ELEMENT = re.compile(r"(?P<head><(?P<name>[A-Za-z_][\w.-]{0,80})>)(?P<value>[^<\n]{1,400})(?=</)")
 BLOCK = re.compile(
     r"(?m)^(?P<head>[+-]?(?P<indent> *)(?:- )?[\"']?(?P<name>[A-Za-z_][\w.-]{0,80})[\"']?:"
@@ -79,8 +84,9 @@ TOOL = re.compile(
     r"|(?:docker|podman|nerdctl|helm)\s[^\n;|]{0,100}?\blogin\s[^\n;|]{0,200}?-p[ \t]+"
     r"|unzip\s[^\n;|]{0,200}?-P[ \t]+|ssh-keygen\s[^\n;|]{0,200}?-N[ \t]+"
     r"|openssl\s[^\n;|]{0,200}?\s-k[ \t]+|lftp\s[^\n;|]{0,200}?-u[ \t]+"
-    r"|https?\s[^\n;|]{0,200}?-a[ \t]+|(?:wandb|vault|ngrok)[ \t]+(?:login|authtoken)[ \t]+))"
-    r"(?P<rest>(?![\"']?\$|-)(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s;|]+))"
+    r"|https?\s[^\n;|]{0,200}?-a[ \t]+|(?:wandb|vault|ngrok)[ \t]+(?:login|authtoken)[ \t]+"
+    r"(?:--?[\w=:/.-]+[ \t]+){0,3}))"
+    r"(?P<rest>(?![\"']?\$|[-&<>\n])(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s;|]+))"
 )
 REFERENCE = re.compile(r"[\"']?\$(?:\w+|\{[^{}]*\}|\()|[\"']?%\w+%|[\"']?\{\{?[\w. ]*\}")
 """``$TOKEN``, ``$(cat file)``: where a secret is, not what it is."""

@@ -186,3 +186,16 @@ def test_doctor_says_when_the_store_cannot_be_read(store: Path, capsys: Capture)
     with pytest.raises(SystemExit):
         cli.run(["doctor"])
     assert "digits/bad" in capsys.readouterr().out
+
+
+def test_a_working_folder_that_is_gone_is_told(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HPCTRACK_DIR", raising=False)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    code, _out, err = call(capsys, "ls")
+    assert code == 3
+    assert "the working folder is gone" in err

@@ -32,6 +32,7 @@ from hpctrack.telemetry.provenance.secret_values import MASK
         "<password>planted12</password>",
         "password: |\n  planted12\n  planted34\n",
         "user_pw = planted12",
+        "login ${API_TOKEN:-planted12}",
         "command: env API_KEY=planted12 python train.py",
         "https://api.telegram.org/bot123:planted12/sendMessage",
         "https://firm.webhook.office.com/webhookb2/planted12",
@@ -106,6 +107,7 @@ ORDINARY = (
     "SLURM_NODELIST=nid[001234-001239,001400]",
     "git commit 5b6c2c1a5b6c2c1a5b6c2c1a5b6c2c1a5b6c2c1a",
     "--revision 5b6c2c1a5b6c2c1a5b6c2c1a5b6c2c1a5b6c2c1a",
+    "LM_LICENSE_FILE=27000@lic1:27000@lic2.site", "SSH_AUTH_SOCK=/tmp/ssh-x/agent.1",
     "docker run -p 8080:80", "srun -pgpu2", "sbatch -pGPU", "sbatch -p a100_80",
 )  # fmt: skip
 
@@ -114,6 +116,31 @@ ORDINARY = (
 def test_ordinary_values_stay(text: str) -> None:
     assert Masker().arguments(text.split(" ")) == text.split(" ")
     assert Masker().text(text) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "wandb login && python train.py",
+        "wandb login --relogin $WANDB_API_KEY",
+        "export HF_TOKEN=$(cat ~/.token)",
+        "export HF_TOKEN=`cat ~/.token`",
+        'export HF_TOKEN="$(cat ~/.token)"',
+        "export PGPASSWORD=${PASSWORD:-}",
+        "login ${API_TOKEN:?is not set} ${API_TOKEN:-$OTHER_TOKEN}",
+        "curl -u $NAME:$PASSWORD https://host",
+        "read -r API_TOKEN < ~/.token",
+        "unset API_TOKEN WANDB_API_KEY",
+    ],
+)
+def test_lines_of_scripts_that_say_where_a_secret_is_stay(line: str) -> None:
+    assert Masker().text(line) == line
+
+
+def test_what_is_taken_where_a_variable_is_not_set_is_hidden_alone() -> None:
+    line = "login ${API_TOKEN:-planted12}/x; export TOKEN=${API_TOKEN-planted13} A=1"
+    expected = "login ${API_TOKEN:-***}/x; export TOKEN=${API_TOKEN-***} A=1"
+    assert Masker().text(line) == expected
 
 
 def test_numbers_of_jobs_and_devices_stay() -> None:

@@ -281,22 +281,6 @@ def test_ten_thousand_ranks_take_little_memory_too(tmp_path: Path) -> None:
         terminal.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_ends_it_leaves_the_terminal_as_it_was(
-    live_store: tuple[Path, NodeWriter], number: signal.Signals
-) -> None:
-    terminal = Terminal("r", "--store", str(live_store[0]))
-    try:
-        terminal.until("[Overview]")
-        assert b"\x1b[?1049h" in terminal.written  # the other screen
-        os.kill(terminal.pid, number)
-        assert terminal.end() == 128 + number
-        assert b"\x1b[?1049l" in terminal.written
-        assert terminal.written.rindex(b"\x1b[?25h") > terminal.written.rindex(b"\x1b[?25l")
-    finally:
-        terminal.kill()
-
-
 def test_without_colours_and_without_utf8_it_is_readable(
     live_store: tuple[Path, NodeWriter],
 ) -> None:
@@ -310,6 +294,22 @@ def test_without_colours_and_without_utf8_it_is_readable(
         assert terminal.written.decode().isascii()
         terminal.press("q")
         assert terminal.end() == 0
+    finally:
+        terminal.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_leaves_the_terminal_as_it_was(
+    live_store: tuple[Path, NodeWriter], number: signal.Signals
+) -> None:
+    terminal = Terminal("r", "--store", str(live_store[0]))
+    try:
+        terminal.until("[Overview]")
+        assert b"\x1b[?1049h" in terminal.written  # the other screen
+        os.kill(terminal.pid, number)
+        assert terminal.end() == 128 + number
+        assert b"\x1b[?1049l" in terminal.written
+        assert terminal.written.rindex(b"\x1b[?25h") > terminal.written.rindex(b"\x1b[?25l")
     finally:
         terminal.kill()
 
