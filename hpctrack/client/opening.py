@@ -135,8 +135,9 @@ class Opening:
             Only with the setting ``strict``.
         """
         identity = self._identify()
-        project = self._check_project()
         run_id = identity.run_id
+        inherited = self._find_inherited(run_id)
+        project = inherited.get("project") or self._check_project()
         if identity.program:
             self._relaunch = {
                 "program": identity.program,
@@ -146,10 +147,10 @@ class Opening:
         is_disabled = self.settings.mode == "disabled"
         if not is_disabled:
             run_id = self._claim(identity)
-        store = self._find_store()
+        store = inherited.get("store") or self._find_store()
         facts = RunFacts(
             id=run_id,
-            name=self.settings.name or make_readable_name(run_id),
+            name=self.settings.name or inherited.get("name") or make_readable_name(run_id),
             project=project,
             path=join_run_path(store, project, run_id),
             rank=self.rank,
@@ -163,6 +164,24 @@ class Opening:
         )
         run.open()
         return run
+
+    def _find_inherited(self, run_id: str) -> dict[str, Any]:
+        """Return what the program that has started this one says of the run that both record."""
+        text = self.environ.get("HPCTRACK_HELLO")
+        if not text:
+            return {}
+        from hpctrack.core.joining import read_run  # noqa: PLC0415 - in children of a run only
+
+        told = read_run(text)
+        if told.get("run") != run_id:
+            return {}
+        if told["project"] != self.settings.project:
+            self.problems.append(
+                f"the run was begun in project {told['project']!r} and stays there, though this "
+                f"program says {self.settings.project!r}; `hpctrack run --project "
+                f"{self.settings.project}` begins it there"
+            )
+        return told
 
     def _find_store(self) -> str:
         """Return the store's folder, or the node's spill folder if nobody can tell where it is."""

@@ -220,7 +220,9 @@ class RunLogging(RunCalls):
             "HPCTRACK_RUN_ID": self.id,
             "HPCTRACK_PROJECT": self.project,
             "HPCTRACK_DIR": str(self._hello["store"]),
-            joining.HELLO_VARIABLE: joining.describe_run({**self._hello, "run": self.id}),
+            joining.HELLO_VARIABLE: joining.describe_run(
+                {**self._hello, "run": self.id, "name": self.name}
+            ),
             joining.AGENT_VARIABLE: self._agent,
         }
         consoles = self._console.recorded if self._console else ()

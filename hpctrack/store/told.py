@@ -50,7 +50,7 @@ def read_told(told: Told, *, default_name: str, attempt: int) -> dict[str, Any]:
     dict
         Fields of a `RunRecord`, and ``is_preempting``.
     """
-    config: dict[str, Any] = {}
+    configs: dict[tuple[int, int], dict[Speaker, dict[str, Any]]] = {}
     summary: dict[str, Any] = {}
     meta: dict[str, Any] = {}
     warnings: list[dict[str, Any]] = []
@@ -64,7 +64,9 @@ def read_told(told: Told, *, default_name: str, attempt: int) -> dict[str, Any]:
         value = event.json()
         match event.kind:
             case EventKind.CONFIG:
-                config = value
+                key = (event.rank, said_in)
+                configs[key] = configs.pop(key, {})  # who has spoken last is last
+                configs[key][speaker] = value
             case EventKind.SUMMARY:
                 summary.update(value)
             case EventKind.META:
@@ -84,13 +86,25 @@ def read_told(told: Told, *, default_name: str, attempt: int) -> dict[str, Any]:
         "tags": tuple(dict.fromkeys(clean(str(one)) for one in [*meta.get("tags", ()), *marks])),
         "notes": str(meta.get("notes", "")),
         "fork": dict(meta.get("fork") or {}),
-        "config": config,
+        "config": _join_configs(configs),
         "summary": {key: item for key, item in summary.items() if item is not None},
         "warnings": tuple(sorted(warnings, key=lambda one: one["wall_s"])),
         "definitions": join_definitions(definitions),
         "ledger": _sum_ledgers(ledgers.values()),
         "is_preempting": is_preempting,
     }
+
+
+def _join_configs(configs: Mapping[Any, Mapping[Speaker, dict[str, Any]]]) -> dict[str, Any]:
+    """Return the lowest rank's configuration, as its last attempt has it.
+
+    Of a rank that is two processes, as under ``hpctrack run``, both have said a part.
+    """
+    config: dict[str, Any] = {}
+    for one in [*configs.values()][-1:]:
+        for value in one.values():
+            config |= value
+    return config
 
 
 def _sum_ledgers(ledgers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -49,6 +49,37 @@ def test_the_exit_code_is_the_programs_own(text: str, code: int, tmp_path: Path)
     assert run.state == ("failed" if code else "finished")
 
 
+INNER = """
+import hpctrack
+with hpctrack.init("of-the-program", config={"lr": 0.5}) as run:
+    run.log({"loss": 1.0})
+    print(run.project, run.id, run.name)
+"""
+
+
+def test_a_program_that_calls_init_is_in_the_run_that_tracks_it(tmp_path: Path) -> None:
+    done = run_tracked(sys.executable, "-c", INNER)
+    run = only_run(tmp_path / "store")
+    assert done.stdout.split() == [run.project, run.id, run.name]
+    assert "begun in project 'uncategorized' and stays there" in done.stderr
+    assert run.config["lr"] == 0.5
+    assert run.metric("loss").values.tolist() == [1.0]
+    assert run.state == "finished"
+
+
+def test_the_name_and_store_of_the_wrapper_are_the_programs(tmp_path: Path) -> None:
+    command = [*TRACKED[:-1], "--name", "mine", "--project", "of-the-program", "--"]
+    code = INNER.replace("init(", f"init(dir={str(tmp_path / 'elsewhere')!r}, project=")
+    done = subprocess.run(
+        [*command, sys.executable, "-c", code],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    run = only_run(tmp_path / "store")
+    assert (run.name, run.project) == ("mine", "of-the-program")
+    assert done.stdout.split() == [run.project, run.id, "mine"]
+    assert "stays there" not in done.stderr
+
+
 def test_what_cannot_be_started_is_told_as_shells_do(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("no program")
     assert run_tracked(tmp_path / "missing").returncode == 127
