@@ -156,13 +156,14 @@ class ProcessTrees:
         Parameters
         ----------
         pids : iterable of int
-            All that were given away since the last look, to threads too.
+            All that were given away since the last look, to threads too; and those in between that
+            were in use.
         """
         parents = {}
         for pid in pids:
-            owner = self._owners.pop(pid, 0)
-            if owner:
-                self.forget(owner, pid)  # it had ended, and its number is another one's now
+            if self._owners.get(pid):
+                continue  # it is one of ours, as long as it is not forgotten
+            self._owners.pop(pid, None)
             stat = read_stat(self._files, pid)
             if stat is not None and not stat.is_thread:
                 parents[pid] = stat.ppid

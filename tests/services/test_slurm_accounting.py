@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from hpctrack import Store, StoredRun
+from tests.capabilities import require_program
 from tests.programs import ROOT, wait_for
+from tests.stubs.nvml.devices import h100
+from tests.stubs.nvml.driver import Script, build_library
 
 from .cluster import Cluster, Place
 
@@ -52,7 +55,10 @@ print(json.dumps(facts.to_json()))
 @pytest.fixture
 def scratch(accounting_cluster: Cluster, request: pytest.FixtureRequest) -> Place:
     """A fresh folder of alice's with the program in it."""
+    require_program("gcc")
     place = accounting_cluster.make_scratch(re.sub(r"\W+", "-", request.node.name)[:60])
+    build_library(place.host / "stub")
+    Script(place.host / "nvml.txt", {"count": "1", **h100(0)})
     (place.host / "program.py").write_text(PROGRAM)
     (place.host / "facts.py").write_text(FACTS)
     return place
@@ -62,6 +68,10 @@ def environment(scratch: Place) -> dict[str, str]:
     return {
         "HPCTRACK_DIR": f"{scratch.inside}/store",
         "HPCTRACK_LINGER_S": "0.2",
+        "HPCTRACK_TELEMETRY": "auto",
+        "HPCTRACK_TELEMETRY_INTERVAL_S": "2",
+        "LD_LIBRARY_PATH": f"{scratch.inside}/stub",
+        "NVML_STUB_SCRIPT": f"{scratch.inside}/nvml.txt",
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
     }
@@ -108,7 +118,7 @@ def test_what_slurm_counted_is_joined_to_each_run(
         "limit": start(cluster, scratch, "limit", "-wn3", "--time=1", "--mem=600M"),
         "good": start(
             cluster, scratch, "good", "-wn1", "-n2", "--mem=3500M", "--time=2:00:00",
-            srun="srun --mpi=none",
+            "--gres=gpu:1", srun="srun --mpi=none",
         ),
         "requeued": start(cluster, scratch, "requeued", "-wn2", "--requeue", "--mem=600M"),
         "failed": start(cluster, scratch, "failed", "-wn3", "--mem=600M"),
@@ -160,6 +170,9 @@ def check_good(entry: dict[str, Any], job: int) -> None:
     assert 200_000_000 < used["memory_bytes"] < 1_500_000_000
     assert used["wait_s"] >= 0
     assert used["energy_j"] is None
+    assert (used["gpus"], used["gpus_measured"], used["gpu_source"]) == (1, 1, "telemetry")
+    assert used["gpu_frac"] == pytest.approx(0.87)
+    assert used["gpu_measured_frac"] > 0.5
     assert entry["advice"].startswith("asked for 3.4 GB, used ")
     memory, time = entry["options"]
     assert memory.startswith("--mem=")

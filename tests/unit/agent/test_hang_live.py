@@ -12,10 +12,11 @@ from tests.stubs.nvml.devices import h100, prefixed
 from tests.stubs.nvml.driver import Script, build_library
 
 LIMIT_S = 1.2
-RULE = f"""
+
+RULE = """
 [[rules]]
 name = "stuck"
-hang_min = {LIMIT_S / 60}
+hang_min = {limit_min}
 do = ["mark", "command: echo $HPCTRACK_RULE $HPCTRACK_RUN_ID >> told", "stop"]
 """
 
@@ -36,13 +37,19 @@ def compute(cpu_s, until=lambda: False):
         sum(number * number for number in range(20_000))
 
 def is_told():
-    return os.path.exists(f"{run.path}/.rules")
+    return os.path.exists(f"{run.path}/.rules/stuck")
 
 run.log({"loss": 1.0})
-if what != "again":
+if what in {"sleep", "spin"}:
     compute(2.5 * limit_s)  # longer than the rule allows, but not idle
     print("computing was called a hang" if is_told() else "let it compute")
     run.log({"loss": 0.5})
+if what == "log":
+    ends_s = time.monotonic() + 3 * limit_s
+    while time.monotonic() < ends_s:
+        run.log({"loss": 0.5})
+        time.sleep(0.1)
+    print("another node was called silent" if is_told() else "all is well")
 if what == "spin":
     open("gpus-are-idle", "w").close()
     compute(90, until=is_told)
@@ -54,13 +61,19 @@ run.finish()
 """
 
 
-def start_ranks(size: int, what: str, **environ: str) -> list[subprocess.Popen[str]]:
+def write_rule(limit_s: float = LIMIT_S) -> None:
+    Path("hpctrack.toml").write_text(RULE.format(limit_min=limit_s / 60))
+
+
+def start_ranks(
+    size: int, what: str, limit_s: float = LIMIT_S, **environ: str
+) -> list[subprocess.Popen[str]]:
     """Start the program as several ranks of one node."""
     return [
         start_python(
             PROGRAM,
             what,
-            str(LIMIT_S),
+            str(limit_s),
             env={**rank_environment(rank, size), **QUICK, "HPCTRACK_RUN_ID": "job", **environ},
         )
         for rank in range(size)
@@ -83,7 +96,7 @@ def read_notes(run: StoredRun, level: str) -> list[str]:
 
 
 def test_ranks_that_sleep_hang_and_ranks_that_compute_do_not(tmp_path: Path) -> None:
-    Path("hpctrack.toml").write_text(RULE)
+    write_rule()
     for first, last in finish(start_ranks(2, "sleep")):
         assert first == "let it compute"
         assert last.startswith("rule stuck: ")
@@ -114,7 +127,7 @@ def test_ranks_that_sleep_hang_and_ranks_that_compute_do_not(tmp_path: Path) -> 
 
 
 def test_a_rank_that_spins_while_its_gpus_have_stopped_hangs(tmp_path: Path) -> None:
-    Path("hpctrack.toml").write_text(RULE)
+    write_rule()
     script = Script(tmp_path / "nvml.txt", {"count": "1", **h100(0)})
     library = build_library(tmp_path / "stub")
     programs = start_ranks(
@@ -126,3 +139,27 @@ def test_a_rank_that_spins_while_its_gpus_have_stopped_hangs(tmp_path: Path) -> 
     assert first == "let it compute"
     assert last.endswith("while its GPUs are idle")
     assert only_run(tmp_path / "store").tags == ("rule:stuck",)
+
+
+def test_a_node_whose_rank_only_waits_does_not_hang_while_the_other_ones_logs(
+    tmp_path: Path,
+) -> None:
+    limit_s = 3.0  # a busy machine may delay a sign by a second
+    write_rule(limit_s)
+    programs = []
+    for node, what in enumerate(("log", "wait")):
+        runtime = tmp_path / f"n{node}"
+        runtime.mkdir()
+        environ = {
+            **rank_environment(node, 2, node=node),
+            "LOCAL_RANK": "0",
+            "LOCAL_WORLD_SIZE": "1",
+            "HPCTRACK_RUNTIME_DIR": str(runtime),
+        }
+        programs += start_ranks(1, what, limit_s, **environ)
+    (well, first), (second,) = finish(programs)
+    assert well == "all is well"
+    assert first.startswith("rule stuck: ")
+    assert second == first
+    assert len(read_notes(only_run(tmp_path / "store"), "error")) == 1
+    assert (tmp_path / "told").read_text() == "stuck job\n"

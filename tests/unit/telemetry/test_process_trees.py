@@ -79,17 +79,20 @@ def test_new_processes_are_found_only_if_any_was_made(tmp_path: Path) -> None:
 
 def test_a_number_that_is_given_away_again_is_the_new_processes(tmp_path: Path) -> None:
     made = Processes(tmp_path)
-    for pid, ppid in ((5, 1), (10, 1), (20, 10), (21, 10)):
+    for pid, ppid in ((5, 1), (10, 1), (20, 10), (21, 10), (22, 1), (23, 10)):
         made.add(pid, ppid)
     trees = ProcessTrees(made.node.files)
     trees.update({5, 10}, 0.0)
-    made.newest = 15
-    made.node.write("proc/loadavg", "0.1 0.1 0.1 1/9 15\n")  # numbers have started over
+    made.node.write("proc/loadavg", "0.1 0.1 0.1 1/9 4\n")  # numbers have started over
     trees.update({5, 10}, 1.0)
+    trees.forget(10, 20)
+    trees.forget(10, 21)
+    made.add(23, 1)  # its parent has ended
     made.add(20, 5)
     made.add(21, 1)
+    made.add(22, 5)
     trees.update({5, 10}, 2.0)
-    assert trees.members == {5: [5, 20], 10: [10]}
+    assert trees.members == {5: [5, 20, 22], 10: [10, 23]}
     assert (trees.find_root(20), trees.find_root(21)) == (5, None)
 
 
