@@ -11,7 +11,7 @@ from hpctrack.telemetry.provenance.child import Programs
 from hpctrack.telemetry.provenance.container import read_container
 from hpctrack.telemetry.provenance.environment import read_modules, select_environment
 from hpctrack.telemetry.provenance.git import is_tracked, read_git
-from hpctrack.telemetry.provenance.job_script import read_job_script
+from hpctrack.telemetry.provenance.job_script import read_job_script, read_spooled
 from hpctrack.telemetry.provenance.libraries import list_libraries, read_libraries
 from hpctrack.telemetry.provenance.machine import read_machine
 from hpctrack.telemetry.provenance.masking import Masker, count_masked
@@ -86,6 +86,7 @@ class Collector:
         self._python: Part = {}
         self._git: Part = {}
         self._script = self._cwd = ""
+        self._spooled: str | None = None
 
     def iter_parts(self) -> Iterator[Part]:
         """Yield dictionaries that belong together: a later one replaces the keys that it has.
@@ -94,6 +95,7 @@ class Collector:
         """
         quick: Part = {}
         self._note_oddities()
+        self._learn_from_script()
         self._look_at_program()
         self._libraries = list_libraries([self._process.maps]) if self._is_own else []
         # What the script and the environment call a secret is one in the command line, too.
@@ -160,6 +162,17 @@ class Collector:
         elif self._process.environ is None:
             self._missing["environment"] = "the environment of the process cannot be read"
 
+    def _learn_from_script(self) -> None:
+        """Remember what the batch script calls a secret before the command line is written."""
+        if not self._wish.is_lead:
+            return
+        try:
+            self._spooled = read_spooled(self._root, self._environ)
+        except OSError:
+            return  # a process has ended meanwhile; scontrol is asked later
+        if self._spooled:
+            self._masker.text(self._spooled)
+
     def _look_at_program(self) -> None:
         """Find out where it is, also if that is not to be recorded: git begins there."""
         told = self._wish.told if isinstance(self._wish.told.get("argv", []), list) else {}
@@ -207,7 +220,7 @@ class Collector:
         return read_libraries(self._libraries, self._process, packages, self._environ)
 
     def _read_script(self) -> Part:
-        facts, missing = read_job_script(self._process, self._environ, self._programs, self._masker)
+        facts, missing = read_job_script(self._spooled, self._environ, self._programs, self._masker)
         self._missing |= missing
         return facts
 

@@ -21,17 +21,38 @@ BASH_SCRIPT_FD = "255"
 """Where bash keeps the script that it reads: the file's folder may be closed to others."""
 
 
+def read_spooled(root: Path, environ: Mapping[str, str]) -> str | None:
+    """Return the script as the batch shell on this node is running it; None if it runs elsewhere.
+
+    Parameters
+    ----------
+    root : Path
+        What stands for ``/``.
+    environ : mapping
+        The job's.
+    """
+    job = _job_of(environ)
+    if not job.isdigit():
+        return None
+    for one in iter_processes(root):
+        for word in one.arguments[:4]:
+            found = _SPOOLED.search(word)
+            if found and found["job"] == job:
+                return _read_of(one, word)
+    return None
+
+
 def read_job_script(
-    process: Process, environ: Mapping[str, str], programs: Programs, masker: Masker
+    spooled: str | None, environ: Mapping[str, str], programs: Programs, masker: Masker
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the script that was given to sbatch.
 
     Parameters
     ----------
-    process : Process
-        A rank of the job.
+    spooled : str or None
+        What `read_spooled` has found.
     environ : mapping
-        Its environment.
+        The job's environment.
     programs : Programs
         Who starts scontrol, if the script is not on this node.
     masker : Masker
@@ -41,10 +62,10 @@ def read_job_script(
     facts, missing : dict
         ``text``, secrets hidden, and ``from``; empty outside of a batch job.
     """
-    job = environ.get("SLURM_JOB_ID") or environ.get("SLURM_JOBID", "")
+    job = _job_of(environ)
     if not job.isdigit():
         return {}, {}
-    text, where = _read_spooled(process.root, job), "spool"
+    text, where = spooled, "spool"
     missing = {}
     if text is None:
         answer = programs.ask(
@@ -60,14 +81,8 @@ def read_job_script(
     return {"scheduler": "slurm", "from": where, "text": masker.text(text)}, {}
 
 
-def _read_spooled(root: Path, job: str) -> str | None:
-    """Read the copy that the batch shell on this node is running, if it runs here."""
-    for one in iter_processes(root):
-        for word in one.arguments[:4]:
-            found = _SPOOLED.search(word)
-            if found and found["job"] == job:
-                return _read_of(one, word)
-    return None
+def _job_of(environ: Mapping[str, str]) -> str:
+    return environ.get("SLURM_JOB_ID") or environ.get("SLURM_JOBID", "")
 
 
 def _read_of(shell: Process, path: str) -> str | None:

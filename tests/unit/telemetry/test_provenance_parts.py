@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from hpctrack.telemetry.provenance.child import Programs
+from hpctrack.telemetry.provenance.collector import Collector, Wish
 from hpctrack.telemetry.provenance.environment import (
     VALUE_MAX_CHARS,
     read_modules,
     select_environment,
 )
 from hpctrack.telemetry.provenance.files import read_text
-from hpctrack.telemetry.provenance.job_script import read_job_script
+from hpctrack.telemetry.provenance.job_script import read_job_script, read_spooled
 from hpctrack.telemetry.provenance.masking import Masker
 from hpctrack.telemetry.provenance.packages import read_conda, read_packages
 from hpctrack.telemetry.provenance.process import Process, find_family
@@ -248,13 +249,27 @@ def plant_shell(root: Path, job: str, *, is_open: bool = True) -> None:
 def test_the_batch_shells_own_copy_is_found(tmp_path: Path, is_open: bool) -> None:
     plant_shell(tmp_path, "42", is_open=is_open)
     plant(tmp_path, {"proc/51/cmdline": "/bin/bash\0/var/spool/slurmd/job00043/slurm_script\0"})
-    facts, missing = read_job_script(
-        Process(7, tmp_path), {"SLURM_JOB_ID": "42"}, PROGRAMS, Masker()
-    )
+    job = {"SLURM_JOB_ID": "42"}
+    facts, missing = read_job_script(read_spooled(tmp_path, job), job, PROGRAMS, Masker())
     assert facts == {
         "scheduler": "slurm", "from": "spool", "text": SCRIPT.replace("planted", "***"),
     }  # fmt: skip
     assert not missing
+
+
+def test_what_the_script_calls_a_secret_is_one_in_the_command_line(tmp_path: Path) -> None:
+    plant_shell(tmp_path, "42", is_open=True)
+    plant(
+        tmp_path,
+        {
+            "var/spool/slurmd/job00042/slurm_script": "#!/bin/bash\nTOKEN=planted12\nx.py $TOKEN\n",
+            "proc/7/cmdline": "python\0x.py\0planted12\0",
+            "proc/7/environ": "SLURM_JOB_ID=42\0",
+        },
+    )
+    wish = Wish(process=Process(7, tmp_path), skip=frozenset({"git", "source"}))
+    first = next(Collector(wish, PROGRAMS).iter_parts())
+    assert first["program"]["argv"] == ["python", "x.py", "***"]
 
 
 def scontrol(folder: Path, body: str) -> Programs:
@@ -267,7 +282,7 @@ def test_the_controller_is_asked_where_the_script_is_not(tmp_path: Path) -> None
     asked = scontrol(
         tmp_path, f'echo "$@" > {tmp_path}/said; printf "#!/bin/sh\\nx --token planted\\n"'
     )
-    facts, _missing = read_job_script(Process(7, tmp_path), {"SLURM_JOB_ID": "42"}, asked, Masker())
+    facts, _missing = read_job_script(None, {"SLURM_JOB_ID": "42"}, asked, Masker())
     assert (facts["from"], facts["text"]) == ("scontrol", "#!/bin/sh\nx --token ***\n")
     assert (tmp_path / "said").read_text() == "write batch_script 42 -\n"
 
@@ -276,12 +291,10 @@ def test_no_script_is_told_and_nobody_is_asked_outside_of_jobs(tmp_path: Path) -
     silent = scontrol(
         tmp_path, 'echo "job script retrieval failed: Invalid job id specified" >&2; exit 1'
     )
-    _facts, missing = read_job_script(
-        Process(7, tmp_path), {"SLURM_JOB_ID": "42"}, silent, Masker()
-    )
+    _facts, missing = read_job_script(None, {"SLURM_JOB_ID": "42"}, silent, Masker())
     assert "no batch script" in missing["job_script"]
-    assert read_job_script(Process(7, tmp_path), {}, silent, Masker()) == ({}, {})
-    assert read_job_script(Process(7, tmp_path), {"SLURM_JOB_ID": "a;b"}, silent, Masker()) == (
+    assert read_job_script(None, {}, silent, Masker()) == ({}, {})
+    assert read_job_script(None, {"SLURM_JOB_ID": "a;b"}, silent, Masker()) == (
         {},
         {},
     )
