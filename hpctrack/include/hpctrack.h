@@ -71,7 +71,7 @@ HPCT_API int hpct_finish(int exit_code);
 extern long syscall(long number, ...); /* hidden by -std=c99, as is what the last enum holds */
 #endif
 
-enum { HPCTP_WIRE = 2, HPCTP_HELLO = 1, HPCTP_NAME = 2, HPCTP_POINTS = 3, HPCTP_FINISH = 10,
+enum { HPCTP_WIRE = 3, HPCTP_HELLO = 1, HPCTP_NAME = 2, HPCTP_POINTS = 3, HPCTP_FINISH = 10,
        HPCTP_NOTICE = 65, HPCTP_DONE = 66, HPCTP_STOP = 67 };
 enum { HPCTP_HEADS = 16, HPCTP_DROPPED = 18, HPCTP_FRAMES = 32, HPCTP_SLOT = 33, HPCTP_SLOTS = 40,
        HPCTP_LANES = 4096, HPCTP_FIRST = 256 * 1024, HPCTP_PIECE = 64 * 1024 };

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from hpctrack import StoredRun
 from hpctrack.cli.cflags_cmd import INCLUDE
+from hpctrack.core.wire import WIRE_VERSION
 from tests.compiled.building import EXAMPLES, build, call, compile_file, run_tracked
 from tests.programs import only_run, run_python
 
@@ -168,3 +170,8 @@ def test_the_compilers_are_told_where_everything_is(tmp_path: Path) -> None:
     text = Path(header).read_text()
     assert "int hpct_init(void);" in text
     assert len(text.splitlines()) < 500, "people read it"
+
+
+def test_the_header_speaks_the_wire_of_the_agent() -> None:
+    (spoken,) = re.findall(r"HPCTP_WIRE = (\d+)", (INCLUDE / "hpctrack.h").read_text())
+    assert int(spoken) == WIRE_VERSION
