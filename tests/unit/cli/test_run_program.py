@@ -49,6 +49,12 @@ def test_the_exit_code_is_the_programs_own(text: str, code: int, tmp_path: Path)
     assert run.state == ("failed" if code else "finished")
 
 
+def test_the_exit_code_is_known_where_ends_of_children_are_ignored() -> None:
+    command = ["env", "--ignore-signal=CHLD", *TRACKED, "sh", "-c", "exit 4"]
+    done = subprocess.run(command, check=False, timeout=60)
+    assert done.returncode == 4
+
+
 def test_what_cannot_be_started_is_told_as_shells_do(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("no program")
     assert run_tracked(tmp_path / "missing").returncode == 127
