@@ -297,3 +297,15 @@ def test_a_program_in_another_folder_logs_into_the_same_store(
     assert done.returncode == 0, done.stderr
     assert only_run(tmp_path / "mine").metric("a").values.tolist() == [1]
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_on_a_terminal_it_is_recorded_once_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPCTRACK_CONSOLE", "auto")
+    terminal = Terminal(*TRACKED, sys.executable, "-u", "-c", PRINTS)
+    terminal.read_until("from a child")
+    terminal.read_until("finished")
+    assert terminal.end() == 0
+    lines = lines_of(only_run(tmp_path / "store"))
+    assert [lines.count(one) for one in ("from print", "to stderr", "from a child")] == [1, 1, 1]
