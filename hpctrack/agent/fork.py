@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from hpctrack.agent.past import Past
+from hpctrack.agent.past import Past, find_last_step
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import NodeFileName, iter_node_files
 from hpctrack.core.wire import NAME_HEAD, make_plain
-from hpctrack.errors import NotFoundError
+from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack.store.columns import Columns
 from hpctrack.store.node_file import NodeFile
 from hpctrack.store.record import RunRecord, assemble
@@ -22,6 +22,9 @@ from hpctrack.store.stored_run import StoredRun
 
 FORK_ATTEMPT = 0
 """Attempt of what was copied: any step that the run computes itself supersedes it."""
+
+NO_ATTEMPT = 2**31
+"""No run has so many: points of all attempts count."""
 
 PIECE_ROWS = 262_144
 
@@ -96,8 +99,8 @@ def copy_fork(
         run.close()
 
 
-def read_fork(parent: Path, step: int, *, clock: Clock) -> Past:
-    """Return what a program that forks a run goes on with, on nodes that copy nothing.
+def read_fork(parent: Path, step: int, *, clock: Clock) -> tuple[Past, int | None]:
+    """Return what a program that forks a run goes on with, and the last step of that run.
 
     Raises
     ------
@@ -108,7 +111,12 @@ def read_fork(parent: Path, step: int, *, clock: Clock) -> Past:
         raise NotFoundError(f"there is no run {parent.name} in project {parent.parent.name}")
     run = StoredRun(parent, clock=clock)
     try:
-        return Past(step, run.record.config, run.record.summary)
+        past = Past(step, run.record.config, run.record.summary)
+        try:
+            last = find_last_step(run, NO_ATTEMPT)
+        except HpctrackError:
+            last = None
+        return past, last
     finally:
         run.close()
 

@@ -6,7 +6,6 @@ once more before anything is made of the answer. A whole day takes about fifteen
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 import shutil
@@ -15,6 +14,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from hpctrack.core.clock import Clock
+from hpctrack.scheduler.commands import make_environment, run_bounded
+from hpctrack.scheduler.durations import parse_moment
 
 ASK_TIMEOUT_S = 10.0
 """A controller that takes longer has other things to do."""
@@ -166,16 +167,7 @@ def ask_slurm(environ: Mapping[str, str]) -> float | None:
         return None
     command = [path, "--oneliner", "show", "job", job]
     try:
-        done = subprocess.run(
-            command,
-            env={**environ, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ASK_TIMEOUT_S,
-            check=False,
-        )
+        done = run_bounded(command, make_environment(environ), ASK_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return parse_end(done.stdout, environ.get("SLURM_JOB_ID", ""))
@@ -202,7 +194,7 @@ def parse_end(text: str, job_id: str) -> float | None:
     fields = next((one for one in jobs if one["JobId"] == job_id), jobs[0])
     if fields.get("TimeLimit", "").upper() == "UNLIMITED":
         return math.inf
-    return _parse_moment(fields.get("EndTime", ""))
+    return parse_moment(fields.get("EndTime", ""))
 
 
 def _read_fields(line: str) -> dict[str, str]:
@@ -211,12 +203,3 @@ def _read_fields(line: str) -> dict[str, str]:
     for key, value in _FIELD.findall(line):
         found.setdefault(key, value)
     return found
-
-
-def _parse_moment(text: str) -> float | None:
-    if _EPOCH.match(text):
-        return float(text)
-    try:
-        return dt.datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -104,7 +104,7 @@ def read_past(folder: Path, before_attempt: int, *, clock: Clock) -> Past:
     run = StoredRun(folder, clock=clock)
     try:
         record = run.record
-        step = _last_step(run, before_attempt)
+        step = find_last_step(run, before_attempt)
         return Past(step, record.config, record.summary, record.name, record.tags, record.notes)
     except HpctrackError:
         return Past()
@@ -112,12 +112,15 @@ def read_past(folder: Path, before_attempt: int, *, clock: Clock) -> Past:
         run.close()
 
 
-def read_last_step(folder: Path, *, clock: Clock) -> int | None:
-    """Return the last step of anything that a rank has logged and that counts; None without any."""
-    return read_past(folder, 2**31, clock=clock).step
+def find_last_step(run: StoredRun, before_attempt: int) -> int | None:
+    """Return the last step of numbers and media that counts; None without any.
 
-
-def _last_step(run: StoredRun, before_attempt: int) -> int | None:
+    Parameters
+    ----------
+    run : StoredRun
+    before_attempt : int
+        Points of this and later attempts are left out.
+    """
     last: int | None = None
     for name in run.metrics():
         columns = run.columns([name])[name]

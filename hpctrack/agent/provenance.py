@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hpctrack.core.clock import Clock
 from hpctrack.core.settings import environment
 from hpctrack.scheduler.commands import read_job_facts
-from hpctrack.store.node_file import NewEvent
+from hpctrack.store.node_file import NOBODY, NewEvent
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.telemetry.provenance.process import Process
 
@@ -45,9 +45,6 @@ REUSE_S = 30.0
 nobody edits code, and a run's end must not wait for git each time."""
 
 REMEMBERED_MAX = 256
-
-NOBODY = 2**31
-"""Session number of what is the agent's own, see `hpctrack.agent.recorder`."""
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from hpctrack.core.ring import RingReader
 from hpctrack.core.settings import environment
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import HpctrackError
-from hpctrack.store.node_file import ROLL_OVER_BYTES, ROLL_OVER_S, NewEvent, NodeFile
+from hpctrack.store.node_file import NOBODY, ROLL_OVER_BYTES, ROLL_OVER_S, NewEvent, NodeFile
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.telemetry.reading import Reading
 
@@ -39,9 +39,6 @@ POLL_SHARE = 0.8
 and then for its flush, and both together should stay within the interval."""
 
 END_KINDS = frozenset({EventKind.END, EventKind.LOST})
-
-NOBODY = 2**31
-"""Session number of the agent's own events."""
 
 
 class Recorder:

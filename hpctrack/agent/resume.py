@@ -14,7 +14,7 @@ from typing import Any
 
 from hpctrack.agent.auto_resume import choose_auto_run, forget_auto_run
 from hpctrack.agent.fork import copy_fork, has_fork, read_fork
-from hpctrack.agent.past import Past, choose_attempt, has_past, read_last_step, read_past
+from hpctrack.agent.past import Past, choose_attempt, has_past, read_past
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.core.names import ID_MAX_CHARS, check_id, digest_text, make_readable_name
@@ -138,8 +138,7 @@ def _decide(hello: Mapping[str, Any], launch: str, clock: Clock) -> Choice:
     elif fork:
         try:
             parent = run_folder(store, project, fork[0])
-            past = read_fork(parent, fork[1], clock=clock)
-            last = read_last_step(parent, clock=clock)
+            past, last = read_fork(parent, fork[1], clock=clock)
             notices += _warn_of_gap(fork[1], last, f"the run {fork[0]}")
         except HpctrackError as error:
             notices.append(_warn("fork", f"{error.message}; the run begins from nothing"))

@@ -105,10 +105,6 @@ class SampleBook:
                 last.written_wall_s = last.seen_wall_s
         return bytes(rows)
 
-    def devices_of(self, pid: int) -> tuple[str, ...]:
-        """Return the keys of the devices that a process may use, as far as that is known."""
-        return self._uses.get(pid, ())
-
     def _write(self, sensor: int, device: int, rank: int, value: float, wall_s: float) -> bytes:
         where = (sensor, device, rank)
         last = self._last.get(where)

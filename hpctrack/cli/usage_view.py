@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hpctrack.errors import NotFoundError
 from hpctrack.scheduler.sizes import show_gigabytes
+from hpctrack.store.carbon import find_intensity
 from hpctrack.store.energy import Energy
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.store.usage import Usage, measure_usage
@@ -25,6 +26,9 @@ def read_usage(run: StoredRun, carbon: str) -> tuple[Usage, Energy | None]:
     UsageError
         No such country is known.
     """
+    find_intensity(carbon)
+    if not run.sensors():
+        return Usage(), None
     usage = measure_usage(run.sensor)
     try:
         return usage, run.energy(intensity=carbon)

@@ -133,8 +133,8 @@ def measure_energy(
     devices: Sequence[DeviceRecord],
     hosts: Iterable[str],
     *,
-    steps: int,
     intensity: CarbonIntensity,
+    steps: int = 0,
     samples: float | None = None,
 ) -> Energy:
     """Add up what was sampled.
@@ -204,10 +204,26 @@ def integrate(series: Series) -> float:
     return float(_spent(series).sum())
 
 
-def _spent(series: Series) -> FloatArray:
+def find_held_s(series: Series) -> FloatArray:
+    """Return for how long each value but the last held; 0 where nobody was reading.
+
+    Returns
+    -------
+    ndarray of float64, shape (n - 1,)
+        Seconds.
+    """
     held_s = np.diff(series.wall_s)
-    held_s = np.where((held_s < 0) | (held_s > GAP_S), 0, held_s)
-    return np.asarray(series.value[:-1] * held_s, np.float64)
+    return np.asarray(np.where((held_s < 0) | (held_s > GAP_S), 0.0, held_s))
+
+
+def hold_values(series: Series, wall_s: FloatArray) -> FloatArray:
+    """Return the value that was the latest at each time; NaN before the first."""
+    place = np.searchsorted(series.wall_s, wall_s, side="right") - 1
+    return np.where(place < 0, np.nan, series.value[np.maximum(place, 0)])
+
+
+def _spent(series: Series) -> FloatArray:
+    return np.asarray(series.value[:-1] * find_held_s(series), np.float64)
 
 
 def _read(find: Callable[[str], Sensor], name: str) -> Sensor | None:
@@ -234,14 +250,8 @@ def _read_gpus(find: Callable[[str], Sensor], account: _Account) -> None:
             spent = measure(series)
             account.gpu[key] = float(spent.sum())
             if key in use:
-                idle = _hold(use[key], series.wall_s[:-1]) < IDLE_UTIL_FRAC
+                idle = hold_values(use[key], series.wall_s[:-1]) < IDLE_UTIL_FRAC
                 account.idle[key] = float(spent[idle].sum())
-
-
-def _hold(series: Series, wall_s: FloatArray) -> FloatArray:
-    """Return the value that was the latest at each time; NaN before the first."""
-    place = np.searchsorted(series.wall_s, wall_s, side="right") - 1
-    return np.where(place < 0, np.nan, series.value[np.maximum(place, 0)])
 
 
 def _read_processors(find: Callable[[str], Sensor], account: _Account) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hpctrack.core.wire import NAME_HEAD
-from hpctrack.store.vocabulary import EventKind, Place
+from hpctrack.store.vocabulary import Place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,16 +81,3 @@ def iter_events(rows: NDArray[np.void], heap: NDArray[np.uint8]) -> Iterator[Eve
             continue
         body = data[offset : offset + size] if is_here else b""
         yield Event(kind, wall_s, rank, session, body, place, offset, size)
-
-
-def split_names(events: Iterator[Event]) -> tuple[list[Event], dict[int, str]]:
-    """Part the names of metrics from the other events."""
-    others: list[Event] = []
-    names: dict[int, str] = {}
-    for event in events:
-        if event.kind == EventKind.NAME:
-            number, name = event.metric_name()
-            names[number] = name
-        else:
-            others.append(event)
-    return others, names

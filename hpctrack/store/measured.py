@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hpctrack.errors import NotFoundError
 from hpctrack.store.carbon import find_intensity
+from hpctrack.store.columns import Columns
 from hpctrack.store.described import DescribedRun
 from hpctrack.store.energy import Energy, measure_energy
 from hpctrack.store.events import NodeEvents
@@ -96,37 +98,36 @@ class MeasuredRun(DescribedRun):
             No such country is known.
         """
         grams = find_intensity(intensity)
-        hosts = {str(one.facts.get("host", "")) for one in self.sources()}
         count = self._highest(samples) if isinstance(samples, str) else samples
-        found = measure_energy(
-            self.sensor,
-            self.devices(),
-            hosts,
-            steps=self._count_steps(),
-            intensity=grams,
-            samples=count,
+        if self.sensors():
+            sources = self.sources()
+            hosts = {str(one.facts.get("host", "")) for one in sources}
+            devices = list(_read_devices(sources))
+            found = measure_energy(self.sensor, devices, hosts, intensity=grams, samples=count)
+            if found.by_host:
+                return replace(found, steps=self._count_steps())
+        raise NotFoundError(
+            f"no energy was measured for run {self.id}",
+            hint="`hpctrack doctor` on the node says which meters can be read there",
         )
-        if not found.by_host:
-            raise NotFoundError(
-                f"no energy was measured for run {self.id}",
-                hint="`hpctrack doctor` on the node says which meters can be read there",
-            )
-        return found
-
-    def metrics(self) -> list[str]:
-        """Return the names of the metrics; `StoredRun` reads them."""
-        raise NotImplementedError
 
     def metric(self, name: str, *, attempt: int | None = None) -> Metric:
         """Return one metric; `StoredRun` reads it."""
+        raise NotImplementedError
+
+    def columns(self, names: Sequence[str] | None = None) -> dict[str, Columns]:
+        """Return the points of metrics; `StoredRun` reads them."""
         raise NotImplementedError
 
     def _highest(self, name: str) -> float:
         return float(self.metric(name).summary()["max"])
 
     def _count_steps(self) -> int:
-        """Count the distinct steps of the metric that has most."""
-        counts = [len(np.unique(self.metric(name).steps)) for name in self.metrics()]
+        """Count the distinct steps of the metric that has most, reading nothing but steps."""
+        sealed, readers = self._parts()
+        if sealed and not readers:
+            return sealed.count_steps()
+        counts = (len(np.unique(one.step)) for one in self.columns().values())
         return max(counts, default=0)
 
 

@@ -38,6 +38,10 @@ _ABANDONED: list[object] = []
 """Objects of h5py that must never be collected: HDF5 would write once more."""
 
 
+NOBODY = 2**31
+"""Session number of events that no rank has sent: the agent's own, and those that were salvaged."""
+
+
 class NewEvent(NamedTuple):
     """An event to be written.
 

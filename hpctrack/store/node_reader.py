@@ -204,13 +204,14 @@ class NodeReader:
 
     def iter_points(self) -> Iterator[PointArray]:
         """Yield all points as they are in the file, `PIECE_ROWS` at a time; none are kept."""
-        table = self._tables["points"]
-        for start in range(0, table.rows, PIECE_ROWS):
-            yield table.read(start, start + PIECE_ROWS)
+        return self._iter_rows("points")
 
     def iter_samples(self) -> Iterator[NDArray[np.void]]:
         """Yield all samples likewise."""
-        table = self._tables["samples"]
+        return self._iter_rows("samples")
+
+    def _iter_rows(self, name: str) -> Iterator[Any]:
+        table = self._tables[name]
         for start in range(0, table.rows, PIECE_ROWS):
             yield table.read(start, start + PIECE_ROWS)
 

@@ -19,7 +19,7 @@ from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.damaged_file import DamagedFile
 from hpctrack.store.events import Event, NodeEvents, iter_events
-from hpctrack.store.node_file import NewEvent, NodeFile
+from hpctrack.store.node_file import NOBODY, NewEvent, NodeFile
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.schema import POINT, SAMPLE, EventKind, Place, PointArray
 from hpctrack.store.sealed_file import (
@@ -287,7 +287,7 @@ class NodeCopy:
         number = self._metrics
         body = NAME_HEAD.pack(number) + name.encode()
         wall_s = float(columns.wall_s[0]) if len(columns) else 0.0
-        self._write([NewEvent(EventKind.NAME, body, wall_s, -1, 2**31)])
+        self._write([NewEvent(EventKind.NAME, body, wall_s, -1, NOBODY)])
         rows = np.zeros(len(columns), POINT)
         rows["metric"], rows["rank"] = number, columns.rank
         rows["step"], rows["wall_s"], rows["value"] = columns.step, columns.wall_s, columns.value
@@ -306,7 +306,7 @@ class NodeCopy:
         if name not in self._sensors:
             self._sensors[name] = len(self._sensors)
             body = json.dumps({"number": self._sensors[name], "name": name}).encode()
-            self._write([NewEvent(EventKind.SENSOR, body, float(columns.wall_s[0]), -1, 2**31)])
+            self._write([NewEvent(EventKind.SENSOR, body, float(columns.wall_s[0]), -1, NOBODY)])
             self.named += 1
         rows = np.zeros(len(columns), SAMPLE)
         rows["metric"], rows["device"], rows["rank"] = self._sensors[name], device, rank

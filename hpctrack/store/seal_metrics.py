@@ -28,7 +28,7 @@ from hpctrack.store.series_summary import SeriesSummary
 from hpctrack.store.small_metrics import create_group
 from hpctrack.store.step_order import StepOrderWriter, most_late
 from hpctrack.store.streams import SENSOR_MARK
-from hpctrack.store.supersession import Edges, find_limits, find_replaced
+from hpctrack.store.supersession import Edges, find_current, find_limits, find_replaced
 
 COMPARED_METRICS = 4
 """Metrics that are logged together share steps and times; so many are looked back for them."""
@@ -101,14 +101,7 @@ class _Runs:
 
     def is_current(self, start: int, step: IntArray) -> BoolArray | None:
         """Tell which points from ``start`` on are not superseded; None: all."""
-        limit, is_limited = self.limits
-        if not is_limited.any():
-            return None
-        run = np.searchsorted(self.ends, np.arange(start, start + len(step)), side="right")
-        current = np.asarray(~(is_limited[run] & (step >= limit[run])))
-        begin, end = np.searchsorted(self.replaced, [start, start + len(step)]).tolist()
-        current[self.replaced[begin:end] - start] = False
-        return current
+        return find_current(start, step, self.ends, self.limits, self.replaced)
 
     def pack(self) -> np.ndarray[Any, Any]:
         """Return them as the file has them."""

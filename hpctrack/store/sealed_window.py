@@ -21,7 +21,7 @@ from hpctrack.store.envelope import (
 from hpctrack.store.pyramid import BoolArray, BucketArray, level_sizes, make_buckets
 from hpctrack.store.schema import FloatArray, IntArray
 from hpctrack.store.sealed_layout import BUCKET, BY_STEP_GROUP, LATE
-from hpctrack.store.supersession import find_limits
+from hpctrack.store.supersession import find_current, find_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,9 @@ class _Series:
 
     def is_current(self, first: int, steps: IntArray) -> BoolArray:
         """Tell which points are not superseded."""
-        if not self.is_limited.any():
-            return np.ones(len(steps), bool)
-        run = np.searchsorted(self.run_ends, np.arange(first, first + len(steps)), side="right")
-        current = np.asarray(~(self.is_limited[run] & (steps >= self.limits[run])))
-        begin, end = np.searchsorted(self.replaced, [first, first + len(steps)]).tolist()
-        current[self.replaced[begin:end] - first] = False
-        return current
+        limits = (self.limits, self.is_limited)
+        current = find_current(first, steps, self.run_ends, limits, self.replaced)
+        return np.ones(len(steps), bool) if current is None else current
 
 
 def draw_sealed(group: Any, rank: int, window: Window, width: int) -> Envelope | None:

@@ -99,6 +99,22 @@ def median(values: FloatArray, axis: int) -> FloatArray:
     return np.asarray(middle)
 
 
+def midmean(values: FloatArray, axis: int) -> FloatArray:
+    """Return the mean of the middle half along an axis; NaN does not count, nor do spikes.
+
+    Where a quarter or more of the values lie elsewhere they count in part: the median of a rank
+    that is slow at every second step is anything between slow and well.
+    """
+    ordered = np.moveaxis(np.sort(values, axis=axis), axis, -1)  # NaN goes last
+    counts = ordered.shape[-1] - np.isnan(ordered).sum(axis=-1)
+    cut = (counts + 1) // 4
+    place = np.arange(ordered.shape[-1])
+    is_middle = (place >= cut[..., np.newaxis]) & (place < (counts - cut)[..., np.newaxis])
+    total = np.where(is_middle, ordered, 0.0).sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / (counts - 2 * cut))
+
+
 def robust_sigma(values: FloatArray) -> FloatArray:
     """Return 1.4826 x MAD of each column of a table, corrected for few rows; NaN if it is empty."""
     off = np.abs(values - median(values, 0))
@@ -120,11 +136,11 @@ def find_stretches(excess: FloatArray, *, margin: float, k: float, block: int) -
     k : float
         Robust sigmas by which it must stand out among the rows.
     block : int
-        Columns that are smoothed into one by their median.
+        Columns that are smoothed into one by the mean of their middle half.
 
     Notes
     -----
-    O(n) but for the medians; `CUTS` blocks are the shortest stretch that can be found.
+    O(n) but for sorting blocks and ranks; `CUTS` blocks are the shortest stretch that can be found.
     """
     blocks = _smooth(excess, block)
     rows, count = blocks.shape
@@ -147,7 +163,7 @@ def find_stretches(excess: FloatArray, *, margin: float, k: float, block: int) -
 
 
 def _smooth(excess: FloatArray, block: int) -> FloatArray:
-    """Return the median of each block of columns; blocks with few values say nothing."""
+    """Return the middle of each block of columns; blocks with few values say nothing."""
     rows, columns = excess.shape
     count = -(-columns // block)
     if count * block != columns:
@@ -156,11 +172,7 @@ def _smooth(excess: FloatArray, block: int) -> FloatArray:
         filled[:, :columns] = excess
         excess = filled
     cut = excess.reshape(rows, count, block)
-    if not np.isnan(cut[:, :-1]).any():
-        last = median(cut[:, -1], 1)[:, np.newaxis]
-        smooth = np.hstack([median(cut[:, :-1], 2), last]) if count > 1 else last
-    else:
-        smooth = median(cut, 2)
+    smooth = midmean(cut, 2)
     is_thin = 3 * (~np.isnan(cut)).sum(axis=2) < min(block, columns)
     smooth[is_thin] = np.nan
     return smooth

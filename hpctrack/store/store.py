@@ -12,10 +12,11 @@ from typing import Any
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import has_run_files, run_folder, scan_runs
 from hpctrack.core.settings import load_settings
-from hpctrack.errors import HpctrackError, NotFoundError, StoreError, UsageError
+from hpctrack.errors import HpctrackError, NotFoundError, StoreError
 from hpctrack.store.index import Index, IndexEntry, is_worth_saving
 from hpctrack.store.query import compile_filter, compile_order
 from hpctrack.store.stored_run import StoredRun
+from hpctrack.store.wanted import choose_one, iter_meant, split_wanted
 
 Filter = Mapping[str, Any] | Callable[[StoredRun], bool]
 
@@ -140,25 +141,21 @@ class Store:
         UsageError
             Several runs are meant.
         """
-        head, slash, tail = run_id.partition("/")
-        if slash:
-            project, run_id = head, tail
+        run_id, project = split_wanted(run_id, project)
         if project:
             folder = run_folder(self.path, project, run_id)
             if folder.is_dir() and has_run_files(folder):
                 return self._open(folder)
         readable, broken = self._read_all(project)
         runs = readable + [one for one, _error in broken]
-        for found in (
-            [run for run in runs if run.id == run_id],
-            [run for run in readable if run.name == run_id],
-            [run for run in runs if run.id.startswith(run_id)],
-        ):
-            if len(found) == 1:
-                return found[0]
+        known = {run.folder for run in readable}
+
+        def name_of(run: StoredRun) -> str:
+            return run.name if run.folder in known else ""
+
+        for found in iter_meant(runs, run_id, name_of=name_of):
             if found:
-                names = ", ".join(f"{run.project}/{run.id}" for run in found[:6])
-                raise UsageError(f"{run_id!r} means {len(found)} runs", hint=f"say which: {names}")
+                return choose_one(found, run_id)
         raise NotFoundError(f"no run {run_id!r} in {self.path}", hint="`hpctrack ls` lists them")
 
     def _read_all(self, project: str | None) -> tuple[list[StoredRun], list[BrokenRun]]:

@@ -16,7 +16,7 @@ from hpctrack.store.metric import Metric
 from hpctrack.store.pace import Pace, measure_pace
 from hpctrack.store.record import RankRecord
 from hpctrack.store.schema import FloatArray
-from hpctrack.store.slowness import RANKS_MIN, BoolArray, Stretch, find_stretches
+from hpctrack.store.slowness import RANKS_MIN, BoolArray, Stretch, find_stretches, midmean
 from hpctrack.store.straggler import Interval, SilentRank, Straggler, Stragglers
 
 STEPS_MIN = 6
@@ -172,7 +172,7 @@ def _name(
     intervals = _list_intervals(mask, pace, is_open=is_open)
     first = min(int(pace.ranks[row]) for row in rows)
     home = homes.get(first)
-    typical = float(np.nanmedian(pace.excess[rows][:, mask]))
+    typical = float(midmean(pace.excess[rows][:, mask].ravel(), 0))
     lost = np.max([_lost_by(one, pace) for one in members], axis=0).sum()
     best = max(stretches, key=lambda one: one.evidence)
     return Straggler(

@@ -63,6 +63,43 @@ def find_limits(rank: IntArray, first: IntArray) -> tuple[IntArray, BoolArray]:
     return limit, is_limited
 
 
+def find_current(
+    start: int,
+    step: IntArray,
+    ends: IntArray,
+    limits: tuple[IntArray, BoolArray],
+    replaced: IntArray,
+) -> BoolArray | None:
+    """Tell which points are not superseded.
+
+    Parameters
+    ----------
+    start : int
+        Place of the first point.
+    step : ndarray of int64, shape (n,)
+        Steps of the points from there on.
+    ends : ndarray of int64
+        Where each stretch ends.
+    limits : tuple
+        What `find_limits` says of the stretches.
+    replaced : ndarray of int64
+        What `find_replaced` says.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,), or None
+        None: all of them, without a look at any.
+    """
+    limit, is_limited = limits
+    if not is_limited.any():
+        return None
+    stretch = np.searchsorted(ends, np.arange(start, start + len(step)), side="right")
+    current = np.asarray(~(is_limited[stretch] & (step >= limit[stretch])))
+    begin, end = np.searchsorted(replaced, [start, start + len(step)]).tolist()
+    current[replaced[begin:end] - start] = False
+    return current
+
+
 def find_replaced(rank: IntArray, edges: Edges, iter_steps: IterSteps) -> IntArray:
     """Return the places of points below the limit whose step a later attempt has logged again.
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from hpctrack.errors import NotFoundError
-from hpctrack.store.energy import GAP_S, Energy
+from hpctrack.store.energy import Energy, find_held_s, hold_values
 from hpctrack.store.schema import FloatArray
 from hpctrack.store.sensor import Sensor
 from hpctrack.store.series import Series
@@ -34,6 +35,9 @@ SENSORS: Mapping[str, str] = {
 """The sensors that a summary is made of, by what they say."""
 
 Find = Callable[[str], Sensor]
+
+Read = Callable[[str], Sensor | None]
+"""Takes a key of `SENSORS`; None: nobody has read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,33 +118,41 @@ def measure_usage(find: Find) -> Usage:
     -----
     Means are over the time in which somebody read: not over the gap between two attempts.
     """
+
+    @cache
+    def read(what: str) -> Sensor | None:
+        try:
+            return find(SENSORS[what])
+        except NotFoundError:
+            return None
+
     return Usage(
-        **_measure_gpus(find),
-        **_measure_cores(find),
-        **_measure_memory(find),
-        cpu_util_mean_frac=_mean(_means(find, "cpu_util")),
-        gpu_power_mean_w=_total(_means(find, "gpu_power")),
-        node_power_mean_w=_total(_means(find, "node_power")),
+        **_measure_gpus(read),
+        **_measure_cores(read),
+        **_measure_memory(read),
+        cpu_util_mean_frac=_mean(_means(read, "cpu_util")),
+        gpu_power_mean_w=_total(_means(read, "gpu_power")),
+        node_power_mean_w=_total(_means(read, "node_power")),
     )
 
 
-def _measure_gpus(find: Find) -> dict[str, Any]:
-    util, memory = _read(find, "gpu_util"), _read(find, "gpu_memory")
+def _measure_gpus(read: Read) -> dict[str, Any]:
+    util, memory = read("gpu_util"), read("gpu_memory")
     keys = {
         (stream.host, stream.device)
-        for sensor in (util, memory, _read(find, "gpu_power"))
+        for sensor in (util, memory, read("gpu_power"))
         for stream, _series in sensor or ()
     }
     found: dict[str, Any] = {
         "gpus": len(keys) or None,
-        "gpu_util_mean_frac": _mean(_means(find, "gpu_util")),
+        "gpu_util_mean_frac": _mean(_means(read, "gpu_util")),
         "gpu_util_max_frac": None if util is None else _highest(util.max()),
-        "gpu_memory_mean_bytes": _mean(_means(find, "gpu_memory")),
+        "gpu_memory_mean_bytes": _mean(_means(read, "gpu_memory")),
         "gpu_memory_max_bytes": None if memory is None else _highest(memory.max()),
     }
     totals = {
         (stream.host, stream.device): float(series.value[-1])
-        for stream, series in _read(find, "gpu_memory_total") or ()
+        for stream, series in read("gpu_memory_total") or ()
     }
     shares = [
         (float(np.nanmax(series.value)) / total, total)
@@ -152,25 +164,23 @@ def _measure_gpus(find: Find) -> dict[str, Any]:
     return found
 
 
-def _measure_cores(find: Find) -> dict[str, Any]:
+def _measure_cores(read: Read) -> dict[str, Any]:
     """Add up cores over nodes: of the cgroup if it can be read, else of the ranks' processes."""
     for what in ("job_cores", "rank_cores"):
-        used = _total(_means(find, what))
+        used = _total(_means(read, what))
         if used is not None:
             return {"cores_used_mean": used, "cores_source": SENSORS[what]}
     return {}
 
 
-def _measure_memory(find: Find) -> dict[str, Any]:
-    used = _read(find, "job_memory")
+def _measure_memory(read: Read) -> dict[str, Any]:
+    used = read("job_memory")
     if used is None:
-        return _add_up_ranks(find)
+        return _add_up_ranks(read)
     peaks = {stream.host: float(np.nanmax(series.value)) for stream, series in used}
     host = max(peaks, key=lambda one: peaks[one])
     found: dict[str, Any] = {"memory_peak_bytes": peaks[host], "memory_source": used.name}
-    limits = {
-        stream.host: float(series.value[-1]) for stream, series in _read(find, "memory_limit") or ()
-    }
+    limits = {stream.host: float(series.value[-1]) for stream, series in read("memory_limit") or ()}
     shares = {one: peaks[one] / limits[one] for one in peaks if limits.get(one, 0) > 0}
     if shares:
         tightest = max(shares, key=lambda one: shares[one])
@@ -182,9 +192,9 @@ def _measure_memory(find: Find) -> dict[str, Any]:
     return found
 
 
-def _add_up_ranks(find: Find) -> dict[str, Any]:
+def _add_up_ranks(read: Read) -> dict[str, Any]:
     """Return the peak of the sum over a node's ranks; memory that ranks share counts for each."""
-    sensor = _read(find, "rank_memory")
+    sensor = read("rank_memory")
     if sensor is None:
         return {}
     by_host: dict[str, list[Series]] = {}
@@ -199,30 +209,21 @@ def _peak_of_sum(group: list[Series]) -> float:
     wall_s = np.unique(np.concatenate([one.wall_s for one in group]))
     total = np.zeros(len(wall_s))
     for one in group:
-        place = np.searchsorted(one.wall_s, wall_s, side="right") - 1
-        is_there = (place >= 0) & (wall_s <= one.wall_s[-1])
-        total += np.where(is_there, one.value[np.maximum(place, 0)], 0.0)
+        held = hold_values(one, wall_s)
+        total += np.where((wall_s >= one.wall_s[0]) & (wall_s <= one.wall_s[-1]), held, 0.0)
     return float(np.nanmax(total))
 
 
-def _read(find: Find, what: str) -> Sensor | None:
-    try:
-        return find(SENSORS[what])
-    except NotFoundError:
-        return None
-
-
-def _means(find: Find, what: str) -> FloatArray:
+def _means(read: Read, what: str) -> FloatArray:
     """Return each stream's mean over the time in which it was read."""
-    sensor = _read(find, what)
+    sensor = read(what)
     if sensor is None:
         return np.zeros(0)
     return np.array([_mean_over_time(series) for _stream, series in sensor])
 
 
 def _mean_over_time(series: Series) -> float:
-    held_s = np.diff(series.wall_s)
-    held_s = np.where((held_s < 0) | (held_s > GAP_S), 0.0, held_s)
+    held_s = find_held_s(series)
     if not held_s.sum() > 0:
         return float(series.value[-1])
     return float(np.average(series.value[:-1], weights=held_s))

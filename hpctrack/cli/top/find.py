@@ -7,6 +7,7 @@ from pathlib import Path
 from hpctrack.core.layout import FoundRun, scan_runs
 from hpctrack.errors import HpctrackError, NotFoundError, UsageError
 from hpctrack.store.run_tail import RunTail
+from hpctrack.store.wanted import choose_one, iter_meant, split_wanted
 
 
 def find_live_run(store: Path, wanted: str, *, project: str | None) -> Path:
@@ -27,21 +28,11 @@ def find_live_run(store: Path, wanted: str, *, project: str | None) -> Path:
     UsageError
         Several are meant, or it is over and sealed.
     """
-    head, slash, tail = wanted.partition("/")
-    if slash:
-        project, wanted = head, tail
-    runs = list(scan_runs(store, project))
-    for found in (
-        [one for one in runs if one.id == wanted],
-        [one for one in runs if one.stamp is None and _read_name(one) == wanted],
-        [one for one in runs if one.id.startswith(wanted)],
-    ):
+    wanted, project = split_wanted(wanted, project)
+    for found in iter_meant(list(scan_runs(store, project)), wanted, name_of=_read_name):
         live = [one for one in found if one.stamp is None]
-        if len(live) > 1:
-            names = ", ".join(f"{one.project}/{one.id}" for one in live[:6])
-            raise UsageError(f"{wanted!r} means {len(live)} runs", hint=f"say which: {names}")
         if live:
-            return Path(live[0].path)
+            return Path(choose_one(live, wanted).path)
         if found:
             one = found[0]
             raise UsageError(
@@ -52,6 +43,8 @@ def find_live_run(store: Path, wanted: str, *, project: str | None) -> Path:
 
 
 def _read_name(found: FoundRun) -> str:
+    if found.stamp is not None:
+        return ""
     tail = RunTail(Path(found.path), since_wall_s=float("inf"))
     try:
         for _node in tail.visit():

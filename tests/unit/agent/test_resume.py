@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hpctrack.agent.auto_resume import choose_auto_run
-from hpctrack.agent.past import choose_attempt, has_past, read_last_step, read_past
+from hpctrack.agent.past import choose_attempt, has_past, read_past
 from hpctrack.agent.resume import Chooser
 from hpctrack.core.names import make_readable_name
 from hpctrack.store.schema import EventKind
@@ -102,11 +102,11 @@ def test_a_broken_file_counts_as_somebody_elses(tmp_path: Path, clock: FakeClock
 
 def test_the_last_step_is_the_last_that_counts(tmp_path: Path, clock: FakeClock) -> None:
     folder = write(tmp_path, steps=range(100))
-    assert read_last_step(folder, clock=clock.clock()) == 99
+    assert read_past(folder, 9, clock=clock.clock()).step == 99
     write(tmp_path, attempt=2, launch=NEW, steps=range(80, 90))
-    assert read_last_step(folder, clock=clock.clock()) == 89
+    assert read_past(folder, 9, clock=clock.clock()).step == 89
     assert read_past(folder, 2, clock=clock.clock()).step == 99
-    assert read_last_step(folder.with_name("nothing"), clock=clock.clock()) is None
+    assert read_past(folder.with_name("nothing"), 9, clock=clock.clock()).step is None
 
 
 def test_without_a_launch_everything_stays_as_it_was_asked(tmp_path: Path) -> None:

@@ -43,6 +43,21 @@ def test_a_counter_is_preferred_to_power_and_idle_time_is_told(tmp_path: Path) -
     assert "n1: processors and memory (no meter can be read)" in found.missing
 
 
+def test_steps_are_those_of_the_metric_that_has_most_distinct_ones(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    session = writer.start(1)
+    writer.points("loss", 1, range(10), [1.0] * 10)  # the same steps of another rank
+    writer.points("again", 0, [3] * 40, [1.0] * 40)
+    writer.points("most", 0, [*range(20), *range(5)], [1.0] * 25)
+    writer.end(1, session)
+    writer.samples("power/node_w", [10.0] * 3)
+    run = end(writer)
+    assert run.energy().steps == 20
+    run.close()
+    seal_run(run.folder)
+    assert StoredRun(run.folder).energy().steps == 20
+
+
 def test_a_counter_that_stands_still_is_not_believed(tmp_path: Path) -> None:
     writer = begin(tmp_path)
     writer.device("GPU-a")

@@ -14,7 +14,7 @@ from hpctrack.errors import NotFoundError, UsageError
 from hpctrack.store.columns import Columns
 from hpctrack.store.metric import Metric
 from hpctrack.store.seal import seal_run
-from hpctrack.store.slowness import median, robust_sigma
+from hpctrack.store.slowness import median, midmean, robust_sigma
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.store.straggler import Stragglers
 from hpctrack.store.stragglers import find_stragglers
@@ -108,6 +108,21 @@ def test_intermittent_slowness_is_one_straggler_with_several_intervals() -> None
     assert [i.until_step for i in one.intervals[:2]] == pytest.approx([250, 600], abs=15)
     assert one.slow_steps == pytest.approx(450, abs=40)
     assert "3 times" in str(one)
+
+
+@pytest.mark.parametrize(("every", "factor"), [(2, 1.3), (2, 1.5), (3, 1.5), (3, 2.0)])
+def test_a_rank_that_is_slow_at_every_second_or_third_step_is_named(
+    every: int, factor: float
+) -> None:
+    for seed in range(4):
+        times = make_times(32, 1000, seed=seed)
+        times[9, 100::every] *= factor
+        (one,) = find(times)
+        lost_s = np.maximum(times[9] - np.median(times, axis=0), 0)[100:].sum()
+        assert one.rank == 9
+        assert one.since_step == pytest.approx(100, abs=100)
+        assert one.until_step is None
+        assert one.lost_s == pytest.approx(lost_s, rel=0.15)
 
 
 def test_a_rank_that_drifts_away_is_named_once_it_is_slow() -> None:
@@ -277,3 +292,10 @@ def test_the_median_leaves_nan_out_and_few_values_are_corrected() -> None:
     for count in (3, 4, 5, 8, 12, 101):
         sigmas = robust_sigma(rng.normal(size=(count, 4000)))
         assert sigmas.mean() == pytest.approx(1.0, abs=0.04), count
+
+
+def test_the_middle_half_leaves_out_nan_and_spikes() -> None:
+    table = np.array([[1.0, 2.0, 3.0, 90.0, np.nan], [5.0, np.nan, 7.0, np.nan, np.nan]])
+    np.testing.assert_array_equal(midmean(table, 1), [2.5, 6.0])
+    np.testing.assert_array_equal(midmean(np.array([[3.0], [1.0], [50.0]]), 0), [3.0])
+    assert np.isnan(midmean(np.full((1, 3), np.nan), 1)).all()
