@@ -46,6 +46,8 @@ class HeldSignals:
         # What is ignored (by nohup, say) is nobody's business, and the program inherits that.
         ignored = {one for one in FORWARDED if signal.getsignal(one) is signal.SIG_IGN}
         self._held = (FORWARDED - ignored) | {signal.SIGCHLD}
+        # Ignored, as some daemons leave it, the program's exit code would vanish.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def __enter__(self) -> Self:
         """Begin to hold them back."""

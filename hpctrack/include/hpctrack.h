@@ -14,7 +14,7 @@
  * What holds for every function
  * - None aborts, raises a signal or touches what is the program's. What goes wrong is said once on
  *   standard error and counted where `hpctrack show` finds it.
- * - Any thread may call any of them at any time; they wait for each other, well below a microsecond.
+ * - Any thread may call any of them at any time; calls wait for each other, mostly below 0.1 us.
  *   A signal handler may log: what interrupts a call of its own thread is dropped and counted.
  * - A child made by fork() records nothing, unless it calls hpct_init() itself.
  * - What hpct_log has returned from outlives the program, however that is killed: it is in memory
@@ -78,7 +78,7 @@ enum { HPCTP_HEADS = 16, HPCTP_DROPPED = 18, HPCTP_FRAMES = 32, HPCTP_SLOT = 33,
 enum { HPCTP_RECORDS = 1, HPCTP_OVER = 2, HPCTP_NAME_MAX = 512, HPCTP_FIRST_FD = 10 };
 enum { HPCTP_DUPFD_CLOEXEC = 1030, HPCTP_ANONYMOUS = 0x20, HPCTP_WIPEONFORK = 18 };
 
-typedef struct { int fd; ino_t inode; } hpctp_file; /* ours, as long as it is what it was */
+typedef struct { int fd; struct stat was; } hpctp_file; /* ours, if it is what it was */
 typedef struct hpctp_metric {
     struct hpctp_metric *same, *next;   /* with the same place, and the one that was made next */
     uint32_t number;
@@ -122,15 +122,15 @@ static inline void hpctp_say(hpctp_state *h, int key, const char *text) {
 
 /* Keep a descriptor, out of the way of programs that use low numbers by name. */
 static inline int hpctp_keep(hpctp_file *file, int fd) {
-    struct stat found;
     file->fd = fd < 0 ? -1 : fcntl(fd, HPCTP_DUPFD_CLOEXEC, HPCTP_FIRST_FD);
     if (fd >= 0) close(fd);
-    return file->fd >= 0 && !fstat(file->fd, &found) && ((file->inode = found.st_ino), 1);
+    return file->fd >= 0 && !fstat(file->fd, &file->was);
 }
 
 static inline int hpctp_has(const hpctp_file *file) {
     struct stat found;
-    return file->fd >= 0 && !fstat(file->fd, &found) && found.st_ino == file->inode;
+    return file->fd >= 0 && !fstat(file->fd, &found) && found.st_dev == file->was.st_dev
+        && found.st_ino == file->was.st_ino;
 }
 
 /* ---- one thread at a time, and only in the process that has begun ------------------------------ */

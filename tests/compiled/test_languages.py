@@ -11,7 +11,7 @@ from hpctrack import StoredRun
 from hpctrack.cli.cflags_cmd import INCLUDE
 from hpctrack.core.wire import WIRE_VERSION
 from tests.compiled.building import EXAMPLES, build, call, compile_file, run_tracked
-from tests.programs import only_run, run_python
+from tests.programs import ROOT, only_run, run_python
 
 pytestmark = pytest.mark.cc
 
@@ -31,6 +31,10 @@ def test_the_example_in_c_logs_what_it_computes(standard: str, tmp_path: Path) -
     assert run.metric("heat/total").values[0] == pytest.approx(100)
     assert (run.metric("heat/hottest").values[1:] < 100).all()
     assert not run.record.ledger
+
+
+def test_the_program_that_measures_a_call_is_built(tmp_path: Path) -> None:
+    build("gcc", "c99", ROOT / "scripts" / "benchmarks" / "programs" / "cost.c", into=tmp_path)
 
 
 @pytest.mark.cxx

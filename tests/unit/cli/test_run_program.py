@@ -80,6 +80,12 @@ def test_the_name_and_store_of_the_wrapper_are_the_programs(tmp_path: Path) -> N
     assert "stays there" not in done.stderr
 
 
+def test_the_exit_code_is_known_where_ends_of_children_are_ignored() -> None:
+    command = ["env", "--ignore-signal=CHLD", *TRACKED, "sh", "-c", "exit 4"]
+    done = subprocess.run(command, check=False, timeout=60)
+    assert done.returncode == 4
+
+
 def test_what_cannot_be_started_is_told_as_shells_do(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("no program")
     assert run_tracked(tmp_path / "missing").returncode == 127
@@ -325,3 +331,15 @@ def test_a_program_in_another_folder_logs_into_the_same_store(
     assert done.returncode == 0, done.stderr
     assert only_run(tmp_path / "mine").metric("a").values.tolist() == [1]
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_on_a_terminal_it_is_recorded_once_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPCTRACK_CONSOLE", "auto")
+    terminal = Terminal(*TRACKED, sys.executable, "-u", "-c", PRINTS)
+    terminal.read_until("from a child")
+    terminal.read_until("finished")
+    assert terminal.end() == 0
+    lines = lines_of(only_run(tmp_path / "store"))
+    assert [lines.count(one) for one in ("from print", "to stderr", "from a child")] == [1, 1, 1]
