@@ -26,7 +26,10 @@ from tests.damage import CASE_TIMEOUT_S, blank, cut, flip, flip_metadata, make_o
 from tests.programs import ROOT, list_agents, rank_environment, start_python, wait_for
 
 BUFFER_BYTES = 65536
-"""Some 1,500 points: a stopped agent soon costs some."""
+"""Rings are not smaller than 512 KiB: some 13,000 points."""
+
+STARVING_POINTS = 20_000
+"""More than that: a stopped agent costs some."""
 
 BASE = 1_000_000
 
@@ -72,6 +75,8 @@ class Rank:
             "HPCTRACK_DIR": str(folder / "store"),
             "HPCTRACK_RUNTIME_DIR": str(folder),
             "HPCTRACK_LINGER_S": "0.1",
+            # A stopped agent would hold the pipes that we read to their end.
+            "HPCTRACK_CONSOLE": "off",
         }
         words = (str(self._progress), str(BUFFER_BYTES))
         self._child = start_python(RANK, *words, env=environ, stdin=subprocess.PIPE)

@@ -41,7 +41,8 @@ def bench_faults(lab: Lab, *, calls: int, hz: float) -> Outcome:
         if needs_disk and not is_able:
             samples[fault.name] = [{"error": "; ".join(list_obstacles("faults"))}]
         else:
-            samples[fault.name] = [_measure(lab, fault, calls=calls, hz=hz)]
+            rate = fault.rate
+            samples[fault.name] = [_measure(lab, fault, calls=calls * rate, hz=hz * rate)]
     lab.say(NOTEBOOK)
     samples[NOTEBOOK] = [_measure_notebook(lab, calls=calls, hz=hz)]
     return make_outcome(samples)
@@ -201,10 +202,14 @@ def _sum_up(times_s: list[float]) -> dict[str, float]:
 
 
 def _read_stores(stores: Iterable[Path]) -> tuple[int, dict[str, int], list[str]]:
-    """Return how many points there are, each once, what the ledgers say, and the runs' states."""
+    """Return how many points there are, each once, what the ledgers say, and the runs' states.
+
+    The states are those in the last store that was used: in the first one, a run has no end.
+    """
     points: set[tuple[object, ...]] = set()
     ledger: dict[str, int] = {}
-    states = []
+    states: list[str] = []
+    used = None
     for store in stores:
         for run in hpctrack.Store(store).runs() if store.is_dir() else ():
             for name, columns in run.columns().items():
@@ -216,6 +221,8 @@ def _read_stores(stores: Iterable[Path]) -> tuple[int, dict[str, int], list[str]
             for key, value in run.record.ledger.items():
                 if isinstance(value, int):
                     ledger[key] = ledger.get(key, 0) + value
+            if store != used:
+                used, states = store, []
             states.append(str(run.state))
             run.close()
     return len(points), ledger, states

@@ -73,6 +73,8 @@ class Fault:
         Done before the files are read.
     ends : bool
         The program is not there for the second half.
+    rate : int
+        How much faster it logs, and how many more calls it makes.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Fault:
     mend: Callable[[Victim], None] | None = None
     after: Callable[[Victim], None] | None = None
     ends: bool = False
+    rate: int = 1
 
 
 def _on_disk(harm: Callable[[Path], None]) -> Callable[[Victim, ExitStack], None]:
@@ -121,7 +124,7 @@ def _stop(victim: Victim, _ends: ExitStack) -> None:
 
 
 def _stop_small(victim: Victim, ends: ExitStack) -> None:
-    victim.place.environ["HPCTRACK_BUFFER_BYTES"] = str(128 * 1024)
+    victim.place.environ["HPCTRACK_BUFFER_BYTES"] = str(256 * 1024)
     _stop(victim, ends)
 
 
@@ -156,7 +159,7 @@ FAULTS = (
         after=lambda victim: disks.mount_again(victim.place.folder),
     ),
     Fault("agent stopped (SIGSTOP)", prepare=_stop, mend=_go_on),
-    Fault("the same, `buffer_bytes` of 128 KiB", prepare=_stop_small, mend=_go_on),
+    Fault("the same at 4 kHz, least `buffer_bytes`", prepare=_stop_small, mend=_go_on, rate=4),
     Fault("agent killed", prepare=_kill_agent),
     Fault("rank killed", prepare=_kill_rank, ends=True),
     Fault("rank and agent killed", prepare=_kill_all, ends=True),
