@@ -238,8 +238,8 @@ class NodeCopy:
     """A new node file, and the events that may go into it."""
 
     def __init__(self, folder: Path, facts: Mapping[str, Any], reader: ByteSource) -> None:
-        created = facts.get("created_wall_s", 0.0)
-        self._file = NodeFile(folder, {"host": "", **facts}, wall_s=float(created))
+        self._created_wall_s = float(facts.get("created_wall_s", 0.0))
+        self._file = NodeFile(folder, {"host": "", **facts}, wall_s=self._created_wall_s)
         self._reader = reader
         self.path = self._file.path
         self.attempt = int(facts["attempt"])
@@ -287,7 +287,7 @@ class NodeCopy:
         """Name a metric and add its points."""
         number = self._metrics
         body = NAME_HEAD.pack(number) + name.encode()
-        wall_s = float(columns.wall_s[0]) if len(columns) else 0.0
+        wall_s = float(columns.wall_s[0]) if len(columns) else self._created_wall_s
         self._write([NewEvent(EventKind.NAME, body, wall_s, -1, NOBODY)])
         rows = np.zeros(len(columns), POINT)
         rows["metric"], rows["rank"] = number, columns.rank
