@@ -143,7 +143,12 @@ class DamagedFile:
         try:
             self._file = open_file(path, kind=LIVE_KIND, swmr=True)
         except StoreFormatError:
-            self._file = open_file(_mend_head(path, scratch), kind=LIVE_KIND, swmr=True)
+            mended = _mend_head(path, scratch)
+            try:
+                self._file = open_file(mended, kind=LIVE_KIND, swmr=True)
+            except StoreFormatError as error:
+                text = error.message.replace(str(mended), str(path))
+                raise StoreFormatError(text) from None
         self.facts = self._read_facts()
         self._named: set[int] = set()
         self._sensors = FileSensors(self.facts)

@@ -126,6 +126,9 @@ def check_sector(path: Path, start: int, size: int, logged: set[Any]) -> int:
     seal_run(folder)
     assert read_points(folder) == told
     assert verify_run(folder).is_intact
+    run = StoredRun(folder)
+    assert run.record.ledger == {"unsalvaged_points": lost}
+    run.close()
     return lost
 
 
