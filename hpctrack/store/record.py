@@ -224,7 +224,9 @@ def assemble(
         stale = all(
             now_wall_s - one.pulse_wall_s >= stale_after_s or one.is_closed for one in sources
         )
-        return RunRecord(id=run, project=project, state=State.CRASHED if stale else State.RUNNING)
+        state = State.CRASHED if stale else State.RUNNING
+        ledger = read_told(told, default_name="", attempt=1)["ledger"]
+        return RunRecord(id=run, project=project, state=state, ledger=ledger)
     attempts = max(one.attempt for one in sessions)
     latest = [one for one in sessions if one.attempt == attempts]
     ranks = _make_ranks(latest)
