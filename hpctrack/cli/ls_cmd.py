@@ -13,6 +13,7 @@ from hpctrack.cli.options import json_option, open_store, print_json, project_op
 from hpctrack.cli.table import print_table
 from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.store.ledger import shorten_losses
 from hpctrack.store.record import State
 from hpctrack.store.stored_run import StoredRun
 
@@ -53,8 +54,9 @@ def ls(
 ) -> None:
     """List runs, the newest first.
 
-    With --live, only what runs now: its step and steps per second, the age of its last sign of
-    life, how busy its GPUs are; --order takes one of those columns.
+    What of a run is missing is in a column of its own, which is there only if something is. With
+    --live, only what runs now: its step and steps per second, the age of its last sign of life, how
+    busy its GPUs are; --order takes one of those columns.
 
     \b
     Examples:
@@ -101,6 +103,8 @@ def _entry(run: StoredRun) -> dict[str, Any]:
         "created_wall_s": record.created_wall_s,
         "ended_wall_s": record.ended_wall_s,
         "sealed": run.is_sealed,
+        "lost": run.lost,
+        "ledger": run.ledger,
         "config": record.config,
         "summary": record.summary,
         "tags": record.tags,
@@ -119,13 +123,14 @@ def _print_table(runs: list[StoredRun]) -> None:
     for run in runs:
         shown.update(dict.fromkeys(run.summary))
     metrics = list(shown)[:SHOWN_METRICS]
-    headers = ("project", "id", "name", "state", "created", "duration", "ranks", *metrics)
+    lost = ["lost"] * any(run.ledger and run.lost for run in runs)
+    headers = ["project", "id", "name", "state", *lost, "created", "duration", "ranks", *metrics]
     right = frozenset(range(headers.index("ranks"), len(headers)))
-    rows = [_row(run, metrics) for run in runs]
+    rows = [_row(run, metrics, has_losses=bool(lost)) for run in runs]
     print_table([clean(one) for one in headers], rows, right=right, styles={3: STATE_STYLES})
 
 
-def _row(run: StoredRun, metrics: list[str]) -> list[str]:
+def _row(run: StoredRun, metrics: list[str], *, has_losses: bool) -> list[str]:
     record = run.brief
     ended = record.ended_wall_s
     return [
@@ -133,6 +138,7 @@ def _row(run: StoredRun, metrics: list[str]) -> list[str]:
         clean(run.id),
         run.name,
         record.state,
+        *[shorten_losses(run.lost)] * has_losses,
         show_time(record.created_wall_s),
         show_duration(ended - record.created_wall_s if ended else None),
         str(record.size),

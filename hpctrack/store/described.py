@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+from hpctrack.store.ledger import list_losses
 from hpctrack.store.record import RunRecord, State
 
 
@@ -23,6 +24,25 @@ class DescribedRun(abc.ABC):
     @abc.abstractmethod
     def brief(self) -> RunRecord:
         """The record as listings need it; `StoredRun` knows where it is."""
+
+    @property
+    @abc.abstractmethod
+    def outline(self) -> RunRecord:
+        """The record without what only its numbers tell."""
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """What was lost, as totals over all ranks; `lost` has it in words."""
+        return self.outline.ledger
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What of the run is missing, such as ``18,160 points dropped``; empty if nothing is.
+
+        Rows that its files tell of and that are not there are among it, as soon as nobody writes
+        the files any more.
+        """
+        return list_losses(self.ledger)
 
     @property
     def name(self) -> str:

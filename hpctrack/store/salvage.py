@@ -20,6 +20,7 @@ from hpctrack.store.columns import Columns
 from hpctrack.store.damaged_file import DamagedFile
 from hpctrack.store.events import Event, NodeEvents, iter_events
 from hpctrack.store.hdf5 import plain
+from hpctrack.store.ledger import DAMAGED, add_rows
 from hpctrack.store.node_file import NOBODY, NewEvent, NodeFile
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.schema import POINT, SAMPLE, EventKind, Place, PointArray
@@ -84,14 +85,16 @@ def salvage_node_file(path: Path, scratch: Path) -> Salvaged:
                 writer.add_points(rows)
             for rows in damaged.iter_samples():
                 writer.add_samples(rows)
+            saved = Salvaged(
+                [writer.path],
+                writer.points,
+                writer.events,
+                damaged.points.rows - writer.points,
+                damaged.rows.rows - writer.events,
+            )
+            writer.note_losses(saved, lost_samples=damaged.samples.rows - writer.samples)
             writer.close(damaged.pulse_wall_s)
-        return Salvaged(
-            [writer.path],
-            writer.points,
-            writer.events,
-            damaged.points.rows - writer.points,
-            damaged.rows.rows - writer.events,
-        )
+        return saved
     finally:
         damaged.close()
 
@@ -128,17 +131,20 @@ def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
                 writer = first.get(attempt, writers[0])
                 writer.add_metric(name, one.take(one.attempt == attempt))
         _copy_sensors(opened.file, writers, sources)
+        points, events = sum(one.points for one in writers), sum(one.events for one in writers)
+        told = sum(len(source.events) for source in sources) + sum(one.named for one in writers)
+        saved = Salvaged(
+            [one.path for one in writers],
+            points,
+            events,
+            sum(size for _name, size in sizes.values()) - points,
+            told - events + lost_events,
+        )
+        if writers:
+            writers[0].note_losses(saved)
         for writer, source in zip(writers, sources, strict=True):
             writer.close(source.pulse_wall_s)
-    points, events = sum(one.points for one in writers), sum(one.events for one in writers)
-    told = sum(len(source.events) for source in sources) + sum(one.named for one in writers)
-    return Salvaged(
-        [one.path for one in writers],
-        points,
-        events,
-        sum(size for _name, size in sizes.values()) - points,
-        told - events + lost_events,
-    )
+    return saved
 
 
 def _copy_sensors(file: Any, writers: Sequence[NodeCopy], sources: Sequence[NodeEvents]) -> None:
@@ -238,16 +244,18 @@ class NodeCopy:
     """A new node file, and the events that may go into it."""
 
     def __init__(self, folder: Path, facts: Mapping[str, Any], reader: ByteSource) -> None:
-        created = facts.get("created_wall_s", 0.0)
-        self._file = NodeFile(folder, {"host": "", **facts}, wall_s=float(created))
+        self._created_wall_s = float(facts.get("created_wall_s", 0.0))
+        self._file = NodeFile(folder, {"host": "", **facts}, wall_s=self._created_wall_s)
         self._reader = reader
         self.path = self._file.path
         self.attempt = int(facts["attempt"])
         self.points = 0
+        self.samples = 0
         self.events = 0
         self.named = 0
         self._metrics = 0
         self._sensors: dict[str, int] = {}
+        self._ledger: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -271,6 +279,8 @@ class NodeCopy:
             new = self._check(event)
             if new:
                 batch.append(new)
+                if (new.kind, new.session) == (EventKind.LEDGER, NOBODY):
+                    self._ledger = event.json()
             if len(batch) == BATCH_EVENTS:
                 self._write(batch)
                 batch = []
@@ -301,6 +311,7 @@ class NodeCopy:
         if len(rows):
             self._file.add_samples(np.ascontiguousarray(rows, SAMPLE).tobytes())
             self._flush()
+            self.samples += len(rows)
 
     def add_sensor(self, name: str, columns: Columns, device: int, rank: int) -> None:
         """Name a sensor, the first time, and add samples of one stream."""
@@ -313,6 +324,21 @@ class NodeCopy:
         rows["metric"], rows["device"], rows["rank"] = self._sensors[name], device, rank
         rows["wall_s"], rows["value"] = columns.wall_s, columns.value
         self.add_samples(rows)
+
+    def note_losses(self, saved: Salvaged, *, lost_samples: int = 0) -> None:
+        """Put on record what could not be saved, so that the sealed run still says it.
+
+        Added to what the file's agent, or an earlier repair, has said: the last ledger counts.
+        """
+        lost = {
+            "points": saved.lost_points,
+            "samples": lost_samples,
+            "events": saved.lost_events,
+        }
+        ledger = add_rows(self._ledger, DAMAGED, [{key: max(0, n) for key, n in lost.items()}])
+        if ledger != self._ledger:
+            body = json.dumps(ledger).encode()
+            self._write([NewEvent(EventKind.LEDGER, body, self._created_wall_s, -1, NOBODY)])
 
     def close(self, wall_s: float) -> None:
         """Close the file as of the last sign of life of its agent."""

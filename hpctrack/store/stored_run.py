@@ -19,9 +19,10 @@ from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.history import RANK, STEP, TIMESTAMP, History, make_history
+from hpctrack.store.ledger import UNREADABLE, add_rows, describe_losses
 from hpctrack.store.measured import MeasuredRun
 from hpctrack.store.media import MediaItem, read_media, select
-from hpctrack.store.metric import Metric
+from hpctrack.store.metric import Metric, no_such_metric
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.provenance import TracedRun
@@ -75,6 +76,7 @@ class StoredRun(TracedRun, MeasuredRun):
         self._record: RunRecord | None = None
         self._listed = listed
         self._brief: RunRecord | None = None
+        self._outline: RunRecord | None = None
         self._readers: dict[Path, NodeReader] = {}
         self._unreadable: dict[Path, HpctrackError] = {}
 
@@ -111,6 +113,21 @@ class StoredRun(TracedRun, MeasuredRun):
             if self._brief is None:
                 self._listed = None
         return self._brief if self._brief is not None else self.record
+
+    @property
+    def outline(self) -> RunRecord:
+        """The record without the last values of its metrics, if it is live: no points are read.
+
+        Raises
+        ------
+        NotFoundError, StoreFormatError
+            As `record`.
+        """
+        if self._record is not None or self._listed is not None:
+            return self.brief
+        if self._outline is None:
+            self._outline = self._read_outline()
+        return self._outline
 
     @property
     def is_listed(self) -> bool:
@@ -202,7 +219,7 @@ class StoredRun(TracedRun, MeasuredRun):
             wanted += [x] if x not in {STEP, TIMESTAMP, *wanted} else []
         columns = self.columns(wanted)
         metrics = {name: self._make_metric(name, one) for name, one in columns.items()}
-        return make_history(metrics, x=x, samples=samples, rank=rank)
+        return make_history(metrics, x=x, samples=samples, rank=rank, find_lost=lambda: self.lost)
 
     def scan_history(
         self, keys: str | Sequence[str] | None = None, *, rank: int | Sequence[int] | None = None
@@ -249,6 +266,7 @@ class StoredRun(TracedRun, MeasuredRun):
             k=k,
             window=window,
             unit_s=unit_s,
+            missing=self.lost,
         )
 
     def envelope(
@@ -294,7 +312,7 @@ class StoredRun(TracedRun, MeasuredRun):
         wanted = sorted(parts) if names is None else names
         for name in wanted:
             if name not in parts:
-                raise self._no_such_metric(name, sorted(parts))
+                raise no_such_metric(self.id, name, sorted(parts))
         return {name: Columns.join(parts[name]) for name in wanted}
 
     def media(
@@ -354,7 +372,7 @@ class StoredRun(TracedRun, MeasuredRun):
 
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""
-        self._record = self._brief = self._listed = None
+        self._record = self._brief = self._outline = self._listed = None
         self._unreadable.clear()
         for path, reader in list(self._readers.items()):
             if reader.is_in_place():
@@ -371,7 +389,7 @@ class StoredRun(TracedRun, MeasuredRun):
 
     def __repr__(self) -> str:
         """Name the run."""
-        return f"<hpctrack.StoredRun {self.project}/{self.id}>"
+        return f"<hpctrack.StoredRun {self.project}/{self.id}{describe_losses(lambda: self.lost)}>"
 
     @property
     def _sealed_path(self) -> Path:
@@ -422,6 +440,13 @@ class StoredRun(TracedRun, MeasuredRun):
         return readers
 
     def _read_record(self) -> RunRecord:
+        record = self._outline or self._read_outline()
+        if self.is_sealed:
+            return record
+        last = summarize(self.columns(), record.definitions)
+        return replace(record, summary={**last, **record.summary})
+
+    def _read_outline(self) -> RunRecord:
         if not self.folder.is_dir():
             raise NotFoundError(f"no run {self.id!r} in project {self.project!r}")
         if self.is_sealed:
@@ -430,15 +455,20 @@ class StoredRun(TracedRun, MeasuredRun):
         if not sources:
             nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")
             raise next(iter(self._unreadable.values()), nothing)
-        record = assemble(
+        record = self._assemble(sources)
+        now_s, readers = self._clock.wall_s(), self._parts()[1]
+        rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
+        rows.append({"files": len(self._unreadable)})
+        return replace(record, ledger=add_rows(record.ledger, UNREADABLE, rows))
+
+    def _assemble(self, sources: Sequence[NodeEvents]) -> RunRecord:
+        return assemble(
             sources,
             run=self.id,
             project=self.project,
             now_wall_s=self._clock.wall_s(),
             stale_after_s=self._stale_after_s,
         )
-        last = summarize(self.columns(), record.definitions)
-        return replace(record, summary={**last, **record.summary})
 
     def _make_metric(self, name: str, columns: Columns) -> Metric:
         return Metric(
@@ -447,6 +477,7 @@ class StoredRun(TracedRun, MeasuredRun):
             find=self.metric,
             find_step_metric=lambda: find_definition(self._definitions(), name).step_metric,
             start_wall_s=lambda: self.record.created_wall_s,
+            find_lost=lambda: self.lost,
         )
 
     def _definitions(self) -> tuple[Definition, ...]:
@@ -465,20 +496,4 @@ class StoredRun(TracedRun, MeasuredRun):
     def _ranks_of(self, attempt: int) -> tuple[RankRecord, ...]:
         """Return the ranks of an attempt, as they stood before the next one began."""
         sources = [one for one in self.sources() if int(one.facts.get("attempt", 1)) == attempt]
-        record = assemble(
-            sources,
-            run=self.id,
-            project=self.project,
-            now_wall_s=self._clock.wall_s(),
-            stale_after_s=self._stale_after_s,
-        )
-        return record.ranks
-
-    def _no_such_metric(self, name: str, known: list[str]) -> NotFoundError:
-        import difflib  # noqa: PLC0415 - only for a message
-
-        near = difflib.get_close_matches(name, known, n=3) or known[:8]
-        return NotFoundError(
-            f"run {self.id} has no metric {name!r}",
-            hint=f"did you mean {', '.join(near)}?" if near else "it has logged none",
-        )
+        return self._assemble(sources).ranks

@@ -44,6 +44,7 @@ def find_stragglers(
     k: float = 4.0,
     window: int | None = None,
     unit_s: float = 1.0,
+    missing: tuple[str, ...] = (),
 ) -> Stragglers:
     """Name the ranks and nodes that are slower than the others, and since when.
 
@@ -63,6 +64,8 @@ def find_stragglers(
         Steps for which it must last; default 45, in short runs a seventh of the steps.
     unit_s : float, optional
         Seconds per unit of the metric, for ``lost_s``: 0.001 if it is logged in milliseconds.
+    missing : tuple of str, optional
+        What of the run is missing, to be told with what is found.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def find_stragglers(
     rows, columns = pace.excess.shape
     reason = _too_little(pace)
     if reason:
-        return Stragglers(metric.name, rows, columns, reason=reason)
+        return Stragglers(metric.name, rows, columns, reason=reason, missing=missing)
     lasting = window or max(min(WINDOW, columns // 7), 3)
     found = find_stretches(pace.excess, margin=margin, k=k, block=max(lasting // 3, 1))
     slow = [
@@ -107,6 +110,7 @@ def find_stragglers(
         silent=_find_silent(pace, homes, lasting),
         lost_s=float(lost),
         waited_s=float(pace.waited_s().sum()),
+        missing=missing,
     )
 
 
