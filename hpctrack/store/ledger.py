@@ -49,6 +49,8 @@ def list_losses(ledger: Ledger) -> tuple[str, ...]:
     >>> list_losses({"dropped_points": 18_160, "refused": {"value": 1}, "agents_lost": 1})
     ('18,160 points dropped', '1 refused: value')
     """
+    if not ledger:
+        return ()  # of ten thousand runs in a list, nearly all
     found = [_say(ledger, key, words) for key, words in _LOSSES.items()]
     for key, fate in _FATES.items():
         found += [

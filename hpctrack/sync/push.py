@@ -100,10 +100,9 @@ def push(
             on_run=lambda name: on_progress(Progress("read", name)),
         )
         results = _transfer(sender, gathered, dry_run=dry_run)
-    results = [_add_ledger(opened, one) for one in results]
     return PushResult(
         remote=str(where),
-        items=tuple(sorted(results, key=lambda one: one.key)),
+        items=tuple(_add_ledger(opened, one) for one in sorted(results, key=lambda one: one.key)),
         size_bytes=sender.sent_bytes,
         duration_s=clock.mono_s() - started_mono_s,
     )
