@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from hpctrack.cli.broken import describe_broken, tell_broken
 from hpctrack.cli.format import STATE_STYLES, show_duration, show_time, show_value
 from hpctrack.cli.ls_live import list_live
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.table import print_table
 from hpctrack.core.names import clean
-from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.errors import UsageError
 from hpctrack.store.ledger import shorten_losses
 from hpctrack.store.record import State
 from hpctrack.store.stored_run import StoredRun
@@ -78,11 +79,10 @@ def ls(
     runs, broken = opened.listing(wanted, order, project=project)
     runs = runs[:limit]
     if as_json:
-        print_json({"runs": [_entry(run) for run in runs], "broken": _broken_entries(broken)})
+        print_json({"runs": [_entry(run) for run in runs], "broken": describe_broken(broken)})
     else:
         _print_table(runs)
-        for run, error in broken:
-            click.echo(f"broken: {run.project}/{run.id}: {error.message}", err=True)
+        tell_broken(broken)
     for run in runs:
         run.close()
 
@@ -109,10 +109,6 @@ def _entry(run: StoredRun) -> dict[str, Any]:
         "summary": record.summary,
         "tags": record.tags,
     }
-
-
-def _broken_entries(broken: list[tuple[StoredRun, HpctrackError]]) -> list[dict[str, str]]:
-    return [{"id": run.id, "project": run.project, "error": error.message} for run, error in broken]
 
 
 def _print_table(runs: list[StoredRun]) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +80,18 @@ def seal(
     world = join_world(environment(), use_mpi=use_mpi)
     if world.is_idle:
         return
-    folders = world.share(
+    folders, broken = world.share(
         lambda: _list_folders(open_store(store), () if seal_all else runs, project)
     )
     entries: list[dict[str, Any]] = []
     problem: HpctrackError | None = None
     with _progress_bar() as on_progress:
         options = Options(force=force, on_progress=on_progress)
-        for entry, error in _seal_each(folders, world, options, is_shared=not seal_all):
+        sealed = _seal_each(folders, world, options, is_shared=not seal_all)
+        for entry, error in chain(broken, sealed):
             entries.append(entry)
             if world.is_first and not as_json:
-                click.echo(_line(entry))
+                click.echo(_line(entry), err=(entry, error) in broken)
                 for line in describe_run(_name(entry), entry.get("ledger", {})):
                     click.echo(line, err=True)
             if not (seal_all and isinstance(error, BusyError)):
@@ -101,9 +103,19 @@ def seal(
         raise problem if world.is_first else SystemExit(problem.exit_code)
 
 
-def _list_folders(store: Store, runs: Sequence[str], project: str | None) -> list[Path]:
-    found = [store.run(one, project=project) for one in runs] or store.runs(project=project)
-    return [run.folder for run in found]
+def _list_folders(
+    store: Store, runs: Sequence[str], project: str | None
+) -> tuple[list[Path], list[Outcome]]:
+    """Return the folders of the runs that are meant, or of all; and those that cannot be read."""
+    if runs:
+        return [store.run(one, project=project).folder for one in runs], []
+    readable, broken = store.listing(project=project)
+    return [run.folder for run in readable], [_fail(run.folder, error) for run, error in broken]
+
+
+def _fail(folder: Path, error: HpctrackError) -> Outcome:
+    entry: dict[str, Any] = {"id": folder.name, "project": folder.parent.name, "sealed": False}
+    return {**entry, "error": error.code, "message": error.message}, error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +145,7 @@ def _seal_each(
             else:
                 done = seal_run(folder, **more)
         except HpctrackError as error:
-            return {**entry, "sealed": False, "error": error.code, "message": error.message}, error
+            return _fail(folder, error)
         # Of all runs, those that were sealed before are many, and nobody has asked about them.
         is_asked = is_shared and not done.node_files
         ledger = SealedReader(done.path).read_record().ledger if is_asked else done.ledger

@@ -23,6 +23,7 @@ from hpctrack.cli.top.find import find_live_run
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.ledger import list_losses
+from hpctrack.store.record import RunRecord
 from hpctrack.store.store import Store
 from hpctrack.store.stored_run import StoredRun
 
@@ -95,9 +96,13 @@ def tail(
             time.sleep(INTERVAL_S)
             _print(following.read_new(), as_json=as_json)
         _print(following.end(), as_json=as_json)
-        record = following.record
+        _say_end(found, following.record, as_json=as_json)
+        following.check_metrics()
     finally:
         following.close()
+
+
+def _say_end(found: StoredRun, record: RunRecord, *, as_json: bool) -> None:
     if as_json:
         said = {"kind": "end", "run": found.id, "state": record.state}
         click.echo(json.dumps({**said, "lost": list_losses(record.ledger)}))

@@ -129,8 +129,12 @@ class DamagedFile:
         self.path = path
         try:
             self._file = open_file(path, kind=LIVE_KIND, swmr=True)
-        except StoreFormatError:
-            self._file = open_file(_mend_head(path, scratch), kind=LIVE_KIND, swmr=True)
+        except StoreFormatError as error:
+            copy = _mend_head(path, scratch)
+            try:
+                self._file = open_file(copy, kind=LIVE_KIND, swmr=True)
+            except StoreFormatError:
+                raise error from None  # of the copy nobody knows
         self.facts = self._read_facts()
         self._named: set[int] = set()
         self._sensors = FileSensors(self.facts)
