@@ -64,8 +64,7 @@ def _print(found: Stragglers) -> None:
     )
     if found.reason:
         console.print(f"cannot tell: {escape(found.reason)}")
-        return
-    if not len(found):
+    elif not len(found):
         console.print("no stragglers")
     else:
         _print_table(console, found)

@@ -176,11 +176,9 @@ class Stragglers(Sequence[Straggler]):
         """Say who is slow, or why nobody knows."""
         of = f"<hpctrack.Stragglers of {self.metric!r}, {self.ranks:,} ranks x {self.steps:,} steps"
         of += describe_losses(lambda: self.missing)
-        if self.reason:
-            return f"{of}: {self.reason}>"
-        if not self.stragglers and not self.silent:
+        if not self.stragglers and not self.silent and not self.reason:
             return f"{of}: none>"
-        lines = [f"{of}: {len(self)} named, {self.lost_s:.3g} s lost>"]
+        lines = [f"{of}: {self.reason or f'{len(self)} named, {self.lost_s:.3g} s lost'}>"]
         lines += [f"  {one}" for one in self.stragglers[:SHOWN]]
         if len(self) > SHOWN:
             lines.append(f"  and {len(self) - SHOWN} more")

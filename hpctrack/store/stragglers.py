@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpctrack.errors import UsageError
+from hpctrack.store.halves import explain_halves, find_halves
 from hpctrack.store.metric import Metric
 from hpctrack.store.pace import Pace, measure_pace
 from hpctrack.store.record import RankRecord
@@ -70,7 +71,8 @@ def find_stragglers(
     Returns
     -------
     Stragglers
-        Empty, with a reason, where there are too few ranks or steps to tell.
+        Empty, with a reason, where there are too few ranks or steps to tell, and where exactly
+        half of the ranks take longer than the other half.
 
     Raises
     ------
@@ -93,11 +95,13 @@ def find_stragglers(
     if reason:
         return Stragglers(metric.name, rows, columns, reason=reason, missing=missing)
     lasting = window or max(min(WINDOW, columns // 7), 3)
-    found = find_stretches(pace.excess, margin=margin, k=k, block=max(lasting // 3, 1))
+    block = max(lasting // 3, 1)
+    found = find_stretches(pace.excess, margin=margin, k=k, block=block)
     slow = [
         _make_slow(row, found.stretches, columns) for row in {s.row: 0 for s in found.stretches}
     ]
     homes = {one.rank: one for one in ranks}
+    halves = None if slow else find_halves(pace, margin=margin, k=k, block=block)
     nodes, rest = _group_by_node(slow, pace, homes, lasting)
     named = [_name(one, pace, homes, found.tests) for one in [*nodes, *([one] for one in rest)]]
     named.sort(key=lambda one: (-one.lost_s, one.since_step, one.ranks))
@@ -110,6 +114,7 @@ def find_stragglers(
         silent=_find_silent(pace, homes, lasting),
         lost_s=float(lost),
         waited_s=float(pace.waited_s().sum()),
+        reason=explain_halves(halves, pace, homes) if halves else "",
         missing=missing,
     )
 
