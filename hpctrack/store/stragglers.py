@@ -71,8 +71,7 @@ def find_stragglers(
     Returns
     -------
     Stragglers
-        Empty, with a reason, where there are too few ranks or steps to tell, and where exactly
-        half of the ranks take longer than the other half.
+        Empty, with a reason, where there are too few ranks or steps, or where half are slow.
 
     Raises
     ------
