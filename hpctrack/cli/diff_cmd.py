@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hpctrack.cli.format import flatten
+from hpctrack.cli.losses import tell_losses
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.core.names import clean
 from hpctrack.core.wire import make_plain
@@ -62,6 +63,7 @@ def diff(
             _print_as_json(runs, found, blank)
         else:
             _print(runs, found, blank)
+            tell_losses(*runs)
     finally:
         for one in runs:
             one.close()
@@ -109,6 +111,7 @@ def _print_as_json(
             "right": f"{runs[1].project}/{runs[1].id}",
             "is_same": not found,
             "without_provenance": [f"{one.project}/{one.id}" for one in blank],
+            "lost": {f"{one.project}/{one.id}": one.lost for one in runs if one.lost},
             "differences": sections,
         }
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from hpctrack.cli.losses import tell_losses
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.errors import NotFoundError
 from hpctrack.store.console import ConsoleLine, ConsoleText, collapsed, show_line
@@ -56,14 +57,17 @@ def logs(
         text = found.console(rank=rank, stream="stderr" if is_stderr else None)
         if follow:
             _follow(found, text, last=last, as_json=as_json)
+            tell_losses(found)
             return
         lines = text.lines(collapse=True, last=last)
         if as_json:
-            print_json({"run": found.id, "rank": rank, "lines": [one.to_json() for one in lines]})
+            entries = [one.to_json() for one in lines]
+            print_json({"run": found.id, "rank": rank, "lines": entries, "lost": found.lost})
             return
         _print(lines)
         if not lines and last != 0:
             click.echo(_explain_nothing(rank, is_stderr=is_stderr), err=True)
+        tell_losses(found)
     finally:
         found.close()
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from hpctrack.cli.broken import describe_broken, tell_broken
 from hpctrack.cli.format import STATE_STYLES, show_duration, show_time, show_value
 from hpctrack.cli.ls_live import list_live
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.table import print_table
 from hpctrack.core.names import clean
-from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.errors import UsageError
+from hpctrack.store.ledger import shorten_losses
 from hpctrack.store.record import State
 from hpctrack.store.stored_run import StoredRun
 
@@ -53,8 +55,9 @@ def ls(
 ) -> None:
     """List runs, the newest first.
 
-    With --live, only what runs now: its step and steps per second, the age of its last sign of
-    life, how busy its GPUs are; --order takes one of those columns.
+    What of a run is missing is in a column of its own, which is there only if something is. With
+    --live, only what runs now: its step and steps per second, the age of its last sign of life, how
+    busy its GPUs are; --order takes one of those columns.
 
     \b
     Examples:
@@ -76,11 +79,10 @@ def ls(
     runs, broken = opened.listing(wanted, order, project=project)
     runs = runs[:limit]
     if as_json:
-        print_json({"runs": [_entry(run) for run in runs], "broken": _broken_entries(broken)})
+        print_json({"runs": [_entry(run) for run in runs], "broken": describe_broken(broken)})
     else:
         _print_table(runs)
-        for run, error in broken:
-            click.echo(f"broken: {run.project}/{run.id}: {error.message}", err=True)
+        tell_broken(broken)
     for run in runs:
         run.close()
 
@@ -101,14 +103,12 @@ def _entry(run: StoredRun) -> dict[str, Any]:
         "created_wall_s": record.created_wall_s,
         "ended_wall_s": record.ended_wall_s,
         "sealed": run.is_sealed,
+        "lost": run.lost,
+        "ledger": run.ledger,
         "config": record.config,
         "summary": run.summary,
         "tags": record.tags,
     }
-
-
-def _broken_entries(broken: list[tuple[StoredRun, HpctrackError]]) -> list[dict[str, str]]:
-    return [{"id": run.id, "project": run.project, "error": error.message} for run, error in broken]
 
 
 def _print_table(runs: list[StoredRun]) -> None:
@@ -119,13 +119,14 @@ def _print_table(runs: list[StoredRun]) -> None:
     for run in runs:
         shown.update(dict.fromkeys(run.summary))
     metrics = list(shown)[:SHOWN_METRICS]
-    headers = ("project", "id", "name", "state", "created", "duration", "ranks", *metrics)
+    lost = ["lost"] * any(run.ledger and run.lost for run in runs)
+    headers = ["project", "id", "name", "state", *lost, "created", "duration", "ranks", *metrics]
     right = frozenset(range(headers.index("ranks"), len(headers)))
-    rows = [_row(run, metrics) for run in runs]
+    rows = [_row(run, metrics, has_losses=bool(lost)) for run in runs]
     print_table([clean(one) for one in headers], rows, right=right, styles={3: STATE_STYLES})
 
 
-def _row(run: StoredRun, metrics: list[str]) -> list[str]:
+def _row(run: StoredRun, metrics: list[str], *, has_losses: bool) -> list[str]:
     record = run.brief
     ended = record.ended_wall_s
     return [
@@ -133,6 +134,7 @@ def _row(run: StoredRun, metrics: list[str]) -> list[str]:
         clean(run.id),
         run.name,
         record.state,
+        *[shorten_losses(run.lost)] * has_losses,
         show_time(record.created_wall_s),
         show_duration(ended - record.created_wall_s if ended else None),
         str(record.size),

@@ -19,6 +19,10 @@ from hpctrack.cli.top.words import show_number, show_share, show_span
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.names import clean
 from hpctrack.errors import UsageError
+from hpctrack.store.ledger import shorten_losses
+
+LOST = "lost"
+"""A column that is there only if something is missing."""
 
 HEADERS = (
     "project", "id", "name", "user", "state", "age", "step", "steps/s", "gpu", "ranks", "hosts",
@@ -101,7 +105,7 @@ def make_entry(row: LiveRow) -> dict[str, Any]:
 
 
 def make_cells(row: LiveRow) -> list[str]:
-    """Return a row of the table."""
+    """Return a row of the table, what is lost at its end."""
     return [
         clean(row.project),
         clean(row.id),
@@ -115,6 +119,7 @@ def make_cells(row: LiveRow) -> list[str]:
         f"{row.ranks:,}",
         f"{row.hosts:,}",
         show_span(row.silent_s),
+        shorten_losses(row.lost),
     ]
 
 
@@ -122,9 +127,9 @@ def _show(rows: list[LiveRow], before: list[str], *, in_place: bool) -> list[str
     """Print the table; in place, only the lines that have changed are written."""
     lines = ["no run is going on"]
     if rows:
-        lines = format_table(
-            HEADERS, [make_cells(one) for one in rows], right=RIGHT, styles={4: STATE_STYLES}
-        )
+        headers = (*HEADERS, LOST) if any(one.lost for one in rows) else HEADERS
+        cells = [make_cells(one)[: len(headers)] for one in rows]
+        lines = format_table(headers, cells, right=RIGHT, styles={4: STATE_STYLES})
     if not in_place:
         click.echo("\n".join(lines))
         return lines

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpctrack.cli.format import make_console, show_value
+from hpctrack.cli.losses import tell_losses
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError, StoreError
@@ -70,11 +71,13 @@ def media(
                 {**one.describe(), "file": str(path)}
                 for one, path in zip(items, paths, strict=True)
             ]
-            print_json({"media": entries, "failed": problems})
+            print_json({"media": entries, "failed": problems, "lost": found.lost})
         elif export is None:
             _print(items)
         else:
             click.echo(f"wrote {len(items) - len(problems)} files to {export}")
+        if not as_json:
+            tell_losses(found)
     finally:
         found.close()
     for problem in problems:

@@ -61,6 +61,8 @@ def rerun(
 
 
 def _make_subject(run: StoredRun, attempt: int | None) -> Subject:
+    if attempt is not None:
+        _check_attempt(run, attempt)
     provenance = run.find_provenance(attempt=attempt)
     if not provenance.get("program"):
         raise NotFoundError(
@@ -79,6 +81,15 @@ def _make_subject(run: StoredRun, attempt: int | None) -> Subject:
         sweep=record.sweep,
         provenance=provenance,
     )
+
+
+def _check_attempt(run: StoredRun, attempt: int) -> None:
+    last = run.record.attempts
+    if not 1 <= attempt <= last:
+        raise NotFoundError(
+            f"run {run.id} has no attempt {attempt}",
+            hint=f"it has attempts 1 to {last}" if last > 1 else "it has only attempt 1",
+        )
 
 
 def _write(plan: Plan, folder: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hpctrack.cli.accounting_view import COLUMNS, ENTRY_STYLES, describe_entry
+from hpctrack.cli.broken import describe_broken, tell_broken
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.table import print_table
 from hpctrack.core.clock import SYSTEM_CLOCK
@@ -19,7 +20,7 @@ from hpctrack.core.settings import environment
 from hpctrack.errors import StoreError, UsageError
 from hpctrack.scheduler.commands import Sacct
 from hpctrack.scheduler.join import Joined, Outcome, join_accounting
-from hpctrack.store.store import Store
+from hpctrack.store.store import BrokenRun, Store
 from hpctrack.store.stored_run import StoredRun
 
 _SPAN = re.compile(r"(\d+)([mhdw])\Z")
@@ -68,17 +69,19 @@ def sacct(
         raise UsageError("name runs, or use --since")
     since_wall_s = None if since is None else read_moment(since)
     opened = open_store(store)
+    chosen, broken = _choose(opened, runs, project, since_wall_s)
     found = join_accounting(
-        _choose(opened, runs, project, since_wall_s),
+        chosen,
         None if dry_run else Sacct(environment()).ask,
         again=again,
     )
     if not runs:
         found = [one for one in found if one.outcome != Outcome.NO_JOB]
     if as_json:
-        print_json({"runs": [one.to_json() for one in found]})
+        print_json({"runs": [one.to_json() for one in found], "broken": describe_broken(broken)})
     else:
-        _print(found, is_named=bool(runs) or again or since is not None)
+        _print(found, is_named=bool(runs) or again or since is not None, broken=len(broken))
+        tell_broken(broken)
     failed = [one for one in found if one.outcome == Outcome.FAILED]
     if failed:
         raise StoreError(f"{failed[0].project}/{failed[0].run}: {failed[0].problem}")
@@ -105,18 +108,23 @@ def read_moment(text: str) -> float:
 
 def _choose(
     store: Store, names: Sequence[str], project: str | None, since_wall_s: float | None
-) -> Iterator[StoredRun]:
+) -> tuple[Iterable[StoredRun], list[BrokenRun]]:
+    """Return the runs that are meant, or all since then; and those that cannot be read."""
     if names:
-        yield from (store.run(one, project=project) for one in dict.fromkeys(names))
-        return
-    for run in store.runs(order="created", project=project):
+        return (store.run(one, project=project) for one in dict.fromkeys(names)), []
+    readable, broken = store.listing(order="created", project=project)
+    return _choose_since(readable, since_wall_s), broken
+
+
+def _choose_since(runs: Sequence[StoredRun], since_wall_s: float | None) -> Iterator[StoredRun]:
+    for run in runs:
         if since_wall_s is None or run.brief.created_wall_s >= since_wall_s:
             yield run
         else:
             run.close()
 
 
-def _print(found: Sequence[Joined], *, is_named: bool) -> None:
+def _print(found: Sequence[Joined], *, is_named: bool, broken: int) -> None:
     shown = [one for one in found if is_named or one.outcome != Outcome.KEPT]
     rows: list[list[str]] = []
     notes: list[str] = []
@@ -135,7 +143,8 @@ def _print(found: Sequence[Joined], *, is_named: bool) -> None:
     if kept:
         click.echo(f"{kept} asked for before; --all asks again")
     elif not shown:
-        click.echo("no runs of Slurm jobs")
+        among = " among those that can be read" if broken else ""
+        click.echo(f"no runs of Slurm jobs{among}")
 
 
 def _iter_notes(one: Joined, entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:

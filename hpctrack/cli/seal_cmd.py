@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from hpctrack.cli.losses import describe_run
 from hpctrack.cli.options import (
     json_option,
     open_store,
@@ -23,15 +25,17 @@ from hpctrack.cli.options import (
 )
 from hpctrack.core.settings import environment
 from hpctrack.errors import BusyError, HpctrackError
+from hpctrack.store.ledger import list_losses
 from hpctrack.store.parallel_seal import seal_together
 from hpctrack.store.seal import seal_run
+from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.store import Store
 from hpctrack.store.world import World, join_world
 
 LONG_POINTS = 1_000_000
 """Sealing fewer than these takes less time than it takes to look."""
 
-Outcome = tuple[dict[str, object], HpctrackError | None]
+Outcome = tuple[dict[str, Any], HpctrackError | None]
 
 
 @click.command()
@@ -76,17 +80,20 @@ def seal(
     world = join_world(environment(), use_mpi=use_mpi)
     if world.is_idle:
         return
-    folders = world.share(
+    folders, broken = world.share(
         lambda: _list_folders(open_store(store), () if seal_all else runs, project)
     )
-    entries: list[dict[str, object]] = []
+    entries: list[dict[str, Any]] = []
     problem: HpctrackError | None = None
     with _progress_bar() as on_progress:
         options = Options(force=force, on_progress=on_progress)
-        for entry, error in _seal_each(folders, world, options, is_shared=not seal_all):
+        sealed = _seal_each(folders, world, options, is_shared=not seal_all)
+        for entry, error in chain(broken, sealed):
             entries.append(entry)
             if world.is_first and not as_json:
-                click.echo(_line(entry))
+                click.echo(_line(entry), err=(entry, error) in broken)
+                for line in describe_run(_name(entry), entry.get("ledger", {})):
+                    click.echo(line, err=True)
             if not (seal_all and isinstance(error, BusyError)):
                 problem = problem or error
     if world.is_first and as_json:
@@ -96,9 +103,19 @@ def seal(
         raise problem if world.is_first else SystemExit(problem.exit_code)
 
 
-def _list_folders(store: Store, runs: Sequence[str], project: str | None) -> list[Path]:
-    found = [store.run(one, project=project) for one in runs] or store.runs(project=project)
-    return [run.folder for run in found]
+def _list_folders(
+    store: Store, runs: Sequence[str], project: str | None
+) -> tuple[list[Path], list[Outcome]]:
+    """Return the folders of the runs that are meant, or of all; and those that cannot be read."""
+    if runs:
+        return [store.run(one, project=project).folder for one in runs], []
+    readable, broken = store.listing(project=project)
+    return [run.folder for run in readable], [_fail(run.folder, error) for run, error in broken]
+
+
+def _fail(folder: Path, error: HpctrackError) -> Outcome:
+    entry: dict[str, Any] = {"id": folder.name, "project": folder.parent.name, "sealed": False}
+    return {**entry, "error": error.code, "message": error.message}, error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +133,7 @@ def _seal_each(
     stale_after_s = read_settings().stale_after_s
 
     def seal_one(folder: Path) -> Outcome:
-        entry: dict[str, object] = {"id": folder.name, "project": folder.parent.name}
+        entry: dict[str, Any] = {"id": folder.name, "project": folder.parent.name}
         more: dict[str, Any] = {
             "force": options.force,
             "on_progress": options.on_progress,
@@ -128,8 +145,17 @@ def _seal_each(
             else:
                 done = seal_run(folder, **more)
         except HpctrackError as error:
-            return {**entry, "sealed": False, "error": error.code, "message": error.message}, error
-        facts = {"sealed": True, "points": done.points, "node_files": done.node_files}
+            return _fail(folder, error)
+        # Of all runs, those that were sealed before are many, and nobody has asked about them.
+        is_asked = is_shared and not done.node_files
+        ledger = SealedReader(done.path).read_record().ledger if is_asked else done.ledger
+        facts = {
+            "sealed": True,
+            "points": done.points,
+            "node_files": done.node_files,
+            "ledger": ledger,
+            "lost": list_losses(ledger),
+        }
         return {**entry, **facts}, None
 
     if is_shared or not world.comm:
@@ -141,8 +167,12 @@ def _seal_each(
     yield from (found[number] for number in range(len(folders)))
 
 
-def _line(entry: dict[str, object]) -> str:
-    name = f"{entry['project']}/{entry['id']}"
+def _name(entry: dict[str, Any]) -> str:
+    return f"{entry['project']}/{entry['id']}"
+
+
+def _line(entry: dict[str, Any]) -> str:
+    name = _name(entry)
     if not entry["sealed"]:
         return f"{name}: not sealed: {entry['message']}"
     if not entry["node_files"]:

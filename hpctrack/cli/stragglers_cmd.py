@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpctrack.cli.format import make_console, show_duration, show_time
+from hpctrack.cli.losses import tell_losses
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.store.straggler import Straggler, Stragglers
 
@@ -46,6 +47,8 @@ def stragglers(
     found = open_store(store).run(run, project=project)
     try:
         result = found.stragglers(**how)
+        if not as_json:
+            tell_losses(found)
     finally:
         found.close()
     if as_json:
@@ -61,8 +64,7 @@ def _print(found: Stragglers) -> None:
     )
     if found.reason:
         console.print(f"cannot tell: {escape(found.reason)}")
-        return
-    if not len(found):
+    elif not len(found):
         console.print("no stragglers")
     else:
         _print_table(console, found)

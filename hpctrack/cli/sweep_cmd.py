@@ -10,6 +10,7 @@ import click
 
 from hpctrack.cli.format import make_console
 from hpctrack.cli.options import (
+    find_store,
     json_option,
     print_json,
     project_option,
@@ -168,7 +169,7 @@ def list_command(*, store: Path | None, project: str | None, as_json: bool) -> N
       hpctrack sweep ls
       hpctrack sweep ls --project digits --json
     """
-    found = list_sweeps(_settings(store).dir, project=project)
+    found = list_sweeps(find_store(_settings(store)), project=project)
     if as_json:
         print_json({"sweeps": [_entry(one) for one in found]})
     elif found:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hpctrack.cli.format import show_duration
+from hpctrack.cli.losses import describe_run
 from hpctrack.cli.options import (
     json_option,
     print_json,
@@ -105,6 +106,9 @@ def sync(
     else:
         for line in _describe(result, dry_run=dry_run):
             click.echo(line)
+        for one in result.runs:
+            for line in describe_run(str(one.key), one.ledger):
+                click.echo(line, err=True)
     _raise_for(result)
 
 

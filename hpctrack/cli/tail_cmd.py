@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from hpctrack.cli.losses import describe_run
 from hpctrack.cli.options import (
     json_option,
     open_store,
@@ -21,6 +22,8 @@ from hpctrack.cli.tail_lines import Tail, TailLine
 from hpctrack.cli.top.find import find_live_run
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.store.ledger import list_losses
+from hpctrack.store.record import RunRecord
 from hpctrack.store.store import Store
 from hpctrack.store.stored_run import StoredRun
 
@@ -93,13 +96,20 @@ def tail(
             time.sleep(INTERVAL_S)
             _print(following.read_new(), as_json=as_json)
         _print(following.end(), as_json=as_json)
-        record = following.record
+        _say_end(found, following.record, as_json=as_json)
+        following.check_metrics()
     finally:
         following.close()
+
+
+def _say_end(found: StoredRun, record: RunRecord, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"kind": "end", "run": found.id, "state": record.state}))
+        said = {"kind": "end", "run": found.id, "state": record.state}
+        click.echo(json.dumps({**said, "lost": list_losses(record.ledger)}))
     else:
-        click.echo(f"{found.project}/{found.id}: {record.state}", err=True)
+        name = f"{found.project}/{found.id}"
+        for line in (f"{name}: {record.state}", *describe_run(name, record.ledger)):
+            click.echo(line, err=True)
 
 
 def _find(store: Store, run: str, project: str | None) -> StoredRun:

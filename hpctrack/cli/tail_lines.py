@@ -15,6 +15,7 @@ from hpctrack.core.layout import SEALED_NAME
 from hpctrack.errors import NotFoundError
 from hpctrack.store.console import ConsoleFollower, ConsoleLine, ConsoleText, collapsed, show_line
 from hpctrack.store.console_line import make_plain_line
+from hpctrack.store.metric import no_such_metric
 from hpctrack.store.node_tail import Point
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.run_tail import RunTail
@@ -93,6 +94,15 @@ class Chooser:
         """Decide anew which metrics have most points."""
         ordered = sorted(self._counts, key=lambda name: (-self._counts[name], name))
         self._most = frozenset(ordered[:METRICS_SHOWN])
+
+    def find_unmatched(self, names: Iterable[str] | None = None) -> list[str]:
+        """Return the patterns that no metric matches: of those counted so far, or of these."""
+        known = list(self._counts if names is None else names)
+        return [
+            pattern
+            for pattern in self._patterns or ()
+            if not any(fnmatchcase(name, pattern) for name in known)
+        ]
 
     def wants(self, name: str) -> bool:
         """Tell whether a metric is shown."""
@@ -181,6 +191,20 @@ class Tail:
             rest += self._read_missed()
         printed = [self._make_printed(one) for one in self._console.end()] if self._console else []
         return _merge(rest, printed)
+
+    def check_metrics(self) -> None:
+        """Make sure, when the run is over, that there were the metrics that were asked for.
+
+        Raises
+        ------
+        NotFoundError
+            The run has logged none that a pattern matches; the hint names the nearest.
+        """
+        if self._chooser.find_unmatched():
+            self._run.refresh()
+            names = self._run.metrics()
+            for pattern in self._chooser.find_unmatched(names):
+                raise no_such_metric(self._run.id, pattern, names)
 
     def close(self) -> None:
         """Close all files."""

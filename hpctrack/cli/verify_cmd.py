@@ -22,6 +22,9 @@ from hpctrack.core.names import clean
 from hpctrack.errors import NotFoundError, StoreFormatError
 from hpctrack.store.verify import Report, Severity, measure, verify_run
 
+HINT_RUNS = 20
+"""Damaged runs that the hint names."""
+
 
 @click.command()
 @click.argument("runs", nargs=-1)
@@ -66,9 +69,11 @@ def verify(
         print_json({"runs": [one.to_json() for one in reports]})
     damaged = [one for one in reports if not one.is_intact]
     if damaged:
+        names = [f"{one.project}/{one.run}" for one in damaged]
+        more = f" and {len(names) - HINT_RUNS} more" if len(names) > HINT_RUNS else ""
         raise StoreFormatError(
             f"{len(damaged)} of {len(reports)} runs are damaged",
-            hint=f"hpctrack repair {damaged[0].project}/{damaged[0].run}",
+            hint=f"hpctrack repair {' '.join(names[:HINT_RUNS])}{more}",
         )
     if not (quiet or as_json):
         click.echo(f"{len(reports)} runs are intact")

@@ -6,7 +6,9 @@ import abc
 from pathlib import Path
 from typing import Any
 
+from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.store.accounting_file import read_accounting
+from hpctrack.store.ledger import list_losses
 from hpctrack.store.record import RankRecord, RunRecord, State
 
 
@@ -56,6 +58,25 @@ class DescribedRun(abc.ABC):
     def ranks(self) -> tuple[RankRecord, ...]:
         """Return the ranks of the latest attempt."""
         return self.told.ranks
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """What was lost, as totals over all ranks; `lost` has it in words."""
+        return self.brief.ledger
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What of the run is missing, such as ``18,160 points dropped``; empty if nothing is.
+
+        Rows that its files tell of and that are not there are among it, as soon as nobody writes
+        the files any more.
+        """
+        return list_losses(self.ledger)
+
+    def files(self) -> list[Path]:
+        """Return the run's files: the sealed one first, then node files by attempt and node."""
+        sealed = self.folder / SEALED_NAME
+        return [sealed] * sealed.exists() + list(iter_node_files(self.folder))
 
     @property
     def name(self) -> str:

@@ -71,6 +71,10 @@ class NodeEvents:
     is_closed: bool
     events: list[Event] = field(default_factory=list)
 
+    def is_live(self, now_wall_s: float, stale_after_s: float) -> bool:
+        """Tell whether somebody writes it: it is not closed, and not silent for so long."""
+        return not self.is_closed and now_wall_s - self.pulse_wall_s < stale_after_s
+
 
 def iter_events(rows: NDArray[np.void], heap: NDArray[np.uint8]) -> Iterator[Event]:
     """Yield events whose bytes are in the heap, or elsewhere; a torn tail is passed over."""

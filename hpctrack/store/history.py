@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from hpctrack.errors import MissingPackageError, NotFoundError, UsageError
 from hpctrack.store.alignment import join_last
 from hpctrack.store.grid import FULL_ENOUGH, Grid, make_grid, number_values
+from hpctrack.store.ledger import describe_losses
 from hpctrack.store.metric import Metric
 from hpctrack.store.schema import FloatArray, IntArray
 
@@ -33,8 +34,14 @@ class History(Mapping[str, "np.ndarray[Any, Any]"]):
     >>> history["loss"].mean()                   # doctest: +SKIP
     """
 
-    def __init__(self, columns: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    def __init__(
+        self,
+        columns: Mapping[str, np.ndarray[Any, Any]],
+        *,
+        find_lost: Callable[[], tuple[str, ...]] = tuple,
+    ) -> None:
         self._columns = dict(columns)
+        self._find_lost = find_lost
 
     def __getitem__(self, key: str) -> np.ndarray[Any, Any]:
         """Return a column.
@@ -64,8 +71,9 @@ class History(Mapping[str, "np.ndarray[Any, Any]"]):
         return key in self._columns
 
     def __repr__(self) -> str:
-        """Describe the table."""
-        return f"<hpctrack.History {len(self)} rows: {', '.join(self._columns)}>"
+        """Describe the table, and what of its run is missing."""
+        lost = describe_losses(self._find_lost)
+        return f"<hpctrack.History {len(self)} rows: {', '.join(self._columns)}{lost}>"
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Iterate over the rows as dictionaries, without what has no number there."""
@@ -113,6 +121,7 @@ def make_history(
     x: str = STEP,
     samples: int | None = None,
     rank: int | Sequence[int] | None = None,
+    find_lost: Callable[[], tuple[str, ...]] = tuple,
 ) -> History:
     """Join metrics on (step, rank); the last of several values at one step counts.
 
@@ -122,6 +131,8 @@ def make_history(
         By column.
     x, samples, rank
         As for `StoredRun.history`.
+    find_lost : callable, optional
+        As for `Metric`.
 
     Raises
     ------
@@ -145,7 +156,7 @@ def make_history(
         if x not in metrics:
             raise NotFoundError(f"there is no metric {x!r} to order by")
         columns[x] = _fill(metrics[x], columns)
-    return History(_order(columns, x, samples))
+    return History(_order(columns, x, samples), find_lost=find_lost)
 
 
 class _Part:

@@ -11,11 +11,16 @@ from hpctrack.errors import NotFoundError
 from hpctrack.store.alignment import hold, join_last
 from hpctrack.store.columns import Columns
 from hpctrack.store.grid import AxisArray, Grid, make_grid, number_values, order_within
+from hpctrack.store.ledger import describe_losses
 from hpctrack.store.reduction import REDUCTIONS, check_reductions, reduce_table
 from hpctrack.store.schema import IntArray
 from hpctrack.store.series import RELATIVE, STEP, WALL, RankMatrix, Series
 
 __all__ = ["REDUCTIONS", "Metric", "RankMatrix", "Series"]
+
+NEAR_MAX = 3
+KNOWN_MAX = 8
+"""Names in a hint: those that resemble a wrong one, else the first ones there are."""
 
 SAMPLES = 1000
 """Intervals of time, unless the caller says how many: about the pixels of a chart."""
@@ -38,6 +43,8 @@ class Metric:
     start_wall_s : callable, optional
         Returns when the run began, UTC seconds, for ``by="relative"``; default is the
         metric's own first point.
+    find_lost : callable, optional
+        Returns what of the run is missing, see `StoredRun.lost`; only a `repr` asks.
 
     Attributes
     ----------
@@ -88,6 +95,7 @@ class Metric:
         find: Callable[[str], Metric] | None = None,
         find_step_metric: Callable[[], str] | None = None,
         start_wall_s: Callable[[], float] | None = None,
+        find_lost: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         current = columns.current()
         self.name = name
@@ -100,15 +108,16 @@ class Metric:
         self._find = find
         self._find_step_metric = find_step_metric
         self._start_wall_s = start_wall_s
+        self._find_lost = find_lost
 
     def __len__(self) -> int:
         """Return the number of points of all ranks."""
         return len(self.values)
 
     def __repr__(self) -> str:
-        """Name the metric."""
-        count = len(self.rank_numbers())
-        return f"<hpctrack.Metric {self.name!r}: {len(self)} points of {count} ranks>"
+        """Name the metric, and what of its run is missing."""
+        count, lost = len(self.rank_numbers()), describe_losses(self._find_lost)
+        return f"<hpctrack.Metric {self.name!r}: {len(self)} points of {count} ranks{lost}>"
 
     @property
     def step_metric(self) -> str:
@@ -164,6 +173,7 @@ class Metric:
             find=find_same,
             find_step_metric=self._find_step_metric,
             start_wall_s=self._start_wall_s,
+            find_lost=self._find_lost,
         )
 
     def rank(self, rank: int, *, by: str | Metric | None = None) -> Series:
@@ -385,10 +395,10 @@ def _shorten(numbers: list[int]) -> str:
 
 
 def no_such_metric(run: str, name: str, known: Sequence[str]) -> NotFoundError:
-    """Return what to say of a metric that was never logged."""
+    """Return the error for a metric that a run has never logged; the hint names the nearest."""
     import difflib  # noqa: PLC0415 - only for a message
 
-    near = difflib.get_close_matches(name, known, n=3) or known[:8]
+    near = difflib.get_close_matches(name, known, n=NEAR_MAX) or known[:KNOWN_MAX]
     return NotFoundError(
         f"run {run} has no metric {name!r}",
         hint=f"did you mean {', '.join(near)}?" if near else "it has logged none",

@@ -16,6 +16,7 @@ from hpctrack.store.columns import Columns
 from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.hdf5 import plain
 from hpctrack.store.holes import is_body_whole
+from hpctrack.store.ledger import name_rows
 from hpctrack.store.live_file import open_live
 from hpctrack.store.schema import (
     PLACE_TABLES,
@@ -27,6 +28,7 @@ from hpctrack.store.schema import (
 )
 from hpctrack.store.streams import FileSensors, SensorColumns, group_samples
 from hpctrack.store.table_reader import TableReader
+from hpctrack.store.thin_hdf5 import ask_length
 
 PIECE_ROWS = 1_000_000
 """Points read in one go, 32 MB: all rows and the columns made of them are never there at once."""
@@ -191,6 +193,20 @@ class NodeReader:
         """
         missing = {name: one.told_rows - one.rows for name, one in self._tables.items()}
         return {name: count for name, count in missing.items() if count}
+
+    def find_lost(self, now_wall_s: float, stale_after_s: float) -> dict[str, int]:
+        """Return what cannot be read, as a ledger has it; empty while somebody writes the file.
+
+        Over NFS a reader may see what a file tells before it sees how long it is: whoever writes
+        it is believed, and else the file is looked at anew.
+        """
+        if self.read_events().is_live(now_wall_s, stale_after_s):
+            return {}
+        if self.missing_rows() or self._torn:
+            ask_length(self.path)
+            self.refresh()
+            self._update_events()
+        return name_rows(self.missing_rows(), len(self._torn))
 
     def told_rows(self, table: str) -> int:
         """Return how many rows a table has by what the file says."""

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.holes import is_body_whole
+from hpctrack.store.ledger import name_rows
 from hpctrack.store.spread import find_first, spread_blocks
-from hpctrack.store.thin_hdf5 import ThinFile, ThinTable
+from hpctrack.store.thin_hdf5 import ThinFile, ThinTable, ask_length
 from hpctrack.store.vocabulary import (
     FORMAT_VERSION,
     LIVE_KIND,
@@ -147,6 +148,7 @@ class NodeTail:
         self._ledgers: dict[int, Event] = {}
         self._notes: deque[Event] = deque(maxlen=NOTES_MAX)
         self._torn: list[tuple[Any, ...]] = []
+        self._lost: dict[str, int] = {}
         self._read = dict.fromkeys(("points", "samples"), -1)
         self.event_count = 0
         self.pulse_wall_s, self.is_closed = 0.0, False
@@ -225,6 +227,14 @@ class NodeTail:
                 if name is not None and wall_s > 0:
                     key = str(self.devices.get(device, {}).get("key", "")) if device >= 0 else ""
                     yield Reading(name, host, key, rank, wall_s, value)
+
+    def find_lost(self, now_wall_s: float, stale_after_s: float) -> dict[str, int]:
+        """Return what cannot be read, as `NodeReader.find_lost`, but for text and blobs."""
+        if not self._lost or self.read_events().is_live(now_wall_s, stale_after_s):
+            return {}
+        ask_length(self.path)
+        self.refresh()
+        return self._lost
 
     def has_rank(self, rank: int) -> bool:
         """Tell whether a rank's session is in the file."""
@@ -318,6 +328,8 @@ class NodeTail:
             stop = min(self.event_count + EVENT_BLOCK, table.rows)
             self._take(list(EVENT_ROW.iter_unpack(table.read(self.event_count, stop))))
             self.event_count = stop
+        missing = {name: one.told_rows - one.rows for name, one in self._tables.items()}
+        self._lost = name_rows(missing, len(self._torn))
 
     def _take(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Keep events, or what they say; those without their bytes are kept for later."""

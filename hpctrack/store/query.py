@@ -61,6 +61,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$regex": lambda have, want: isinstance(have, str) and re.search(want, have) is not None,
 }
 
+_JOINS = ("$and", "$or", "$nor")
+
 
 def lookup(run: StoredRun, key: str) -> Any:
     """Return what a key means for a run, or a marker that equals nothing.
@@ -123,7 +125,7 @@ def compile_filter(wanted: Mapping[str, Any] | Matcher | None) -> Matcher:
 
 
 def _compile_entry(key: str, value: Any) -> Matcher:
-    if key in {"$and", "$or", "$nor"}:
+    if key in _JOINS:
         parts = [compile_filter(one) for one in value]
         if key == "$nor":
             return lambda run: not any(part(run) for part in parts)
@@ -132,6 +134,8 @@ def _compile_entry(key: str, value: Any) -> Matcher:
     if key == "$not":
         inner = compile_filter(value)
         return lambda run: not inner(run)
+    if key.startswith("$"):
+        _operator(key)  # says which there are
     key = _ALIASES.get(key, key)
     if isinstance(value, Mapping) and any(str(one).startswith("$") for one in value):
         tests = [_compile_test(key, name, operand) for name, operand in value.items()]
@@ -169,7 +173,8 @@ def _read_operand(key: str, name: str, operand: Any) -> Any:
 
 def _operator(name: str) -> Callable[[Any, Any], bool]:
     if name not in _OPERATORS:
-        raise UsageError(f"unknown operator {name!r}", hint=f"use one of {', '.join(_OPERATORS)}")
+        known = ", ".join([*_OPERATORS, *_JOINS, "$not"])
+        raise UsageError(f"unknown operator {name!r}", hint=f"use one of {known}")
     return _OPERATORS[name]
 
 

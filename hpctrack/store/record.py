@@ -218,12 +218,10 @@ def assemble(
     sessions: list[_Session] = []
     told: Told = []
     for number, source in enumerate(sources):
-        is_alive = not source.is_closed and now_wall_s - source.pulse_wall_s < stale_after_s
+        is_alive = source.is_live(now_wall_s, stale_after_s)
         _read_source(source, number, sessions, told, is_alive=is_alive)
     if not sessions:
-        stale = all(
-            now_wall_s - one.pulse_wall_s >= stale_after_s or one.is_closed for one in sources
-        )
+        stale = not any(one.is_live(now_wall_s, stale_after_s) for one in sources)
         state = State.CRASHED if stale else State.RUNNING
         ledger = read_told(told, default_name="", attempt=1)["ledger"]
         return RunRecord(id=run, project=project, state=state, ledger=ledger)

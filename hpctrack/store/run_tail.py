@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
@@ -10,6 +11,7 @@ from hpctrack.core.layout import SEALED_NAME, NodeFileName, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack.store.console import ConsoleLine, ConsoleText
 from hpctrack.store.events import NodeEvents
+from hpctrack.store.ledger import UNREADABLE, add_rows
 from hpctrack.store.node_tail import NodeTail, Point, Reading
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.record import RunRecord, assemble
@@ -143,20 +145,23 @@ class RunTail:
                 NotFoundError(f"the run {self.project}/{self.id} has no live files"),
             )
         key = (
-            len(self._earlier),
+            (len(self._earlier), len(self.broken)),
             tuple(
                 (one.event_count, one.is_closed, now_s - one.pulse_wall_s < self._stale_after_s)
                 for one in here
             ),
         )
         if self._record is None or key != self._record_of:
-            self._record = assemble(
+            record = assemble(
                 [*self._earlier, *(one.read_events() for one in here)],
                 run=self.id,
                 project=self.project,
                 now_wall_s=now_s,
                 stale_after_s=self._stale_after_s,
             )
+            rows = [one.find_lost(now_s, self._stale_after_s) for one in here]
+            rows.append({"files": len(self.broken)})
+            self._record = replace(record, ledger=add_rows(record.ledger, UNREADABLE, rows))
             self._record_of = key
         return self._record
 

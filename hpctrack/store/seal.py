@@ -6,8 +6,9 @@ import errno
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
@@ -54,11 +55,14 @@ class SealResult:
         Points in it.
     node_files : int
         Files that went into it; 0 if the run was sealed already.
+    ledger : dict
+        What of the run is missing, see `RunRecord`; empty if the run was sealed already.
     """
 
     path: Path
     points: int
     node_files: int
+    ledger: dict[str, Any] = field(default_factory=dict)
 
 
 class Progress:
@@ -327,7 +331,7 @@ def finish(run: Run, node_files: int) -> SealResult:
     for path in run.node_files:
         path.unlink(missing_ok=True)
     points = sum(SealedReader(run.target).metric_sizes().values())
-    return SealResult(run.target, points, node_files)
+    return SealResult(run.target, points, node_files, run.record.ledger)
 
 
 def _file_id(path: Path) -> tuple[int, int]:

@@ -89,7 +89,9 @@ class EventWriter:
                 if not check_table(file, name, table, self._on_piece):
                     raise StoreError(f"the sealed file has other {name}: not sealed")
         except (OSError, RuntimeError, LookupError) as error:
-            raise StoreError(f"{path} cannot be read back: {error}") from None
+            raise StoreError(
+                f"the new sealed file of {path.parent.name} cannot be read back: {error}"
+            ) from None
         finally:
             file.close()
 

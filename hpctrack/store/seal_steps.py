@@ -262,7 +262,9 @@ def sum_metrics(path: Path, entries: Iterable[list[Any]], on_points: OnPoints) -
                 points += len(step)
                 on_points(len(step))
     except (OSError, RuntimeError, LookupError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read back: {error}") from None
+        raise StoreError(
+            f"the new sealed file of {path.parent.name} cannot be read back: {error}"
+        ) from None
     finally:
         file.close()
     return points, checksum % 2**64

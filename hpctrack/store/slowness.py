@@ -142,7 +142,7 @@ def find_stretches(excess: FloatArray, *, margin: float, k: float, block: int) -
     -----
     O(n) but for sorting blocks and ranks; `CUTS` blocks are the shortest stretch that can be found.
     """
-    blocks = _smooth(excess, block)
+    blocks = smooth(excess, block)
     rows, count = blocks.shape
     tests = rows * count * len(SHIFTS)
     threshold = math.log(max(tests, 1) / FALSE_ALARMS)
@@ -150,7 +150,7 @@ def find_stretches(excess: FloatArray, *, margin: float, k: float, block: int) -
     usual = float(np.nanmedian(sigma)) if not np.isnan(sigma).all() else SIGMA_MIN
     # A block that is calmer than usual by chance must not count for more.
     sigma = np.fmax(np.fmax(sigma, usual), SIGMA_MIN)
-    spread = _inflation(blocks)
+    spread = inflation(blocks)
     noise = float(np.median(sigma)) * math.sqrt(spread)
     found = []
     for row, start, end, evidence in _search(blocks, sigma**2 * spread, margin, threshold):
@@ -162,7 +162,7 @@ def find_stretches(excess: FloatArray, *, margin: float, k: float, block: int) -
     return Found(tuple(one for one in exact if one.end > one.start), tests)
 
 
-def _smooth(excess: FloatArray, block: int) -> FloatArray:
+def smooth(excess: FloatArray, block: int) -> FloatArray:
     """Return the middle of each block of columns; blocks with few values say nothing."""
     rows, columns = excess.shape
     count = -(-columns // block)
@@ -172,13 +172,13 @@ def _smooth(excess: FloatArray, block: int) -> FloatArray:
         filled[:, :columns] = excess
         excess = filled
     cut = excess.reshape(rows, count, block)
-    smooth = midmean(cut, 2)
+    smoothed = midmean(cut, 2)
     is_thin = 3 * (~np.isnan(cut)).sum(axis=2) < min(block, columns)
-    smooth[is_thin] = np.nan
-    return smooth
+    smoothed[is_thin] = np.nan
+    return smoothed
 
 
-def _inflation(blocks: FloatArray) -> float:
+def inflation(blocks: FloatArray) -> float:
     """Return by how much the variance of a mean grows because blocks resemble their neighbours."""
     if blocks.shape[1] < 4:  # noqa: PLR2004 - no correlation of three numbers
         return 1.0

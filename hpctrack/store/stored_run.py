@@ -18,6 +18,7 @@ from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.history import RANK, STEP, TIMESTAMP, History, make_history
+from hpctrack.store.ledger import UNREADABLE, add_rows, describe_losses
 from hpctrack.store.live_summary import summarize_live
 from hpctrack.store.measured import MeasuredRun
 from hpctrack.store.media import MediaItem, read_media, select
@@ -142,11 +143,6 @@ class StoredRun(TracedRun, MeasuredRun):
             return False
         return not any(iter_node_files(self.folder)) or not (self._parts()[1] or self._unreadable)
 
-    def files(self) -> list[Path]:
-        """Return the run's files: the sealed one first, then node files by attempt and node."""
-        sealed = [self._sealed_path] if self._sealed_path.exists() else []
-        return sealed + list(iter_node_files(self.folder))
-
     # -- its numbers -----------------------------------------------------------------------------
 
     def metrics(self) -> list[str]:
@@ -219,7 +215,7 @@ class StoredRun(TracedRun, MeasuredRun):
             wanted += [x] if x not in {STEP, TIMESTAMP, *wanted} else []
         columns = self.columns(wanted)
         metrics = {name: self._make_metric(name, one) for name, one in columns.items()}
-        return make_history(metrics, x=x, samples=samples, rank=rank)
+        return make_history(metrics, x=x, samples=samples, rank=rank, find_lost=lambda: self.lost)
 
     def scan_history(
         self, keys: str | Sequence[str] | None = None, *, rank: int | Sequence[int] | None = None
@@ -266,6 +262,7 @@ class StoredRun(TracedRun, MeasuredRun):
             k=k,
             window=window,
             unit_s=unit_s,
+            missing=self.lost,
         )
 
     def envelope(
@@ -388,7 +385,7 @@ class StoredRun(TracedRun, MeasuredRun):
 
     def __repr__(self) -> str:
         """Name the run."""
-        return f"<hpctrack.StoredRun {self.project}/{self.id}>"
+        return f"<hpctrack.StoredRun {self.project}/{self.id}{describe_losses(lambda: self.lost)}>"
 
     @property
     def _sealed_path(self) -> Path:
@@ -458,7 +455,11 @@ class StoredRun(TracedRun, MeasuredRun):
         if not sources:
             nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")
             raise next(iter(self._unreadable.values()), nothing)
-        return self._assemble(sources)
+        record = self._assemble(sources)
+        now_s, readers = self._clock.wall_s(), self._parts()[1]
+        rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
+        rows.append({"files": len(self._unreadable)})
+        return replace(record, ledger=add_rows(record.ledger, UNREADABLE, rows))
 
     def _assemble(self, sources: Sequence[NodeEvents]) -> RunRecord:
         return assemble(
@@ -476,6 +477,7 @@ class StoredRun(TracedRun, MeasuredRun):
             find=self.metric,
             find_step_metric=lambda: find_definition(self._definitions(), name).step_metric,
             start_wall_s=lambda: self.told.created_wall_s,
+            find_lost=lambda: self.lost,
         )
 
     def _definitions(self) -> tuple[Definition, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 from hpctrack.store.history import load_package
+from hpctrack.store.ledger import describe_losses
 
 SHOWN = 20
 """Stragglers in a `repr`; the object has them all."""
@@ -141,6 +142,8 @@ class Stragglers(Sequence[Straggler]):
         whoever the slowest was: what perfectly even ranks would save.
     reason : str
         Why nothing could be said; empty if it could.
+    missing : tuple of str
+        What of the run is missing, see `StoredRun.lost`.
     """
 
     metric: str
@@ -151,6 +154,7 @@ class Stragglers(Sequence[Straggler]):
     lost_s: float = 0.0
     waited_s: float = 0.0
     reason: str = ""
+    missing: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return how many ranks and nodes are named."""
@@ -171,11 +175,10 @@ class Stragglers(Sequence[Straggler]):
     def __repr__(self) -> str:
         """Say who is slow, or why nobody knows."""
         of = f"<hpctrack.Stragglers of {self.metric!r}, {self.ranks:,} ranks x {self.steps:,} steps"
-        if self.reason:
-            return f"{of}: {self.reason}>"
-        if not self.stragglers and not self.silent:
+        of += describe_losses(lambda: self.missing)
+        if not self.stragglers and not self.silent and not self.reason:
             return f"{of}: none>"
-        lines = [f"{of}: {len(self)} named, {self.lost_s:.3g} s lost>"]
+        lines = [f"{of}: {self.reason or f'{len(self)} named, {self.lost_s:.3g} s lost'}>"]
         lines += [f"  {one}" for one in self.stragglers[:SHOWN]]
         if len(self) > SHOWN:
             lines.append(f"  and {len(self) - SHOWN} more")

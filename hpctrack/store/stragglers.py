@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpctrack.errors import UsageError
+from hpctrack.store.halves import explain_halves, find_halves
 from hpctrack.store.metric import Metric
 from hpctrack.store.pace import Pace, measure_pace
 from hpctrack.store.record import RankRecord
@@ -44,6 +45,7 @@ def find_stragglers(
     k: float = 4.0,
     window: int | None = None,
     unit_s: float = 1.0,
+    missing: tuple[str, ...] = (),
 ) -> Stragglers:
     """Name the ranks and nodes that are slower than the others, and since when.
 
@@ -63,11 +65,13 @@ def find_stragglers(
         Steps for which it must last; default 45, in short runs a seventh of the steps.
     unit_s : float, optional
         Seconds per unit of the metric, for ``lost_s``: 0.001 if it is logged in milliseconds.
+    missing : tuple of str, optional
+        What of the run is missing, to be told with what is found.
 
     Returns
     -------
     Stragglers
-        Empty, with a reason, where there are too few ranks or steps to tell.
+        Empty, with a reason, where there are too few ranks or steps, or where half are slow.
 
     Raises
     ------
@@ -88,13 +92,15 @@ def find_stragglers(
     rows, columns = pace.excess.shape
     reason = _too_little(pace)
     if reason:
-        return Stragglers(metric.name, rows, columns, reason=reason)
+        return Stragglers(metric.name, rows, columns, reason=reason, missing=missing)
     lasting = window or max(min(WINDOW, columns // 7), 3)
-    found = find_stretches(pace.excess, margin=margin, k=k, block=max(lasting // 3, 1))
+    block = max(lasting // 3, 1)
+    found = find_stretches(pace.excess, margin=margin, k=k, block=block)
     slow = [
         _make_slow(row, found.stretches, columns) for row in {s.row: 0 for s in found.stretches}
     ]
     homes = {one.rank: one for one in ranks}
+    halves = None if slow else find_halves(pace, margin=margin, k=k, block=block)
     nodes, rest = _group_by_node(slow, pace, homes, lasting)
     named = [_name(one, pace, homes, found.tests) for one in [*nodes, *([one] for one in rest)]]
     named.sort(key=lambda one: (-one.lost_s, one.since_step, one.ranks))
@@ -107,6 +113,8 @@ def find_stragglers(
         silent=_find_silent(pace, homes, lasting),
         lost_s=float(lost),
         waited_s=float(pace.waited_s().sum()),
+        reason=explain_halves(halves, pace, homes) if halves else "",
+        missing=missing,
     )
 
 

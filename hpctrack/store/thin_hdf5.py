@@ -6,6 +6,7 @@ by user, and looks at a few bytes of each file at a time. For everything else th
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -192,6 +193,12 @@ class ThinFile:
             library.H5Aclose(attribute)
 
 
+def ask_length(path: Path) -> None:
+    """Make an NFS client ask how long a file is: it does whenever one is opened."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
 class ThinTable:
     """A table as far as its bytes are really there; see `hpctrack.store.table_reader`.
 
@@ -202,8 +209,8 @@ class ThinTable:
 
     Attributes
     ----------
-    rows : int
-        As of the last `refresh`.
+    rows, told_rows : int
+        How many are there, and how many there are by what the file says, as of the last `refresh`.
     row_bytes : int
     """
 
@@ -214,7 +221,7 @@ class ThinTable:
         self._kind = file.call("H5Dget_type", self._id)
         self.row_bytes = int(self._library.H5Tget_size(self._kind))
         self._chunk_rows = self._read_chunk_rows()
-        self._whole_rows = 0
+        self._whole_rows = self.told_rows = 0
         self._chunks = Chunks(self._chunk_rows, self.row_bytes)
         self.rows = self._count_rows()
 
@@ -285,7 +292,7 @@ class ThinTable:
         finally:
             self._library.H5Pclose(layout)
 
-    def _told_rows(self) -> int:
+    def _read_told_rows(self) -> int:
         space = self._file.call("H5Dget_space", self._id)
         size = _SIZE()
         try:
@@ -296,7 +303,7 @@ class ThinTable:
 
     def _count_rows(self) -> int:
         """Count the rows up to the first chunk that is not there; full ones are asked for once."""
-        total = self._told_rows()
+        total = self.told_rows = self._read_told_rows()
         if not self._chunk_rows:
             return total
         try:

@@ -21,6 +21,8 @@ from hpctrack.core.layout import (
     is_set_aside,
 )
 from hpctrack.errors import HpctrackError, NotFoundError
+from hpctrack.store.ledger import UNREADABLE, list_losses
+from hpctrack.store.stored_run import StoredRun
 from hpctrack.store.verify_node import check_node_file
 from hpctrack.store.verify_sealed import check_sealed_file
 
@@ -166,9 +168,22 @@ def verify_run(
         on_bytes(size_bytes)
         report.findings += _make(path, found.errors, Severity.ERROR)
         report.findings += _make(path, found.notes, Severity.NOTE)
+    report.findings += _name_losses(folder, clock, stale_after_s)
     if not report.files and report.is_intact:
         report.findings.append(Finding("", "the run has no files", Severity.ERROR))
     return report
+
+
+def _name_losses(folder: Path, clock: Clock, stale_after_s: float) -> list[Finding]:
+    """Return what was never recorded, or could not be salvaged: no damage of these files."""
+    run = StoredRun(folder, clock=clock, stale_after_s=stale_after_s)
+    try:
+        ledger = {key: value for key, value in run.ledger.items() if key != UNREADABLE}
+    except (HpctrackError, OSError):
+        return []
+    finally:
+        run.close()
+    return [Finding("", f"incomplete: {one}", Severity.NOTE) for one in list_losses(ledger)]
 
 
 def _list(folder: Path, report: Report) -> list[Path]:

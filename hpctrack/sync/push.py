@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.errors import MissingPackageError, UsageError
+from hpctrack.errors import HpctrackError, MissingPackageError, UsageError
 from hpctrack.store.store import Store
 from hpctrack.sync.gather import Gathered, choose_runs, gather
-from hpctrack.sync.messages import ACCOUNTING_VERSION
+from hpctrack.sync.messages import ACCOUNTING_VERSION, ItemKind
 from hpctrack.sync.process_transport import ProcessTransport
 from hpctrack.sync.push_result import (
     ItemResult,
@@ -101,7 +102,7 @@ def push(
         results = _transfer(sender, gathered, dry_run=dry_run)
     return PushResult(
         remote=str(where),
-        items=tuple(sorted(results, key=lambda one: one.key)),
+        items=tuple(_add_ledger(opened, one) for one in sorted(results, key=lambda one: one.key)),
         size_bytes=sender.sent_bytes,
         duration_s=clock.mono_s() - started_mono_s,
     )
@@ -117,6 +118,19 @@ def _transfer(sender: Sender, gathered: Gathered, *, dry_run: bool) -> list[Item
     sender.end()
     results += [ItemResult.of(item, Status.PRESENT) for item in plan.present]
     return results + [ItemResult.of_left(one) for one in gathered.left]
+
+
+def _add_ledger(store: Store, one: ItemResult) -> ItemResult:
+    """Say what is missing of a run that went, or would; of the others nobody has to look."""
+    is_news = one.status in {Status.SENT, Status.REPLACED, Status.WOULD_SEND}
+    if one.key.kind != ItemKind.RUN or not is_news:
+        return one
+    try:
+        run = store.run(one.key.id, project=one.key.project)
+        with closing(run):
+            return replace(one, ledger=run.ledger)
+    except (HpctrackError, OSError):
+        return one  # it went all the same
 
 
 def open_transport(remote: Remote, options: ConnectOptions) -> Transport:

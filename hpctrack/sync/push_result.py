@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from hpctrack.store.ledger import list_losses
 from hpctrack.sync.gather import LeftRun, Skipped
 from hpctrack.sync.messages import Item, ItemKind, Key, Outcome, Result
 from hpctrack.sync.refusal import describe
@@ -75,6 +76,8 @@ class ItemResult:
         Why it was skipped, or the code with which it was refused.
     text : str
         The same for people.
+    ledger : dict
+        Of a run that was sent, or would be: what of it is missing, see `RunRecord`.
     """
 
     key: Key
@@ -83,6 +86,7 @@ class ItemResult:
     sha256: str = ""
     reason: str = ""
     text: str = ""
+    ledger: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, item: Item, status: Status) -> Self:
@@ -118,6 +122,7 @@ class ItemResult:
             "sha256": self.sha256,
             "reason": self.reason,
             "text": self.text,
+            "lost": list_losses(self.ledger),
         }
 
 

@@ -94,5 +94,6 @@ def _make_row(one: LiveRow, width: int, glyphs: Glyphs) -> Row:
         (f"{one.hosts:>6,}", ""),
         (f"{show_span(one.silent_s):>7}", "bad" if one.silent_s > SILENT_S else "dim"),
         (f" {one.alerts}!" if one.alerts else "", "bad"),
+        (" lost" if one.lost else "", "bad"),
     )
     return Row(line, run=(one.project, one.id))

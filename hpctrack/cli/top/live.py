@@ -13,6 +13,7 @@ from hpctrack.cli.top.model import GPU_UTIL
 from hpctrack.cli.top.watched import WatchedRun
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import scan_runs
+from hpctrack.store.ledger import list_losses
 
 SCAN_INTERVAL_S = 10.0
 SCAN_SHARE = 0.03
@@ -33,6 +34,8 @@ class LiveRow(NamedTuple):
         Since the last sign of life of any of its agents.
     gpu_util : float
         Mean of its GPUs; NaN if nothing was measured lately.
+    lost : tuple of str
+        What is missing, in words.
     """
 
     project: str
@@ -50,6 +53,7 @@ class LiveRow(NamedTuple):
     ranks: int
     hosts: int
     alerts: int
+    lost: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form."""
@@ -78,6 +82,7 @@ def make_row(run: WatchedRun, now_wall_s: float) -> LiveRow:
         ranks=record.size,
         hosts=record.nodes,
         alerts=len(record.alerts),
+        lost=list_losses(record.ledger),
     )
 
 

@@ -11,7 +11,8 @@ from hpctrack.cli.top.list_screen import SILENT_S, STATE_COLOURS
 from hpctrack.cli.top.watched import WatchedRun
 from hpctrack.cli.top.words import count, show_rate, show_span
 from hpctrack.scheduler.job_facts import read_slurm
-from hpctrack.store.record import RunRecord, State
+from hpctrack.store.ledger import list_incidents, list_losses
+from hpctrack.store.record import State
 
 BAR_WIDTH = 16
 
@@ -82,13 +83,14 @@ def _make_progress(run: WatchedRun, now_wall_s: float, glyphs: Glyphs) -> Line:
 
 def _make_troubles(run: WatchedRun, now_wall_s: float, glyphs: Glyphs) -> Line:
     record = run.record
+    losses = list_losses(record.ledger)
     alerts = len(record.alerts)
     warnings = len(record.warnings) - alerts
     bad = [one for one in record.ranks if one.state in {State.LOST, State.FAILED}]
     missing = record.size - len(record.ranks)
     silent_s = now_wall_s - run.last_sign_wall_s
     spans: list[Span] = [
-        (_show_losses(record), "bad" if has_losses(record) else "dim"),
+        (f"LOST: {', '.join(losses)}" if losses else "nothing lost", "bad" if losses else "dim"),
         (f" {glyphs.dot} ", "dim"),
         (count(alerts, "alert"), "bad" if alerts else "dim"),
         (", ", "dim"),
@@ -98,37 +100,10 @@ def _make_troubles(run: WatchedRun, now_wall_s: float, glyphs: Glyphs) -> Line:
         spans.append((f" {glyphs.dot} {count(len(bad), 'rank')} lost or failed", "bad"))
     if missing > 0:
         spans.append((f" {glyphs.dot} {missing:,} not seen", "warn"))
-    if run.broken:
-        spans.append((f" {glyphs.dot} {count(len(run.broken), 'file')} unreadable", "bad"))
+    spans += [(f" {glyphs.dot} {one}", "warn") for one in list_incidents(record.ledger)]
     if record.state == State.RUNNING and silent_s > SILENT_S:
         spans.append((f" {glyphs.dot} silent for {show_span(silent_s)}", "bad"))
     return join_spans(spans)
-
-
-def has_losses(record: RunRecord) -> bool:
-    """Tell whether anything that was logged is not recorded."""
-    return any(_numbers(record.ledger))
-
-
-def _show_losses(record: RunRecord) -> str:
-    if not has_losses(record):
-        return "nothing lost"
-    lost = [
-        f"{key} {int(value):,}"
-        for key, value in sorted(record.ledger.items())
-        if isinstance(value, int | float) and value
-    ]
-    return f"LOST: {', '.join(lost) or 'see hpctrack show'}"
-
-
-def _numbers(ledger: Mapping[str, object]) -> list[float]:
-    found: list[float] = []
-    for value in ledger.values():
-        if isinstance(value, Mapping):
-            found += _numbers(value)
-        elif isinstance(value, int | float):
-            found.append(float(value))
-    return found
 
 
 def _make_tabs(controls: Controls, width: int) -> Line:

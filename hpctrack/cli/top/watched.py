@@ -78,7 +78,6 @@ class WatchedRun:
         self.skipped_points = 0
         self._attempt = 0
         self._start_wall_s = math.inf
-        self.broken: list[str] = []
 
     @property
     def is_running(self) -> bool:
@@ -119,7 +118,6 @@ class WatchedRun:
             self.record = record
             self.last_sign_wall_s = tail.last_sign_wall_s()
             self.skipped_points = tail.skipped_points
-            self.broken = [error.message for error in tail.broken.values()]
 
     def close(self) -> None:
         """Close its files."""

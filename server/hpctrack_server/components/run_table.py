@@ -30,9 +30,13 @@ class Column:
     kind: str = "fact"
 
 
+LOST = Column("lost", "Lost")
+"""Shown only if something of a run is missing."""
+
 FACTS = (
     Column("state", "State"),
     Column("name", "Name"),
+    LOST,
     Column("user", "User"),
     Column("created", "Created"),
     Column("duration", "Duration", is_number=True),
@@ -143,7 +147,8 @@ def choose_columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     """
     config = _choose(rows, "config.", CONFIG_COLUMNS)
     summary = _choose(rows, "summary.", SUMMARY_COLUMNS)
-    return (*FACTS, *config, *summary)
+    facts = [one for one in FACTS if one != LOST or any(row.get(LOST.key) for row in rows)]
+    return (*facts, *config, *summary)
 
 
 def _choose(rows: Sequence[Row], prefix: str, limit: int) -> list[Column]:

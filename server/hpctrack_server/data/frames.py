@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from hpctrack.store.ledger import list_losses, shorten_losses
 from hpctrack.store.record import RunRecord, State
 from hpctrack_server.data.downsample import Band, FloatArray, NumberArray
 
@@ -72,11 +73,6 @@ class RunFrame:
         """How long the run took, or has taken so far."""
         return max(0.0, (self.record.ended_wall_s or self.now_wall_s) - self.record.created_wall_s)
 
-    @property
-    def lost_points(self) -> int:
-        """How many points the run had to drop."""
-        return int(self.record.ledger.get("dropped_points", 0))
-
     def row(self) -> dict[str, Any]:
         """Return the run as one flat row of a table: facts, ``config.X`` and ``summary.X``."""
         one = self.record
@@ -90,6 +86,7 @@ class RunFrame:
             "ranks": one.size,
             "nodes": one.nodes,
             "attempts": one.attempts,
+            "lost": shorten_losses(list_losses(one.ledger)),
             "tags": one.tags,
             "group": one.group,
             "sweep": one.sweep,

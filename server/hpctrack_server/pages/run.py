@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hpctrack.store.definitions import leave_out_hidden
+from hpctrack.store.ledger import list_incidents, list_losses
 from hpctrack_server.components.rank_strip import make_rank_strip
 from hpctrack_server.data.frames import BrokenFrame, RunFrame, iter_flat
 from hpctrack_server.pages.guarded import Guarded
@@ -14,13 +13,6 @@ SELECT_MAX_RANKS = 128
 
 METRICS_MAX = 300
 """Charts on one page; the empty cards of more would already be slow to lay out."""
-
-LEDGER_LABELS = {
-    "dropped_points": "points dropped",
-    "dropped_frames": "messages dropped",
-    "agents_lost": "agents lost",
-    "cut_connections": "connections closed by the program",
-}
 
 SHOWN_JOB_FACTS = frozenset(
     {
@@ -85,6 +77,7 @@ def list_facts(run: RunFrame) -> list[tuple[str, str]]:
         ("Ranks", f"{record.size:,}"),
         ("Launcher", "" if record.launcher == "none" else record.launcher),
         ("Attempts", f"{record.attempts:,}"),
+        ("Incidents", ", ".join(list_incidents(record.ledger))),
     ]
     facts += [
         (label_job(key), str(value))
@@ -99,14 +92,3 @@ def label_job(key: str) -> str:
     words = key.removeprefix("SLURM_").replace("_", " ").strip().lower()
     label = JOB_LABELS.get(key, words[:1].upper() + words[1:])
     return f"Slurm {words}" if key.startswith("SLURM_") else label
-
-
-def list_losses(ledger: dict[str, Any]) -> list[str]:
-    """Return what the run had to drop, in words."""
-    losses = []
-    for key, value in ledger.items():
-        if isinstance(value, dict):
-            losses += [f"{int(count):,} refused: {what}" for what, count in value.items() if count]
-        elif value:
-            losses.append(f"{int(value):,} {LEDGER_LABELS.get(key, key.replace('_', ' '))}")
-    return losses

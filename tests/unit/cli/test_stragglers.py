@@ -56,6 +56,23 @@ def test_nothing_to_name_is_said(store: Path, capsys: Capture) -> None:
     assert "did you mean step_time" in capsys.readouterr().err
 
 
+def test_two_equal_groups_are_said_with_who_is_silent(tmp_path: Path, capsys: Capture) -> None:
+    writer = NodeWriter(tmp_path / "store", run="even")
+    for rank in range(4):
+        writer.start(rank, size=4)
+    times = np.full((4, 100), 1.0)
+    times[2:] = 1.25
+    for ranks, steps in (([0, 1, 2], 100), ([3], 60)):
+        part = times[ranks, :steps]
+        writer.table("step_time", ranks, part, np.arange(steps) + writer.wall_s)
+    writer.close()
+    assert cli.run(["stragglers", "even"]) == 0
+    out = capsys.readouterr().out
+    assert "cannot tell: ranks 2, 3 take 25% longer than the other 2 ranks" in out
+    assert "silent: rank 3" in out
+    assert "no stragglers" not in out
+
+
 def test_too_few_ranks_are_said(tmp_path: Path, capsys: Capture) -> None:
     writer = NodeWriter(tmp_path / "store", run="small")
     writer.start(0)

@@ -137,7 +137,7 @@ def test_json_lines_end_with_the_runs_state(tmp_path: Path, capsys: Capture) -> 
     lines = [json.loads(one) for one in capsys.readouterr().out.splitlines()]
     assert lines == [
         {"kind": "metrics", "wall_s": START_S, "rank": 0, "step": 0, "values": {"loss": None}},
-        {"kind": "end", "run": "r", "state": "failed"},
+        {"kind": "end", "run": "r", "state": "failed", "lost": []},
     ]
 
 

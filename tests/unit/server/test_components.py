@@ -18,6 +18,7 @@ from hpctrack_server.components.metric_chart import (
 from hpctrack_server.components.rank_strip import CELLS_MAX, PROBLEMS_MAX, make_rank_strip
 from hpctrack_server.components.run_table import (
     FACTS,
+    LOST,
     TableQuery,
     choose_columns,
     make_run_table,
@@ -79,8 +80,15 @@ def test_most_common_columns_come_first_and_constant_ones_last() -> None:
         else {"config.seed": 1, "config.lr": number / 10, "summary.loss": 0.4}
         for number in range(4)
     ]
-    keys = [one.key for one in choose_columns(rows)[len(FACTS) :]]
+    keys = [one.key for one in choose_columns(rows)[len(FACTS) - 1 :]]
     assert keys == ["config.lr", "config.seed", "config.rare", "summary.loss"]
+
+
+def test_losses_are_a_column_only_if_something_is_missing() -> None:
+    rows: list[dict[str, Any]] = [{"id": "a", "lost": ""}, {"id": "b", "lost": ""}]
+    assert LOST not in choose_columns(rows)
+    rows[1]["lost"] = "3 points dropped"
+    assert LOST in choose_columns(rows)
 
 
 def test_rows_without_a_value_come_last_in_both_directions() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,37 @@ def test_a_node_is_named_instead_of_its_ranks() -> None:
     assert (node.host, node.rank) == ("n3", None)
     assert node.since_step == pytest.approx(300, abs=15)
     assert found.slow_ranks() == [*slow, 40, 41]
+
+
+@pytest.mark.parametrize("ranks", [4, 8, 64])
+@pytest.mark.parametrize(("start", "end"), [(0, None), (400, None), (200, 600)])
+def test_of_two_equal_groups_nobody_is_named_and_the_reason_says_so(
+    ranks: int, start: int, end: int | None
+) -> None:
+    half = tuple(range(ranks // 2, ranks))
+    times = make_times(ranks, 900, seed=3, planted=[Planted(half, 1.3, start, end)])
+    found = find_stragglers(make_metric(times), make_homes(ranks, per_node=ranks // 2))
+    assert len(found) == 0
+    told = re.match(
+        rf"the {ranks // 2} ranks of n2 take (\d+)% longer than the other {ranks // 2} ranks"
+        r"(?: since step (\d+)| from step (\d+) until (\d+)|): "
+        r"of two groups of the same size nobody can say which is slow",
+        found.reason,
+    )
+    assert told is not None, found.reason
+    assert 22 <= int(told[1]) <= 38
+    assert abs(int(told[2] or told[3] or 0) - start) <= 20
+    assert (told[4] is None) == (end is None)
+    assert end is None or abs(int(told[4]) - end) <= 20
+    assert found.reason in repr(found)
+
+
+def test_groups_that_are_not_of_the_same_size_or_not_apart_are_no_reason() -> None:
+    for planted in ([Planted((0, 1, 2), 1.3, 0)], [Planted((0, 1, 2, 3), 1.02, 0)]):
+        assert find(make_times(8, 900, seed=3, planted=planted)).reason == ""
+    assert [
+        seed for seed in range(12) if find(make_times(4, 600, seed=seed, sigma=0.3)).reason
+    ] == []
 
 
 def test_without_homes_ranks_are_named() -> None:

@@ -99,7 +99,10 @@ def test_a_cut_node_file_is_named_and_salvaged(folder: Path) -> None:
     assert path.with_name(f"{path.name}.damaged").stat().st_size == size - 300_000
     after = verify_run(folder)
     assert after.is_intact
-    assert [one.severity for one in after.findings] == [Severity.NOTE]
+    assert {one.severity for one in after.findings} == {Severity.NOTE}
+    said = [one.what for one in after.findings if one.what.startswith("incomplete: ")]
+    assert said
+    assert all("lost with a damaged file" in one for one in said)
     assert repair_run(folder).actions == []
     assert seal_run(folder).points == action.points
 
@@ -333,10 +336,12 @@ def test_losses_of_two_repairs_add_up(folder: Path) -> None:
         with h5py.File(path, "r") as file:
             at = file["points"].id.get_chunk_info(1).byte_offset
         size = count * 32
-        change(
-            path, lambda data, at=at, size=size: data.__setitem__(slice(at, at + size), bytes(size))
-        )
+
+        def clear(data: bytearray, at: int = at, size: int = size) -> None:
+            data[at : at + size] = bytes(size)
+
+        change(path, clear)
         repair_run(folder)
-    assert StoredRun(folder).record.ledger == {"unsalvaged_points": 150}
+    assert StoredRun(folder).record.ledger == {"damaged": {"points": 150}}
     seal_run(folder)
-    assert StoredRun(folder).record.ledger == {"unsalvaged_points": 150}
+    assert StoredRun(folder).record.ledger == {"damaged": {"points": 150}}

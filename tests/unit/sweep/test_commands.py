@@ -109,7 +109,8 @@ def test_one_trial_runs_here_and_ends_with_its_programs_code(
     assert run(["sweep", "best", sweep_id]) == 3
 
 
-def test_sweeps_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweeps_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "store").mkdir()
     assert run(["sweep", "ls"]) == 0
     assert capsys.readouterr().out == "no sweeps\n"
     sweep_id = create(capsys)

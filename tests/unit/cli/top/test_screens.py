@@ -187,7 +187,7 @@ def test_losses_are_in_the_head(tmp_path: Path) -> None:
     writer.event(EventKind.LEDGER, {"dropped_points": 1204}, session=session)
     writer.flush()
     picture = draw(watch(tmp_path), RUN)
-    assert "LOST: dropped_points 1,204" in text_of(picture.lines)[2]
+    assert "LOST: 1,204 points dropped" in text_of(picture.lines)[2]
 
 
 def rows(*more: dict[str, object]) -> list[LiveRow]:
