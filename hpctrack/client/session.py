@@ -49,7 +49,7 @@ class ExitCode:
     def __init__(self) -> None:
         self.code = 0
         self._program: FrameType | None = None
-        self._on_exit: Callable[[], None] = _nothing
+        self._on_exit: Callable[[], None] = lambda: None
 
     def hook(self, on_exit: Callable[[], None]) -> None:
         """Begin to listen, for as long as the process lives.
@@ -148,10 +148,6 @@ def _find_program() -> FrameType | None:
 def _is_notebook() -> bool:
     """Say whether cells are run one by one, in a Jupyter kernel or at IPython's prompt."""
     return hasattr(builtins, "__IPYTHON__")
-
-
-def _nothing() -> None:
-    """Before `ExitCode.hook`."""
 
 
 class _State:
