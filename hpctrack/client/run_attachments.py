@@ -88,15 +88,14 @@ class RunAttachments(abc.ABC):
         """
         try:
             self._find_watcher().watch(models, criterion, log=log, log_freq=log_freq, idx=idx)
+            if log_graph:
+                from hpctrack.client.media import Text  # noqa: PLC0415 - see above
+
+                chosen = models if isinstance(models, (list, tuple)) else [models]
+                graphs = {f"graph/{number}": Text(repr(one)) for number, one in enumerate(chosen)}
+                self.log(graphs, commit=False)
         except Exception as error:  # noqa: BLE001 - anybody's model
             self._refuse_call("watch", error)
-            return
-        if log_graph:
-            from hpctrack.client.media import Text  # noqa: PLC0415 - see above
-
-            chosen = models if isinstance(models, (list, tuple)) else [models]
-            graphs = {f"graph/{number}": Text(repr(one)) for number, one in enumerate(chosen)}
-            self.log(graphs, commit=False)
 
     def unwatch(self, models: object = None) -> None:
         """Stop watching some models, or all. Per-rank."""

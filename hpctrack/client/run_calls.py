@@ -11,8 +11,8 @@ from hpctrack.client.run_attachments import RunAttachments
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
 from hpctrack.core.settings import Settings
-from hpctrack.core.wire import Kind
-from hpctrack.errors import UsageError
+from hpctrack.core.wire import Kind, text_of
+from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,9 +41,13 @@ def _labels_of(given: object) -> list[str]:
     """Return labels, whatever a program has put in their place: nothing here may raise."""
     if given is None:
         return []
-    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
-        return [str(one) for one in given]
-    return [str(given)]
+    try:
+        if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+            return [text_of(one) for one in given]
+    except Exception as error:
+        if is_of_a_signal(error):
+            raise
+    return [text_of(given)]
 
 
 class RunCalls(RunAttachments):
@@ -119,7 +123,7 @@ class RunCalls(RunAttachments):
 
     @name.setter
     def name(self, value: str | None) -> None:
-        self._name = make_readable_name(self.id) if value is None else str(value)
+        self._name = make_readable_name(self.id) if value is None else text_of(value)
         self._send_json(Kind.META, {"name": self._name}, keep="meta name")
 
     @property
@@ -139,7 +143,7 @@ class RunCalls(RunAttachments):
 
     @notes.setter
     def notes(self, value: str | None) -> None:
-        self._notes = "" if value is None else str(value)
+        self._notes = "" if value is None else text_of(value)
         self._send_json(Kind.META, {"notes": self._notes}, keep="meta notes")
 
     def _restore_words(self, name: str, tags: Iterable[str], notes: str) -> None:
@@ -196,11 +200,11 @@ class RunCalls(RunAttachments):
             made, said = define(
                 name, step_metric, summary=summary, goal=goal, hidden=hidden, overwrite=overwrite
             )
-        except (UsageError, TypeError, AttributeError) as error:
-            self._refuse_call("define_metric", error)
-            return Definition(str(name))
-        if self.rank == 0:
             keep = f"define {name} {','.join(sorted(said))}"
+        except Exception as error:  # noqa: BLE001 - anybody's object
+            self._refuse_call("define_metric", error)
+            return Definition(text_of(name))
+        if self.rank == 0:
             self._send_json(Kind.DEFINE, said, keep=keep)
         return made
 
@@ -237,7 +241,7 @@ class RunCalls(RunAttachments):
             self._alerts = Alerts(self._clock.mono_s)
         try:
             said = self._alerts.make(title, text, level=level, wait_duration=wait_duration)
-        except UsageError as error:
+        except Exception as error:  # noqa: BLE001 - anybody's object
             self._refuse_call("alert", error)
             return
         if said is not None:
