@@ -40,6 +40,9 @@ _JSON_EVENTS = {
 _PLACE_KEYS = ("key", "step", "n")
 """What the rank says of a medium, whatever the encoder makes of it."""
 
+UNSENT_MAX_BYTES = 4 * 1024 * 1024
+"""Answers that wait for a rank to read; what a run goes on from may be large."""
+
 FILES_MAX = 8
 """Descriptors that may come with one message; only HELLO has some."""
 
@@ -95,6 +98,7 @@ class Connection:
         self.session: Session | None = None
         self.wants_answer = False
         self.wants_settled = False
+        self._unsent = bytearray()
 
     def read(self) -> bool:
         """Take what has arrived; return False when the rank has left.
@@ -272,5 +276,18 @@ class Connection:
 
     def _send(self, frame: bytes) -> None:
         # A rank that does not read its few answers must not hold up the others.
+        if len(self._unsent) + len(frame) <= UNSENT_MAX_BYTES or not self._unsent:
+            self._unsent += frame
+        self.push()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the rank has not taken all of an answer yet."""
+        return bool(self._unsent)
+
+    def push(self) -> None:
+        """Send what the rank has had no room for, as far as it has now."""
         with contextlib.suppress(OSError):
-            self.socket.send(frame, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            while self._unsent:
+                sent = self.socket.send(self._unsent, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                del self._unsent[:sent]

@@ -29,8 +29,9 @@ IDLE_WAIT_S = 60.0
 
 _NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
-CONSOLE_LOOK_S = 0.05
-"""Between two looks at the pipes of programs that have outlived their rank."""
+LOOK_S = 0.05
+"""Between two looks at the pipes of programs that have outlived their rank, and at ranks that have
+not taken all of an answer yet."""
 
 
 class Server:
@@ -222,8 +223,8 @@ class Server:
     def _wait_s(self) -> float:
         now = self._clock.mono_s()
         due = [recorder.next_due_s() for recorder in self._recorders.values()]
-        if self._consoles:
-            due.append(now + CONSOLE_LOOK_S)
+        if self._consoles or any(one.has_unsent for one in self._connections):
+            due.append(now + LOOK_S)
         if not self._connections:
             due.append(self._busy_s + self._linger_s)
         due += [
@@ -235,6 +236,8 @@ class Server:
 
     def _flush_due(self) -> None:
         now = self._clock.mono_s()
+        for connection in self._connections:
+            connection.push()
         for recorder in self._recorders.values():
             if recorder.next_due_s() <= now:
                 told = len(recorder.notices)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from hpctrack.core.wire import text_of
 from hpctrack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,12 +79,12 @@ class Alerts:
         UsageError
             The level or the duration is none.
         """
-        title = str(title)[:TITLE_MAX_CHARS]
+        title = text_of(title)[:TITLE_MAX_CHARS]
         found = {
             "level": _read_level(level),
             "code": "alert",
             "title": title,
-            "text": str(text)[:TEXT_MAX_CHARS],
+            "text": text_of(text)[:TEXT_MAX_CHARS],
         }
         now = self._mono_s()
         last_s = self._last_s.get(title)
@@ -123,7 +124,7 @@ def _read_wait(wait: float | dt.timedelta | None) -> float:
     seconds = getattr(wait, "total_seconds", None)
     try:
         return float(seconds() if callable(seconds) else wait)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(
             f"wait_duration is {wait!r:.40}", hint="give seconds or a timedelta"
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from _collections_abc import Callable, Iterable, Mapping  # loaded; `collections.abc` is not
 
 from hpctrack.client.values import MAX_DEPTH, leave_out_media
+from hpctrack.core.wire import text_of
 from hpctrack.errors import is_of_a_signal
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ def read_config(value: object) -> dict[str, Any]:
     if value is None:
         return {}
     if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
+        return {text_of(key): item for key, item in value.items()}
     from hpctrack.client.config_source import read_other  # noqa: PLC0415 - most pass a dictionary
 
     return read_other(value)
@@ -50,7 +51,7 @@ def make_plain_value(value: Any, depth: int = 0) -> Any:
         return _plain_scalar(value)
     if depth > MAX_DEPTH:
         return f"({type(value).__name__}, nested too deeply)"
-    return {str(key): make_plain_value(item, depth + 1) for key, item in inner.items()}
+    return {text_of(key): make_plain_value(item, depth + 1) for key, item in inner.items()}
 
 
 def _mapping_of(value: Any) -> Mapping[Any, Any] | None:
@@ -173,6 +174,7 @@ class Section(dict[str, "Any"]):
             raise only if the run is ``strict``, else it is told and counted.
         """
         pairs = {**self._read(other), **more}
+        allow_val_change = self._read_flag(allow_val_change)
         self._tell([key for key, value in pairs.items() if self._put(key, value, allow_val_change)])
 
     def setdefaults(self, other: object = None, /, **more: Any) -> None:
@@ -212,8 +214,9 @@ class Section(dict[str, "Any"]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Set a value."""
-        if self._put(str(key), value, may_change=False):
-            self._tell([str(key)])
+        key = text_of(key)
+        if self._put(key, value, may_change=False):
+            self._tell([key])
 
     def __delitem__(self, key: str) -> None:
         """Remove a key."""
@@ -272,6 +275,15 @@ class Section(dict[str, "Any"]):
                 raise
             self._owner.on_mistake(error)
             return {}
+
+    def _read_flag(self, given: object) -> bool:
+        try:
+            return bool(given)
+        except Exception as error:
+            if self._owner.on_mistake is None:
+                raise
+            self._owner.on_mistake(error)
+            return False
 
     def _put(self, key: str, value: Any, may_change: bool | None) -> bool:  # noqa: FBT001 - internal
         """Set a value without telling anybody; return whether it is set."""

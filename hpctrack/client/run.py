@@ -9,7 +9,7 @@ from hpctrack.client.channel import LAST, Greeting
 from hpctrack.client.config import Config, Summary
 from hpctrack.client.console import STOP_TIMEOUT_S
 from hpctrack.client.run_calls import Tags
-from hpctrack.client.run_logging import RunLogging
+from hpctrack.client.run_logging import LATE_WORDS, RunLogging
 from hpctrack.client.values import Entries, Faults, Notices, exit_code_of, read_exit_code
 from hpctrack.core import Record, wire
 from hpctrack.core.clock import Clock
@@ -34,17 +34,11 @@ else:
     from _collections import deque
     from _struct import error as StructError  # noqa: N812 - the same one
 
+_STEPS = frozenset({int, type(None)})
+
 BIG = 1e308
 """Between this and its negative lies every number but NaN, infinity and integers too long to store;
 one comparison of the fast path sends these the slow way."""
-
-
-_WORDS = {
-    Kind.CONFIG_CHANGE: "a change of config", Kind.SUMMARY: "a change of summary",
-    Kind.META: "a new name, tag or note", Kind.EVENT: "alert()", Kind.DEFINE: "define_metric()",
-    Kind.SAVE: "save()",
-}  # fmt: skip
-"""What a frame that comes too late is called."""
 
 
 class RunFacts(Record):
@@ -196,7 +190,7 @@ class Run(RunLogging):
             self._refuse_in_vain("log()")
             return
         known = self._numbers
-        number, point, is_quick = -1, 0.0, step is None or type(step) is int
+        number, point, is_quick = -1, 0.0, type(step) in _STEPS and type(commit) is bool
         pairs: list[float] | None = None
         try:
             if len(data) == 1:  # the same as below, a quarter cheaper
@@ -259,7 +253,14 @@ class Run(RunLogging):
         bool
             Whether it is; False also when the time was not enough.
         """
-        return self._ask(wire.pack(Kind.FLUSH), timeout_s)
+        if self._is_finished or self._channel is None:
+            return self.disabled
+        try:
+            wait_s = max(0.0, float(timeout_s))  # nan is no time at all
+        except Exception as error:  # noqa: BLE001 - anybody's object
+            self._refuse_call("flush", error)
+            wait_s = 10.0
+        return self._ask(wire.pack(Kind.FLUSH), wait_s)
 
     def finish(
         self, exit_code: int | None = None, *, quiet: bool | None = None, waited_s: float = 0.0
@@ -403,7 +404,7 @@ class Run(RunLogging):
 
     def _send_json(self, kind: int, value: Mapping[str, Any], *, keep: str = "") -> bool:
         if self._channel is None or self._is_finished:
-            self._refuse_in_vain(_WORDS.get(kind, wire.name_kind(kind)))
+            self._refuse_in_vain(LATE_WORDS.get(kind, wire.name_kind(kind)))
             return True
         try:
             return self._channel.send(wire.pack_json(kind, value), keep=keep)

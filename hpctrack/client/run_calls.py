@@ -20,8 +20,8 @@ from hpctrack.client.values import Faults
 from hpctrack.core.clock import Clock
 from hpctrack.core.names import make_readable_name
 from hpctrack.core.settings import Settings
-from hpctrack.core.wire import Kind
-from hpctrack.errors import HpctrackError, UsageError, is_of_a_signal
+from hpctrack.core.wire import Kind, text_of
+from hpctrack.errors import HpctrackError, is_of_a_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,9 +53,13 @@ def _labels_of(given: object) -> list[str]:
     """Return labels, whatever a program has put in their place: nothing here may raise."""
     if given is None:
         return []
-    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
-        return [str(one) for one in given]
-    return [str(given)]
+    try:
+        if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+            return [text_of(one) for one in given]
+    except Exception as error:
+        if is_of_a_signal(error):
+            raise
+    return [text_of(given)]
 
 
 class RunCalls(abc.ABC):
@@ -154,7 +158,7 @@ class RunCalls(abc.ABC):
 
     @name.setter
     def name(self, value: str | None) -> None:
-        self._name = make_readable_name(self.id) if value is None else str(value)
+        self._name = make_readable_name(self.id) if value is None else text_of(value)
         self._send_json(Kind.META, {"name": self._name}, keep="meta name")
 
     @property
@@ -174,7 +178,7 @@ class RunCalls(abc.ABC):
 
     @notes.setter
     def notes(self, value: str | None) -> None:
-        self._notes = "" if value is None else str(value)
+        self._notes = "" if value is None else text_of(value)
         self._send_json(Kind.META, {"notes": self._notes}, keep="meta notes")
 
     def _restore_words(self, name: str, tags: Iterable[str], notes: str) -> None:
@@ -231,11 +235,11 @@ class RunCalls(abc.ABC):
             made, said = define(
                 name, step_metric, summary=summary, goal=goal, hidden=hidden, overwrite=overwrite
             )
-        except (UsageError, TypeError, AttributeError) as error:
-            self._refuse_call("define_metric", error)
-            return Definition(str(name))
-        if self.rank == 0:
             keep = f"define {name} {','.join(sorted(said))}"
+        except Exception as error:  # noqa: BLE001 - anybody's object
+            self._refuse_call("define_metric", error)
+            return Definition(text_of(name))
+        if self.rank == 0:
             self._send_json(Kind.DEFINE, said, keep=keep)
         return made
 
@@ -272,7 +276,7 @@ class RunCalls(abc.ABC):
             self._alerts = Alerts(self._clock.mono_s)
         try:
             said = self._alerts.make(title, text, level=level, wait_duration=wait_duration)
-        except UsageError as error:
+        except Exception as error:  # noqa: BLE001 - anybody's object
             self._refuse_call("alert", error)
             return
         if said is not None:
@@ -356,15 +360,14 @@ class RunCalls(abc.ABC):
 
                 self._watcher = make_watcher(self.log, self._faults)
             self._watcher.watch(models, criterion, log=log, log_freq=log_freq, idx=idx)
+            if log_graph:
+                from hpctrack.client.media import Text  # noqa: PLC0415 - see above
+
+                chosen = models if isinstance(models, (list, tuple)) else [models]
+                graphs = {f"graph/{number}": Text(repr(one)) for number, one in enumerate(chosen)}
+                self.log(graphs, commit=False)
         except Exception as error:  # noqa: BLE001 - anybody's model
             self._refuse_call("watch", error)
-            return
-        if log_graph:
-            from hpctrack.client.media import Text  # noqa: PLC0415 - see above
-
-            chosen = models if isinstance(models, (list, tuple)) else [models]
-            graphs = {f"graph/{number}": Text(repr(one)) for number, one in enumerate(chosen)}
-            self.log(graphs, commit=False)
 
     def unwatch(self, models: object = None) -> None:
         """Stop watching some models, or all. Per-rank."""

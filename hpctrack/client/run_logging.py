@@ -35,6 +35,14 @@ LATE_MAX = 10_000
 """Calls of ``log`` that may wait for one that they have interrupted; a signal handler makes one."""
 
 
+LATE_WORDS = {
+    Kind.CONFIG_CHANGE: "a change of config", Kind.SUMMARY: "a change of summary",
+    Kind.META: "a new name, tag or note", Kind.EVENT: "alert()", Kind.DEFINE: "define_metric()",
+    Kind.SAVE: "save()",
+}  # fmt: skip
+"""What a frame that comes too late is called."""
+
+
 class RunLogging(RunCalls):
     """The slow paths of ``log``, and the run's losses. Per-rank."""
 
@@ -73,7 +81,7 @@ class RunLogging(RunCalls):
                 text = f"log() takes names with values, as {{'loss': 0.5}}, not a {kind}"
                 self._faults.refuse("log:mapping", text)
                 return
-            at = None if step is None else self._read_step(step)
+            at, commit = None if step is None else self._read_step(step), bool(commit)
             with self._lock:
                 if self._is_logging:
                     self._log_late(data, at, commit=commit)

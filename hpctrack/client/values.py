@@ -29,6 +29,10 @@ _SHOWN_NAME_CHARS = 60
 TOLD_MAX = 20
 """Different texts of one kind that are told; a loop over made-up names must not fill a log."""
 
+TEXT_MAX_CHARS = 2000
+"""What is printed of one notice: somebody may have passed a file's content in the place of its
+name."""
+
 _LEFT_OUT = r"(?s:(?:a row|a table takes|column) .*\((\d+) times\))"
 """What a `Table` says of rows and columns that are not recorded."""
 
@@ -187,6 +191,8 @@ class Notices:
         return True
 
     def _print(self, text: str) -> None:
+        if len(text) > TEXT_MAX_CHARS:
+            text = f"{text[:TEXT_MAX_CHARS]}..."
         stream = sys.stderr
         if stream is None:  # pythonw and some embedded interpreters have none
             return

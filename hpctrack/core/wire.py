@@ -214,10 +214,11 @@ def _make_writable(value: object) -> object:
     except Exception as error:  # see dump_json
         if is_of_a_signal(error):
             raise
-        return _text_of(value)
+        return text_of(value)
 
 
-def _text_of(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a value as text, or its type's name if that cannot be had."""
     try:
         return str(value)
     except Exception as error:  # anybody's object
@@ -241,14 +242,14 @@ def make_plain(value: object) -> object:
                 if is_of_a_signal(error):
                     raise
                 break
-            return plain if isinstance(plain, (int, float, str, list, bool)) else _text_of(plain)
+            return plain if isinstance(plain, (int, float, str, list, bool)) else text_of(plain)
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)
     if hasattr(type(value), "__dataclass_fields__"):
         import dataclasses  # noqa: PLC0415 - whoever has made the value has loaded it
 
         return dataclasses.asdict(value)  # type: ignore[call-overload]
-    return _text_of(value)
+    return text_of(value)
 
 
 def change_config(config: dict[str, Any], change: Mapping[str, Any]) -> None:

@@ -444,3 +444,13 @@ def test_a_fork_or_rewind_to_a_step_that_was_never_reached_is_told(
     assert part in find(store, "fork").record.warnings[0]["text"]
     hpctrack.init("p", resume_from=f"parent?_step={moment}").finish()
     assert part in capsys.readouterr().err
+
+
+def test_an_answer_that_is_longer_than_a_socket_takes_at_once_arrives_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = hpctrack.init("p", settings={"finish_timeout_s": 20})
+    for _ in range(3):
+        run.save("x" * 600_000)
+    assert run.finish()
+    assert "no file matches" in capsys.readouterr().err
