@@ -151,7 +151,7 @@ def _count_nodes(file: Any) -> int:
         rows, is_there = _read_chunks(file["events"])
     except DAMAGE:
         return 0
-    return int(rows["node"][is_there].max(initial=-1)) + 1
+    return int(rows["node"][is_there].astype(np.int64).max(initial=-1)) + 1
 
 
 def _read_events(file: Any, nodes: Sequence[NodeEvents]) -> int:

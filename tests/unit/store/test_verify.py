@@ -335,12 +335,10 @@ def test_losses_of_two_repairs_add_up(folder: Path) -> None:
         path = node_file(folder)
         with h5py.File(path, "r") as file:
             at = file["points"].id.get_chunk_info(1).byte_offset
-        size = count * 32
-
-        def clear(data: bytearray, at: int = at, size: int = size) -> None:
-            data[at : at + size] = bytes(size)
-
-        change(path, clear)
+        data = bytearray(path.read_bytes())
+        data[at : at + 32 * count] = bytes(32 * count)
+        path.write_bytes(data)
+        make_old(folder)
         repair_run(folder)
     assert StoredRun(folder).record.ledger == {"damaged": {"points": 150}}
     seal_run(folder)
