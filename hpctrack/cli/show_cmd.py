@@ -27,6 +27,7 @@ from hpctrack.core.names import clean
 from hpctrack.scheduler.job_facts import read_slurm
 from hpctrack.scheduler.others import read_other
 from hpctrack.store.definitions import leave_out_hidden
+from hpctrack.store.ledger import UNREADABLE
 from hpctrack.store.record import RankRecord, RunRecord, State
 from hpctrack.store.stored_run import StoredRun
 
@@ -82,6 +83,7 @@ def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:
         "sealed": run.is_sealed,
         "files": [path.name for path in run.files()],
         "metrics": metrics,
+        "lost": run.lost,
     }
 
 
@@ -110,6 +112,8 @@ def _print(run: StoredRun, metrics: dict[str, int], used: dict[str, str]) -> Non
         console.print(f"  ... and {len(metrics) - len(shown):,} hidden metrics; --json has all")
     _print_warnings(console, record.warnings)
     _print_pairs(console, "lost", {k: v for k, v in flatten(record.ledger).items() if v})
+    if record.ledger.get(UNREADABLE):
+        console.print(f"  `hpctrack verify {escape(run.project)}/{run.id}` says of which files")
 
 
 def _facts(record: RunRecord, files: Sequence[str]) -> dict[str, str]:

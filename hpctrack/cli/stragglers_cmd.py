@@ -46,9 +46,9 @@ def stragglers(
     """
     found = open_store(store).run(run, project=project)
     try:
-        result = found.stragglers(**how)
         if not as_json:
             tell_losses(found)
+        result = found.stragglers(**how)
     finally:
         found.close()
     if as_json:

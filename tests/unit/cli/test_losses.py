@@ -181,7 +181,10 @@ def test_what_is_missing_of_a_cut_file_is_told_by_all(tmp_path: Path, capsys: Ca
     run.close()
     said = "`hpctrack verify p/cut` tells more"
     assert missing in call(capsys, "ls")[0]
-    assert f"{100_000 - there:,}" in call(capsys, "show", "cut")[0]
+    shown = call(capsys, "show", "cut")[0]
+    assert f"{100_000 - there:,}" in shown
+    assert "`hpctrack verify p/cut` says of which files" in shown
+    assert missing in call_json(capsys, "show", "cut")["lost"]
     for arguments in READERS[:-1]:
         err = call(capsys, *("cut" if one == "RUN" else one for one in arguments))[1]
         assert missing in err
