@@ -187,13 +187,13 @@ class Section(dict[str, "Any"]):
         return {key: _unwrap(value) for key, value in self.items()}
 
     def setdefault(self, key: str, default: Any = None, /) -> Any:
-        """Return a value, which is set first if it is not there."""
+        """Return a value, which is set first if it is not there. Any rank may."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def pop(self, key: str, *default: Any) -> Any:
-        """Remove a key and return its value, or the default if there is none."""
+        """Remove a key; return its value, or the default if there is none. Any rank may."""
         if key not in self and default:
             return default[0]
         value = self[key]
@@ -201,13 +201,13 @@ class Section(dict[str, "Any"]):
         return value
 
     def popitem(self) -> tuple[str, Any]:
-        """Remove the last key and return it with its value."""
+        """Remove the last key and return it with its value. Any rank may."""
         found = super().popitem()
         self._tell([found[0]])
         return found
 
     def clear(self) -> None:
-        """Remove all keys."""
+        """Remove all keys. Any rank may."""
         keys = list(self)
         super().clear()
         self._tell(keys)
