@@ -65,18 +65,18 @@ class Object3D(Media):
     def from_point_cloud(
         cls, points: object, boxes: object = (), vectors: object = (), caption: str | None = None
     ) -> Self:
-        """Take points, boxes and vectors, as W&B's method of this name does."""
+        """Take points, boxes and vectors, as W&B's method of this name does. Per-rank."""
         scene = {"points": points, "boxes": boxes, "vectors": vectors}
         return cls(scene, caption=caption)
 
     @classmethod
     def from_numpy(cls, data: object) -> Self:
-        """Take an array of points, as W&B's method of this name does."""
+        """Take an array of points, as W&B's method of this name does. Per-rank."""
         return cls(data)
 
     @classmethod
     def from_file(cls, data_or_path: object, file_type: str | None = None) -> Self:
-        """Take a file, as W&B's method of this name does."""
+        """Take a file, as W&B's method of this name does. Per-rank."""
         return cls(data_or_path, file_type=file_type)
 
 

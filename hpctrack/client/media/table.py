@@ -103,15 +103,15 @@ class Table(Media):
         return [list(row) for row in self._rows]
 
     def add_data(self, *cells: object) -> None:
-        """Add a row, one value per column."""
+        """Add a row, one value per column. Per-rank."""
         self._add_row(cells)
 
     def add_row(self, *cells: object) -> None:
-        """Add a row; the same as `add_data`."""
+        """Add a row; the same as `add_data`. Per-rank."""
         self._add_row(cells)
 
     def add_column(self, name: str, data: object) -> None:
-        """Add a column with one value per row; the first of an empty table makes the rows."""
+        """Add a column with one value per row; in an empty table it makes the rows. Per-rank."""
         with self._lock:
             try:
                 self._add_column(str(name), _values_of(data))
