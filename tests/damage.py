@@ -6,6 +6,7 @@ cases run in a child process, each under an alarm whose default action ends it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from hpctrack.errors import HpctrackError
+from hpctrack.store.node_tail import NodeTail
 from hpctrack.store.repair import repair_run
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.store.seal import seal_run
@@ -101,6 +103,15 @@ def blank(chance: random.Random, data: bytearray) -> bytearray:
     at, size = chance.randrange(len(data)), chance.choice((16, 512, 4096, 65536))
     lost = data[at : at + size]
     data[at : at + size] = chance.choice((bytes(len(lost)), chance.randbytes(len(lost))))
+    return data
+
+
+def lose(chance: random.Random, data: bytearray) -> bytearray:
+    """Lose sectors, pages or stripes, for which a file system answers zeros."""
+    for _number in range(chance.randint(1, 3)):
+        size = chance.choice((512, 4096, 65536))
+        at = chance.randrange(-(-len(data) // size)) * size
+        data[at : at + size] = bytes(len(data[at : at + size]))
     return data
 
 
@@ -199,6 +210,7 @@ def check_sealed(folder: Path, expected: dict[str, Any]) -> None:
         elif not (name == "console" and "cannot be read" in answer):
             assert answer == expected[name], f"{name} is silently wrong: {str(answer)[:200]}"
     repair_run(folder, force=True)
+    _check_seal(folder)
 
 
 def check_live(folder: Path, _expected: dict[str, Any]) -> None:
@@ -223,6 +235,32 @@ def check_rows(folder: Path, _expected: dict[str, Any]) -> None:
     read_all(folder)
 
 
+def check_holes(folder: Path, _expected: dict[str, Any]) -> None:
+    """Whatever was lost of a live file: no reader tells a number that was not logged."""
+    (path,) = folder.glob("node-*.h5")
+    report = verify_run(folder)
+    with contextlib.suppress(HpctrackError):
+        found = assert_prefix(folder)
+        assert not report.is_intact or set(found.values()) == {STEPS}
+    with contextlib.suppress(HpctrackError):
+        tail = NodeTail(path)
+        tail.go_back(STEPS * len(FACTORS))
+        for one in tail.iter_new_points(since_wall_s=0.0, limit=STEPS * len(FACTORS)):
+            assert (one.rank, one.value) == (0, one.step * FACTORS[one.metric])
+        tail.close()
+    _check_repair(folder)
+    _check_seal(folder)
+
+
+def _check_seal(folder: Path) -> None:
+    """What was repaired can be sealed, and is what was logged, live and sealed."""
+    if any(folder.glob("node-*.h5")):
+        found = assert_prefix(folder)
+        seal_run(folder, force=True)
+        assert assert_prefix(folder) == found
+        assert verify_run(folder).is_intact
+
+
 def _check_repair(folder: Path) -> None:
     assert repair_run(folder, force=True).is_intact
     if any(folder.glob("node-*.h5")):
@@ -240,8 +278,16 @@ def main(kind: str, seed: int, cases: int) -> None:
         assert not any(isinstance(one, HpctrackError) for one in expected.values()), expected
         (path,) = whole.glob("*.h5")
         data = path.read_bytes()
-        check = {"sealed": check_sealed, "live": check_live, "rows": check_rows}[kind]
-        damages = (cut, flip_metadata(path)) if kind == "live" else (cut, flip, blank, swap)
+        anything: tuple[Damage, ...] = (cut, flip, blank, swap)
+        damages: tuple[Damage, ...]
+        check, damages = {
+            "sealed": (check_sealed, (*anything, lose)),
+            "live": (check_live, (cut,)),
+            "rows": (check_rows, anything),
+            "holes": (check_holes, (lose,)),
+        }[kind]
+        if kind == "live":
+            damages = (cut, flip_metadata(path))
         for number in range(seed, seed + cases):
             chance = random.Random(number)
             damage = chance.choice(damages)

@@ -22,7 +22,16 @@ from hpctrack.store.repair import repair_run
 from hpctrack.store.seal import seal_run
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.store.verify import verify_run
-from tests.damage import CASE_TIMEOUT_S, blank, cut, flip, flip_metadata, make_old, swap
+from tests.damage import (
+    CASE_TIMEOUT_S,
+    blank,
+    cut,
+    flip,
+    flip_metadata,
+    lose,
+    make_old,
+    swap,
+)
 from tests.programs import ROOT, list_agents, rank_environment, start_python, wait_for
 
 BUFFER_BYTES = 65536
@@ -209,8 +218,14 @@ def read_points(folder: Path) -> Points:
 
 # -- a program of its own ------------------------------------------------------------------------
 
-LIVE = {"cut": cut, "flip metadata": None, "flip": flip, "blank": blank}
-SEALED = {"sealed, cut": cut, "sealed, flip": flip, "sealed, blank": blank, "sealed, swap": swap}
+LIVE = {"cut": cut, "flip metadata": None, "flip": flip, "blank": blank, "lose": lose}
+SEALED = {
+    "sealed, cut": cut,
+    "sealed, flip": flip,
+    "sealed, blank": blank,
+    "sealed, swap": swap,
+    "sealed, lose": lose,
+}
 DAMAGES = (*LIVE, *SEALED)
 MAY_BE_WRONG = ("flip", "blank")
 """Of a live file's own rows nobody can tell a changed value."""

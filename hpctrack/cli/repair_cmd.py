@@ -40,7 +40,7 @@ def repair(
 
     A damaged file is kept beside its successor, with .damaged behind its name. A damaged sealed
     file is only touched with --force: another store may have an intact copy. Safe to repeat and
-    to interrupt. Exit code 4 if something damaged is left.
+    to interrupt. Exit code 4 if something damaged is left, or nothing of a file could be saved.
 
     \b
     Examples:
@@ -68,4 +68,10 @@ def repair(
         raise StoreFormatError(
             f"{len(left)} of {len(results)} runs are still damaged",
             hint="sync an intact copy, or use --force",
+        )
+    given_up = [f"{one.project}/{one.run}/{file.file}" for one in results for file in one.given_up]
+    if given_up:
+        raise StoreFormatError(
+            f"nothing could be salvaged of {', '.join(given_up)}",
+            hint="it is still there, with .damaged behind its name; sync an intact copy",
         )

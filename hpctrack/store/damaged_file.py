@@ -16,6 +16,7 @@ from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.events import Event
 from hpctrack.store.hdf5 import open_file, plain
+from hpctrack.store.holes import Chunks, is_body_whole
 from hpctrack.store.node_image import make_image
 from hpctrack.store.schema import (
     EVENT,
@@ -60,6 +61,7 @@ class DamagedTable:
             if found.dtype == dtype and found.ndim == 1:
                 self.rows = int(found.shape[0])
                 self._set = found
+                self._chunks = Chunks(self._chunk_rows, dtype.itemsize)
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Return rows.
@@ -89,7 +91,16 @@ class DamagedTable:
         for start, stop in self._iter_chunks(0, self.rows):
             if stop > start:
                 with contextlib.suppress(*_READING):
-                    yield self._set[start:stop]
+                    rows = self._set[start:stop]
+                    torn = self._chunks.find_torn(rows.view(np.uint8).data, start, self._read_row)
+                    rows[torn] = np.zeros((), rows.dtype)
+                    yield rows
+
+    def _read_row(self, row: int) -> bytes:
+        try:
+            return self._set[row : row + 1].tobytes() if 0 <= row < self.rows else b""
+        except _READING:
+            return b""
 
     @property
     def _chunk_rows(self) -> int:
@@ -105,6 +116,8 @@ class DamagedTable:
                 offset = self._set.id.get_chunk_info_by_coord((first,)).byte_offset
             except _READING:
                 offset = None
+            if offset is not None:
+                self._chunks.place(first, int(offset))
             there = 0 if offset is None else max(0, (end - offset) // size)
             yield first, min(last, first + there)
 
@@ -129,12 +142,13 @@ class DamagedFile:
         self.path = path
         try:
             self._file = open_file(path, kind=LIVE_KIND, swmr=True)
-        except StoreFormatError as error:
-            copy = _mend_head(path, scratch)
+        except StoreFormatError:
+            mended = _mend_head(path, scratch)
             try:
-                self._file = open_file(copy, kind=LIVE_KIND, swmr=True)
-            except StoreFormatError:
-                raise error from None  # of the copy nobody knows
+                self._file = open_file(mended, kind=LIVE_KIND, swmr=True)
+            except StoreFormatError as error:
+                text = error.message.replace(str(mended), str(path))
+                raise StoreFormatError(text) from None
         self.facts = self._read_facts()
         self._named: set[int] = set()
         self._sensors = FileSensors(self.facts)
@@ -171,11 +185,19 @@ class DamagedFile:
                     body = self.read_bytes(Place(place), offset, size)
                 except StoreFormatError:
                     continue
+                if place == Place.HEAP and not is_body_whole(kind, body, self._read_before(offset)):
+                    continue
                 if kind == EventKind.NAME and size > NAME_HEAD.size:
                     self._named.add(NAME_HEAD.unpack_from(body)[0])
                 event = Event(kind, wall_s, rank, session, body, place, offset, size)
                 self._sensors.learn([event])
                 yield event
+
+    def _read_before(self, offset: int) -> int:
+        try:
+            return self.read_bytes(Place.HEAP, offset - 1, 1)[0]
+        except StoreFormatError:
+            return int(offset == 0)
 
     def iter_points(self) -> Iterator[PointArray]:
         """Yield the points whose names `iter_events` has come across.

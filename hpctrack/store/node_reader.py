@@ -11,11 +11,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.columns import Columns
 from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.hdf5 import plain
+from hpctrack.store.holes import is_body_whole
 from hpctrack.store.ledger import name_rows
 from hpctrack.store.live_file import open_live
 from hpctrack.store.schema import (
@@ -74,6 +74,7 @@ class NodeReader:
         self._names: dict[int, str] = {}
         self._torn: list[tuple[Any, ...]] = []
         self._events_read = 0
+        self._lost = self._lost_points = 0
         self._points_read = 0
         self._parts: dict[int, list[Columns]] = {}
         self._sensors: dict[str, SensorColumns] = {}
@@ -195,6 +196,7 @@ class NodeReader:
     def find_lost(self, now_wall_s: float, stale_after_s: float) -> dict[str, int]:
         """Return what cannot be read, as a ledger has it; empty while somebody writes the file.
 
+        Points that a disk has lost in the middle are among it once `read_columns` has met them.
         Over NFS a reader may see what a file tells before it sees how long it is: whoever writes
         it is believed, and else the file is looked at anew.
         """
@@ -204,7 +206,8 @@ class NodeReader:
             ask_length(self.path)
             self.refresh()
             self._update_events()
-        return name_rows(self.missing_rows(), len(self._torn))
+        events = len(self._torn) + self._lost
+        return name_rows(self.missing_rows(), events=events, points=self._lost_points)
 
     def told_rows(self, table: str) -> int:
         """Return how many rows a table has by what the file says."""
@@ -213,6 +216,10 @@ class NodeReader:
     def torn_events(self) -> int:
         """Return how many events have no bytes, as of the last reading."""
         return len(self._torn)
+
+    def lost_events(self) -> int:
+        """Return how many events, or their bytes, a disk has lost, as of the last reading."""
+        return self._lost
 
     def metric_numbers(self) -> list[int]:
         """Return the numbers of the metrics that have a name, as of the last reading."""
@@ -233,7 +240,9 @@ class NodeReader:
 
     def _group(self, points: PointArray) -> None:
         # A disk that lost a block answers with zeros there: a point has a time.
-        points = points[points["wall_s"] > 0]
+        is_there = points["wall_s"] > 0
+        self._lost_points += int(np.count_nonzero(~is_there))
+        points = points[is_there]
         points = points[np.argsort(points["metric"], kind="stable")]
         numbers, starts = np.unique(points["metric"], return_index=True)
         ends = [*starts[1:].tolist(), len(points)][: len(starts)]
@@ -249,13 +258,15 @@ class NodeReader:
             return
         rows = self._torn + table.read(self._events_read, stop).tolist()
         self._events_read = stop
+        there = [row for row in rows if row[0] > 0]
+        self._lost += len(rows) - len(there)
         # The heap is read after the rows that point into it: what they mean is there by then.
         self._tables["heap"].refresh()
         self._torn = []
-        for event in self._iter_events(rows):
+        for event in self._iter_events(there):
             if event.kind != EventKind.NAME:
                 self._events.append(event)
-            elif len(event.body) >= NAME_HEAD.size:
+            elif event.body:
                 number, name = event.metric_name()
                 self._names[number] = name
 
@@ -267,15 +278,19 @@ class NodeReader:
             for _wall_s, offset, size, _kind, place, *_rest in rows
             if place == Place.HEAP and offset + size <= heap.rows
         ]
-        base = min((start for start, _end in inside), default=0)
+        base = max(0, min((start for start, _end in inside), default=0) - 1)
         data = heap.read(base, max((end for _start, end in inside), default=0)).tobytes()
         for row in rows:
             wall_s, offset, size, kind, place, rank, session, _node = row
             if place != Place.HEAP:
                 yield Event(kind, wall_s, rank, session, b"", place, offset, size)
             elif offset + size <= heap.rows:
-                body = data[offset - base : offset - base + size]
-                yield Event(kind, wall_s, rank, session, body, place, offset, size)
+                begin = offset - base
+                body = data[begin : begin + size]
+                if is_body_whole(kind, body, data[begin - 1] if begin else 1):
+                    yield Event(kind, wall_s, rank, session, body, place, offset, size)
+                else:
+                    self._lost += 1
             else:
                 self._torn.append(row)
 

@@ -17,6 +17,13 @@ INDEX_BYTES = 64
 """Metadata for each chunk, at most; 16 bytes were seen over 3,000 chunks."""
 
 
+ALIGN_BYTES = 4096
+ALIGN_FROM_BYTES = 16384
+"""Chunks, which are all as large as this, begin at a multiple of a page: what a disk loses are
+sectors, blocks or pages, and a row of 32 bytes that lies in two of them would be told half lost. A
+file grows by 4 kB at most for each block of metadata between chunks (13 kB in 131 MB were seen)."""
+
+
 BOUNDS = {"v110": h5py.h5f.LIBVER_V110}
 """What HDF5 calls the versions of `schema.LIBVER`."""
 
@@ -93,5 +100,6 @@ def open_for_append(path: Path, libver: tuple[str, str]) -> Any:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_file_locking(False, True)  # noqa: FBT003 - h5py's signature
     access.set_libver_bounds(*(BOUNDS[one] for one in libver))
+    access.set_alignment(ALIGN_FROM_BYTES, ALIGN_BYTES)
     flags = h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_WRITE
     return h5py.h5f.open(bytes(path), flags, access)

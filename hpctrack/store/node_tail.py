@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.events import Event, NodeEvents
+from hpctrack.store.holes import is_body_whole
 from hpctrack.store.ledger import name_rows
 from hpctrack.store.spread import find_first, spread_blocks
 from hpctrack.store.thin_hdf5 import ThinFile, ThinTable, ask_length
@@ -266,7 +266,7 @@ class NodeTail:
             mine = [
                 _make_event(row, b"")
                 for row in EVENT_ROW.iter_unpack(table.read(start, stop))
-                if row[3] in _CONSOLE and row[5] == rank
+                if row[3] in _CONSOLE and row[5] == rank and row[0] > 0
             ]
             found = mine + found
             if len(found) >= pieces or not start:
@@ -328,33 +328,38 @@ class NodeTail:
             self._take(list(EVENT_ROW.iter_unpack(table.read(self.event_count, stop))))
             self.event_count = stop
         missing = {name: one.told_rows - one.rows for name, one in self._tables.items()}
-        self._lost = name_rows(missing, len(self._torn))
+        self._lost = name_rows(missing, events=len(self._torn))
 
     def _take(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Keep events, or what they say; those without their bytes are kept for later."""
+        rows = [row for row in rows if row[0] > 0]
         if self._keeps_console:
             self._events += [_make_event(row, b"") for row in rows if row[3] in _CONSOLE]
         wanted = [row for row in rows if row[3] in _SAID and row[4] == Place.HEAP]
         heap = self._tables["heap"]
         for start in range(0, len(wanted), HEAP_EVENTS):
             some = wanted[start : start + HEAP_EVENTS]
-            base = min(row[1] for row in some)
+            base = max(0, min(row[1] for row in some) - 1)
             end = min(max(row[1] + row[2] for row in some), base + HEAP_BYTES)
             data = heap.read(base, end)
             for row in some:
                 offset, size = row[1] - base, row[2]
                 if offset + size <= len(data):
-                    self._keep(_make_event(row, data[offset : offset + size]))
+                    self._keep(row, data[max(0, offset - 1) : offset + size])
                 elif row[1] + size <= heap.rows:
-                    self._keep(_make_event(row, heap.read(row[1], row[1] + size)))
+                    self._keep(row, heap.read(max(0, row[1] - 1), row[1] + size))
                 else:
                     self._torn.append(row)
 
-    def _keep(self, event: Event) -> None:
+    def _keep(self, row: tuple[Any, ...], data: bytes) -> None:
+        """Keep an event, whose bytes are at the end of ``data``, behind the one before them."""
+        before = data[0] if len(data) > row[2] else 1
+        event = _make_event(row, data[len(data) - row[2] :])
+        if not is_body_whole(event.kind, event.body, before):
+            return
         if event.kind == EventKind.NAME:
-            if len(event.body) >= NAME_HEAD.size:
-                number, name = event.metric_name()
-                self._names[number] = name
+            number, name = event.metric_name()
+            self._names[number] = name
         elif event.kind == EventKind.NOTE:
             self._notes.append(event)
         elif event.kind == EventKind.LEDGER:

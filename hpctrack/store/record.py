@@ -209,7 +209,9 @@ def assemble(
         _read_source(source, number, sessions, told, is_alive=is_alive)
     if not sessions:
         stale = not any(one.is_live(now_wall_s, stale_after_s) for one in sources)
-        return RunRecord(id=run, project=project, state=State.CRASHED if stale else State.RUNNING)
+        state = State.CRASHED if stale else State.RUNNING
+        ledger = read_told(told, default_name="", attempt=1)["ledger"]
+        return RunRecord(id=run, project=project, state=state, ledger=ledger)
     attempts = max(one.attempt for one in sessions)
     latest = [one for one in sessions if one.attempt == attempts]
     ranks = _make_ranks(latest)

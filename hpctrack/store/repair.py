@@ -21,9 +21,9 @@ from hpctrack.core.layout import (
 )
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreError, StoreFormatError
 from hpctrack.store.node_reader import NodeReader
-from hpctrack.store.salvage import Salvaged, salvage_node_file, salvage_sealed_file
+from hpctrack.store.salvage import Salvaged, salvage_node_file
+from hpctrack.store.salvage_sealed import salvage_sealed_file
 from hpctrack.store.seal_lock import hold_lock
-from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.space import explain, sync_folder
 from hpctrack.store.verify_node import check_node_file
 from hpctrack.store.verify_sealed import check_sealed_file
@@ -76,6 +76,11 @@ class RepairResult:
     def is_intact(self) -> bool:
         """Whether nothing damaged is left in the run."""
         return all(one.deed != Deed.LEFT for one in self.actions)
+
+    @property
+    def given_up(self) -> list[Action]:
+        """The files of which nothing could be saved, and which were set aside."""
+        return [one for one in self.actions if one.deed == Deed.SET_ASIDE]
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form."""
@@ -207,7 +212,6 @@ def _repair_sealed_file(path: Path, result: RepairResult, *, force: bool) -> Non
         return
     scratch = _make_scratch(path.parent)
     try:
-        inside = SealedReader(path).node_ids()
         saved = salvage_sealed_file(path, scratch)
     except HpctrackError as error:
         if not isinstance(error, StoreFormatError):
@@ -215,7 +219,7 @@ def _repair_sealed_file(path: Path, result: RepairResult, *, force: bool) -> Non
         result.actions.append(_give_up(path, error.message, force=True))
     else:
         # Readers pass over node files that the sealed file names, until it is gone.
-        _set_aside_doubles(path.parent, inside)
+        _set_aside_doubles(path.parent, saved.node_ids)
         for one in saved.paths:
             one.replace(path.parent / one.name)
         aside = _keep(path)
@@ -226,7 +230,7 @@ def _repair_sealed_file(path: Path, result: RepairResult, *, force: bool) -> Non
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _set_aside_doubles(folder: Path, inside: set[str]) -> None:
+def _set_aside_doubles(folder: Path, inside: frozenset[str]) -> None:
     """Take node files away that a killed sealer left: what is in them has just been salvaged."""
     for path in list(iter_node_files(folder)):
         with contextlib.suppress(HpctrackError):
@@ -239,10 +243,10 @@ def _set_aside_doubles(folder: Path, inside: set[str]) -> None:
 
 def _tell(name: str, saved: Salvaged, aside: Path) -> Action:
     text = f"{saved.points} points and {saved.events} events saved"
-    if saved.lost_points > 0 or saved.lost_events > 0:
-        text += f", {saved.lost_points} and {saved.lost_events} lost"
+    if str(saved.lost):
+        text += f"; lost: {saved.lost}"
     text += f"; the damaged file is {aside.name}"
-    return Action(name, Deed.SALVAGED, text, saved.points, max(0, saved.lost_points))
+    return Action(name, Deed.SALVAGED, text, saved.points, saved.lost.points)
 
 
 def _give_up(path: Path, problem: str, *, force: bool) -> Action:
@@ -252,7 +256,8 @@ def _give_up(path: Path, problem: str, *, force: bool) -> Action:
     aside = _keep(path)
     path.unlink()
     sync_folder(path.parent)
-    return Action(path.name, Deed.SET_ASIDE, f"nothing could be salvaged; it is {aside.name} now")
+    text = f"nothing could be salvaged ({problem}); it is {aside.name} now"
+    return Action(path.name, Deed.SET_ASIDE, text)
 
 
 def _keep(path: Path) -> Path:

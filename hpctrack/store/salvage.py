@@ -5,38 +5,49 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpctrack.core.wire import NAME_HEAD
-from hpctrack.errors import HpctrackError, StoreFormatError
+from hpctrack.errors import HpctrackError
 from hpctrack.store.columns import Columns
 from hpctrack.store.damaged_file import DamagedFile
-from hpctrack.store.events import Event, NodeEvents, iter_events
-from hpctrack.store.hdf5 import plain
-from hpctrack.store.ledger import DAMAGED, add_rows
+from hpctrack.store.events import Event
 from hpctrack.store.node_file import NOBODY, NewEvent, NodeFile
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.schema import POINT, SAMPLE, EventKind, Place, PointArray
-from hpctrack.store.sealed_file import (
-    DAMAGE,
-    SealedReader,
-    read_group,
-    read_index,
-    read_sensor_index,
-)
-from hpctrack.store.sealed_layout import SYSTEM_GROUP
-from hpctrack.store.streams import FileSensors
 from hpctrack.store.verify_node import TEXT_KINDS, is_json
-from hpctrack.store.verify_sealed import OpenSealed
 
 BATCH_EVENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What a damaged file tells of that could not be saved; what it does not tell of is not in it.
+
+    Parameters
+    ----------
+    points, samples, events : int
+    """
+
+    points: int = 0
+    samples: int = 0
+    events: int = 0
+
+    def to_ledger(self) -> dict[str, int]:
+        """Return what a run's ledger says of it."""
+        found = {f"unsalvaged_{key}": getattr(self, key) for key in self.__slots__}
+        return {key: count for key, count in found.items() if count > 0}
+
+    def __str__(self) -> str:
+        """Say it."""
+        found = [f"{getattr(self, key)} {key}" for key in self.__slots__]
+        return ", ".join(one for one in found if not one.startswith("0 "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +60,16 @@ class Salvaged:
         The new files, in the folder that was given.
     points, events : int
         Written to them.
-    lost_points, lost_events : int
-        What the damaged file tells of besides; -1 if it cannot even say that.
+    lost : Lost
+    node_ids : set of str
+        The ``uuid`` of each node file that was in a sealed one, as far as it says so.
     """
 
     paths: list[Path]
     points: int
     events: int
-    lost_points: int
-    lost_events: int
+    lost: Lost
+    node_ids: frozenset[str] = frozenset()
 
 
 def salvage_node_file(path: Path, scratch: Path) -> Salvaged:
@@ -85,159 +97,16 @@ def salvage_node_file(path: Path, scratch: Path) -> Salvaged:
                 writer.add_points(rows)
             for rows in damaged.iter_samples():
                 writer.add_samples(rows)
-            saved = Salvaged(
-                [writer.path],
-                writer.points,
-                writer.events,
-                damaged.points.rows - writer.points,
-                damaged.rows.rows - writer.events,
+            lost = Lost(
+                max(0, damaged.points.rows - writer.points),
+                max(0, damaged.samples.rows - writer.samples),
+                max(0, damaged.rows.rows - writer.events),
             )
-            writer.note_losses(saved, lost_samples=damaged.samples.rows - writer.samples)
+            writer.add_loss(lost)
             writer.close(damaged.pulse_wall_s)
-        return saved
+        return Salvaged([writer.path], writer.points, writer.events, lost)
     finally:
         damaged.close()
-
-
-def salvage_sealed_file(path: Path, scratch: Path) -> Salvaged:
-    """Write what is intact of a sealed file into new node files, which can be sealed again.
-
-    Parameters
-    ----------
-    path, scratch : Path
-        As for `salvage_node_file`.
-
-    Raises
-    ------
-    StoreFormatError
-        Nothing can be read, or not even the list of its node files.
-    StoreError, StoreFullError
-        The new files cannot be written.
-    """
-    sources = SealedReader(path).read_nodes()
-    with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(OpenSealed(path))
-        lost_events = _read_events(opened.file, sources)
-        sizes = _find_metrics(opened.file)
-        writers = []
-        for source in sources:
-            writers.append(stack.enter_context(NodeCopy(scratch, source.facts, opened)))
-            writers[-1].add_events(source.events)
-        first: dict[int, NodeCopy] = {}
-        for writer in writers:
-            first.setdefault(writer.attempt, writer)
-        for name, one in _iter_metrics(opened.file, sizes):
-            for attempt in np.unique(one.attempt).tolist():
-                writer = first.get(attempt, writers[0])
-                writer.add_metric(name, one.take(one.attempt == attempt))
-        _copy_sensors(opened.file, writers, sources)
-        points, events = sum(one.points for one in writers), sum(one.events for one in writers)
-        told = sum(len(source.events) for source in sources) + sum(one.named for one in writers)
-        saved = Salvaged(
-            [one.path for one in writers],
-            points,
-            events,
-            sum(size for _name, size in sizes.values()) - points,
-            told - events + lost_events,
-        )
-        if writers:
-            writers[0].note_losses(saved)
-        for writer, source in zip(writers, sources, strict=True):
-            writer.close(source.pulse_wall_s)
-    return saved
-
-
-def _copy_sensors(file: Any, writers: Sequence[NodeCopy], sources: Sequence[NodeEvents]) -> None:
-    """Give each host's samples to the first file of that host; damaged ones are left out."""
-    try:
-        index, streams = read_sensor_index(file)
-    except DAMAGE:
-        return
-    first: dict[str, int] = {}
-    for number, source in enumerate(sources):
-        first.setdefault(str(source.facts.get("host", "")), number)
-    devices: dict[int, dict[str, int]] = {}
-    for number in set(first.values()):
-        known = FileSensors(sources[number].facts)
-        known.learn(sources[number].events)
-        devices[number] = {key: device for device, key in known.devices.items()}
-    for name, entry in index.items():
-        try:
-            columns = read_group(file[SYSTEM_GROUP][entry.group])
-        except DAMAGE:
-            continue
-        for number in np.unique(columns.rank).tolist():
-            stream = streams[number]
-            which = first.get(stream.host, 0)
-            device = devices[which].get(stream.device, -1) if stream.device else -1
-            writers[which].add_sensor(
-                name, columns.take(columns.rank == number), device, stream.rank
-            )
-
-
-def _read_events(file: Any, nodes: Sequence[NodeEvents]) -> int:
-    """Give nodes the events that can be read; return how many cannot, -1 if nobody knows."""
-    try:
-        events, heap = file["events"], file["heap"]
-        rows, has_row = _read_chunks(events)
-        data, has_byte = _read_chunks(heap)
-    except DAMAGE:
-        return -1
-    # How many chunks of the heap before each one are gone.
-    gone = np.concatenate([[0], np.cumsum(~has_byte)])
-    size = int(heap.chunks[0])
-    first, last = rows["offset"] // size, (rows["offset"] + rows["size"] + size - 1) // size
-    last = np.minimum(last, len(has_byte))
-    is_whole = gone[last] == gone[np.minimum(first, last)]
-    is_there = np.repeat(has_row, int(events.chunks[0]))[: len(rows)]
-    is_there &= is_whole | (rows["flags"] != Place.HEAP)
-    for number, node in enumerate(nodes):
-        node.events.extend(iter_events(rows[is_there & (rows["node"] == number)], data))
-    return int(np.count_nonzero(~is_there))
-
-
-def _read_chunks(table: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Read a table; return zeros for chunks that are damaged, and which ones are not."""
-    rows = np.zeros(table.shape, table.dtype)
-    size = int(table.chunks[0])
-    is_there = np.zeros(-(-len(rows) // size), bool)
-    for number in range(len(is_there)):
-        part = slice(number * size, (number + 1) * size)
-        with contextlib.suppress(*DAMAGE):
-            rows[part] = table[part]
-            is_there[number] = True
-    return rows, is_there
-
-
-def _find_metrics(file: Any) -> dict[str, tuple[str, int]]:
-    """Return name and number of points of each metric's group; they say so if the index does not.
-
-    Raises
-    ------
-    StoreFormatError
-        They do not either.
-    """
-    try:
-        return {one.group: (one.name, one.points) for one in read_index(file).values()}
-    except DAMAGE:
-        pass
-    found = {}
-    try:
-        for number, group in file["metrics"].items():
-            found[number] = str(plain(group.attrs["name"])), int(group.attrs["points"])
-    except DAMAGE as error:
-        raise StoreFormatError(f"the metrics cannot be found: {error}") from None
-    return found
-
-
-def _iter_metrics(file: Any, sizes: Mapping[str, tuple[str, int]]) -> Iterator[tuple[str, Columns]]:
-    """Yield each metric for itself; those that are damaged are left out."""
-    for number, (name, _size) in sizes.items():
-        try:
-            columns = read_group(file["metrics"][number])
-        except DAMAGE:
-            continue
-        yield name, columns
 
 
 class NodeCopy:
@@ -253,9 +122,9 @@ class NodeCopy:
         self.samples = 0
         self.events = 0
         self.named = 0
+        self._ledger: dict[str, Any] = {}
         self._metrics = 0
         self._sensors: dict[str, int] = {}
-        self._ledger: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -279,8 +148,6 @@ class NodeCopy:
             new = self._check(event)
             if new:
                 batch.append(new)
-                if (new.kind, new.session) == (EventKind.LEDGER, NOBODY):
-                    self._ledger = event.json()
             if len(batch) == BATCH_EVENTS:
                 self._write(batch)
                 batch = []
@@ -297,7 +164,7 @@ class NodeCopy:
         """Name a metric and add its points."""
         number = self._metrics
         body = NAME_HEAD.pack(number) + name.encode()
-        wall_s = float(columns.wall_s[0]) if len(columns) else 0.0
+        wall_s = float(columns.wall_s[0]) if len(columns) else self._created_wall_s
         self._write([NewEvent(EventKind.NAME, body, wall_s, -1, NOBODY)])
         rows = np.zeros(len(columns), POINT)
         rows["metric"], rows["rank"] = number, columns.rank
@@ -325,20 +192,20 @@ class NodeCopy:
         rows["wall_s"], rows["value"] = columns.wall_s, columns.value
         self.add_samples(rows)
 
-    def note_losses(self, saved: Salvaged, *, lost_samples: int = 0) -> None:
-        """Put on record what could not be saved, so that the sealed run still says it.
+    def add_loss(self, lost: Lost) -> None:
+        """Put what could not be saved into the run's ledger, with what nobody's ledger said before.
 
-        Added to what the file's agent, or an earlier repair, has said: the last ledger counts.
+        Of the ledgers that no session says, the last one of a file counts.
         """
-        lost = {
-            "points": saved.lost_points,
-            "samples": lost_samples,
-            "events": saved.lost_events,
-        }
-        ledger = add_rows(self._ledger, DAMAGED, [{key: max(0, n) for key, n in lost.items()}])
-        if ledger != self._ledger:
-            body = json.dumps(ledger).encode()
-            self._write([NewEvent(EventKind.LEDGER, body, self._created_wall_s, -1, NOBODY)])
+        found = lost.to_ledger()
+        for key, count in found.items():
+            earlier = self._ledger.get(key, 0)
+            self._ledger[key] = count + (earlier if isinstance(earlier, int) else 0)
+        if found:
+            body = json.dumps(self._ledger).encode()
+            wall_s = max(self._created_wall_s, 1.0)
+            self._file.add_events([NewEvent(EventKind.LEDGER, body, wall_s, -1, NOBODY)])
+            self._flush()
 
     def close(self, wall_s: float) -> None:
         """Close the file as of the last sign of life of its agent."""
@@ -368,6 +235,8 @@ class NodeCopy:
             return None
         if place == Place.HEAP and event.kind not in TEXT_KINDS and not is_json(body):
             return None
+        if event.kind == EventKind.LEDGER and event.session == NOBODY:
+            self._ledger = event.json()
         return NewEvent(event.kind, body, event.wall_s, event.rank, event.session, place)
 
     def _copy_payload(self, event: Event) -> bytes:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hpctrack.core.wire import NAME_HEAD
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.events import NodeEvents, iter_events
+from hpctrack.store.holes import is_body_whole
 from hpctrack.store.live_file import LiveFile, open_live
 from hpctrack.store.placement import (
     KeyIndex,
@@ -179,6 +180,12 @@ class NodeSource:
             for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
                 found[key] = found.get(key, 0) + count
         self._keys = np.array(sorted(found), np.uint64)
+        lost = self._count_lost_events()
+        if lost:
+            raise StoreFormatError(
+                f"{self.path} has {lost} events that the disk lost, or their bytes",
+                hint="`hpctrack repair` salvages the others",
+            )
         names = self._read_names()
         numbers = (self._keys >> np.uint64(32)).astype(np.int64)
         nameless = sorted({int(one) for one in numbers} - names.keys())
@@ -236,7 +243,7 @@ class NodeSource:
         events, heap = self.table("events"), self.table("heap")
         for start in range(0, events.rows, EVENT_ROWS):
             rows = events.read(start, start + EVENT_ROWS)
-            yield cut_block(rows, heap)
+            yield cut_block(rows[rows["wall_s"] > 0], heap)
 
     def table(self, name: str) -> TableReader:
         """Return a table, opening the file if needed."""
@@ -313,11 +320,27 @@ class NodeSource:
             for offset, size in zip(rows["offset"].tolist(), rows["size"].tolist(), strict=True):
                 begin = offset - block.heap_start
                 body = block.heap[begin : begin + size]
-                if len(body) >= NAME_HEAD.size:
-                    names[NAME_HEAD.unpack_from(body)[0]] = body[NAME_HEAD.size :].decode(
-                        "utf-8", "replace"
-                    )
+                names[NAME_HEAD.unpack_from(body)[0]] = body[NAME_HEAD.size :].decode(
+                    "utf-8", "replace"
+                )
         return names
+
+    def _count_lost_events(self) -> int:
+        """Count the events that the disk has lost; those that are torn are none."""
+        lost = 0
+        events, heap = self.table("events"), self.table("heap")
+        for start in range(0, events.rows, EVENT_ROWS):
+            rows = events.read(start, start + EVENT_ROWS)
+            there = rows[rows["wall_s"] > 0]
+            lost += len(rows) - len(there)
+            block = cut_block(there, heap)
+            here = block.rows[block.rows["flags"] == Place.HEAP]
+            for offset, size, kind in here[["offset", "size", "kind"]].tolist():
+                begin = offset - block.heap_start
+                before = block.heap[begin - 1] if begin else 1
+                body = block.heap[begin : begin + size]
+                lost += not is_body_whole(kind, body, before)
+        return lost
 
 
 def _join(first: Any, second: Any) -> IntArray:
@@ -331,6 +354,7 @@ def cut_block(rows: NDArray[np.void], heap: Table) -> EventBlock:
     inside = rows[rows["flags"] == Place.HEAP]
     if not len(inside):
         return EventBlock(rows, 0, b"")
-    first = int(inside["offset"].min())
+    # And the byte before: it tells whether the beginning of a body was lost.
+    first = max(0, int(inside["offset"].min()) - 1)
     last = int((inside["offset"] + inside["size"]).max())
     return EventBlock(rows, first, heap.read(first, last).tobytes())

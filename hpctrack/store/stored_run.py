@@ -19,7 +19,7 @@ from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.history import RANK, STEP, TIMESTAMP, History, make_history
-from hpctrack.store.ledger import UNREADABLE, add_rows, describe_losses
+from hpctrack.store.ledger import add_unreadable, describe_losses
 from hpctrack.store.measured import MeasuredRun
 from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric, no_such_metric
@@ -440,10 +440,11 @@ class StoredRun(TracedRun, MeasuredRun):
         return readers
 
     def _read_record(self) -> RunRecord:
-        record = self._outline or self._read_outline()
-        if self.is_sealed:
-            return record
-        last = summarize(self.columns(), record.definitions)
+        if self.is_sealed or not self.folder.is_dir():
+            return self._outline or self._read_outline()
+        columns = self.columns()  # first: what of them is lost is known then
+        record = self._read_outline()
+        last = summarize(columns, record.definitions)
         return replace(record, summary={**last, **record.summary})
 
     def _read_outline(self) -> RunRecord:
@@ -459,7 +460,7 @@ class StoredRun(TracedRun, MeasuredRun):
         now_s, readers = self._clock.wall_s(), self._parts()[1]
         rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
         rows.append({"files": len(self._unreadable)})
-        return replace(record, ledger=add_rows(record.ledger, UNREADABLE, rows))
+        return replace(record, ledger=add_unreadable(record.ledger, rows))
 
     def _assemble(self, sources: Sequence[NodeEvents]) -> RunRecord:
         return assemble(

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpctrack.errors import StoreFormatError
+from hpctrack.store.holes import Chunks
 from hpctrack.store.live_file import LiveFile
 
 
@@ -31,7 +34,8 @@ class TableReader:
     -----
     HDF5 answers with zeros for bytes behind the end of a file, and for chunks that it has no
     address of. Both happen to files that were cut, and over NFS to a reader whose client does
-    not know yet how long the file is; so what is served ends before the first such chunk.
+    not know yet how long the file is; so what is served ends before the first such chunk. A row
+    of which a part was lost is served as zeros altogether, see `hpctrack.store.holes`.
     """
 
     def __init__(self, file: LiveFile, name: str, path: Path) -> None:
@@ -44,6 +48,7 @@ class TableReader:
             self._row_bytes = int(self._set.dtype.itemsize)
         self._whole_rows = 0
         self._rows = -1
+        self._chunks = Chunks(self._chunk_rows, self._row_bytes)
 
     @property
     def told_rows(self) -> int:
@@ -66,9 +71,16 @@ class TableReader:
 
     def read(self, start: int, stop: int) -> Any:
         """Return rows as an array; fewer if they are not there."""
-        stop = min(stop, self.rows)
+        stop = max(start, min(stop, self.rows))
         with _checked(self._path, self._name):
-            return self._set[start : max(start, stop)]
+            rows = self._set[start:stop]
+            if self._row_bytes > 1:
+                torn = self._chunks.find_torn(rows.view(np.uint8).data, start, self._read_row)
+                rows[torn] = np.zeros((), rows.dtype)
+        return rows
+
+    def _read_row(self, row: int) -> bytes:
+        return self._set[row : row + 1].tobytes() if 0 <= row < self.rows else b""
 
     def _count_rows(self) -> int:
         """Count the rows up to the first chunk that is not there; full ones are asked for once."""
@@ -85,6 +97,7 @@ class TableReader:
                     return start  # the list of chunks was cut, too
                 if found.byte_offset is None:
                     return start
+                self._chunks.place(start, int(found.byte_offset))
                 count = min(self._chunk_rows, total - start)
                 there = min(count, max(0, (end - int(found.byte_offset)) // self._row_bytes))
                 if there < self._chunk_rows:

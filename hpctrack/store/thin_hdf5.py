@@ -17,6 +17,7 @@ from typing import Any
 
 from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.store.holes import Chunks
 
 READ_ATTEMPTS = 24
 """As in `hpctrack.store.hdf5`."""
@@ -221,6 +222,7 @@ class ThinTable:
         self.row_bytes = int(self._library.H5Tget_size(self._kind))
         self._chunk_rows = self._read_chunk_rows()
         self._whole_rows = self.told_rows = 0
+        self._chunks = Chunks(self._chunk_rows, self.row_bytes)
         self.rows = self._count_rows()
 
     def refresh(self) -> None:
@@ -239,6 +241,19 @@ class ThinTable:
         count = min(stop, self.rows) - start
         if count <= 0:
             return b""
+        data = self._read(start, count)
+        torn = self._chunks.find_torn(data, start, self._read_row)
+        if torn:
+            mended = bytearray(data)
+            for row in torn:
+                mended[row * self.row_bytes : (row + 1) * self.row_bytes] = bytes(self.row_bytes)
+            data = bytes(mended)
+        return data
+
+    def _read_row(self, row: int) -> bytes:
+        return self._read(row, 1) if 0 <= row < self.rows else b""
+
+    def _read(self, start: int, count: int) -> bytes:
         buffer = ctypes.create_string_buffer(count * self.row_bytes)
         target = self._file.call("H5Screate_simple", 1, ctypes.byref(_SIZE(count)), None)
         source = self._file.call("H5Dget_space", self._id)
@@ -300,6 +315,7 @@ class ThinTable:
             address = self._find_chunk(start)
             if address is None:
                 return start
+            self._chunks.place(start, address)
             count = min(self._chunk_rows, total - start)
             there = min(count, max(0, (end - address) // self.row_bytes))
             if there < self._chunk_rows:

@@ -77,6 +77,9 @@ def _check(reader: NodeReader, found: Checked, now_wall_s: float, stale_after_s:
     torn = reader.torn_events()
     if torn and not missing:
         found.errors.append(f"{torn} events point to bytes that are not there")
+    lost = reader.lost_events()
+    if lost:
+        found.errors.append(f"{lost} events, or their bytes, were lost by the disk")
     found.errors += _check_points(reader, found)
     found.errors += _check_samples(reader, source)
     found.errors += check_events(source.events, reader)

@@ -15,6 +15,7 @@ from tests.programs import ROOT
     [
         pytest.param("sealed", 150, id="sealed: errors or what was written"),
         pytest.param("live", 40, id="live, cut or its structure changed: a prefix of it"),
+        pytest.param("holes", 80, id="live, blocks of it lost: nothing that was not logged"),
         pytest.param("rows", 40, id="live, changed anywhere: answers or errors"),
     ],
 )

@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpctrack.cli import main as cli
 from hpctrack.store.seal import seal_run
-from tests.stores import write_run
+from hpctrack.store.stored_run import StoredRun
+from tests.stores import NodeWriter, write_run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -91,3 +93,78 @@ def test_repair_leaves_a_damaged_sealed_file_alone_and_says_so(
     assert "--force" in out
     assert "still damaged" in err
     assert path.read_bytes() == content
+
+
+def test_a_sealed_file_that_is_one_byte_short_is_salvaged_whole(
+    store: Path, capsys: Capture
+) -> None:
+    path = store / "digits" / "sealed" / "run.h5"
+    os.truncate(path, path.stat().st_size - 1)
+    code, out, _err = call(capsys, "repair", "digits/sealed", "--force")
+    assert code == 0
+    assert "10 points and" in out
+    assert "lost" not in out
+    assert call(capsys, "seal", "digits/sealed")[0] == 0
+    run = StoredRun(path.parent)
+    assert len(run.metric("loss")) == 10
+    assert run.record.ledger == {}
+    run.close()
+
+
+def test_what_is_left_of_a_sealed_file_that_was_cut_is_salvaged_and_the_loss_stays_on_record(
+    store: Path, capsys: Capture
+) -> None:
+    generator = np.random.default_rng(0)
+    writer = NodeWriter(store, project="digits", run="long")
+    session = writer.start(0)
+    values = {f"m{number}": generator.random(3000).tolist() for number in range(12)}
+    for name, of_metric in values.items():
+        writer.points(name, 0, range(3000), of_metric)
+    writer.end(0, session)
+    folder = writer.close().parent
+    path = seal_run(folder).path
+    os.truncate(path, path.stat().st_size // 2)
+    code, out, _err = call(capsys, "repair", "digits/long", "--force")
+    assert code == 0
+    assert "lost: " in out
+    assert call(capsys, "seal", "digits/long", "--force")[0] == 0
+    assert call(capsys, "verify", "digits/long")[0] == 0
+    run = StoredRun(folder)
+    found = {name: run.metric(name).values.tolist() for name in run.metrics()}
+    assert 2 <= len(found) < 12
+    assert all(values[name] == of_metric for name, of_metric in found.items())
+    assert run.record.ledger["unsalvaged_points"] >= 3000
+    run.close()
+    assert "unsalvaged_points" in call(capsys, "show", "digits/long")[1]
+
+
+def test_a_file_of_which_nothing_can_be_salvaged_is_an_error_and_is_named(
+    store: Path, capsys: Capture
+) -> None:
+    path = store / "digits" / "sealed" / "run.h5"
+    path.write_bytes(b"nothing of ours")
+    code, out, err = call(capsys, "repair", "digits/sealed", "--force")
+    assert code == 4
+    assert "it is run.h5.damaged now" in out
+    assert "digits/sealed/run.h5" in err
+    assert path.with_name("run.h5.damaged").read_bytes() == b"nothing of ours"
+
+
+def test_repair_names_the_users_file(store: Path, capsys: Capture) -> None:
+    (path,) = (store / "other" / "cut").iterdir()
+    path.write_bytes(os.urandom(9000))
+    os.utime(path, (time.time() - 1000, time.time() - 1000))
+    _code, out, _err = call(capsys, "repair", "cut")
+    assert str(path) in out
+    assert "mended" not in out
+    assert ".repair-" not in out
+
+
+def test_what_repair_could_not_save_stays_on_record(store: Path, capsys: Capture) -> None:
+    (path,) = (store / "other" / "cut").iterdir()
+    lost = json.loads(call(capsys, "repair", "cut", "--json")[1])["runs"][0]["actions"][0]
+    assert call(capsys, "seal", "cut")[0] == 0
+    assert call(capsys, "verify", "cut")[0] == 0
+    ledger = json.loads(call(capsys, "show", "cut", "--json")[1])["ledger"]
+    assert ledger == {"unsalvaged_points": lost["lost_points"]}
+    assert not path.exists()

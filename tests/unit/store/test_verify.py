@@ -190,7 +190,7 @@ def test_a_picture_with_other_bytes_is_found(folder: Path) -> None:
     assert "has other bytes than were written" in error.what
     (action,) = repair_run(folder).actions
     assert (action.deed, action.lost_points) == (Deed.SALVAGED, 0)
-    assert "1 lost" in action.text
+    assert "lost: 1 events" in action.text
 
 
 def test_what_cannot_be_salvaged_is_left_unless_forced(folder: Path) -> None:
@@ -328,3 +328,18 @@ def test_an_empty_folder_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "p" / "r").mkdir(parents=True)
     (finding,) = verify_run(tmp_path / "p" / "r").findings
     assert finding.what == "the run has no files"
+
+
+def test_losses_of_two_repairs_add_up(folder: Path) -> None:
+    for count in (100, 50):
+        path = node_file(folder)
+        with h5py.File(path, "r") as file:
+            at = file["points"].id.get_chunk_info(1).byte_offset
+        data = bytearray(path.read_bytes())
+        data[at : at + 32 * count] = bytes(32 * count)
+        path.write_bytes(data)
+        make_old(folder)
+        repair_run(folder)
+    assert StoredRun(folder).record.ledger == {"unsalvaged_points": 150}
+    seal_run(folder)
+    assert StoredRun(folder).record.ledger == {"unsalvaged_points": 150}
