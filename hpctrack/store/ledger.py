@@ -14,9 +14,6 @@ Ledger = Mapping[str, Any]
 UNREADABLE = "unreadable"
 """What a reader finds missing in files that nobody writes any more; never written."""
 
-DAMAGED = "damaged"
-"""What `hpctrack repair` could not salvage."""
-
 _LOSSES = {
     "dropped_points": ("point dropped", "points dropped"),
     "unnamed_points": ("point without a name dropped", "points without a name dropped"),
@@ -25,6 +22,9 @@ _LOSSES = {
         "point perhaps lost by a disk that failed",
         "points perhaps lost by a disk that failed",
     ),
+    "unsalvaged_points": ("point lost with a damaged file", "points lost with a damaged file"),
+    "unsalvaged_samples": ("sample lost with a damaged file", "samples lost with a damaged file"),
+    "unsalvaged_events": ("event lost with a damaged file", "events lost with a damaged file"),
 }
 
 _INCIDENTS = {
@@ -32,8 +32,6 @@ _INCIDENTS = {
     "cut_connections": ("connection closed by the program", "connections closed by the program"),
 }
 """What happened without costing anything of itself: what it cost is counted for itself."""
-
-_FATES = {UNREADABLE: "cannot be read", DAMAGED: "lost with a damaged file"}
 
 
 def list_losses(ledger: Ledger) -> tuple[str, ...]:
@@ -52,13 +50,12 @@ def list_losses(ledger: Ledger) -> tuple[str, ...]:
     if not ledger:
         return ()  # of ten thousand runs in a list, nearly all
     found = [_say(ledger, key, words) for key, words in _LOSSES.items()]
-    for key, fate in _FATES.items():
-        found += [
-            f"{count:,} {what[: -1 if count == 1 else None]} {fate}"
-            for what, count in _numbers(ledger.get(key))
-        ]
+    found += [
+        f"{count:,} {what[: -1 if count == 1 else None]} cannot be read"
+        for what, count in _numbers(ledger.get(UNREADABLE))
+    ]
     found += [f"{count:,} refused: {what}" for what, count in _numbers(ledger.get("refused"))]
-    known = {*_LOSSES, *_INCIDENTS, *_FATES, "refused"}
+    known = {*_LOSSES, *_INCIDENTS, UNREADABLE, "refused"}
     for key, value in ledger.items():  # of a newer writer
         if key not in known:
             words = clean(key.replace("_", " "))
@@ -95,36 +92,35 @@ def describe_losses(find: Callable[[], tuple[str, ...]]) -> str:
     return f"; incomplete: {', '.join(losses)}" if losses else ""
 
 
-def add_rows(ledger: Ledger, key: str, rows: Iterable[Mapping[str, int]]) -> dict[str, Any]:
-    """Return a ledger with rows added to one of its objects.
+def add_unreadable(ledger: Ledger, rows: Iterable[Mapping[str, int]]) -> dict[str, Any]:
+    """Return a ledger that also says what of some files cannot be read.
 
     Parameters
     ----------
-    key : str
-        `UNREADABLE` or `DAMAGED`.
     rows : iterable of mapping
-        ``points``, ``samples``, ``events`` and ``bytes``.
+        ``points``, ``samples``, ``events``, ``bytes`` and ``files``.
     """
-    total = {what: int(count) for what, count in _numbers(ledger.get(key))}
+    total: dict[str, int] = {}
     for one in rows:
         for what, count in one.items():
             total[what] = total.get(what, 0) + count
     total = {what: count for what, count in total.items() if count > 0}
-    return {**ledger, key: total} if total else dict(ledger)
+    return {**ledger, UNREADABLE: total} if total else dict(ledger)
 
 
-def name_rows(missing: Mapping[str, int], torn_events: int = 0) -> dict[str, int]:
+def name_rows(missing: Mapping[str, int], *, events: int = 0, points: int = 0) -> dict[str, int]:
     """Return the missing rows of a file's tables as a ledger has them.
 
     Parameters
     ----------
     missing : mapping of str to int
         By table.
-    torn_events : int
-        Events that are there without their bytes.
+    events, points : int, optional
+        Which are there and not whole.
     """
     found = {name: missing.get(name, 0) for name in ("points", "samples", "events")}
-    found["events"] += torn_events
+    found["events"] += events
+    found["points"] += points
     found["bytes"] = missing.get("text", 0) + missing.get("blobs", 0)
     return {name: count for name, count in found.items() if count}
 

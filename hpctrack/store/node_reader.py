@@ -74,7 +74,7 @@ class NodeReader:
         self._names: dict[int, str] = {}
         self._torn: list[tuple[Any, ...]] = []
         self._events_read = 0
-        self._lost = 0
+        self._lost = self._lost_points = 0
         self._points_read = 0
         self._parts: dict[int, list[Columns]] = {}
         self._sensors: dict[str, SensorColumns] = {}
@@ -197,6 +197,7 @@ class NodeReader:
     def find_lost(self, now_wall_s: float, stale_after_s: float) -> dict[str, int]:
         """Return what cannot be read, as a ledger has it; empty while somebody writes the file.
 
+        Points that a disk has lost in the middle are among it once `read_columns` has met them.
         Over NFS a reader may see what a file tells before it sees how long it is: whoever writes
         it is believed, and else the file is looked at anew.
         """
@@ -206,7 +207,8 @@ class NodeReader:
             ask_length(self.path)
             self.refresh()
             self._update_events()
-        return name_rows(self.missing_rows(), len(self._torn))
+        events = len(self._torn) + self._lost
+        return name_rows(self.missing_rows(), events=events, points=self._lost_points)
 
     def told_rows(self, table: str) -> int:
         """Return how many rows a table has by what the file says."""
@@ -270,7 +272,9 @@ class NodeReader:
     def _split(self, points: PointArray) -> Iterator[tuple[int, Columns]]:
         """Yield the number of each metric and its points."""
         # A disk that lost a block answers with zeros there: a point has a time.
-        points = points[points["wall_s"] > 0]
+        is_there = points["wall_s"] > 0
+        self._lost_points += int(np.count_nonzero(~is_there))
+        points = points[is_there]
         points = points[np.argsort(points["metric"], kind="stable")]
         numbers, starts = np.unique(points["metric"], return_index=True)
         ends = [*starts[1:].tolist(), len(points)][: len(starts)]

@@ -329,7 +329,7 @@ class NodeTail:
             self._take(list(EVENT_ROW.iter_unpack(table.read(self.event_count, stop))))
             self.event_count = stop
         missing = {name: one.told_rows - one.rows for name, one in self._tables.items()}
-        self._lost = name_rows(missing, len(self._torn))
+        self._lost = name_rows(missing, events=len(self._torn))
 
     def _take(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Keep events, or what they say; those without their bytes are kept for later."""

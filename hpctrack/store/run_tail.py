@@ -11,7 +11,7 @@ from hpctrack.core.layout import SEALED_NAME, NodeFileName, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack.store.console import ConsoleLine, ConsoleText
 from hpctrack.store.events import NodeEvents
-from hpctrack.store.ledger import UNREADABLE, add_rows
+from hpctrack.store.ledger import add_unreadable
 from hpctrack.store.node_tail import NodeTail, Point, Reading
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.record import RunRecord, assemble
@@ -161,7 +161,7 @@ class RunTail:
             )
             rows = [one.find_lost(now_s, self._stale_after_s) for one in here]
             rows.append({"files": len(self.broken)})
-            self._record = replace(record, ledger=add_rows(record.ledger, UNREADABLE, rows))
+            self._record = replace(record, ledger=add_unreadable(record.ledger, rows))
             self._record_of = key
         return self._record
 

@@ -18,7 +18,6 @@ from hpctrack.errors import HpctrackError
 from hpctrack.store.columns import Columns
 from hpctrack.store.damaged_file import DamagedFile
 from hpctrack.store.events import Event
-from hpctrack.store.ledger import DAMAGED, add_rows
 from hpctrack.store.node_file import NOBODY, NewEvent, NodeFile
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.schema import POINT, SAMPLE, EventKind, Place, PointArray
@@ -41,8 +40,8 @@ class Lost:
     events: int = 0
 
     def to_ledger(self) -> dict[str, int]:
-        """Return it by what a run's ledger calls it, without what is 0 or not known."""
-        found = {key: getattr(self, key) for key in self.__slots__}
+        """Return what a run's ledger says of it."""
+        found = {f"unsalvaged_{key}": getattr(self, key) for key in self.__slots__}
         return {key: count for key, count in found.items() if count > 0}
 
     def __str__(self) -> str:
@@ -149,8 +148,6 @@ class NodeCopy:
             new = self._check(event)
             if new:
                 batch.append(new)
-                if (new.kind, new.session) == (EventKind.LEDGER, NOBODY):
-                    self._ledger = event.json()
             if len(batch) == BATCH_EVENTS:
                 self._write(batch)
                 batch = []
@@ -201,8 +198,10 @@ class NodeCopy:
         Of the ledgers that no session says, the last one of a file counts.
         """
         found = lost.to_ledger()
+        for key, count in found.items():
+            earlier = self._ledger.get(key, 0)
+            self._ledger[key] = count + (earlier if isinstance(earlier, int) else 0)
         if found:
-            self._ledger = add_rows(self._ledger, DAMAGED, [found])
             body = json.dumps(self._ledger).encode()
             wall_s = max(self._created_wall_s, 1.0)
             self._file.add_events([NewEvent(EventKind.LEDGER, body, wall_s, -1, NOBODY)])

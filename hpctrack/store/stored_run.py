@@ -18,7 +18,7 @@ from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.history import RANK, STEP, TIMESTAMP, History, make_history
-from hpctrack.store.ledger import UNREADABLE, add_rows, describe_losses
+from hpctrack.store.ledger import add_unreadable, describe_losses
 from hpctrack.store.live_summary import summarize_live
 from hpctrack.store.measured import MeasuredRun
 from hpctrack.store.media import MediaItem, read_media, select
@@ -436,14 +436,15 @@ class StoredRun(TracedRun, MeasuredRun):
         return readers
 
     def _read_record(self) -> RunRecord:
-        told = self.told
-        if self.is_sealed:
-            return told
+        if self.is_sealed or not self.folder.is_dir():
+            return self.told
         sealed, readers = self._parts()
+        definitions = self.told.definitions
         if sealed or len({reader.attempt for reader in readers}) > 1:
-            last = summarize(self.columns(), told.definitions)
+            last = summarize(self.columns(), definitions)
         else:
-            last = summarize_live(readers, told.definitions)
+            last = summarize_live(readers, definitions)
+        told = self._read_told()  # again: what of the points is lost is known by now
         return replace(told, summary={**last, **told.summary})
 
     def _read_told(self) -> RunRecord:
@@ -459,7 +460,7 @@ class StoredRun(TracedRun, MeasuredRun):
         now_s, readers = self._clock.wall_s(), self._parts()[1]
         rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
         rows.append({"files": len(self._unreadable)})
-        return replace(record, ledger=add_rows(record.ledger, UNREADABLE, rows))
+        return replace(record, ledger=add_unreadable(record.ledger, rows))
 
     def _assemble(self, sources: Sequence[NodeEvents]) -> RunRecord:
         return assemble(

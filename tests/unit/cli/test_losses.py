@@ -251,3 +251,17 @@ def test_what_is_lost_of_a_sealed_file_stays_on_record(tmp_path: Path) -> None:
     lost = 100_000 - sum(len(one) for one in run.columns().values())
     assert lost > 0
     assert run.lost == ("3 points dropped", f"{lost:,} points lost with a damaged file")
+
+
+def test_points_that_a_disk_lost_in_the_middle_of_a_file_are_counted(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, ranks=1, steps=9000)
+    (path,) = folder.iterdir()
+    with h5py.File(path, swmr=True) as file:
+        at = file["points"].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[at : at + 4096] = bytes(4096)
+    path.write_bytes(data)
+    (run,) = Store(tmp_path).runs()
+    assert len(run.metric("loss")) == 9000 - 4096 // 32
+    assert run.lost == ("128 points cannot be read",)
+    run.close()

@@ -133,9 +133,9 @@ def test_what_is_left_of_a_sealed_file_that_was_cut_is_salvaged_and_the_loss_sta
     found = {name: run.metric(name).values.tolist() for name in run.metrics()}
     assert 2 <= len(found) < 12
     assert all(values[name] == of_metric for name, of_metric in found.items())
-    assert run.record.ledger["damaged"]["points"] >= 3000
+    assert run.record.ledger["unsalvaged_points"] >= 3000
     run.close()
-    assert "lost with a damaged file" in call(capsys, "show", "digits/long")[1]
+    assert "unsalvaged_points" in call(capsys, "show", "digits/long")[1]
 
 
 def test_a_file_of_which_nothing_can_be_salvaged_is_an_error_and_is_named(
@@ -166,5 +166,5 @@ def test_what_repair_could_not_save_stays_on_record(store: Path, capsys: Capture
     assert call(capsys, "seal", "cut")[0] == 0
     assert call(capsys, "verify", "cut")[0] == 0
     ledger = json.loads(call(capsys, "show", "cut", "--json")[1])["ledger"]
-    assert ledger == {"damaged": {"points": lost["lost_points"]}}
+    assert ledger == {"unsalvaged_points": lost["lost_points"]}
     assert not path.exists()

@@ -127,7 +127,7 @@ def check_sector(path: Path, start: int, size: int, logged: set[Any]) -> int:
     assert read_points(folder) == told
     assert verify_run(folder).is_intact
     run = StoredRun(folder)
-    assert run.record.ledger == {"damaged": {"points": lost}}
+    assert run.record.ledger == {"unsalvaged_points": lost}
     run.close()
     return lost
 

@@ -340,6 +340,6 @@ def test_losses_of_two_repairs_add_up(folder: Path) -> None:
         path.write_bytes(data)
         make_old(folder)
         repair_run(folder)
-    assert StoredRun(folder).record.ledger == {"damaged": {"points": 150}}
+    assert StoredRun(folder).record.ledger == {"unsalvaged_points": 150}
     seal_run(folder)
-    assert StoredRun(folder).record.ledger == {"damaged": {"points": 150}}
+    assert StoredRun(folder).record.ledger == {"unsalvaged_points": 150}
