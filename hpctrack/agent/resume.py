@@ -26,6 +26,10 @@ ANSWER_MAX_BYTES = 100_000
 """What fits into a rank's socket at once, whatever its system: the answer is never sent twice."""
 
 
+_WISHES = ("rewind", "fork")
+"""What a rank may ask for besides ``resume``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What was decided for a launch.
@@ -81,6 +85,7 @@ class Chooser:
 
     clock: Clock
     _made: dict[tuple[str, ...], Choice] = field(default_factory=dict)
+    _wished: set[tuple[str, ...]] = field(default_factory=set)
 
     def choose(self, hello: Mapping[str, Any]) -> Choice:
         """Decide which run and attempt a rank's points go to. Never raises for broken files.
@@ -97,8 +102,12 @@ class Chooser:
         if not launch:
             return Choice(run, asked)
         key = (str(hello["store"]), str(hello["project"]), run, launch)
-        if key not in self._made:
+        has_wish = any(hello.get(one) is not None for one in _WISHES) or bool(hello.get("resume"))
+        # A wrapper has no wish of its own; the program in it, which comes later, may have one.
+        if key not in self._made or (has_wish and key not in self._wished):
             self._made[key] = _decide(hello, launch, self.clock)
+        if has_wish:
+            self._wished.add(key)
         choice = self._made[key]
         if choice.fork and int(hello.get("rank", 0)) == 0:
             choice = self._made[key] = _copy(hello, choice, self.clock)

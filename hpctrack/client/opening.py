@@ -136,8 +136,8 @@ class Opening:
         """
         identity = self._identify()
         run_id = identity.run_id
-        inherited = self._find_inherited(run_id)
-        project = inherited.get("project") or self._check_project()
+        joined = self._join_inherited()
+        project = joined.get("project") or self._check_project()
         if identity.program:
             self._relaunch = {
                 "program": identity.program,
@@ -147,10 +147,10 @@ class Opening:
         is_disabled = self.settings.mode == "disabled"
         if not is_disabled:
             run_id = self._claim(identity)
-        store = inherited.get("store") or self._find_store()
+        store = joined.get("dir") or self._find_store()
         facts = RunFacts(
             id=run_id,
-            name=self.settings.name or inherited.get("name") or make_readable_name(run_id),
+            name=self.settings.name or joined.get("name") or make_readable_name(run_id),
             project=project,
             path=join_run_path(store, project, run_id),
             rank=self.rank,
@@ -163,25 +163,32 @@ class Opening:
             recording=None if is_disabled else self._prepare(facts, store),
         )
         run.open()
+        if joined and self.settings.name:
+            run.name = self.settings.name  # the agent has been told another one
         return run
 
-    def _find_inherited(self, run_id: str) -> dict[str, Any]:
-        """Return what the program that has started this one says of the run that both record."""
-        text = self.environ.get("HPCTRACK_HELLO")
-        if not text:
-            return {}
-        from hpctrack.core.joining import read_run  # noqa: PLC0415 - in children of a run only
+    def _is_inherited(self) -> bool:
+        """Tell whether the id is that of a run which whoever started this program has begun."""
+        told = self.environ.get("HPCTRACK_RUN_ID")
+        return "HPCTRACK_HELLO" in self.environ and self.settings.run_id == told
 
-        told = read_run(text)
-        if told.get("run") != run_id:
+    def _join_inherited(self) -> dict[str, str]:
+        """Return where the run is that this program joins, and its name; nothing if it joins none.
+
+        What the program says otherwise comes too late, and is told.
+        """
+        if not self._is_inherited() or self.ordinal or (self.resume and self.resume.run):
             return {}
-        if told["project"] != self.settings.project:
-            self.problems.append(
-                f"the run was begun in project {told['project']!r} and stays there, though this "
-                f"program says {self.settings.project!r}; `hpctrack run --project "
-                f"{self.settings.project}` begins it there"
-            )
-        return told
+        there = {one: self.environ.get(f"HPCTRACK_{one.upper()}", "") for one in ("project", "dir")}
+        for name, value in there.items():
+            said = getattr(self.settings, name)
+            if value and said != value:
+                self.problems.append(
+                    f"the run was begun with {name}={value!r} and stays there, though this program "
+                    f"says {said!r}; `hpctrack run --{name.replace('dir', 'store')} {said}` begins "
+                    "it there"
+                )
+        return {**there, "name": self.environ.get("HPCTRACK_RUN_NAME", "")}
 
     def _find_store(self) -> str:
         """Return the store's folder, or the node's spill folder if nobody can tell where it is."""
@@ -243,7 +250,9 @@ class Opening:
         identity = make_identity(
             self.environ,
             self.rank,
-            asked=(self.resume.run if self.resume else "") or self.settings.run_id,
+            # Whoever started this program has begun one run: a second one is another.
+            asked=(self.resume.run if self.resume else "")
+            or ("" if self.ordinal and self._is_inherited() else self.settings.run_id),
             ordinal=self.ordinal,
         )
         if identity.problem:

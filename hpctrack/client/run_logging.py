@@ -226,6 +226,7 @@ class RunLogging(RunCalls):
         told = {
             "HPCTRACK_LAUNCH": str(self._hello["launch"]),
             "HPCTRACK_RUN_ID": self.id,
+            "HPCTRACK_RUN_NAME": self.name,
             "HPCTRACK_PROJECT": self.project,
             "HPCTRACK_DIR": str(self._hello["store"]),
             joining.HELLO_VARIABLE: joining.describe_run(

@@ -5,7 +5,6 @@ That process may be written in any language: the C client puts the text into its
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 
@@ -56,18 +55,6 @@ def describe_run(hello: Mapping[str, Any]) -> str:
         "settings": {key: settings[key] for key in _SETTINGS_KEPT if key in settings},
     }
     return wire.dump_json(told).decode()
-
-
-def read_run(text: str) -> dict[str, Any]:
-    """Return what `describe_run` has written; nothing if it is something else."""
-    try:
-        told = json.loads(text)
-    except ValueError:
-        return {}
-    is_whole = isinstance(told, dict) and all(
-        isinstance(told.get(key), str) for key in ("run", "project", "store")
-    )
-    return told if is_whole else {}
 
 
 def leave_card(folder: str, socket: str, hello: Mapping[str, Any]) -> None:

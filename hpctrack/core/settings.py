@@ -28,7 +28,7 @@ RULES = "rules"
 
 NOT_SETTINGS = frozenset({
     "LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN", "RULE", "RULE_TEXT", "AGENT",
-    "HELLO", "CONSOLES",
+    "HELLO", "CONSOLES", "RUN_NAME",
 })  # fmt: skip
 """``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server, a
 rule's command, what `hpctrack run` tells the program in it)."""

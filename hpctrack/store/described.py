@@ -60,9 +60,9 @@ class DescribedRun(abc.ABC):
         return self.told.ranks
 
     @property
+    @abc.abstractmethod
     def ledger(self) -> dict[str, Any]:
         """What was lost, as totals over all ranks; `lost` has it in words."""
-        return self.brief.ledger
 
     @property
     def lost(self) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ _LOSSES = {
     "unsalvaged_events": ("event lost with a damaged file", "events lost with a damaged file"),
 }
 
+_REFUSED_STEP = "step"
+"""Of ``refused``: a step that is no number. What was logged with it is recorded at the next one."""
+
 _INCIDENTS = {
     "agents_lost": ("agent lost", "agents lost"),
     "cut_connections": ("connection closed by the program", "connections closed by the program"),
@@ -54,7 +57,11 @@ def list_losses(ledger: Ledger) -> tuple[str, ...]:
         f"{count:,} {what[: -1 if count == 1 else None]} cannot be read"
         for what, count in _numbers(ledger.get(UNREADABLE))
     ]
-    found += [f"{count:,} refused: {what}" for what, count in _numbers(ledger.get("refused"))]
+    found += [
+        f"{count:,} refused: {what}"
+        for what, count in _numbers(ledger.get("refused"))
+        if what != _REFUSED_STEP
+    ]
     known = {*_LOSSES, *_INCIDENTS, UNREADABLE, "refused"}
     for key, value in ledger.items():  # of a newer writer
         if key not in known:
@@ -67,6 +74,9 @@ def list_losses(ledger: Ledger) -> tuple[str, ...]:
 def list_incidents(ledger: Ledger) -> tuple[str, ...]:
     """Return what happened to a run's recording that cost nothing of itself, in words."""
     found = [_say(ledger, key, words) for key, words in _INCIDENTS.items()]
+    steps = dict(_numbers(ledger.get("refused"))).get(_REFUSED_STEP, 0)
+    if steps:
+        found.append(f"{steps:,} step{'s' * (steps > 1)} refused")
     return tuple(one for one in found if one)
 
 

@@ -238,8 +238,8 @@ def assemble(
         project=project,
         state=state,
         user=clean(str(hello.get("user", ""))),
-        group=clean(str(hello.get("group", ""))),
-        job_type=str(hello.get("job_type", "")),
+        group=clean(_find_said(sessions, first, "group")),
+        job_type=_find_said(sessions, first, "job_type"),
         sweep=str(hello.get("sweep", "")),
         trial=int(hello.get("trial", -1)),
         size=max(one.size for one in latest),
@@ -252,6 +252,19 @@ def assemble(
         ranks=ranks,
         **found,
     )
+
+
+def _find_said(sessions: Iterable[_Session], first: _Session, key: str) -> str:
+    """Return what a process of the first one's rank and attempt has said.
+
+    ``hpctrack run`` says nothing for the program in it.
+    """
+    said = (
+        str(one.start.json().get(key, ""))
+        for one in sorted(sessions, key=lambda one: one.started_wall_s)
+        if (one.rank, one.attempt) == (first.rank, first.attempt)
+    )
+    return next(filter(None, said), "")
 
 
 def _read_source(

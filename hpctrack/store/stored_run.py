@@ -130,6 +130,16 @@ class StoredRun(TracedRun, MeasuredRun):
         return self._brief if self._brief is not None else self.told
 
     @property
+    def ledger(self) -> dict[str, Any]:
+        """What was lost, as totals over all ranks; `lost` has it in words."""
+        if self._record is not None or self.is_listed or self.is_sealed:
+            return self.brief.ledger
+        # What of the points is lost is known when they have been read.
+        now_s, (_sealed, readers) = self._clock.wall_s(), self._parts()
+        rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
+        return add_unreadable(self.told.ledger, [*rows, {"files": len(self._unreadable)}])
+
+    @property
     def is_listed(self) -> bool:
         """Whether the listing index knows the run as it is."""
         return self._listed is not None
@@ -444,8 +454,8 @@ class StoredRun(TracedRun, MeasuredRun):
             last = summarize(self.columns(), definitions)
         else:
             last = summarize_live(readers, definitions)
-        told = self._read_told()  # again: what of the points is lost is known by now
-        return replace(told, summary={**last, **told.summary})
+        told = self.told
+        return replace(told, summary={**last, **told.summary}, ledger=self.ledger)
 
     def _read_told(self) -> RunRecord:
         if not self.folder.is_dir():
@@ -456,11 +466,7 @@ class StoredRun(TracedRun, MeasuredRun):
         if not sources:
             nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")
             raise next(iter(self._unreadable.values()), nothing)
-        record = self._assemble(sources)
-        now_s, readers = self._clock.wall_s(), self._parts()[1]
-        rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
-        rows.append({"files": len(self._unreadable)})
-        return replace(record, ledger=add_unreadable(record.ledger, rows))
+        return self._assemble(sources)
 
     def _assemble(self, sources: Sequence[NodeEvents]) -> RunRecord:
         return assemble(

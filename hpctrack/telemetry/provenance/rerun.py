@@ -292,7 +292,7 @@ def _write_variables(subject: Subject, words: ShellWords, files: Mapping[str, st
         _write_path(subject.provenance),
         words.export("HPCTRACK_PROJECT", subject.project),
         "unset HPCTRACK_RUN_ID HPCTRACK_LAUNCH HPCTRACK_SWEEP_ID HPCTRACK_TRIAL",
-        "unset HPCTRACK_AGENT HPCTRACK_HELLO HPCTRACK_CONSOLES",
+        "unset HPCTRACK_AGENT HPCTRACK_HELLO HPCTRACK_CONSOLES HPCTRACK_RUN_NAME",
     ]
     if subject.sweep and "config.json" in files:
         lines.append('HPCTRACK_SWEEP_CONFIG=$(cat "$files/config.json")')

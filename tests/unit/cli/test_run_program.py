@@ -61,23 +61,71 @@ def test_a_program_that_calls_init_is_in_the_run_that_tracks_it(tmp_path: Path) 
     done = run_tracked(sys.executable, "-c", INNER)
     run = only_run(tmp_path / "store")
     assert done.stdout.split() == [run.project, run.id, run.name]
-    assert "begun in project 'uncategorized' and stays there" in done.stderr
+    assert "begun with project='uncategorized' and stays there" in done.stderr
     assert run.config["lr"] == 0.5
     assert run.metric("loss").values.tolist() == [1.0]
     assert run.state == "finished"
 
 
-def test_the_name_and_store_of_the_wrapper_are_the_programs(tmp_path: Path) -> None:
-    command = [*TRACKED[:-1], "--name", "mine", "--project", "of-the-program", "--"]
-    code = INNER.replace("init(", f"init(dir={str(tmp_path / 'elsewhere')!r}, project=")
-    done = subprocess.run(
-        [*command, sys.executable, "-c", code],
+def run_inner(*options: str, code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*TRACKED[:-1], *options, "--", sys.executable, "-c", code],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
+
+
+def test_the_name_and_store_of_the_wrapper_are_the_programs(tmp_path: Path) -> None:
+    elsewhere = str(tmp_path / "elsewhere")
+    code = INNER.replace("init(", f"init(dir={elsewhere!r}, group='g', job_type='j', project=")
+    done = run_inner("--name", "mine", "--project", "of-the-program", code=code)
     run = only_run(tmp_path / "store")
     assert (run.name, run.project) == ("mine", "of-the-program")
+    assert (run.group, run.job_type) == ("g", "j")
     assert done.stdout.split() == [run.project, run.id, "mine"]
-    assert "stays there" not in done.stderr
+    assert "project=" not in done.stderr
+    assert f"though this program says {elsewhere!r}" in done.stderr
+
+
+def test_a_name_that_the_program_gives_is_the_runs(tmp_path: Path) -> None:
+    done = run_inner(code=INNER.replace("config=", "name='given', config="))
+    run = only_run(tmp_path / "store")
+    assert run.name == "given"
+    assert done.stdout.split()[-1] == "given"
+
+
+SEVERAL = """
+import hpctrack
+for number in range(3):
+    with hpctrack.init("p") as run:
+        run.log({"x": number})
+"""
+
+
+def test_further_runs_of_a_program_are_runs_of_their_own(tmp_path: Path) -> None:
+    assert run_inner("--project", "p", "--id", "w", code=SEVERAL).returncode == 0
+    runs = {run.id: run for run in Store(tmp_path / "store").runs()}
+    assert len(runs) == 3
+    assert runs["w"].metric("x").values.tolist() == [0.0]
+    assert {run.record.attempts for run in runs.values()} == {1}
+
+
+RESUMED = """
+import hpctrack
+with hpctrack.init("p", resume="allow", config={"lr": 0.5}) as run:
+    for _ in range(5):
+        run.log({"x": 1.0})
+    print(run.resumed, run.step, dict(run.config))
+"""
+
+
+def test_a_program_goes_on_with_the_run_of_its_wrapper(tmp_path: Path) -> None:
+    first = run_inner("--project", "p", "--id", "w", code=RESUMED)
+    again = run_inner("--project", "p", "--id", "w", code=RESUMED)
+    assert first.stdout.split()[:2] == ["False", "5"]
+    assert again.stdout.split()[:2] == ["True", "10"]
+    run = only_run(tmp_path / "store")
+    assert run.metric("x").steps.tolist() == list(range(10))
+    assert run.record.attempts == 2
 
 
 def test_the_exit_code_is_known_where_ends_of_children_are_ignored() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -369,7 +370,7 @@ def test_a_wrapper_and_the_program_in_it_are_one_attempt(store: Path) -> None:
     code = "import hpctrack; hpctrack.init('p').log({'a': 1})"
     done = run_python(
         "import sys; from hpctrack.cli import main; main.main(sys.argv[1:])",
-        *("run", "-p", "p", "--id", "r", "--", "python", "-c", code),
+        *("run", "-p", "p", "--id", "r", "--", sys.executable, "-c", code),
     )
     assert done.returncode == 0, done.stderr
     assert find(store, "r").record.attempts == 1
