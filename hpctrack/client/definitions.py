@@ -76,6 +76,8 @@ def define(
     UsageError
         Something here cannot be understood.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"a metric's name is a text, not {name!r:.80}")
     stem = name.removesuffix("*")
     if "*" in stem:
         raise UsageError(f"metric {name!r:.80} has a * that is not at its end")
