@@ -167,6 +167,9 @@ class ConsoleDrain:
         return pieces
 
     def _count_piece(self) -> Pieces:
+        for line in self._lines:
+            if line.stream == self._page.piece_stream:
+                self._page.settle_piece(line.outlet.find_position())
         stream, data, rest = self._page.count_piece()
         for line in self._lines:
             if line.stream == stream:

@@ -13,7 +13,12 @@ import stat
 import termios
 from dataclasses import dataclass, field
 
-from hpctrack.client.console_route import LARGE_PIECE_BYTES, SMALL_PIECE_BYTES, reopen
+from hpctrack.client.console_route import (
+    LARGE_PIECE_BYTES,
+    SMALL_PIECE_BYTES,
+    find_position,
+    reopen,
+)
 
 LOOK_BYTES = 1024 * 1024
 """What one look moves at most: the agent has other ranks to serve."""
@@ -40,6 +45,10 @@ class Outlet:
             if own >= 0:
                 os.close(fd)
                 self._fd = own
+
+    def find_position(self) -> int:
+        """Return where the next byte goes in a file; -1 for anything else."""
+        return find_position(self._fd) if self._is_file else -1
 
     def has_room(self) -> bool:
         """Whether it takes something now, or has an error to tell."""

@@ -28,7 +28,7 @@ _TOTAL = 4
 _SETTLED = 6
 _LINES = 8
 _STOPPED = 10
-_PIECE, _PIECE_OUT, _PIECE_STREAM, _PIECE_BASE = range(11, 15)
+_PIECE, _PIECE_OUT, _PIECE_STREAM, _PIECE_BASE, _PIECE_FROM = range(11, 16)
 _HEAD_BYTES = 4096
 _PIECE_AT = _HEAD_BYTES + len(STREAMS) * TAIL_BYTES
 _SIZE_BYTES = _PIECE_AT + TAIL_BYTES
@@ -183,7 +183,9 @@ class Page:
 
     # -- a piece on its way ----------------------------------------------------------------------
 
-    def announce_piece(self, stream: int, *, is_sure: bool) -> Callable[[int, int], None]:
+    def announce_piece(
+        self, stream: int, *, is_sure: bool, position: int = -1
+    ) -> Callable[[int, int], None]:
         """Say whose bytes will be read to `piece`; return what notes numbers of bytes.
 
         Parameters
@@ -192,7 +194,10 @@ class Page:
             1 or 2.
         is_sure : bool
             What is written will be noted without giving the interpreter lock away in between.
+        position : int
+            Where in the original it will be, if that is a file, see `settle_piece`.
         """
+        self._words[_PIECE_FROM] = position + 1
         self._words[_PIECE_STREAM] = stream
         self._words[_PIECE_BASE] = self._words[_TOTAL + stream - 1]
         self._words[_PIECE_OUT] = 0 if is_sure else UNSURE
@@ -207,6 +212,20 @@ class Page:
         """Which bytes of the piece are still to be written: from, to."""
         size = self._words[_PIECE]
         return min(size, self._words[_PIECE_OUT]), size
+
+    @property
+    def piece_stream(self) -> int:
+        """Whose bytes are in `piece`."""
+        return self._words[_PIECE_STREAM]
+
+    def settle_piece(self, position: int) -> None:
+        """Find out how much of the piece is in a file, from where writing goes on in that.
+
+        A process that is killed while it writes leaves a part, page by page, and no note of it.
+        """
+        written = position + 1 - self._words[_PIECE_FROM]
+        if self._words[_PIECE_FROM] and position >= 0 and 0 <= written <= self._words[_PIECE]:
+            self._words[_PIECE_OUT] = written
 
     def count_piece(self) -> tuple[int, bytes, bytes]:
         """Count what was read to `piece`, if nobody has counted it yet.

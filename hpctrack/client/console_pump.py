@@ -15,7 +15,7 @@ from _thread import allocate_lock, start_new_thread  # see hpctrack.client.chann
 from itertools import tee
 
 from hpctrack.client.console_page import READ_WORD, UNSURE, WRITTEN_WORD, Page
-from hpctrack.client.console_route import Route, close_own, raise_both
+from hpctrack.client.console_route import Route, close_own, find_position, raise_both
 from hpctrack.core.ring import identify, is_same
 
 TYPE_CHECKING = False
@@ -338,7 +338,8 @@ class Mover:
             It could be read, not written.
         """
         is_sure = self._c is not None and route.is_quick
-        note = self._page.announce_piece(route.stream, is_sure=is_sure)
+        position = find_position(route.out_fd) if route.is_file else -1
+        note = self._page.announce_piece(route.stream, is_sure=is_sure, position=position)
         if self._c is None:
             return self._take_in_steps(route)
         read, write, set_errno = self._c

@@ -37,6 +37,16 @@ SMALL_PIECE_BYTES = 4096
 LARGE_PIECE_BYTES = 64 * 1024
 
 
+def find_position(fd: int) -> int:
+    """Return where the next byte goes in a file; -1 if it has no such place."""
+    try:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND:
+            return os.fstat(fd).st_size
+        return os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        return -1
+
+
 class Route:
     """A pipe or pseudo-terminal in the place of one or two of the program's descriptors.
 

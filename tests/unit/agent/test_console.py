@@ -7,6 +7,10 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
+
+from hpctrack.client.console_page import READ_WORD, Page
+from hpctrack.client.console_route import find_position
 from hpctrack.core.wire import read_gap
 from tests.consoles import (
     captured,
@@ -225,3 +229,28 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert expected.endswith(tail)
         assert len(tail) == 65536
         assert read_gap(gap) == len(expected) - 10000 - len(tail)
+
+
+@pytest.mark.parametrize("is_appended", [False, True])
+def test_of_a_piece_that_was_cut_short_in_a_file_the_agent_writes_the_rest_only(
+    tmp_path: Path,
+    is_appended: bool,
+) -> None:
+    """The kernel ends a killed process within a write, behind any page of the file."""
+    path = tmp_path / "out"
+    path.write_bytes(b"before\n")
+    file = os.open(path, os.O_WRONLY | (os.O_APPEND if is_appended else 0))
+    os.lseek(file, 0, os.SEEK_END)
+    page = Page.make(max_bytes=100)
+    try:
+        for written in (0, 4096, 10000):
+            note = page.announce_piece(1, is_sure=False, position=find_position(file))
+            data = bytes(range(250)) * 40
+            page.piece[: len(data)] = data
+            note(READ_WORD, len(data))
+            os.write(file, data[:written])  # and then nobody has noted it
+            page.settle_piece(find_position(file))
+            assert page.count_piece() == (1, data, data[written:])
+    finally:
+        page.close()
+        os.close(file)
