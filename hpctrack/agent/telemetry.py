@@ -70,7 +70,7 @@ class Telemetry:
         if changes != self._known:
             self._known = changes
             self._watched = tuple(
-                WatchedRank(one.pid, one.rank, _find_visible(one.hello))
+                WatchedRank(one.pid, one.rank, *_find_visible(one.hello))
                 for recorder in recorders
                 if _wants(recorder)
                 for one in _choose_processes(recorder.sessions)
@@ -115,7 +115,12 @@ def _started_s(session: Session) -> float:
     return float(session.hello.get("wall_s", 0.0))
 
 
-def _find_visible(hello: Mapping[str, Any]) -> str | None:
+_LISTS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+
+
+def _find_visible(hello: Mapping[str, Any]) -> tuple[str | None, ...]:
     """Return what the rank's launcher lets it see; an empty text is none, None is everything."""
-    visible = hello.get("visible_gpus")
-    return None if visible is None else str(visible)
+    told = hello.get("visible_gpus")
+    lists = told if isinstance(told, Mapping) else {"CUDA_VISIBLE_DEVICES": told}
+    found = (lists.get(name) for name in _LISTS)
+    return tuple(None if one is None else str(one) for one in found)

@@ -29,8 +29,8 @@ def main() -> None:
             "happenings": found.happenings,
         }
 
-    def keys(pid: int, rank: int, visible_gpus: str | None) -> object:
-        return telemetry.find_keys(WatchedRank(pid, rank, visible_gpus))
+    def keys(pid: int, rank: int, *visible: str | None) -> object:
+        return telemetry.find_keys(WatchedRank(pid, rank, *visible))
 
     def absences(uuid: str) -> object:
         found = [one.list_absences(uuid) for one in telemetry.watches]

@@ -175,7 +175,12 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
         server.add_peer(ours)
         settings = {"telemetry": wanted, "telemetry_interval_s": 0.05, "seal": "auto"}
         said = hello(
-            3, store=str(tmp_path), project="p", run=run, settings=settings, visible_gpus="0,1"
+            3,
+            store=str(tmp_path),
+            project="p",
+            run=run,
+            settings=settings,
+            visible_gpus={"CUDA_VISIBLE_DEVICES": "0,1", "ROCR_VISIBLE_DEVICES": "4"},
         )
         theirs.sendall(wire.pack_json(Kind.HELLO, said))
         peers.append(theirs)
@@ -195,7 +200,7 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
 
     live = wait_for(read, timeout_s=60)
     assert live == [float(one + 1) for one in range(len(live))]
-    assert WatchedRank(os.getpid(), 3, "0,1") in source.watches[-1].ranks
+    assert WatchedRank(os.getpid(), 3, "0,1", "4", None) in source.watches[-1].ranks
     for peer in peers:
         peer.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
         peer.close()
