@@ -11,6 +11,7 @@ from hpctrack.agent.sampler import Sampler
 from hpctrack.agent.session import Session
 from hpctrack.core.clock import Clock
 from hpctrack.telemetry.reading import Source, WatchedRank
+from hpctrack.telemetry.visible_gpus import pick_lists
 
 DEFAULT_INTERVAL_S = 10.0
 
@@ -115,12 +116,7 @@ def _started_s(session: Session) -> float:
     return float(session.hello.get("wall_s", 0.0))
 
 
-_LISTS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
-
-
 def _find_visible(hello: Mapping[str, Any]) -> tuple[str | None, ...]:
     """Return what the rank's launcher lets it see; an empty text is none, None is everything."""
     told = hello.get("visible_gpus")
-    lists = told if isinstance(told, Mapping) else {"CUDA_VISIBLE_DEVICES": told}
-    found = (lists.get(name) for name in _LISTS)
-    return tuple(None if one is None else str(one) for one in found)
+    return pick_lists(told if isinstance(told, Mapping) else {"CUDA_VISIBLE_DEVICES": told})

@@ -34,7 +34,7 @@ NVIDIA, NVML API reference, nvmlDeviceGetHandleByIndex_v2. SchedMD, Slurm, "Gene
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpctrack.telemetry.gpu_source import Gpu
@@ -94,6 +94,15 @@ def find_visible(listing: str | None, gpus: Sequence[Gpu], *, device_order: str 
     if entries[0].startswith("MIG-"):
         return _look_up(entries, _starts("MIG-"), lambda entry: _by_slice(entry, gpus))
     return _look_up(entries, _starts("GPU-"), lambda entry: _by_uuid(entry, whole, gpus))
+
+
+def pick_lists(told: Mapping[str, object]) -> tuple[str | None, str | None, str | None]:
+    """Return the lists of CUDA, ROCr and HIP among variables, None for what is not set."""
+    cuda, rocr, hip = (
+        None if told.get(f"{one}_VISIBLE_DEVICES") is None else str(told[f"{one}_VISIBLE_DEVICES"])
+        for one in ("CUDA", "ROCR", "HIP")
+    )
+    return cuda, rocr, hip
 
 
 def combine_hip(hip: str | None, cuda: str | None) -> str | None:

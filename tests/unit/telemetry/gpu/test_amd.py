@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from hpctrack.telemetry.amd import AmdSource
+from hpctrack.telemetry.gpu_source import DriverAbsentError
 from hpctrack.telemetry.reading import WatchedRank
 from tests.programs import start_python
 from tests.stubs.nvml.driver import StartTelemetry, Telemetry, codes, let_in, values
@@ -275,3 +277,18 @@ def test_a_gpu_that_answers_nothing_is_lost_and_a_driver_that_goes_is_gone(
     back = telemetry.read(1_000.0)
     assert codes(back) == ["gpu-driver-back", "gpu-back"]
     assert len({sample.device for sample in back.samples}) == 2
+
+
+def test_cards_without_the_package_are_told_and_no_card_is_not(tmp_path: Path) -> None:
+    for place, name in enumerate(("dev/kfd", "sys/class/drm/card0/device/vendor")):
+        root = tmp_path / str(place)
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text("0x1002\n")
+        with pytest.raises(DriverAbsentError, match="amdsmi is not installed") as told:
+            AmdSource(root).open()
+        assert (told.value.code, told.value.level) == ("gpu-no-package", "info")
+    other = tmp_path / "1"  # another make
+    (other / "sys/class/drm/card0/device/vendor").write_text("0x10de\n")
+    with pytest.raises(DriverAbsentError) as none:
+        AmdSource(other).open()
+    assert none.value.level is None
