@@ -119,13 +119,11 @@ class Telemetry:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.cpu_s = 0.0
 
     def read(self, mono_s: float, ranks: Sequence[WatchedRank] = (RANK,)) -> Reading:
         """Read once, at a moment of our choosing."""
         asked = [dataclasses.astuple(rank) for rank in ranks]
         answer = self._ask("read", mono_s, asked)
-        self.cpu_s = answer["cpu_s"]
         return Reading(
             [Device(**one) for one in answer["devices"]],
             [Sample(*one) for one in answer["samples"]],
