@@ -10,7 +10,7 @@ from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.sampler import Sampler
 from hpctrack.agent.session import Session
 from hpctrack.core.clock import Clock
-from hpctrack.telemetry.reading import Source, WatchedRank
+from hpctrack.telemetry.reading import Reading, Source, WatchedRank
 from hpctrack.telemetry.visible_gpus import pick_lists
 
 DEFAULT_INTERVAL_S = 10.0
@@ -85,6 +85,12 @@ class Telemetry:
             for recorder in recorders:
                 if _wants(recorder):
                     recorder.take_reading(taken.reading, taken.wall_s)
+
+    def conclude(self, recorder: Recorder) -> None:
+        """Tell a run that ends which sources have not answered yet."""
+        happening = self._sampler.find_unanswered() if self._sampler else None
+        if happening is not None and _wants(recorder):
+            recorder.take_reading(Reading(happenings=[happening]), self._clock.wall_s())
 
     def close(self) -> None:
         """Stop reading."""

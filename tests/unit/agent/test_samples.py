@@ -96,10 +96,12 @@ class Scripted:
         self.watches: list[Watch] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.is_asked = threading.Event()
         self.error: Exception | None = None
         self.is_closed = False
 
     def read(self, watch: Watch) -> Reading:
+        self.is_asked.set()
         self.gate.wait(60)
         self.watches.append(watch)
         if self.error:
@@ -163,6 +165,31 @@ def test_a_source_that_hangs_delays_nobody_and_is_told() -> None:
     assert happening.code == "scripted-back"
     sampler.close()
     other.close()
+
+
+def test_a_run_that_ends_on_a_source_that_hangs_says_so(tmp_path: Path) -> None:
+    hung = Scripted()
+    hung.gate.clear()
+    clock = FakeClock(1000.0)
+    telemetry = Telemetry(lambda: [hung], clock=clock.clock())
+    server = Server(None, clock=SYSTEM_CLOCK, linger_s=0.1, telemetry=telemetry)
+    ours, theirs = socket.socketpair()
+    server.add_peer(ours)
+    settings = {"telemetry": "auto", "telemetry_interval_s": 0.05, "seal": "off"}
+    said = hello(0, store=str(tmp_path), project="p", run="short", settings=settings)
+    theirs.sendall(wire.pack_json(Kind.HELLO, said))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert hung.is_asked.wait(60)
+    clock.now_s += 14.0
+    theirs.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
+    theirs.close()
+    thread.join(60)
+    hung.gate.set()
+    run = StoredRun(tmp_path / "p" / "short")
+    (told,) = [one for one in run.record.warnings if one["code"] == "telemetry-unanswered"]
+    run.close()
+    assert "no answer at the end of the run: scripted for 14 s" in told["text"]
 
 
 def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
