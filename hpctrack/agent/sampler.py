@@ -20,6 +20,9 @@ rate needs two."""
 HUNG_AFTER_S = 30.0
 """A source that has not answered for so long, and for three intervals, is told to hang."""
 
+UNANSWERED_S = 2.0
+"""A source that has been asked for so long when a run ends is told: the run has nothing of it."""
+
 HELD_MAX = 64
 """Readings that wait to be collected; an agent that is busy for longer has older ones dropped."""
 
@@ -100,6 +103,16 @@ class Sampler:
                 found.append(Taken(asker.source.name, wall_s, Reading(happenings=[happening])))
         return found
 
+    def find_unanswered(self) -> Happening | None:
+        """Return which sources are waited for now, for a run that ends before they hang."""
+        now_s = self._clock.mono_s()
+        waits = [(one.source.name, one.wait_s(now_s)) for one in self._askers]
+        told = [f"{name} for {wait_s:.0f} s" for name, wait_s in waits if wait_s >= UNANSWERED_S]
+        if not told:
+            return None
+        text = f"no answer at the end of the run: {', '.join(told)}; its samples are missing"
+        return Happening("warning", "telemetry-unanswered", text)
+
     def close(self) -> None:
         """Ask nobody any more. A source that hangs keeps its thread until the process ends."""
         self._is_over.set()
@@ -162,6 +175,11 @@ class _Asker:
             text = f"{name}: no answer for {limit_s:.0f} s; its samples are missing from here on"
             return Happening("warning", f"{name}-hung", text)
         return Happening("info", f"{name}-back", f"{name}: answers again")
+
+    def wait_s(self, now_s: float) -> float:
+        """Return for how long the source has been asked in vain; 0 if that has been told."""
+        asked_s = self._asked_s
+        return 0.0 if asked_s is None or self._is_hung else now_s - asked_s
 
     def moment_s(self, number: int) -> float:
         """Return when the reading of a number is due."""

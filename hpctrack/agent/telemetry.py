@@ -10,7 +10,8 @@ from hpctrack.agent.recorder import Recorder
 from hpctrack.agent.sampler import Sampler
 from hpctrack.agent.session import Session
 from hpctrack.core.clock import Clock
-from hpctrack.telemetry.reading import Source, WatchedRank
+from hpctrack.telemetry.reading import Reading, Source, WatchedRank
+from hpctrack.telemetry.visible_gpus import pick_lists
 
 DEFAULT_INTERVAL_S = 10.0
 
@@ -70,7 +71,7 @@ class Telemetry:
         if changes != self._known:
             self._known = changes
             self._watched = tuple(
-                WatchedRank(one.pid, one.rank, _find_visible(one.hello))
+                WatchedRank(one.pid, one.rank, *_find_visible(one.hello))
                 for recorder in recorders
                 if _wants(recorder)
                 for one in _choose_processes(recorder.sessions)
@@ -84,6 +85,12 @@ class Telemetry:
             for recorder in recorders:
                 if _wants(recorder):
                     recorder.take_reading(taken.reading, taken.wall_s)
+
+    def conclude(self, recorder: Recorder) -> None:
+        """Tell a run that ends which sources have not answered yet."""
+        happening = self._sampler.find_unanswered() if self._sampler else None
+        if happening is not None and _wants(recorder):
+            recorder.take_reading(Reading(happenings=[happening]), self._clock.wall_s())
 
     def close(self) -> None:
         """Stop reading."""
@@ -115,7 +122,7 @@ def _started_s(session: Session) -> float:
     return float(session.hello.get("wall_s", 0.0))
 
 
-def _find_visible(hello: Mapping[str, Any]) -> str | None:
+def _find_visible(hello: Mapping[str, Any]) -> tuple[str | None, ...]:
     """Return what the rank's launcher lets it see; an empty text is none, None is everything."""
-    visible = hello.get("visible_gpus")
-    return None if visible is None else str(visible)
+    told = hello.get("visible_gpus")
+    return pick_lists(told if isinstance(told, Mapping) else {"CUDA_VISIBLE_DEVICES": told})

@@ -28,6 +28,7 @@ EXTRAS = {
     "bokeh": "server",
     "mpi4py": "mpi",
     "pynvml": "gpu",
+    "textual": "top",
 }
 
 _MARKS = {"ok": "[green]ok  [/]", "note": "[blue]note[/]", "bad": "[red]bad [/]"}
@@ -139,7 +140,7 @@ def _check_extras(_settings: Settings) -> Iterator[Finding]:
 
 
 def _check_gpus(_settings: Settings) -> Iterator[Finding]:
-    yield from (Finding(*one) for one in check_gpus())
+    yield from (Finding(*one) for one in check_gpus(environment()))
 
 
 def _check_host(_settings: Settings) -> Iterator[Finding]:

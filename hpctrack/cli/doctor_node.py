@@ -6,14 +6,18 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 from hpctrack.scheduler.commands import ask_scontrol, read_job_facts
 from hpctrack.telemetry.amd import AmdSource
+from hpctrack.telemetry.gpu_scope import find_scope
 from hpctrack.telemetry.gpu_source import DriverAbsentError, GpuSource
 from hpctrack.telemetry.host import HostSource, describe_obstacles
+from hpctrack.telemetry.kernel_files import KernelFiles
 from hpctrack.telemetry.nvml import NvmlSource
 from hpctrack.telemetry.reading import Watch, WatchedRank
+from hpctrack.telemetry.visible_gpus import pick_lists
 
 
 class NodeFinding(NamedTuple):
@@ -31,13 +35,15 @@ class NodeFinding(NamedTuple):
     text: str
 
 
-def check_gpus() -> Iterator[NodeFinding]:
-    """Tell which GPUs can be read, or why none."""
+def check_gpus(environ: Mapping[str, str]) -> Iterator[NodeFinding]:
+    """Tell which GPUs can be read and would be recorded, or why none."""
     for source, vendor in ((NvmlSource(), "NVIDIA"), (AmdSource(), "AMD")):
-        yield from _check_driver(source, vendor)
+        yield from _check_driver(source, vendor, environ)
 
 
-def _check_driver(source: GpuSource, vendor: str) -> Iterator[NodeFinding]:
+def _check_driver(
+    source: GpuSource, vendor: str, environ: Mapping[str, str]
+) -> Iterator[NodeFinding]:
     try:
         source.open()
         gpus = source.list_gpus()
@@ -49,8 +55,22 @@ def _check_driver(source: GpuSource, vendor: str) -> Iterator[NodeFinding]:
         source.close()
     if not gpus:
         yield NodeFinding("note", "gpu", f"{vendor}: the driver is here, but no GPU for us")
+    me = WatchedRank(os.getpid(), 0, *pick_lists(environ))
+    scope = find_scope(
+        [me], gpus, environ=environ, files=KernelFiles(Path("/")), vendor=source.vendor
+    )
+    kinds = ("CUDA", "ROCR", "HIP") if source.vendor == "amd" else ("CUDA",)
+    names = [f"{kind}_VISIBLE_DEVICES" for kind in kinds]
+    lists = ", ".join(f"{name}={environ[name]}" for name in names if name in environ)
     for gpu in gpus:
-        yield NodeFinding("ok", "gpu", f"{gpu.name} ({gpu.uuid})")
+        told = f"{gpu.name} ({gpu.uuid})"
+        if gpu in scope.gpus:
+            yield NodeFinding("ok", "gpu", f"{told}: would be recorded here")
+        else:
+            why = f": {lists}" if lists else ""
+            yield NodeFinding("note", "gpu", f"{told}: would not be recorded here{why}")
+    for happening in scope.happenings:
+        yield NodeFinding("note", "gpu", happening.text)
 
 
 def check_host() -> Iterator[NodeFinding]:

@@ -67,7 +67,8 @@ CONSOLE_VARIABLE = "HPCTRACK_CONSOLES"
 """Descriptors whose output ``hpctrack run`` records, see `Console.recorded`."""
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
-"""The devices that a launcher lets a rank see; the first that is set is recorded, as text."""
+"""The devices that a launcher lets a rank see. A rank tells all that are set: what they come to
+together is different for each make of GPU, and only the agent knows which is here."""
 
 
 ARGUMENTS_MAX = 2000
@@ -304,6 +305,7 @@ class Opening:
 
     def _hello(self, run: RunFacts, store: str) -> dict[str, Any]:
         rank, settings = self.rank, self.settings
+        visible = {key: self.environ[key] for key in GPU_VARIABLES if key in self.environ}
         return {
             "wire": wire.WIRE_VERSION,
             "version": __version__,
@@ -325,11 +327,9 @@ class Opening:
             "sweep": settings.sweep_id,
             "trial": settings.trial,
             "user": self.environ.get("USER") or self.environ.get("LOGNAME", ""),
-            "gpu": next((self.environ[key] for key in GPU_VARIABLES if self.environ.get(key)), ""),
-            # None: not limited. An empty text: none at all.
-            "visible_gpus": next(
-                (self.environ[key] for key in GPU_VARIABLES if key in self.environ), None
-            ),
+            "gpu": _describe_gpus(visible),
+            # Nothing: not limited. An empty text: none at all.
+            "visible_gpus": visible,
             "launch": make_launch_token(self.environ, rank, ordinal=self.ordinal),
             **({"relaunch": self._relaunch} if self._relaunch else {}),
             **(self.resume.to_hello(self.environ, rank) if self.resume else {}),
@@ -358,6 +358,14 @@ class Opening:
         folder = find_cwd() or "/"
         end_wall_s = self.settings.job_end_wall_s
         return {"rules": self.settings.rules, "cwd": folder, "job_end_wall_s": end_wall_s}
+
+
+def _describe_gpus(visible: Mapping[str, str]) -> str:
+    """Say for people which GPUs a rank may use: ``0,1``, or ``CUDA 0, ROCR 4`` if lists differ."""
+    told = {key.partition("_")[0]: value for key, value in visible.items() if value}
+    if len(set(told.values())) > 1:
+        return ", ".join([f"{key} {value}" for key, value in told.items()])
+    return next(iter(told.values()), "")
 
 
 def read_job(environ: Mapping[str, str], *, is_first_on_node: bool) -> dict[str, str]:

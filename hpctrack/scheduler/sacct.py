@@ -1,8 +1,9 @@
 """What ``sacct --parsable2`` prints: jobs, their steps, and each life of a requeued job. Pure.
 
-Fields differ between versions; what is read here is in all of 19.05 to 26.05, and what is missing
-or empty is None, never 0. Slurm itself writes 0 where it has not measured (energy without a
-counter, memory between two samples): `Row` takes those for not available, too.
+Fields differ between versions; what is read here is in all of 19.05 to 25.05 by their documentation
+(of 22.05 real output was at hand), and what is missing or empty is None, never 0. Slurm itself
+writes 0 where it has not measured (energy without a counter, memory between two samples): `Row`
+takes those for not available, too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What ``scontrol show job`` prints, on one line (``-o``) or on many. Pure.
 
-Slurm 19.05 to 26.05 print the same ``Key=Value`` pairs, with keys that come and go; values are
-not quoted. So what a value may hold decides where it ends: free text (a name, a comment, a
-command) ends at a key that is known to follow, anything else at the next thing that looks like
-a key.
+Slurm 19.05 to 25.05 print the same ``Key=Value`` pairs by their documentation (of 22.05 real output
+was at hand), with keys that come and go; values are not quoted. So what a value may hold decides
+where it ends: free text (a name, a comment, a command) ends at a key that is known to follow,
+anything else at the next thing that looks like a key.
 """
 
 from __future__ import annotations

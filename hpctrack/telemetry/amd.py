@@ -25,6 +25,7 @@ from hpctrack.telemetry.gpu_source import (
     GpuLostError,
     GpuReading,
 )
+from hpctrack.telemetry.kernel_files import KernelFiles
 
 
 class AmdSource:
@@ -53,7 +54,7 @@ class AmdSource:
             No package, no library, no driver, or we may not use it.
         """
         self.close()
-        api = _load()
+        api = _load(self._root)
         try:
             api.amdsmi_init()
         except api.AmdSmiException as error:
@@ -154,19 +155,34 @@ class _AmdDevice:
         return reading
 
 
-def _load() -> Any:
+def _load(root: Path) -> Any:
     try:
         # Without its library the package prints a complaint and then fails on a missing key.
         with contextlib.redirect_stdout(io.StringIO()):
             # Comes with ROCm, or not at all.
             return importlib.import_module("amdsmi")
     except ImportError:
-        raise DriverAbsentError(
-            "gpu-no-package", "amdsmi is not installed", level=None, may_return=False
-        ) from None
+        if not _has_cards(root):
+            raise DriverAbsentError(
+                "gpu-no-package", "amdsmi is not installed", level=None, may_return=False
+            ) from None
+        text = (
+            "an AMD GPU is here, but the package amdsmi is not installed: none is recorded; it "
+            "comes with ROCm, `pip install /opt/rocm/share/amd_smi`"
+        )
+        raise DriverAbsentError("gpu-no-package", text, may_return=False) from None
     except (OSError, KeyError, AttributeError, SystemExit):
         text = "AMD's library (libamd_smi.so) cannot be loaded: no AMD GPU is recorded"
         raise DriverAbsentError("gpu-no-library", text, may_return=False) from None
+
+
+def _has_cards(root: Path) -> bool:
+    """Whether the kernel knows of a GPU of AMD's, for computing or at all."""
+    files = KernelFiles(root)
+    vendors = (
+        files.peek(f"sys/class/drm/{one}/device/vendor") for one in files.names("sys/class/drm")
+    )
+    return (root / "dev/kfd").exists() or any((one or "").strip() == "0x1002" for one in vendors)
 
 
 def _find_code(error: Any) -> int:

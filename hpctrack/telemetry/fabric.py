@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hpctrack.core.clock import Clock
 from hpctrack.telemetry.counters import Rates
 from hpctrack.telemetry.kernel_files import KernelFiles
-from hpctrack.telemetry.obstacles import Obstacle
+from hpctrack.telemetry.obstacles import Obstacle, find_missing_sys
 from hpctrack.telemetry.reading import Device, Happening, Reading, Sample, Watch
 from hpctrack.telemetry.rota import Rota
 
@@ -192,6 +192,9 @@ class Fabric:
 
 def find_obstacles(files: KernelFiles) -> list[Obstacle]:
     """Return what of the fast network cannot be read."""
+    missing = find_missing_sys(files, "fabric")
+    if missing:
+        return [missing]
     why = files.why(ROOT)
     if why == "not there":
         return [Obstacle("fabric", "no InfiniBand or Omni-Path adapter here")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hpctrack.telemetry.asks import SLOW_S
-from hpctrack.telemetry.gpu_source import Counter, Gpu, GpuReading
+from hpctrack.telemetry.gpu_source import OF_THE_WHOLE, Counter, Gpu, GpuReading
 from hpctrack.telemetry.growth import Growth
 from hpctrack.telemetry.reading import Sample
 
@@ -14,10 +14,6 @@ POWER_MOST_W: Final = 5_000.0
 
 RATE_MOST_BYTES_PER_S: Final = 4e12
 """The same for links."""
-
-OF_THE_WHOLE: Final = frozenset({"power_w", "power_instant_w", "power_limit_w"})
-"""What a divided GPU has as a whole. The job may have one slice of it and strangers the others, so
-it is named apart, with ``parent_``, and whoever adds up the job's power does not find it."""
 
 SELDOM: Final = frozenset({"memory_total_bytes", "memory_reserved_bytes"})
 """What comes with a reading but hardly ever changes: told when it does, and as often as what is

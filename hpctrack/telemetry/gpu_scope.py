@@ -17,7 +17,7 @@ from hpctrack.telemetry.cgroups import parse_memberships
 from hpctrack.telemetry.gpu_source import Gpu
 from hpctrack.telemetry.kernel_files import KernelFiles
 from hpctrack.telemetry.reading import Happening, WatchedRank
-from hpctrack.telemetry.visible_gpus import find_visible
+from hpctrack.telemetry.visible_gpus import Visible, combine_hip, find_visible, find_visible_amd
 
 
 @dataclass(slots=True)
@@ -45,6 +45,7 @@ def find_scope(
     *,
     environ: Mapping[str, str],
     files: KernelFiles,
+    vendor: str = "nvidia",
 ) -> Scope:
     """Find the GPUs of ranks.
 
@@ -56,6 +57,8 @@ def find_scope(
     environ : mapping
         The agent's, which it has from a rank.
     files : KernelFiles
+    vendor : str
+        ``nvidia`` or ``amd``: of all these GPUs.
 
     Returns
     -------
@@ -66,16 +69,16 @@ def find_scope(
     is_bound = _is_bound_to_task(environ, gpus)
     own_cgroup = read_cgroup(files, "self") if is_bound else ""
     for rank in ranks:
-        is_number = not (rank.visible_gpus or "0").startswith(("GPU-", "MIG-"))
-        if is_bound and is_number and read_cgroup(files, rank.pid) != own_cgroup:
+        told = _Told(rank, vendor)
+        if is_bound and told.is_by_number and read_cgroup(files, rank.pid) != own_cgroup:
             scope.happenings.append(_OUT_OF_REACH)
             continue
-        visible = find_visible(rank.visible_gpus, gpus, device_order=order)
+        visible = told.find(gpus, order)
         if not visible.is_order_known and not visible.gpus and rank.visible_gpus:
             scope.happenings.append(_ORDER_UNKNOWN)
             continue
-        if gpus and visible.cut_at and not _means_nothing(rank.visible_gpus or ""):
-            scope.happenings.append(_tell_cut(rank, visible.cut_at))
+        if gpus and visible.cut_at and not told.means_nothing:
+            scope.happenings.append(_tell_cut(told.lists, visible.cut_at))
         scope.by_rank[rank] = visible.gpus
     scope.happenings = list(dict.fromkeys(scope.happenings))
     wanted = {gpu.uuid for found in scope.by_rank.values() for gpu in found}
@@ -101,6 +104,31 @@ def _is_bound_to_task(environ: Mapping[str, str], gpus: Sequence[Gpu]) -> bool:
     return told.isdigit() and int(told) > usable
 
 
+class _Told:
+    """What a rank's lists say of the GPUs of one make."""
+
+    def __init__(self, rank: WatchedRank, vendor: str) -> None:
+        self._is_amd = vendor == "amd"
+        self._cuda, self._rocr = rank.visible_gpus, rank.rocr_gpus
+        self._hip = combine_hip(rank.hip_gpus, rank.visible_gpus)
+        lists = (self._rocr, self._hip) if self._is_amd else (self._cuda,)
+        self.lists = [one for one in lists if one is not None]
+
+    @property
+    def is_by_number(self) -> bool:
+        """Whether a place in this cgroup decides; a list that counts another one's does not."""
+        return not ((self.lists and self.lists[0]) or "0").startswith(("GPU-", "MIG-"))
+
+    @property
+    def means_nothing(self) -> bool:
+        return any(map(_means_nothing, self.lists))
+
+    def find(self, gpus: Sequence[Gpu], order: str) -> Visible:
+        if self._is_amd:
+            return find_visible_amd(self._rocr, self._hip, gpus)
+        return find_visible(self._cuda, gpus, device_order=order)
+
+
 def _means_nothing(listing: str) -> bool:
     """Whether a list says on purpose that there is no GPU, or no further one."""
     entries = [entry.strip() for entry in listing.split(",")]
@@ -122,6 +150,7 @@ _ORDER_UNKNOWN = Happening(
 )
 
 
-def _tell_cut(rank: WatchedRank, entry: str) -> Happening:
-    text = f"visible GPUs {rank.visible_gpus!r}: {entry!r} names no GPU, or one a second time"
+def _tell_cut(lists: Sequence[str], entry: str) -> Happening:
+    listing = " and of these ".join(map(repr, lists))
+    text = f"visible GPUs {listing}: {entry!r} names no GPU, or one a second time"
     return Happening("warning", "gpu-list-cut", f"{text}; the program sees none from there on")

@@ -63,10 +63,20 @@ VALUES: Final[Mapping[str, str]] = {
 
 COUNTERS: Final[Mapping[str, str]] = {
     "energy_j": "joules since the driver was loaded",
-    "nvlink_tx_bytes": "bytes sent over NVLink since then",
-    "nvlink_rx_bytes": "bytes received over NVLink since then",
+    "nvlink_tx_bytes": "bytes sent over NVLink since the driver was loaded",
+    "nvlink_rx_bytes": "bytes received over NVLink since the driver was loaded",
 }
 """What may be in `GpuReading.counters`."""
+
+PROCESS_VALUES: Final[Mapping[str, str]] = {
+    "process_memory_bytes": "memory that one rank's process has taken; has its number, too",
+    "process_sm_util_frac": "share of the multiprocessors' time that it had; has its number, too",
+}
+"""What there is for each process that uses a GPU."""
+
+OF_THE_WHOLE: Final = frozenset({"power_w", "power_instant_w", "power_limit_w"})
+"""What a divided GPU has as a whole. The job may have one slice of it and strangers the others, so
+it is named apart, with ``parent_``, and whoever adds up the job's power does not find it."""
 
 
 class Absence(StrEnum):

@@ -138,7 +138,9 @@ class GpuWatch:
             return
         self._ranks = ranks
         self.changes += 1
-        self._scope = find_scope(ranks, self._gpus, environ=self._environ, files=self._files)
+        self._scope = find_scope(
+            ranks, self._gpus, environ=self._environ, files=self._files, vendor=self._source.vendor
+        )
         for happening in self._scope.happenings:
             if happening not in self._happenings:
                 self._happenings.add(happening)

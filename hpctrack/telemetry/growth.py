@@ -9,8 +9,8 @@ since we began to look. Between two readings the counter may have
 * started again from nothing, as the driver was loaded anew or the GPU was reset: what it shows now
   was used since, and counts, if it is possible. What was used between the last reading and the
   reset is lost, so the total is then a lower bound;
-* jumped up by more than is possible: that does not count. Drivers were seen to fall to almost
-  nothing for one reading and to come back.
+* jumped up by more than is possible: that does not count. A driver may fall to almost
+  nothing for one reading and come back.
 """
 
 from __future__ import annotations

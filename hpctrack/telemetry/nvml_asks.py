@@ -13,7 +13,7 @@ from hpctrack.telemetry.asks import SLOW_S, Ask, Pairs
 WINDOW_S: Final = 5.0
 """The driver measures PCIe traffic over a window of 20 ms, in which the call does not return. It is
 asked for where performance counters (GPM) are missing. The byte counters that newer drivers have
-are of no use: they were seen with 32 bits, of which a PCIe 4 link fills several a second."""
+are not used: they may have 32 bits only, of which a PCIe 4 link fills several a second."""
 
 PERCENT_MAX: Final = 100
 

@@ -91,8 +91,8 @@ class ProcessReader:
             self._has_utilisation = absence is None
             return {}
         self._patience.forget("shares")
-        # The first answer reaches back for as long as the driver remembers. Drivers were seen to
-        # fill the list up with rubbish: numbers of no process, shares above 100.
+        # The first answer reaches back for as long as the driver remembers. The list may
+        # be filled up with rubbish: numbers of no process, shares above 100.
         is_first = self._last_us == 0
         good = [one for one in samples if one.pid in known and one.smUtil <= PERCENT_MAX]
         good = sorted((one.timeStamp, one.pid, one.smUtil) for one in good)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpctrack.telemetry.kernel_files import KernelFiles
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
@@ -27,3 +29,12 @@ class Obstacle:
     def text(self) -> str:
         """One line for people."""
         return f"{self.why}; {self.remedy}" if self.remedy else self.why
+
+
+def find_missing_sys(files: KernelFiles, subject: str) -> Obstacle | None:
+    """Return that a subject cannot be told where /sys is not to be seen, as in some containers."""
+    why = files.why("sys/class")
+    if not why:
+        return None
+    told = "/sys is not here" if why == "not there" else f"/sys/class: {why}"
+    return Obstacle(subject, f"cannot be told: {told}", "in a container, mount /sys")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hpctrack.telemetry import rapl
 from hpctrack.telemetry.cray_power import CrayPower
 from hpctrack.telemetry.kernel_files import KernelFiles
-from hpctrack.telemetry.obstacles import Obstacle
+from hpctrack.telemetry.obstacles import Obstacle, find_missing_sys
 from hpctrack.telemetry.power_sensors import PowerSensors
 from hpctrack.telemetry.reading import Reading, Watch
 from hpctrack.telemetry.slurm_power import SlurmPower
@@ -58,6 +58,9 @@ class Power:
 def find_obstacles(files: KernelFiles) -> list[Obstacle]:
     """Return what of power and energy cannot be read."""
     cray, sensors = CrayPower(files), PowerSensors(files)
+    missing = find_missing_sys(files, "power")
+    if missing and not cray.has_node:
+        return [missing]
     found = []
     obstacle = rapl.find_obstacle(files)
     if obstacle and not (cray.has_node or sensors.has_sockets):

@@ -86,12 +86,16 @@ class WatchedRank:
     pid : int
     rank : int
     visible_gpus : str or None
-        Its ``CUDA_VISIBLE_DEVICES`` (or the like of another vendor); None if it is not set.
+        Its ``CUDA_VISIBLE_DEVICES``; None if it is not set.
+    rocr_gpus, hip_gpus : str or None
+        Its ``ROCR_VISIBLE_DEVICES`` and ``HIP_VISIBLE_DEVICES``, which are for AMD's GPUs only.
     """
 
     pid: int
     rank: int
     visible_gpus: str | None = None
+    rocr_gpus: str | None = None
+    hip_gpus: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which GPUs a process may use, from its ``CUDA_VISIBLE_DEVICES``. Pure.
+"""Which GPUs a process may use, from its ``CUDA_VISIBLE_DEVICES`` and AMD's likes. Pure.
 
 What CUDA does with the variable, and what follows for us:
 
@@ -21,8 +21,11 @@ What CUDA does with the variable, and what follows for us:
   ``MIG-<uuid>``, or by drivers before R470 ``MIG-GPU-<uuid>/<gpu instance>/<compute instance>``.
   Where a list names several slices CUDA will use one; all of them are the job's, and are reported.
 
+What ROCm does with its three variables is another thing, see `find_visible_amd`.
+
 References
 ----------
+AMD, ROCm documentation, "GPU isolation techniques"; HIP documentation, "Environment variables".
 NVIDIA, CUDA programming guide, "CUDA environment variables"; MIG user guide, "Device names".
 NVIDIA, NVML API reference, nvmlDeviceGetHandleByIndex_v2. SchedMD, Slurm, "Generic resource
 (GRES) scheduling".
@@ -31,7 +34,7 @@ NVIDIA, NVML API reference, nvmlDeviceGetHandleByIndex_v2. SchedMD, Slurm, "Gene
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpctrack.telemetry.gpu_source import Gpu
@@ -91,6 +94,62 @@ def find_visible(listing: str | None, gpus: Sequence[Gpu], *, device_order: str 
     if entries[0].startswith("MIG-"):
         return _look_up(entries, _starts("MIG-"), lambda entry: _by_slice(entry, gpus))
     return _look_up(entries, _starts("GPU-"), lambda entry: _by_uuid(entry, whole, gpus))
+
+
+def pick_lists(told: Mapping[str, object]) -> tuple[str | None, str | None, str | None]:
+    """Return the lists of CUDA, ROCr and HIP among variables, None for what is not set."""
+    cuda, rocr, hip = (
+        None if told.get(f"{one}_VISIBLE_DEVICES") is None else str(told[f"{one}_VISIBLE_DEVICES"])
+        for one in ("CUDA", "ROCR", "HIP")
+    )
+    return cuda, rocr, hip
+
+
+def combine_hip(hip: str | None, cuda: str | None) -> str | None:
+    """Return the list that HIP goes by: its own, else CUDA's, which it takes for the same.
+
+    Parameters
+    ----------
+    hip, cuda : str or None
+        ``HIP_VISIBLE_DEVICES`` and ``CUDA_VISIBLE_DEVICES``; None if not set.
+    """
+    return hip if hip or cuda is None else cuda
+
+
+def find_visible_amd(rocr: str | None, hip: str | None, gpus: Sequence[Gpu]) -> Visible:
+    """Find the AMD GPUs that a process may use.
+
+    Parameters
+    ----------
+    rocr : str or None
+        ``ROCR_VISIBLE_DEVICES``: what the runtime below HIP shows at all.
+    hip : str or None
+        Of `combine_hip`: counts in *that* list, not on the node.
+    gpus : sequence of Gpu
+        All that can be opened, as ROCm counts them.
+
+    Returns
+    -------
+    Visible
+
+    Notes
+    -----
+    Numbers and UUIDs may stand side by side. Empty is none, for PyTorch and for whoever wrote it;
+    HIP itself takes an empty list of its own for none given.
+    """
+    below = Visible(tuple(gpus)) if rocr is None else _look_up_amd(rocr, gpus)
+    if hip is None:
+        return below
+    found = _look_up_amd(hip, below.gpus)
+    return Visible(found.gpus, below.cut_at or found.cut_at)
+
+
+def _look_up_amd(listing: str, gpus: Sequence[Gpu]) -> Visible:
+    def find(entry: str) -> Gpu | None:
+        return _by_uuid(entry, gpus, gpus) if entry[:4] == "GPU-" else _by_number(entry, gpus, gpus)
+
+    # What is named twice counts once.
+    return _look_up(list(dict.fromkeys(one.strip() for one in listing.split(","))), bool, find)
 
 
 def _starts(prefix: str) -> Callable[[str], bool]:

@@ -29,7 +29,7 @@ LETTERS = string.ascii_letters + string.digits
 NAMES = (
     "API_KEY", "HF_TOKEN", "DB_PASSWORD", "client_secret", "GITHUB_PAT", "SSHPASS", "auth_cookie",
     "private_key", "MYSQL_PWD", "AWS_SECRET_ACCESS_KEY", "credential", "Authorization",
-    "passphrase",
+    "passphrase", "DBPASS", "rootpass", "SMTPPASS", "bindpw",
 )  # fmt: skip
 """Names that give a secret away whatever it looks like."""
 
@@ -116,6 +116,9 @@ def plant_text(planter: Planter) -> str:
             f"export TOKEN='{planter.any()}' OTHER=1\n",
             f'curl -H "X-Auth-Token: {planter.password()}" https://u:{planter.password()}@host/\n',
             f"srun python x.py --api-key {planter.password()} --secret={planter.password()}\n",
+            f"echo {planter.password()} | docker login --password-stdin\n",
+            f"kinit <<< {planter.password()}\nread -s PW <<< {planter.password()}\n",
+            f"export MY_TOKEN=\\\n{planter.password()}\n",
             f"# remember: {planter.key()}\n",
             f"machine host login me password {planter.password()}\n",
             f"-----BEGIN OPENSSH PRIVATE KEY-----\n{planter.key()}\n{planter.password()}\n",

@@ -22,24 +22,30 @@ from hpctrack.telemetry.provenance.secret_places import (
     ASSIGNMENT,
     ATTACHED_PROGRAMS,
     BLOCK,
+    CONTINUED,
     ELEMENT,
     EXPANSION,
     EXPRESSION,
+    FED,
     GLUED,
     HEADER,
+    HERE,
     INNER,
     LITERAL,
     LOGIN,
     LOGIN_OPTIONS,
     MAGIC,
     NETRC,
+    NEXT_LINE,
     NO_PASSWORD,
     OPENING,
     OPTION,
     PAIR,
+    PIPED,
     PROGRAM_OPTIONS,
     QUEUE_PROGRAMS,
     REFERENCE,
+    REMOVED,
     REST,
     SETTER,
     SETTERS,
@@ -133,7 +139,7 @@ class Masker:
         return self._hide_known(text)
 
     def _mask_chunk(self, text: str, *, is_code: bool) -> str:
-        for pattern in (HEADER, NETRC, TOOL):
+        for pattern in (HEADER, NETRC, TOOL, PIPED, FED):
             text = pattern.sub(self._mask_rest, text)
         if is_code:
             text = MAGIC.sub(lambda line: self._mask_script(line[0]), text)
@@ -148,7 +154,8 @@ class Masker:
 
     def _mask_script(self, text: str) -> str:
         text = EXPANSION.sub(self._mask_expansion, text)
-        for pattern in (ASSIGNMENT, SETTER, OPTION):
+        text = self._mask_continued(text)
+        for pattern in (ASSIGNMENT, SETTER, OPTION, HERE):
             text = self._mask_named(pattern, text, is_code=False)
         return PAIR.sub(self._mask_pair, text)
 
@@ -227,6 +234,44 @@ class Masker:
                 start = found.end("name")
         return "".join([*parts, text[done:]])
 
+    def _mask_continued(self, text: str) -> str:
+        """Hide the value in the line behind ``KEY=`` and a backslash, old or new."""
+        parts: list[str] = []
+        done = 0
+        while found := CONTINUED.search(text, done):
+            parts.append(text[done : found.end()])
+            done = found.end()
+            name = found["name"] or found["option"]
+            if not is_secret_name(name):
+                continue
+            is_removed = text.startswith("-", text.rfind("\n", 0, found.start()) + 1)
+            if not is_removed and text.startswith("-", done):
+                removed = REMOVED.match(text, done)
+                parts.append(self._mask_first(name, removed[0] if removed else ""))
+                done = removed.end() if removed else done
+            end = text.find("\n", done) + 1 or len(text)
+            parts.append(self._mask_first(name, text[done:end]))
+            done = end
+        return "".join([*parts, text[done:]])
+
+    def _mask_first(self, name: str, text: str) -> str:
+        """Hide the word with which the first line begins if it can be the value of a name."""
+        line = NEXT_LINE.match(text)
+        if not line or not self._is_secret_value(name, line["value"]):
+            return text
+        opening, closing = _quotes_of(line["value"])
+        return f"{line['head']}{opening}{MASK}{closing}{text[line.end() :]}"
+
+    def _is_secret_value(self, name: str, value: str, following: str = "") -> bool:
+        """Tell whether a value behind a secret's name is one; remember it if so."""
+        plain = _unquote(value)
+        if is_harmless(name, plain) or plain in {MASK, "\\"} or REFERENCE.match(value + following):
+            return False
+        if not is_strong_name(name) and not _may_be_key(plain):
+            return False
+        self._remember(name, plain)
+        return True
+
     def _mask_expression(self, found: re.Match[str]) -> str:
         """Hide the texts in what is assigned to a secret's name."""
         name = found["name"]
@@ -272,17 +317,10 @@ class Masker:
 
     def _is_secret(self, found: re.Match[str], *, is_code: bool) -> bool:
         name, value = found["name"], found["value"]
-        plain = _unquote(value)
-        is_quoted = plain != value
-        if not is_secret_name(name) or is_harmless(name, plain) or plain == MASK:
+        if not is_secret_name(name) or (is_code and _unquote(value) == value):
             return False
         following = found.string[found.end("value") : found.end("value") + 1]
-        if REFERENCE.match(value + following) or (is_code and not is_quoted):
-            return False
-        if not is_strong_name(name) and not _may_be_key(plain):
-            return False
-        self._remember(name, plain)
-        return True
+        return self._is_secret_value(name, value, following)
 
     def _remember(self, name: str, value: str) -> None:
         """Hide this value from now on wherever it is, unless it is an ordinary word."""

@@ -7,7 +7,9 @@ import re
 _HARMLESS = frozenset({"pwd", "oldpwd"})
 """The working folder's names in every shell."""
 
-_PASSWORDS = re.compile(r"passw|passphrase|pwd|secret|pgpass|sshpass|apikey|accesskey|privatekey")
+_PASSWORDS = re.compile(
+    r"passw|passphrase|passcode|passkey|pincode|pwd|secret|pgpass|sshpass|apikey|accesskey|privatekey"
+)
 _STRONG = re.compile(
     r"credential|cookie|bearer|jwt|authorization|signingkey|encryptionkey|accountkey"
     r"|connectionstring"
@@ -17,6 +19,19 @@ _STRONG = re.compile(
 """Anywhere in a name, once its separators are gone."""
 
 _STRONG_WORDS = frozenset({"pass", "pw", "auth", "oauth", "cred", "creds", "otp", "totp"})
+_GLUED = re.compile(r"\w+(?:pass|pw)")
+"""``dbpass``, ``ROOTPW``: what is let in, and with what, in one word."""
+
+_ORDINARY = re.compile(
+    r"(?:by|com|encom|over|under|sur|tres|im|out|low|high|band|all|one|two|three|multi|single|first"
+    r"|second|final|forward|backward|fwd|bwd|n|num|max|min|full|half|pre|post|no|per|next|prev|main"
+    r"|render|depth|shadow|color|sub|dry|warmup|pipeline|train|test|eval)pass|\wpw"
+)
+"""Other words that end so."""
+
+_PIN = re.compile(r"\d{4,12}|(?=\S*\d)(?=\S*[A-Za-z])[^\s:,/=]{6,}")
+"""What lets somebody in; no ``--pin core``, no ``pin=0-3``."""
+
 _COUNTED_WORDS = frozenset({
     "tokens", "num", "n", "max", "min", "total", "count", "per", "batch", "budget",
     "len", "length", "size", "dim", "seen",
@@ -69,7 +84,11 @@ def is_strong_name(name: str) -> bool:
         return True
     words = _split(name)
     # GITHUB_PAT is a personal access token, PAT_RT_SUMMARY belongs to a profiler
-    return bool(_STRONG_WORDS.intersection(words)) or words[-1:] == ["pat"]
+    return (
+        bool(_STRONG_WORDS.intersection(words))
+        or any(_GLUED.fullmatch(one) and not _ORDINARY.fullmatch(one) for one in words)
+        or words[-1:] in (["pat"], ["pin"])
+    )
 
 
 def is_password_name(name: str) -> bool:
@@ -99,11 +118,12 @@ def is_harmless(name: str, value: str) -> bool:
         return True
     if is_password_name(name):
         return False
+    if words[-1:] == ["pin"]:
+        return not _PIN.fullmatch(value)
     if counts_things(name) and _NUMBER.fullmatch(value):
         return True
-    if _LICENSE_WORDS.intersection(words) and _SERVERS.fullmatch(value):
-        return True
-    return bool(_PLAIN.fullmatch(value) or _SPECIAL_TOKEN.fullmatch(value))
+    is_servers = _LICENSE_WORDS.intersection(words) and _SERVERS.fullmatch(value)
+    return bool(is_servers or _PLAIN.fullmatch(value) or _SPECIAL_TOKEN.fullmatch(value))
 
 
 def _squeeze(name: str) -> str:

@@ -56,6 +56,22 @@ PAIR = re.compile(
 )
 """A name and a value with nothing but a space, or ``<<<``, between them."""
 
+HERE = re.compile(
+    r"(?P<head>(?<![\w$.{/-])(?P<name>[A-Za-z_]\w{0,80})[ \t]*<<<[ \t]*)"
+    rf"(?P<value>{QUOTED}|{BARE})"
+)
+"""``read -r token <<< value``."""
+
+CONTINUED = re.compile(
+    r"(?P<head>(?<![\w$.{/-])(?:(?P<name>[A-Za-z_][\w.-]{0,80})=|--?(?P<option>[A-Za-z][\w.-]{0,80})"
+    r"(?:=|[ \t]+))\\\n)"
+)
+"""A name whose value is in the next line, for a shell."""
+
+NEXT_LINE = re.compile(rf"(?P<head>[-+ ]?[ \t]*)(?P<value>{QUOTED}|(?!-){BARE})")
+REMOVED = re.compile(r"(?:-[^\n]*\n){1,50}")
+"""What a diff takes away between a line that stays and what follows it from now on."""
+
 EXPANSION = re.compile(
     r"(?P<head>\$\{(?P<name>[A-Za-z_]\w{0,80}):?[-=])(?P<value>[^{}\n]{1,400})(?=\})"
 )
@@ -88,6 +104,24 @@ TOOL = re.compile(
     r"(?:--?[\w=:/.-]+[ \t]+){0,3}))"
     r"(?P<rest>(?![\"']?\$|[-&<>\n])(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s;|]+))"
 )
+_ASKING = (
+    r"(?:--password-stdin|--passphrase-fd|--with-token|--key-file[ =]-|--stdin\b|-passin\s+stdin"
+    r"|\b(?:kinit|chpasswd|passwd|vncpasswd|sudo\s+-\w*S|su|cryptsetup|gcloud\s+secrets"
+    r"|kubectl\s+create\s+secret|secret\s+create)\b)"
+)
+PIPED = re.compile(
+    r"(?P<head>\b(?:echo|printf)[ \t]+(?:-[neE]+[ \t]+|[\"']?%s(?:\\\\?n)?[\"']?[ \t]+)*)"
+    r"(?P<rest>(?![\"']?\$)(?:\"[^\"\n]+\"|'[^'\n]+'|[^\s;|\"'<>]+))"
+    rf"(?=[ \t]*\|[^\n;]{{0,200}}?{_ASKING})"
+)
+"""``echo value | docker login --password-stdin``."""
+
+FED = re.compile(
+    rf"(?P<head>(?:{_ASKING}|\bread\s(?:[^\n;|<]*\s)?-[a-z]*s)[^\n;|<]{{0,200}}<<<[ \t]*)"
+    r"(?P<rest>(?![\"']?\$(?!'))(?:\$?'[^'\n]+'|\"[^\"\n]+\"|[^\s;|\"'<>]+))"
+)
+"""``kinit <<< value``."""
+
 REFERENCE = re.compile(r"[\"']?\$(?:\w+|\{[^{}]*\}|\()|[\"']?%\w+%|[\"']?\{\{?[\w. ]*\}")
 """``$TOKEN``, ``$(cat file)``: where a secret is, not what it is."""
 

@@ -6,6 +6,7 @@ The real pynvml is used: it opens ``libnvidia-ml.so.1``, and finds the stub thro
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -118,13 +119,11 @@ class Telemetry:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.cpu_s = 0.0
 
     def read(self, mono_s: float, ranks: Sequence[WatchedRank] = (RANK,)) -> Reading:
         """Read once, at a moment of our choosing."""
-        asked = [[rank.pid, rank.rank, rank.visible_gpus] for rank in ranks]
+        asked = [dataclasses.astuple(rank) for rank in ranks]
         answer = self._ask("read", mono_s, asked)
-        self.cpu_s = answer["cpu_s"]
         return Reading(
             [Device(**one) for one in answer["devices"]],
             [Sample(*one) for one in answer["samples"]],
@@ -133,7 +132,7 @@ class Telemetry:
 
     def find_keys(self, rank: WatchedRank) -> list[str] | None:
         """Ask which devices a rank has."""
-        keys: list[str] | None = self._ask("keys", rank.pid, rank.rank, rank.visible_gpus)
+        keys: list[str] | None = self._ask("keys", *dataclasses.astuple(rank))
         return keys
 
     def find_places(self) -> GpuPlaces:

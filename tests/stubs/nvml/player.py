@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,15 @@ def main() -> None:
 
     def read(mono_s: float, ranks: list[list[Any]]) -> object:
         watch = Watch(1.7e9 + mono_s, mono_s, tuple(WatchedRank(*rank) for rank in ranks))
-        before_s = time.process_time()
         found = telemetry.read(watch)
         return {
-            "cpu_s": time.process_time() - before_s,
             "devices": [dataclasses.asdict(device) for device in found.devices],
             "samples": found.samples,
             "happenings": found.happenings,
         }
 
-    def keys(pid: int, rank: int, visible_gpus: str | None) -> object:
-        return telemetry.find_keys(WatchedRank(pid, rank, visible_gpus))
+    def keys(pid: int, rank: int, *visible: str | None) -> object:
+        return telemetry.find_keys(WatchedRank(pid, rank, *visible))
 
     def absences(uuid: str) -> object:
         found = [one.list_absences(uuid) for one in telemetry.watches]

@@ -96,10 +96,12 @@ class Scripted:
         self.watches: list[Watch] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.is_asked = threading.Event()
         self.error: Exception | None = None
         self.is_closed = False
 
     def read(self, watch: Watch) -> Reading:
+        self.is_asked.set()
         self.gate.wait(60)
         self.watches.append(watch)
         if self.error:
@@ -165,6 +167,31 @@ def test_a_source_that_hangs_delays_nobody_and_is_told() -> None:
     other.close()
 
 
+def test_a_run_that_ends_on_a_source_that_hangs_says_so(tmp_path: Path) -> None:
+    hung = Scripted()
+    hung.gate.clear()
+    clock = FakeClock(1000.0)
+    telemetry = Telemetry(lambda: [hung], clock=clock.clock())
+    server = Server(None, clock=SYSTEM_CLOCK, linger_s=0.1, telemetry=telemetry)
+    ours, theirs = socket.socketpair()
+    server.add_peer(ours)
+    settings = {"telemetry": "auto", "telemetry_interval_s": 0.05, "seal": "off"}
+    said = hello(0, store=str(tmp_path), project="p", run="short", settings=settings)
+    theirs.sendall(wire.pack_json(Kind.HELLO, said))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert hung.is_asked.wait(60)
+    clock.now_s += 14.0
+    theirs.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
+    theirs.close()
+    thread.join(60)
+    hung.gate.set()
+    run = StoredRun(tmp_path / "p" / "short")
+    (told,) = [one for one in run.record.warnings if one["code"] == "telemetry-unanswered"]
+    run.close()
+    assert "no answer at the end of the run: scripted for 14 s" in told["text"]
+
+
 def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
     source = Scripted()
     telemetry = Telemetry(lambda: [source], clock=SYSTEM_CLOCK)
@@ -175,7 +202,12 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
         server.add_peer(ours)
         settings = {"telemetry": wanted, "telemetry_interval_s": 0.05, "seal": "auto"}
         said = hello(
-            3, store=str(tmp_path), project="p", run=run, settings=settings, visible_gpus="0,1"
+            3,
+            store=str(tmp_path),
+            project="p",
+            run=run,
+            settings=settings,
+            visible_gpus={"CUDA_VISIBLE_DEVICES": "0,1", "ROCR_VISIBLE_DEVICES": "4"},
         )
         theirs.sendall(wire.pack_json(Kind.HELLO, said))
         peers.append(theirs)
@@ -195,7 +227,7 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
 
     live = wait_for(read, timeout_s=60)
     assert live == [float(one + 1) for one in range(len(live))]
-    assert WatchedRank(os.getpid(), 3, "0,1") in source.watches[-1].ranks
+    assert WatchedRank(os.getpid(), 3, "0,1", "4", None) in source.watches[-1].ranks
     for peer in peers:
         peer.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
         peer.close()

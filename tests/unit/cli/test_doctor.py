@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+STUB = Path(__file__).resolve().parents[2] / "stubs/amd"
+
 
 def call(cwd: Path, *words: str, **environ: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
     """Run it as its own program; return its exit code, and the findings of each subject."""
@@ -83,3 +85,26 @@ def test_a_job_whose_scheduler_does_not_answer_is_told(tmp_path: Path) -> None:
     assert code == 0
     assert "does not answer for job 77" in found["scontrol"][0]["text"]
     assert found["run"][0]["level"] == "ok"
+
+
+def test_of_the_gpus_it_says_which_would_be_recorded(tmp_path: Path) -> None:
+    gpus = [
+        {"uuid": f"{place}-uuid", "bdf": f"0000:0{place}:00.0", "asic": {"market_name": "MI300X"}}
+        for place in range(3)
+    ]
+    script = tmp_path / "amd.json"
+    script.write_text(json.dumps({"gpus": gpus}))
+    environ = {
+        "PYTHONPATH": f"{STUB}:{os.environ['PYTHONPATH']}", "AMD_STUB_SCRIPT": str(script),
+        "ROCR_VISIBLE_DEVICES": "1,2", "HIP_VISIBLE_DEVICES": "1",
+    }  # fmt: skip
+    code, found = call(tmp_path, **environ)
+    assert code == 0
+    told = {one["text"]: one["level"] for one in found["gpu"] if "MI300X" in one["text"]}
+    lists = "ROCR_VISIBLE_DEVICES=1,2, HIP_VISIBLE_DEVICES=1"
+    assert told == {
+        f"MI300X (0-uuid): would not be recorded here: {lists}": "note",
+        f"MI300X (1-uuid): would not be recorded here: {lists}": "note",
+        "MI300X (2-uuid): would be recorded here": "ok",
+    }
+    assert any(one["text"].startswith("textual") for one in found["package"])

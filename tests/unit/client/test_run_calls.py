@@ -366,6 +366,16 @@ def test_ranks_that_start_together_are_one_attempt_and_the_next_start_another(
     assert {(one.attempt, one.gpu, one.state) for one in found.ranks()} == {(2, "1", "finished")}
 
 
+def test_a_rank_tells_all_lists_of_gpus_that_are_set(store: Path) -> None:
+    env = {"CUDA_VISIBLE_DEVICES": "0", "ROCR_VISIBLE_DEVICES": "4", "HIP_VISIBLE_DEVICES": ""}
+    code = "import hpctrack; hpctrack.init('p').log({'a': 1})"
+    with start_python(code, env=env) as program:
+        _out, err = program.communicate(timeout=60)
+    assert program.returncode == 0, err
+    (rank,) = only_run(store).ranks()
+    assert rank.gpu == "CUDA 0, ROCR 4"
+
+
 def test_a_wrapper_and_the_program_in_it_are_one_attempt(store: Path) -> None:
     code = "import hpctrack; hpctrack.init('p').log({'a': 1})"
     done = run_python(

@@ -1,4 +1,7 @@
-"""The recorded output of Slurm's commands; `tests/assets/slurm/README.md` says where it is from."""
+"""Output of Slurm's commands: of 22.05 recorded, of the others composed from documentation.
+
+`tests/assets/slurm/README.md` says more.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_every_row_of_every_version_is_read(version: str) -> None:
     rows = parse_rows(read(version, "sacct.txt"))
     assert rows
     for row in rows:
-        # What Slurm has seen of GPUs was not asked for when these were recorded.
+        # These files do not have what Slurm has seen of GPUs.
         assert set(row.fields) == set(FIELDS) - {"TRESUsageInAve"}
         assert row.job_id.isdigit()
         assert row.state.replace("_", "").isalpha()

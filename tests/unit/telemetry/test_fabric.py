@@ -90,6 +90,9 @@ def test_link_rate(text: str, rate: float | None) -> None:
 
 
 def test_obstacles(tmp_path: Path) -> None:
+    (unseen,) = find_obstacles(KernelFiles(tmp_path))
+    assert unseen.why == "cannot be told: /sys is not here"
+    (tmp_path / "sys/class").mkdir(parents=True)
     assert "no InfiniBand" in find_obstacles(KernelFiles(tmp_path))[0].text
     node = Node(tmp_path, "storage")
     assert find_obstacles(node.files) == []

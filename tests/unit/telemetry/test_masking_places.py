@@ -34,6 +34,25 @@ from hpctrack.telemetry.provenance.secret_values import MASK
         "user_pw = planted12",
         "login ${API_TOKEN:-planted12}",
         "command: env API_KEY=planted12 python train.py",
+        "export DBPASS=planted",
+        "ROOTPASS='planted'",
+        "SMTPPASS=planted",
+        "userpass: planted",
+        "rootpw = planted",
+        "x --dbpass planted",
+        "x --dbpass=planted",
+        "x --pin planted12",
+        "echo planted | docker login --password-stdin",
+        "echo -n 'planted a' | docker login -u me --password-stdin host",
+        "printf '%s\\n' \"planted\" | kinit me",
+        "echo me:planted | sudo chpasswd",
+        "kinit me <<< planted",
+        "read -s PW <<< planted",
+        "read -rs word <<< 'planted a'",
+        "docker login --password-stdin host <<< planted",
+        "API_KEY=\\\nplanted12",
+        "export HF_TOKEN=\\\n'planted a'",
+        "x --token \\\n    planted --lr 0.1",
         "https://api.telegram.org/bot123:planted12/sendMessage",
         "https://firm.webhook.office.com/webhookb2/planted12",
     ],
@@ -80,6 +99,11 @@ def test_places_in_code(text: str) -> None:
         ["mpiexec", "-genv", "API_KEY", "planted12", "python"],
         ["train", "password", "planted12"],
         ["train", "--pw", "planted"],
+        ["train", "--dbpass", "planted"],
+        ["train", "--dbpass=planted"],
+        ["train", "db.rootpass=planted"],
+        ["train", "--pin", "planted12"],
+        ["train", "--pin=planted12"],
         ["train", "--user", "me:planted12"],
         ["train", "--login=me:planted12"],
         ["curl", "-sSfu", "me:planted12"],
@@ -108,6 +132,13 @@ ORDINARY = (
     "git commit 5b6c2c1a5b6c2c1a5b6c2c1a5b6c2c1a5b6c2c1a",
     "--revision 5b6c2c1a5b6c2c1a5b6c2c1a5b6c2c1a5b6c2c1a",
     "LM_LICENSE_FILE=27000@lic1:27000@lic2.site", "SSH_AUTH_SOCK=/tmp/ssh-x/agent.1",
+    "bypass=planted", "--bypass=every_cache7", "compass=north12", "passes=3", "--num-passes 12",
+    "npasses=planted9", "pin_memory=True", "--pin-memory", "--pin-memory-device cuda12",
+    "spin=up_down12", "--pin core", "--pin=0-31", "pin=13", "forwardpass=planted12",
+    "lowpass=butter24", "--highpass butter24", "passthrough=gpu12345", "surpass=human12345",
+    "password_file=/run/secrets/a", "--password-file /run/secrets/a", "shopping=cart12345",
+    "echo planted | tee a", "python x.py <<< planted", "I_MPI_PIN_DOMAIN=omp:compact",
+    "I_MPI_PIN=1",
     "docker run -p 8080:80", "srun -pgpu2", "sbatch -pGPU", "sbatch -p a100_80",
 )  # fmt: skip
 
@@ -130,6 +161,12 @@ def test_ordinary_values_stay(text: str) -> None:
         "login ${API_TOKEN:?is not set} ${API_TOKEN:-$OTHER_TOKEN}",
         "curl -u $NAME:$PASSWORD https://host",
         "read -r API_TOKEN < ~/.token",
+        'read -rs API_TOKEN <<< "$OTHER"',
+        'echo "$TOKEN" | docker login --password-stdin',
+        "docker login --password-stdin < ~/.token",
+        "export API_KEY=\\\n$OTHER",
+        "x --token \\\n  --lr 0.1",
+        "x --out \\\n  planted12",
         "unset API_TOKEN WANDB_API_KEY",
     ],
 )
@@ -152,3 +189,27 @@ def test_numbers_of_jobs_and_devices_stay() -> None:
     ):
         assert Masker().variable(name, value) == value
     assert Masker().variable("HF_TOKEN_PATH", "planted12") == MASK
+
+
+def test_a_value_in_the_next_line_is_hidden_as_it_was_and_as_it_is() -> None:
+    head = "diff --git a/job.sh b/job.sh\n--- a/job.sh\n+++ b/job.sh\n@@ -1,3 +1,3 @@\n"
+    for lines in (
+        (" export KEY=\\", "-planted01", "+planted02", " true"),
+        ("-export API_KEY=\\", "-planted01", "+export DBPASS=\\", "+planted02", " true"),
+        (" x --token \\", "-  planted01 \\", "-  --lr 1", "+  planted02 \\", "+  --lr 2"),
+    ):
+        found = Masker().diff(head + "\n".join(lines) + "\n")
+        expected = "\n".join(lines).replace("planted01", MASK).replace("planted02", MASK)
+        assert found == head + expected + "\n"
+
+
+def test_a_changed_script_tells_neither_the_old_nor_the_new_word() -> None:
+    head = "diff --git a/job.sh b/job.sh\n--- a/job.sh\n+++ b/job.sh\n@@ -1 +1 @@\n"
+    found = Masker().diff(f"{head}-export DBPASS=planted01\n+export DBPASS=planted02\n")
+    assert found == f"{head}-export DBPASS={MASK}\n+export DBPASS={MASK}\n"
+
+
+def test_a_short_number_is_hidden_where_it_lets_somebody_in() -> None:
+    assert Masker().arguments(["x", "--pin", "4711"]) == ["x", "--pin", MASK]
+    assert Masker().variable("CARD_PIN", "471199") == MASK
+    assert Masker().variable("SMTPPASS", "planted") == MASK

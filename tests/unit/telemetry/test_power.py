@@ -180,6 +180,7 @@ def test_other_sensors_of_power_and_energy(tmp_path: Path) -> None:
 def test_a_management_controller_that_only_root_may_ask_is_told(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.write("dev/ipmi0", "")
+    node.write("sys/class/dmi/id", "")
     found = find_obstacles(node.files)
     assert "no intel-rapl" in found[0].why
     assert "/dev/ipmi0" in found[1].remedy
@@ -330,3 +331,8 @@ def test_slurm_is_asked_only_where_nobody_else_tells_the_node(tmp_path: Path) ->
         power.close()
     assert not (tmp_path / "calls").exists()
     assert ask(SlurmPower({}), PERIOD_S) == {}
+
+
+def test_without_sys_nothing_is_said_of_the_processors(tmp_path: Path) -> None:
+    (found,) = find_obstacles(KernelFiles(tmp_path))
+    assert found.text == "cannot be told: /sys is not here; in a container, mount /sys"

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from hpctrack.telemetry.amd import AmdSource
+from hpctrack.telemetry.gpu_source import DriverAbsentError
 from hpctrack.telemetry.reading import WatchedRank
 from tests.programs import start_python
 from tests.stubs.nvml.driver import StartTelemetry, Telemetry, codes, let_in, values
@@ -143,6 +145,45 @@ def test_devices_are_numbered_as_rocm_numbers_them(start_amd: StartAmd) -> None:
     assert telemetry.find_keys(ranks[1]) == [gpus[2]["uuid"]]
 
 
+@pytest.mark.parametrize(
+    ("cuda", "rocr", "hip", "places"),
+    [
+        (None, None, None, [0, 1, 2, 3, 4, 5]),
+        (None, "0,1,2,3", "3", [3]),
+        (None, "4,5", "1,0", [5, 4]),
+        ("", "2", None, []),
+        ("0", "4", None, [4]),
+        ("1", None, None, [1]),
+        (None, None, "5", [5]),
+        (None, "2", None, [2]),
+        # HIP's own list wins over CUDA's, unless it is empty
+        ("0", "2,3", "1", [3]),
+        ("1", "2,3", "", [3]),
+        (None, None, "", []),
+        (None, "", "0", []),
+        # no such place in what is left
+        (None, "2,3", "2", []),
+        (None, "1,GPU-38d5", "0,1", [1, 3]),
+        (None, "1,3", "GPU-38d5", [3]),
+        (None, "1,3", "GPU-28d5", []),
+        (None, "1,3", "0,0", [1]),
+    ],
+)
+def test_hip_counts_within_what_rocr_leaves(
+    start_amd: StartAmd,
+    cuda: str | None,
+    rocr: str | None,
+    hip: str | None,
+    places: list[int],
+) -> None:
+    gpus = [mi300x(place) for place in range(6)]
+    telemetry, _ = start_amd({"gpus": gpus})
+    rank = WatchedRank(10, 0, cuda, rocr, hip)
+    read = telemetry.read(0.0, [rank])
+    assert telemetry.find_keys(rank) == [gpus[place]["uuid"] for place in places]
+    assert {one.key for one in read.devices} == {gpus[place]["uuid"] for place in places}
+
+
 def test_devices_of_an_older_library_are_numbered_by_their_place_on_the_bus(
     start_amd: StartAmd,
 ) -> None:
@@ -236,3 +277,18 @@ def test_a_gpu_that_answers_nothing_is_lost_and_a_driver_that_goes_is_gone(
     back = telemetry.read(1_000.0)
     assert codes(back) == ["gpu-driver-back", "gpu-back"]
     assert len({sample.device for sample in back.samples}) == 2
+
+
+def test_cards_without_the_package_are_told_and_no_card_is_not(tmp_path: Path) -> None:
+    for place, name in enumerate(("dev/kfd", "sys/class/drm/card0/device/vendor")):
+        root = tmp_path / str(place)
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text("0x1002\n")
+        with pytest.raises(DriverAbsentError, match="amdsmi is not installed") as told:
+            AmdSource(root).open()
+        assert (told.value.code, told.value.level) == ("gpu-no-package", "info")
+    other = tmp_path / "1"  # another make
+    (other / "sys/class/drm/card0/device/vendor").write_text("0x10de\n")
+    with pytest.raises(DriverAbsentError) as none:
+        AmdSource(other).open()
+    assert none.value.level is None

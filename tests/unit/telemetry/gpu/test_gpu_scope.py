@@ -38,6 +38,23 @@ def test_numbers_count_only_what_the_cgroup_lets_us_open(tmp_path: Path) -> None
     assert scope.by_rank == {rank: (GPUS[2],)}
 
 
+def test_on_nvidias_gpus_amds_lists_mean_nothing(tmp_path: Path) -> None:
+    rank = WatchedRank(10, 0, "1", rocr_gpus="2", hip_gpus="0")
+    scope = find_scope([rank], GPUS, environ={}, files=KernelFiles(tmp_path))
+    assert scope.by_rank == {rank: (GPUS[1],)}
+    other = WatchedRank(10, 0, None, rocr_gpus="2")
+    scope = find_scope([other], GPUS, environ={}, files=KernelFiles(tmp_path))
+    assert scope.by_rank == {other: tuple(GPUS)}
+
+
+def test_a_wrong_number_in_amds_lists_is_told_with_both(tmp_path: Path) -> None:
+    rank = WatchedRank(10, 0, None, rocr_gpus="2,3", hip_gpus="2")
+    scope = find_scope([rank], GPUS, environ={}, files=KernelFiles(tmp_path), vendor="amd")
+    assert scope.gpus == []
+    (told,) = scope.happenings
+    assert told.text.startswith("visible GPUs '2,3' and of these '2': '2' names no GPU")
+
+
 def test_a_slice_brings_the_gpu_that_it_is_of(tmp_path: Path) -> None:
     whole = Gpu(uuid="GPU-x", name="H100", is_sliced=True)
     slices = [Gpu(uuid=f"MIG-{place}", name="1g.10gb", parent="GPU-x") for place in range(2)]

