@@ -155,6 +155,7 @@ class NodeReader:
         while self._points_read < table.rows:
             rows = table.read(self._points_read, self._points_read + PIECE_ROWS)
             self._points_read += len(rows)
+            self._lost_points += _count_timeless(rows)
             for number, part in self._split(rows):
                 self._parts.setdefault(number, []).append(part)
         self._update_events()
@@ -263,19 +264,25 @@ class NodeReader:
         StoreFormatError
             They cannot be read.
         """
+        lost = 0
         for rows in self.iter_points():
             self._update_events()
+            lost += _count_timeless(rows)
             for number, part in self._split(rows):
                 if number in self._names:
                     yield self._names[number], part
+        self._lost_points = max(self._lost_points, lost)
 
     def _split(self, points: PointArray) -> Iterator[tuple[int, Columns]]:
         """Yield the number of each metric and its points."""
         # A disk that lost a block answers with zeros there: a point has a time.
-        is_there = points["wall_s"] > 0
-        self._lost_points += int(np.count_nonzero(~is_there))
-        points = points[is_there]
-        points = points[np.argsort(points["metric"], kind="stable")]
+        if _count_timeless(points):
+            points = points[points["wall_s"] > 0]
+        metric = points["metric"]
+        if len(points) and (metric == metric[0]).all():
+            yield int(metric[0]), Columns.from_points(points, self.attempt)
+            return
+        points = points[np.argsort(metric, kind="stable")]
         numbers, starts = np.unique(points["metric"], return_index=True)
         ends = [*starts[1:].tolist(), len(points)][: len(starts)]
         for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
@@ -343,3 +350,7 @@ def _put_together(parts: Sequence[Columns]) -> Columns:
     """Join parts in the order of the file; `Columns.join` would sort them."""
     columns = ("rank", "attempt", "step", "wall_s", "value")
     return Columns(*(np.concatenate([getattr(part, one) for part in parts]) for one in columns))
+
+
+def _count_timeless(points: PointArray) -> int:
+    return len(points) - int(np.count_nonzero(points["wall_s"] > 0))
