@@ -196,9 +196,9 @@ class Recorder:
             self._note("save", problem)
         self._saved.problems.clear()
 
-    def take_reading(self, reading: Reading, wall_s: float) -> None:
-        """Take what a source of telemetry says; what is of other runs' ranks is left out."""
-        ranks = {one.pid: one.rank for one in self.sessions if one.is_open}
+    def take_reading(self, reading: Reading, wall_s: float, *, is_last: bool = False) -> None:
+        """Take what a source of telemetry says of this run's ranks; at last of those that left."""
+        ranks = {one.pid: one.rank for one in self.sessions if one.is_open or is_last}
         rows, told = self._book.take(reading, wall_s, ranks)
         for kind, value in told:
             self._add_own(kind, value, keep=f"{kind} {value['number']}")
@@ -206,7 +206,7 @@ class Recorder:
             self._samples += rows
         for happening in reading.happenings:
             self._tell(happening._asdict())
-        self._rules.take_reading(self._book.iter_own(reading, ranks))
+        self._rules.take_reading(() if is_last else self._book.iter_own(reading, ranks))
 
     def _tell(self, note: dict[str, Any], rank: int = -1) -> None:
         if note["level"] != "info":

@@ -74,6 +74,7 @@ class Sampler:
         self._clock = clock
         self._taken: deque[Taken] = deque(maxlen=HELD_MAX)
         self._is_over = threading.Event()
+        self._has_answered = threading.Condition()
         start_s = clock.mono_s()
         self._askers = [
             _Asker(source, start_s, max(interval_s, 0.05), self._is_over, clock)
@@ -113,14 +114,34 @@ class Sampler:
         text = f"no answer at the end of the run: {', '.join(told)}; its samples are missing"
         return Happening("warning", "telemetry-unanswered", text)
 
+    def hurry(self, limit_s: float) -> None:
+        """Ask all sources at once, out of turn, and wait for what they answer within a limit.
+
+        A source that has owed an answer for longer than that is neither asked nor waited for.
+
+        Parameters
+        ----------
+        limit_s : float
+        """
+        now_s = self._clock.mono_s()
+        owing = {one: one.answers for one in self._askers if one.wake(now_s, limit_s)}
+        with self._has_answered:
+            self._has_answered.wait_for(
+                lambda: all(one.answers > count for one, count in owing.items()), limit_s
+            )
+
     def close(self) -> None:
         """Ask nobody any more. A source that hangs keeps its thread until the process ends."""
         self._is_over.set()
+        for asker in self._askers:
+            asker.wake_up.set()
         self.bell.close()
         self._rope.close()
 
     def _put(self, taken: Taken) -> None:
         self._taken.append(taken)
+        with self._has_answered:
+            self._has_answered.notify_all()
         with contextlib.suppress(OSError):
             self._rope.send(b"!")
 
@@ -140,6 +161,8 @@ class _Asker:
         self._start_s, self._interval_s = start_s, interval_s
         self._is_over = is_over
         self._clock = clock
+        self.wake_up = threading.Event()
+        self.answers = 0
         self._asked_s: float | None = None
         self._is_hung = False
         self._problems: set[str] = set()
@@ -158,9 +181,17 @@ class _Asker:
             wall_s = self._clock.wall_s()
             reading = self._ask(Watch(wall_s, self._asked_s, watch()))
             self._asked_s = None
+            self.answers += 1
             put(Taken(self.source.name, wall_s, reading))
         with contextlib.suppress(Exception):
             self.source.close()
+
+    def wake(self, now_s: float, limit_s: float) -> bool:
+        """Ask now, if no answer is owed; return whether one can be hoped for within a limit."""
+        asked_s = self._asked_s
+        if asked_s is None:
+            self.wake_up.set()
+        return asked_s is None or now_s - asked_s < limit_s
 
     def look(self, now_s: float) -> Happening | None:
         """Return what is new about whether the source answers."""
@@ -189,12 +220,19 @@ class _Asker:
         return self._start_s + (number - len(early) + 1) * self._interval_s
 
     def _wait(self, number: int) -> int:
-        """Wait for the next moment that is not over yet; return the number after it."""
+        """Wait for the next moment that is not over yet, or to be woken.
+
+        Returns
+        -------
+        int
+            The number of the moment to wait for next.
+        """
         now_s = self._clock.mono_s()
         while self.moment_s(number + 1) <= now_s:
             number += 1
-        self._is_over.wait(max(0.0, self.moment_s(number) - now_s))
-        return number + 1
+        is_woken = self.wake_up.wait(max(0.0, self.moment_s(number) - now_s))
+        self.wake_up.clear()
+        return number if is_woken else number + 1
 
     def _ask(self, watch: Watch) -> Reading:
         try:

@@ -34,6 +34,13 @@ LOOK_S = 0.05
 not taken all of an answer yet."""
 
 
+LAST_READING_S = 0.5
+"""Sources may take so long for the last reading of a run."""
+
+LAST_READING_WAITED_FOR_S = 0.2
+"""The same, where the last rank waits for its answer meanwhile."""
+
+
 class Server:
     """Serves the ranks of one node.
 
@@ -186,11 +193,11 @@ class Server:
         # The end of a Slurm step kills us the moment its last rank has its answer.
         is_doomed = bool(session and session.hello.get("job"))
         if is_over and is_doomed:
-            self._close(recorder)
+            self._conclude(recorder, LAST_READING_WAITED_FOR_S)
         if connection.wants_answer and is_written:
             connection.answer()
         if is_over and not is_doomed:
-            self._close(recorder)
+            self._conclude(recorder, LAST_READING_S)
 
     def _settle(self) -> None:
         """Answer those who wait until everything is sealed."""
@@ -277,6 +284,12 @@ class Server:
         return is_free and not self._connections
 
     # -- the end of a run ------------------------------------------------------------------------
+
+    def _conclude(self, recorder: Recorder, limit_s: float) -> None:
+        """Read the node's sensors for the last time, and close."""
+        if self._telemetry is not None:
+            self._telemetry.conclude(recorder, self._recorders.values(), limit_s=limit_s)
+        self._close(recorder)
 
     def _close(self, recorder: Recorder) -> None:
         for key, one in list(self._recorders.items()):

@@ -31,6 +31,7 @@ class Telemetry:
         self._make_sources = make_sources
         self._clock = clock
         self._sampler: Sampler | None = None
+        self._start: Callable[[], None] | None = None
         self._watched: tuple[WatchedRank, ...] = ()
         self._known: list[tuple[int, int]] = []
 
@@ -40,7 +41,7 @@ class Telemetry:
         watch: Callable[[socket.socket, Callable[[], None]], None],
         on_news: Callable[[], None],
     ) -> None:
-        """Start reading if this run wants it and nobody has before.
+        """Start reading, when a rank is there, if this run wants it and nobody has before.
 
         Parameters
         ----------
@@ -52,20 +53,27 @@ class Telemetry:
             To be called back.
         """
         settings = hello.get("settings") or {}
-        if self._sampler is not None or settings.get("telemetry", "off") == "off":
+        if self._sampler or self._start or settings.get("telemetry", "off") == "off":
             return
         interval_s = float(settings.get("telemetry_interval_s", DEFAULT_INTERVAL_S))
-        self._sampler = Sampler(
-            self._make_sources(),
-            interval_s=interval_s,
-            clock=self._clock,
-            watch=lambda: self._watched,
-        )
-        watch(self._sampler.bell, on_news)
+
+        def start() -> None:
+            self._sampler = Sampler(
+                self._make_sources(),
+                interval_s=interval_s,
+                clock=self._clock,
+                watch=lambda: self._watched,
+            )
+            watch(self._sampler.bell, on_news)
+
+        self._start = start
 
     def look_after(self, recorders: Collection[Recorder]) -> None:
-        """Notice ranks that have come or gone."""
-        if self._sampler is None:
+        """Notice ranks that have come or gone; start reading when there is one.
+
+        A reading that knows no rank knows no GPU of the job either, and the first would be lost.
+        """
+        if self._sampler is None and self._start is None:
             return
         changes = [(id(one), one.changes) for one in recorders]
         if changes != self._known:
@@ -76,15 +84,35 @@ class Telemetry:
                 if _wants(recorder)
                 for one in _choose_processes(recorder.sessions)
             )
+        if self._start is not None and self._watched:
+            self._start()
+            self._start = None
 
-    def deliver(self, recorders: Collection[Recorder]) -> None:
-        """Hand what was read to the runs that want it."""
+    def deliver(self, recorders: Collection[Recorder], *, leaving: Recorder | None = None) -> None:
+        """Hand what was read to the runs that want it; all ranks of one may have left just now."""
         if self._sampler is None:
             return
         for taken in self._sampler.collect():
             for recorder in recorders:
                 if _wants(recorder):
-                    recorder.take_reading(taken.reading, taken.wall_s)
+                    recorder.take_reading(taken.reading, taken.wall_s, is_last=recorder is leaving)
+
+    def conclude(
+        self, leaving: Recorder, recorders: Collection[Recorder], *, limit_s: float
+    ) -> None:
+        """Read once more for a run whose ranks have all left, until when it used its devices.
+
+        Parameters
+        ----------
+        leaving : Recorder
+        recorders : collection of Recorder
+            All, this one too.
+        limit_s : float
+            For so long the sources may take; what comes later is not the run's.
+        """
+        if self._sampler is not None and _wants(leaving):
+            self._sampler.hurry(limit_s)
+            self.deliver(recorders, leaving=leaving)
 
     def conclude(self, recorder: Recorder) -> None:
         """Tell a run that ends which sources have not answered yet."""

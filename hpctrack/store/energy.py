@@ -7,28 +7,36 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpctrack.errors import NotFoundError
 from hpctrack.store.carbon import CarbonIntensity
+from hpctrack.store.read_times import ReadTimes
 from hpctrack.store.schema import FloatArray
 from hpctrack.store.sensor import DeviceRecord, Sensor
 from hpctrack.store.series import Series
+from hpctrack.store.spent import Spent, find_spent, grow
 
 J_PER_KWH = 3.6e6
 
-GAP_S = 150.0
-"""Between two samples that are further apart than this nobody was reading: an attempt had ended, or
-the source hung. A value that does not change is written once a minute, see `Sensor`."""
+ALL_FRAC = 0.95
+"""What was measured for less than this share of the run's time is told as a part."""
 
 IDLE_UTIL_FRAC = 0.05
 """A GPU that is busy for less than this share of the time is idle."""
 
 GPU_COUNTER, GPU_POWER, GPU_UTIL = "gpu/energy_j_total", "gpu/power_w", "gpu/util_frac"
-NODE_COUNTERS = ("energy/node_j_total",)
-NODE_POWERS = ("power/node_w",)
-CPU_COUNTERS = ("energy/cpu_package_j_total", "energy/dram_j_total")
-CPU_AND_MEMORY_COUNTERS = ("energy/cpu_j_total", "energy/memory_j_total")
-"""What Cray's firmware tells instead."""
+PARENT_COUNTER, PARENT_POWER = "gpu/parent_energy_j_total", "gpu/parent_power_w"
+NODE_COUNTER, NODE_POWER = "energy/node_j_total", "power/node_w"
+CPU_METERS = (
+    ("energy/cpu_package_j_total", "power/cpu_package_w"),
+    ("energy/dram_j_total", "power/dram_w"),
+)
+CPU_AND_MEMORY_METERS = (
+    ("energy/cpu_j_total", "power/cpu_w"),
+    ("energy/memory_j_total", "power/memory_w"),
+)
+"""What Cray's firmware, or Slurm, tells instead."""
 
 RANK_CPU = "process/cpu_s_total"
 
@@ -40,7 +48,8 @@ class Energy:
     Parameters
     ----------
     joules : float
-        Of all hosts. Where a host's meter was read it counts; else its GPUs and processors.
+        Of all hosts. Where a host's meter was read it counts, unless it tells less than the
+        host's own GPUs and processors together; else these.
     by_host : mapping
         Joules by host.
     by_device : mapping
@@ -58,7 +67,7 @@ class Energy:
         What the caller says was processed.
     intensity : CarbonIntensity
     missing : tuple of str
-        One line for each thing that is not in it.
+        One line for each thing that is not in it, time in which nothing was measured too.
     """
 
     joules: float
@@ -117,15 +126,27 @@ class Energy:
         }
 
 
+Key = tuple[str, str]
+"""Host, and key of a device."""
+
+
 @dataclass(slots=True)
 class _Account:
     """What is known of each host while it is added up."""
 
-    meter: dict[str, float] = field(default_factory=dict)
-    gpu: dict[tuple[str, str], float] = field(default_factory=dict)
-    cpu: dict[tuple[str, str], float] = field(default_factory=dict)
-    idle: dict[tuple[str, str], float] = field(default_factory=dict)
+    meter: dict[str, Spent] = field(default_factory=dict)
+    gpu: dict[Key, Spent] = field(default_factory=dict)
+    parent: dict[Key, Spent] = field(default_factory=dict)
+    cpu: dict[Key, list[Spent]] = field(default_factory=dict)
+    idle: dict[Key, float] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+
+    def find_parts(self, host: str) -> list[tuple[str, Spent]]:
+        """Return what was measured of a host's GPUs and processors, each with its key."""
+        found = [(key, one) for (of, key), one in self.gpu.items() if of == host]
+        return found + [
+            (key, one) for (of, key), some in self.cpu.items() if of == host for one in some
+        ]
 
 
 def measure_energy(
@@ -133,6 +154,7 @@ def measure_energy(
     devices: Sequence[DeviceRecord],
     hosts: Iterable[str],
     *,
+    times: ReadTimes,
     intensity: CarbonIntensity,
     steps: int = 0,
     samples: float | None = None,
@@ -147,39 +169,38 @@ def measure_energy(
         Say which ranks may use which GPU.
     hosts : iterable of str
         All that took part.
+    times : ReadTimes
+        Say for how long.
     steps, intensity, samples
         See `Energy`.
 
     Notes
     -----
-    A counter is preferred to power: it has seen what happened between two samples. Its growth is
-    added up; what a counter grew while nobody was reading is not the run's, and one that begins
-    anew adds nothing for that interval. Power counts for as long as it was the latest value.
+    Of each meter see `find_spent`. One that has told nothing is in none of the mappings: what was
+    not measured is not 0. A meter of the whole host that tells less than what was measured of its
+    devices alone, because it was read later or does not move, is not its total.
     """
     account = _Account()
-    _read_meters(find, account)
-    _read_gpus(find, account)
+    for (host, _device), spent in _read_pairs(find, NODE_COUNTER, NODE_POWER).items():
+        account.meter.setdefault(host, spent)
+    account.gpu = _drop_silent(_read_pairs(find, GPU_COUNTER, GPU_POWER))
+    account.parent = _drop_silent(_read_pairs(find, PARENT_COUNTER, PARENT_POWER))
     _read_processors(find, account)
+    _find_idle(find, account)
     by_host: dict[str, float] = {}
     for host in sorted(hosts):
-        parts = [
-            joules
-            for found in (account.gpu, account.cpu)
-            for (of, _key), joules in found.items()
-            if of == host
-        ]
-        if host in account.meter:
-            by_host[host] = account.meter[host]
-        elif parts:
-            by_host[host] = sum(parts)
-        _name_missing(host, account, devices)
+        joules = _add_up(host, account, devices, times)
+        if joules > 0:
+            by_host[host] = joules
+    cpu_j = {key: sum(one.total_j for one in some) for key, some in account.cpu.items()}
+    gpu_j = {key: one.total_j for key, one in account.gpu.items()}
     return Energy(
         joules=sum(by_host.values()),
         by_host=by_host,
-        by_device={**account.gpu, **account.cpu},
-        by_rank=_divide(find, account, devices),
+        by_device={**gpu_j, **cpu_j},
+        by_rank=_divide(find, gpu_j, cpu_j, devices),
         idle_j=sum(account.idle.values()) if account.idle else None,
-        gpu_j=sum(account.gpu[key] for key in account.idle),
+        gpu_j=sum(gpu_j[key] for key in account.idle),
         steps=steps,
         samples=samples,
         intensity=intensity,
@@ -187,43 +208,10 @@ def measure_energy(
     )
 
 
-def count_growth(series: Series) -> float:
-    """Return how much a counter grew while it was read."""
-    return float(_growth(series).sum())
-
-
-def _growth(series: Series) -> FloatArray:
-    """Return the growth in each interval; 0 where nobody was reading, or it began anew."""
-    grown = np.diff(series.value)
-    grown[(grown < 0) | (np.diff(series.wall_s) > GAP_S)] = 0
-    return np.asarray(grown, np.float64)
-
-
-def integrate(series: Series) -> float:
-    """Return power over time; a value counts until the next one, unless nobody was reading."""
-    return float(_spent(series).sum())
-
-
-def find_held_s(series: Series) -> FloatArray:
-    """Return for how long each value but the last held; 0 where nobody was reading.
-
-    Returns
-    -------
-    ndarray of float64, shape (n - 1,)
-        Seconds.
-    """
-    held_s = np.diff(series.wall_s)
-    return np.asarray(np.where((held_s < 0) | (held_s > GAP_S), 0.0, held_s))
-
-
 def hold_values(series: Series, wall_s: FloatArray) -> FloatArray:
     """Return the value that was the latest at each time; NaN before the first."""
     place = np.searchsorted(series.wall_s, wall_s, side="right") - 1
     return np.where(place < 0, np.nan, series.value[np.maximum(place, 0)])
-
-
-def _spent(series: Series) -> FloatArray:
-    return np.asarray(series.value[:-1] * find_held_s(series), np.float64)
 
 
 def _read(find: Callable[[str], Sensor], name: str) -> Sensor | None:
@@ -233,65 +221,129 @@ def _read(find: Callable[[str], Sensor], name: str) -> Sensor | None:
         return None
 
 
-def _read_meters(find: Callable[[str], Sensor], account: _Account) -> None:
-    for names, measure in ((NODE_COUNTERS, count_growth), (NODE_POWERS, integrate)):
-        for name in names:
-            for stream, series in _read(find, name) or ():
-                account.meter.setdefault(stream.host, measure(series))
+def _read_all(
+    find: Callable[[str], Sensor], name: str
+) -> dict[Key, tuple[Series, NDArray[np.bool_]]]:
+    """Return each stream's samples, and between which of them somebody was reading."""
+    sensor = _read(find, name)
+    if sensor is None:
+        return {}
+    return {
+        (stream.host, stream.device): (series, sensor.find_read(stream, series))
+        for stream, series in sensor
+    }
 
 
-def _read_gpus(find: Callable[[str], Sensor], account: _Account) -> None:
-    use = {(one.host, one.device): series for one, series in _read(find, GPU_UTIL) or ()}
-    for name, measure in ((GPU_COUNTER, _growth), (GPU_POWER, _spent)):
-        for stream, series in _read(find, name) or ():
-            key = (stream.host, stream.device)
-            if account.gpu.get(key):
-                continue  # but a counter that stands still while power is drawn does not count
-            spent = measure(series)
-            account.gpu[key] = float(spent.sum())
-            if key in use:
-                idle = hold_values(use[key], series.wall_s[:-1]) < IDLE_UTIL_FRAC
-                account.idle[key] = float(spent[idle].sum())
+def _read_pairs(find: Callable[[str], Sensor], counter: str, power: str) -> dict[Key, Spent]:
+    """Return what each meter with a counter, or power, or both, tells."""
+    counters, powers = _read_all(find, counter), _read_all(find, power)
+    return {
+        key: find_spent(counters.get(key), powers.get(key))
+        for key in dict.fromkeys([*counters, *powers])
+    }
+
+
+def _drop_silent(found: dict[Key, Spent]) -> dict[Key, Spent]:
+    return {key: spent for key, spent in found.items() if spent.total_j > 0}
 
 
 def _read_processors(find: Callable[[str], Sensor], account: _Account) -> None:
-    for names in (CPU_COUNTERS, CPU_AND_MEMORY_COUNTERS):
+    for pairs in (CPU_METERS, CPU_AND_MEMORY_METERS):
         known = {host for host, _key in account.cpu}
-        for name in names:
-            for stream, series in _read(find, name) or ():
-                if stream.host not in known:
-                    key = (stream.host, stream.device or name)
-                    account.cpu[key] = account.cpu.get(key, 0.0) + count_growth(series)
+        for counter, power in pairs:
+            counters, powers = _read_all(find, counter), _read_all(find, power)
+            for (host, device), told in counters.items():
+                spent = find_spent(told, powers.get((host, device)))
+                if host not in known and spent.total_j > 0:
+                    account.cpu.setdefault((host, device or counter), []).append(spent)
+
+
+def _find_idle(find: Callable[[str], Sensor], account: _Account) -> None:
+    for key, (use, _is_read) in _read_all(find, GPU_UTIL).items():
+        spent = account.gpu.get(key)
+        if spent is not None:
+            is_idle = hold_values(use, spent.begin_s) < IDLE_UTIL_FRAC
+            account.idle[key] = float(spent.joules[is_idle].sum())
+
+
+def _add_up(
+    host: str, account: _Account, devices: Sequence[DeviceRecord], times: ReadTimes
+) -> float:
+    """Return what a host has used, and name what is not in it; 0 if nothing was measured."""
+    parts = account.find_parts(host)
+    parts_j = sum(spent.total_j for _key, spent in parts)
+    meter = account.meter.get(host)
+    if meter is not None and meter.total_j > 0 and meter.total_j >= parts_j:
+        _name_time(host, [("the node's meter", meter)], account, times)
+        return meter.total_j
+    _name_time(host, parts, account, times)
+    if meter is not None and meter.total_j > 0:
+        told = f"{meter.total_j:,.0f} J in {meter.total_s:,.0f} s"
+        account.missing.append(
+            f"{host}: the node's meter (it told {told}, less than its devices: {parts_j:,.0f} J)"
+        )
+    elif meter is not None:
+        account.missing.append(f"{host}: the node's meter (it told nothing)")
+    _name_missing(host, account, devices)
+    return parts_j
+
+
+def _name_time(
+    host: str, parts: list[tuple[str, Spent]], account: _Account, times: ReadTimes
+) -> None:
+    """Say for how much of the run the part was measured that was measured least."""
+    ran_s = times.ran_s(host)
+    if not parts or not ran_s > 0:
+        return
+    what, least = min(parts, key=lambda one: one[1].total_s)
+    if least.total_s < ALL_FRAC * ran_s:
+        share = f"{least.total_s / ran_s:.0%} of the run's time"
+        account.missing.append(
+            f"{host}: {ran_s - least.total_s:,.1f} s of {ran_s:,.1f} s "
+            f"({what} was measured for {share})"
+        )
 
 
 def _name_missing(host: str, account: _Account, devices: Sequence[DeviceRecord]) -> None:
-    if host in account.meter:
-        return
     has_cpu = any(of == host for of, _key in account.cpu)
     gpus = {one.key for one in devices if one.host == host and one.kind == "gpu"}
-    unmetered = gpus - {key for of, key in account.gpu if of == host}
+    metered = {key for of, key in account.gpu if of == host}
+    shared = {key for of, key in account.parent if of == host} - metered
+    unmetered = gpus - metered - shared
     if not has_cpu:
         account.missing.append(f"{host}: processors and memory (no meter can be read)")
+    if shared:
+        joules = sum(account.parent[host, key].total_j for key in shared)
+        account.missing.append(
+            f"{host}: the job's slices of {len(shared)} GPUs (power of slices is not told apart; "
+            f"with all others on them these GPUs used {joules:,.0f} J)"
+        )
     if unmetered:
         account.missing.append(f"{host}: {len(unmetered)} GPUs that tell no power")
-    if has_cpu or gpus - unmetered:
+    if has_cpu or metered:
         account.missing.append(f"{host}: board, fans, network and losses of the power supply")
 
 
 def _divide(
-    find: Callable[[str], Sensor], account: _Account, devices: Sequence[DeviceRecord]
+    find: Callable[[str], Sensor],
+    gpu_j: Mapping[Key, float],
+    cpu_j: Mapping[Key, float],
+    devices: Sequence[DeviceRecord],
 ) -> dict[int, float]:
     by_rank: dict[int, float] = {}
     users = {(one.host, one.key): one.ranks for one in devices}
-    for key, joules in account.gpu.items():
+    for key, joules in gpu_j.items():
         ranks = users.get(key) or ()
         for rank in ranks:
             by_rank[rank] = by_rank.get(rank, 0.0) + joules / len(ranks)
     used: dict[str, dict[int, float]] = {}
-    for stream, series in _read(find, RANK_CPU) or ():
-        if stream.rank >= 0:
-            used.setdefault(stream.host, {})[stream.rank] = count_growth(series)
-    for (host, _key), joules in account.cpu.items():
+    sensor = _read(find, RANK_CPU)
+    for stream, series in sensor or ():
+        if sensor is not None and stream.rank >= 0:
+            used.setdefault(stream.host, {})[stream.rank] = grow(
+                series, sensor.find_read(stream, series)
+            )
+    for (host, _key), joules in cpu_j.items():
         total = sum(used.get(host, {}).values())
         for rank, cpu_s in used.get(host, {}).items() if total else ():
             by_rank[rank] = by_rank.get(rank, 0.0) + joules * cpu_s / total

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpctrack.errors import NotFoundError
-from hpctrack.store.energy import GAP_S
 from hpctrack.store.sensor import Sensor
 from hpctrack.store.series import Series
 
@@ -54,8 +54,8 @@ def measure_gpu_use(
 
     Notes
     -----
-    A sample holds until the next one. Between two that are further apart than `GAP_S` nobody was
-    reading, and that time is not in it.
+    A sample holds until the next one. Time in which nobody was reading is not in it; see
+    `hpctrack.store.read_times.ReadTimes`.
     """
     found: dict[tuple[str, str], GpuUse] = {}
     for name in SENSORS:
@@ -66,17 +66,22 @@ def measure_gpu_use(
         for stream, series in sensor:
             key = (stream.host, stream.device)
             if key not in found:
-                use = _measure(key, series, since_wall_s, until_wall_s)
+                is_read = sensor.find_read(stream, series)
+                use = _measure(key, series, is_read, since_wall_s, until_wall_s)
                 if use is not None:
                     found[key] = use
     return [found[key] for key in sorted(found)]
 
 
 def _measure(
-    key: tuple[str, str], series: Series, since_wall_s: float, until_wall_s: float
+    key: tuple[str, str],
+    series: Series,
+    is_read: NDArray[np.bool_],
+    since_wall_s: float,
+    until_wall_s: float,
 ) -> GpuUse | None:
     begins_s, ends_s = series.wall_s[:-1], series.wall_s[1:]
-    is_read = (ends_s - begins_s <= GAP_S) & ~np.isnan(series.value[:-1])
+    is_read = is_read & ~np.isnan(series.value[:-1])
     held_s = np.minimum(ends_s, until_wall_s) - np.maximum(begins_s, since_wall_s)
     held_s = np.where(is_read, np.maximum(held_s, 0.0), 0.0)
     measured_s = float(held_s.sum())

@@ -17,6 +17,7 @@ from hpctrack.store.energy import Energy, measure_energy
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.metric import Metric
 from hpctrack.store.node_reader import NodeReader
+from hpctrack.store.read_times import ReadTimes, find_read_times
 from hpctrack.store.schema import EventKind
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.sensor import DeviceRecord, Sensor
@@ -25,6 +26,8 @@ from hpctrack.store.streams import SensorColumns, join_sensors
 
 class MeasuredRun(DescribedRun):
     """A run's telemetry."""
+
+    _times: ReadTimes | None = None
 
     @abc.abstractmethod
     def _parts(self) -> tuple[SealedReader | None, list[NodeReader]]:
@@ -66,7 +69,7 @@ class MeasuredRun(DescribedRun):
             near = difflib.get_close_matches(name, self.sensors(), n=3, cutoff=0.4)
             hint = f"did you mean {', '.join(near)}?" if near else "`run.sensors()` lists them"
             raise NotFoundError(f"run {self.id} has no samples of {name!r}", hint=hint)
-        return Sensor(name, join_sensors(parts))
+        return Sensor(name, join_sensors(parts), self._find_times())
 
     def devices(self, kind: str | None = None) -> list[DeviceRecord]:
         """Return the devices that samples are of, by host and key.
@@ -100,16 +103,27 @@ class MeasuredRun(DescribedRun):
         """
         grams = find_intensity(intensity)
         count = self._highest(samples) if isinstance(samples, str) else samples
+        missing: tuple[str, ...] = ()
         if self.sensors():
             sources = self.sources()
             hosts = {str(one.facts.get("host", "")) for one in sources}
             devices = list(_read_devices(sources))
-            found = measure_energy(self.sensor, devices, hosts, intensity=grams, samples=count)
+            found = measure_energy(
+                self.sensor,
+                devices,
+                hosts,
+                times=self._find_times(),
+                intensity=grams,
+                samples=count,
+            )
             if found.by_host:
                 return replace(found, steps=self._count_steps())
+            missing = found.missing
         raise NotFoundError(
             f"no energy was measured for run {self.id}",
-            hint="`hpctrack doctor` on the node says which meters can be read there",
+            hint="; ".join(
+                (*missing, "`hpctrack doctor` on the node says which meters can be read there")
+            ),
         )
 
     @abc.abstractmethod
@@ -119,6 +133,12 @@ class MeasuredRun(DescribedRun):
     @abc.abstractmethod
     def columns(self, names: Sequence[str] | None = None) -> dict[str, Columns]:
         """Return the points of metrics; `StoredRun` reads them."""
+
+    def _find_times(self) -> ReadTimes:
+        """Return when somebody was reading; kept until `refresh`, as each sensor asks."""
+        if self._times is None:
+            self._times = find_read_times(self.sources())
+        return self._times
 
     def _highest(self, name: str) -> float:
         return float(self.metric(name).summary()["max"])

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpctrack.errors import NotFoundError
 from hpctrack.store.metric import Metric
+from hpctrack.store.read_times import ReadTimes
 from hpctrack.store.schema import FloatArray
 from hpctrack.store.series import WALL, RankMatrix, Series
 from hpctrack.store.streams import SensorColumns, Stream
@@ -49,6 +51,8 @@ class Sensor:
     name : str
         Path with the unit at its end, such as ``gpu/util_frac``.
     samples : SensorColumns
+    times : ReadTimes, optional
+        Of the run.
 
     Attributes
     ----------
@@ -59,8 +63,8 @@ class Sensor:
     Notes
     -----
     A value that did not change was not written each time: it holds until the next sample, and is
-    written again at least once a minute while it is read. So a gap of more than a minute means
-    that nothing was read.
+    written again at least once a minute while it is read, or at each reading where these are
+    rarer. So a longer gap means that nothing was read; `find_read` tells.
 
     Examples
     --------
@@ -68,8 +72,9 @@ class Sensor:
     >>> run.sensor("gpu/util_frac").matrix().values  # doctest: +SKIP
     """
 
-    def __init__(self, name: str, samples: SensorColumns) -> None:
+    def __init__(self, name: str, samples: SensorColumns, times: ReadTimes | None = None) -> None:
         self.name = name
+        self._times = times or ReadTimes()
         self.streams = tuple(samples.streams)
         self._metric = Metric(name, samples.columns)
 
@@ -87,6 +92,15 @@ class Sensor:
         """Yield each stream with its samples; ``x`` is UTC seconds."""
         for number, stream in enumerate(self.streams):
             yield stream, self._metric.rank(number, by=WALL)
+
+    def find_read(self, stream: Stream, series: Series) -> NDArray[np.bool_]:
+        """Tell for each pair of a stream's neighbouring samples whether it was read between them.
+
+        Returns
+        -------
+        ndarray of bool, shape (n - 1,)
+        """
+        return self._times.find_read(stream.host, series.wall_s)
 
     def of(
         self, *, host: str | None = None, device: str | None = None, rank: int | None = None

@@ -378,7 +378,7 @@ class StoredRun(TracedRun, MeasuredRun):
 
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""
-        self._record = self._told = self._brief = self._listed = None
+        self._record = self._told = self._brief = self._listed = self._times = None
         self._unreadable.clear()
         for path, reader in list(self._readers.items()):
             if reader.is_in_place():

@@ -11,9 +11,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpctrack.errors import NotFoundError
-from hpctrack.store.energy import Energy, find_held_s, hold_values
+from hpctrack.store.energy import Energy, hold_values
 from hpctrack.store.schema import FloatArray
 from hpctrack.store.sensor import Sensor
 from hpctrack.store.series import Series
@@ -219,11 +220,13 @@ def _means(read: Read, what: str) -> FloatArray:
     sensor = read(what)
     if sensor is None:
         return np.zeros(0)
-    return np.array([_mean_over_time(series) for _stream, series in sensor])
+    return np.array(
+        [_mean_over_time(series, sensor.find_read(stream, series)) for stream, series in sensor]
+    )
 
 
-def _mean_over_time(series: Series) -> float:
-    held_s = find_held_s(series)
+def _mean_over_time(series: Series, is_read: NDArray[np.bool_]) -> float:
+    held_s = np.where(is_read, np.diff(series.wall_s), 0.0)
     if not held_s.sum() > 0:
         return float(series.value[-1])
     return float(np.average(series.value[:-1], weights=held_s))

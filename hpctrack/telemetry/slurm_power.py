@@ -163,7 +163,7 @@ class SlurmPower:
         elapsed_s = 0.0 if self._answered_s is None else mono_s - self._answered_s
         if power.joules is not None:
             self._meter.add(power.joules, at_most=BELIEVABLE_W * elapsed_s)
-            if elapsed_s > 0:
-                total_j = self._meter.total
-                self._samples.append(Sample(f"energy/{self._what}_j_total", total_j))
+            # From the first answer on: readers count from one sample to the next.
+            total_j = self._meter.total
+            self._samples.append(Sample(f"energy/{self._what}_j_total", total_j))
         self._answered_s = mono_s

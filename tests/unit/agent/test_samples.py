@@ -8,6 +8,8 @@ import struct
 import threading
 from pathlib import Path
 
+import pytest
+
 from hpctrack import Store, StoredRun
 from hpctrack.agent.sampler import Sampler, _Asker
 from hpctrack.agent.samples import REPEAT_S, SampleBook
@@ -239,3 +241,61 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
     values = sealed.sensor("scripted/number").of().value.tolist()
     assert values[: len(live)] == live
     assert Store(tmp_path).run("plain", project="p").sensors() == []
+
+
+def serve(tmp_path: Path, sources: list[Scripted], **more: object) -> tuple[socket.socket, Server]:
+    """Serve a rank whose sensors are read at once and then not for an hour."""
+    telemetry = Telemetry(lambda: sources, clock=SYSTEM_CLOCK)
+    server = Server(None, clock=SYSTEM_CLOCK, linger_s=0.1, telemetry=telemetry)
+    ours, theirs = socket.socketpair()
+    server.add_peer(ours)
+    settings = {"telemetry": "auto", "telemetry_interval_s": 3600.0, "seal": "auto"}
+    said = hello(3, store=str(tmp_path), project="p", run="r", settings=settings, **more)
+    theirs.sendall(wire.pack_json(Kind.HELLO, said))
+    return theirs, server
+
+
+def run(server: Server) -> threading.Thread:
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    return thread
+
+
+class Meter(Scripted):
+    """A GPU that is known to sources only by the ranks that may use it."""
+
+    def read(self, watch: Watch) -> Reading:
+        number = super().read(watch).samples[0].value
+        samples = [Sample("gpu/energy_j_total", number, "GPU-a")] if watch.ranks else []
+        return Reading(samples=samples, uses={one.pid: ("GPU-a",) for one in watch.ranks})
+
+
+def test_the_first_reading_knows_the_ranks(tmp_path: Path) -> None:
+    source = Meter()
+    peer, server = serve(tmp_path, [source])
+    thread = run(server)
+    wait_for(lambda: source.watches, timeout_s=60)
+    peer.close()
+    thread.join(60)
+    assert [one.rank for one in source.watches[0].ranks] == [3]
+
+
+@pytest.mark.parametrize("job", [{}, {"SLURM_JOB_ID": "7"}])
+def test_the_last_reading_is_made_when_the_last_rank_leaves(
+    tmp_path: Path, job: dict[str, str]
+) -> None:
+    source, hung = Meter(), Scripted()
+    hung.gate.clear()
+    peer, server = serve(tmp_path, [source, hung], job=job)
+    thread = run(server)
+    wait_for(lambda: source.watches, timeout_s=60)  # the next one is due in a second
+    left_wall_s = SYSTEM_CLOCK.wall_s()
+    peer.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
+    peer.close()
+    thread.join(60)
+    assert not thread.is_alive()
+    stored = Store(tmp_path).run("r", project="p")
+    series = stored.sensor("gpu/energy_j_total").of()
+    assert series.value.tolist() == [one + 1.0 for one in range(len(source.watches))]
+    assert series.wall_s[-1] >= left_wall_s
+    hung.gate.set()

@@ -150,3 +150,15 @@ def test_gaps_and_what_lies_outside_do_not_count_and_slices_are_read_too(tmp_pat
     (first,) = measure(0, 10)
     assert (first.busy_frac, first.peak_frac) == (0.0, 0.0)
     assert measure(100, 900) == []
+
+
+def test_rare_samples_are_no_gaps(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path, wall_s=START_S)
+    session = writer.start(0, settings={"telemetry_interval_s": 160.0})
+    writer.device("GPU-a")
+    writer.samples("gpu/util_frac", [0.5] * 11, device="GPU-a", every_s=160)
+    writer.end(0, session)
+    writer.close()
+    find = Store(tmp_path).run("r").sensor
+    (use,) = measure_gpu_use(find, since_wall_s=START_S, until_wall_s=START_S + 1600)
+    assert (use.busy_frac, use.measured_s) == (0.5, 1600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,15 @@ from hpctrack.store.seal import seal_run
 from tests.stores import START_S, NodeWriter
 
 
-def begin(store: Path, node: int = 0) -> NodeWriter:
-    writer = NodeWriter(store, node=node)
-    session = writer.start(node, size=2)
+def begin(store: Path, node: int = 0, **more: Any) -> NodeWriter:
+    writer = NodeWriter(store, node=node, attempt=more.pop("attempt", 1))
+    writer.wall_s = more.pop("start_s", START_S)
+    lasted_s = more.pop("lasted_s", 0.0)
+    session = writer.start(node, size=2, **more)
     writer.points("loss", node, range(10), [1.0] * 10)
+    writer.wall_s += lasted_s
     writer.end(node, session)
+    writer.wall_s -= lasted_s
     return writer
 
 
@@ -102,6 +107,96 @@ def test_processors_are_shared_by_cpu_time_and_a_meter_of_the_host_wins(tmp_path
     assert all(line.startswith("n1") for line in found.missing)
     seal_run(folder)
     assert StoredRun(folder).energy() == found
+
+
+def test_a_node_meter_that_does_not_move_hides_neither_power_nor_devices(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    writer.device("GPU-a")
+    writer.samples("energy/node_j_total", [7.0, 7.0, 7.0])
+    writer.samples("gpu/energy_j_total", [0.0, 200.0, 400.0], device="GPU-a")
+    found = end(writer).energy()
+    assert found.joules == 400
+    assert "n1: the node's meter (it told nothing)" in found.missing
+    again = begin(tmp_path / "power")
+    again.samples("energy/node_j_total", [7.0])
+    again.samples("power/node_w", [300.0] * 3)
+    assert end(again).energy().joules == 600
+
+
+def test_a_node_meter_that_moves_rarely_is_continued_by_its_power(tmp_path: Path) -> None:
+    writer = begin(tmp_path, lasted_s=480)
+    totals = [0.0] * 30 + [900_000.0] * 19  # known until second 300
+    writer.samples("energy/node_j_total", totals, every_s=10)
+    writer.samples("power/node_w", [2000.0] * 49, every_s=10)
+    found = end(writer).energy()
+    assert found.joules == 900_000 + 180 * 2000
+    assert found.missing == ()
+
+
+def test_a_node_meter_that_tells_less_than_its_devices_is_not_the_total(tmp_path: Path) -> None:
+    writer = begin(tmp_path, lasted_s=100)
+    writer.device("GPU-a")
+    writer.samples("gpu/energy_j_total", [200.0 * one for one in range(101)], device="GPU-a")
+    writer.wall_s += 80
+    writer.samples("power/node_w", [300.0] * 21)
+    found = end(writer).energy()
+    assert found.joules == found.by_host["n1"] == 20_000
+    (told,) = (one for one in found.missing if "meter (" in one)
+    assert told == (
+        "n1: the node's meter (it told 6,000 J in 20 s, less than its devices: 20,000 J)"
+    )
+
+
+def test_time_in_which_nothing_was_measured_is_named(tmp_path: Path) -> None:
+    writer = begin(tmp_path, lasted_s=10)
+    writer.samples("power/node_w", [100.0] * 5)
+    found = end(writer).energy()
+    assert found.joules == 400
+    assert found.missing == (
+        "n1: 6.0 s of 10.0 s (the node's meter was measured for 40% of the run's time)",
+    )
+    again = begin(tmp_path / "whole", lasted_s=10)
+    again.samples("power/node_w", [100.0] * 11)
+    assert end(again).energy().missing == ()
+
+
+@pytest.mark.parametrize("every_s", [160.0, 600.0])
+def test_rare_readings_are_no_gaps(tmp_path: Path, every_s: float) -> None:
+    settings = {"telemetry_interval_s": every_s}
+    writer = begin(tmp_path, settings=settings, lasted_s=3 * every_s)
+    writer.device("GPU-a")
+    writer.samples("gpu/energy_j_total", [0.0, 10.0, 20.0, 30.0], device="GPU-a", every_s=every_s)
+    assert end(writer).energy().joules == 30
+    # But what lies between two attempts is one, however near they are.
+    start_s = START_S + 4 * every_s
+    writer = begin(tmp_path, settings=settings, lasted_s=every_s, attempt=2, start_s=start_s)
+    writer.device("GPU-a")
+    writer.samples("gpu/energy_j_total", [70.0, 80.0], device="GPU-a", every_s=every_s)
+    run = end(writer)
+    assert run.energy().joules == 40
+    run.close()
+    seal_run(run.folder)
+    assert StoredRun(run.folder).energy().joules == 40
+
+
+def test_what_slices_use_is_not_told_apart_and_that_is_said(tmp_path: Path) -> None:
+    writer = begin(tmp_path)
+    writer.device("GPU-a")
+    writer.samples("gpu/parent_energy_j_total", [0.0, 500.0], device="GPU-a")
+    with pytest.raises(NotFoundError, match="no energy was measured") as caught:
+        end(writer).energy()
+    assert "slices is not told apart" in str(caught.value)
+    assert "500 J" in str(caught.value)
+    writer = begin(tmp_path / "more")
+    writer.device("GPU-a")
+    writer.samples("energy/cpu_package_j_total", [0.0, 100.0])
+    writer.samples("gpu/parent_power_w", [500.0, 500.0], device="GPU-a")
+    found = end(writer).energy()
+    assert found.joules == 100
+    assert found.missing[0] == (
+        "n1: the job's slices of 1 GPUs (power of slices is not told apart; "
+        "with all others on them these GPUs used 500 J)"
+    )
 
 
 def test_without_any_meter_there_is_no_number(tmp_path: Path) -> None:

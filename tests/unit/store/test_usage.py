@@ -33,7 +33,7 @@ def write(store: Path) -> Path:
         writer.samples("cgroup/cores_used", [3.0, 3.0])
         writer.samples("cgroup/memory_used_bytes", [GIB, (50.0 - 30 * node) * GIB])
         writer.samples("cgroup/memory_limit_bytes", [(100.0 - 78 * node) * GIB])
-        writer.samples("power/node_w", [500.0, 500.0])
+        writer.samples("power/node_w", [500.0] * 3)
         writer.end(node, session)
         writer.close()
     return store / "p" / "r"
@@ -73,7 +73,7 @@ def test_lines_for_people_name_the_source_of_the_carbon_number(tmp_path: Path) -
     assert lines["GPU memory"] == "10 GB a GPU, 21 GB at the most (26% of 80 GB)"
     assert lines["CPU"] == "6 cores used, the job's cores 25% busy"
     assert lines["memory"] == "20 GB at the most, 91% of the limit of 22 GB on that node"
-    assert lines["energy"].startswith("0.000278 kWh (1,000 J)")
+    assert lines["energy"].startswith("0.000556 kWh (2,000 J)")
     assert "by 381 g/kWh (DE: Ember" in lines["CO2"]
     run.close()
 
@@ -102,6 +102,16 @@ def test_the_time_between_two_attempts_counts_for_nothing(tmp_path: Path) -> Non
     writer.samples("gpu/util_frac", [1.0, 1.0], device="GPU-a")
     writer.wall_s = START_S + 10_000
     writer.samples("gpu/util_frac", [0.5, 0.5], device="GPU-a")
+    run = StoredRun(writer.close().parent)
+    assert measure_usage(run.sensor).gpu_util_mean_frac == 0.75
+    run.close()
+
+
+def test_rare_readings_are_no_gaps(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path)
+    writer.end(0, writer.start(0, settings={"telemetry_interval_s": 600.0}))
+    writer.device("GPU-a")
+    writer.samples("gpu/util_frac", [1.0, 0.5, 0.0], device="GPU-a", every_s=600)
     run = StoredRun(writer.close().parent)
     assert measure_usage(run.sensor).gpu_util_mean_frac == 0.75
     run.close()

@@ -293,7 +293,7 @@ def test_what_slurm_counts_of_processors_is_not_called_the_node(tmp_path: Path) 
     told = [ask(slurm, mono_s) for mono_s in range(0, 1300, 10)]
     assert {name for one in told for name in one} == {"power/cpu_w", "energy/cpu_j_total"}
     totals = [one["energy/cpu_j_total"] for one in told if "energy/cpu_j_total" in one]
-    assert sorted(set(totals))[:2] == [30_000, 60_000]
+    assert sorted(set(totals))[:3] == [0, 30_000, 60_000]
 
 
 @pytest.mark.parametrize("plugin", ["none", "gpu"])
