@@ -296,8 +296,6 @@ class Server:
             if one is recorder:
                 del self._recorders[key]
         points, path = recorder.points, recorder.path
-        if self._telemetry is not None:
-            self._telemetry.conclude(recorder)
         recorder.close()
         self._consoles += recorder.left_consoles
         wants = all(

@@ -102,6 +102,8 @@ class Telemetry:
     ) -> None:
         """Read once more for a run whose ranks have all left, until when it used its devices.
 
+        And tell it which sources have not answered yet.
+
         Parameters
         ----------
         leaving : Recorder
@@ -113,12 +115,9 @@ class Telemetry:
         if self._sampler is not None and _wants(leaving):
             self._sampler.hurry(limit_s)
             self.deliver(recorders, leaving=leaving)
-
-    def conclude(self, recorder: Recorder) -> None:
-        """Tell a run that ends which sources have not answered yet."""
-        happening = self._sampler.find_unanswered() if self._sampler else None
-        if happening is not None and _wants(recorder):
-            recorder.take_reading(Reading(happenings=[happening]), self._clock.wall_s())
+            happening = self._sampler.find_unanswered()
+            if happening is not None:
+                leaving.take_reading(Reading(happenings=[happening]), self._clock.wall_s())
 
     def close(self) -> None:
         """Stop reading."""
