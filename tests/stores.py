@@ -59,18 +59,20 @@ class NodeWriter:
     node: int = 0
     attempt: int = 1
     wall_s: float = START_S
+    host: str = ""
     names: dict[str, int] = field(default_factory=dict)
     sensors: dict[str, int] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
     sessions: int = 0
 
     def __post_init__(self) -> None:
+        self.host = self.host or f"n{self.node + 1}"
         facts = {
             "run": self.run,
             "project": self.project,
             "node": self.node,
             "attempt": self.attempt,
-            "host": f"n{self.node + 1}",
+            "host": self.host,
         }
         folder = run_folder(self.store, self.project, self.run)
         self.file = NodeFile(folder, facts, wall_s=self.wall_s)
@@ -85,7 +87,7 @@ class NodeWriter:
         session = self.sessions
         self.sessions += 1
         said = {
-            **hello(rank, node=self.node, attempt=self.attempt, host=f"n{self.node + 1}"),
+            **hello(rank, node=self.node, attempt=self.attempt, host=self.host),
             **more,
         }
         self.event(EventKind.START, said, rank=rank, session=session)

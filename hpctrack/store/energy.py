@@ -16,6 +16,7 @@ from hpctrack.store.schema import FloatArray
 from hpctrack.store.sensor import DeviceRecord, Sensor
 from hpctrack.store.series import Series
 from hpctrack.store.spent import Spent, find_spent, grow
+from hpctrack.store.streams import Stream
 
 J_PER_KWH = 3.6e6
 
@@ -223,24 +224,28 @@ def _read(find: Callable[[str], Sensor], name: str) -> Sensor | None:
 
 def _read_all(
     find: Callable[[str], Sensor], name: str
-) -> dict[Key, tuple[Series, NDArray[np.bool_]]]:
+) -> dict[Stream, tuple[Series, NDArray[np.bool_]]]:
     """Return each stream's samples, and between which of them somebody was reading."""
     sensor = _read(find, name)
     if sensor is None:
         return {}
-    return {
-        (stream.host, stream.device): (series, sensor.find_read(stream, series))
-        for stream, series in sensor
-    }
+    return {stream: (series, sensor.find_read(stream, series)) for stream, series in sensor}
 
 
-def _read_pairs(find: Callable[[str], Sensor], counter: str, power: str) -> dict[Key, Spent]:
-    """Return what each meter with a counter, or power, or both, tells."""
+def _read_pairs(
+    find: Callable[[str], Sensor], counter: str, power: str, *, is_counted: bool = False
+) -> dict[Key, Spent]:
+    """Return what each meter tells that has power or a counter; or only if it has a counter.
+
+    A host may have another number in the job at each attempt: then its meters have more streams.
+    """
     counters, powers = _read_all(find, counter), _read_all(find, power)
-    return {
-        key: find_spent(counters.get(key), powers.get(key))
-        for key in dict.fromkeys([*counters, *powers])
-    }
+    found: dict[Key, Spent] = {}
+    for stream in counters if is_counted else dict.fromkeys([*counters, *powers]):
+        spent = find_spent(counters.get(stream), powers.get(stream))
+        key = (stream.host, stream.device)
+        found[key] = found[key] + spent if key in found else spent
+    return found
 
 
 def _drop_silent(found: dict[Key, Spent]) -> dict[Key, Spent]:
@@ -251,19 +256,25 @@ def _read_processors(find: Callable[[str], Sensor], account: _Account) -> None:
     for pairs in (CPU_METERS, CPU_AND_MEMORY_METERS):
         known = {host for host, _key in account.cpu}
         for counter, power in pairs:
-            counters, powers = _read_all(find, counter), _read_all(find, power)
-            for (host, device), told in counters.items():
-                spent = find_spent(told, powers.get((host, device)))
-                if host not in known and spent.total_j > 0:
+            found = _drop_silent(_read_pairs(find, counter, power, is_counted=True))
+            for (host, device), spent in found.items():
+                if host not in known:
                     account.cpu.setdefault((host, device or counter), []).append(spent)
 
 
 def _find_idle(find: Callable[[str], Sensor], account: _Account) -> None:
-    for key, (use, _is_read) in _read_all(find, GPU_UTIL).items():
+    uses: dict[Key, list[Series]] = {}
+    for stream, (series, _is_read) in _read_all(find, GPU_UTIL).items():
+        uses.setdefault((stream.host, stream.device), []).append(series)
+    for key, some in uses.items():
         spent = account.gpu.get(key)
         if spent is not None:
-            is_idle = hold_values(use, spent.begin_s) < IDLE_UTIL_FRAC
-            account.idle[key] = float(spent.joules[is_idle].sum())
+            # Before its first sample a use is not known; of several the latest to begin counts.
+            used = np.full(len(spent.begin_s), np.nan)
+            for series in sorted(some, key=lambda one: float(one.wall_s[0])):
+                held = hold_values(series, spent.begin_s)
+                used = np.where(np.isnan(held), used, held)
+            account.idle[key] = float(spent.joules[used < IDLE_UTIL_FRAC].sum())
 
 
 def _add_up(
@@ -340,9 +351,9 @@ def _divide(
     sensor = _read(find, RANK_CPU)
     for stream, series in sensor or ():
         if sensor is not None and stream.rank >= 0:
-            used.setdefault(stream.host, {})[stream.rank] = grow(
-                series, sensor.find_read(stream, series)
-            )
+            grown = grow(series, sensor.find_read(stream, series))
+            of = used.setdefault(stream.host, {})
+            of[stream.rank] = of.get(stream.rank, 0.0) + grown
     for (host, _key), joules in cpu_j.items():
         total = sum(used.get(host, {}).values())
         for rank, cpu_s in used.get(host, {}).items() if total else ():

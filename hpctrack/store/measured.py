@@ -69,7 +69,7 @@ class MeasuredRun(DescribedRun):
             near = difflib.get_close_matches(name, self.sensors(), n=3, cutoff=0.4)
             hint = f"did you mean {', '.join(near)}?" if near else "`run.sensors()` lists them"
             raise NotFoundError(f"run {self.id} has no samples of {name!r}", hint=hint)
-        return Sensor(name, join_sensors(parts), self._find_times())
+        return Sensor(name, join_sensors(parts), self._find_times)
 
     def devices(self, kind: str | None = None) -> list[DeviceRecord]:
         """Return the devices that samples are of, by host and key.

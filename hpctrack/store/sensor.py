@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +51,8 @@ class Sensor:
     name : str
         Path with the unit at its end, such as ``gpu/util_frac``.
     samples : SensorColumns
-    times : ReadTimes, optional
-        Of the run.
+    find_times : callable, optional
+        Returns the run's times; called when they are asked for.
 
     Attributes
     ----------
@@ -72,9 +72,14 @@ class Sensor:
     >>> run.sensor("gpu/util_frac").matrix().values  # doctest: +SKIP
     """
 
-    def __init__(self, name: str, samples: SensorColumns, times: ReadTimes | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        samples: SensorColumns,
+        find_times: Callable[[], ReadTimes] = ReadTimes,
+    ) -> None:
         self.name = name
-        self._times = times or ReadTimes()
+        self._find_times = find_times
         self.streams = tuple(samples.streams)
         self._metric = Metric(name, samples.columns)
 
@@ -100,7 +105,7 @@ class Sensor:
         -------
         ndarray of bool, shape (n - 1,)
         """
-        return self._times.find_read(stream.host, series.wall_s)
+        return self._find_times().find_read(stream.host, series.wall_s)
 
     def of(
         self, *, host: str | None = None, device: str | None = None, rank: int | None = None

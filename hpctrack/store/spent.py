@@ -29,6 +29,15 @@ class Spent:
     measured_s: FloatArray
     joules: FloatArray
 
+    def __add__(self, other: Spent) -> Spent:
+        """Put what was told at other times, or by a part beside it, behind it."""
+        return Spent(
+            np.concatenate([self.begin_s, other.begin_s]),
+            np.concatenate([self.end_s, other.end_s]),
+            np.concatenate([self.measured_s, other.measured_s]),
+            np.concatenate([self.joules, other.joules]),
+        )
+
     @property
     def total_j(self) -> float:
         """All of it."""
@@ -61,11 +70,7 @@ def find_spent(
     found = _empty() if counter is None else _count(*counter)
     if power is None:
         return found
-    more = _integrate(*power, beside=found)
-    joined = (
-        np.concatenate([getattr(found, name), getattr(more, name)]) for name in Spent.__slots__
-    )
-    return Spent(*joined)
+    return found + _integrate(*power, beside=found)
 
 
 def grow(series: Series, is_read: NDArray[np.bool_]) -> float:
@@ -75,7 +80,7 @@ def grow(series: Series, is_read: NDArray[np.bool_]) -> float:
 
 
 def _empty() -> Spent:
-    return Spent(*(np.zeros(0) for _ in Spent.__slots__))
+    return Spent(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
 
 
 def _count(series: Series, is_read: NDArray[np.bool_]) -> Spent:

@@ -179,6 +179,19 @@ def test_rare_readings_are_no_gaps(tmp_path: Path, every_s: float) -> None:
     assert StoredRun(run.folder).energy().joules == 40
 
 
+def test_a_host_with_another_number_at_the_next_attempt_is_the_same_host(tmp_path: Path) -> None:
+    for attempt in (1, 2):
+        when_s = START_S + 1000 * attempt
+        writer = NodeWriter(tmp_path, node=attempt, attempt=attempt, host="n1", wall_s=when_s)
+        writer.end(0, writer.start(0))
+        writer.device("GPU-a")
+        writer.samples("gpu/energy_j_total", [0.0, 10.0], device="GPU-a")
+        writer.samples("gpu/util_frac", [0.0, 0.0], device="GPU-a")
+        writer.close()
+    found = StoredRun(tmp_path / "p" / "r").energy()
+    assert (found.joules, found.idle_j) == (20, 20)
+
+
 def test_what_slices_use_is_not_told_apart_and_that_is_said(tmp_path: Path) -> None:
     writer = begin(tmp_path)
     writer.device("GPU-a")
