@@ -302,8 +302,7 @@ class Run(RunLogging):
             limit_s = begun_s + self._settings.finish_timeout_s
             if self._console is not None:
                 self._console.stop(min(STOP_TIMEOUT_S, max(0.1, limit_s - self._clock.mono_s())))
-            with self._lock:
-                ring.count_left()
+            self._count_left(ring)
             self._report_losses(channel)
             end = {"exit_code": code, "wall_s": self._wall_s()}
             frame = wire.pack_json(Kind.FINISH, end)

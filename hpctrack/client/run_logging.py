@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import os
+import time
 from _operator import index  # what `operator` is made of
 from _thread import RLock
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from hpctrack.client.console import Console
 
     T = TypeVar("T")
+
+LEFT_WAIT_S = 0.3
+LEFT_LOOK_S = 0.01
+"""How long, and how often, an agent is given time to write what it had seen of closed memory."""
 
 POLL_INTERVAL_S = 0.5
 """How often ``log`` looks whether the agent has something to say."""
@@ -240,6 +245,20 @@ class RunLogging(RunCalls):
         return told
 
     # -- what goes wrong -------------------------------------------------------------------------
+
+    def _count_left(self, ring: RingWriter) -> None:
+        """At the end, count what no agent will take of memory that the program has closed."""
+        with self._lock:
+            is_cut = ring.is_cut
+        deadline_s = self._clock.mono_s() + LEFT_WAIT_S
+        while is_cut and ring.unconfirmed_points and self._clock.mono_s() < deadline_s:
+            time.sleep(LEFT_LOOK_S)  # the agent that had it may be writing its rest
+        with self._lock:
+            try:
+                ring.renew()
+            except (OSError, ValueError):
+                pass  # then there is no connection either
+            ring.count_left()
 
     def look_around(self) -> None:
         """Hear what the agent says, and replace it should it be dead; `log` does so too. Per-rank.

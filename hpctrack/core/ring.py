@@ -242,6 +242,11 @@ class RingWriter:
         """How many frames of the present connection's socket are in the agent's file."""
         return int(self._words[FRAMES_DONE])
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the program has closed what an agent would need to see this memory."""
+        return self._shared.fd >= 0 and not self._shared.is_intact()
+
     def renew(self) -> None:
         """Take other memory if the program has closed what an agent would need to see this one.
 
@@ -250,7 +255,7 @@ class RingWriter:
         OSError, ValueError
             There is none.
         """
-        if self._shared.fd < 0 or self._shared.is_intact():
+        if not self.is_cut:
             return
         left = _Left(self._shared, self._view, self._words, self._points - self._points_before)
         self._begin(self.size_bytes)

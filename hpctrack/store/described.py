@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.store.accounting_file import read_accounting
+from hpctrack.store.console import ConsoleText
+from hpctrack.store.events import NodeEvents
 from hpctrack.store.ledger import list_losses
+from hpctrack.store.payloads import ByteSource
 from hpctrack.store.record import RankRecord, RunRecord, State
 
 
@@ -77,6 +81,27 @@ class DescribedRun(abc.ABC):
         """Return the run's files: the sealed one first, then node files by attempt and node."""
         sealed = self.folder / SEALED_NAME
         return [sealed] * sealed.exists() + list(iter_node_files(self.folder))
+
+    @abc.abstractmethod
+    def _byte_sources(self) -> Sequence[tuple[NodeEvents, ByteSource]]:
+        """Return what each file says with who can read the bytes that it tells of."""
+
+    def console(self, rank: int | None = 0, stream: str | None = None) -> ConsoleText:
+        """Return what a rank printed; iterating over it reads the lines.
+
+        Parameters
+        ----------
+        rank : int or None
+            None for all ranks.
+        stream : {"stdout", "stderr"}, optional
+            Default both.
+
+        Raises
+        ------
+        UsageError
+            There is no such stream.
+        """
+        return ConsoleText(self._byte_sources, rank=rank, stream=stream)
 
     @property
     def name(self) -> str:

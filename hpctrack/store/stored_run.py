@@ -12,7 +12,6 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.columns import Columns
-from hpctrack.store.console import ConsoleText
 from hpctrack.store.definitions import find_definition, join_definitions, summarize
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
@@ -351,23 +350,6 @@ class StoredRun(TracedRun, MeasuredRun):
         sealed, readers = self._parts()
         earlier = sealed.read_sources() if sealed else []
         return earlier + [reader.read_events() for reader in readers]
-
-    def console(self, rank: int | None = 0, stream: str | None = None) -> ConsoleText:
-        """Return what a rank printed; iterating over it reads the lines.
-
-        Parameters
-        ----------
-        rank : int or None
-            None for all ranks.
-        stream : {"stdout", "stderr"}, optional
-            Default both.
-
-        Raises
-        ------
-        UsageError
-            There is no such stream.
-        """
-        return ConsoleText(self._byte_sources, rank=rank, stream=stream)
 
     def unreadable(self) -> dict[Path, HpctrackError]:
         """Return the node files that cannot be read, and why."""
