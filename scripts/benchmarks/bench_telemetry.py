@@ -127,6 +127,7 @@ def _read_samples(place: Place, seconds: float, hz: float) -> dict[str, Any]:
     host = [sensor for sensor in found if sensor.name.startswith("host/")]
     times = sorted({wall for sensor in host for _, one in sensor for wall in one.wall_s.tolist()})
     run.close()
+    del times[-1]  # the reading as the run ends, which is out of turn
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     moments = [(wall - times[-1]) * hz for wall in times[-max(2, int(seconds * hz) - 4) :]]
     return {
