@@ -354,27 +354,14 @@ class RingWriter:
         """Find room for a frame: in this lane, or in the other one."""
         if self._shared.fd < 0:
             return False
-        if self._lane.number:
-            self._stay_near(advance)
+        if self._lane.number and self._tail(1) == self._head:
+            self._enter(self._lanes[0])
         if self._stretch(advance):
             return True
         if self._lane.number:
             return False
         self._enter(self._lanes[1])
         return self._stretch(advance)
-
-    def _stay_near(self, advance: int) -> None:
-        """Leave the overflow when all of it is read; till then do not wander through it.
-
-        An agent that keeps up is some points behind at any moment. Memory that is touched for the
-        first time costs its call 25 us, a page at a time.
-        """
-        lane = self._lane
-        unread, at = self._head - self._tail(lane.number), self._at - lane.start
-        if not unread:
-            self._enter(self._lanes[0])
-        elif FIRST_BYTES <= at < lane.size and unread + advance <= FIRST_BYTES // 2:
-            self._skip_rest()
 
     def _tail(self, lane: int) -> int:
         return int(self._words[SLOTS[self._words[SLOT] & 1] + lane])

@@ -88,25 +88,6 @@ def test_an_agent_that_keeps_up_leaves_the_overflow_untouched() -> None:
     assert touched <= HEAD_BYTES + FIRST_BYTES
 
 
-def test_an_agent_that_is_always_a_little_behind_keeps_the_overflow_small() -> None:
-    ends = Ends(8 * FIRST_BYTES)
-    assert ends.writer.put_frame(wire.pack_name(0, "loss"))
-    logged, seen = 0, []
-    while logged < FIRST_BYTES // FRAME_BYTES + 10:  # a burst fills the first lane
-        assert put(ends.writer, logged, 0.5)
-        logged += 1
-    places = set()
-    while logged < 8 * FIRST_BYTES // FRAME_BYTES:
-        for number in range(100):
-            assert put(ends.writer, logged, 0.5)
-            logged += 1
-            places.add(ends.writer._at // FIRST_BYTES)
-            if number == 80:
-                seen += ends.read()["step"].tolist()
-    assert max(places) <= 3  # the first page, the first lane, and as much of the overflow
-    assert [*seen, *ends.read()["step"].tolist()] == list(range(logged))
-
-
 def test_a_successor_gets_what_was_not_confirmed_and_knows_how_much_was() -> None:
     ends = Ends()
     ends.writer.put_frame(wire.pack_name(0, "a"))
