@@ -155,8 +155,9 @@ class NodeReader:
         while self._points_read < table.rows:
             rows = table.read(self._points_read, self._points_read + PIECE_ROWS)
             self._points_read += len(rows)
-            self._lost_points += _count_timeless(rows)
-            for number, part in self._split(rows):
+            whole = _drop_timeless(rows)
+            self._lost_points += len(rows) - len(whole)
+            for number, part in self._split(whole):
                 self._parts.setdefault(number, []).append(part)
         self._update_events()
         found = {}
@@ -250,7 +251,7 @@ class NodeReader:
         """
         sizes: dict[int, int] = {}
         for rows in self.iter_points():
-            numbers, counts = np.unique(rows["metric"][rows["wall_s"] > 0], return_counts=True)
+            numbers, counts = np.unique(_drop_timeless(rows)["metric"], return_counts=True)
             for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
                 sizes[number] = sizes.get(number, 0) + count
         self._update_events()
@@ -267,17 +268,15 @@ class NodeReader:
         lost = 0
         for rows in self.iter_points():
             self._update_events()
-            lost += _count_timeless(rows)
-            for number, part in self._split(rows):
+            whole = _drop_timeless(rows)
+            lost += len(rows) - len(whole)
+            for number, part in self._split(whole):
                 if number in self._names:
                     yield self._names[number], part
         self._lost_points = max(self._lost_points, lost)
 
     def _split(self, points: PointArray) -> Iterator[tuple[int, Columns]]:
         """Yield the number of each metric and its points."""
-        # A disk that lost a block answers with zeros there: a point has a time.
-        if _count_timeless(points):
-            points = points[points["wall_s"] > 0]
         metric = points["metric"]
         if len(points) and (metric == metric[0]).all():
             yield int(metric[0]), Columns.from_points(points, self.attempt)
@@ -352,5 +351,7 @@ def _put_together(parts: Sequence[Columns]) -> Columns:
     return Columns(*(np.concatenate([getattr(part, one) for part in parts]) for one in columns))
 
 
-def _count_timeless(points: PointArray) -> int:
-    return len(points) - int(np.count_nonzero(points["wall_s"] > 0))
+def _drop_timeless(points: PointArray) -> PointArray:
+    """Leave out what a disk that lost a block answers with, zeros: a point has a time."""
+    has_time = points["wall_s"] > 0
+    return points if has_time.all() else points[has_time]
