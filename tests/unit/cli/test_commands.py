@@ -10,16 +10,8 @@ import click
 import pytest
 
 from hpctrack.cli import main as cli
+from tests.commands import Capture, call
 from tests.stores import FakeClock, NodeWriter, write_run
-
-Capture = pytest.CaptureFixture[str]
-
-
-def call(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = cli.run(list(arguments))
-    found = capsys.readouterr()
-    return code, found.out, found.err
 
 
 def call_json(capsys: Capture, *arguments: str) -> Any:

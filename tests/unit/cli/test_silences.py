@@ -10,20 +10,11 @@ from pathlib import Path
 import pytest
 
 from hpctrack import Store
-from hpctrack.cli import main as cli
 from hpctrack.core.layout import SEALED_NAME
 from hpctrack.errors import UsageError
 from hpctrack.store.seal import seal_run
+from tests.commands import Capture, call
 from tests.stores import write_run
-
-Capture = pytest.CaptureFixture[str]
-
-
-def call(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = cli.run(list(arguments))
-    found = capsys.readouterr()
-    return code, found.out, found.err
 
 
 def spoil(folder: Path) -> Path:

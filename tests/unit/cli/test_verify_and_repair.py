@@ -11,19 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpctrack.cli import main as cli
 from hpctrack.store.seal import seal_run
 from hpctrack.store.stored_run import StoredRun
+from tests.commands import Capture, call
 from tests.stores import NodeWriter, write_run
-
-Capture = pytest.CaptureFixture[str]
-
-
-def call(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = cli.run(list(arguments))
-    found = capsys.readouterr()
-    return code, found.out, found.err
 
 
 @pytest.fixture
