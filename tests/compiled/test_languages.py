@@ -33,8 +33,15 @@ def test_the_example_in_c_logs_what_it_computes(standard: str, tmp_path: Path) -
     assert not run.record.ledger
 
 
-def test_the_program_that_measures_a_call_is_built(tmp_path: Path) -> None:
-    build("gcc", "c99", ROOT / "scripts" / "benchmarks" / "programs" / "cost.c", into=tmp_path)
+def test_the_program_that_measures_a_call_logs_what_it_measures(tmp_path: Path) -> None:
+    source = ROOT / "scripts" / "benchmarks" / "programs" / "cost.c"
+    done = run_tracked(build("gcc", "c99", source, into=tmp_path))
+    assert done.returncode == 0, done.stderr
+    told = re.fullmatch(r"\d+\.\d ns a call; (\d+) values dropped\n", done.stdout)
+    assert told is not None
+    run = only_run(tmp_path / "store")
+    assert len(run.metric("train/loss")) + int(told[1]) == 200_000
+    assert run.ledger.get("dropped_points", 0) == int(told[1])
 
 
 @pytest.mark.cxx
