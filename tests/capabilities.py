@@ -11,8 +11,11 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.services.cluster import list_missing
 
@@ -84,3 +87,11 @@ def list_required() -> set[str]:
         # No script can install a kernel's loop devices, nor a GPU.
         return set(MARKERS) - {"gpu"} - ({"faults"} if not LOOP_CONTROL.exists() else set())
     return set(filter(None, os.environ.get("HPCTRACK_TEST_REQUIRE", "").split(",")))
+
+
+def check_part(marker: str, obstacles: Sequence[str]) -> None:
+    """End a test whose part is missing: it fails where the part was promised, else is skipped."""
+    if obstacles and marker in list_required():
+        pytest.fail(f"{marker} is required: {'; '.join(obstacles)}", pytrace=False)
+    elif obstacles:
+        pytest.skip("; ".join(obstacles))

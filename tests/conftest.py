@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.capabilities import MARKERS, list_obstacles, list_required, require_program
+from tests.capabilities import MARKERS, check_part, list_obstacles, list_required, require_program
 
 pytest_plugins = ["tests.services.cluster_fixture"]
 
@@ -67,11 +67,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what cannot run here, or fail it where it was promised."""
     for marker in MARKERS:
-        obstacles = item.get_closest_marker(marker) and list_obstacles(marker)
-        if obstacles and marker in list_required():
-            pytest.fail(f"{marker} is required: {'; '.join(obstacles)}", pytrace=False)
-        elif obstacles:
-            pytest.skip("; ".join(obstacles))
+        if item.get_closest_marker(marker):
+            check_part(marker, list_obstacles(marker))
 
 
 def pytest_report_header() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.capabilities import list_required
+from tests.capabilities import check_part
 
 from .cluster import Cluster, Options, Place, list_interpreter_folders, list_missing
 from .cluster.requirements import list_hierarchies
@@ -35,11 +35,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def accounting_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Another one with slurmdbd and MariaDB, and cgroups where the host has their version 1."""
-    missing = list_missing(accounting=True)
-    if missing and "slurm" in list_required():
-        pytest.fail(f"slurm is required: {'; '.join(missing)}", pytrace=False)
-    elif missing:
-        pytest.skip("; ".join(missing))
+    check_part("slurm", list_missing(accounting=True))
     has_cgroups = bool(list_hierarchies())
     yield from _bring_up(request, Options(keep=_list_kept(), accounting=True, cgroups=has_cgroups))
 
