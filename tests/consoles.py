@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpctrack.agent.console import ConsoleDrain
+from hpctrack.agents.console import ConsoleDrain
 from hpctrack.core.wire import read_gap
 from tests.programs import ROOT
 

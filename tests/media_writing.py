@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpctrack.agent.encode import Encoded, encode
+from hpctrack.agents.encode import Encoded, encode
 from hpctrack.client.media import capture
 from hpctrack.store.schema import EventKind
 from tests.stores import NodeWriter

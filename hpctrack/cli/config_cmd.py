@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hpctrack.agent.job_cancel import make_cancel_command
-from hpctrack.agent.job_end import JobEnd
+from hpctrack.agents.job_cancel import make_cancel_command
+from hpctrack.agents.job_end import JobEnd
 from hpctrack.cli.format import make_console
 from hpctrack.cli.options import json_option, print_json
 from hpctrack.core.clock import SYSTEM_CLOCK

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hpctrack.agent.stop import remove_stop, write_stop
+from hpctrack.agents.stop import remove_stop, write_stop
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import environment

@@ -27,12 +27,12 @@ from hpctrack.cli.sweep_view import (
 )
 from hpctrack.core.settings import Settings
 from hpctrack.errors import UsageError
-from hpctrack.sweep.best import find_best
-from hpctrack.sweep.executor import submit_sweep
-from hpctrack.sweep.plan import EXECUTORS, choose_executor, plan_submission
-from hpctrack.sweep.status import read_status
-from hpctrack.sweep.sweep import Sweep, list_sweeps, load_sweep, make_sweep, store_sweep
-from hpctrack.sweep.trial import run_trial
+from hpctrack.sweeps.results.best import find_best
+from hpctrack.sweeps.results.status import read_status
+from hpctrack.sweeps.submission.executor import submit_sweep
+from hpctrack.sweeps.submission.plan import EXECUTORS, choose_executor, plan_submission
+from hpctrack.sweeps.sweep import Sweep, list_sweeps, load_sweep, make_sweep, store_sweep
+from hpctrack.sweeps.worker.trial import run_trial
 
 FILE_SUFFIXES = {".yaml", ".yml", ".json"}
 

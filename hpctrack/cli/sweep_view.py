@@ -23,11 +23,11 @@ from hpctrack.cli.format import (
 )
 from hpctrack.cli.options import print_json
 from hpctrack.errors import SweepError
-from hpctrack.sweep.plan import Plan
-from hpctrack.sweep.result import TrialState
-from hpctrack.sweep.status import SweepStatus, TrialStatus, count_states, read_status
-from hpctrack.sweep.submission import Submission
-from hpctrack.sweep.sweep import Sweep
+from hpctrack.sweeps.results.status import SweepStatus, TrialStatus, count_states, read_status
+from hpctrack.sweeps.submission.plan import Plan
+from hpctrack.sweeps.submission.record import Submission
+from hpctrack.sweeps.sweep import Sweep
+from hpctrack.sweeps.worker.result import TrialState
 
 SHOWN_TRIALS = 5
 """Trials that a dry run spells out."""

@@ -37,7 +37,7 @@ LOCK_WAIT_S = 5.0
 LISTEN_FD = 3
 """Where the agent finds its socket."""
 
-IN_PROCESS_MODULE = "hpctrack.agent.in_process"
+IN_PROCESS_MODULE = "hpctrack.agents.in_process"
 """Loaded by name, in the fallback only: this layer must not know the agent's."""
 
 _PACKAGE_ROOT = os.path.realpath(f"{__file__}/../../..")
@@ -45,7 +45,7 @@ _PACKAGE_ROOT = os.path.realpath(f"{__file__}/../../..")
 _START = """
 import sys
 sys.path.append(sys.argv[1])
-from hpctrack.agent.main import main
+from hpctrack.agents.main import main
 main(sys.argv[2:])
 """
 # The shell leaves at once, so the agent is nobody's child: a program that waits for "all my

@@ -32,7 +32,7 @@ def find_agents(token: str) -> list[int]:
     found = []
     for pid in find_processes(token):
         with contextlib.suppress(OSError):
-            if b"hpctrack.agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"hpctrack.agents" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
 

@@ -124,7 +124,7 @@ run.flush()
 back_s = 7200.0
 mine = os.environ["HPCTRACK_RUNTIME_DIR"]
 for pid in map(int, os.popen("pgrep -f folder.*" + mine).read().split()):
-    if b"hpctrack.agent.main" in open(f"/proc/{pid}/cmdline", "rb").read():
+    if b"hpctrack.agents.main" in open(f"/proc/{pid}/cmdline", "rb").read():
         os.kill(pid, signal.SIGKILL)
 deadline_s = time.monotonic() + 20
 while not run._channel.losses.agents and time.monotonic() < deadline_s:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack import StoredRun
-from hpctrack.agent.unwritten import Unwritten
+from hpctrack.agents.unwritten import Unwritten
 from hpctrack.store.node_file import NewEvent
 from hpctrack.store.schema import EventKind
 from tests.programs import list_agents, only_run, start_python, wait_for

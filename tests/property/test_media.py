@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import hpctrack
-from hpctrack.agent.encode.png import encode_png
+from hpctrack.agents.encode.png import encode_png
 from hpctrack.store.media_decode import decode_png, decode_table
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run

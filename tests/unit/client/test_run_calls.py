@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hpctrack
-from hpctrack.agent.stop import write_stop
+from hpctrack.agents.stop import write_stop
 from hpctrack.cli import main as cli
 from hpctrack.client.saved_files import READ_NOW_MAX_BYTES
 from hpctrack.errors import HpctrackError

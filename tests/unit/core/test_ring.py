@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpctrack.agent.points import PointDecoder
+from hpctrack.agents.points import PointDecoder
 from hpctrack.core import ring_reader, wire
 from hpctrack.core.ring import FIRST_BYTES, HEAD_BYTES, MIN_BYTES, RingWriter
 from hpctrack.core.ring_reader import RingReader

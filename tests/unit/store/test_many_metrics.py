@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import pytest
 
-from hpctrack.agent import sealer
-from hpctrack.agent.sealer import Sealer
+from hpctrack.agents import sealer
+from hpctrack.agents.sealer import Sealer
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import StoreError
 from hpctrack.store.seal import seal_run

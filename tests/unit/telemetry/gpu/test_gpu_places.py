@@ -17,8 +17,8 @@ import socket, sys, threading, time
 from contextlib import closing, suppress
 from pathlib import Path
 from hpctrack import StoredRun
-from hpctrack.agent.server import Server
-from hpctrack.agent.telemetry import Telemetry
+from hpctrack.agents.server import Server
+from hpctrack.agents.telemetry import Telemetry
 from hpctrack.core import wire
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.wire import Kind

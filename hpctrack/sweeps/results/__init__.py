@@ -1,0 +1,1 @@
+"""What a sweep has found, and how it stands."""

@@ -1,0 +1,1 @@
+"""What a sweep file says: its parts, checked to the last key."""

@@ -1,0 +1,1 @@
+"""Where the next point comes from, and which trial should stop: Optuna, behind one door."""

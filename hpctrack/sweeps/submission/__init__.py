@@ -1,0 +1,1 @@
+"""Handing trials to Slurm or to this machine."""

@@ -1,0 +1,1 @@
+"""Running trials in an allocation: who takes which, and how they end."""

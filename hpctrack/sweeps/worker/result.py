@@ -1,0 +1,145 @@
+"""What a trial says about itself, in a small file that it writes when it begins and when it ends.
+
+The file is there even if the program never calls ``hpctrack.init``, or dies before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from hpctrack.core.fields import pick_fields
+from hpctrack.errors import StoreFormatError
+from hpctrack.sweeps.folder import SweepFolder, read_json, write_json
+
+
+class TrialState(StrEnum):
+    """How a trial stands."""
+
+    WAITING = "waiting"
+    """Submitted, not begun."""
+    RUNNING = "running"
+    FINISHED = "finished"
+    """Its program ended with exit code 0."""
+    FAILED = "failed"
+    """Its program ended otherwise, or could not be started."""
+    CRASHED = "crashed"
+    """It began, or was to begin, and whoever ran it is gone without a word."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in {TrialState.FINISHED, TrialState.FAILED, TrialState.CRASHED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """How one trial stands, or one rank of it.
+
+    Parameters
+    ----------
+    trial : int
+        Its number.
+    state : TrialState
+        running, finished or failed.
+    exit_code : int or None
+        The program's, as a shell counts it: 128 + number for a signal, 127 for no such program.
+    signal : str
+        What ended the program: ``SIGKILL``; empty if it ended by itself.
+    message : str
+        Why it could not be started; empty if it could.
+    rank, size : int
+        Of the process that says so; with several tasks per trial, other ranks than 0 speak only
+        when they fail.
+    host : str
+        Where it runs.
+    pid : int
+        Of the process that runs it.
+    stamp : str
+        See `hpctrack.sweeps.worker.process.read_stamp`.
+    job : str
+        Slurm's id (``50_3`` for a task of an array), else empty.
+    attempt : int
+        Counts requeues, from 1.
+    command : tuple of str
+        What was started.
+    started_wall_s, ended_wall_s : float
+        UTC seconds; None while it runs.
+    duration_s : float or None
+        By a clock that never goes back.
+    """
+
+    trial: int
+    state: TrialState
+    exit_code: int | None = None
+    signal: str = ""
+    message: str = ""
+    rank: int = 0
+    size: int = 1
+    host: str = ""
+    pid: int = 0
+    stamp: str = ""
+    job: str = ""
+    attempt: int = 1
+    command: tuple[str, ...] = ()
+    started_wall_s: float = 0.0
+    ended_wall_s: float | None = None
+    duration_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is stored."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read it back; unknown keys, from a newer writer, are left out.
+
+        Raises
+        ------
+        StoreFormatError
+            It is not a trial's.
+        """
+        kept = pick_fields(cls, value)
+        try:
+            kept["state"] = TrialState(kept["state"])
+            kept["command"] = tuple(kept.get("command", ()))
+            return cls(**kept)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreFormatError(f"a trial's file lacks or garbles {error}") from None
+
+
+def write_result(folder: SweepFolder, result: TrialResult) -> None:
+    """Write what a trial says, in place of what it said before.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
+    write_json(folder.trial(result.trial, result.rank), result.to_json())
+
+
+def read_results(folder: SweepFolder) -> dict[int, TrialResult]:
+    """Return what each trial says; a rank that failed speaks for its trial.
+
+    A file that cannot be read is left out: its trial counts as not begun.
+    """
+    results: dict[int, TrialResult] = {}
+    failures: dict[int, TrialResult] = {}
+    for trial, rank, path in folder.iter_trials():
+        try:
+            result = TrialResult.from_json(read_json(path))
+        except (FileNotFoundError, StoreFormatError):
+            continue
+        if rank == 0:
+            results[trial] = result
+        else:
+            failures.setdefault(trial, result)
+    for trial, failure in failures.items():
+        own = results.get(trial)
+        if own is not None and own.attempt == failure.attempt and own.state == TrialState.FINISHED:
+            results[trial] = failure
+    return results
