@@ -25,7 +25,7 @@ from hpctrack.cli.options import print_json
 from hpctrack.errors import SweepError
 from hpctrack.sweeps.results.status import SweepStatus, TrialStatus, count_states, read_status
 from hpctrack.sweeps.submission.plan import Plan
-from hpctrack.sweeps.submission.record import Submission
+from hpctrack.sweeps.submission_record import Submission
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.result import TrialState
 

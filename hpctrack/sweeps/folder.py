@@ -8,8 +8,13 @@
                                       trials/0003.json       how trial 3 stands
                                       trials/0003.rank-5.json    written only if that rank failed
                                       trials/0003.params.json    if the command asks for it
-                                      trials/0003.taken      a worker of this machine has it
                                       logs/0003.log          what it printed, on this machine
+                                      search/journal.log     the study, unless it has a URL
+                                      points/0003.json       the parameters of configuration 3
+                                      claims/0003.a1.json    who took the first attempt of trial 3
+                                      workers/ab12cd.json    a worker; its mtime is a heartbeat
+                                      work/0003/             for the trial's own checkpoints
+                                      control.json           what people want: pause, stop, ...
 """
 
 from __future__ import annotations
@@ -60,6 +65,32 @@ class SweepFolder:
     def parameters(self, number: int) -> Path:
         """Return where a trial's parameters lie for programs that read a file."""
         return self.path / "trials" / f"{number:04d}.params.json"
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal."""
+        return self.path / "search" / "journal.log"
+
+    @property
+    def control(self) -> Path:
+        """What people want."""
+        return self.path / "control.json"
+
+    def point(self, configuration: int) -> Path:
+        """Return the parameters of a configuration; whoever creates it has chosen them."""
+        return self.path / "points" / f"{configuration:04d}.json"
+
+    def claim(self, number: int, attempt: int) -> Path:
+        """Return the file whose creation gives an attempt of a trial to one worker."""
+        return self.path / "claims" / f"{number:04d}.a{attempt}.json"
+
+    def worker(self, worker_id: str) -> Path:
+        """Return a worker's file; its mtime is the last sign of life."""
+        return self.path / "workers" / f"{worker_id}.json"
+
+    def work(self, number: int) -> Path:
+        """Return a trial's own folder; all its attempts see the same one."""
+        return self.path / "work" / f"{number:04d}"
 
     def taken(self, number: int) -> Path:
         """Return the file whose creation gives a trial to one of several workers."""

@@ -14,8 +14,8 @@ from hpctrack.core.layout import has_run_files, run_folder
 from hpctrack.errors import HpctrackError
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.stored_run import StoredRun
-from hpctrack.sweeps.submission.record import Submission, read_submissions
-from hpctrack.sweeps.submission.slurm_queue import read_queue
+from hpctrack.sweeps.slurm_queue import read_queue
+from hpctrack.sweeps.submission_record import Submission, read_submissions
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.process import is_alive
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_results

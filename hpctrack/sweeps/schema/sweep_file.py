@@ -42,10 +42,42 @@ MAX_FILE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class MetricGoal:
-    """Which metric says how good a trial is."""
+    """Which metric says how good a trial is.
+
+    Parameters
+    ----------
+    name : str
+        Of a logged metric.
+    goal : {"minimize", "maximize"}
+        Which way is better.
+    target : float or None
+        The sweep has what it wanted once a trial reaches it.
+    pattern : str
+        A regular expression that finds the value in what the program prints; its group ``value``
+        (or the first) is the value, its group ``step``, if it has one, the step. Empty: the
+        program logs.
+    """
 
     name: str
     goal: str = "minimize"
+    target: float | None = None
+    pattern: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """When a trial that does badly ends early.
+
+    Parameters
+    ----------
+    kind : {"hyperband", "asha", "median", "percentile", "patient", "threshold", "wilcoxon"}
+        Which rule.
+    options : dict
+        Its numbers, by the names of the file, checked; what is absent has the rule's default.
+    """
+
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +94,22 @@ class SweepFile:
         As in the file; empty if absent.
     command : tuple of str
         Words with macros.
-    metric : MetricGoal or None
-        What `hpctrack sweep best` goes by.
+    metrics : tuple of MetricGoal
+        What trials are judged by; several make a Pareto front.
+    early : EarlyStop or None
+        When trials end early.
+    seeds : int
+        How often each configuration runs; it is judged by the mean.
+    max_retries : int
+        How often a trial that failed is tried again.
+    sampler : dict
+        Options of the method.
+    storage : str
+        URL of the study; empty for a journal in the sweep's folder.
+    warm_start : tuple of str
+        Ids of sweeps whose finished trials the search knows from the start.
+    constraints : tuple of str
+        Comparisons that a point, or its result, has to fulfil.
     run_cap : int or None
         Most trials.
     seed : int or None
@@ -83,12 +129,24 @@ class SweepFile:
     name: str = ""
     project: str = ""
     description: str = ""
-    metric: MetricGoal | None = None
+    metrics: tuple[MetricGoal, ...] = ()
+    early: EarlyStop | None = None
+    seeds: int = 1
+    max_retries: int = 1
+    sampler: dict[str, Any] = field(default_factory=dict)
+    storage: str = ""
+    warm_start: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
     run_cap: int | None = None
     seed: int | None = None
     slurm: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     plain: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> MetricGoal | None:
+        """The first metric; None if there is none."""
+        return self.metrics[0] if self.metrics else None
 
     def trial_count(self) -> int | None:
         """Return how many trials there are; None for a random sweep without ``run_cap``."""
@@ -203,13 +261,16 @@ def _parse(root: Node) -> SweepFile:
         method=method,
         space=space,
         command=_parse_command(root, given.get("command"), texts.get("program", "")),
-        metric=_parse_metric(given["metric"]) if "metric" in given else None,
+        metrics=(_parse_metric(given["metric"]),) if "metric" in given else (),
         run_cap=given["run_cap"].whole("`run_cap`", at_least=1) if "run_cap" in given else None,
         seed=given["seed"].whole("`seed`", at_least=0) if "seed" in given else None,
         slurm=parse_slurm(given["slurm"]) if "slurm" in given else {},
         notes=("`entity` means nothing without W&B's server",) if "entity" in given else (),
         plain=root.plain(),
-        **texts,
+        name=texts.get("name", ""),
+        program=texts.get("program", ""),
+        description=texts.get("description", ""),
+        project=texts.get("project", ""),
     )
 
 

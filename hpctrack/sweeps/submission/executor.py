@@ -14,8 +14,8 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import MissingPackageError, StoreError, SweepError, UsageError
 from hpctrack.sweeps.submission.plan import Plan, plan_submission
-from hpctrack.sweeps.submission.record import Submission, Worker, confirm, reserve, withdraw
 from hpctrack.sweeps.submission.waiting import Progress, wait_for_trials
+from hpctrack.sweeps.submission_record import Submission, Worker, confirm, reserve, withdraw
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.process import read_stamp
 from hpctrack.sweeps.worker.trial import run_trials

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpctrack.errors import SweepError, UsageError
 from hpctrack.sweeps.schema.slurm_block import DEFAULT_TIMEOUT_MIN, SHARED_KEYS
-from hpctrack.sweeps.submission.record import choose_trials
+from hpctrack.sweeps.submission_record import choose_trials
 from hpctrack.sweeps.sweep import Sweep
 
 EXECUTORS = ("auto", "slurm", "local")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.sweeps.results.status import read_states
-from hpctrack.sweeps.submission.record import Submission
+from hpctrack.sweeps.submission_record import Submission
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.result import TrialState
 

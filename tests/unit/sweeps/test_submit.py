@@ -13,11 +13,11 @@ import pytest
 from hpctrack.errors import NotFoundError, SweepError, UsageError
 from hpctrack.sweeps.results.best import find_best
 from hpctrack.sweeps.results.status import read_states, read_status
+from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission.executor import submit_sweep
 from hpctrack.sweeps.submission.plan import choose_executor, plan_submission
-from hpctrack.sweeps.submission.record import Worker, confirm, read_submissions, reserve
-from hpctrack.sweeps.submission.slurm_queue import read_queue
 from hpctrack.sweeps.submission.waiting import wait_for_trials
+from hpctrack.sweeps.submission_record import Worker, confirm, read_submissions, reserve
 from hpctrack.sweeps.sweep import Sweep, create_sweep
 from hpctrack.sweeps.worker.process import read_stamp
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, write_result

@@ -17,7 +17,7 @@ from hpctrack.errors import (
     SweepError,
     UsageError,
 )
-from hpctrack.sweeps.submission.record import (
+from hpctrack.sweeps.submission_record import (
     MAX_TRIALS,
     Worker,
     choose_trials,

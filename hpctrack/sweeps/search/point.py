@@ -1,0 +1,60 @@
+"""What the search says about a configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class PointState(StrEnum):
+    """How a configuration stands in the study."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A configuration to try.
+
+    Parameters
+    ----------
+    number : int
+        Of Optuna's trial; not the sweep's.
+    parameters : dict
+        Nested; conditional parameters whose condition does not hold are absent.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointRecord:
+    """A configuration as the study remembers it.
+
+    Parameters
+    ----------
+    number : int
+        Of Optuna's trial.
+    configuration : int
+        Of the sweep: trial number divided by ``seeds``.
+    state : PointState
+        How it stands.
+    parameters : dict
+        Nested.
+    values : tuple of float
+        One for each metric; empty until it has finished.
+    curve : tuple of (int, float)
+        Reported iterations and values of the first metric.
+    """
+
+    number: int
+    configuration: int
+    state: PointState
+    parameters: dict[str, Any]
+    values: tuple[float, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
