@@ -26,13 +26,17 @@ class TrialState(StrEnum):
     """Its program ended with exit code 0."""
     FAILED = "failed"
     """Its program ended otherwise, or could not be started."""
+    PRUNED = "pruned"
+    """It was ended early: it would not have won."""
+    STOPPED = "stopped"
+    """It was ended because the sweep was cancelled."""
     CRASHED = "crashed"
     """It began, or was to begin, and whoever ran it is gone without a word."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen."""
-        return self in {TrialState.FINISHED, TrialState.FAILED, TrialState.CRASHED}
+        return self not in {TrialState.WAITING, TrialState.RUNNING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,8 @@ class TrialResult:
     trial : int
         Its number.
     state : TrialState
-        running, finished or failed.
+        Never crashed: that is what others say. A trial that waits has begun before, and its next
+        attempt is free.
     exit_code : int or None
         The program's, as a shell counts it: 128 + number for a signal, 127 for no such program.
     signal : str
@@ -63,7 +68,21 @@ class TrialResult:
     job : str
         Slurm's id (``50_3`` for a task of an array), else empty.
     attempt : int
-        Counts requeues, from 1.
+        Counts the trial's lives, from 1.
+    failures : int
+        How many of them have failed by themselves.
+    worker : str
+        Who says so; empty for a trial that was started by hand.
+    cpus, gpus : int
+        What the trial has.
+    values : tuple of float or None
+        The metrics of the sweep, once it has ended.
+    iterations : int
+        How many steps have had the first metric.
+    why : str
+        Why it was pruned.
+    log_tail : str
+        The last lines that a failed program printed.
     command : tuple of str
         What was started.
     started_wall_s, ended_wall_s : float
@@ -84,10 +103,23 @@ class TrialResult:
     stamp: str = ""
     job: str = ""
     attempt: int = 1
+    failures: int = 0
+    worker: str = ""
+    cpus: int = 1
+    gpus: int = 0
+    values: tuple[float | None, ...] = ()
+    iterations: int = 0
+    why: str = ""
+    log_tail: str = ""
     command: tuple[str, ...] = ()
     started_wall_s: float = 0.0
     ended_wall_s: float | None = None
     duration_s: float | None = None
+
+    @property
+    def value(self) -> float | None:
+        """The first metric; None if it is not known."""
+        return self.values[0] if self.values else None
 
     def to_json(self) -> dict[str, Any]:
         """Return what is stored."""
@@ -106,6 +138,7 @@ class TrialResult:
         try:
             kept["state"] = TrialState(kept["state"])
             kept["command"] = tuple(kept.get("command", ()))
+            kept["values"] = tuple(kept.get("values", ()))
             return cls(**kept)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreFormatError(f"a trial's file lacks or garbles {error}") from None
@@ -120,6 +153,14 @@ def write_result(folder: SweepFolder, result: TrialResult) -> None:
         It cannot be written.
     """
     write_json(folder.trial(result.trial, result.rank), result.to_json())
+
+
+def read_result(folder: SweepFolder, trial: int) -> TrialResult | None:
+    """Return what a trial says; None if it has said nothing, or nobody can read it."""
+    try:
+        return TrialResult.from_json(read_json(folder.trial(trial)))
+    except (FileNotFoundError, StoreFormatError):
+        return None
 
 
 def read_results(folder: SweepFolder) -> dict[int, TrialResult]:
