@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -26,13 +26,17 @@ class TrialState(StrEnum):
     """Its program ended with exit code 0."""
     FAILED = "failed"
     """Its program ended otherwise, or could not be started."""
+    PRUNED = "pruned"
+    """It was stopped early: it would not have won."""
+    STOPPED = "stopped"
+    """It ended because the sweep was cancelled."""
     CRASHED = "crashed"
     """It began, or was to begin, and whoever ran it is gone without a word."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen."""
-        return self in {TrialState.FINISHED, TrialState.FAILED, TrialState.CRASHED}
+        return self not in {TrialState.WAITING, TrialState.RUNNING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +48,13 @@ class TrialResult:
     trial : int
         Its number.
     state : TrialState
-        running, finished or failed.
+        Any but waiting.
     exit_code : int or None
         The program's, as a shell counts it: 128 + number for a signal, 127 for no such program.
     signal : str
         What ended the program: ``SIGKILL``; empty if it ended by itself.
     message : str
-        Why it could not be started; empty if it could.
+        Why it could not be started, or why it was stopped; empty if it ended by itself.
     rank, size : int
         Of the process that says so; with several tasks per trial, other ranks than 0 speak only
         when they fail.
@@ -63,13 +67,25 @@ class TrialResult:
     job : str
         Slurm's id (``50_3`` for a task of an array), else empty.
     attempt : int
-        Counts requeues, from 1.
+        Which one this is, from 1: a requeue, a worker that died and a retry make another.
+    failures : int
+        How many of its attempts failed, this one included.
     command : tuple of str
         What was started.
     started_wall_s, ended_wall_s : float
         UTC seconds; None while it runs.
     duration_s : float or None
         By a clock that never goes back.
+    cpus, gpus : float or None
+        What the allocation gives a trial; None if nobody knows.
+    iterations : int
+        How often it reported the sweep's metric.
+    value : float or None
+        Its last value of the sweep's metric, as far as the worker has seen it.
+    values : dict of str to float
+        The same for each metric of a sweep that has several.
+    log_tail : str
+        The last lines that it printed, if it failed.
     """
 
     trial: int
@@ -84,10 +100,17 @@ class TrialResult:
     stamp: str = ""
     job: str = ""
     attempt: int = 1
+    failures: int = 0
     command: tuple[str, ...] = ()
     started_wall_s: float = 0.0
     ended_wall_s: float | None = None
     duration_s: float | None = None
+    cpus: float | None = None
+    gpus: float | None = None
+    iterations: int = 0
+    value: float | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    log_tail: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return what is stored."""
