@@ -17,18 +17,15 @@ from hpctrack.cli.options import (
     read_settings,
     store_option,
 )
+from hpctrack.cli.sweep.results_cmd import best, status
 from hpctrack.cli.sweep_view import (
     TrialProgress,
-    print_best,
-    print_status,
     print_sweeps,
     report_plan,
     report_submission,
 )
 from hpctrack.core.settings import Settings
 from hpctrack.errors import UsageError
-from hpctrack.sweeps.results.best import find_best
-from hpctrack.sweeps.results.status import read_status
 from hpctrack.sweeps.submission.executor import submit_sweep
 from hpctrack.sweeps.submission.plan import EXECUTORS, choose_executor, plan_submission
 from hpctrack.sweeps.sweep import Sweep, list_sweeps, load_sweep, make_sweep, store_sweep
@@ -178,48 +175,8 @@ def list_command(*, store: Path | None, project: str | None, as_json: bool) -> N
         click.echo("no sweeps")
 
 
-@sweep.command()
-@click.argument("sweep_id", metavar="ID")
-@store_option
-@project_option
-@json_option
-def status(*, sweep_id: str, store: Path | None, project: str | None, as_json: bool) -> None:
-    """Show how the trials of a sweep stand.
-
-    \b
-    Examples:
-      hpctrack sweep status k3x9a0bq
-      hpctrack sweep status k3x9a0bq --json | jq '.trials[] | select(.state == "failed")'
-    """
-    settings = _settings(store)
-    found = load_sweep(settings.dir, sweep_id, project=project)
-    current = read_status(found, stale_after_s=settings.stale_after_s)
-    if as_json:
-        print_json(current.to_json())
-    else:
-        print_status(make_console(), current)
-
-
-@sweep.command()
-@click.argument("sweep_id", metavar="ID")
-@store_option
-@project_option
-@json_option
-def best(*, sweep_id: str, store: Path | None, project: str | None, as_json: bool) -> None:
-    """Show the finished trial with the best metric, by the file's `metric`.
-
-    \b
-    Examples:
-      hpctrack sweep best k3x9a0bq
-      hpctrack sweep best k3x9a0bq --json | jq .parameters
-    """
-    settings = _settings(store)
-    found = load_sweep(settings.dir, sweep_id, project=project)
-    winner = find_best(read_status(found, stale_after_s=settings.stale_after_s))
-    if as_json:
-        print_json(winner.to_json())
-    else:
-        print_best(make_console(), found, winner)
+sweep.add_command(status)
+sweep.add_command(best)
 
 
 @sweep.command()

@@ -11,19 +11,18 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from hpctrack.cli.format import (
     flatten,
     make_console,
-    show_duration,
     show_time,
     show_value,
     styled_state,
 )
 from hpctrack.cli.options import print_json
+from hpctrack.cli.sweep.results_view import make_table, print_status
 from hpctrack.errors import SweepError
-from hpctrack.sweeps.results.status import SweepStatus, TrialStatus, count_states, read_status
+from hpctrack.sweeps.results.status import count_states, read_status
 from hpctrack.sweeps.submission.plan import Plan
 from hpctrack.sweeps.submission_record import Submission
 from hpctrack.sweeps.sweep import Sweep
@@ -81,7 +80,7 @@ class TrialProgress:
 
 def print_sweeps(console: Console, sweeps: Sequence[Sweep]) -> None:
     """Print a table of sweeps."""
-    table = _make_table("project", "id", "name", "method", "trials", "created", "user")
+    table = make_table("project", "id", "name", "method", "trials", "created", "user")
     for one in sweeps:
         count = one.file.trial_count()
         table.add_row(
@@ -94,45 +93,6 @@ def print_sweeps(console: Console, sweeps: Sequence[Sweep]) -> None:
             escape(one.user),
         )
     console.print(table)
-
-
-def print_status(console: Console, status: SweepStatus) -> None:
-    """Print how the trials of a sweep stand."""
-    sweep = status.sweep
-    words = [f"{count} {styled_state(name)}" for name, count in status.counts().items() if count]
-    if status.open_count:
-        words.append(f"{status.open_count} not submitted")
-    console.print(
-        f"[bold]{escape(sweep.name)}[/] {escape(sweep.project)}/{sweep.id} "
-        f"{sweep.file.method}: {', '.join(words) or 'nothing submitted'}"
-    )
-    if not status.trials:
-        return
-    names = [dimension.name for dimension in sweep.file.space.dimensions]
-    metric = [sweep.file.metric.name] if sweep.file.metric else []
-    table = _make_table("trial", "state", "exit", "run", "duration", *names, *metric)
-    for one in status.trials:
-        values = flatten(one.parameters)
-        table.add_row(
-            str(one.number),
-            styled_state(one.state),
-            _show_end(one),
-            one.run_id if one.run_state else "-",
-            show_duration(one.result.duration_s if one.result else None),
-            *(escape(show_value(values.get(name, "-"))) for name in names),
-            *("-" if one.metric is None else show_value(one.metric) for _ in metric),
-        )
-    console.print(table)
-
-
-def print_best(console: Console, sweep: Sweep, winner: TrialStatus) -> None:
-    """Print a trial and what it was given."""
-    metric = sweep.file.metric
-    if metric is not None and winner.metric is not None:
-        console.print(f"[bold]{escape(metric.name)}[/] {show_value(winner.metric)} ({metric.goal})")
-    console.print(f"trial {winner.number}, run {escape(winner.run_project)}/{winner.run_id}")
-    for name, value in flatten(winner.parameters).items():
-        console.print(f"  {escape(name)} = {escape(show_value(value))}")
 
 
 def report_plan(chosen: Sweep, plan: Plan, *, as_json: bool) -> None:
@@ -207,17 +167,3 @@ def _iter_plan_lines(sweep: Sweep, plan: Plan) -> Iterator[str]:
         yield f"  trial {number}: {', '.join(f'{k}={show_value(v)}' for k, v in pairs)}"
     if len(plan.trials) > SHOWN_TRIALS:
         yield f"  ... and {len(plan.trials) - SHOWN_TRIALS} more"
-
-
-def _show_end(one: TrialStatus) -> str:
-    if one.exit_code is None:
-        return "-"
-    signal = one.result.signal if one.result else ""
-    return f"{one.exit_code} {signal}".rstrip()
-
-
-def _make_table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(escape(column), no_wrap=True, overflow="ellipsis")
-    return table

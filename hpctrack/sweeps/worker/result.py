@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -27,9 +27,9 @@ class TrialState(StrEnum):
     FAILED = "failed"
     """Its program ended otherwise, or could not be started."""
     PRUNED = "pruned"
-    """It was ended early: it would not have won."""
+    """It was stopped early: it would not have won."""
     STOPPED = "stopped"
-    """It was ended because the sweep was cancelled."""
+    """It ended because the sweep was cancelled."""
     CRASHED = "crashed"
     """It began, or was to begin, and whoever ran it is gone without a word."""
 
@@ -55,7 +55,7 @@ class TrialResult:
     signal : str
         What ended the program: ``SIGKILL``; empty if it ended by itself.
     message : str
-        Why it could not be started; empty if it could.
+        Why it could not be started, or why it was stopped; empty if it ended by itself.
     rank, size : int
         Of the process that says so; with several tasks per trial, other ranks than 0 speak only
         when they fail.
@@ -68,27 +68,29 @@ class TrialResult:
     job : str
         Slurm's id (``50_3`` for a task of an array), else empty.
     attempt : int
-        Counts the trial's lives, from 1.
-    failures : int
-        How many of them have failed by themselves.
+        Which one this is, from 1: a requeue, a worker that died and a retry make another.
     worker : str
         Who says so; empty for a trial that was started by hand.
-    cpus, gpus : int
-        What the trial has.
-    values : tuple of float or None
-        The metrics of the sweep, once it has ended.
-    iterations : int
-        How many steps have had the first metric.
     why : str
         Why it was pruned.
-    log_tail : str
-        The last lines that a failed program printed.
+    failures : int
+        How many of its attempts failed, this one included.
     command : tuple of str
         What was started.
     started_wall_s, ended_wall_s : float
         UTC seconds; None while it runs.
     duration_s : float or None
         By a clock that never goes back.
+    cpus, gpus : float or None
+        What the allocation gives a trial; None if nobody knows.
+    iterations : int
+        How often it reported the sweep's metric.
+    value : float or None
+        Its last value of the sweep's metric, as far as the worker has seen it.
+    values : dict of str to float
+        The same for each metric of a sweep that has several.
+    log_tail : str
+        The last lines that it printed, if it failed.
     """
 
     trial: int
@@ -104,22 +106,18 @@ class TrialResult:
     job: str = ""
     attempt: int = 1
     failures: int = 0
-    worker: str = ""
-    cpus: int = 1
-    gpus: int = 0
-    values: tuple[float | None, ...] = ()
-    iterations: int = 0
-    why: str = ""
-    log_tail: str = ""
     command: tuple[str, ...] = ()
     started_wall_s: float = 0.0
     ended_wall_s: float | None = None
     duration_s: float | None = None
-
-    @property
-    def value(self) -> float | None:
-        """The first metric; None if it is not known."""
-        return self.values[0] if self.values else None
+    worker: str = ""
+    why: str = ""
+    cpus: float | None = None
+    gpus: float | None = None
+    iterations: int = 0
+    value: float | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    log_tail: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return what is stored."""
@@ -138,7 +136,6 @@ class TrialResult:
         try:
             kept["state"] = TrialState(kept["state"])
             kept["command"] = tuple(kept.get("command", ()))
-            kept["values"] = tuple(kept.get("values", ()))
             return cls(**kept)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreFormatError(f"a trial's file lacks or garbles {error}") from None
