@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpctrack.core import trial_wire
+from hpctrack.errors import ProtocolError
 
 _BACKLOG = 16
 
@@ -98,14 +99,14 @@ class TrialLink:
             Why to stop; empty to go on.
         """
         for connection, number in self._asked:
-            self._send(connection, trial_wire.Answer(number=number, stop=bool(why), why=why))
+            self._send(connection, trial_wire.Answer(number, bool(why), why))
         self._asked.clear()
 
     def tell(self, why: str) -> None:
         """Say unasked that the trial is to stop."""
         for key in list(self.selector.get_map().values()):
             if key.data == "rank" and isinstance(key.fileobj, socket.socket):
-                self._send(key.fileobj, trial_wire.Answer(number=0, stop=True, why=why))
+                self._send(key.fileobj, trial_wire.Stop(why))
 
     def close(self) -> None:
         """Hang up and remove the socket."""
@@ -125,7 +126,7 @@ class TrialLink:
         messages: list[trial_wire.Message] = []
         while True:
             try:
-                data = connection.recv(trial_wire.MESSAGE_MAX_BYTES)
+                data = connection.recv(trial_wire.MESSAGE_MAX_BYTES + 1)
             except BlockingIOError:
                 return messages
             except OSError:
@@ -135,11 +136,10 @@ class TrialLink:
                 connection.close()
                 self._asked = [one for one in self._asked if one[0] is not connection]
                 return messages
-            message = trial_wire.decode(data)
-            if message is not None:
-                messages.append(message)
+            with suppress(ProtocolError):  # what cannot be understood is passed over
+                messages.append(trial_wire.read_message(data))
 
     @staticmethod
-    def _send(connection: socket.socket, message: trial_wire.Answer) -> None:
+    def _send(connection: socket.socket, message: trial_wire.Message) -> None:
         with suppress(OSError):  # a rank that does not read, or has gone, cannot hold us up
-            connection.send(trial_wire.encode(message))
+            connection.send(trial_wire.pack_message(message))

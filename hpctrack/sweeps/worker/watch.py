@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import IO
 
 from hpctrack.agents.stop import write_stop
 from hpctrack.core.clock import Clock
@@ -102,6 +103,11 @@ class TrialWatch:
         self._told = ""
         self._tail: RunTail | None = None
         self._complained = False
+
+    @property
+    def writer(self) -> IO[bytes] | None:
+        """Where the program writes its output; None if nobody looks at it."""
+        return None if self._pump is None else self._pump.writer
 
     @property
     def iterations(self) -> int:
