@@ -92,14 +92,24 @@ class Sweep:
         StoreFormatError
             They cannot be read.
         """
+        self.check_number(number)
+        configuration, _repeat = self.split(number)
+        return self.add_repeat(self._find_point(configuration), number)
+
+    def check_number(self, number: int) -> None:
+        """Complain about a number that no trial has.
+
+        Raises
+        ------
+        SweepError
+            The sweep has no such trial.
+        """
         total = self.file.trial_count()
         if number < 0 or (total is not None and number >= total):
             raise SweepError(
                 f"sweep {self.id} has no trial {number}",
                 hint=f"its trials are 0 to {total - 1}" if total else "trials count from 0",
             )
-        configuration, _repeat = self.split(number)
-        return self.add_repeat(self._find_point(configuration), number)
 
     def split(self, number: int) -> tuple[int, int]:
         """Return a trial's configuration and which repeat of it this is, both from 0."""

@@ -93,6 +93,8 @@ class Runner:
         The output of each trial goes to a file of its own, else to ours.
     timeout_s : float, optional
         Longest time of a trial.
+    size : int, optional
+        Ranks that a launcher above us starts.
     """
 
     sweep: Sweep
@@ -104,6 +106,7 @@ class Runner:
     function: Function | None = None
     has_logs: bool = True
     timeout_s: float | None = None
+    size: int = 1
 
     def run(self, claim: Claim) -> TrialResult:
         """Run an attempt, and leave word of how it ended with the sweep and the search.
@@ -114,7 +117,7 @@ class Runner:
             No word could be left: another worker will run the trial again.
         """
         configuration, repeat = self.sweep.split(claim.trial)
-        running = describe_start(claim, self.me, self.environ, self.clock)
+        running = describe_start(claim, self.me, self.environ, self.clock, size=self.size)
         began_s = self.clock.mono_s()
         if repeat and self._is_configuration_pruned(configuration):
             result = replace(running, state=TrialState.PRUNED, why="its first repeat was pruned")
@@ -164,7 +167,9 @@ class Runner:
             link=watch.link.path,
         )
         try:
-            end, tail, command = self._execute(claim, running, parameters, environ, log, watch)
+            end, tail, command = self._execute(
+                running, parameters=parameters, environ=environ, log=log, watch=watch
+            )
         finally:
             watch.finish()
         result = self._judge(running, end, watch, tail)
@@ -172,8 +177,8 @@ class Runner:
 
     def _execute(
         self,
-        claim: Claim,
         running: TrialResult,
+        *,
         parameters: Mapping[str, Any],
         environ: Mapping[str, str],
         log: Path | None,
@@ -184,7 +189,7 @@ class Runner:
             self._begin(running)
             end, tail = call_function(self.function, environ, watch)
             return end, tail, ()
-        words = prepare_command(self.sweep, claim.trial, parameters, environ)
+        words = prepare_command(self.sweep, running.trial, parameters, environ)
         command = (*make_launch(self.sweep, environ), *words)
         self._begin(replace(running, command=command))
         size = log.stat().st_size if log is not None and log.exists() else 0

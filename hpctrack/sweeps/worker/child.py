@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import os
 import signal
 import subprocess
 import time
@@ -146,10 +146,8 @@ def _listen(child: subprocess.Popen[bytes], watch: Watch | None, pause_s: float)
     """Give the watch a turn; without one, wait for the program itself."""
     if watch is not None:
         return watch.turn(pause_s)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(pause_s)
-    except subprocess.TimeoutExpired:
-        pass
     return ""
 
 

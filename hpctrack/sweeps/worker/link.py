@@ -66,7 +66,7 @@ class TrialLink:
             else:
                 break
         self._listener.listen(_BACKLOG)
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         self.selector = selectors.DefaultSelector()
         self.selector.register(self._listener, selectors.EVENT_READ, None)
         self._asked: list[tuple[socket.socket, int]] = []
@@ -119,7 +119,7 @@ class TrialLink:
     def _accept(self) -> None:
         with suppress(OSError):
             connection, _address = self._listener.accept()
-            connection.setblocking(False)
+            connection.settimeout(0)
             self.selector.register(connection, selectors.EVENT_READ, "rank")
 
     def _receive(self, connection: socket.socket) -> list[trial_wire.Message]:

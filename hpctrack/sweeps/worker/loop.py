@@ -174,9 +174,7 @@ class _Worker:
         self._relay = runner.relay
         self._clock = runner.clock
         self._options = options
-        self._time = TimeLeft(
-            runner.environ, clock=runner.clock, limit_s=options.time_limit_s
-        )
+        self._time = TimeLeft(runner.environ, clock=runner.clock, limit_s=options.time_limit_s)
         self._results: list[TrialResult] = []
         self._paused_s: float | None = None
         self._hoped_s: float | None = None
@@ -221,14 +219,18 @@ class _Worker:
 
     def _find_reason(self) -> str:
         """Return why no other trial may begin; empty if one may."""
-        wish = read_control(self._sweep.folder)
         if self._relay.must_leave:
             return "it was asked to leave"
-        if wish.wish in {Wish.STOP, Wish.CANCEL}:
-            who = f" by {wish.who}" if wish.who else ""
-            return f"the sweep was {'stopped' if wish.wish == Wish.STOP else 'cancelled'}{who}"
-        if self._is_paused_for_long(wish.wish):
+        control = read_control(self._sweep.folder)
+        if control.wish in {Wish.STOP, Wish.CANCEL}:
+            who = f" by {control.who}" if control.who else ""
+            return f"the sweep was {'stopped' if control.wish == Wish.STOP else 'cancelled'}{who}"
+        if self._is_paused_for_long(control.wish):
             return "the sweep is paused"
+        return self._find_own_reason()
+
+    def _find_own_reason(self) -> str:
+        """Return why this worker, of all, should take no other trial."""
         most = self._options.max_trials
         if most is not None and len(self._results) >= most:
             return f"it has taken {most} trials"
@@ -236,11 +238,11 @@ class _Worker:
         if len(first) == FAILURES_AT_FIRST and all(one.failures for one in first):
             return f"its first {FAILURES_AT_FIRST} trials all failed"
         durations_s = self._pool.durations_s
-        if not self._time.has_room(durations_s):
-            needed_s = estimate_s(durations_s)
-            needs = f", a trial needs about {needed_s:.0f} s" if needed_s else ""
-            return f"its time is up: {max(self._time.left_s(), 0):.0f} s left{needs}"
-        return ""
+        if self._time.has_room(durations_s):
+            return ""
+        needed_s = estimate_s(durations_s)
+        needs = f", a trial needs about {needed_s:.0f} s" if needed_s else ""
+        return f"its time is up: {max(self._time.left_s(), 0):.0f} s left{needs}"
 
     def _is_paused_for_long(self, wish: Wish) -> bool:
         """Note whether the sweep is paused, and tell whether waiting costs too much by now."""
@@ -269,7 +271,7 @@ class _Worker:
 
     def _make_pool(self, liveness: Liveness) -> TrialPool:
         settled = catch_up(self._sweep, self._runner.search)
-        pool = TrialPool(
+        return TrialPool(
             self._sweep,
             self._runner.me,
             liveness,
@@ -278,7 +280,6 @@ class _Worker:
             settled=settled,
             on_loss=self._tell_loss,
         )
-        return pool
 
     def _tell_loss(self, result: TrialResult) -> None:
         say(f"trial {result.trial}: {result.message}")

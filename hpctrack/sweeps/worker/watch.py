@@ -179,10 +179,10 @@ class TrialWatch:
         if metric is None or metric.target is None or math.isnan(value):
             return
         sign = 1.0 if metric.goal == "minimize" else -1.0
-        if sign * value <= sign * metric.target:
-            if read_control(self._sweep.folder).wish == Wish.RUN:
-                write_control(self._sweep.folder, Wish.STOP, who="target", clock=self._clock)
-                self._say(f"trial {self._number} has reached the target: no new trials")
+        is_reached = sign * value <= sign * metric.target
+        if is_reached and read_control(self._sweep.folder).wish == Wish.RUN:
+            write_control(self._sweep.folder, Wish.STOP, who="target", clock=self._clock)
+            self._say(f"trial {self._number} has reached the target: no new trials")
 
     def _look_around(self, now_s: float) -> None:
         self.is_cancelled = read_control(self._sweep.folder).wish == Wish.CANCEL
