@@ -230,7 +230,7 @@ def _of_steps(
     first, last, step = found.level(0), found.level(size - 1), found.step
 
     def position(value: Any) -> int:
-        at = round((value - first) / step)
+        at: int = round((value - first) / step)
         if not 0 <= at < size or not math.isclose(found.level(at), value, rel_tol=1e-9):
             raise ValueError(f"{value!r} is no step between {first} and {last}")
         return at

@@ -52,7 +52,8 @@ class JournalFile(BaseJournalBackend):
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Write the records of a block at once, at its end; reads in it see nothing new."""
-        self._batch = records = []
+        records: list[dict[str, Any]] = []
+        self._batch = records
         try:
             yield
         finally:

@@ -19,7 +19,7 @@ OURS = frozenset({"grid", "random", "sobol", "qmc"})
 
 
 def make_seed(seed: int, configuration: int, attempt: int = 0) -> int:
-    """Return the seed of a sampler for one point: another for each, the same wherever it is made."""
+    """Return the seed of a sampler for one point, the same wherever it is made."""
     text = f"{seed}/{configuration}/{attempt}"
     digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")

@@ -243,7 +243,7 @@ class Search:
             for at, one in enumerate(violations):
                 trial.set_constraint(f"parameters:{at}", one)
             if any(one > 0 for one in violations):
-                trial.set_user_attr(INFEASIBLE, True)
+                trial.set_user_attr(INFEASIBLE, "parameters")
                 self._study.end(trial_id, TrialState.PRUNED)
         return trial_id, parameters
 
