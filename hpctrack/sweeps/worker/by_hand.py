@@ -79,9 +79,7 @@ def run_trial(
     rank = detect_rank(environ)
     with SignalRelay() as relay:
         if rank.rank:
-            return _run_rank(
-                sweep, number, environ, relay, timeout_s=timeout_s, clock=clock
-            )
+            return _run_rank(sweep, number, environ, relay, timeout_s=timeout_s, clock=clock)
         cpus, gpus = describe_allocation(sweep.file.slurm, environ)
         me = describe_worker(environ, clock, share=None, cpus=cpus, gpus=gpus)
         heartbeat = Heartbeat(sweep.folder, me, clock=clock)

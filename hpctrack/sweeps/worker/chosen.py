@@ -26,11 +26,12 @@ def choose_point(sweep: Sweep, search: Search, configuration: int) -> Point:
     told = {"configuration": configuration, "point": point.number, "parameters": point.parameters}
     if create_json(sweep.folder.point(configuration), told):
         return point
-    # A worker with another repeat of the configuration was quicker: ours is not needed.
-    search.tell(point.number, PointState.FAILED)
     winner = read_point(sweep, configuration)
     if winner is None:
         raise StoreFormatError(f"{sweep.folder.point(configuration)} came and went")
+    if winner.number != point.number:
+        # A worker with another repeat of the configuration was quicker: ours is not needed.
+        search.tell(point.number, PointState.FAILED)
     return winner
 
 

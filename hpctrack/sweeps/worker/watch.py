@@ -101,6 +101,7 @@ class TrialWatch:
         self._has_begun = self._asks = self._raises = False
         self._decided_s = math.inf
         self._told = ""
+        self._best: float | None = None
         self._tail: RunTail | None = None
         self._complained = False
 
@@ -158,20 +159,21 @@ class TrialWatch:
         self._report_gap_s, self._last_report_s = now_s - self._last_report_s, now_s
         value = values[first.name]
         self._check_target(value)
+        if not math.isnan(value):
+            better = min if first.goal == "minimize" else max
+            self._best = value if self._best is None else better(self._best, value)
         iteration = self._counter.count(step)
         if self._search is None or self.why or not self._search.wants(iteration):
             return
         try:
-            self._decide(self._search.report(self._point, iteration, value))
+            why = self._search.report(self._point, iteration, value, best=self._best)
         except HpctrackError as error:
             if not self._complained:
                 self._complained = True
                 self._say(f"trial {self._number} goes on unjudged: {error.message}")
-
-    def _decide(self, why: str) -> None:
+            return
         if why:
-            self.why = why
-            self._decided_s = self._clock.mono_s()
+            self.why, self._decided_s = why, self._clock.mono_s()
 
     def _check_target(self, value: float) -> None:
         """End the sweep when a trial has reached what it was to find, as W&B does."""
