@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hpctrack.sweeps.worker.ending import tell_search
 from hpctrack.sweeps.worker.function import call_function
 from hpctrack.sweeps.worker.heartbeat import WorkerFacts
 from hpctrack.sweeps.worker.iterations import IterationCounter
-from hpctrack.sweeps.worker.launch import make_launch
+from hpctrack.sweeps.worker.launch import make_launch, signal_ranks
 from hpctrack.sweeps.worker.printed import OutputPump, PrintedValues, read_tail
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_result, write_result
 from hpctrack.sweeps.worker.run_value import read_run, read_steps, read_values
@@ -156,6 +157,7 @@ class Runner:
             attempt=claim.attempt,
             clock=self.clock,
             pump=pump,
+            relay=self.relay,
             say=say,
         )
         environ = make_environment(
@@ -190,7 +192,8 @@ class Runner:
             end, tail = call_function(self.function, environ, watch)
             return end, tail, ()
         words = prepare_command(self.sweep, running.trial, parameters, environ)
-        command = (*make_launch(self.sweep, environ), *words)
+        launch = make_launch(self.sweep, environ)
+        command = (*launch, *words)
         self._begin(replace(running, command=command))
         size = log.stat().st_size if log is not None and log.exists() else 0
         end = run_child(
@@ -201,6 +204,7 @@ class Runner:
             timeout_s=self.timeout_s,
             relay=self.relay,
             watch=watch,
+            signal_ranks=partial(signal_ranks, environ) if launch else None,
         )
         return end, read_tail(log, size) if log is not None else "", command
 

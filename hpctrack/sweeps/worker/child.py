@@ -7,12 +7,12 @@ import ctypes
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from hpctrack.sweeps.worker.signals import SignalRelay, pass_on
+from hpctrack.sweeps.worker.signals import STOPPING, SignalRelay, pass_on
 
 KILL_AFTER_S = 30.0
 """From SIGTERM to SIGKILL when the time is up: Slurm's default KillWait."""
@@ -63,6 +63,7 @@ def run_child(
     timeout_s: float | None = None,
     relay: SignalRelay | None = None,
     watch: Watch | None = None,
+    signal_ranks: Callable[[int], object] | None = None,
 ) -> ChildEnd:
     """Run a program to its end.
 
@@ -82,6 +83,9 @@ def run_child(
         Passes signals on. Default: one for this program only.
     watch : Watch, optional
         Looks after it.
+    signal_ranks : callable, optional
+        The program is ``srun``, which kills its ranks at once when it gets SIGTERM, and whose
+        death leaves them running: this sends a signal to the ranks themselves.
 
     Returns
     -------
@@ -103,6 +107,7 @@ def run_child(
                 timeout_s=timeout_s,
                 relay=own,
                 watch=watch,
+                signal_ranks=signal_ranks,
             )
     try:
         child = _start(command, environ, directory, output)
@@ -110,8 +115,9 @@ def run_child(
         return ChildEnd(_NOT_FOUND, message=f"{error.filename or command[0]}: {error.strerror}")
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return ChildEnd(_NOT_EXECUTABLE, message=f"{command[0]}: {error}")
-    relay.attach(child)
-    message = _wait(child, timeout_s, watch)
+    is_launcher = signal_ranks is not None
+    relay.attach(child, STOPPING if is_launcher else frozenset())
+    message = _Wait(child, relay, signal_ranks).wait(timeout_s, watch)
     relay.detach()
     code = child.returncode
     return ChildEnd(
@@ -122,24 +128,51 @@ def run_child(
     )
 
 
-def _wait(child: subprocess.Popen[bytes], timeout_s: float | None, watch: Watch | None) -> str:
-    """Wait for the end; say so if it had to be brought about."""
-    began_s = time.monotonic()
-    killed_s: float | None = None
-    message = ""
-    pause_s = _POLL_S
-    while child.poll() is None:
-        why = _listen(child, watch, pause_s)
-        pause_s = min(pause_s * 1.2, _POLL_MAX_S)
-        now_s = time.monotonic()
-        if not why and timeout_s is not None and now_s - began_s >= timeout_s:
-            why = f"its time limit of {timeout_s:g} s was reached"
-        if why and killed_s is None:
-            message, killed_s = why, now_s
-            pass_on(child, signal.SIGTERM)
-        elif killed_s is not None and now_s - killed_s >= KILL_AFTER_S:
-            pass_on(child, signal.SIGKILL)
-    return message
+class _Wait:
+    """Waits for a program, and brings its end about if it has to."""
+
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        relay: SignalRelay,
+        signal_ranks: Callable[[int], object] | None,
+    ) -> None:
+        self._child = child
+        self._relay = relay
+        self._signal_ranks = signal_ranks
+        self._is_told = False
+
+    def wait(self, timeout_s: float | None, watch: Watch | None) -> str:
+        """Wait for the end; return why it had to be brought about, if it had."""
+        began_s = time.monotonic()
+        killed_s: float | None = None
+        message = ""
+        pause_s = _POLL_S
+        while self._child.poll() is None:
+            why = _listen(self._child, watch, pause_s)
+            pause_s = min(pause_s * 1.2, _POLL_MAX_S)
+            now_s = time.monotonic()
+            if not why and timeout_s is not None and now_s - began_s >= timeout_s:
+                why = f"its time limit of {timeout_s:g} s was reached"
+            if why and killed_s is None:
+                message, killed_s = why, now_s
+                self._end_softly()
+            elif killed_s is not None and now_s - killed_s >= KILL_AFTER_S:
+                # srun has to see to its ranks itself: killed, it would leave them running.
+                number = signal.SIGKILL if self._signal_ranks is None else signal.SIGTERM
+                pass_on(self._child, number)
+            if self._signal_ranks is not None and self._relay.was_stopped:
+                self._end_softly()
+        return message
+
+    def _end_softly(self) -> None:
+        if self._is_told:
+            return
+        self._is_told = True
+        if self._signal_ranks is None:
+            pass_on(self._child, signal.SIGTERM)
+        else:
+            self._signal_ranks(signal.SIGTERM)
 
 
 def _listen(child: subprocess.Popen[bytes], watch: Watch | None, pause_s: float) -> str:

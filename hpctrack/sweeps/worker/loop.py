@@ -132,7 +132,7 @@ def run_worker(
     cpus, gpus = describe_allocation(sweep.file.slurm, environ)
     me = describe_worker(environ, clock, share=options.share, cpus=cpus, gpus=gpus)
     heartbeat = Heartbeat(sweep.folder, me, clock=clock, interval_s=options.interval_s)
-    with SignalRelay() as relay:
+    with SignalRelay(passes_warning="signal_delay_s" in sweep.file.slurm) as relay:
         be_patient(heartbeat.begin, relay, clock)
         why = "it broke"
         try:

@@ -19,14 +19,19 @@ FORWARDED = (
 STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 
 WARNING = signal.SIGUSR2
-"""submitit has Slurm send it before the time limit, and answers by asking for a requeue. A worker
-lets go of its trial first."""
+"""Slurm sends it to the worker alone before the time limit, and where it is set up so before it
+preempts a job. It is the worker's: most programs would die of it."""
 
 
 class SignalRelay:
     """Passes signals on to the program of the trial; those that come between two are remembered.
 
     Only the main thread may handle signals; elsewhere this does nothing.
+
+    Parameters
+    ----------
+    passes_warning : bool, optional
+        The program wants SIGUSR2 as well.
 
     Attributes
     ----------
@@ -36,10 +41,12 @@ class SignalRelay:
         Somebody has said that its time is nearly up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, passes_warning: bool = False) -> None:
+        self._own = frozenset() if passes_warning else frozenset({WARNING})
         self.was_stopped = False
         self.was_warned = False
         self._child: subprocess.Popen[bytes] | None = None
+        self._held: frozenset[int] = frozenset()
         self._kept: list[int] = []
         self._before: dict[int, Any] = {}
 
@@ -47,8 +54,9 @@ class SignalRelay:
         """Begin to handle signals."""
         if threading.current_thread() is threading.main_thread():
             for number in FORWARDED:
-                # What we ignore (nohup), the program ignores too.
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                # What we ignore (nohup), the program ignores too; but the batch script ignores the
+                # warning only so that nobody dies of it before we are here.
+                if number == WARNING or signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._hear)
         return self
 
@@ -68,19 +76,23 @@ class SignalRelay:
         """Whether no other trial may begin."""
         return self.was_stopped or self.was_warned
 
-    def attach(self, child: subprocess.Popen[bytes]) -> None:
-        """Pass signals on to a program from now on, and those that came while it was started."""
-        self._child = child
+    def attach(self, child: subprocess.Popen[bytes], held: frozenset[int] = frozenset()) -> None:
+        """Pass signals on to a program from now on, and those that came while it was started.
+
+        Parameters
+        ----------
+        child : Popen
+            The program.
+        held : frozenset of int, optional
+            Signals that it is not to get.
+        """
+        self._child, self._held = child, held
         while self._kept:
-            pass_on(child, self._kept.pop(0))
+            self._pass_on(child, self._kept.pop(0))
 
     def detach(self) -> None:
         """Forget the program, which has ended."""
         self._child = None
-        self._kept.clear()
-
-    def keep(self) -> None:
-        """Keep what comes from now on for the program that is about to be started."""
         self._kept.clear()
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
@@ -90,7 +102,11 @@ class SignalRelay:
         if self._child is None:
             self._kept.append(number)
         else:
-            pass_on(self._child, number)
+            self._pass_on(self._child, number)
+
+    def _pass_on(self, child: subprocess.Popen[bytes], number: int) -> None:
+        if number not in self._own and number not in self._held:
+            pass_on(child, number)
 
 
 def pass_on(child: subprocess.Popen[bytes], number: int) -> None:

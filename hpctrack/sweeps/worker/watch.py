@@ -17,6 +17,7 @@ from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.iterations import IterationCounter
 from hpctrack.sweeps.worker.link import Heard, TrialLink
 from hpctrack.sweeps.worker.printed import OutputPump
+from hpctrack.sweeps.worker.signals import SignalRelay
 
 LOOK_INTERVAL_S = 2.0
 """Between two looks at the run's files, where rank 0 cannot reach us, and at what people want."""
@@ -29,6 +30,8 @@ OBEY_S = 300.0
 
 NOTICE_S = 10.0
 """One that reports but never asks gets this, or twice the time between two reports."""
+
+LEAVING = "its allocation is about to end"
 
 FILE_OBEY_S = 60.0
 """One that can only be told by its stop file."""
@@ -54,6 +57,8 @@ class TrialWatch:
     clock : Clock
     pump : OutputPump, optional
         The program's output, if values are looked for in it.
+    relay : SignalRelay, optional
+        Hears that the allocation is about to end, which the program is told.
     say : callable
         Takes what whoever reads the worker's output should know.
 
@@ -78,6 +83,7 @@ class TrialWatch:
         attempt: int,
         clock: Clock,
         pump: OutputPump | None = None,
+        relay: SignalRelay | None = None,
         say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.why = ""
@@ -92,6 +98,7 @@ class TrialWatch:
         self._attempt = attempt
         self._clock = clock
         self._pump = pump
+        self._relay = relay
         self._say = say
         if pump is not None:
             self.link.selector.register(pump.fd, 1, "output")
@@ -100,7 +107,7 @@ class TrialWatch:
         self._report_gap_s = 0.0
         self._has_begun = self._asks = self._raises = False
         self._decided_s = math.inf
-        self._told = ""
+        self._told = self._leaving = ""
         self._best: float | None = None
         self._tail: RunTail | None = None
         self._complained = False
@@ -124,9 +131,14 @@ class TrialWatch:
         if now_s - self._looked_s >= LOOK_INTERVAL_S:
             self._looked_s = now_s
             self._look_around(now_s)
-        self.link.answer(self.why)
+        self.link.answer(self.why or self._leaving)
         if self.is_cancelled:
             return "the sweep was cancelled"
+        if self._relay is not None and self._relay.was_warned and not self._leaving:
+            # It may write a checkpoint; whether it ends by itself or later by SIGTERM is its own
+            # affair.
+            self._leaving = LEAVING
+            self._tell(LEAVING)
         return self._enforce(now_s) if self.why else ""
 
     def finish(self) -> None:
@@ -215,7 +227,7 @@ class TrialWatch:
             return self.why
         if not self._told:
             self._told = self.why
-            self._tell()
+            self._tell(self.why)
         if not self._has_begun:
             grace_s = FILE_OBEY_S
         elif self._asks or self._raises:
@@ -224,15 +236,15 @@ class TrialWatch:
             grace_s = max(NOTICE_S, 2 * self._report_gap_s)
         return self.why if now_s - self._decided_s > grace_s else ""
 
-    def _tell(self) -> None:
-        self.link.tell(self.why)
+    def _tell(self, why: str) -> None:
+        self.link.tell(why)
         if self._tail is None:
             return
         try:
             write_stop(
                 self._tail.folder,
                 who="sweep",
-                why=self.why,
+                why=why,
                 attempt=self._attempt,
                 wall_s=self._clock.wall_s(),
             )
