@@ -176,6 +176,38 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
+class replaced_environment:  # noqa: N801 - reads as a word of the language in `with`
+    """Gives the process another environment for a while; what was there comes back.
+
+    For a sweep that calls a function as its trial: `hpctrack.init` in it, and what it starts, are
+    to find what a program would. Not for several threads at once.
+
+    Parameters
+    ----------
+    environ : mapping
+        The whole environment meanwhile.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = dict(environ)
+        self._before: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        """Replace it."""
+        self._before = dict(os.environ)
+        _set_environment(self._environ)
+
+    def __exit__(self, *exc: object) -> None:
+        """Put it back."""
+        _set_environment(self._before)
+
+
+def _set_environment(environ: Mapping[str, str]) -> None:
+    for name in set(os.environ) - set(environ):
+        del os.environ[name]
+    os.environ.update(environ)
+
+
 def find_cwd() -> str:
     """Return the working folder; an empty text if it is gone, or nobody may say where it is."""
     try:

@@ -53,7 +53,8 @@ class TrialResult:
     trial : int
         Its number.
     state : TrialState
-        Any but waiting.
+        Never crashed: that is what others say. A trial that waits has begun before, and its next
+        attempt is free.
     exit_code : int or None
         The program's, as a shell counts it: 128 + number for a signal, 127 for no such program.
     signal : str
@@ -73,6 +74,10 @@ class TrialResult:
         Slurm's id (``50_3`` for a task of an array), else empty.
     attempt : int
         Which one this is, from 1: a requeue, a worker that died and a retry make another.
+    worker : str
+        Who says so; empty for a trial that was started by hand.
+    why : str
+        Why it was pruned.
     failures : int
         How many of its attempts failed, this one included.
     command : tuple of str
@@ -110,6 +115,8 @@ class TrialResult:
     started_wall_s: float = 0.0
     ended_wall_s: float | None = None
     duration_s: float | None = None
+    worker: str = ""
+    why: str = ""
     cpus: float | None = None
     gpus: float | None = None
     iterations: int = 0
@@ -148,6 +155,14 @@ def write_result(folder: SweepFolder, result: TrialResult) -> None:
         It cannot be written.
     """
     write_json(folder.trial(result.trial, result.rank), result.to_json())
+
+
+def read_result(folder: SweepFolder, trial: int) -> TrialResult | None:
+    """Return what a trial says; None if it has said nothing, or nobody can read it."""
+    try:
+        return TrialResult.from_json(read_json(folder.trial(trial)))
+    except (FileNotFoundError, StoreFormatError):
+        return None
 
 
 def read_results(
