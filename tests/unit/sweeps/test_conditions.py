@@ -17,6 +17,7 @@ from hpctrack.sweeps.schema.space import (
     Choice,
     Condition,
     Dimension,
+    Distribution,
     IntUniform,
     QUniform,
     Space,
@@ -82,22 +83,21 @@ def test_a_grid_has_each_point_once() -> None:
     }  # fmt: skip
 
 
+KINDS: list[Distribution] = [
+    Choice((1, 2, 2)),
+    Choice((0, True, False)),
+    IntUniform(0, 3),
+    QUniform(0, 1, 0.5),
+    Choice((5,)),
+]
+
+
 @st.composite
 def spaces(draw: st.DrawFn) -> Space:
     """Return a small space with conditions, and perhaps a constraint."""
     dimensions: list[Dimension] = []
     for at in range(draw(st.integers(1, 5))):
-        distribution = draw(
-            st.sampled_from(
-                [
-                    Choice((1, 2, 2)),
-                    Choice((0, True, False)),
-                    IntUniform(0, 3),
-                    QUniform(0, 1, 0.5),
-                    Choice((5,)),
-                ]
-            )
-        )
+        distribution = draw(st.sampled_from(KINDS))
         conditions = []
         for other in dimensions:
             if draw(st.integers(0, 3)) == 0:
