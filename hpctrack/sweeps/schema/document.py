@@ -25,6 +25,9 @@ MAX_DEPTH = 32
 MAX_NODES = 100_000
 """A few lines of anchors can stand for billions of values; this many is a file gone wrong."""
 
+GENERAL_HINT = "`hpctrack sweep schema` prints what a sweep file may have"
+SYNTAX_HINT = "look at the indentation, the brackets and the quotes of this line and the one above"
+
 _FLOAT_TAG = "tag:yaml.org,2002:float"
 _EXPONENT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+\Z")
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "null"))
@@ -54,7 +57,7 @@ class Node:
         SweepFileError
             Always.
         """
-        raise SweepFileError(f"{self.where}: {message}", hint=hint)
+        raise SweepFileError(f"{self.where}: {message}", hint=hint or GENERAL_HINT)
 
     def mapping(self, what: str) -> dict[str, Node]:
         """Return the keys and values of a mapping, or complain that it is none."""
@@ -156,13 +159,15 @@ def parse_document(text: str, source: str) -> Node:
             loader.dispose()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SweepFileError(f"{source}, line {line}: a character that YAML forbids") from None
+        raise SweepFileError(
+            f"{source}, line {line}: a character that YAML forbids", hint="leave it out"
+        ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         words = [one for one in (error.context, error.problem) if one]
         said = ": ".join(words) or "this is not YAML"
-        raise SweepFileError(f"{source}, line {line}: {said}") from None
+        raise SweepFileError(f"{source}, line {line}: {said}", hint=SYNTAX_HINT) from None
     except yaml.YAMLError as error:
         raise SweepFileError(f"{source} is not YAML: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -230,9 +235,11 @@ class _Reader:
         for key, value in node.value:
             where = f"{self._source}, line {key.start_mark.line + 1}"
             if not isinstance(key, self._yaml.ScalarNode):
-                raise SweepFileError(f"{where}: a key is not a text")
+                raise SweepFileError(f"{where}: a key is not a text", hint="put it into quotes")
             if key.value in entries and value is not None:
-                raise SweepFileError(f"{where}: {key.value!r} is given twice")
+                raise SweepFileError(
+                    f"{where}: {key.value!r} is given twice", hint="leave one of them out"
+                )
             entries[str(key.value)] = self.read(loader, value, key, depth + 1)
         return entries
 
