@@ -70,6 +70,7 @@ class Search:
         self._space = sweep.file.space
         self._knobs = make_knobs(self._space.dimensions)
         self._method = sweep.file.method
+        self._is_digest = self._method in {"grid", "random"}
 
     @classmethod
     def open(cls, sweep: Sweep) -> Self:
@@ -217,7 +218,7 @@ class Search:
         if found is not None and (
             found.state.is_finished() or is_complete(self._knobs, found.params)
         ):
-            return self._point(found.number, decode_point(self._knobs, found.params))
+            return self._point(found.number, self._values(found))
         if self._method in samplers.OURS:
             return self._record_ours(configuration, self._choose(configuration))
         for attempt in range(SAMPLER_TRIES):
@@ -300,7 +301,15 @@ class Search:
             distributions=encoded[1],
             constraints=self._space.violations(values),
         )
-        return self._point(self._study.number_of(trial_id), values)
+        # As the study remembers it: some numbers lose their last bit on the way.
+        decoded = values if self._is_digest else decode_point(self._knobs, encoded[0])
+        return self._point(self._study.number_of(trial_id), decoded)
+
+    def _values(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Return a recorded point."""
+        if self._is_digest:
+            return self._choose(int(trial.user_attrs[CONFIGURATION]))
+        return decode_point(self._knobs, trial.params)
 
     # -- reporting and telling
 
@@ -351,7 +360,7 @@ class Search:
             number=trial.number,
             configuration=int(trial.user_attrs[CONFIGURATION]),
             state=_BACK[trial.state],
-            parameters=self._space.nest(decode_point(self._knobs, trial.params)),
+            parameters=self._space.nest(self._values(trial)),
             values=values if self._sweep.file.metrics else (),
             curve=tuple(sorted(trial.intermediate_values.items())),
         )
