@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 import hpctrack
 from hpctrack.core.trial_wire import Report
+from tests.capabilities import require_program
 from tests.programs import (
     list_agents,
     only_run,
@@ -248,3 +250,48 @@ def test_a_second_attempt_does_not_hear_of_the_end_of_the_first(tmp_path: Path) 
     assert is_agreed(again)
     assert again[0]["step"] >= 100  # type: ignore[operator]
     assert only_run(tmp_path / "store").record.attempts == 2
+
+
+MPI_PROGRAM = """
+import json, os, random, sys, time
+from mpi4py import MPI
+import hpctrack
+world, mode = MPI.COMM_WORLD, sys.argv[1]
+run = hpctrack.init(raise_pruned=mode == "step", settings={"quiet": True})
+chance = random.Random(run.rank)
+calls, total = 0, 0
+try:
+    for step in range(100_000):
+        time.sleep(chance.expovariate(1 / 0.002))
+        total = world.allreduce(1)
+        run.log({"loss": 1.0}, step=step)
+        if mode == "call":
+            calls += 1
+            if run.should_stop():
+                break
+except hpctrack.Pruned:
+    pass
+total = world.allreduce(total)
+said = {"rank": run.rank, "calls": calls, "step": step, "why": run.stop_reason, "total": total}
+os.write(1, f"{json.dumps(said)}\\n".encode())
+run.finish()
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("mode", ["call", "step"])
+def test_ranks_of_mpi_leave_their_collectives_together(mode: str) -> None:
+    with listening(stop_at(200)) as worker:  # type: ignore[arg-type]
+        done = subprocess.run(
+            [require_program("mpiexec"), "-n", "4", sys.executable, "-c", MPI_PROGRAM, mode],
+            env={**os.environ, **trial_environment(worker.path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 4, done.stdout
+    assert is_agreed(found), found
+    assert {one["total"] for one in found} == {16}
