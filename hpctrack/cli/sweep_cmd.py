@@ -17,7 +17,7 @@ from hpctrack.cli.options import (
     read_settings,
     store_option,
 )
-from hpctrack.cli.sweep.results_cmd import best, status
+from hpctrack.cli.sweep.results_cmd import best, status, watch
 from hpctrack.cli.sweep_view import (
     TrialProgress,
     print_sweeps,
@@ -176,6 +176,7 @@ def list_command(*, store: Path | None, project: str | None, as_json: bool) -> N
 
 
 sweep.add_command(status)
+sweep.add_command(watch)
 sweep.add_command(best)
 
 
