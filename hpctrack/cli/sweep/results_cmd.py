@@ -11,9 +11,9 @@ from hpctrack.cli.options import (
     json_option,
     print_json,
     project_option,
-    read_settings,
     store_option,
 )
+from hpctrack.cli.sweep.load import load_status, open_reader
 from hpctrack.cli.sweep.results_view import (
     SHOWN_TRIALS,
     describe_winner,
@@ -22,16 +22,6 @@ from hpctrack.cli.sweep.results_view import (
 )
 from hpctrack.cli.sweep.watch import watch_sweep
 from hpctrack.sweeps.results.best import find_winners
-from hpctrack.sweeps.results.status import SweepReader, read_status
-from hpctrack.sweeps.results.trial_status import SweepStatus
-from hpctrack.sweeps.sweep import load_sweep
-
-
-def load_status(sweep_id: str, store: Path | None, project: str | None) -> SweepStatus:
-    """Return how the sweep that a command names stands."""
-    settings = read_settings(dir=store)
-    found = load_sweep(settings.dir, sweep_id, project=project)
-    return read_status(found, stale_after_s=settings.stale_after_s)
 
 
 @click.command()
@@ -88,9 +78,7 @@ def watch(
       hpctrack sweep watch k3x9a0bq --interval 30 >> sweep.log
       hpctrack sweep watch k3x9a0bq --json | jq -c .counts
     """
-    settings = read_settings(dir=store)
-    found = load_sweep(settings.dir, sweep_id, project=project)
-    reader = SweepReader(found, stale_after_s=settings.stale_after_s)
+    reader = open_reader(sweep_id, store, project)
     watch_sweep(reader, interval_s=interval_s, as_json=as_json)
 
 

@@ -70,7 +70,7 @@ def print_status(
         click.echo(line, err=True)
 
 
-def iter_head(status: SweepStatus) -> Iterator[str]:
+def iter_head(status: SweepStatus, *, has_bar: bool = True) -> Iterator[str]:
     """Yield lines with markup: what the sweep is, how far, the best so far, what it has cost."""
     sweep = status.sweep
     words = [f"{count} {styled_state(name)}" for name, count in status.counts().items() if count]
@@ -87,7 +87,8 @@ def iter_head(status: SweepStatus) -> Iterator[str]:
         eta_s = status.eta_s() if not status.is_done else None
         left = f", about {show_duration(eta_s)} left" if eta_s is not None else ""
         bar = draw_bar(status.over_count / total, BAR_WIDTH, is_fine=can_draw())
-        yield f"[green]|{bar}|[/] {status.over_count} of {total} over{left}"
+        drawn = f"[green]|{bar}|[/] " if has_bar else ""
+        yield f"{drawn}{status.over_count} of {total} over{left}"
     if status.wish in _WISHES:
         yield f"[yellow]{_WISHES[status.wish]}[/]"
     yield from _iter_best(status)

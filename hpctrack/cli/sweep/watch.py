@@ -93,5 +93,5 @@ def _print_line(status: SweepStatus, *, as_json: bool) -> None:
         del whole["trials"]
         print_json_line(whole)
         return
-    lines = [Text.from_markup(line).plain for line in iter_head(status)]
+    lines = [Text.from_markup(line).plain for line in iter_head(status, has_bar=False)]
     click.echo("; ".join(lines))
