@@ -17,7 +17,8 @@ from hpctrack.cli.options import (
     read_settings,
     store_option,
 )
-from hpctrack.cli.sweep.results_cmd import best, status
+from hpctrack.cli.sweep.analysis_cmd import curves, early_stop_cost, export, importance
+from hpctrack.cli.sweep.results_cmd import best, status, watch
 from hpctrack.cli.sweep_view import (
     TrialProgress,
     print_sweeps,
@@ -177,7 +178,12 @@ def list_command(*, store: Path | None, project: str | None, as_json: bool) -> N
 
 
 sweep.add_command(status)
+sweep.add_command(watch)
 sweep.add_command(best)
+sweep.add_command(importance)
+sweep.add_command(curves)
+sweep.add_command(early_stop_cost)
+sweep.add_command(export)
 
 
 @sweep.command()
