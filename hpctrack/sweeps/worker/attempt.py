@@ -139,6 +139,24 @@ class Runner:
         )
         return self._leave_word(claim, result)
 
+    def give_back(self, claim: Claim) -> TrialResult:
+        """Leave word that an attempt was not begun: its trial is free.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written.
+        """
+        result = replace(
+            describe_start(claim, self.me, self.environ, self.clock, size=self.size),
+            state=TrialState.WAITING,
+            message="its worker was asked to leave",
+            ended_wall_s=self.clock.wall_s(),
+            duration_s=0.0,
+        )
+        write_result(self.sweep.folder, result)
+        return result
+
     def _run_point(
         self, claim: Claim, running: TrialResult, point: Point, *, judged: bool
     ) -> TrialResult:
