@@ -112,5 +112,6 @@ class SignalRelay:
 def pass_on(child: subprocess.Popen[bytes], number: int) -> None:
     """Send a signal to a program and what it has started, if it still runs."""
     if child.returncode is None:
-        with suppress(ProcessLookupError):  # it has just ended
+        # It has just ended, or runs as somebody else now.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)
