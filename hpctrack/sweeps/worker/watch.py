@@ -143,9 +143,11 @@ class TrialWatch:
 
     def finish(self) -> None:
         """Take what was said last, and close; the program has ended."""
-        self._take(self.link.listen(0.0))
         if self._pump is not None:
             self.link.selector.unregister(self._pump.fd)
+        for heard in self.link.listen_to_rest():
+            self._take(heard)
+        if self._pump is not None:
             self._take_printed(self._pump.finish())
         self.link.close()
         if self._tail is not None:
