@@ -206,7 +206,9 @@ class Runner:
         """Run the program; return how it ended, its last words, and its command."""
         if self.function is not None:
             self._begin(running)
-            end, tail = call_function(self.function, environ, watch)
+            end, tail = call_function(self.function, environ, watch, relay=self.relay)
+            # Whoever interrupts a trial does not want the next one.
+            self.relay.was_stopped |= end.was_stopped
             return end, tail, ()
         words = prepare_command(self.sweep, running.trial, parameters, environ)
         launch = make_launch(self.sweep, environ)

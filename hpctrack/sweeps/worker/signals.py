@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -48,6 +49,7 @@ class SignalRelay:
         self._child: subprocess.Popen[bytes] | None = None
         self._held: frozenset[int] = frozenset()
         self._kept: list[int] = []
+        self._interrupts = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -90,6 +92,16 @@ class SignalRelay:
         while self._kept:
             self._pass_on(child, self._kept.pop(0))
 
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt at Ctrl-C in this block: there is no program to pass it on to."""
+        self._interrupts = True
+        try:
+            yield
+        finally:
+            self._interrupts = False
+            self._kept.clear()
+
     def detach(self) -> None:
         """Forget the program, which has ended."""
         self._child = None
@@ -99,6 +111,8 @@ class SignalRelay:
         del frame
         self.was_stopped |= number in STOPPING
         self.was_warned |= number == WARNING
+        if self._interrupts and number == signal.SIGINT:
+            raise KeyboardInterrupt
         if self._child is None:
             self._kept.append(number)
         else:
