@@ -217,9 +217,7 @@ class _Worker:
         result = self._runner.run(claim)
         self._results.append(result)
         # A trial that somebody else's attempt has failed, and ours not, is no failure of ours.
-        self._failed.append(
-            result.state == TrialState.FAILED or result.failures > claim.failures
-        )
+        self._failed.append(result.state == TrialState.FAILED or result.failures > claim.failures)
         if result.state.is_over:
             self._pool.settle(claim.trial)
         if result.state == TrialState.FINISHED and result.duration_s is not None:
