@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from hpctrack.errors import StoreError
 from hpctrack.sweeps.schema.sweep_file import MetricGoal
 
 LINE_MAX_BYTES = 65_536
@@ -145,6 +146,21 @@ class OutputPump:
                 view = view[os.write(self._log_fd, view) :]
             except OSError:
                 return  # a full disk takes the log, not the trial
+
+
+def begin_log(log: Path) -> None:
+    """Make a log that its program can be started with.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.open("ab").close()
+    except OSError as error:
+        raise StoreError(f"cannot write {log}: {error.strerror}") from None
 
 
 def read_tail(log: Path, since_bytes: int = 0) -> str:

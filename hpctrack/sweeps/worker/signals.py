@@ -43,6 +43,7 @@ class SignalRelay:
     """
 
     def __init__(self, *, passes_warning: bool = False) -> None:
+        self.passes_warning = passes_warning
         self._own = frozenset() if passes_warning else frozenset({WARNING})
         self.was_stopped = False
         self.was_warned = False
