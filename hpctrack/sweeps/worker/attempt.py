@@ -42,6 +42,8 @@ PATIENCE_S = 120.0
 
 PAUSE_S = 2.0
 
+REPEAT_PRUNED = "another repeat of its configuration was pruned"
+
 Function = Callable[[], object]
 
 
@@ -119,12 +121,8 @@ class Runner:
         configuration, repeat = self.sweep.split(claim.trial)
         running = describe_start(claim, self.me, self.environ, self.clock, size=self.size)
         began_s = self.clock.mono_s()
-        if repeat and self._is_configuration_pruned(configuration):
-            result = replace(
-                running,
-                state=TrialState.PRUNED,
-                why="another repeat of its configuration was pruned",
-            )
+        if self._is_configuration_pruned(claim.trial):
+            result = replace(running, state=TrialState.PRUNED, why=REPEAT_PRUNED)
         else:
             try:
                 point = self._be_patient(
@@ -304,11 +302,11 @@ class Runner:
             return result
         return replace(result, state=TrialState.PRUNED, why=why) if why else result
 
-    def _is_configuration_pruned(self, configuration: int) -> bool:
-        seeds = self.sweep.file.seeds
-        words = (
-            read_result(self.sweep.folder, configuration * seeds + one) for one in range(seeds)
-        )
+    def _is_configuration_pruned(self, number: int) -> bool:
+        """Tell whether another repeat of a trial's configuration was pruned."""
+        first = number - self.sweep.split(number)[1]
+        others = (one for one in range(first, first + self.sweep.file.seeds) if one != number)
+        words = (read_result(self.sweep.folder, one) for one in others)
         return any(one is not None and one.state == TrialState.PRUNED for one in words)
 
     def _count_earlier(self, claim: Claim) -> IterationCounter:
