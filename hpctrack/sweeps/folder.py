@@ -186,6 +186,9 @@ def create_json(path: Path, value: Mapping[str, Any]) -> bool:
     try:
         os.link(beside, path)
     except FileExistsError:
+        # NFS repeats a request whose answer was lost, and then finds what it has made itself.
+        with suppress(OSError):
+            return beside.stat().st_nlink > 1
         return False
     except OSError as error:
         if error.errno not in _NO_LINKS:

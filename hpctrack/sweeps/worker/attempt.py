@@ -12,7 +12,7 @@ from typing import Any
 
 from hpctrack.core.clock import Clock
 from hpctrack.errors import HpctrackError, StoreError
-from hpctrack.sweeps.search.point import Point, PointState
+from hpctrack.sweeps.search.point import Point
 from hpctrack.sweeps.search.search import Search
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.child import ChildEnd, run_child
@@ -23,7 +23,7 @@ from hpctrack.sweeps.worker.function import call_function
 from hpctrack.sweeps.worker.heartbeat import WorkerFacts
 from hpctrack.sweeps.worker.iterations import IterationCounter
 from hpctrack.sweeps.worker.launch import make_launch, signal_ranks
-from hpctrack.sweeps.worker.printed import OutputPump, PrintedValues, read_tail
+from hpctrack.sweeps.worker.printed import OutputPump, PrintedValues, begin_log, read_tail
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_result, write_result
 from hpctrack.sweeps.worker.signals import SignalRelay
 from hpctrack.sweeps.worker.trial import (
@@ -41,6 +41,8 @@ PATIENCE_S = 120.0
 """A full disk or a database that restarts may be well again after so long."""
 
 PAUSE_S = 2.0
+
+REPEAT_PRUNED = "another repeat of its configuration was pruned"
 
 Function = Callable[[], object]
 
@@ -119,8 +121,8 @@ class Runner:
         configuration, repeat = self.sweep.split(claim.trial)
         running = describe_start(claim, self.me, self.environ, self.clock, size=self.size)
         began_s = self.clock.mono_s()
-        if repeat and self._is_configuration_pruned(configuration):
-            result = replace(running, state=TrialState.PRUNED, why="its first repeat was pruned")
+        if self._is_configuration_pruned(claim.trial):
+            result = replace(running, state=TrialState.PRUNED, why=REPEAT_PRUNED)
         else:
             try:
                 point = self._be_patient(
@@ -137,37 +139,45 @@ class Runner:
             ended_wall_s=self.clock.wall_s(),
             duration_s=self.clock.mono_s() - began_s,
         )
-        return self._leave_word(claim, result)
+        return self._leave_word(claim, self._judge_repeat(configuration, repeat, result))
+
+    def give_back(self, claim: Claim) -> TrialResult:
+        """Leave word that an attempt was not begun: its trial is free.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written.
+        """
+        result = replace(
+            describe_start(claim, self.me, self.environ, self.clock, size=self.size),
+            state=TrialState.WAITING,
+            message="its worker was asked to leave",
+            ended_wall_s=self.clock.wall_s(),
+            duration_s=0.0,
+        )
+        write_result(self.sweep.folder, result)
+        return result
 
     def _run_point(
         self, claim: Claim, running: TrialResult, point: Point, *, judged: bool
     ) -> TrialResult:
         sweep, number = self.sweep, claim.trial
         parameters = sweep.add_repeat(point.parameters, number)
-        make_work_folder(sweep, number)
+        self._be_patient(lambda: make_work_folder(sweep, number))
         log = sweep.folder.log(number) if self.has_logs else None
-        pump = self._make_pump(log)
-        watch = TrialWatch(
-            sweep,
-            number,
-            point=point.number,
-            search=self.search if judged and self._is_judged() else None,
-            counter=self._count_earlier(claim),
-            attempt=claim.attempt,
-            clock=self.clock,
-            pump=pump,
-            relay=self.relay,
-            say=say,
-        )
-        environ = make_environment(
-            sweep,
-            number,
-            parameters,
-            self.environ,
-            attempt=claim.attempt,
-            link=watch.link.path,
-        )
+        if log is not None:
+            self._be_patient(lambda: begin_log(log))
+        watch = self._be_patient(lambda: self._make_watch(claim, point, log, judged=judged))
         try:
+            environ = make_environment(
+                sweep,
+                number,
+                parameters,
+                self.environ,
+                attempt=claim.attempt,
+                link=watch.link.path,
+            )
             end, tail, command = self._execute(
                 running, parameters=parameters, environ=environ, log=log, watch=watch
             )
@@ -188,9 +198,13 @@ class Runner:
         """Run the program; return how it ended, its last words, and its command."""
         if self.function is not None:
             self._begin(running)
-            end, tail = call_function(self.function, environ, watch)
+            end, tail = call_function(self.function, environ, watch, relay=self.relay)
+            # Whoever interrupts a trial does not want the next one.
+            self.relay.was_stopped |= end.was_stopped
             return end, tail, ()
-        words = prepare_command(self.sweep, running.trial, parameters, environ)
+        words = self._be_patient(
+            lambda: prepare_command(self.sweep, running.trial, parameters, environ)
+        )
         launch = make_launch(self.sweep, environ)
         command = (*launch, *words)
         self._begin(replace(running, command=command))
@@ -218,10 +232,19 @@ class Runner:
             end,
             why=watch.why if watch else "",
             is_cancelled=bool(watch and watch.is_cancelled),
-            is_interrupted=self.relay.must_leave or end.was_stopped,
+            is_interrupted=end.was_stopped or self._is_interrupted(watch),
             max_retries=self.sweep.file.max_retries,
             log_tail=tail,
         )
+
+    def _is_interrupted(self, watch: TrialWatch | None) -> bool:
+        """Tell whether the end of the program may be our leaving's doing.
+
+        One that nobody could warn, and that nothing has ended, has ended by itself.
+        """
+        if self.relay.was_stopped or not self.relay.was_warned:
+            return self.relay.was_stopped
+        return watch is None or watch.may_have_obeyed or self.relay.passes_warning
 
     def _add_values(self, result: TrialResult, watch: TrialWatch) -> TrialResult:
         """Add the metrics: from the run's summary, else what the worker has heard."""
@@ -247,16 +270,12 @@ class Runner:
             return read_result(folder, claim.trial) or result
         self._be_patient(lambda: write_result(folder, result))
         if result.state.is_over:
-            self._tell(claim.trial, result)
+            self._tell(claim.trial)
         return result
 
-    def _tell(self, number: int, result: TrialResult) -> None:
-        configuration, repeat = self.sweep.split(number)
+    def _tell(self, number: int) -> None:
+        configuration, _repeat = self.sweep.split(number)
         try:
-            if self._is_wilcoxon() and result.value is not None:
-                point = choose_point(self.sweep, self.search, configuration)
-                if self.search.report(point.number, repeat, result.value):
-                    self.search.tell(point.number, PointState.PRUNED)
             self._be_patient(lambda: tell_search(self.sweep, self.search, configuration))
         except HpctrackError as error:
             # The files have it: the next worker that starts tells the search.
@@ -270,15 +289,54 @@ class Runner:
         early = self.sweep.file.early
         return early is not None and early.kind == "wilcoxon"
 
-    def _is_configuration_pruned(self, configuration: int) -> bool:
-        first = read_result(self.sweep.folder, configuration * self.sweep.file.seeds)
-        return first is not None and first.state == TrialState.PRUNED
+    def _judge_repeat(self, configuration: int, repeat: int, result: TrialResult) -> TrialResult:
+        """Let a rule that goes by whole repeats look at one; the next ones need not run then."""
+        if not self._is_wilcoxon() or result.state != TrialState.FINISHED or result.value is None:
+            return result
+        value = result.value
+        try:
+            point = choose_point(self.sweep, self.search, configuration)
+            why = self._be_patient(lambda: self.search.report(point.number, repeat, value))
+        except HpctrackError as error:
+            say(f"trial {result.trial} goes on unjudged: {error.message}")
+            return result
+        return replace(result, state=TrialState.PRUNED, why=why) if why else result
+
+    def _is_configuration_pruned(self, number: int) -> bool:
+        """Tell whether another repeat of a trial's configuration was pruned."""
+        first = number - self.sweep.split(number)[1]
+        others = (one for one in range(first, first + self.sweep.file.seeds) if one != number)
+        words = (read_result(self.sweep.folder, one) for one in others)
+        return any(one is not None and one.state == TrialState.PRUNED for one in words)
 
     def _count_earlier(self, claim: Claim) -> IterationCounter:
         metric = self.sweep.file.metric
         if claim.attempt == 1 or metric is None:
             return IterationCounter()
         return IterationCounter(TrialRuns(self.sweep).read_steps(claim.trial, metric.name))
+
+    def _make_watch(
+        self, claim: Claim, point: Point, log: Path | None, *, judged: bool
+    ) -> TrialWatch:
+        pump: OutputPump | None = None
+        try:
+            pump = self._make_pump(log)
+            return TrialWatch(
+                self.sweep,
+                claim.trial,
+                point=point.number,
+                search=self.search if judged and self._is_judged() else None,
+                counter=self._count_earlier(claim),
+                attempt=claim.attempt,
+                clock=self.clock,
+                pump=pump,
+                relay=self.relay,
+                say=say,
+            )
+        except OSError as error:
+            if pump is not None:
+                pump.finish()
+            raise StoreError(f"cannot make a trial's socket: {error}") from None
 
     def _make_pump(self, log: Path | None) -> OutputPump | None:
         values = PrintedValues(self.sweep.file.metrics)

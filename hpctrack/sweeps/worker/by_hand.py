@@ -141,7 +141,7 @@ def _run_rank(
     running = replace(describe_start(claim, None, environ, clock), rank=rank.rank, size=rank.size)
     began_s = clock.mono_s()
     try:
-        parameters = _wait_for_parameters(sweep, number, clock)
+        parameters = _wait_for_parameters(sweep, number, relay, clock)
         child_environ = make_environment(sweep, number, parameters, environ, attempt=rank.attempt)
         command = prepare_command(sweep, number, parameters, child_environ)
     except HpctrackError as error:
@@ -172,12 +172,14 @@ def _run_rank(
     return result
 
 
-def _wait_for_parameters(sweep: Sweep, number: int, clock: Clock) -> dict[str, Any]:
+def _wait_for_parameters(
+    sweep: Sweep, number: int, relay: SignalRelay, clock: Clock
+) -> dict[str, Any]:
     began_s = clock.mono_s()
     while True:
         try:
             return sweep.parameters(number)
         except SweepError:
-            if clock.mono_s() - began_s > CHOICE_WAIT_S:
+            if relay.must_leave or clock.mono_s() - began_s > CHOICE_WAIT_S:
                 raise
             time.sleep(0.2)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -64,6 +66,7 @@ def run_child(
     relay: SignalRelay | None = None,
     watch: Watch | None = None,
     signal_ranks: Callable[[int], object] | None = None,
+    kill_after_s: float = KILL_AFTER_S,
 ) -> ChildEnd:
     """Run a program to its end.
 
@@ -78,7 +81,7 @@ def run_child(
     output : Path or file, optional
         Where its stdout and stderr are appended. Default: ours.
     timeout_s : float, optional
-        When to end it: by SIGTERM, and by SIGKILL 30 seconds later.
+        When to end it: by SIGTERM, and by SIGKILL if that does not help.
     relay : SignalRelay, optional
         Passes signals on. Default: one for this program only.
     watch : Watch, optional
@@ -86,6 +89,8 @@ def run_child(
     signal_ranks : callable, optional
         The program is ``srun``, which kills its ranks at once when it gets SIGTERM, and whose
         death leaves them running: this sends a signal to the ranks themselves.
+    kill_after_s : float, optional
+        From SIGTERM to SIGKILL.
 
     Returns
     -------
@@ -108,6 +113,7 @@ def run_child(
                 relay=own,
                 watch=watch,
                 signal_ranks=signal_ranks,
+                kill_after_s=kill_after_s,
             )
     try:
         child = _start(command, environ, directory, output)
@@ -117,8 +123,16 @@ def run_child(
         return ChildEnd(_NOT_EXECUTABLE, message=f"{command[0]}: {error}")
     is_launcher = signal_ranks is not None
     relay.attach(child, STOPPING if is_launcher else frozenset())
-    message = _Wait(child, relay, signal_ranks).wait(timeout_s, watch)
-    relay.detach()
+    try:
+        message = _Wait(child, relay, signal_ranks, kill_after_s).wait(timeout_s, watch)
+    except BaseException:
+        # Whoever gets the trial next must not find its program still at work.
+        pass_on(child, signal.SIGTERM if is_launcher else signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(kill_after_s)
+        raise
+    finally:
+        relay.detach()
     code = child.returncode
     return ChildEnd(
         code if code >= 0 else 128 - code,
@@ -136,8 +150,10 @@ class _Wait:
         child: subprocess.Popen[bytes],
         relay: SignalRelay,
         signal_ranks: Callable[[int], object] | None,
+        kill_after_s: float,
     ) -> None:
         self._child = child
+        self._kill_after_s = kill_after_s
         self._relay = relay
         self._signal_ranks = signal_ranks
         self._is_told = False
@@ -157,7 +173,7 @@ class _Wait:
             if why and killed_s is None:
                 message, killed_s = why, now_s
                 self._end_softly()
-            elif killed_s is not None and now_s - killed_s >= KILL_AFTER_S:
+            elif killed_s is not None and now_s - killed_s >= self._kill_after_s:
                 # srun has to see to its ranks itself: killed, it would leave them running.
                 number = signal.SIGKILL if self._signal_ranks is None else signal.SIGTERM
                 pass_on(self._child, number)
@@ -204,17 +220,21 @@ def _start(
         cwd=directory,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, nothing that takes a lock
+        # Two system calls, nothing that takes a lock.
+        preexec_fn=partial(_die_with_parent, os.getpid()),  # noqa: PLW1509
         **given,
     )
 
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_PRCTL = ctypes.CDLL(None, use_errno=True).prctl
+"""Looked up here: between fork and exec, the loader's lock may be held by a thread that is gone."""
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     """Have the kernel send SIGTERM when the thread that started the program is gone."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    _PRCTL(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:  # it went before it could be asked for
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _name(number: int) -> str:

@@ -5,25 +5,31 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 from hpctrack.client.session import finish
 from hpctrack.core.settings import replaced_environment
 from hpctrack.errors import Pruned
 from hpctrack.sweeps.worker.child import ChildEnd, Watch
 from hpctrack.sweeps.worker.printed import TAIL_LINES
+from hpctrack.sweeps.worker.signals import SignalRelay
 
 TURN_S = 0.05
 _FAILED, _INTERRUPTED = 1, 130
 
 
 def call_function(
-    function: Callable[[], object], environ: Mapping[str, str], watch: Watch
+    function: Callable[[], object],
+    environ: Mapping[str, str],
+    watch: Watch,
+    *,
+    relay: SignalRelay | None = None,
 ) -> tuple[ChildEnd, str]:
     """Call a function as a trial's program; return how it ended, and what it said last.
 
     `hpctrack.init` in it finds the trial's environment; a run that it leaves open is finished. A
     thread looks after it meanwhile. It cannot be ended from outside: it is asked to stop, and goes
-    on if it does not ask.
+    on if it does not ask. Only Ctrl-C is raised in it, as Python does.
 
     Parameters
     ----------
@@ -33,6 +39,8 @@ def call_function(
         The whole environment while it runs.
     watch : Watch
         Looks after it.
+    relay : SignalRelay, optional
+        Has Python's own way with Ctrl-C while the function runs.
     """
     over = threading.Event()
 
@@ -44,16 +52,17 @@ def call_function(
     thread.start()
     try:
         with replaced_environment(environ):
-            return _call(function)
+            return _call(function, relay)
     finally:
         over.set()
         thread.join()
 
 
-def _call(function: Callable[[], object]) -> tuple[ChildEnd, str]:
+def _call(function: Callable[[], object], relay: SignalRelay | None) -> tuple[ChildEnd, str]:
     code = _FAILED
     try:
-        function()
+        with relay.interrupting() if relay is not None else nullcontext():
+            function()
         code = 0
     except Pruned:
         code = 0

@@ -31,6 +31,9 @@ INTERVAL_S = 10.0
 STALE_S = 60.0
 """Without a sign for so long, a worker is gone. A few signs may come late on a busy file server."""
 
+JOIN_S = 5.0
+"""A file server that hangs must not keep a worker from leaving."""
+
 QUEUE_INTERVAL_S = 30.0
 """Between two questions to Slurm, which may prove a worker dead before its sign is stale."""
 
@@ -161,7 +164,7 @@ class Heartbeat:
     def end(self, why: str) -> None:
         """Say that the worker has left: what it has not finished is free at once."""
         self._over.set()
-        self._thread.join()
+        self._thread.join(JOIN_S)
         last = dataclasses.replace(self._facts, ended_wall_s=self._clock.wall_s(), why=why)
         with suppress(HpctrackError):  # the silence that follows says the same, later
             write_json(self._folder.worker(self._facts.id), dataclasses.asdict(last))
@@ -211,11 +214,11 @@ class Liveness:
             return True  # we have come to its end, and do one thing at a time
         if claim.job and claim.job == self._me.job and claim.restart < self._me.restart:
             return True  # Slurm starts a job again when its earlier life is over
-        if claim.host == self._me.host and claim.stamp:
-            return not is_alive(claim.pid, claim.stamp)
         facts = read_worker(self._folder, claim.worker)
         if facts is not None and facts.ended_wall_s is not None:
-            return True
+            return True  # its process may go on: a notebook's, or a script's that did other things
+        if claim.host == self._me.host and claim.stamp:
+            return not is_alive(claim.pid, claim.stamp)
         age_s = self.age_s(claim.worker)
         if age_s is None or age_s > self._stale_s:
             return True
@@ -232,11 +235,14 @@ class Liveness:
         try:
             os.utime(own)
             now_s = own.stat().st_mtime
+        except OSError:
+            return 0.0  # a file server that does not answer proves nobody dead
+        try:
             return max(0.0, now_s - self._folder.worker(worker_id).stat().st_mtime)
         except FileNotFoundError:
             return None
         except OSError:
-            return 0.0  # a file server that does not answer proves nobody dead
+            return 0.0
 
     def _is_gone(self, job: str) -> bool:
         """Ask Slurm whether it still has a job."""

@@ -9,6 +9,7 @@ import selectors
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,11 @@ from hpctrack.core import trial_wire
 from hpctrack.errors import ProtocolError
 
 _BACKLOG = 16
+_MESSAGES_MAX = 1000
+"""At a turn: a program that reports without end must not keep us from all else."""
+
+_REST_TURNS_MAX = 64
+"""After its end: connections that nobody has accepted yet, and what they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +58,11 @@ class TrialLink:
 
     def __init__(self) -> None:
         # A socket's path has at most 107 bytes: a user's TMPDIR may be too long for one.
-        for parent in (None, "/tmp"):  # noqa: S108 - mkdtemp makes a private folder
-            self._folder = Path(tempfile.mkdtemp(prefix="hpctrack-trial-", dir=parent))
-            self.path = str(self._folder / "s")
-            try:
-                self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                self._listener.bind(self.path)
-            except OSError:
-                self._listener.close()
-                shutil.rmtree(self._folder, ignore_errors=True)
-                if parent is not None:
-                    raise
-            else:
-                break
+        try:
+            self._folder, self._listener = _bind(None)
+        except OSError:
+            self._folder, self._listener = _bind("/tmp")  # noqa: S108 - mkdtemp makes it private
+        self.path = str(self._folder / "s")
         self._listener.listen(_BACKLOG)
         self._listener.settimeout(0)
         self.selector = selectors.DefaultSelector()
@@ -89,6 +87,13 @@ class TrialLink:
                         asks += 1
                         self._asked.append((key.fileobj, message.number))
         return Heard(reports, has_begun, raises, asks)
+
+    def listen_to_rest(self) -> Iterator[Heard]:
+        """Yield what was said before the program ended, by whom we have not heard of yet too."""
+        for _ in range(_REST_TURNS_MAX):
+            if not self.selector.select(0):
+                return
+            yield self.listen(0)
 
     def answer(self, why: str) -> None:
         """Answer all that was asked.
@@ -124,7 +129,7 @@ class TrialLink:
 
     def _receive(self, connection: socket.socket) -> list[trial_wire.Message]:
         messages: list[trial_wire.Message] = []
-        while True:
+        for _ in range(_MESSAGES_MAX):
             try:
                 data = connection.recv(trial_wire.MESSAGE_MAX_BYTES + 1)
             except BlockingIOError:
@@ -138,8 +143,21 @@ class TrialLink:
                 return messages
             with suppress(ProtocolError):  # what cannot be understood is passed over
                 messages.append(trial_wire.read_message(data))
+        return messages
 
     @staticmethod
     def _send(connection: socket.socket, message: trial_wire.Message) -> None:
         with suppress(OSError):  # a rank that does not read, or has gone, cannot hold us up
             connection.send(trial_wire.pack_message(message))
+
+
+def _bind(parent: str | None) -> tuple[Path, socket.socket]:
+    folder = Path(tempfile.mkdtemp(prefix="hpctrack-trial-", dir=parent))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        listener.bind(str(folder / "s"))
+    except OSError:
+        listener.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder, listener

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
@@ -176,6 +177,7 @@ class _Worker:
         self._options = options
         self._time = TimeLeft(runner.environ, clock=runner.clock, limit_s=options.time_limit_s)
         self._results: list[TrialResult] = []
+        self._failed: list[bool] = []
         self._paused_s: float | None = None
         self._hoped_s: float | None = None
         self._pool = be_patient(lambda: self._make_pool(liveness), runner.relay, runner.clock)
@@ -193,14 +195,18 @@ class _Worker:
             claim = be_patient(self._pool.take, self._relay, self._clock)
             if claim is None:
                 why = self._wait_for_others()
-            elif not self._relay.must_leave:
+                continue
+            self._hoped_s = None
+            if self._relay.must_leave:
+                self._give_back(claim)
+            else:
                 self._run(claim)
         counts = [one.state for one in self._results]
         return WorkerEnd(
             taken=len(counts),
             finished=counts.count(TrialState.FINISHED),
             pruned=counts.count(TrialState.PRUNED),
-            failed=sum(one.failures > 0 or one.state == TrialState.FAILED for one in self._results),
+            failed=sum(self._failed),
             why=why,
             should_requeue=self._relay.must_leave and TrialState.WAITING in counts[-1:],
         )
@@ -210,12 +216,19 @@ class _Worker:
         say(f"trial {claim.trial} of sweep {self._sweep.id}{again}")
         result = self._runner.run(claim)
         self._results.append(result)
+        # A trial that somebody else's attempt has failed, and ours not, is no failure of ours.
+        self._failed.append(result.state == TrialState.FAILED or result.failures > claim.failures)
         if result.state.is_over:
             self._pool.settle(claim.trial)
         if result.state == TrialState.FINISHED and result.duration_s is not None:
             self._pool.durations_s.append(result.duration_s)
         said = result.message or result.why
         say(f"trial {claim.trial}: {result.state.value}{f', {said}' if said else ''}")
+
+    def _give_back(self, claim: Claim) -> None:
+        """Say that a trial is free, because we were asked to leave just when we had taken it."""
+        with suppress(HpctrackError):  # the end of our heartbeat says the same
+            self._results.append(self._runner.give_back(claim))
 
     def _find_reason(self) -> str:
         """Return why no other trial may begin; empty if one may."""
@@ -234,8 +247,8 @@ class _Worker:
         most = self._options.max_trials
         if most is not None and len(self._results) >= most:
             return f"it has taken {most} trials"
-        first = self._results[:FAILURES_AT_FIRST]
-        if len(first) == FAILURES_AT_FIRST and all(one.failures for one in first):
+        first = self._failed[:FAILURES_AT_FIRST]
+        if len(first) == FAILURES_AT_FIRST and all(first):
             return f"its first {FAILURES_AT_FIRST} trials all failed"
         durations_s = self._pool.durations_s
         if self._time.has_room(durations_s):

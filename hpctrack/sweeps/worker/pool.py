@@ -11,7 +11,7 @@ from hpctrack.sweeps.folder import create_json
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.claims import Claim, find_last_claim, list_claims, make_claim
 from hpctrack.sweeps.worker.heartbeat import Liveness, WorkerFacts
-from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_result, write_result
+from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_word, write_result
 
 INTERRUPTIONS_MAX = 10
 """A trial that has killed its worker, or met the end of its allocation, so often is given up."""
@@ -63,6 +63,8 @@ class TrialPool:
         self._clock = clock
         self._limit = limit
         self._tickets = 0
+        self._has_ticket = False
+        self._settled = set(settled)
         self._on_loss = on_loss
         begun = list_claims(self._folder)
         self._open = {trial: newest for trial, newest in begun.items() if trial not in settled}
@@ -86,6 +88,7 @@ class TrialPool:
 
     def settle(self, trial: int) -> None:
         """Note that a trial is over."""
+        self._settled.add(trial)
         self._open.pop(trial, None)
 
     def is_hopeful(self) -> bool:
@@ -112,6 +115,7 @@ class TrialPool:
                     self._next = trial
                     return None
                 claim = replace(claim, trial=trial)
+            self._has_ticket = False
             self._open[trial] = 1
             self._next = trial + 1
             return claim
@@ -119,14 +123,23 @@ class TrialPool:
 
     def _take_ticket(self) -> bool:
         """Count a new trial against the limit of this worker's submission."""
-        if self._limit is None or self._me.share is None:
+        if self._limit is None or self._me.share is None or self._has_ticket:
             return True
         while self._tickets < self._limit:
             self._tickets += 1
             path = self._folder.ticket(self._me.share, self._tickets)
             if not path.exists() and create_json(path, {"worker": self._me.id}):
+                # It is kept until a trial is taken with it, whatever goes wrong in between.
+                self._has_ticket = True
                 return True
+        self._find_others()
         return False
+
+    def _find_others(self) -> None:
+        """Learn of the trials that others have begun: without new ones, nothing else tells us."""
+        for trial, newest in list_claims(self._folder).items():
+            if trial not in self._settled:
+                self._open.setdefault(trial, newest)
 
     def _take_again(self) -> Claim | None:
         self._looked_s = self._clock.mono_s()
@@ -140,7 +153,12 @@ class TrialPool:
 
     def _try_again(self, trial: int) -> Claim | None:
         """Take the next attempt of a trial if nobody works on it and it is not over."""
-        word = self._read_open(trial)
+        try:
+            return self._try_free(trial, self._read_open(trial))
+        except StoreFormatError:
+            return None  # what cannot be read just now may say that it is over
+
+    def _try_free(self, trial: int, word: TrialResult | None) -> Claim | None:
         claim = self._find_claim(trial)
         if trial not in self._open or claim is None:
             return None
@@ -166,7 +184,7 @@ class TrialPool:
         return following if trial in self._open else None
 
     def _read_open(self, trial: int) -> TrialResult | None:
-        word = read_result(self._folder, trial)
+        word = read_word(self._folder, trial)
         if word is not None and word.state.is_over:
             self.settle(trial)
             if word.state == TrialState.FINISHED and word.duration_s is not None:
@@ -188,7 +206,7 @@ class TrialPool:
             worker=claim.worker,
             host=claim.host,
             job=claim.job,
-            message=f"{INTERRUPTIONS_MAX + 1} attempts ended without a word: "
+            message=f"{INTERRUPTIONS_MAX + 1} attempts were cut short: "
             "killed with their worker, out of memory, or out of time",
             ended_wall_s=self._clock.wall_s(),
         )

@@ -5,18 +5,26 @@ For programs that know nothing of hpctrack: Fortran, shell, a vendor's solver.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from hpctrack.errors import StoreError
 from hpctrack.sweeps.schema.sweep_file import MetricGoal
 
 LINE_MAX_BYTES = 65_536
 """A longer line is cut: progress bars end theirs with carriage returns only."""
 
 READ_BYTES = 65_536
+READS_MAX = 16
+"""At a turn: a program that prints faster than we copy must not keep us from all else."""
+
+REST_READS_MAX = 1024
+"""After its end: what it has left running may print for ever."""
+
 TAIL_BYTES = 4096
 TAIL_LINES = 20
 
@@ -68,7 +76,8 @@ class PrintedValues:
                     continue
                 self._counts[name] = self._counts.get(name, -1) + 1
                 step = read_number(groups.get("step") or "")
-                yield name, self._counts[name] if step is None else int(step), value
+                is_told = step is not None and math.isfinite(step)
+                yield name, int(step or 0) if is_told else self._counts[name], value
 
 
 def read_number(text: str) -> float | None:
@@ -102,10 +111,12 @@ class OutputPump:
         os.set_blocking(self.fd, False)
         self.writer: IO[bytes] = os.fdopen(write_fd, "wb", buffering=0)
 
-    def read(self) -> list[tuple[str, int, float]]:
+    def read(self, reads_max: int = READS_MAX) -> list[tuple[str, int, float]]:
         """Copy what is there; return what was found in it. Never waits."""
         found: list[tuple[str, int, float]] = []
-        while not self._is_over:
+        for _ in range(reads_max):
+            if self._is_over:
+                break
             try:
                 data = os.read(self.fd, READ_BYTES)
             except BlockingIOError:
@@ -121,7 +132,7 @@ class OutputPump:
         What it has left running may hold the pipe open, so the end of the stream is not waited for.
         """
         self.writer.close()
-        found = self.read()
+        found = self.read(REST_READS_MAX)
         if not self._is_over:
             found += self._values.feed(b"")
         os.close(self.fd)
@@ -135,6 +146,21 @@ class OutputPump:
                 view = view[os.write(self._log_fd, view) :]
             except OSError:
                 return  # a full disk takes the log, not the trial
+
+
+def begin_log(log: Path) -> None:
+    """Make a log that its program can be started with.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.open("ab").close()
+    except OSError as error:
+        raise StoreError(f"cannot write {log}: {error.strerror}") from None
 
 
 def read_tail(log: Path, since_bytes: int = 0) -> str:

@@ -6,6 +6,7 @@ The file is there even if the program never calls ``hpctrack.init``, or dies bef
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -160,8 +161,30 @@ def write_result(folder: SweepFolder, result: TrialResult) -> None:
 def read_result(folder: SweepFolder, trial: int) -> TrialResult | None:
     """Return what a trial says; None if it has said nothing, or nobody can read it."""
     try:
-        return TrialResult.from_json(read_json(folder.trial(trial)))
-    except (FileNotFoundError, StoreFormatError):
+        return read_word(folder, trial)
+    except StoreFormatError:
+        return None
+
+
+def read_word(folder: SweepFolder, trial: int) -> TrialResult | None:
+    """Return what a trial says; None if it has said nothing, or what makes no sense.
+
+    Raises
+    ------
+    StoreFormatError
+        The file is there, and cannot be read: it may say that the trial is over.
+    """
+    path = folder.trial(trial)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreFormatError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        value = json.loads(data)
+        return TrialResult.from_json(value) if isinstance(value, dict) else None
+    except (StoreFormatError, ValueError, RecursionError):
         return None
 
 

@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -42,12 +43,14 @@ class SignalRelay:
     """
 
     def __init__(self, *, passes_warning: bool = False) -> None:
+        self.passes_warning = passes_warning
         self._own = frozenset() if passes_warning else frozenset({WARNING})
         self.was_stopped = False
         self.was_warned = False
         self._child: subprocess.Popen[bytes] | None = None
         self._held: frozenset[int] = frozenset()
         self._kept: list[int] = []
+        self._interrupts = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -90,6 +93,16 @@ class SignalRelay:
         while self._kept:
             self._pass_on(child, self._kept.pop(0))
 
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt at Ctrl-C in this block: there is no program to pass it on to."""
+        self._interrupts = True
+        try:
+            yield
+        finally:
+            self._interrupts = False
+            self._kept.clear()
+
     def detach(self) -> None:
         """Forget the program, which has ended."""
         self._child = None
@@ -99,6 +112,8 @@ class SignalRelay:
         del frame
         self.was_stopped |= number in STOPPING
         self.was_warned |= number == WARNING
+        if self._interrupts and number == signal.SIGINT:
+            raise KeyboardInterrupt
         if self._child is None:
             self._kept.append(number)
         else:
@@ -112,5 +127,6 @@ class SignalRelay:
 def pass_on(child: subprocess.Popen[bytes], number: int) -> None:
     """Send a signal to a program and what it has started, if it still runs."""
     if child.returncode is None:
-        with suppress(ProcessLookupError):  # it has just ended
+        # It has just ended, or runs as somebody else now.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)

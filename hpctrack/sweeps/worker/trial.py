@@ -13,7 +13,7 @@ from pathlib import Path
 from hpctrack.agents.job_end import name_job
 from hpctrack.core.clock import Clock
 from hpctrack.core.wire import make_plain
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import StoreError
 from hpctrack.sweeps.folder import write_json
 from hpctrack.sweeps.schema.command import CommandFacts, make_command, uses_macro
 from hpctrack.sweeps.sweep import Sweep
@@ -169,10 +169,16 @@ def judge_end(
 
 
 def make_work_folder(sweep: Sweep, number: int) -> Path:
-    """Make the folder for a trial's own files; it stays when the attempt ends."""
+    """Make the folder for a trial's own files; it stays when the attempt ends.
+
+    Raises
+    ------
+    StoreError
+        It cannot be made.
+    """
     path = sweep.folder.work(number)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HpctrackError(f"cannot make {path}: {error.strerror}") from None
+        raise StoreError(f"cannot make {path}: {error.strerror}") from None
     return path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO
 
 from hpctrack.agents.stop import write_stop
@@ -19,22 +21,39 @@ from hpctrack.sweeps.worker.link import Heard, TrialLink
 from hpctrack.sweeps.worker.printed import OutputPump
 from hpctrack.sweeps.worker.signals import SignalRelay
 
-LOOK_INTERVAL_S = 2.0
-"""Between two looks at the run's files, where rank 0 cannot reach us, and at what people want."""
-
-SILENT_S = 3.0
-"""A program that has not called within this time may be on another node, or written in C."""
-
-OBEY_S = 300.0
-"""A program that asks whether to stop gets so long to do it: it may have a checkpoint to write."""
-
-NOTICE_S = 10.0
-"""One that reports but never asks gets this, or twice the time between two reports."""
-
 LEAVING = "its allocation is about to end"
+CANCELLED = "the sweep was cancelled"
+LOST = "it was given to somebody else"
 
-FILE_OBEY_S = 60.0
-"""One that can only be told by its stop file."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a trial is waited for.
+
+    Parameters
+    ----------
+    look_s : float
+        Between two looks at the run's files, where rank 0 cannot reach us, and at what people
+        want.
+    silent_s : float
+        A program that has not called within this time may be on another node, or written in C.
+    obey_s : float
+        A program that asks whether to stop gets so long to do it: it may have a checkpoint to
+        write.
+    notice_s : float
+        One that reports but never asks gets this, or twice the time between two reports.
+    file_obey_s : float
+        One that can only be told by its stop file.
+    """
+
+    look_s: float = 2.0
+    silent_s: float = 3.0
+    obey_s: float = 300.0
+    notice_s: float = 10.0
+    file_obey_s: float = 60.0
+
+
+PATIENCE = Patience()
 
 
 class TrialWatch:
@@ -61,6 +80,8 @@ class TrialWatch:
         Hears that the allocation is about to end, which the program is told.
     say : callable
         Takes what whoever reads the worker's output should know.
+    patience : Patience, optional
+        With the program.
 
     Attributes
     ----------
@@ -68,6 +89,8 @@ class TrialWatch:
         Why the search would stop the trial; empty if it would not.
     is_cancelled : bool
         Somebody wants it to end.
+    is_lost : bool
+        Somebody else has the next attempt of the trial: this worker was silent for too long.
     values : dict
         The latest of each metric.
     """
@@ -85,9 +108,10 @@ class TrialWatch:
         pump: OutputPump | None = None,
         relay: SignalRelay | None = None,
         say: Callable[[str], None] = lambda _text: None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self.why = ""
-        self.is_cancelled = False
+        self.is_cancelled = self.is_lost = False
         self.values: dict[str, float] = {}
         self.link = TrialLink()
         self._sweep = sweep
@@ -100,6 +124,7 @@ class TrialWatch:
         self._pump = pump
         self._relay = relay
         self._say = say
+        self._patience = patience
         if pump is not None:
             self.link.selector.register(pump.fd, 1, "output")
         self._began_s = self._looked_s = clock.mono_s()
@@ -122,30 +147,46 @@ class TrialWatch:
         """How many steps have had the first metric."""
         return len(self._counter)
 
+    @property
+    def may_have_obeyed(self) -> bool:
+        """Whether the program may have ended because it was told that its time is up."""
+        return bool(self._leaving) and (self._asks or self._raises or self._tail is not None)
+
     def turn(self, timeout_s: float) -> str:
         """Listen for a while; return why the program has to be ended now, if it has to."""
         self._take(self.link.listen(timeout_s))
         if self._pump is not None:
             self._take_printed(self._pump.read())
         now_s = self._clock.mono_s()
-        if now_s - self._looked_s >= LOOK_INTERVAL_S:
+        if now_s - self._looked_s >= self._patience.look_s:
             self._looked_s = now_s
             self._look_around(now_s)
-        self.link.answer(self.why or self._leaving)
-        if self.is_cancelled:
-            return "the sweep was cancelled"
-        if self._relay is not None and self._relay.was_warned and not self._leaving:
+        leaving = self._find_leaving()
+        self.link.answer(self.why or leaving)
+        if leaving and not self._leaving:
             # It may write a checkpoint; whether it ends by itself or later by SIGTERM is its own
-            # affair.
-            self._leaving = LEAVING
-            self._tell(LEAVING)
+            # affair. A function cannot be ended otherwise.
+            self._leaving = leaving
+            self._tell(leaving)
+        if self.is_cancelled or self.is_lost:
+            return leaving
         return self._enforce(now_s) if self.why else ""
+
+    def _find_leaving(self) -> str:
+        """Return why the program should end, whatever the search thinks of it."""
+        if self.is_cancelled:
+            return CANCELLED
+        if self.is_lost:
+            return LOST
+        return LEAVING if self._relay is not None and self._relay.must_leave else ""
 
     def finish(self) -> None:
         """Take what was said last, and close; the program has ended."""
-        self._take(self.link.listen(0.0))
         if self._pump is not None:
             self.link.selector.unregister(self._pump.fd)
+        for heard in self.link.listen_to_rest():
+            self._take(heard)
+        if self._pump is not None:
             self._take_printed(self._pump.finish())
         self.link.close()
         if self._tail is not None:
@@ -199,8 +240,13 @@ class TrialWatch:
             self._say(f"trial {self._number} has reached the target: no new trials")
 
     def _look_around(self, now_s: float) -> None:
-        self.is_cancelled = read_control(self._sweep.folder).wish == Wish.CANCEL
-        if self._has_begun or self._pump is not None or now_s - self._began_s < SILENT_S:
+        # A file that cannot be read for once does not take a wish back that was followed already.
+        self.is_cancelled |= read_control(self._sweep.folder).wish == Wish.CANCEL
+        # Two programs would write one run.
+        with suppress(OSError):
+            self.is_lost |= self._sweep.folder.claim(self._number, self._attempt + 1).exists()
+        is_silent = now_s - self._began_s >= self._patience.silent_s
+        if self._has_begun or self._pump is not None or not is_silent:
             return
         try:
             self._read_files()
@@ -229,11 +275,11 @@ class TrialWatch:
             self._told = self.why
             self._tell(self.why)
         if not self._has_begun:
-            grace_s = FILE_OBEY_S
+            grace_s = self._patience.file_obey_s
         elif self._asks or self._raises:
-            grace_s = OBEY_S
+            grace_s = self._patience.obey_s
         else:
-            grace_s = max(NOTICE_S, 2 * self._report_gap_s)
+            grace_s = max(self._patience.notice_s, 2 * self._report_gap_s)
         return self.why if now_s - self._decided_s > grace_s else ""
 
     def _tell(self, why: str) -> None:
