@@ -142,8 +142,10 @@ def _make_hyperband(options: dict[str, Any]) -> Rule:
 
 
 def _make_asha(options: dict[str, Any]) -> Rule:
-    pruner = _make(SuccessiveHalvingPruner, options)
-    least = options.get("min_resource", "auto")
+    least = options.pop("min_iter", "auto")
+    if least == "auto" and options.get("bootstrap_count"):
+        least = 1  # Optuna cannot wait for trials at a rung that it has yet to find
+    pruner = _make(SuccessiveHalvingPruner, {"min_resource": least, **options})
     factor = options.get("reduction_factor", 4)
     first = 0 if least == "auto" else least * factor ** options.get("min_early_stopping_rate", 0)
 
@@ -187,10 +189,16 @@ def _of_interval(pruner: BasePruner, options: dict[str, Any], say: Callable[[int
 
 def _make_patient(options: dict[str, Any]) -> Rule:
     patience = options.get("patience", 5)
+    held: EarlyStop | None = options.pop("rule", None)
+    inner = make_rule(held) if held is not None else None
+    no_better = f"no better for {patience} iterations"
     return Rule(
-        _make(PatientPruner, {"wrapped_pruner": None, "patience": patience, **options}),
+        _make(
+            PatientPruner,
+            {"wrapped_pruner": inner and inner.pruner, "patience": patience, **options},
+        ),
         lambda _: True,
-        lambda iteration: f"no better in {patience} iterations before iteration {iteration}",
+        lambda iteration: f"{inner.say(iteration)}, and {no_better}" if inner else no_better,
     )
 
 

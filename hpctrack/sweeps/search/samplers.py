@@ -1,4 +1,9 @@
-"""Which of Optuna's samplers a method means, and its options."""
+"""Which of Optuna's samplers a method means, with its options and its seed.
+
+A sampler is made anew for each point, from the sweep's seed and the configuration's number: so
+workers never draw the same numbers, and a sweep with one worker can be repeated. What a sampler
+has to remember lies in the study.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,45 @@ import hashlib
 import importlib.util
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import optuna
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
 
 from hpctrack.errors import MissingPackageError, SweepError
-from hpctrack.sweeps.schema.document import nearest
+from hpctrack.sweeps.sweep import Sweep
 
 OURS = frozenset({"grid", "random", "sobol", "qmc"})
 """Methods whose points follow from the sweep's seed and the configuration's number alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a sampler is made from.
+
+    Parameters
+    ----------
+    options : dict
+        Arguments of Optuna's class, from the sweep file.
+    seed : int
+        For this point only.
+    is_conditional : bool
+        Some parameters are not there in all points.
+    is_several : bool
+        There is more than one metric.
+    """
+
+    options: dict[str, Any]
+    seed: int
+    is_conditional: bool
+    is_several: bool
 
 
 def make_seed(seed: int, configuration: int, attempt: int = 0) -> int:
@@ -25,17 +59,17 @@ def make_seed(seed: int, configuration: int, attempt: int = 0) -> int:
     return int.from_bytes(digest, "little")
 
 
-def make_sampler(method: str, options: dict[str, Any], seed: int) -> BaseSampler:
+def make_sampler(sweep: Sweep, configuration: int, attempt: int = 0) -> BaseSampler:
     """Return the sampler for one point.
 
     Parameters
     ----------
-    method : str
-        Of the sweep.
-    options : dict
-        Arguments of the sampler, from the sweep file.
-    seed : int
-        From `make_seed`.
+    sweep : Sweep
+        With method and options.
+    configuration : int
+        Whose point is wanted.
+    attempt : int
+        Which try, if points before it violated a constraint.
 
     Raises
     ------
@@ -44,53 +78,81 @@ def make_sampler(method: str, options: dict[str, Any], seed: int) -> BaseSampler
     MissingPackageError
         A package that the method needs is not installed.
     """
+    options = dict(sweep.file.sampler)
+    seed = options.pop("seed", sweep.seed)
+    wanted = Wanted(
+        options,
+        make_seed(seed, configuration, attempt),
+        is_conditional=any(one.when for one in sweep.file.space.dimensions),
+        is_several=len(sweep.file.metrics) > 1,
+    )
     try:
-        return _MAKERS[method](options, seed)
+        return _MAKERS[sweep.file.method](wanted)
     except (TypeError, ValueError) as error:
-        raise SweepError(f"sampler of method {method}: {error}") from None
+        raise SweepError(f"sampler of method {sweep.file.method}: {error}") from None
 
 
-def make_bayes_sampler(options: dict[str, Any], seed: int) -> BaseSampler:
-    """Return what `method: bayes` means: Gaussian processes if torch is here, else TPE."""
-    if importlib.util.find_spec("torch") is not None:
-        return _make(GPSampler, options, seed)
-    return _make_tpe(options, seed)
+def make_bayes_sampler(wanted: Wanted) -> BaseSampler:
+    """Return what ``method: bayes`` means: Gaussian processes where torch is, else TPE."""
+    if _is_here("torch") and not wanted.is_conditional and not wanted.is_several:
+        return _make(GPSampler, wanted, {"warn_independent_sampling": False}, is_loose=True)
+    return _make(TPESampler, wanted, _tpe_defaults(wanted), is_loose=True)
 
 
-def _make_tpe(options: dict[str, Any], seed: int) -> BaseSampler:
+def _tpe_defaults(wanted: Wanted) -> dict[str, Any]:
     # Several workers ask at a time: without the liar they would all get the same good idea.
-    return _make(TPESampler, {"multivariate": True, "constant_liar": True, **options}, seed)
+    return {
+        "multivariate": True,
+        "group": wanted.is_conditional and wanted.options.get("multivariate", True),
+        "constant_liar": True,
+        "warn_independent_sampling": False,
+    }
 
 
-def _make_gp(options: dict[str, Any], seed: int) -> BaseSampler:
-    if importlib.util.find_spec("torch") is None:
+def _make_tpe(wanted: Wanted) -> BaseSampler:
+    return _make(TPESampler, wanted, _tpe_defaults(wanted))
+
+
+def _make_gp(wanted: Wanted) -> BaseSampler:
+    if not _is_here("torch"):
         raise MissingPackageError("torch", extra="gp")
-    return _make(GPSampler, options, seed)
+    return _make(GPSampler, wanted, {"warn_independent_sampling": False})
 
 
-def _make_cmaes(options: dict[str, Any], seed: int) -> BaseSampler:
-    if importlib.util.find_spec("cmaes") is None:
+def _make_cmaes(wanted: Wanted) -> BaseSampler:
+    if not _is_here("cmaes"):
         raise MissingPackageError("cmaes", extra="sweep")
-    return _make(CmaEsSampler, {"warn_independent_sampling": False, **options}, seed)
+    return _make(CmaEsSampler, wanted, {"warn_independent_sampling": False})
 
 
-def _make_nsga2(options: dict[str, Any], seed: int) -> BaseSampler:
-    return _make(NSGAIISampler, options, seed)
+def _make_nsga2(wanted: Wanted) -> BaseSampler:
+    return _make(NSGAIISampler, wanted, {})
 
 
-def _make(kind: type[BaseSampler], options: dict[str, Any], seed: int) -> BaseSampler:
-    known = [one for one in inspect.signature(kind).parameters if one not in {"self", "seed"}]
-    for name in options:
-        if name not in known:
-            raise ValueError(f"unknown option {name!r}; {nearest(name, known)}")
-    return kind(seed=seed, **options)
+def _make_none(wanted: Wanted) -> BaseSampler:
+    return RandomSampler(seed=wanted.seed)
 
 
-_MAKERS: dict[str, Callable[[dict[str, Any], int], BaseSampler]] = {
+def _make(
+    kind: type[BaseSampler], wanted: Wanted, defaults: dict[str, Any], *, is_loose: bool = False
+) -> BaseSampler:
+    """Return a sampler; ``is_loose`` leaves out options that it does not have."""
+    options = wanted.options
+    if is_loose:
+        known = inspect.signature(kind).parameters
+        options = {name: one for name, one in options.items() if name in known}
+    return kind(**{**defaults, **options, "seed": wanted.seed})
+
+
+def _is_here(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+_MAKERS: dict[str, Callable[[Wanted], BaseSampler]] = {
     "bayes": make_bayes_sampler,
     "tpe": _make_tpe,
     "gp": _make_gp,
     "cmaes": _make_cmaes,
     "nsga2": _make_nsga2,
-    **dict.fromkeys(OURS, lambda _, seed: optuna.samplers.RandomSampler(seed=seed)),
+    **dict.fromkeys(OURS, _make_none),
 }

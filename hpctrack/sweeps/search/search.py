@@ -6,7 +6,7 @@ Importing this module imports Optuna, which takes half a second: do it where a s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -19,22 +19,23 @@ from hpctrack.sweeps.search.dimensions import (
     Knob,
     decode_point,
     encode_point,
-    is_active,
+    is_complete,
     make_knobs,
-    set_value,
 )
-from hpctrack.sweeps.search.feasible import make_violations
 from hpctrack.sweeps.search.point import Point, PointRecord, PointState
 from hpctrack.sweeps.search.qmc import fractions
 from hpctrack.sweeps.search.rules import BEST_KEY, make_rule
-from hpctrack.sweeps.search.study import CONFIGURATION, INFEASIBLE, StudyHandle, translated
+from hpctrack.sweeps.search.study import (
+    CONFIGURATION,
+    INFEASIBLE,
+    OF_PARAMETERS,
+    StudyHandle,
+    translated,
+)
 from hpctrack.sweeps.sweep import Sweep
 
 SAMPLER_TRIES = 20
 """How often a sampler may suggest a point that violates a constraint."""
-
-RANDOM_TRIES = 2000
-"""How often random points are drawn after that."""
 
 _STATES = {
     PointState.FINISHED: TrialState.COMPLETE,
@@ -65,11 +66,9 @@ class Search:
         self._sweep = sweep
         self._study = study
         self._rule = make_rule(sweep.file.early)
-        self._knobs = make_knobs(sweep.file.space.dimensions)
-        self._violations = make_violations(sweep.file.constraints)
+        self._space = sweep.file.space
+        self._knobs = make_knobs(self._space.dimensions)
         self._method = sweep.file.method
-        self._grid: Iterator[dict[str, Any]] | None = None
-        self._feasible: list[dict[str, Any]] = []
 
     @classmethod
     def open(cls, sweep: Sweep) -> Self:
@@ -87,8 +86,7 @@ class Search:
         if sweep.file.early is not None and len(sweep.file.metrics) > 1:
             raise SweepError("early_terminate needs a single metric")
         with translated():
-            if sweep.file.method not in samplers.OURS:
-                samplers.make_sampler(sweep.file.method, sweep.file.sampler, 0)
+            samplers.make_sampler(sweep, 0)
             make_rule(sweep.file.early)
         return cls(sweep, StudyHandle.open(sweep))
 
@@ -205,25 +203,22 @@ class Search:
 
     def _ask(self, configuration: int) -> Point:
         found = self._study.find(configuration)
-        if found is not None and (found.state.is_finished() or self._is_complete(found)):
-            return Point(found.number, decode_point(self._knobs, found.params))
+        if found is not None and (
+            found.state.is_finished() or is_complete(self._knobs, found.params)
+        ):
+            return self._point(found.number, decode_point(self._knobs, found.params))
         if self._method in samplers.OURS:
             return self._record_ours(configuration, self._choose(configuration))
         for attempt in range(SAMPLER_TRIES):
-            trial_id, parameters = self._suggest(configuration, attempt, found)
+            trial_id, values = self._suggest(configuration, attempt, found)
             found = None
-            violations = self._violations(parameters)
-            if all(one <= 0 for one in violations):
-                return Point(self._study.number_of(trial_id), parameters)
-        return self._record_ours(configuration, self._random_feasible(configuration))
+            if self._space.holds(values):
+                return self._point(self._study.number_of(trial_id), values)
+        point = self._space.random_point(self._sweep.seed, configuration)
+        return self._record_ours(configuration, self._space.flatten(point))
 
-    def _is_complete(self, trial: FrozenTrial) -> bool:
-        parameters = decode_point(self._knobs, trial.params)
-        return all(
-            one.name in trial.params
-            for one in self._knobs
-            if one.distribution is not None and is_active(one, parameters)
-        )
+    def _point(self, number: int, values: Mapping[str, Any]) -> Point:
+        return Point(number, self._space.nest(values))
 
     def _suggest(
         self, configuration: int, attempt: int, found: FrozenTrial | None
@@ -233,100 +228,68 @@ class Search:
             trial_id = self._study.create({CONFIGURATION: configuration})
         else:
             trial_id = self._study.id_of(found.number)
-        seed = samplers.make_seed(self._sweep.seed, configuration, attempt)
-        sampler = samplers.make_sampler(self._method, self._sweep.file.sampler, seed)
+        sampler = samplers.make_sampler(self._sweep, configuration, attempt)
         study = self._study.study(sampler=sampler)
         with self._study.batch():
             trial = Trial(study, trial_id)
-            parameters = self._fill(trial)
-            violations = self._violations(parameters)
-            for at, one in enumerate(violations):
-                trial.set_constraint(f"parameters:{at}", one)
-            if any(one > 0 for one in violations):
+            values = self._fill(trial)
+            for at, one in enumerate(self._space.violations(values)):
+                trial.set_constraint(f"{OF_PARAMETERS}:{at}", one)
+            if not self._space.holds(values):
                 trial.set_user_attr(INFEASIBLE, "parameters")
                 self._study.end(trial_id, TrialState.PRUNED)
-        return trial_id, parameters
+        return trial_id, values
 
     def _fill(self, trial: Trial) -> dict[str, Any]:
-        parameters: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for knob in self._knobs:
-            if is_active(knob, parameters):
-                suggested = _suggest_one(trial, knob)
-                set_value(parameters, knob.path, knob.decode(suggested))
-        return parameters
+            if knob.dimension.is_active(values):
+                values[knob.name] = knob.decode(_suggest_one(trial, knob))
+        return values
 
     def _choose(self, configuration: int) -> dict[str, Any]:
         """Return a point that follows from the seed and the number."""
         if self._method == "grid":
-            return self._grid_point(configuration)
-        if self._method == "random":
-            return self._random_feasible(configuration)
-        drawn = fractions(
-            sum(one.distribution is not None for one in self._knobs),
-            seed=self._sweep.seed,
-            number=configuration,
-            options=self._sweep.file.sampler,
-        )
-        parameters = self._place(drawn)
-        if self._is_feasible(parameters):
-            return parameters
-        return self._random_feasible(configuration)
-
-    def _place(self, drawn: Sequence[float]) -> dict[str, Any]:
-        """Return the parameters of a point of the unit cube."""
-        parameters: dict[str, Any] = {}
-        left = iter(drawn)
-        for dimension, knob in zip(self._sweep.file.space.dimensions, self._knobs, strict=True):
-            fraction = 0.0 if knob.distribution is None else next(left)
-            if is_active(knob, parameters):
-                set_value(parameters, knob.path, dimension.distribution.pick(fraction))
-        return parameters
-
-    def _grid_point(self, configuration: int) -> dict[str, Any]:
-        space = self._sweep.file.space
-        if not self._sweep.file.constraints:
             try:
-                return space.grid_point(configuration)
+                return self._space.flatten(self._space.grid_point(configuration))
             except IndexError:
                 raise SweepError(f"the grid has no point {configuration}") from None
-        if self._grid is None:
-            self._grid = map(space.grid_point, range(space.grid_size() or 0))
-        while len(self._feasible) <= configuration:
-            try:
-                point = next(self._grid)
-            except StopIteration:
-                raise SweepError(
-                    f"the grid has no point {configuration}",
-                    hint=f"{len(self._feasible)} of its points fulfil the constraints",
-                ) from None
-            if self._is_feasible(point):
-                self._feasible.append(point)
-        return self._feasible[configuration]
+        if self._method != "random":
+            values = self._place(configuration)
+            if self._space.holds(values):
+                return values
+        return self._space.flatten(self._space.random_point(self._sweep.seed, configuration))
 
-    def _random_feasible(self, configuration: int) -> dict[str, Any]:
-        for attempt in range(RANDOM_TRIES):
-            # The first is the point that a sweep without constraints would have.
-            seed = self._sweep.seed + (attempt << 40)
-            parameters = self._sweep.file.space.random_point(seed, configuration)
-            if self._is_feasible(parameters):
-                return parameters
-        raise SweepError(
-            f"none of {RANDOM_TRIES} random points fulfils the constraints",
-            hint="loosen `constraints`, or the bounds of `parameters`",
+    def _place(self, configuration: int) -> dict[str, Any]:
+        """Return a point of a sequence that fills the space."""
+        options = self._sweep.file.sampler
+        drawn = iter(
+            fractions(
+                sum(one.distribution is not None for one in self._knobs),
+                seed=options.get("seed", self._sweep.seed),
+                number=configuration,
+                options=options,
+            )
         )
+        values: dict[str, Any] = {}
+        for knob in self._knobs:
+            # Also a parameter that is absent has its place in the sequence.
+            fraction = 0.5 if knob.distribution is None else next(drawn)
+            if knob.dimension.is_active(values):
+                values[knob.name] = knob.dimension.distribution.pick(fraction)
+        return values
 
-    def _is_feasible(self, parameters: Mapping[str, Any]) -> bool:
-        return all(one <= 0 for one in self._violations(parameters))
-
-    def _record_ours(self, configuration: int, parameters: dict[str, Any]) -> Point:
-        params, distributions = encode_point(self._knobs, parameters)
+    def _record_ours(self, configuration: int, values: dict[str, Any]) -> Point:
+        encoded = encode_point(self._knobs, values)
+        if encoded is None:
+            raise SweepError(f"the point {values} is not of its own space")
         trial_id = self._study.create(
             {CONFIGURATION: configuration},
-            params=params,
-            distributions=distributions,
-            constraints=self._violations(parameters),
+            params=encoded[0],
+            distributions=encoded[1],
+            constraints=self._space.violations(values),
         )
-        return Point(self._study.number_of(trial_id), parameters)
+        return self._point(self._study.number_of(trial_id), values)
 
     # -- reporting and telling
 
@@ -377,7 +340,7 @@ class Search:
             number=trial.number,
             configuration=int(trial.user_attrs[CONFIGURATION]),
             state=_BACK[trial.state],
-            parameters=decode_point(self._knobs, trial.params),
+            parameters=self._space.nest(decode_point(self._knobs, trial.params)),
             values=values if self._sweep.file.metrics else (),
             curve=tuple(sorted(trial.intermediate_values.items())),
         )

@@ -30,6 +30,9 @@ SWEEP_KEY = "hpctrack"
 CONFIGURATION = "configuration"
 INFEASIBLE = "infeasible"
 
+OF_PARAMETERS, OF_RESULT = "parameters", "result"
+"""What a constraint of a trial speaks of."""
+
 _RETRIES = 3
 _Result = TypeVar("_Result")
 
@@ -183,7 +186,7 @@ class StudyHandle:
             user_attrs=dict(attributes),
         )
         for at, one in enumerate(constraints):
-            template.set_constraint(f"parameters:{at}", one)
+            template.set_constraint(f"{OF_PARAMETERS}:{at}", one)
         return int(self.storage.create_new_trial(self._study_id, template_trial=template))
 
     def add(self, trial: FrozenTrial) -> None:
@@ -195,7 +198,7 @@ class StudyHandle:
         if violations:
             trial = optuna.trial.Trial(self.study(), trial_id)
             for at, one in enumerate(violations):
-                trial.set_constraint(f"result:{at}", float(one))
+                trial.set_constraint(f"{OF_RESULT}:{at}", float(one))
 
     def end(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> None:
         """Record how a trial has ended."""
