@@ -22,7 +22,8 @@ from hpctrack.cli.format import (
 from hpctrack.cli.options import print_json
 from hpctrack.cli.sweep.results_view import make_table, print_status
 from hpctrack.errors import SweepError
-from hpctrack.sweeps.results.status import count_states, read_status
+from hpctrack.sweeps.results.status import read_status
+from hpctrack.sweeps.results.trial_status import count_states
 from hpctrack.sweeps.submission.plan import Plan
 from hpctrack.sweeps.submission_record import Submission
 from hpctrack.sweeps.sweep import Sweep

@@ -143,12 +143,12 @@ def iter_sweep_folders(store: Path, project: str | None = None) -> Iterator[Swee
 
 def _iter_names(folder: Path) -> Iterator[tuple[str, Path]]:
     try:
-        paths = sorted(folder.iterdir())
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - to sort 30,000 paths takes a second
     except OSError:
         return  # not there yet, or not a folder
-    for path in paths:
-        if not path.name.startswith("."):
-            yield path.name, path
+    for name in names:
+        if not name.startswith("."):
+            yield name, folder / name
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

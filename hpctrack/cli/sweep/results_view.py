@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hpctrack.cli.format import flatten, show_duration, show_value, styled_state
-from hpctrack.sweeps.results.status import SweepStatus, TrialStatus
+from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.sweep import Sweep
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpctrack.errors import NotFoundError, UsageError
-from hpctrack.sweeps.results.status import SweepStatus, TrialStatus
+from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.worker.result import TrialState
 
 

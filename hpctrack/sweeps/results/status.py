@@ -3,135 +3,28 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from hpctrack.core.layout import has_run_files, run_folder
-from hpctrack.errors import HpctrackError
+from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack.errors import StoreFormatError
 from hpctrack.store.record import RunRecord, State
-from hpctrack.store.stored_run import StoredRun
+from hpctrack.sweeps.folder import read_json
+from hpctrack.sweeps.results.trial_runs import TrialRuns, read_value
+from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission, read_submissions
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.process import is_alive
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_results
 
+Word = tuple[TrialState, TrialResult | None]
+"""How a trial stands by its own word and that of the scheduler."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialStatus:
-    """How one trial stands.
-
-    Parameters
-    ----------
-    number : int
-        Which.
-    state : TrialState
-        How.
-    parameters : dict
-        Nested.
-    run_id : str
-        Of its run, if the program makes one.
-    run_state : str
-        running, finished, failed, crashed; empty if there is no run.
-    run_project : str
-        Where the run is; a program can choose another project than the sweep's.
-    result : TrialResult or None
-        What it said itself.
-    metric : float or None
-        The sweep's metric, from the run's summary.
-    log : str
-        Where its output is; empty if it is not known.
-    """
-
-    number: int
-    state: TrialState
-    parameters: dict[str, Any]
-    run_id: str
-    run_state: str = ""
-    run_project: str = ""
-    result: TrialResult | None = None
-    metric: float | None = None
-    log: str = ""
-
-    @property
-    def exit_code(self) -> int | None:
-        """The program's; None while it runs, and if nobody knows."""
-        return self.result.exit_code if self.result else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able form."""
-        result = self.result
-        return {
-            "number": self.number,
-            "state": self.state.value,
-            "parameters": self.parameters,
-            "exit_code": self.exit_code,
-            "signal": result.signal if result else "",
-            "message": result.message if result else "",
-            "run": self.run_id,
-            "run_state": self.run_state,
-            "run_project": self.run_project,
-            "metric": self.metric,
-            "job": result.job if result else "",
-            "host": result.host if result else "",
-            "attempt": result.attempt if result else 1,
-            "started_wall_s": result.started_wall_s if result else None,
-            "ended_wall_s": result.ended_wall_s if result else None,
-            "duration_s": result.duration_s if result else None,
-            "log": self.log,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SweepStatus:
-    """How a sweep stands.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        Which.
-    trials : tuple of TrialStatus
-        All that were submitted, or run by hand, by number.
-    """
-
-    sweep: Sweep
-    trials: tuple[TrialStatus, ...]
-
-    def counts(self) -> dict[str, int]:
-        """Return how many trials are in each state."""
-        return count_states(one.state for one in self.trials)
-
-    @property
-    def open_count(self) -> int | None:
-        """How many trials nobody was given yet; None if the sweep has no end."""
-        total = self.sweep.file.trial_count()
-        return None if total is None else max(total - len(self.trials), 0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able form."""
-        metric = self.sweep.file.metric
-        return {
-            "id": self.sweep.id,
-            "name": self.sweep.name,
-            "project": self.sweep.project,
-            "method": self.sweep.file.method,
-            "seed": self.sweep.seed,
-            "metric": {"name": metric.name, "goal": metric.goal} if metric else None,
-            "trial_count": self.sweep.file.trial_count(),
-            "open": self.open_count,
-            "counts": self.counts(),
-            "trials": [one.to_json() for one in self.trials],
-        }
-
-
-def count_states(states: Iterable[TrialState]) -> dict[str, int]:
-    """Count the states, in the order of a trial's life."""
-    counted = Counter(states)
-    return {state.value: counted[state] for state in TrialState}
+PURE_METHODS = frozenset({"grid", "random"})
+"""Methods whose points follow from the trial's number: no file has to be read for them."""
 
 
 def read_states(sweep: Sweep, *, asks_queue: bool = True) -> dict[int, TrialState]:
@@ -140,11 +33,13 @@ def read_states(sweep: Sweep, *, asks_queue: bool = True) -> dict[int, TrialStat
     Cheaper than `read_status`: no run is opened; and without ``asks_queue`` Slurm is not
     bothered, so that a trial whose job is gone seems to wait or to run.
     """
-    words = _read_words(sweep, asks_queue=asks_queue)
+    words = SweepReader(sweep).read_words(asks_queue=asks_queue)
     return {number: state for number, (state, _) in words.items()}
 
 
-def read_status(sweep: Sweep, *, stale_after_s: float = 60.0) -> SweepStatus:
+def read_status(
+    sweep: Sweep, *, stale_after_s: float = 60.0, clock: Clock = SYSTEM_CLOCK
+) -> SweepStatus:
     """Return how a sweep stands.
 
     Parameters
@@ -153,48 +48,152 @@ def read_status(sweep: Sweep, *, stale_after_s: float = 60.0) -> SweepStatus:
         Which.
     stale_after_s : float, optional
         How long a live run may be silent before it counts as crashed, seconds.
+    clock : Clock, optional
+        For tests.
     """
-    words = _read_words(sweep)
-    logs = _find_logs(sweep)
-    trials = []
-    for number, (state, result) in sorted(words.items()):
-        record = _read_run(sweep, number, stale_after_s)
-        trials.append(
-            TrialStatus(
-                number=number,
-                state=_judge(state, result, record),
-                parameters=sweep.parameters(number),
-                run_id=sweep.run_id(number),
-                run_state=record.state.value if record else "",
-                run_project=record.project if record else "",
-                result=result,
-                metric=_read_metric(sweep, record),
-                log=logs.get(number, ""),
-            )
+    return SweepReader(sweep, stale_after_s=stale_after_s, clock=clock).read()
+
+
+class SweepReader:
+    """Reads how a sweep stands, again and again; what is final is read once.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        Which.
+    stale_after_s : float, optional
+        How long a live run may be silent before it counts as crashed, seconds.
+    clock : Clock, optional
+        For tests.
+
+    Notes
+    -----
+    A listing of the trials' folder and of the project's, and the opening of one small file for
+    each trial. A run is opened only if its trial has not said its metric.
+    """
+
+    def __init__(
+        self, sweep: Sweep, *, stale_after_s: float = 60.0, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self.sweep = sweep
+        self._stale_after_s = stale_after_s
+        self._clock = clock
+        self._results: dict[int, TrialResult] = {}
+        self._parameters: dict[int, dict[str, Any]] = {}
+        self._final: dict[int, tuple[TrialResult, TrialStatus]] = {}
+
+    def read(self, *, asks_queue: bool = True) -> SweepStatus:
+        """Return how the sweep stands now; without ``asks_queue`` Slurm is not bothered."""
+        words = self.read_words(asks_queue=asks_queue)
+        logs = self._find_logs()
+        runs = TrialRuns(self.sweep, self._stale_after_s)
+        trials = []
+        for number, word in sorted(words.items()):
+            earlier = self._final.get(number)
+            if earlier is not None and earlier[0] is word[1]:
+                trials.append(earlier[1])
+                continue
+            one = self._read_trial(number, word, runs, logs.get(number, ""))
+            if one.result is not None and one.result.state.is_final and one.run_state != "running":
+                self._final[number] = (one.result, one)
+            trials.append(one)
+        return SweepStatus(self.sweep, tuple(trials), self._clock.wall_s())
+
+    def read_words(self, *, asks_queue: bool = True) -> dict[int, Word]:
+        """Return state and result by trial. Who lives is asked first: the living write on."""
+        folder = self.sweep.folder
+        submissions = read_submissions(self.sweep)
+        self._results = read_results(folder, self._results)
+        begun = [one for one in self._results.values() if one.state == TrialState.RUNNING]
+        jobs = {one.job for one in begun if one.job}
+        jobs |= {w.job for one in submissions if one.executor == "slurm" for w in one.workers}
+        queue = read_queue(jobs) if jobs and asks_queue else None
+        gone = {trial for one in submissions for trial in _find_gone(one, queue)}
+        gone |= {one.trial for one in begun if _is_gone(one, queue)}
+        results = self._results = read_results(folder, self._results)
+        words: dict[int, Word] = {}
+        for number in {trial for one in submissions for trial in one.trials} | set(results):
+            result = results.get(number)
+            state = result.state if result else TrialState.WAITING
+            if not state.is_over and number in gone:
+                state = TrialState.CRASHED
+            words[number] = (state, result)
+        return words
+
+    def _read_trial(self, number: int, word: Word, runs: TrialRuns, log: str) -> TrialStatus:
+        state, result = word
+        metrics = self.sweep.file.metrics
+        values = _said_values(result, [one.name for one in metrics])
+        project = runs.find(number)
+        record: RunRecord | None = None
+        if project and (not metrics or len(values) < len(metrics)):
+            record = runs.read(number)
+            project = record.project if record else project
+            for one in metrics if record else ():
+                value = read_value(record.summary, one.name) if record else None
+                if value is not None:
+                    values.setdefault(one.name, value)
+        configuration, repeat = divmod(number, self.sweep.file.seeds)
+        return TrialStatus(
+            number=number,
+            state=_judge(state, result, record),
+            parameters=self._read_parameters(number),
+            run_id=self.sweep.run_id(number),
+            configuration=configuration,
+            repeat=repeat,
+            has_run=bool(project),
+            run_state=record.state.value if record else "",
+            run_project=project,
+            result=result,
+            metric=values.get(metrics[0].name) if metrics else None,
+            values=values,
+            log=log,
         )
-    return SweepStatus(sweep, tuple(trials))
+
+    def _read_parameters(self, number: int) -> dict[str, Any]:
+        """Return a trial's parameters, which never change; those of a search lie in a file."""
+        if number not in self._parameters:
+            self._parameters[number] = self._load_parameters(number)
+        return self._parameters[number]
+
+    def _load_parameters(self, number: int) -> dict[str, Any]:
+        if self.sweep.file.method not in PURE_METHODS:
+            path = self.sweep.folder.point(number // self.sweep.file.seeds)
+            try:
+                found = read_json(path).get("parameters")
+            except (FileNotFoundError, StoreFormatError):
+                found = None
+            return found if isinstance(found, dict) else {}
+        return self.sweep.parameters(number)
+
+    def _find_logs(self) -> dict[int, str]:
+        """Return where the output of each trial is: its own file, or its worker's."""
+        logs: dict[int, str] = {}
+        folder = self.sweep.folder
+        for submission in read_submissions(self.sweep):
+            if submission.executor == "slurm":
+                for worker in submission.workers:
+                    begun = [one for one in worker.trials if one in self._results]
+                    logs.update(dict.fromkeys(begun, worker.log))
+        try:
+            names = os.listdir(folder.log(0).parent)  # noqa: PTH208 - 10,000 names
+        except OSError:
+            names = []
+        for name in names:
+            stem, dot, suffix = name.partition(".")
+            if dot and suffix == "log" and stem.isdigit():
+                logs[int(stem)] = str(folder.log(int(stem)))
+        return logs
 
 
-def _read_words(
-    sweep: Sweep, *, asks_queue: bool = True
-) -> dict[int, tuple[TrialState, TrialResult | None]]:
-    """Return state and result by trial. Who lives is asked first: the living write meanwhile."""
-    submissions = read_submissions(sweep)
-    begun = [one for one in read_results(sweep.folder).values() if one.state == TrialState.RUNNING]
-    jobs = {one.job for one in begun if one.job}
-    jobs |= {w.job for one in submissions if one.executor == "slurm" for w in one.workers}
-    queue = read_queue(jobs) if jobs and asks_queue else None
-    gone = {trial for one in submissions for trial in _find_gone(one, queue)}
-    gone |= {one.trial for one in begun if _is_gone(one, queue)}
-    results = read_results(sweep.folder)
-    words: dict[int, tuple[TrialState, TrialResult | None]] = {}
-    for number in {trial for one in submissions for trial in one.trials} | set(results):
-        result = results.get(number)
-        state = result.state if result else TrialState.WAITING
-        if not state.is_over and number in gone:
-            state = TrialState.CRASHED
-        words[number] = (state, result)
-    return words
+def _said_values(result: TrialResult | None, names: Sequence[str]) -> dict[str, float]:
+    """Return the metrics that a trial has said itself, as far as they are numbers."""
+    if result is None:
+        return {}
+    said = dict(result.values)
+    if names and result.value is not None:
+        said.setdefault(names[0], result.value)
+    return {name: said[name] for name in names if name in said and math.isfinite(said[name])}
 
 
 def _find_gone(submission: Submission, queue: frozenset[str] | None) -> set[int]:
@@ -226,59 +225,6 @@ def _judge(state: TrialState, result: TrialResult | None, record: RunRecord | No
         return state
     if state == TrialState.FINISHED and record.state == State.FAILED:
         return TrialState.FAILED  # a rank died, or the program said so in finish()
-    if result is None and state == TrialState.WAITING:
+    if result is None and state == TrialState.WAITING and record.state != State.PREEMPTED:
         return TrialState(record.state.value)
     return state
-
-
-def _read_run(sweep: Sweep, number: int, stale_after_s: float) -> RunRecord | None:
-    run_id = sweep.run_id(number)
-    for project in _iter_projects(sweep):
-        folder = run_folder(sweep.store, project, run_id)
-        if folder.is_dir() and has_run_files(folder):
-            run = StoredRun(folder, stale_after_s=stale_after_s)
-            try:
-                return run.record
-            except HpctrackError:
-                continue  # one broken run must not hide the sweep
-            finally:
-                run.close()
-    return None
-
-
-def _iter_projects(sweep: Sweep) -> Iterable[str]:
-    yield sweep.project
-    for path in sorted(sweep.store.iterdir()):
-        if path.name != sweep.project and not path.name.startswith(".") and path.is_dir():
-            yield path.name
-
-
-def _read_metric(sweep: Sweep, record: RunRecord | None) -> float | None:
-    if record is None or sweep.file.metric is None:
-        return None
-    value = _look_up(record.summary, sweep.file.metric.name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
-        return None
-    return float(value)
-
-
-def _look_up(summary: Mapping[str, Any], name: str) -> Any:
-    """Return a summary value; ``a.b`` also means ``b`` below ``a``, as in W&B."""
-    if name in summary:
-        return summary[name]
-    head, dot, tail = name.partition(".")
-    inner = summary.get(head)
-    return _look_up(inner, tail) if dot and isinstance(inner, Mapping) else None
-
-
-def _find_logs(sweep: Sweep) -> dict[int, str]:
-    """Return where the output of each trial is, if it is there."""
-    logs: dict[int, str] = {}
-    for submission in read_submissions(sweep):
-        for worker in submission.workers:
-            for trial in worker.trials:
-                own = sweep.folder.log(trial)
-                path = own if submission.executor == "local" else Path(worker.log)
-                if worker.log and path.exists():
-                    logs[trial] = str(path)
-    return logs

@@ -38,6 +38,11 @@ class TrialState(StrEnum):
         """Whether nothing more will happen."""
         return self not in {TrialState.WAITING, TrialState.RUNNING}
 
+    @property
+    def is_final(self) -> bool:
+        """Whether it is over and will not be tried again."""
+        return self in {TrialState.FINISHED, TrialState.PRUNED, TrialState.STOPPED}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
@@ -160,14 +165,27 @@ def read_result(folder: SweepFolder, trial: int) -> TrialResult | None:
         return None
 
 
-def read_results(folder: SweepFolder) -> dict[int, TrialResult]:
+def read_results(
+    folder: SweepFolder, known: Mapping[int, TrialResult] | None = None
+) -> dict[int, TrialResult]:
     """Return what each trial says; a rank that failed speaks for its trial.
 
     A file that cannot be read is left out: its trial counts as not begun.
+
+    Parameters
+    ----------
+    folder : SweepFolder
+        Whose.
+    known : mapping, optional
+        What was read before; files of trials that were over for good are not opened again.
     """
     results: dict[int, TrialResult] = {}
     failures: dict[int, TrialResult] = {}
+    known = known or {}
     for trial, rank, path in folder.iter_trials():
+        if rank == 0 and trial in known and known[trial].state.is_final:
+            results[trial] = known[trial]
+            continue
         try:
             result = TrialResult.from_json(read_json(path))
         except (FileNotFoundError, StoreFormatError):
