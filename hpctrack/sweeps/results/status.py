@@ -9,22 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.errors import StoreFormatError
+from hpctrack.errors import StoreFormatError, SweepError
 from hpctrack.store.record import RunRecord, State
-from hpctrack.sweeps.folder import read_json
-from hpctrack.sweeps.results.trial_runs import TrialRuns, read_value
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission, read_submissions
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.process import is_alive
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_results
+from hpctrack.sweeps.worker.trial_runs import TrialRuns, read_value
 
 Word = tuple[TrialState, TrialResult | None]
 """How a trial stands by its own word and that of the scheduler."""
-
-PURE_METHODS = frozenset({"grid", "random"})
-"""Methods whose points follow from the trial's number: no file has to be read for them."""
 
 
 def read_states(sweep: Sweep, *, asks_queue: bool = True) -> dict[int, TrialState]:
@@ -133,7 +129,7 @@ class SweepReader:
                 value = read_value(record.summary, one.name) if record else None
                 if value is not None:
                     values.setdefault(one.name, value)
-        configuration, repeat = divmod(number, self.sweep.file.seeds)
+        configuration, repeat = self.sweep.split(number)
         return TrialStatus(
             number=number,
             state=_judge(state, result, record),
@@ -152,19 +148,16 @@ class SweepReader:
 
     def _read_parameters(self, number: int) -> dict[str, Any]:
         """Return a trial's parameters, which never change; those of a search lie in a file."""
-        if number not in self._parameters:
-            self._parameters[number] = self._load_parameters(number)
-        return self._parameters[number]
+        known = self._parameters.get(number)
+        if not known:  # they may be chosen a moment later
+            known = self._parameters[number] = self._load_parameters(number)
+        return known
 
     def _load_parameters(self, number: int) -> dict[str, Any]:
-        if self.sweep.file.method not in PURE_METHODS:
-            path = self.sweep.folder.point(number // self.sweep.file.seeds)
-            try:
-                found = read_json(path).get("parameters")
-            except (FileNotFoundError, StoreFormatError):
-                found = None
-            return found if isinstance(found, dict) else {}
-        return self.sweep.parameters(number)
+        try:
+            return self.sweep.parameters(number)
+        except (SweepError, StoreFormatError):
+            return {}  # nobody has chosen them yet, or their file is broken
 
     def _find_logs(self) -> dict[int, str]:
         """Return where the output of each trial is: its own file, or its worker's."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,6 @@ from hpctrack.sweeps.worker.iterations import IterationCounter
 from hpctrack.sweeps.worker.launch import make_launch, signal_ranks
 from hpctrack.sweeps.worker.printed import OutputPump, PrintedValues, read_tail
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_result, write_result
-from hpctrack.sweeps.worker.run_value import read_run, read_steps, read_values
 from hpctrack.sweeps.worker.signals import SignalRelay
 from hpctrack.sweeps.worker.trial import (
     CANNOT_START,
@@ -36,6 +34,7 @@ from hpctrack.sweeps.worker.trial import (
     make_work_folder,
     prepare_command,
 )
+from hpctrack.sweeps.worker.trial_runs import TrialRuns, read_value
 from hpctrack.sweeps.worker.watch import TrialWatch
 
 PATIENCE_S = 120.0
@@ -226,20 +225,19 @@ class Runner:
 
     def _add_values(self, result: TrialResult, watch: TrialWatch) -> TrialResult:
         """Add the metrics: from the run's summary, else what the worker has heard."""
-        names = [one.name for one in self.sweep.file.metrics]
+        names = self.sweep.file.metric_names()
         values = {name: watch.values[name] for name in names if name in watch.values}
         if names and result.state in {TrialState.FINISHED, TrialState.PRUNED}:
-            with suppress(HpctrackError, OSError):
-                told = read_values(self.sweep, read_run(self.sweep, result.trial))
-                pairs = zip(names, told, strict=True)
-                values |= {name: value for name, value in pairs if value is not None}
+            record = TrialRuns(self.sweep).read(result.trial)
+            told = {name: read_value(record.summary, name) for name in names} if record else {}
+            values |= {name: value for name, value in told.items() if value is not None}
         if names and result.state == TrialState.FINISHED and not values:
             say(f"trial {result.trial} never logged {names[0]!r}: the search learns nothing of it")
         return replace(
             result,
             iterations=watch.iterations,
             values=values,
-            value=values.get(names[0]) if names else None,
+            value=values.get(names[0]) if self.sweep.file.metrics else None,
         )
 
     def _leave_word(self, claim: Claim, result: TrialResult) -> TrialResult:
@@ -280,10 +278,7 @@ class Runner:
         metric = self.sweep.file.metric
         if claim.attempt == 1 or metric is None:
             return IterationCounter()
-        try:
-            return IterationCounter(read_steps(self.sweep, claim.trial, metric.name))
-        except (HpctrackError, OSError):
-            return IterationCounter()
+        return IterationCounter(TrialRuns(self.sweep).read_steps(claim.trial, metric.name))
 
     def _make_pump(self, log: Path | None) -> OutputPump | None:
         values = PrintedValues(self.sweep.file.metrics)

@@ -35,7 +35,11 @@ def tell_search(sweep: Sweep, search: Search, configuration: int) -> bool:
     if point is None or not results or len(results) < len(words):
         return False
     state, values = sum_up(sweep.file, results)
-    search.tell(point.number, state, values)
+    violations: tuple[float, ...] = ()
+    if state == PointState.FINISHED and sweep.file.result_constraints:
+        means = mean_values(sweep.file.metric_names(), results)
+        violations = sweep.file.result_violations(point.parameters, means)
+    search.tell(point.number, state, values, violations)
     return True
 
 
@@ -44,19 +48,26 @@ def sum_up(file: SweepFile, results: Sequence[TrialResult]) -> tuple[PointState,
 
     A configuration is pruned if any repeat was, and failed if no repeat has the metrics.
     """
-    names = [one.name for one in file.metrics]
-    finished = [
-        [one.values.get(name, math.nan) for name in names]
-        for one in results
-        if one.state == TrialState.FINISHED
-    ]
-    whole = [row for row in finished if not any(math.isnan(value) for value in row)]
-    means = tuple(sum(column) / len(whole) for column in zip(*whole, strict=True))
     if any(one.state == TrialState.PRUNED for one in results):
         return PointState.PRUNED, ()
-    if not names:
-        return (PointState.FINISHED, ()) if finished else (PointState.FAILED, ())
-    return (PointState.FINISHED, means) if whole else (PointState.FAILED, ())
+    names = [one.name for one in file.metrics]
+    means = mean_values(names, results)
+    if all(name in means for name in names) and any(
+        one.state == TrialState.FINISHED for one in results
+    ):
+        return PointState.FINISHED, tuple(means[name] for name in names)
+    return PointState.FAILED, ()
+
+
+def mean_values(names: Sequence[str], results: Sequence[TrialResult]) -> dict[str, float]:
+    """Return the mean of each metric over the repeats that finished with it. Pure."""
+    finished = [one.values for one in results if one.state == TrialState.FINISHED]
+    means: dict[str, float] = {}
+    for name in names:
+        numbers = [one[name] for one in finished if not math.isnan(one.get(name, math.nan))]
+        if numbers:
+            means[name] = sum(numbers) / len(numbers)
+    return means
 
 
 def catch_up(sweep: Sweep, search: Search) -> frozenset[int]:

@@ -67,7 +67,7 @@ def make_environment(
         "HPCTRACK_SWEEP_CONFIG": json.dumps(parameters, default=make_plain),
     }
     if link:
-        names = [one.name for one in sweep.file.metrics]
+        names = sweep.file.metric_names()
         made |= {"HPCTRACK_SWEEP_SOCKET": link, "HPCTRACK_SWEEP_METRICS": json.dumps(names)}
     if attempt > 1:
         made["HPCTRACK_ATTEMPT"] = str(attempt)

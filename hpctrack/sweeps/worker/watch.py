@@ -208,7 +208,7 @@ class TrialWatch:
             return  # it is not there yet, or just being sealed; we look again
 
     def _read_files(self) -> None:
-        metrics = {one.name for one in self._sweep.file.metrics}
+        metrics = set(self._sweep.file.metric_names())
         if self._tail is None:
             folder = run_folder(
                 self._sweep.store, self._sweep.project, self._sweep.run_id(self._number)
