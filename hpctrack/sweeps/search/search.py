@@ -32,6 +32,7 @@ from hpctrack.sweeps.search.study import (
     StudyHandle,
     translated,
 )
+from hpctrack.sweeps.search.warm_start import warm_start
 from hpctrack.sweeps.sweep import Sweep
 
 SAMPLER_TRIES = 20
@@ -88,7 +89,9 @@ class Search:
         with translated():
             samplers.make_sampler(sweep, 0)
             make_rule(sweep.file.early)
-        return cls(sweep, StudyHandle.open(sweep))
+        study = StudyHandle.open(sweep)
+        study.run(lambda: warm_start(study, sweep))
+        return cls(sweep, study)
 
     def ask(self, configuration: int) -> Point:
         """Return the point of a configuration: a new one, or the one it has already.
@@ -106,6 +109,14 @@ class Search:
             The storage cannot be used; may be tried again.
         """
         return self._study.run(lambda: self._ask(configuration))
+
+    @property
+    def judges_repeats(self) -> bool:
+        """Whether the rule compares repeats of a configuration, not iterations of a trial.
+
+        Then `report` takes the number of a repeat, from 1, and its result.
+        """
+        return self._sweep.file.early is not None and self._sweep.file.early.kind == "wilcoxon"
 
     def wants(self, iteration: int, since: int | None = None) -> bool:
         """Tell whether an iteration is to be reported.
