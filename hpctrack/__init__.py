@@ -9,7 +9,7 @@ from __future__ import annotations
 from hpctrack.client.run import Run
 from hpctrack.client.session import current_run, finish, init, log, maybe_run
 from hpctrack.core import __version__
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, Pruned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ Settings = dict
 
 __all__ = [
     "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
-    "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
-    "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text",
-    "Video", "__version__", "alert", "define_metric", "finish", "init", "log", "log_code",
-    "mark_preempting", "plot", "plot_table", "save", "should_stop", "unwatch", "watch",
+    "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D",
+    "Pruned", "Run", "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers",
+    "Table", "Text", "Video", "__version__", "alert", "define_metric", "finish", "init", "log",
+    "log_code", "mark_preempting", "plot", "plot_table", "save", "should_stop", "unwatch", "watch",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 

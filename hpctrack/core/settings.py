@@ -28,7 +28,7 @@ RULES = "rules"
 
 NOT_SETTINGS = frozenset({
     "LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN", "RULE", "RULE_TEXT", "AGENT",
-    "HELLO", "CONSOLES", "RUN_NAME",
+    "HELLO", "CONSOLES", "RUN_NAME", "SWEEP_SOCKET", "SWEEP_METRICS", "TRIAL_DIR", "ATTEMPT",
 })  # fmt: skip
 """``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server, a
 rule's command, what `hpctrack run` tells the program in it)."""
@@ -80,6 +80,20 @@ class Settings(Record):
     tags: str = _setting("", "comma-separated tags")
     sweep_id: str = _setting("", "sweep that the run is a trial of; set by the sweep")
     trial: int = _setting(-1, "number of the trial in its sweep; set by the sweep")
+    resume: str = _setting(
+        "",
+        "what `init(resume=...)` says, for programs that say nothing: allow, never, must or auto",
+        choices=("", "allow", "never", "must", "auto"),
+    )
+    raise_pruned: bool = _setting(
+        False, "have log() raise hpctrack.Pruned when the run is to end; see stop-trials-early"
+    )
+    stop_answer_timeout_s: float = _setting(
+        2.0, "longest wait of rank 0 of a trial for its sweep's answer, seconds"
+    )
+    stop_agreement_timeout_s: float = _setting(
+        30.0, "longest wait of another rank for rank 0, where all have to stop together, seconds"
+    )
     strict: bool = _setting(False, "raise into the program instead of warning once")
     quiet: bool = _setting(False, "print nothing but warnings")
     seal: str = _setting(
