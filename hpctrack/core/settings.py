@@ -176,6 +176,40 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
+class ChangedEnvironment:
+    """A context in which the process has another environment; before and after, its own.
+
+    For a sweep that calls a function of this process as a trial: `hpctrack.init` finds there what
+    a program of its own would find. Threads that look meanwhile see it too.
+
+    Parameters
+    ----------
+    wanted : mapping
+        The whole environment.
+    """
+
+    def __init__(self, wanted: Mapping[str, str]) -> None:
+        self._wanted = dict(wanted)
+        self._kept: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        """Change what differs."""
+        self._kept = dict(os.environ)
+        self._change(self._wanted)
+
+    def __exit__(self, *_: object) -> None:
+        """Put it back, whatever has happened to it meanwhile."""
+        self._change(self._kept)
+
+    @staticmethod
+    def _change(wanted: Mapping[str, str]) -> None:
+        for name in [one for one in os.environ if one not in wanted]:
+            del os.environ[name]
+        for name, value in wanted.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+
+
 def find_cwd() -> str:
     """Return the working folder; an empty text if it is gone, or nobody may say where it is."""
     try:

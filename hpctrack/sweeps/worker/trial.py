@@ -1,7 +1,6 @@
 """Running trials, in the allocation that the current process has.
 
-`run_trials` is what submitit calls on the node: a top-level function with plain arguments, so the
-node only has to import it. ``hpctrack sweep trial`` calls `run_trial` from a plain batch script.
+A worker calls `run_trial` for one trial after the other, ``hpctrack sweep trial`` for a single one.
 """
 
 from __future__ import annotations
@@ -10,20 +9,21 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpctrack.client.ranks import RankInfo, detect_rank
+from hpctrack.client.ranks import detect_rank
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.core.wire import make_plain
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, SweepError
 from hpctrack.sweeps.folder import write_json
 from hpctrack.sweeps.schema.command import CommandFacts, make_command, uses_macro
-from hpctrack.sweeps.sweep import Sweep, load_sweep
+from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.child import ChildEnd, run_child
+from hpctrack.sweeps.worker.launch import make_launch, name_job
 from hpctrack.sweeps.worker.process import read_stamp
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, write_result
 
@@ -36,47 +36,6 @@ class TrialEnd:
 
     result: TrialResult
     was_stopped: bool
-
-
-def run_trials(
-    store: str, project: str, sweep_id: str, numbers: Sequence[int], options: Mapping[str, Any]
-) -> None:
-    """Run several trials, one after the other, until all are done or somebody says stop.
-
-    Parameters
-    ----------
-    store, project, sweep_id : str
-        Which sweep.
-    numbers : sequence of int
-        Which trials.
-    options : mapping
-        ``is_shared``: other workers have the same numbers, so each trial is taken first.
-        ``has_logs``: the output goes to a file for each trial.
-        ``timeout_s``: see `run_child`.
-        ``restored``: variables that submitit's local executor overwrites, and what they were;
-        None for unset.
-
-    Raises
-    ------
-    SystemExit
-        With the program's exit code, if the only trial failed: Slurm is to see it as well.
-    """
-    sweep = load_sweep(store, sweep_id, project=project)
-    environ = _restore(environment(), options.get("restored", {}))
-    for number in numbers:
-        if options.get("is_shared") and not _take(sweep, number):
-            continue
-        end = run_trial(
-            sweep,
-            number,
-            environ=environ,
-            output=sweep.folder.log(number) if options.get("has_logs") else None,
-            timeout_s=options.get("timeout_s"),
-        )
-        if len(numbers) == 1 and end.result.exit_code:
-            raise SystemExit(end.result.exit_code)
-        if end.was_stopped:
-            return
 
 
 def run_trial(
@@ -120,7 +79,7 @@ def run_trial(
     rank = detect_rank(environ)
     child_environ = make_environment(sweep, number, parameters, environ)
     began_mono_s = clock.mono_s()
-    running = _describe_start(number, rank, environ, clock)
+    running = describe_start(number, environ, clock)
     try:
         command = _prepare(sweep, number, parameters, child_environ)
     except HpctrackError as error:
@@ -175,6 +134,8 @@ def make_environment(
 def _prepare(
     sweep: Sweep, number: int, parameters: Mapping[str, Any], environ: Mapping[str, str]
 ) -> list[str]:
+    if not sweep.file.program and uses_macro(sweep.file.command, "program"):
+        raise SweepError(f"sweep {sweep.id} has no `program`: its trials are calls of a function")
     path = sweep.folder.parameters(number)
     if uses_macro(sweep.file.command, "args_json_file"):
         write_json(path, parameters)
@@ -185,13 +146,12 @@ def _prepare(
         environ=environ,
         json_file=str(path),
     )
-    return make_command(sweep.file.command, facts)
+    return [*make_launch(sweep, environ), *make_command(sweep.file.command, facts)]
 
 
-def _describe_start(
-    number: int, rank: RankInfo, environ: Mapping[str, str], clock: Clock
-) -> TrialResult:
-    array, task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+def describe_start(number: int, environ: Mapping[str, str], clock: Clock) -> TrialResult:
+    """Return what a trial says when it begins, in this process."""
+    rank = detect_rank(environ)
     pid = os.getpid()
     return TrialResult(
         trial=number,
@@ -201,7 +161,7 @@ def _describe_start(
         host=socket.gethostname(),
         pid=pid,
         stamp=read_stamp(pid),
-        job=f"{array}_{task}" if array and task else environ.get("SLURM_JOB_ID", ""),
+        job=name_job(environ),
         attempt=rank.attempt,
         started_wall_s=clock.wall_s(),
     )
@@ -219,19 +179,3 @@ def _say(text: str) -> None:
     """Tell whoever reads the job's output."""
     sys.stderr.write(f"hpctrack: {text}\n")
     sys.stderr.flush()
-
-
-def _take(sweep: Sweep, number: int) -> bool:
-    """Take a trial; False if another worker has it."""
-    path = sweep.folder.taken(number)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-    except FileExistsError:
-        return False
-    return True
-
-
-def _restore(environ: Mapping[str, str], earlier: Mapping[str, str | None]) -> dict[str, str]:
-    restored = {key: value for key, value in environ.items() if key not in earlier}
-    return restored | {key: value for key, value in earlier.items() if value is not None}
