@@ -24,7 +24,7 @@ from hpctrack.cli.sweep.submission_cmd import agent, sbatch, submit
 from hpctrack.cli.sweep_view import print_sweeps
 from hpctrack.core.settings import Settings
 from hpctrack.sweeps.sweep import Sweep, list_sweeps, load_sweep, store_sweep
-from hpctrack.sweeps.worker.trial import run_trial
+from hpctrack.sweeps.worker.by_hand import run_trial
 
 
 @click.group()
