@@ -15,14 +15,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpctrack import Store
 from hpctrack.sweeps.search.search import Search
-from hpctrack.sweeps.sweep import Sweep, create_sweep, load_sweep
+from hpctrack.sweeps.submission_record import read_submissions
+from hpctrack.sweeps.sweep import load_sweep
 from hpctrack.sweeps.worker.claims import list_claims
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_results
 
@@ -30,6 +31,7 @@ from .cluster import Cluster, Place
 from .cluster_fixture import make_options
 
 ROOT = Path(__file__).resolve().parents[2]
+HPCTRACK = Path(sys.executable).with_name("hpctrack")
 STEPS = 10
 
 PROGRAM = """
@@ -64,15 +66,8 @@ command: ["${{interpreter}}", "${{program}}"]
 slurm: {{timeout_min: 10, cpus_per_task: 1}}
 """
 
-WORKER = """
-import os, sys
-from hpctrack.sweeps.sweep import load_sweep
-from hpctrack.sweeps.worker.loop import run_worker
-print(run_worker(load_sweep(os.environ["HPCTRACK_DIR"], sys.argv[1], project="chaos")))
-"""
-
 SIGNS = {
-    "worker": ("worker.py",),
+    "worker": ("submitit.core._submit",),
     "program": ("trial.py",),
     "agent": ("hpctrack.agents.main",),
     "driver": ("sweep", "submit"),
@@ -129,7 +124,8 @@ class Chaos:
     trials: int = 200
     kills: int = 20
     done: list[str] = field(default_factory=list)
-    jobs: list[int] = field(default_factory=list)
+    before: int = 0
+    drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)  # noqa: S311 - it has to be repeatable
@@ -145,7 +141,6 @@ class Chaos:
         }
         for name, text in {
             "trial.py": PROGRAM % STEPS,
-            "worker.py": WORKER,
             "sweep.yaml": SWEEP.format(trials=self.trials),
         }.items():
             (self.scratch.host / name).write_text(text)
@@ -162,29 +157,21 @@ class Chaos:
 
     # -- running
 
-    def submit(self, tasks: int) -> None:
-        """Have more workers."""
-        self.jobs.append(
-            self.cluster.submit(
-                f"--chdir={self.scratch.inside}",
-                f"--array=0-{tasks - 1}",
-                f"--output={self.scratch.inside}/%A_%a.out",
-                "--no-requeue",
-                f"--wrap=exec {sys.executable} worker.py chaos",
-                env=self.env,
-            )
+    def submit(self, workers: int) -> None:
+        """Have more workers, as a user who waits for them."""
+        self.before = len(read_submissions(self.sweep))
+        words = ("sweep", "submit", "chaos", "--executor=slurm", f"--workers={workers}", "--wait")
+        command = self.cluster.make_command(
+            "login", str(HPCTRACK), *words, user="alice", env=self.env
         )
+        with (self.scratch.host / "drivers.log").open("ab") as log:
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.drivers.append(child)
 
     def list_tasks(self) -> list[str]:
-        """Return the tasks that wait or run."""
-        said = self._login("squeue", "-h", "-r", "-u", "alice", "-o", "%i %T")
-        rows = [line.split() for line in said.splitlines()]
-        mine = {str(one) for one in self.jobs}
-        return sorted(
-            name
-            for name, state in rows
-            if name.split("_")[0] in mine and state in {"PENDING", "RUNNING"}
-        )
+        """Return the array tasks that wait or run."""
+        queue = ("squeue", "-h", "-r", "-u", "alice", "-t", "PD,R", "-o", "%i")
+        return sorted(self._login(*queue).split())
 
     def run(self, timeout_s: float) -> None:
         """Run the sweep to its end through all the trouble."""
@@ -199,13 +186,13 @@ class Chaos:
             self._kill(kind, deadline)
         self._wait(self.is_over, deadline)
 
-    def _wait(self, what, deadline: float) -> None:
+    def _wait(self, what: Callable[[], bool], deadline: float) -> None:
         looked = 0.0
         while not what():
             assert time.monotonic() < deadline, f"out of time after {self.done}\n{self.describe()}"
             if time.monotonic() - looked > 2:
                 looked = time.monotonic()
-                if len(self.list_tasks()) < REINFORCEMENT:
+                if len(self.list_tasks()) < REINFORCEMENT and not self.is_submitting():
                     self.submit(REINFORCEMENT)
             time.sleep(0.1)
 
@@ -216,24 +203,28 @@ class Chaos:
         return sum(one.is_final or one == TrialState.FAILED for one in states) == self.trials
 
     def _kill(self, kind: str, deadline: float) -> None:
-        victims: list[object] = []
-
-        def look() -> bool:
-            victims[:] = (
-                self.list_tasks() if kind == "task" else find_processes(kind, self.store)
-            )
-            return bool(victims)
-
-        if kind == "driver":
-            return
-        self._wait(look, deadline)
-        victim = self.rng.choice(victims)
+        if kind == "driver" and (self.rng.random() < 0.5 or not self._find(kind)):  # noqa: PLR2004
+            # A new one, which may not have come to submitting.
+            self.submit(2)
+            self._wait(lambda: bool(self._find(kind)), deadline)
+            time.sleep(self.rng.uniform(0, 2))
+        self._wait(lambda: bool(self._find(kind)), deadline)
+        victim = self.rng.choice(self._find(kind) or [0])
         if isinstance(victim, str):
             self._login("scancel", victim)
-        else:
+        elif victim:
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
         self.done.append(f"{kind} {victim}")
+
+    def _find(self, kind: str) -> Sequence[int | str]:
+        return self.list_tasks() if kind == "task" else find_processes(kind, self.store)
+
+    def is_submitting(self) -> bool:
+        """Tell whether a driver has not come to waiting yet."""
+        is_alive = bool(self.drivers) and self.drivers[-1].poll() is None
+        new = read_submissions(self.sweep)[self.before :]
+        return is_alive and not any(one.workers for one in new)
 
     def describe(self) -> str:
         """Return how things stand."""
