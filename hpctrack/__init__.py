@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hpctrack.store.store import Store
     from hpctrack.store.stored_run import StoredRun
     from hpctrack.store.straggler import Interval, SilentRank, Straggler, Stragglers
+    from hpctrack.sweeps.api import agent, sweep
 
     config: Config
     summary: Summary
@@ -44,8 +45,9 @@ __all__ = [
     "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
     "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D",
     "Pruned", "Run", "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers",
-    "Table", "Text", "Video", "__version__", "alert", "define_metric", "finish", "init", "log",
-    "log_code", "mark_preempting", "plot", "plot_table", "save", "should_stop", "unwatch", "watch",
+    "Table", "Text", "Video", "__version__", "agent", "alert", "define_metric", "finish", "init",
+    "log", "log_code", "mark_preempting", "plot", "plot_table", "save", "should_stop", "sweep",
+    "unwatch", "watch",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
@@ -54,6 +56,7 @@ _LAZY = {
     "StoredRun": "store.stored_run", "Metric": "store.metric", "MediaItem": "store.media_item",
     "Interval": "store.straggler", "SilentRank": "store.straggler", "Straggler": "store.straggler",
     "Stragglers": "store.straggler", "AlertLevel": "client.alerts", "plot_table": "client.plot",
+    "agent": "sweeps.api", "sweep": "sweeps.api",
 }  # fmt: skip
 
 
