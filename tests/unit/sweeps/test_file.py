@@ -115,7 +115,7 @@ BAD = [
     (HEAD + TAIL + "controller: {type: local}\n", 5, "not supported yet", None),
     (HEAD, 1, "needs `parameters`", None),
     (TAIL + "program: x\n", 1, "needs `method`", None),
-    ("method: grid\n" + TAIL, 1, "needs `program`", "command"),
+    ("method: grid\ncommand: ['${program}']\n" + TAIL, 1, "needs `program`", "command"),
     (HEAD + "parameters:\n  a: 0.1\n", 4, "no mapping", "value: 0.1"),
     (HEAD + "parameters:\n  a: [1, 2]\n", 4, "no mapping", "values: [...]"),
     (HEAD + "parameters:\n  a: {values: 3}\n", 4, "not a list", None),
