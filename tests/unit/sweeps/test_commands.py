@@ -77,7 +77,8 @@ def test_a_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     line = ["sweep", "submit", "sweep.yaml", "--executor", "local", "--dry-run"]
     assert run(line) == 0
     out = capsys.readouterr().out
-    assert "would submit 2 trials to local" in out
+    assert "to local, " in out
+    assert "for at most 2 trials" in out
     assert "trial 1: a=2, b.c=x" in out
     assert run([*line, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -121,7 +122,23 @@ def test_sweeps_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert (entry["id"], entry["trial_count"]) == (sweep_id, 2)
 
 
-@pytest.mark.parametrize("command", ["create", "submit", "ls", "status", "best", "trial"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "create",
+        "submit",
+        "sbatch",
+        "agent",
+        "stop",
+        "pause",
+        "resume",
+        "cancel",
+        "ls",
+        "status",
+        "best",
+        "trial",
+    ],
+)
 def test_every_command_has_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run(["sweep", command, "--help"]) == 0
     assert f"hpctrack sweep {command}" in capsys.readouterr().out.partition("Examples:")[2]
