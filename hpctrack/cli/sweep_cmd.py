@@ -126,7 +126,7 @@ def trial(
     """
     found = load_sweep(_settings(store).dir, sweep_id, project=project)
     end = run_trial(found, number)
-    context.exit(end.result.exit_code or 0)
+    context.exit(end.exit_code or 0)
 
 
 @sweep.command("schema")

@@ -128,7 +128,7 @@ class Chaos:
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.seed)  # noqa: S311 - it has to be repeatable
+        self.rng = random.Random(self.seed)
         self.store = f"{self.scratch.inside}/store"
         self.env = {
             "HPCTRACK_DIR": self.store,
@@ -203,7 +203,7 @@ class Chaos:
         return sum(one.is_final or one == TrialState.FAILED for one in states) == self.trials
 
     def _kill(self, kind: str, deadline: float) -> None:
-        if kind == "driver" and (self.rng.random() < 0.5 or not self._find(kind)):  # noqa: PLR2004
+        if kind == "driver" and (self.rng.random() < 0.5 or not self._find(kind)):
             # A new one, which may not have come to submitting.
             self.submit(2)
             self._wait(lambda: bool(self._find(kind)), deadline)
@@ -313,7 +313,9 @@ def main() -> None:
             wrongs += [f"left over: {one}" for one in chaos.list_orphans()]
             took = time.monotonic() - began
             attempts = Counter(list_claims(chaos.sweep.folder).values())
-            print(f"seed {seed}: {took:.0f} s, attempts {dict(attempts)}, {Counter(one.split()[0] for one in chaos.done)}")
+            print(
+                f"seed {seed}: {took:.0f} s, attempts {dict(attempts)}, {Counter(one.split()[0] for one in chaos.done)}"
+            )
             if wrongs:
                 failed += 1
                 print(*chaos.done, *wrongs, sep="\n  ")

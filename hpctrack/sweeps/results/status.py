@@ -12,7 +12,6 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import StoreFormatError, SweepError
 from hpctrack.store.record import RunRecord, State
 from hpctrack.sweeps.control import read_control
-from hpctrack.sweeps.worker.trial_runs import TrialRuns, read_value
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission, read_submissions
