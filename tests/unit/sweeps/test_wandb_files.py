@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import pickle
 import random
 import re
 from pathlib import Path
@@ -52,6 +54,16 @@ def test_a_file_says_the_same_as_yaml_and_as_what_is_stored() -> None:
     for path in FILES:
         file = parse_sweep_file(path.read_text())
         assert parse_sweep_config(file.plain) == file
+
+
+def test_a_file_can_be_pickled_and_copied() -> None:
+    for path in FILES:
+        file = parse_sweep_file(path.read_text())
+        count = file.trial_count()
+        again = pickle.loads(pickle.dumps(file))  # noqa: S301 - our own
+        assert copy.deepcopy(again) == again == file
+        assert again.trial_count() == count
+        assert points_of(again) == points_of(file)
 
 
 def test_every_key_of_our_own_is_understood() -> None:
@@ -111,6 +123,14 @@ def test_what_is_without_effect_is_told() -> None:
     assert "did you mean 'depth'?" in notes
     assert "~/.pgpass" in notes
     assert "secret" not in notes
+
+
+def test_what_cmaes_leaves_to_chance_is_told() -> None:
+    numbers = (
+        "method: cmaes\nprogram: x\nmetric: {name: l}\nparameters:\n  x: {min: 0.0, max: 1.0}\n"
+    )
+    assert not parse_sweep_file(numbers).notes
+    assert "chance" in parse_sweep_file(numbers + "  y: {values: [a, b]}\n").notes[0]
 
 
 @pytest.mark.parametrize(
@@ -198,6 +218,9 @@ MUTATIONS = [
     (NO_METRIC + "constraints: [a <= 3]\n", 6, "not always a number", "when"),
     (NO_METRIC + "constraints:\n  - b <= 3\n  - b + 3\n", 8, "compares nothing", "2048"),
     (NO_METRIC + "constraints:\n  - __import__('os').system('x') <= 3\n", 7, "functions", None),
+    (NO_METRIC + "constraints: [val/loss <= 3]\n", 6, "computation", "`val/loss`"),
+    (NO_METRIC + "  batch-size: {value: 1}\nconstraints: [batch-size <= 3]\n", 7, "computation",
+     "`batch-size`"),
     (NO_METRIC + "constraints: {a: 1}\n", 6, "not a text", None),
     (NO_METRIC + "constraints: [b > 3]\n", 6, "none of", "loosen"),
     (NO_METRIC.replace("random", "grid") + "constraints: [b > 3]\n", 6, "no point", None),
