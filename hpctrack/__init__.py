@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     summary: Summary
     run: Run | None
 
-Settings = dict  # W&B's word for what ``init(settings=...)`` takes; `hpctrack config` lists them
+Settings = dict  # W&B's word for what `init(settings=...)` takes; `hpctrack config` lists them
 
 __all__ = [
     "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
@@ -51,12 +51,11 @@ __all__ = [
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
 _LAZY = {
-    "sweep_results": "sweeps.results.sweep_results", "StoredRun": "store.stored_run",
-    "MediaItem": "store.media_item", "SilentRank": "store.straggler", "Interval": "store.straggler",
-    "Stragglers": "store.straggler", "Straggler": "store.straggler", "AlertLevel": "client.alerts",
-    "plot_table": "client.plot", "History": "store.history", "Metric": "store.metric",
-    "Store": "store.store", "plot": "client.plot", "Grid": "store.grid", "agent": "sweeps.api",
-    "sweep": "sweeps.api",
+    "Store": "store.store", "History": "store.history", "Grid": "store.grid", "plot": "client.plot",
+    "StoredRun": "store.stored_run", "Metric": "store.metric", "MediaItem": "store.media_item",
+    "AlertLevel": "client.alerts", "plot_table": "client.plot", "agent": "sweeps.api",
+    **dict.fromkeys(("Interval", "SilentRank", "Straggler", "Stragglers"), "store.straggler"),
+    "sweep": "sweeps.api", "sweep_results": "sweeps.results.sweep_results",
 }  # fmt: skip
 
 
