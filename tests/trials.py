@@ -125,5 +125,5 @@ class HandClock:
     """A clock that a test moves."""
 
     def __init__(self) -> None:
-        self.now_s = 1000.0
+        self.now_s = 1_700_000_000.0
         self.clock = Clock(wall_s=lambda: self.now_s, mono_s=lambda: self.now_s)
