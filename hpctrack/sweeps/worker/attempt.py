@@ -40,7 +40,8 @@ from hpctrack.sweeps.worker.watch import TrialWatch
 PATIENCE_S = 120.0
 """A full disk or a database that restarts may be well again after so long."""
 
-PAUSE_S = 2.0
+PAUSE_S, PAUSE_MAX_S = 0.25, 4.0
+"""Between two tries; each time twice as long."""
 
 REPEAT_PRUNED = "another repeat of its configuration was pruned"
 
@@ -62,6 +63,7 @@ def be_patient(action: Callable[[], Any], relay: SignalRelay, clock: Clock) -> A
         It could not be for `PATIENCE_S`, or there is no time to wait.
     """
     began_s = clock.mono_s()
+    pause_s = PAUSE_S
     while True:
         try:
             return action()
@@ -69,7 +71,8 @@ def be_patient(action: Callable[[], Any], relay: SignalRelay, clock: Clock) -> A
             if relay.was_stopped or clock.mono_s() - began_s > PATIENCE_S:
                 raise
             say(f"{error.message}; trying again")
-            time.sleep(PAUSE_S)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
