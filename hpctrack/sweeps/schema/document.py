@@ -30,6 +30,7 @@ SYNTAX_HINT = "look at the indentation, the brackets and the quotes of this line
 
 _FLOAT_TAG = "tag:yaml.org,2002:float"
 _EXPONENT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+\Z")
+_MERGE_TAG = "tag:yaml.org,2002:merge"
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "null"))
 _TEXT_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "value"))
 
@@ -223,25 +224,34 @@ class _Reader:
         if depth > MAX_DEPTH or self._count > MAX_NODES:
             raise SweepFileError(f"{where}: nested too deeply, or too many values")
         if isinstance(node, self._yaml.MappingNode):
-            loader.flatten_mapping(node)
+            self._merge(loader, node)
             return Node(self._read_mapping(loader, node, depth), where)
         if isinstance(node, self._yaml.SequenceNode):
             inner = [self.read(loader, one, one, depth + 1) for one in node.value]
             return Node(inner, where)
         return Node(self._read_scalar(loader, node, where), where)
 
-    def _read_mapping(self, loader: yaml.SafeLoader, node: Any, depth: int) -> dict[str, Node]:
-        entries: dict[str, Node] = {}
-        for key, value in node.value:
-            where = f"{self._source}, line {key.start_mark.line + 1}"
+    def _merge(self, loader: yaml.SafeLoader, node: Any) -> None:
+        """Put in what ``<<`` stands for; the mapping's own keys win."""
+        own: dict[str, Any] = {}
+        for key, _ in node.value:
             if not isinstance(key, self._yaml.ScalarNode):
+                where = f"{self._source}, line {key.start_mark.line + 1}"
                 raise SweepFileError(f"{where}: a key is not a text", hint="put it into quotes")
-            if key.value in entries and value is not None:
+            if key.value in own and key.tag != _MERGE_TAG:
+                where = f"{self._source}, line {key.start_mark.line + 1}"
                 raise SweepFileError(
                     f"{where}: {key.value!r} is given twice", hint="leave one of them out"
                 )
-            entries[str(key.value)] = self.read(loader, value, key, depth + 1)
-        return entries
+            own[key.value] = key
+        loader.flatten_mapping(node)
+        # A node with an anchor is read again for each alias: nothing may be in it twice then.
+        node.value = list({key.value: (key, value) for key, value in node.value}.values())
+
+    def _read_mapping(self, loader: yaml.SafeLoader, node: Any, depth: int) -> dict[str, Node]:
+        return {
+            str(key.value): self.read(loader, value, key, depth + 1) for key, value in node.value
+        }
 
     def _read_scalar(self, loader: yaml.SafeLoader, node: Any, where: str) -> Any:
         if node.tag in _TEXT_TAGS:

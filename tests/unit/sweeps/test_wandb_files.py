@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import pickle
 import random
 import re
 from pathlib import Path
@@ -52,6 +54,16 @@ def test_a_file_says_the_same_as_yaml_and_as_what_is_stored() -> None:
     for path in FILES:
         file = parse_sweep_file(path.read_text())
         assert parse_sweep_config(file.plain) == file
+
+
+def test_a_file_can_be_pickled_and_copied() -> None:
+    for path in FILES:
+        file = parse_sweep_file(path.read_text())
+        count = file.trial_count()
+        again = pickle.loads(pickle.dumps(file))  # noqa: S301 - our own
+        assert copy.deepcopy(again) == again == file
+        assert again.trial_count() == count
+        assert points_of(again) == points_of(file)
 
 
 def test_every_key_of_our_own_is_understood() -> None:
@@ -198,6 +210,9 @@ MUTATIONS = [
     (NO_METRIC + "constraints: [a <= 3]\n", 6, "not always a number", "when"),
     (NO_METRIC + "constraints:\n  - b <= 3\n  - b + 3\n", 8, "compares nothing", "2048"),
     (NO_METRIC + "constraints:\n  - __import__('os').system('x') <= 3\n", 7, "functions", None),
+    (NO_METRIC + "constraints: [val/loss <= 3]\n", 6, "computation", "`val/loss`"),
+    (NO_METRIC + "  batch-size: {value: 1}\nconstraints: [batch-size <= 3]\n", 7, "computation",
+     "`batch-size`"),
     (NO_METRIC + "constraints: {a: 1}\n", 6, "not a text", None),
     (NO_METRIC + "constraints: [b > 3]\n", 6, "none of", "loosen"),
     (NO_METRIC.replace("random", "grid") + "constraints: [b > 3]\n", 6, "no point", None),
