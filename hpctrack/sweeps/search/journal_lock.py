@@ -147,7 +147,10 @@ class LinkLock:
             # The link may have been made although the answer says no: NFS repeats requests.
             if self._is_linked():
                 return True
-            raise StoreError(f"cannot lock {self._file}: {error.strerror}") from None
+            raise StoreError(
+                f"cannot lock {self._file}: {error.strerror}",
+                hint="the file system must have hard links; or give the sweep a `storage`",
+            ) from None
         return True
 
     def _is_linked(self) -> bool:

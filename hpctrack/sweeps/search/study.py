@@ -123,6 +123,8 @@ class StudyHandle:
                     return action()
                 except JournalRewrittenError:
                     self._reopen()
+                finally:
+                    self._place.rest()
         raise StoreError(f"{self._place.shown} keeps losing what was written")
 
     def study(self, **parts: Any) -> Study:
