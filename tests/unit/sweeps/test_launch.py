@@ -34,10 +34,10 @@ def make(tmp_path: Path, **slurm: Any) -> Sweep:
         ({"nodes": 2}, ["srun", "--nodes=2", "--ntasks-per-node=1", *BY_DEFAULT]),
         ({"tasks_per_node": 3}, ["srun", "--nodes=1", "--ntasks-per-node=3", *BY_DEFAULT]),
         (
-            {"nodes": 2, "tasks_per_node": 4, "cpus_per_task": 8, "srun_args": ["--mpi=pmix", "-l"]},
+            {"nodes": 2, "tasks_per_node": 4, "cpus_per_task": 8, "srun_args": ["--mpi=x", "-l"]},
             [
                 "srun", "--nodes=2", "--ntasks-per-node=4", "--cpus-per-task=8", *BY_DEFAULT,
-                "--mpi=pmix", "-l",
+                "--mpi=x", "-l",
             ],
         ),
         ({"nodes": 2, "use_srun": False}, []),
