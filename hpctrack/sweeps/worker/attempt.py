@@ -100,6 +100,8 @@ class Runner:
         Longest time of a trial.
     size : int, optional
         Ranks that a launcher above us starts.
+    max_retries : int, optional
+        In place of the file's.
     """
 
     sweep: Sweep
@@ -112,6 +114,7 @@ class Runner:
     has_logs: bool = True
     timeout_s: float | None = None
     size: int = 1
+    max_retries: int | None = None
 
     def run(self, claim: Claim) -> TrialResult:
         """Run an attempt, and leave word of how it ended with the sweep and the search.
@@ -236,7 +239,9 @@ class Runner:
             why=watch.why if watch else "",
             is_cancelled=bool(watch and watch.is_cancelled),
             is_interrupted=end.was_stopped or self._is_interrupted(watch),
-            max_retries=self.sweep.file.max_retries,
+            max_retries=(
+                self.sweep.file.max_retries if self.max_retries is None else self.max_retries
+            ),
             log_tail=tail,
         )
 
