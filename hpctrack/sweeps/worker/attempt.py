@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -45,7 +46,7 @@ PAUSE_S, PAUSE_MAX_S = 0.25, 4.0
 
 REPEAT_PRUNED = "another repeat of its configuration was pruned"
 
-Function = Callable[[], object]
+Function = Callable[..., object]
 
 
 def say(text: str) -> None:
@@ -204,7 +205,9 @@ class Runner:
         """Run the program; return how it ended, its last words, and its command."""
         if self.function is not None:
             self._begin(running)
-            end, tail = call_function(self.function, environ, watch, relay=self.relay)
+            end, tail = call_function(self.function, parameters, environ, watch, relay=self.relay)
+            if tail:
+                self._keep_traceback(log, tail)
             # Whoever interrupts a trial does not want the next one.
             self.relay.was_stopped |= end.was_stopped
             return end, tail, ()
@@ -226,6 +229,13 @@ class Runner:
             signal_ranks=partial(signal_ranks, environ) if launch else None,
         )
         return end, read_tail(log, size) if log is not None else "", command
+
+    def _keep_traceback(self, log: Path | None, tail: str) -> None:
+        """Show what a function raised, where a program would have shown it."""
+        sys.stderr.write(f"{tail}\n")
+        if log is not None:
+            with suppress(OSError), log.open("a") as file:
+                file.write(f"{tail}\n")
 
     def _begin(self, running: TrialResult) -> None:
         self._be_patient(lambda: write_result(self.sweep.folder, running))
