@@ -389,3 +389,12 @@ def test_a_program_that_closes_all_descriptors_is_not_cut_into(
         done = run_python(code, env=trial_environment(worker.path))
         assert done.returncode == 0, done.stderr
         assert [one.values["loss"] for one in worker.reports] == [1.0]
+
+
+def test_a_program_that_knows_of_its_end_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(bad_after(1)) as worker:  # type: ignore[arg-type]
+        enter(monkeypatch, worker.path)
+        with hpctrack.init(raise_pruned=True) as run:
+            run.log({"loss": 1.0})
+            assert run.should_stop()
+            run.log({"final": 1.0})
