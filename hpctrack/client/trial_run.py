@@ -139,7 +139,7 @@ class TrialRun(Run):
     def _report(self, data: Mapping[str, Any], step: int) -> None:
         """Tell the worker what it wants to hear of."""
         wanted, channel = self._wanted, self._channel
-        if wanted is None or channel is None or self._is_finished:
+        if wanted is None or channel is None or self._is_finished or not hasattr(data, "items"):
             return
         try:
             values = wanted.choose(data)
