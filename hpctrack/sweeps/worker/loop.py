@@ -219,9 +219,14 @@ class _Worker:
         """Take a trial: the one that has just failed here, if it may be tried again, else any."""
         if self._is_to_be_tried_again:
             claim = self._pool.retake(self._results[-1].trial)
-            if claim is not None:
+            if claim is not None or self._has_enough:
                 return claim
         return self._pool.take()
+
+    @property
+    def _has_enough(self) -> bool:
+        most = self._options.max_trials
+        return most is not None and len({one.trial for one in self._results}) >= most
 
     @property
     def _is_to_be_tried_again(self) -> bool:
@@ -260,10 +265,8 @@ class _Worker:
 
     def _find_own_reason(self) -> str:
         """Return why this worker, of all, should take no other trial."""
-        most = self._options.max_trials
-        taken = {one.trial for one in self._results}
-        if most is not None and len(taken) >= most and not self._is_to_be_tried_again:
-            return f"it has taken {most} trials"
+        if self._has_enough and not self._is_to_be_tried_again:
+            return f"it has taken {self._options.max_trials} trials"
         first = self._failed[:FAILURES_AT_FIRST]
         if len(first) == FAILURES_AT_FIRST and all(first):
             return f"its first {FAILURES_AT_FIRST} trials all failed"
