@@ -44,6 +44,7 @@ class WorkerDouble:
         self.said: list[Message] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(str(path))
+        path.chmod(0o777)  # the trial may belong to another user of a test's cluster
         self._listener.listen()
         self._bell, self._rope = socket.socketpair()
         self._trials: list[socket.socket] = []

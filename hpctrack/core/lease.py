@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-AHEAD_MAX = 1000
-"""Positions; should their pace slow down, as many slow ones may pass before the stop."""
+AHEAD_MAX = 200
+"""Positions; should their pace slow down, twice as many slow ones may pass before the stop."""
 
 LOCAL_SPREAD_S = 0.1
 """What news need at most between ranks of a node, on a busy one."""
@@ -78,6 +78,7 @@ class Giver:
         self._last: tuple[int, float] | None = None
         self._pace_s = 0.0
         self._stride = 1
+        self._seen = 0
         self.until: int | None = None
         self.after: int | None = None
 
@@ -123,13 +124,15 @@ class Giver:
             # A slow one counts at once, and is forgotten after a few quick ones.
             self._pace_s = max(pace_s, self._pace_s / 2)
         self._last = (position, now_s)
+        self._seen += 1
 
     def _choose_ahead(self) -> int:
         """Return how many positions pass while news spread; one at least."""
         if self._pace_s <= 0:
             return self._stride
-        ahead = min(self._spread_s / self._pace_s, float(AHEAD_MAX * self._stride))
-        return max(self._stride, int(ahead))
+        # The first ones may be quicker than all others: no promise is longer than the past.
+        most = min(self._seen, AHEAD_MAX) * self._stride
+        return max(self._stride, int(min(self._spread_s / self._pace_s, float(most))))
 
 
 class Taker:

@@ -27,14 +27,15 @@ def find_winners(status: SweepStatus) -> list[Standing]:
     """Return the best configuration, or with several metrics all on their Pareto front.
 
     A configuration is judged by the mean over its repeats, and only beside others of which as
-    many have finished. The front is in the order of the first metric, the best first.
+    many have finished; those that violate a constraint on results do not count. The front is in
+    the order of the first metric, the best first.
 
     Raises
     ------
     UsageError
         The sweep's file names no metric.
     NotFoundError
-        No finished trial has it.
+        No finished trial has it, or none fulfils the constraints.
     """
     metrics = status.sweep.file.metrics
     if not metrics:
@@ -48,6 +49,12 @@ def find_winners(status: SweepStatus) -> list[Standing]:
             f"no finished trial of sweep {status.sweep.id} has logged {names}",
             hint=f"`hpctrack sweep status {status.sweep.id}` shows how they stand",
         )
+    standings = [one for one in standings if _is_feasible(status, one)]
+    if not standings:
+        raise NotFoundError(
+            f"no finished trial of sweep {status.sweep.id} fulfils its constraints",
+            hint=f"`hpctrack sweep export {status.sweep.id}` has their results",
+        )
     sign = 1.0 if metrics[0].goal == "minimize" else -1.0
     ordered = sorted(
         standings, key=lambda one: (sign * one.values[metrics[0].name], one.configuration)
@@ -56,3 +63,8 @@ def find_winners(status: SweepStatus) -> list[Standing]:
         return ordered[:1]
     rows = [[one.values[metric.name] for metric in metrics] for one in ordered]
     return [ordered[at] for at in find_front(rows, [one.goal for one in metrics])]
+
+
+def _is_feasible(status: SweepStatus, one: Standing) -> bool:
+    violations = status.sweep.file.result_violations(one.finished[0].parameters, one.values)
+    return all(violation <= 0 for violation in violations)

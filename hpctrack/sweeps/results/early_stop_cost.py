@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,8 +20,15 @@ from hpctrack.errors import UsageError
 MIN_CURVES = 3
 """A ranking of two says nothing."""
 
-Decide = Callable[[int, int, float], bool]
-"""From curve, iteration and value to whether the trial ends there; it remembers what it saw."""
+
+class Rule(Protocol):
+    """What is asked whether a trial ends; trials are counted from 0."""
+
+    def decide(self, at: int, iteration: int, value: float) -> bool:
+        """Hear of a trial's value at an iteration, and tell whether the trial ends."""
+
+    def end(self, at: int, final: float | None) -> None:
+        """Hear how a trial ended: with its final value, or, None, stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,9 +185,9 @@ def correlate_rungs(
 
 def replay(
     curves: Sequence[FinishedCurve],
-    decide: Decide,
+    rule: Rule,
     *,
-    rule: str = "",
+    name: str = "",
     goal: str = "minimize",
     workers: int = 1,
 ) -> Replay:
@@ -190,10 +197,10 @@ def replay(
     ----------
     curves : sequence of FinishedCurve
         In the order in which the trials begin; at least three.
-    decide : callable
-        The rule.
-    rule : str, optional
-        Its name.
+    rule : Rule
+        What is asked.
+    name : str, optional
+        Of the rule.
     goal : {"minimize", "maximize"}
         Which way is better.
     workers : int, optional
@@ -205,14 +212,14 @@ def replay(
         Too few curves, or the rule would have stopped every trial.
     """
     _check(curves)
-    ended = _run_all(curves, decide, max(workers, 1))
+    ended = _run_all(curves, rule, max(workers, 1))
     sign = -1.0 if goal == "maximize" else 1.0
     order = sorted(range(len(curves)), key=lambda at: (sign * curves[at].final, curves[at].number))
     kept = [at for at in order if not ended[at][1]]
     if not kept:
-        raise UsageError(f"the rule {rule} stops every trial", hint="give it weaker numbers")
+        raise UsageError(f"the rule {name} stops every trial", hint="give it weaker numbers")
     return Replay(
-        rule=rule,
+        rule=name,
         workers=max(workers, 1),
         trials=len(curves),
         stopped=len(curves) - len(kept),
@@ -227,7 +234,7 @@ def replay(
 
 
 def _run_all(
-    curves: Sequence[FinishedCurve], decide: Decide, workers: int
+    curves: Sequence[FinishedCurve], rule: Rule, workers: int
 ) -> dict[int, tuple[int, bool]]:
     """Return for each curve how many iterations ran, and whether it was stopped."""
     ended: dict[int, tuple[int, bool]] = {}
@@ -240,11 +247,12 @@ def _run_all(
         values = curves[at].values
         is_last = iteration >= len(values)
         # A rule cannot save anything in the last iteration: the trial has ended by then.
-        is_stopped = decide(at, iteration, values[iteration - 1]) and not is_last
+        is_stopped = rule.decide(at, iteration, values[iteration - 1]) and not is_last
         if not is_last and not is_stopped:
             heapq.heappush(running, (now + 1, at, iteration + 1))
             continue
         ended[at] = (iteration, is_stopped)
+        rule.end(at, None if is_stopped else curves[at].final)
         following = next(waiting, None)
         if following is not None:
             heapq.heappush(running, (now + 1, following, 1))

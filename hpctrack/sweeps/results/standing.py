@@ -26,7 +26,8 @@ class Standing:
     finished : tuple of TrialStatus
         Those that finished with a value of each metric; it is judged by them.
     values : dict of str to float
-        Mean of each metric over the finished ones; empty if there are none.
+        Mean of each metric over the finished ones, also of those that constraints need; empty if
+        there are none.
     spreads : dict of str to float
         Standard deviation of a sample; empty below two.
     """
@@ -90,11 +91,16 @@ def _judge(number: int, trials: Sequence[TrialStatus], names: Sequence[str]) -> 
         if one.state == TrialState.FINISHED
         and all(math.isfinite(one.values.get(name, math.nan)) for name in names)
     )
-    columns = {name: [one.values[name] for one in finished] for name in names}
+    known = list(dict.fromkeys(name for one in finished for name in one.values))
+    columns = {
+        name: [one.values[name] for one in finished]
+        for name in known
+        if all(name in one.values for one in finished)
+    }
     return Standing(
         configuration=number,
         trials=tuple(trials),
         finished=finished,
-        values={name: fmean(column) for name, column in columns.items()} if finished else {},
+        values={name: fmean(column) for name, column in columns.items()},
         spreads={name: stdev(column) for name, column in columns.items() if len(column) > 1},
     )

@@ -11,6 +11,7 @@ from typing import Any
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import StoreFormatError, SweepError
 from hpctrack.store.record import RunRecord, State
+from hpctrack.sweeps.control import read_control
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission, read_submissions
@@ -74,7 +75,9 @@ class SweepReader:
         self.sweep = sweep
         self._stale_after_s = stale_after_s
         self._clock = clock
+        self._names = sweep.file.metric_names()
         self._results: dict[int, TrialResult] = {}
+        self._gone_jobs: frozenset[str] = frozenset()
         self._parameters: dict[int, dict[str, Any]] = {}
         self._final: dict[int, tuple[TrialResult, TrialStatus]] = {}
 
@@ -93,7 +96,8 @@ class SweepReader:
             if one.result is not None and one.result.state.is_final and one.run_state != "running":
                 self._final[number] = (one.result, one)
             trials.append(one)
-        return SweepStatus(self.sweep, tuple(trials), self._clock.wall_s())
+        wish = read_control(self.sweep.folder).wish
+        return SweepStatus(self.sweep, tuple(trials), self._clock.wall_s(), wish)
 
     def read_words(self, *, asks_queue: bool = True) -> dict[int, Word]:
         """Return state and result by trial. Who lives is asked first: the living write on."""
@@ -103,9 +107,12 @@ class SweepReader:
         begun = [one for one in self._results.values() if one.state == TrialState.RUNNING]
         jobs = {one.job for one in begun if one.job}
         jobs |= {w.job for one in submissions if one.executor == "slurm" for w in one.workers}
-        queue = read_queue(jobs) if jobs and asks_queue else None
-        gone = {trial for one in submissions for trial in _find_gone(one, queue)}
-        gone |= {one.trial for one in begun if _is_gone(one, queue)}
+        if jobs and asks_queue:
+            queue = read_queue(jobs)
+            # Kept until somebody asks again: a trial is not to come and go in a live view.
+            self._gone_jobs = frozenset() if queue is None else frozenset(jobs - queue)
+        gone = {trial for one in submissions for trial in _find_gone(one, self._gone_jobs)}
+        gone |= {one.trial for one in begun if _is_gone(one, self._gone_jobs)}
         results = self._results = read_results(folder, self._results)
         words: dict[int, Word] = {}
         for number in {trial for one in submissions for trial in one.trials} | set(results):
@@ -118,17 +125,17 @@ class SweepReader:
 
     def _read_trial(self, number: int, word: Word, runs: TrialRuns, log: str) -> TrialStatus:
         state, result = word
-        metrics = self.sweep.file.metrics
-        values = _said_values(result, [one.name for one in metrics])
+        names = self._names
+        values = _said_values(result, names)
         project = runs.find(number)
         record: RunRecord | None = None
-        if project and (not metrics or len(values) < len(metrics)):
+        if project and (not names or len(values) < len(names)):
             record = runs.read(number)
-            project = record.project if record else project
-            for one in metrics if record else ():
-                value = read_value(record.summary, one.name) if record else None
-                if value is not None:
-                    values.setdefault(one.name, value)
+        if record is not None:
+            project = record.project
+            found = {name: read_value(record.summary, name) for name in names}
+            values = {name: one for name, one in found.items() if one is not None} | values
+        metric = self.sweep.file.metric
         configuration, repeat = self.sweep.split(number)
         return TrialStatus(
             number=number,
@@ -141,7 +148,7 @@ class SweepReader:
             run_state=record.state.value if record else "",
             run_project=project,
             result=result,
-            metric=values.get(metrics[0].name) if metrics else None,
+            metric=values.get(metric.name) if metric else None,
             values=values,
             log=log,
         )
@@ -189,14 +196,14 @@ def _said_values(result: TrialResult | None, names: Sequence[str]) -> dict[str, 
     return {name: said[name] for name in names if name in said and math.isfinite(said[name])}
 
 
-def _find_gone(submission: Submission, queue: frozenset[str] | None) -> set[int]:
+def _find_gone(submission: Submission, gone_jobs: frozenset[str]) -> set[int]:
     """Return the trials of which no worker is left."""
     living: set[int] = set()
     known: set[int] = set()
     for worker in submission.workers:
         known.update(worker.trials)
         if submission.executor == "slurm":
-            is_left = queue is None or worker.job in queue
+            is_left = worker.job not in gone_jobs
         else:
             is_elsewhere = submission.host != socket.gethostname()
             is_left = is_elsewhere or is_alive(worker.pid, worker.stamp)
@@ -205,11 +212,11 @@ def _find_gone(submission: Submission, queue: frozenset[str] | None) -> set[int]
     return known - living
 
 
-def _is_gone(result: TrialResult, queue: frozenset[str] | None) -> bool:
+def _is_gone(result: TrialResult, gone_jobs: frozenset[str]) -> bool:
     """Tell whether who began a trial has gone, as far as can be seen from here."""
     if result.host == socket.gethostname() and result.stamp:
         return not is_alive(result.pid, result.stamp)
-    return bool(result.job) and queue is not None and result.job not in queue
+    return result.job in gone_jobs
 
 
 def _judge(state: TrialState, result: TrialResult | None, record: RunRecord | None) -> TrialState:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 import hpctrack
 from hpctrack.core.trial_wire import Report
+from tests.capabilities import require_program
 from tests.programs import (
     list_agents,
     only_run,
@@ -55,14 +57,21 @@ def start_ranks(
     ]
 
 
-def collect(
-    ranks: list[subprocess.Popen[str]], *, timeout_s: float = 60
-) -> list[dict[str, object]]:
+Found = dict[str, object]
+
+
+def collect(ranks: list[subprocess.Popen[str]], *, timeout_s: float = 60) -> list[Found]:
     found = []
-    for one in ranks:
-        out, err = one.communicate(timeout=timeout_s)
-        assert one.returncode == 0, err
-        found.append(json.loads(out.splitlines()[-1]))
+    try:
+        for one in ranks:
+            out, err = one.communicate(timeout=timeout_s)
+            assert one.returncode == 0, err
+            found.append({**json.loads(out.splitlines()[-1]), "err": err})
+    finally:
+        for one in ranks:
+            if one.poll() is None:
+                one.kill()
+                one.communicate()
     return found
 
 
@@ -73,7 +82,7 @@ def stop_at(step: int) -> object:
     return decide
 
 
-def is_agreed(found: list[dict[str, object]]) -> bool:
+def is_agreed(found: list[Found]) -> bool:
     places = {(one["calls"], one["step"]) for one in found}
     return len(places) == 1 and {one["why"] for one in found} == {"sweep: bad"}
 
@@ -100,8 +109,7 @@ def test_all_ranks_have_logged_the_same_steps_when_pruned_is_raised(tmp_path: Pa
 
 
 SLOW = PROGRAM.replace(
-    "time.sleep(chance",
-    "time.sleep(0.3 if run.rank == 0 else 0.0) if step > 8 else time.sleep(chance",
+    "    time.sleep(", "    time.sleep(0.0 if run.rank or step < 8 else 0.3)\n        time.sleep("
 )
 
 
@@ -110,6 +118,7 @@ def test_a_slow_run_is_stopped_at_once_or_at_the_next_call() -> None:
         ranks = start_ranks(2, ["0.0", "call", "1"], trial_environment(worker.path), code=SLOW)
         found = collect(ranks)
     assert is_agreed(found), found
+    assert found[0]["step"] < 35  # type: ignore[operator]
 
 
 def test_others_go_on_when_rank_0_was_killed() -> None:
@@ -143,7 +152,6 @@ def test_a_rank_that_asks_alone_waits_once_and_says_so() -> None:
             env={**more, **rank_environment(0, 2)},
             stdin=subprocess.PIPE,
         )
-        wait_for(lambda: worker.said)
         (second,) = [start_python(alone, env={**more, **rank_environment(1, 2)})]
         out, err = second.communicate(timeout=30)
         first.communicate(timeout=30)
@@ -177,6 +185,7 @@ def test_a_worker_that_is_gone_leaves_the_agreement_to_the_stop_file(tmp_path: P
         more = trial_environment(worker.path) | {"HPCTRACK_HEARTBEAT_S": "0.1"}
         ranks = start_ranks(RANKS, ["0.01", "call", "3"], more)
         wait_for(lambda: len(worker.reports) > 20)
+        wait_for(lambda: list((tmp_path / "store").glob("p/t/*.h5")))
     write_stop(tmp_path / "store" / "p" / "t", who="sweep", why="bad", attempt=1, wall_s=0.0)
     assert is_agreed(collect(ranks))
 
@@ -224,7 +233,7 @@ def test_a_second_attempt_does_not_hear_of_the_end_of_the_first(tmp_path: Path) 
     with listening(stop_at(20)) as worker:  # type: ignore[arg-type]
         more = trial_environment(worker.path) | {"HPCTRACK_SEAL": "manual"}
 
-        def run_all() -> list[dict[str, object]]:
+        def run_all() -> list[Found]:
             return collect(
                 [
                     start_python(PROGRAM, "0.003", "call", "5", env={**more, **nodes_of(4, rank)})
@@ -240,3 +249,48 @@ def test_a_second_attempt_does_not_hear_of_the_end_of_the_first(tmp_path: Path) 
     assert is_agreed(again)
     assert again[0]["step"] >= 100  # type: ignore[operator]
     assert only_run(tmp_path / "store").record.attempts == 2
+
+
+MPI_PROGRAM = """
+import json, os, random, sys, time
+from mpi4py import MPI
+import hpctrack
+world, mode = MPI.COMM_WORLD, sys.argv[1]
+run = hpctrack.init(raise_pruned=mode == "step", settings={"quiet": True})
+chance = random.Random(run.rank)
+calls, total = 0, 0
+try:
+    for step in range(100_000):
+        time.sleep(chance.expovariate(1 / 0.002))
+        total = world.allreduce(1)
+        run.log({"loss": 1.0}, step=step)
+        if mode == "call":
+            calls += 1
+            if run.should_stop():
+                break
+except hpctrack.Pruned:
+    pass
+total = world.allreduce(total)
+said = {"rank": run.rank, "calls": calls, "step": step, "why": run.stop_reason, "total": total}
+os.write(1, f"{json.dumps(said)}\\n".encode())
+run.finish()
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("mode", ["call", "step"])
+def test_ranks_of_mpi_leave_their_collectives_together(mode: str) -> None:
+    with listening(stop_at(200)) as worker:  # type: ignore[arg-type]
+        done = subprocess.run(
+            [require_program("mpiexec"), "-n", "4", sys.executable, "-c", MPI_PROGRAM, mode],
+            env={**os.environ, **trial_environment(worker.path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 4, done.stdout
+    assert is_agreed(found), found
+    assert {one["total"] for one in found} == {16}
