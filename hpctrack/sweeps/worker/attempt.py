@@ -168,9 +168,11 @@ class Runner:
         sweep, number = self.sweep, claim.trial
         parameters = sweep.add_repeat(point.parameters, number)
         self._be_patient(lambda: make_work_folder(sweep, number))
-        log = sweep.folder.log(number) if self.has_logs else None
+        has_log = self.has_logs and self.function is None
+        log = sweep.folder.log(number) if has_log else None
         if log is not None:
             self._be_patient(lambda: begin_log(log))
+        size = log.stat().st_size if log is not None and log.exists() else 0
         watch = self._be_patient(lambda: self._make_watch(claim, point, log, judged=judged))
         try:
             environ = make_environment(
@@ -186,6 +188,8 @@ class Runner:
             )
         finally:
             watch.finish()
+        if log is not None:
+            tail = tail or read_tail(log, size)
         result = self._judge(running, end, watch, tail)
         return self._add_values(replace(result, command=command), watch)
 
@@ -198,7 +202,7 @@ class Runner:
         log: Path | None,
         watch: TrialWatch,
     ) -> tuple[ChildEnd, str, tuple[str, ...]]:
-        """Run the program; return how it ended, its last words, and its command."""
+        """Run the program; return how it ended, a function's last words, and its command."""
         if self.function is not None:
             self._begin(running)
             end, tail = call_function(self.function, environ, watch, relay=self.relay)
@@ -211,7 +215,6 @@ class Runner:
         launch = make_launch(self.sweep, environ)
         command = (*launch, *words)
         self._begin(replace(running, command=command))
-        size = log.stat().st_size if log is not None and log.exists() else 0
         end = run_child(
             command,
             environ=environ,
@@ -222,7 +225,7 @@ class Runner:
             watch=watch,
             signal_ranks=partial(signal_ranks, environ) if launch else None,
         )
-        return end, read_tail(log, size) if log is not None else "", command
+        return end, "", command
 
     def _begin(self, running: TrialResult) -> None:
         self._be_patient(lambda: write_result(self.sweep.folder, running))
