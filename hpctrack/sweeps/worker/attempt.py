@@ -100,6 +100,8 @@ class Runner:
         Longest time of a trial.
     size : int, optional
         Ranks that a launcher above us starts.
+    launch : str, optional
+        Which launch of it.
     """
 
     sweep: Sweep
@@ -112,6 +114,7 @@ class Runner:
     has_logs: bool = True
     timeout_s: float | None = None
     size: int = 1
+    launch: str = ""
 
     def run(self, claim: Claim) -> TrialResult:
         """Run an attempt, and leave word of how it ended with the sweep and the search.
@@ -122,7 +125,10 @@ class Runner:
             No word could be left: another worker will run the trial again.
         """
         configuration, repeat = self.sweep.split(claim.trial)
-        running = describe_start(claim, self.me, self.environ, self.clock, size=self.size)
+        running = replace(
+            describe_start(claim, self.me, self.environ, self.clock, size=self.size),
+            launch=self.launch,
+        )
         began_s = self.clock.mono_s()
         if self._is_configuration_pruned(claim.trial):
             result = replace(running, state=TrialState.PRUNED, why=REPEAT_PRUNED)

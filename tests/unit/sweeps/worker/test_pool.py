@@ -59,7 +59,6 @@ def make_pool(sweep: Sweep, me: WorkerFacts, **more: Any) -> TrialPool:
     return TrialPool(sweep, me, judge, clock=clock, **more)
 
 
-
 def say(sweep: Sweep, claim: Claim, state: TrialState, **more: Any) -> None:
     word = TrialResult(
         trial=claim.trial, state=state, attempt=claim.attempt, worker=claim.worker, **more

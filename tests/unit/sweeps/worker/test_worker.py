@@ -120,9 +120,7 @@ def test_failures_of_others_do_not_count_against_a_worker(tmp_path: Path) -> Non
 
 def test_run_cap_and_max_trials_bound_a_random_sweep(tmp_path: Path) -> None:
     parameters = {"x": {"min": 0.0, "max": 1.0}}
-    sweep = make_sweep(
-        tmp_path, "true", method="random", parameters=parameters, run_cap=4, seed=3
-    )
+    sweep = make_sweep(tmp_path, "true", method="random", parameters=parameters, run_cap=4, seed=3)
     end = work(sweep, max_trials=3)
     assert (end.taken, end.why) == (3, "it has taken 3 trials")
     end = work(sweep, max_trials=3)
@@ -132,9 +130,11 @@ def test_run_cap_and_max_trials_bound_a_random_sweep(tmp_path: Path) -> None:
 
 def test_workers_of_a_submission_share_its_limit(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "sleep 0.05", values=20)
-    with running_worker(sweep, share=1, limit=7) as one:
-        with running_worker(sweep, share=1, limit=7) as two:
-            taken = [read_end(one)[0], read_end(two)[0]]
+    with (
+        running_worker(sweep, share=1, limit=7) as one,
+        running_worker(sweep, share=1, limit=7) as two,
+    ):
+        taken = [read_end(one)[0], read_end(two)[0]]
     assert sum(taken) == 7
     assert len(read_results(sweep.folder)) == 7
     assert work(sweep, share=2, limit=2).taken == 2, "two submissions are additive"
