@@ -46,7 +46,13 @@ for child in children:
 
 def make(tmp_path: Path, **more: Any) -> Sweep:
     parameters = {"x": {"min": 0.0, "max": 1.0}}
-    options: dict[str, Any] = {"method": "random", "parameters": parameters, "seed": 5, "metric": LOSS, **more}
+    options: dict[str, Any] = {
+        "method": "random",
+        "parameters": parameters,
+        "seed": 5,
+        "metric": LOSS,
+        **more,
+    }
     return make_sweep(tmp_path, "true", **options)
 
 
