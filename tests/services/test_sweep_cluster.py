@@ -178,6 +178,24 @@ def test_a_trial_is_an_mpi_program_on_two_nodes(desk: Desk) -> None:
     assert [one["metric"] for one in done["status"]["trials"]] == [4.0, 8.0]
 
 
+def test_a_launcher_like_torchrun_starts_once_on_each_node_and_knows_the_first(desk: Desk) -> None:
+    desk.prepare(
+        "",
+        parameters={"a": {"values": [1]}},
+        command=["sh", "launcher.sh", "--rdzv-endpoint=${envvar:SLURMD_NODENAME}:29500", "${args}"],
+        slurm={"nodes": 2, "tasks_per_node": 1, "timeout_min": 5},
+    )
+    (desk.scratch.host / "launcher.sh").write_text('echo "on $SLURMD_NODENAME: $*"\n')
+    done = desk.sweep("submit", "sweep.yaml", "--wait")
+    (trial,) = done["status"]["trials"]
+    log = desk.scratch.host / "store/digits/.sweeps" / done["id"] / "logs/0000.log"
+    first, second = sorted(log.read_text().splitlines())
+    assert first != second
+    assert first.partition(": ")[2] == second.partition(": ")[2]
+    assert f"--rdzv-endpoint={trial['host']}:29500 --a=1" in first
+    assert f"on {trial['host']}:" in first + second
+
+
 def test_a_program_that_starts_its_ranks_itself_is_left_to_it(desk: Desk) -> None:
     desk.prepare(
         QUICK,
