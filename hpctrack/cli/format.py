@@ -22,6 +22,8 @@ STATE_STYLES = {
     "crashed": "red",
     "lost": "red",
     "preempted": "yellow",
+    "pruned": "cyan",
+    "stopped": "yellow",
 }
 """Rich styles; the words stay, so that nothing is said by colour alone."""
 

@@ -73,6 +73,11 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(_without_nan(value), default=make_plain, indent=2))
 
 
+def print_json_line(value: Any) -> None:
+    """Print a value as JSON in one line, at once: somebody may read along."""
+    click.echo(json.dumps(_without_nan(value), default=make_plain))
+
+
 def _without_nan(value: Any) -> Any:
     if isinstance(value, float) and value - value != 0:
         return None

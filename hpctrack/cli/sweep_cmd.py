@@ -17,14 +17,16 @@ from hpctrack.cli.options import (
     read_settings,
     store_option,
 )
+from hpctrack.cli.sweep.analysis_cmd import curves, early_stop_cost, export, importance
 from hpctrack.cli.sweep.control_cmd import cancel, pause, resume, stop
 from hpctrack.cli.sweep.making import make_from_file, print_notes
-from hpctrack.cli.sweep.results_cmd import best, status
+from hpctrack.cli.sweep.results_cmd import best, status, watch
 from hpctrack.cli.sweep.submission_cmd import agent, sbatch, submit
 from hpctrack.cli.sweep_view import print_sweeps
 from hpctrack.core.settings import Settings
+from hpctrack.sweeps.schema.json_schema import make_json_schema
 from hpctrack.sweeps.sweep import Sweep, list_sweeps, load_sweep, store_sweep
-from hpctrack.sweeps.worker.trial import run_trial
+from hpctrack.sweeps.worker.by_hand import run_trial
 
 
 @click.group()
@@ -96,7 +98,10 @@ def list_command(*, store: Path | None, project: str | None, as_json: bool) -> N
         click.echo("no sweeps")
 
 
-for _one in (submit, sbatch, agent, stop, pause, resume, cancel, status, best):
+for _one in (
+    submit, sbatch, agent, stop, pause, resume, cancel, status, watch, best, importance, curves,
+    early_stop_cost, export,
+):  # fmt: skip
     sweep.add_command(_one)
 
 
@@ -121,7 +126,18 @@ def trial(
     """
     found = load_sweep(_settings(store).dir, sweep_id, project=project)
     end = run_trial(found, number)
-    context.exit(end.result.exit_code or 0)
+    context.exit(end.exit_code or 0)
+
+
+@sweep.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of sweep files, for editors that check YAML.
+
+    \b
+    Examples:
+      hpctrack sweep schema > sweep.schema.json
+    """
+    print_json(make_json_schema())
 
 
 def _settings(store: Path | None) -> Settings:

@@ -81,7 +81,23 @@ class Sweep:
         return f"{self.id}-{number:04d}"
 
     def parameters(self, number: int) -> dict[str, Any]:
-        """Return a trial's parameters, nested; pure, so the same everywhere.
+        """Return a trial's parameters, nested; the same everywhere.
+
+        Those of a grid and of random points are worked out; others are read from the folder.
+
+        Raises
+        ------
+        SweepError
+            The sweep has no such trial, or nobody has chosen its parameters yet.
+        StoreFormatError
+            They cannot be read.
+        """
+        self.check_number(number)
+        configuration, _repeat = self.split(number)
+        return self.add_repeat(self._find_point(configuration), number)
+
+    def check_number(self, number: int) -> None:
+        """Complain about a number that no trial has.
 
         Raises
         ------
@@ -94,9 +110,35 @@ class Sweep:
                 f"sweep {self.id} has no trial {number}",
                 hint=f"its trials are 0 to {total - 1}" if total else "trials count from 0",
             )
+
+    def split(self, number: int) -> tuple[int, int]:
+        """Return a trial's configuration and which repeat of it this is, both from 0."""
+        return divmod(number, self.file.seeds)
+
+    def add_repeat(self, parameters: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """Return a configuration's parameters with the seed of a trial's repeat."""
+        if self.file.seeds == 1:
+            return dict(parameters)
+        repeat = self.split(number)[1]
+        return {**parameters, self.file.seed_name: self.file.seed_base + repeat}
+
+    def _find_point(self, configuration: int) -> dict[str, Any]:
         if self.file.method == "grid":
-            return self.file.space.grid_point(number)
-        return self.file.space.random_point(self.seed, number)
+            return self.file.space.grid_point(configuration)
+        if self.file.method == "random":
+            return self.file.space.random_point(self.seed, configuration)
+        try:
+            return dict(read_json(self.folder.point(configuration))["parameters"])
+        except FileNotFoundError:
+            raise SweepError(
+                f"nobody has chosen the parameters of configuration {configuration} of sweep "
+                f"{self.id} yet",
+                hint="a worker chooses them when it takes the trial",
+            ) from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreFormatError(
+                f"{self.folder.point(configuration)} lacks or garbles {error}"
+            ) from None
 
     def to_json(self) -> dict[str, Any]:
         """Return what is stored."""

@@ -1,53 +1,48 @@
-"""How the results of a sweep look in a terminal."""
+"""How the state of a sweep, and its best trials, look in a terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hpctrack.cli.format import flatten, show_duration, show_value, styled_state
+from hpctrack.cli.format import (
+    STATE_STYLES,
+    flatten,
+    show_duration,
+    show_value,
+    styled_state,
+)
+from hpctrack.cli.sweep.drawing import can_draw, draw_bar
+from hpctrack.cli.table import format_table
+from hpctrack.core.names import clean
+from hpctrack.errors import HpctrackError
+from hpctrack.sweeps.control import Wish
+from hpctrack.sweeps.results.best import find_best, find_winners
+from hpctrack.sweeps.results.command_line import make_command_line
+from hpctrack.sweeps.results.cost import Cost
+from hpctrack.sweeps.results.standing import Standing
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
+from hpctrack.sweeps.schema.sweep_file import MetricGoal
 from hpctrack.sweeps.sweep import Sweep
+from hpctrack.sweeps.worker.result import TrialState
 
+BAR_WIDTH = 30
+SHOWN_TRIALS = 100
+"""Rows of the last trials: 10,000 of them are read by programs, as JSON."""
 
-def print_status(console: Console, status: SweepStatus) -> None:
-    """Print how the trials of a sweep stand."""
-    sweep = status.sweep
-    words = [f"{count} {styled_state(name)}" for name, count in status.counts().items() if count]
-    if status.open_count:
-        words.append(f"{status.open_count} not submitted")
-    console.print(
-        f"[bold]{escape(sweep.name)}[/] {escape(sweep.project)}/{sweep.id} "
-        f"{sweep.file.method}: {', '.join(words) or 'nothing submitted'}"
-    )
-    if not status.trials:
-        return
-    names = [dimension.name for dimension in sweep.file.space.dimensions]
-    metric = [sweep.file.metric.name] if sweep.file.metric else []
-    table = make_table("trial", "state", "exit", "run", "duration", *names, *metric)
-    for one in status.trials:
-        values = flatten(one.parameters)
-        table.add_row(
-            str(one.number),
-            styled_state(one.state),
-            _show_end(one),
-            one.run_id if one.run_state else "-",
-            show_duration(one.result.duration_s if one.result else None),
-            *(escape(show_value(values.get(name, "-"))) for name in names),
-            *("-" if one.metric is None else show_value(one.metric) for _ in metric),
-        )
-    console.print(table)
+SHOWN_FAILURES = 3
+SHOWN_WINNERS = 10
 
-
-def print_best(console: Console, sweep: Sweep, winner: TrialStatus) -> None:
-    """Print a trial and what it was given."""
-    metric = sweep.file.metric
-    if metric is not None and winner.metric is not None:
-        console.print(f"[bold]{escape(metric.name)}[/] {show_value(winner.metric)} ({metric.goal})")
-    console.print(f"trial {winner.number}, run {escape(winner.run_project)}/{winner.run_id}")
-    for name, value in flatten(winner.parameters).items():
-        console.print(f"  {escape(name)} = {escape(show_value(value))}")
+_WISHES = {
+    Wish.PAUSE: "paused: nothing new begins",
+    Wish.STOP: "stopping: nothing new begins",
+    Wish.CANCEL: "cancelled",
+}
 
 
 def make_table(*columns: str) -> Table:
@@ -56,6 +51,189 @@ def make_table(*columns: str) -> Table:
     for column in columns:
         table.add_column(escape(column), no_wrap=True, overflow="ellipsis")
     return table
+
+
+def print_status(
+    console: Console, status: SweepStatus, *, shown: int | None = SHOWN_TRIALS
+) -> None:
+    """Print how a sweep stands; ``shown`` of its last trials, or all."""
+    for line in iter_head(status):
+        console.print(line, soft_wrap=True)
+    if not status.trials or shown == 0:
+        return
+    trials = status.trials if shown is None else status.trials[-shown:]
+    for line in make_trial_lines(status.sweep, trials):
+        click.echo(line)
+    if len(trials) < len(status.trials):
+        click.echo(f"the last {len(trials)} of {len(status.trials)} trials; --all shows all")
+    for line in iter_failures(status):
+        click.echo(line, err=True)
+
+
+def iter_head(status: SweepStatus, *, has_bar: bool = True) -> Iterator[str]:
+    """Yield lines with markup: what the sweep is, how far, the best so far, what it has cost."""
+    sweep = status.sweep
+    words = [f"{count} {styled_state(name)}" for name, count in status.counts().items() if count]
+    if status.open_count:
+        words.append(f"{status.open_count} not submitted")
+    yield (
+        f"[bold]{escape(sweep.name)}[/] {escape(sweep.project)}/{sweep.id} "
+        f"{sweep.file.method}: {', '.join(words) or 'nothing submitted'}"
+    )
+    if not status.trials:
+        return
+    total = sweep.file.trial_count()
+    if total:
+        eta_s = status.eta_s() if not status.is_done else None
+        left = f", about {show_duration(eta_s)} left" if eta_s is not None else ""
+        bar = draw_bar(status.over_count / total, BAR_WIDTH, is_fine=can_draw())
+        drawn = f"[green]|{bar}|[/] " if has_bar else ""
+        yield f"{drawn}{status.over_count} of {total} over{left}"
+    if status.wish in _WISHES:
+        yield f"[yellow]{_WISHES[status.wish]}[/]"
+    yield from _iter_best(status)
+    spent = describe_cost(status.cost())
+    if spent:
+        yield spent
+
+
+def describe_cost(cost: Cost) -> str:
+    """Return what was used, and about what was saved, in words; empty if nothing is known."""
+    if not cost.used_s:
+        return ""
+    used = [f"{show_duration(cost.used_s)} of trials"]
+    used += [
+        f"{hours:.3g} {name}-hours"
+        for name, hours in (("GPU", cost.gpu_hours), ("CPU", cost.cpu_hours))
+        if hours
+    ]
+    text = f"used {', '.join(used)}"
+    if not cost.pruned:
+        return text
+    if not cost.estimated:
+        return f"{text}; what early stopping saves shows when a trial has finished"
+    if cost.saved_gpu_hours:
+        amount = f"{cost.saved_gpu_hours:.3g} GPU-hours"
+    elif cost.saved_cpu_hours:
+        amount = f"{cost.saved_cpu_hours:.3g} CPU-hours"
+    else:
+        amount = show_duration(cost.saved_s)
+    return f"{text}; early stopping saved about {amount} ({cost.saved_share:.0%})"
+
+
+def make_trial_lines(sweep: Sweep, trials: Sequence[TrialStatus]) -> list[str]:
+    """Return a table of trials as lines for the terminal."""
+    names = list(dict.fromkeys(name for one in trials for name in flatten(one.parameters)))
+    metrics = [metric.name for metric in sweep.file.metrics]
+    headers = ["trial", "state", "exit", "run", "duration", *names, *metrics]
+    rows = [_make_cells(one, names, metrics) for one in trials]
+    styles = {1: {name: colour for name, colour in STATE_STYLES.items() if colour != "white"}}
+    numbers = frozenset({0, 4, *range(5 + len(names), len(headers))})
+    cleaned = [clean(name) for name in headers]
+    return format_table(cleaned, rows, right=numbers, styles=styles)
+
+
+def iter_failures(status: SweepStatus) -> Iterator[str]:
+    """Yield why the last failed trials failed, as far as they said so."""
+    failed = [one for one in status.trials if one.state == TrialState.FAILED and one.result]
+    for one in failed[-SHOWN_FAILURES:]:
+        result = one.result
+        tail = result.log_tail.strip().splitlines() if result else []
+        why = (result.message if result else "") or (tail[-1] if tail else "")
+        if why:
+            yield f"trial {one.number} failed: {clean(why)[:200]}"
+
+
+def print_winners(console: Console, status: SweepStatus) -> None:
+    """Print the best trial with its command line; of several metrics, all on the front.
+
+    Raises
+    ------
+    UsageError, NotFoundError
+        There is no metric, or nothing has finished.
+    """
+    winners = find_winners(status)
+    metrics = status.sweep.file.metrics
+    if len(metrics) == 1:
+        _print_winner(console, status, winners[0], metrics[0])
+        return
+    goals = ", ".join(f"{one.name} ({one.goal})" for one in metrics)
+    console.print(f"{len(winners)} configurations are not beaten in {escape(goals)}")
+    shown = winners[:SHOWN_WINNERS]
+    trials = [one.best_trial(metrics[0].name, metrics[0].goal) for one in shown]
+    for line in make_trial_lines(status.sweep, trials):
+        click.echo(line)
+    for one in trials:
+        click.echo(f"trial {one.number}: {make_command_line(status.sweep, one)}")
+    if len(shown) < len(winners):
+        click.echo(f"{len(shown)} of {len(winners)}; --json has all")
+
+
+def describe_winner(status: SweepStatus, winner: Standing) -> dict[str, Any]:
+    """Return a winner as JSON: its best trial, its command line, and what it is judged by."""
+    metric = status.sweep.file.metrics[0]
+    trial = winner.best_trial(metric.name, metric.goal)
+    return {
+        **trial.to_json(),
+        "command_line": make_command_line(status.sweep, trial),
+        "judged_by": winner.to_json(),
+    }
+
+
+def show_spread(name: str, values: Mapping[str, float], spreads: Mapping[str, float]) -> str:
+    """Return ``0.91`` or ``0.91 +- 0.02``."""
+    text = show_value(values[name])
+    return f"{text} +- {show_value(spreads[name])}" if name in spreads else text
+
+
+def _print_winner(
+    console: Console, status: SweepStatus, winner: Standing, metric: MetricGoal
+) -> None:
+    trial = winner.best_trial(metric.name, metric.goal)
+    value = show_spread(metric.name, winner.values, winner.spreads)
+    over = f" over {len(winner.finished)} repeats" if status.sweep.file.seeds > 1 else ""
+    console.print(f"[bold]{escape(metric.name)}[/] {value}{over} ({metric.goal})")
+    place = f", run {escape(trial.run_project)}/{trial.run_id}" if trial.has_run else ""
+    if status.sweep.file.seeds > 1:
+        numbers = ", ".join(str(one.number) for one in winner.finished)
+        console.print(f"configuration {winner.configuration}, trials {numbers}")
+        best = show_value(trial.values[metric.name])
+        console.print(f"best repeat: trial {trial.number}{place}, {best}")
+    else:
+        console.print(f"trial {trial.number}{place}")
+    for name, one in flatten(trial.parameters).items():
+        console.print(f"  {escape(name)} = {escape(show_value(one))}")
+    line = make_command_line(status.sweep, trial)
+    if line:
+        click.echo(line)  # not by rich, which would wrap what is to be pasted
+
+
+def _iter_best(status: SweepStatus) -> Iterator[str]:
+    metrics = status.sweep.file.metrics
+    try:
+        winners = find_winners(status)
+    except HpctrackError:
+        return  # nothing has finished, or there is no metric
+    if len(metrics) > 1:
+        yield f"best  {len(winners)} on the Pareto front"
+        return
+    value = show_spread(metrics[0].name, winners[0].values, winners[0].spreads)
+    number = find_best(status).number
+    yield f"best  [bold]{escape(metrics[0].name)}[/] {value} ({metrics[0].goal}), trial {number}"
+
+
+def _make_cells(one: TrialStatus, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    values = flatten(one.parameters)
+    result = one.result
+    return [
+        str(one.number),
+        one.state.value,
+        _show_end(one),
+        one.run_id if one.has_run else "-",
+        show_duration(result.duration_s if result else None),
+        *(show_value(values[name]) if name in values else "-" for name in names),
+        *(show_value(one.values[name]) if name in one.values else "-" for name in metrics),
+    ]
 
 
 def _show_end(one: TrialStatus) -> str:

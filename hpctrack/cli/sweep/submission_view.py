@@ -16,7 +16,7 @@ from hpctrack.cli.format import flatten, make_console, show_value, styled_state
 from hpctrack.cli.options import print_json
 from hpctrack.cli.sweep.results_view import print_status
 from hpctrack.errors import SweepError
-from hpctrack.sweeps.results.status import PURE_METHODS, read_states, read_status
+from hpctrack.sweeps.results.status import read_states, read_status
 from hpctrack.sweeps.results.trial_status import count_states
 from hpctrack.sweeps.submission.plan import Plan
 from hpctrack.sweeps.submission_record import Submission
@@ -178,7 +178,7 @@ def report_worker(sweep: Sweep, end: WorkerEnd, *, as_json: bool) -> None:
 
 def _next_trials(sweep: Sweep, plan: Plan) -> list[int]:
     """Return the trials that would be next, as far as their parameters are known before."""
-    if sweep.file.method not in PURE_METHODS:
+    if sweep.file.method not in {"grid", "random"}:
         return []
     begun = read_states(sweep, asks_queue=False)
     total = sweep.file.trial_count()

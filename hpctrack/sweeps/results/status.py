@@ -9,22 +9,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.errors import StoreFormatError
+from hpctrack.errors import StoreFormatError, SweepError
 from hpctrack.store.record import RunRecord, State
-from hpctrack.sweeps.folder import read_json
-from hpctrack.sweeps.results.trial_runs import TrialRuns, read_value
+from hpctrack.sweeps.control import read_control
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission, read_submissions
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.process import is_alive
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_results
+from hpctrack.sweeps.worker.trial_runs import TrialRuns, read_value
 
 Word = tuple[TrialState, TrialResult | None]
 """How a trial stands by its own word and that of the scheduler."""
-
-PURE_METHODS = frozenset({"grid", "random"})
-"""Methods whose points follow from the trial's number: no file has to be read for them."""
 
 
 def read_states(sweep: Sweep, *, asks_queue: bool = True) -> dict[int, TrialState]:
@@ -78,7 +75,9 @@ class SweepReader:
         self.sweep = sweep
         self._stale_after_s = stale_after_s
         self._clock = clock
+        self._names = sweep.file.metric_names()
         self._results: dict[int, TrialResult] = {}
+        self._gone_jobs: frozenset[str] = frozenset()
         self._parameters: dict[int, dict[str, Any]] = {}
         self._final: dict[int, tuple[TrialResult, TrialStatus]] = {}
 
@@ -97,7 +96,8 @@ class SweepReader:
             if one.result is not None and one.result.state.is_final and one.run_state != "running":
                 self._final[number] = (one.result, one)
             trials.append(one)
-        return SweepStatus(self.sweep, tuple(trials), self._clock.wall_s())
+        wish = read_control(self.sweep.folder).wish
+        return SweepStatus(self.sweep, tuple(trials), self._clock.wall_s(), wish)
 
     def read_words(self, *, asks_queue: bool = True) -> dict[int, Word]:
         """Return state and result by trial. Who lives is asked first: the living write on."""
@@ -107,9 +107,12 @@ class SweepReader:
         begun = [one for one in self._results.values() if one.state == TrialState.RUNNING]
         jobs = {one.job for one in begun if one.job}
         jobs |= {w.job for one in submissions if one.executor == "slurm" for w in one.workers}
-        queue = read_queue(jobs) if jobs and asks_queue else None
-        gone = {trial for one in submissions for trial in _find_gone(one, queue)}
-        gone |= {one.trial for one in begun if _is_gone(one, queue)}
+        if jobs and asks_queue:
+            queue = read_queue(jobs)
+            # Kept until somebody asks again: a trial is not to come and go in a live view.
+            self._gone_jobs = frozenset() if queue is None else frozenset(jobs - queue)
+        gone = {trial for one in submissions for trial in _find_gone(one, self._gone_jobs)}
+        gone |= {one.trial for one in begun if _is_gone(one, self._gone_jobs)}
         results = self._results = read_results(folder, self._results)
         words: dict[int, Word] = {}
         for number in {trial for one in submissions for trial in one.trials} | set(results):
@@ -122,18 +125,18 @@ class SweepReader:
 
     def _read_trial(self, number: int, word: Word, runs: TrialRuns, log: str) -> TrialStatus:
         state, result = word
-        metrics = self.sweep.file.metrics
-        values = _said_values(result, [one.name for one in metrics])
+        names = self._names
+        values = _said_values(result, names)
         project = runs.find(number)
         record: RunRecord | None = None
-        if project and (not metrics or len(values) < len(metrics)):
+        if project and (not names or len(values) < len(names)):
             record = runs.read(number)
-            project = record.project if record else project
-            for one in metrics if record else ():
-                value = read_value(record.summary, one.name) if record else None
-                if value is not None:
-                    values.setdefault(one.name, value)
-        configuration, repeat = divmod(number, self.sweep.file.seeds)
+        if record is not None:
+            project = record.project
+            found = {name: read_value(record.summary, name) for name in names}
+            values = {name: one for name, one in found.items() if one is not None} | values
+        metric = self.sweep.file.metric
+        configuration, repeat = self.sweep.split(number)
         return TrialStatus(
             number=number,
             state=_judge(state, result, record),
@@ -145,26 +148,23 @@ class SweepReader:
             run_state=record.state.value if record else "",
             run_project=project,
             result=result,
-            metric=values.get(metrics[0].name) if metrics else None,
+            metric=values.get(metric.name) if metric else None,
             values=values,
             log=log,
         )
 
     def _read_parameters(self, number: int) -> dict[str, Any]:
         """Return a trial's parameters, which never change; those of a search lie in a file."""
-        if number not in self._parameters:
-            self._parameters[number] = self._load_parameters(number)
-        return self._parameters[number]
+        known = self._parameters.get(number)
+        if not known:  # they may be chosen a moment later
+            known = self._parameters[number] = self._load_parameters(number)
+        return known
 
     def _load_parameters(self, number: int) -> dict[str, Any]:
-        if self.sweep.file.method not in PURE_METHODS:
-            path = self.sweep.folder.point(number // self.sweep.file.seeds)
-            try:
-                found = read_json(path).get("parameters")
-            except (FileNotFoundError, StoreFormatError):
-                found = None
-            return found if isinstance(found, dict) else {}
-        return self.sweep.parameters(number)
+        try:
+            return self.sweep.parameters(number)
+        except (SweepError, StoreFormatError):
+            return {}  # nobody has chosen them yet, or their file is broken
 
     def _find_logs(self) -> dict[int, str]:
         """Return where the output of each trial is: its own file, or its worker's."""
@@ -196,14 +196,14 @@ def _said_values(result: TrialResult | None, names: Sequence[str]) -> dict[str, 
     return {name: said[name] for name in names if name in said and math.isfinite(said[name])}
 
 
-def _find_gone(submission: Submission, queue: frozenset[str] | None) -> set[int]:
+def _find_gone(submission: Submission, gone_jobs: frozenset[str]) -> set[int]:
     """Return the trials of which no worker is left."""
     living: set[int] = set()
     known: set[int] = set()
     for worker in submission.workers:
         known.update(worker.trials)
         if submission.executor == "slurm":
-            is_left = queue is None or worker.job in queue
+            is_left = worker.job not in gone_jobs
         else:
             is_elsewhere = submission.host != socket.gethostname()
             is_left = is_elsewhere or is_alive(worker.pid, worker.stamp)
@@ -212,11 +212,11 @@ def _find_gone(submission: Submission, queue: frozenset[str] | None) -> set[int]
     return known - living
 
 
-def _is_gone(result: TrialResult, queue: frozenset[str] | None) -> bool:
+def _is_gone(result: TrialResult, gone_jobs: frozenset[str]) -> bool:
     """Tell whether who began a trial has gone, as far as can be seen from here."""
     if result.host == socket.gethostname() and result.stamp:
         return not is_alive(result.pid, result.stamp)
-    return bool(result.job) and queue is not None and result.job not in queue
+    return result.job in gone_jobs
 
 
 def _judge(state: TrialState, result: TrialResult | None, record: RunRecord | None) -> TrialState:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpctrack.sweeps.control import Wish
 from hpctrack.sweeps.results.cost import Cost, Effort, estimate_eta_s, measure_cost
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.result import TrialResult, TrialState
@@ -40,7 +41,7 @@ class TrialStatus:
     metric : float or None
         The sweep's metric: what the trial says, else what its run's summary has.
     values : dict of str to float
-        All metrics of the sweep that are known, by name.
+        All metrics of the sweep that are known, by name, and those that its constraints need.
     log : str
         Where its output is; empty if it is not known.
     """
@@ -109,11 +110,14 @@ class SweepStatus:
         All that were submitted, or run by hand, by number.
     wall_s : float
         When this was read, UTC seconds.
+    wish : Wish
+        What people want of its workers.
     """
 
     sweep: Sweep
     trials: tuple[TrialStatus, ...]
     wall_s: float = 0.0
+    wish: Wish = Wish.RUN
 
     def counts(self) -> dict[str, int]:
         """Return how many trials are in each state."""
@@ -129,6 +133,13 @@ class SweepStatus:
     def over_count(self) -> int:
         """How many trials have ended, in whatever way."""
         return sum(one.state.is_over for one in self.trials)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more will happen: all trials are over, or nobody may begin another."""
+        if self.over_count < len(self.trials):
+            return False
+        return self.open_count == 0 or self.wish in {Wish.STOP, Wish.CANCEL}
 
     def iter_efforts(self) -> Iterable[Effort]:
         """Yield what each trial took; a running one so far, by the clocks of two machines."""
@@ -153,8 +164,8 @@ class SweepStatus:
         """Return about how long the rest takes, seconds; None if nothing can be said."""
         if self.open_count is None:
             return None
-        efforts = tuple(self.iter_efforts())
         running = sum(one.state == TrialState.RUNNING for one in self.trials)
+        efforts = tuple(self.iter_efforts())
         return estimate_eta_s(efforts, open_count=self.open_count, workers=running)
 
     def to_json(self) -> dict[str, Any]:
@@ -173,6 +184,7 @@ class SweepStatus:
             "open": self.open_count,
             "counts": self.counts(),
             "over": self.over_count,
+            "wish": self.wish.value,
             "eta_s": self.eta_s(),
             "cost": self.cost().to_json(),
             "wall_s": self.wall_s,
