@@ -8,7 +8,7 @@ from __future__ import annotations
 from hpctrack.client.run import Run
 from hpctrack.client.session import current_run, finish, init, log, maybe_run
 from hpctrack.core import __version__
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, Pruned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,30 +31,31 @@ if TYPE_CHECKING:
     from hpctrack.store.store import Store
     from hpctrack.store.stored_run import StoredRun
     from hpctrack.store.straggler import Interval, SilentRank, Straggler, Stragglers
+    from hpctrack.sweeps.api import agent, sweep
     from hpctrack.sweeps.results.sweep_results import sweep_results
 
     config: Config
     summary: Summary
     run: Run | None
 
-Settings = dict  # W&B's word for what ``init(settings=...)`` takes; `hpctrack config` lists them
+Settings = dict  # W&B's word for what `init(settings=...)` takes; `hpctrack config` lists them
 
 __all__ = [
     "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
-    "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D", "Run",
-    "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers", "Table", "Text",
-    "Video", "__version__", "alert", "define_metric", "finish", "init", "log", "log_code",
-    "mark_preempting", "plot", "plot_table", "save", "should_stop", "sweep_results", "unwatch",
-    "watch",
+    "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D",
+    "Pruned", "Run", "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers",
+    "Table", "Text", "Video", "__version__", "agent", "alert", "define_metric", "finish", "init",
+    "log", "log_code", "mark_preempting", "plot", "plot_table", "save", "should_stop", "sweep",
+    "sweep_results", "unwatch", "watch",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
 _LAZY = {
-    "sweep_results": "sweeps.results.sweep_results", "StoredRun": "store.stored_run",
-    "MediaItem": "store.media_item", "SilentRank": "store.straggler", "Interval": "store.straggler",
-    "Stragglers": "store.straggler", "Straggler": "store.straggler", "AlertLevel": "client.alerts",
-    "plot_table": "client.plot", "History": "store.history", "Metric": "store.metric",
-    "Store": "store.store", "plot": "client.plot", "Grid": "store.grid",
+    "Store": "store.store", "History": "store.history", "Grid": "store.grid", "plot": "client.plot",
+    "StoredRun": "store.stored_run", "Metric": "store.metric", "MediaItem": "store.media_item",
+    "AlertLevel": "client.alerts", "plot_table": "client.plot", "agent": "sweeps.api",
+    **dict.fromkeys(("Interval", "SilentRank", "Straggler", "Stragglers"), "store.straggler"),
+    "sweep": "sweeps.api", "sweep_results": "sweeps.results.sweep_results",
 }  # fmt: skip
 
 

@@ -23,6 +23,8 @@ HpctrackError                     1   anything below
 ├── SchedulerError               13   a command of the batch scheduler is missing, or it failed
 └── MissingPackageError          12   an optional package is not installed
 
+`Pruned` stands beside the tree: it is not an error, but a program's early and successful end.
+
 The number is the exit code of the command line. A class that matches a built-in error is a
 child of that too, so that a general handler works.
 """
@@ -212,3 +214,39 @@ class MissingPackageError(HpctrackError, ImportError):
             f"the package {package!r} is not installed",
             hint=f"pip install 'hpctrack[{extra}]'",
         )
+
+
+class Pruned(SystemExit):
+    """The run is to end early; raised by ``log`` if the program has asked for it.
+
+    Parameters
+    ----------
+    reason : str
+        Who wants it, and why.
+
+    Notes
+    -----
+    It is a `SystemExit` with the code 0, and none of the errors. Training loops are full of
+    ``except Exception`` around a batch or an epoch, which must not swallow it, while ``finally``
+    and ``with`` do what they always do. Nobody has to catch it: the process then ends with success,
+    without a traceback, as do launchers and schedulers above it, and the run is finished. Whoever
+    wants to do something first says ``except hpctrack.Pruned``; it is raised once in a run, so that
+    logging there, or in a ``finally``, is safe.
+
+    Examples
+    --------
+    >>> import hpctrack
+    >>> try:
+    ...     raise hpctrack.Pruned("sweep: worse than the median")
+    ... except hpctrack.Pruned as end:
+    ...     print(end.code, end)
+    0 sweep: worse than the median
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(0)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the reason."""
+        return self.reason

@@ -89,6 +89,8 @@ class Connection:
         self.socket = peer
         self._chooser = chooser
         self._is_stop_told = False
+        self._is_listening = False
+        self._agreed_version = 0
         self._find_recorder = find_recorder
         self._decoder = wire.Decoder()
         self._told = 0
@@ -132,6 +134,8 @@ class Connection:
         """Note the rank's end if it went without a word, and close."""
         if self.recorder and self.session and self.session.is_open:
             self.recorder.end(self.session, None)
+        if self.recorder and self.session:
+            self.recorder.agreement.leave(self.session)
         for fd in self._files:
             os.close(fd)
         self._files.clear()
@@ -154,6 +158,18 @@ class Connection:
             if self.recorder.stop_request and not self._is_stop_told:
                 self._is_stop_told = True
                 self._send(wire.pack_json(Kind.STOP, self.recorder.stop_request))
+
+    def tell_agreement(self) -> None:
+        """Pass on what rank 0 has promised, to a rank that listens and has read what it was told.
+
+        What is told is the whole of it: nothing is lost by what is passed over meanwhile.
+        """
+        if not self._is_listening or self._unsent or self.recorder is None:
+            return
+        agreement = self.recorder.agreement
+        if self._agreed_version != agreement.version:
+            self._agreed_version = agreement.version
+            self._send(wire.pack_json(Kind.AGREED, agreement.state))
 
     def tell(self, notice: dict[str, Any]) -> None:
         """Send a notice for the user."""
@@ -190,6 +206,7 @@ class Connection:
         elif frame.kind == Kind.FINISH:
             farewell = frame.json()
             recorder.end(session, farewell)
+            recorder.agreement.leave(session)
             self._chooser.finish(session.hello, farewell["exit_code"])
             self.wants_answer = True
         elif frame.kind == Kind.SAVE:
@@ -198,7 +215,7 @@ class Connection:
             self._take_bytes(recorder, session, frame)
 
     def _take_bytes(self, recorder: Recorder, session: Session, frame: Frame) -> None:
-        """Take a frame whose body is not JSON; kinds of a newer client are passed over."""
+        """Take a frame of a rarer kind, or without JSON; a newer client's are passed over."""
         if frame.kind == Kind.POINTS:
             recorder.add_points(session, frame.body, frame.count)
         elif frame.kind == Kind.NAME:
@@ -206,6 +223,10 @@ class Connection:
         elif frame.kind == Kind.CONSOLE and frame.count in CONSOLE_KINDS:
             wall_s, data = wire.unpack_console(frame.body)
             recorder.add_console(session, CONSOLE_KINDS[frame.count], data, wall_s=wall_s)
+        elif frame.kind == Kind.LEASE:
+            told = frame.json()
+            self._is_listening = self._is_listening or bool(told.get("listen"))
+            recorder.agreement.take(session, told)
         elif frame.kind == Kind.MEDIA:
             description, payload = wire.unpack_media(frame.body)
             raw = bytes(payload)  # the frame's memory is gone when the encoder comes to it

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hpctrack.agents.agreement import Agreement
 from hpctrack.agents.console import ConsoleDrain, Pieces
 from hpctrack.agents.console_events import CONSOLE_KINDS, add_joined
 from hpctrack.agents.encoder import EncodedMedia, Encoder, Work, write_media
@@ -98,6 +99,7 @@ class Recorder:
         self.changes = 0
         self.notices: list[dict[str, Any]] = []
         self.left_consoles: list[ConsoleDrain] = []
+        self.agreement = Agreement(self.folder, hello, clock=clock)
         self.stop_request: dict[str, Any] | None = None
         self.is_spilled = False
         self._is_spill_told = False

@@ -232,6 +232,7 @@ class Server:
         due = [recorder.next_due_s() for recorder in self._recorders.values()]
         if self._consoles or any(one.has_unsent for one in self._connections):
             due.append(now + LOOK_S)
+        due += [one.agreement.next_due_s() for one in self._recorders.values()]
         if not self._connections:
             due.append(self._busy_s + self._linger_s)
         due += [
@@ -243,8 +244,11 @@ class Server:
 
     def _flush_due(self) -> None:
         now = self._clock.mono_s()
+        for recorder in self._recorders.values():
+            recorder.agreement.look()
         for connection in self._connections:
             connection.push()
+            connection.tell_agreement()
         for recorder in self._recorders.values():
             if recorder.next_due_s() <= now:
                 told = len(recorder.notices)

@@ -18,21 +18,15 @@ from hpctrack.cli.options import (
     store_option,
 )
 from hpctrack.cli.sweep.analysis_cmd import curves, early_stop_cost, export, importance
+from hpctrack.cli.sweep.control_cmd import cancel, pause, resume, stop
+from hpctrack.cli.sweep.making import make_from_file, print_notes
 from hpctrack.cli.sweep.results_cmd import best, status, watch
-from hpctrack.cli.sweep_view import (
-    TrialProgress,
-    print_sweeps,
-    report_plan,
-    report_submission,
-)
+from hpctrack.cli.sweep.submission_cmd import agent, sbatch, submit
+from hpctrack.cli.sweep_view import print_sweeps
 from hpctrack.core.settings import Settings
-from hpctrack.errors import UsageError
-from hpctrack.sweeps.submission.executor import submit_sweep
-from hpctrack.sweeps.submission.plan import EXECUTORS, choose_executor, plan_submission
-from hpctrack.sweeps.sweep import Sweep, list_sweeps, load_sweep, make_sweep, store_sweep
-from hpctrack.sweeps.worker.trial import run_trial
-
-FILE_SUFFIXES = {".yaml", ".yml", ".json"}
+from hpctrack.sweeps.schema.json_schema import make_json_schema
+from hpctrack.sweeps.sweep import Sweep, list_sweeps, load_sweep, store_sweep
+from hpctrack.sweeps.worker.by_hand import run_trial
 
 
 @click.group()
@@ -43,7 +37,10 @@ def sweep() -> None:
     Examples:
       hpctrack sweep create sweep.yaml             check the file, get an id
       hpctrack sweep submit sweep.yaml             create and submit in one go
-      hpctrack sweep submit k3x9a0bq --count 20    20 more trials
+      hpctrack sweep submit k3x9a0bq --count 20    workers for 20 more trials
+      hpctrack sweep sbatch k3x9a0bq > job.sbatch  the same as a script of yours
+      hpctrack sweep agent k3x9a0bq                a worker here and now
+      hpctrack sweep stop k3x9a0bq                 begin no more trials
       hpctrack sweep status k3x9a0bq               how they stand
       hpctrack sweep best k3x9a0bq                 which parameters won
     """
@@ -68,91 +65,16 @@ def create(
       hpctrack sweep create sweep.yaml --project digits --json | jq -r .id
     """
     settings = _settings(store)
-    made = store_sweep(_make(settings, file, project, sweep_id))
+    made = store_sweep(make_from_file(settings, file, project, sweep_id))
     line = _submit_line(made, store)
     if as_json:
         print_json({**_entry(made), "submit": line})
         return
-    _print_notes(made)
+    print_notes(made)
     count = made.file.trial_count()
     trials = "trials without end" if count is None else f"{count} trials"
     click.echo(f"created sweep {made.id} in project {made.project}: {made.file.method}, {trials}")
     click.echo(f"submit it with:  {line}")
-
-
-@sweep.command()
-@click.argument("target", metavar="FILE|ID")
-@store_option
-@project_option
-@click.option(
-    "-e",
-    "--executor",
-    type=click.Choice(EXECUTORS),
-    default="auto",
-    show_default=True,
-    help="auto is Slurm where there is sbatch.",
-)
-@click.option("-n", "--count", type=click.IntRange(min=1), help="At most this many trials.")
-@click.option("--parallelism", type=click.IntRange(min=1), help="Trials that run at a time.")
-@click.option(
-    "--wait/--no-wait", default=None, help="Wait for the end. [default: only on this machine]"
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be submitted, and do nothing.")
-@json_option
-def submit(
-    *,
-    target: str,
-    store: Path | None,
-    project: str | None,
-    executor: str,
-    count: int | None,
-    parallelism: int | None,
-    wait: bool | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Submit the trials of a sweep that are left; a FILE is created first.
-
-    Under Slurm they are one job array. On this machine a few run at a time; with --no-wait they
-    go on in the background. Ends with exit code 11 if a trial that was waited for has not
-    finished well.
-
-    \b
-    Examples:
-      hpctrack sweep submit sweep.yaml
-      hpctrack sweep submit sweep.yaml --executor local --parallelism 4
-      hpctrack sweep submit k3x9a0bq --count 20 --wait
-      hpctrack sweep submit sweep.yaml --dry-run
-    """
-    settings = _settings(store)
-    is_file = _is_file(target)
-    if is_file:
-        chosen = _make(settings, Path(target), project, None)
-    else:
-        chosen = load_sweep(settings.dir, target, project=project)
-    plan = plan_submission(chosen, executor=executor, count=count, parallelism=parallelism)
-    if dry_run:
-        report_plan(chosen, plan, as_json=as_json)
-        return
-    if is_file:
-        store_sweep(chosen)
-        # Said before the submission: if that fails, the sweep can be submitted again by its id.
-        click.echo(f"created sweep {chosen.id} in project {chosen.project}", err=True)
-        _print_notes(chosen)
-    waits = choose_executor(executor) == "local" if wait is None else wait
-    with TrialProgress(chosen, plan, is_shown=waits and not as_json) as progress:
-        submission = submit_sweep(
-            chosen.store,
-            chosen,
-            executor=executor,
-            count=count,
-            parallelism=parallelism,
-            wait=waits,
-            on_progress=progress.update,
-        )
-    report_submission(
-        chosen, submission, stale_after_s=settings.stale_after_s, waits=waits, as_json=as_json
-    )
 
 
 @sweep.command("ls")
@@ -176,13 +98,11 @@ def list_command(*, store: Path | None, project: str | None, as_json: bool) -> N
         click.echo("no sweeps")
 
 
-sweep.add_command(status)
-sweep.add_command(watch)
-sweep.add_command(best)
-sweep.add_command(importance)
-sweep.add_command(curves)
-sweep.add_command(early_stop_cost)
-sweep.add_command(export)
+for _one in (
+    submit, sbatch, agent, stop, pause, resume, cancel, status, watch, best, importance, curves,
+    early_stop_cost, export,
+):  # fmt: skip
+    sweep.add_command(_one)
 
 
 @sweep.command()
@@ -206,26 +126,22 @@ def trial(
     """
     found = load_sweep(_settings(store).dir, sweep_id, project=project)
     end = run_trial(found, number)
-    context.exit(end.result.exit_code or 0)
+    context.exit(end.exit_code or 0)
+
+
+@sweep.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of sweep files, for editors that check YAML.
+
+    \b
+    Examples:
+      hpctrack sweep schema > sweep.schema.json
+    """
+    print_json(make_json_schema())
 
 
 def _settings(store: Path | None) -> Settings:
     return read_settings(dir=store)
-
-
-def _is_file(target: str) -> bool:
-    path = Path(target)
-    return path.is_file() or path.suffix in FILE_SUFFIXES
-
-
-def _make(settings: Settings, file: Path, project: str | None, sweep_id: str | None) -> Sweep:
-    """Return a new sweep; the project is the argument, the file's, or the settings'."""
-    if file.is_dir():
-        raise UsageError(f"{file} is a folder", hint="give the sweep file in it")
-    made = make_sweep(settings.dir, file, project=project, sweep_id=sweep_id)
-    if project or made.file.project:
-        return made
-    return make_sweep(settings.dir, file, project=settings.project, sweep_id=made.id)
 
 
 def _submit_line(made: Sweep, store: Path | None) -> str:
@@ -248,8 +164,3 @@ def _entry(one: Sweep) -> dict[str, Any]:
         "directory": str(one.directory),
         "notes": list(one.file.notes),
     }
-
-
-def _print_notes(one: Sweep) -> None:
-    for note in one.file.notes:
-        click.echo(f"note: {note}", err=True)

@@ -13,7 +13,7 @@ import os
 import sys
 from itertools import pairwise
 
-from hpctrack.client.ranks import RankInfo
+from hpctrack.client.ranks import ATTEMPT_VARIABLE, RankInfo, count_lives
 from hpctrack.core import Record
 from hpctrack.core.names import check_id, digest_text, make_safe_id
 from hpctrack.core.settings import find_cwd
@@ -29,8 +29,9 @@ LAUNCH_VARIABLE = "HPCTRACK_LAUNCH"
 _JOB_VARIABLES = (
     "SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_RESTART_COUNT", "SLURM_JOB_START_TIME",
     "PBS_JOBID", "PBS_ARRAY_INDEX", "LSB_JOBID", "LSB_JOBINDEX", "COBALT_JOBID", "FLUX_JOB_ID",
+    ATTEMPT_VARIABLE,
 )  # fmt: skip
-"""What schedulers tell all ranks alike."""
+"""What schedulers, and sweeps, tell all ranks alike."""
 
 _TORCHRUN_VARIABLES = ("TORCHELASTIC_RESTART_COUNT", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells all its workers alike; elsewhere a script may set these as it likes."""
@@ -236,7 +237,9 @@ def _job_key(environ: Mapping[str, str], rank: RankInfo, proc: str) -> str:
     job = environ.get("SLURM_JOB_ID")
     if job:
         step = environ.get("SLURM_STEP_ID", "batch")
-        return f"slurm-{job}.{step}.{rank.attempt}"
+        # Trials of a worker share its agent, the first time and again.
+        life = count_lives(environ) if ATTEMPT_VARIABLE in environ else rank.attempt
+        return f"slurm-{job}.{step}.{life}"
     for one in SCHEDULERS:
         if environ.get(one.mark) and environ.get(one.variable):
             words = [environ[one.variable], read_number(environ, one)[1]]

@@ -74,9 +74,9 @@ def save(
     current_run("save").save(glob_str, base_path, policy)
 
 
-def should_stop() -> bool:
+def should_stop(*, agreed: bool | None = None) -> bool:
     """Tell whether somebody asked the run to end, see `Run.should_stop`. Per-rank."""
-    return current_run("should_stop").should_stop()
+    return current_run("should_stop").should_stop(agreed=agreed)
 
 
 def unwatch(models: object = None) -> None:

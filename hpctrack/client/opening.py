@@ -156,7 +156,11 @@ class Opening:
             path=join_run_path(store, project, run_id),
             rank=self.rank,
         )
-        run = Run(
+        kind = Run
+        is_trial = self.settings.sweep_id or "HPCTRACK_SWEEP_SOCKET" in self.environ
+        if is_trial or self.settings.raise_pruned:
+            from hpctrack.client.trial_run import TrialRun as kind  # noqa: PLC0415, N813 - in few runs
+        run = kind(
             facts,
             settings=self.settings,
             clock=self.clock,

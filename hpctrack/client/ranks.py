@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Environ = Mapping[str, str]
 
 
+ATTEMPT_VARIABLE = "HPCTRACK_ATTEMPT"
+"""Set by a sweep for its trials, 1-based."""
+
+
 class RankInfo(Record):
     """Where a process stands among the processes of its launch.
 
@@ -88,7 +92,21 @@ def _number(environ: Environ, *names: str, default: int = 0) -> int:
 
 
 def _attempt(environ: Environ) -> int:
-    """Return what the scheduler counts; LSF and Grid Engine only tell that it is not the first."""
+    """Return what a sweep's worker counts, else what the scheduler does.
+
+    A trial may go on in another job, and a requeued job begin new trials.
+    """
+    return _number(environ, ATTEMPT_VARIABLE) or count_lives(environ)
+
+
+def count_lives(environ: Environ) -> int:
+    """Return which life of its job this is; LSF and Grid Engine only tell that it is not the first.
+
+    Parameters
+    ----------
+    environ : mapping
+        The process's environment.
+    """
     is_restarted = environ.get("LSB_RESTART") == "Y" or (
         "SGE_TASK_ID" in environ and environ.get("RESTARTED") == "1"
     )

@@ -460,6 +460,8 @@ class Run(RunLogging):
             self._rename(str(message.get("run", self.id)))
         elif kind == Kind.STOP:
             self._stop = message
+        elif kind == Kind.AGREED:
+            self._news = message
 
     def _rename(self, run_id: str) -> None:
         """Take the id that the agent has chosen; a name that was made from the old one follows."""

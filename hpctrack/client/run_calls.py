@@ -26,6 +26,7 @@ from hpctrack.errors import HpctrackError, is_of_a_signal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import datetime as dt
+    from pathlib import Path
     from typing import Any, Self
 
     from hpctrack.client.alerts import Alerts
@@ -82,7 +83,6 @@ class RunCalls(abc.ABC):
     _channel: Channel | None
     _is_finished: bool
     _alerts: Alerts | None = None
-    _stop: dict[str, Any] | None = None
     _watcher: Watcher | None = None
     _tensorboard: TensorBoardSync | None = None
 
@@ -148,6 +148,14 @@ class RunCalls(abc.ABC):
     def url(self) -> None:
         """None, as of W&B's offline runs: who starts a dashboard knows its address. Per-rank."""
         return
+
+    @property
+    def checkpoint_dir(self) -> Path | None:
+        """A sweep's folder for this trial's checkpoints, the same in all attempts; None elsewhere.
+
+        Per-rank, and the same on all.
+        """
+        return None
 
     # -- descriptions ----------------------------------------------------------------------------
 
@@ -287,28 +295,6 @@ class RunCalls(abc.ABC):
         if self._alerts is not None:
             for said in self._alerts.take_rest():
                 self._send_json(Kind.EVENT, said)
-
-    def should_stop(self) -> bool:
-        """Tell whether somebody asked the run to end. Per-rank; a few microseconds.
-
-        True for good once ``hpctrack stop`` was called for the run, or its agent was told that
-        the job is about to end; `stop_reason` says which.
-
-        Notes
-        -----
-        Ranks learn it within a few seconds of each other: a program whose ranks must leave a loop
-        together lets rank 0 decide, and broadcasts.
-        """
-        if self._stop is None and self._channel is not None:
-            self._channel.poll()
-        return self._stop is not None
-
-    @property
-    def stop_reason(self) -> str:
-        """Who asked the run to end, and why; empty if nobody did. Per-rank."""
-        if self._stop is None:
-            return ""
-        return ": ".join(str(self._stop[key]) for key in ("who", "why") if self._stop.get(key))
 
     def mark_preempting(self) -> None:
         """Say that this job is being preempted. Any rank may.

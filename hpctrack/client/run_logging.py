@@ -1,4 +1,4 @@
-"""The slow paths of ``log``, and what a run tells of its losses; `Run` inherits it.
+"""The slow paths of ``log``, what a run hears of its end, and its losses; `Run` inherits it.
 
 Apart from `Run.log` itself, which is one method because a call more costs too much.
 """
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
+    from hpctrack.client.agreement import Agreement
     from hpctrack.client.console import Console
+    from hpctrack.client.ranks import RankInfo
 
     T = TypeVar("T")
 
@@ -49,8 +51,9 @@ LATE_WORDS = {
 
 
 class RunLogging(RunCalls):
-    """The slow paths of ``log``, and the run's losses. Per-rank."""
+    """The slow paths of ``log``, the run's end when it is asked for, and its losses. Per-rank."""
 
+    place: RankInfo
     project: str
     step: int
     _agent: str
@@ -70,6 +73,11 @@ class RunLogging(RunCalls):
     _next_poll_s: float
     _reported_losses: int
     _look: Callable[[], bool]
+    _agrees = False
+    _agreement: Agreement | None = None
+    _stop: dict[str, Any] | None = None
+    _end: dict[str, Any] | None = None
+    _news: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
 
     # -- the slow paths --------------------------------------------------------------------------
 
@@ -181,7 +189,7 @@ class RunLogging(RunCalls):
         if type(step) is int and -(2**63) <= step < 2**63:
             return step
         try:
-            at = _read_whole(step)
+            at = read_whole(step)
             if -(2**63) <= at < 2**63:
                 return at
         except Exception as error:
@@ -209,6 +217,73 @@ class RunLogging(RunCalls):
     @abc.abstractmethod
     def _send_config(self) -> None:
         """Say the whole configuration; `Run` knows how."""
+
+    # -- its end, when it is asked for -----------------------------------------------------------
+
+    def should_stop(self, *, agreed: bool | None = None) -> bool:
+        """Tell whether somebody asked the run to end. Per-rank; a few microseconds.
+
+        True for good once ``hpctrack stop`` was called for the run, its agent was told that
+        the job is about to end, or a sweep has no more use for the trial; `stop_reason` says which.
+
+        Parameters
+        ----------
+        agreed : bool, optional
+            Whether all ranks are to hear it at the same call, the n-th of each: so all leave a loop
+            together. Then all have to call it equally often. Default: in trials of a sweep only.
+
+        Notes
+        -----
+        If it is not agreed upon, ranks learn it within a few seconds of each other. Agreed, rank 0
+        decides, a few calls ahead; nothing collective is called. A rank may have to wait for rank
+        0 if that is behind, for ``stop_agreement_timeout_s`` at most. In a trial rank 0 waits for
+        the sweep's word on what was logged last, for ``stop_answer_timeout_s`` at most.
+        """
+        if self._end is not None or self._channel is None or self._is_finished:
+            return self._end is not None
+        try:
+            is_agreed = self.place.size > 1 and (self._agrees if agreed is None else agreed)
+            found = self._agree().ask_call() if is_agreed else self._find_wish()
+            if found is not None:
+                self._begin_end(found)
+        except Exception as error:  # noqa: BLE001 - nothing may reach the training
+            self._faults.trouble("should_stop", error)
+        return self._end is not None
+
+    @property
+    def stop_reason(self) -> str:
+        """Who asked the run to end, and why; empty if nobody did. Per-rank."""
+        told = self._end or self._stop or {}
+        return ": ".join(str(told[key]) for key in ("who", "why") if told.get(key))
+
+    def _find_wish(self) -> dict[str, Any] | None:
+        """Return who asks this rank to end, and why; None if nobody does."""
+        if self._stop is None and self._channel is not None:
+            self._channel.poll()
+        return self._stop
+
+    def _begin_end(self, found: dict[str, Any]) -> None:
+        """Note that the program has been told to end; rank 0 writes it into the run."""
+        self._end = found
+        if self.rank == 0:
+            text = f"the program was told to end: {self.stop_reason}".rstrip(": ")
+            self._send_json(Kind.EVENT, {"level": "info", "code": "stopped", "text": text})
+
+    def _agree(self) -> Agreement:
+        if self._agreement is None:
+            from hpctrack.client.agreement import Agreement  # noqa: PLC0415 - few programs need it
+
+            assert self._channel is not None  # noqa: S101 - the callers have looked
+            self._agreement = Agreement(
+                self._channel,
+                clock=self._clock,
+                place=self.place,
+                wait_s=self._settings.stop_agreement_timeout_s,
+                find_wish=self._find_wish,
+                get_news=lambda: self._news,
+                tell=self._faults.tell,
+            )
+        return self._agreement
 
     # -- to other programs -----------------------------------------------------------------------
 
@@ -346,7 +421,7 @@ class RunLogging(RunCalls):
             self._notices.say(f"finished {self._name}{logged}")
 
 
-def _read_whole(step: Any) -> int:
+def read_whole(step: Any) -> int:
     """Return a step of any library's type; of a float never a part.
 
     Raises

@@ -8,7 +8,7 @@ import os
 import sys
 from _thread import get_native_id
 
-from hpctrack.client.config import merge, read_config
+from hpctrack.client.config import read_config
 from hpctrack.client.opening import Opening
 from hpctrack.client.ranks import ask_mpi, detect_rank
 from hpctrack.client.run import Run
@@ -243,6 +243,7 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
     rules: Sequence[Mapping[str, Any]] | None = None,
+    raise_pruned: bool | None = None,
     **others: object,
 ) -> Run:
     """Begin a run, or join the one that the other ranks of this job have begun. Per-rank.
@@ -259,10 +260,9 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
         Hyperparameters, rank 0's; a path names a ``.json``, ``.toml`` or ``.yaml`` file.
     group, job_type, tags, notes : optional
         As in W&B; rank 0's are recorded.
-    dir : path, optional
-        The store. Default: ``$HPCTRACK_DIR``, else ``./hpctrack-store``.
-    mode : {"offline", "disabled"}, optional
-        ``disabled`` makes every call a no-op that touches nothing.
+    dir, mode : path and {"offline", "disabled"}, optional
+        The store, by default ``$HPCTRACK_DIR``, else ``./hpctrack-store``; and ``disabled`` to make
+        every call a no-op that touches nothing.
     settings, strict, rules : mapping, bool and list of mapping, optional
         Other settings, see ``hpctrack config``; whether to raise instead of warning; what to watch
         for: ``[{"metric": "loss", "is": "nan"}]``.
@@ -275,8 +275,8 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     config_exclude_keys, config_include_keys : which of ``config`` to leave out, or alone to take.
     sync_tensorboard : bool
         Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
-    **others : W&B's ``entity`` and the like mean nothing, ``reinit="create_new"`` keeps a
-        notebook's earlier runs open; other names are told.
+    raise_pruned : have ``log`` raise `Pruned` at the next step when the run is to end early.
+    **others : of W&B's, ``reinit="create_new"`` keeps a notebook's earlier runs; unknown are told.
 
     Returns
     -------
@@ -297,7 +297,7 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     asked = {
         "project": project, "name": name, "run_id": id, "group": group, "job_type": job_type,
         "dir": dir, "mode": mode, "strict": strict, "rules": rules, "settings": settings,
-        "tb": sync_tensorboard,
+        "tb": sync_tensorboard, "raise_pruned": raise_pruned,
     }  # fmt: skip
     about = _About(config, tags, notes, config_exclude_keys, config_include_keys, others)
     earlier = {"resume": resume, "resume_from": resume_from, "fork_from": fork_from}
@@ -381,7 +381,7 @@ def _begin(asked: dict[str, Any], about: _About, earlier: Mapping[str, Any]) -> 
         raise UsageError(problems[0])
     wish = None
     try:
-        wish = _read_wish(**earlier)
+        wish = _read_wish(chosen.resume, **earlier)
     except UsageError as error:
         if chosen.strict:
             raise
@@ -425,16 +425,11 @@ def _describe(run: Run, environ: Mapping[str, str], about: _About) -> list[str]:
         if about.config is not None:
             run.config.update(about.choose_config())
         if environ.get("HPCTRACK_SWEEP_CONFIG"):
-            # A sweep's values win over the program's defaults, as in W&B.
-            import json  # noqa: PLC0415 - in trials of a sweep only
+            from hpctrack.client.trial_run import take_parameters  # noqa: PLC0415 - in trials only
 
-            chosen = json.loads(environ["HPCTRACK_SWEEP_CONFIG"])
-            run.config.update(merge(run.config.as_dict(), chosen), allow_val_change=True)
-    except (HpctrackError, ValueError) as error:
-        if isinstance(error, HpctrackError):
-            problems.append(error.in_a_line())
-        else:
-            problems.append(f"HPCTRACK_SWEEP_CONFIG is not JSON: {error}")
+            take_parameters(run.config, environ["HPCTRACK_SWEEP_CONFIG"])
+    except HpctrackError as error:
+        problems.append(error.in_a_line())
     tags = about.tags
     if tags is None:
         tags = [one.strip() for one in run.settings.tags.split(",")]
@@ -446,8 +441,9 @@ def _describe(run: Run, environ: Mapping[str, str], about: _About) -> list[str]:
     return problems
 
 
-def _read_wish(**earlier: Any) -> Resume | None:
+def _read_wish(mode: str, **earlier: Any) -> Resume | None:
     """Check what ``init`` was told about earlier runs; most programs say nothing of them."""
+    earlier = earlier if any(earlier.values()) else {"resume": mode}
     if not any(earlier.values()):
         return None
     from hpctrack.client.resume import read_resume  # noqa: PLC0415 - see above

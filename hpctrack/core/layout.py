@@ -5,6 +5,7 @@
     <store>/<project>/<run>/node-0000.a1-7f3c09be.h5   live: one per node, attempt and agent
     <store>/<project>/<run>/run.h5                     sealed: one per run
     <store>/<project>/<run>/stop.json                  somebody asks the run to end
+    <store>/<project>/<run>/agreement.a2.json          where the ranks of attempt 2 stop, if they do
     <store>/<project>/<run>/accounting.json            what Slurm counted, asked for afterwards
     <store>/<project>/<run>/.rules/<rule>              a rule was executed; <rule>.a2: in attempt 2
     <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
@@ -28,6 +29,7 @@ SEALED_NAME = "run.h5"
 SEAL_LOCK_NAME = ".seal.lock"
 STOP_NAME = "stop.json"
 ACCOUNTING_NAME = "accounting.json"
+_AGREEMENT = re.compile(r"agreement\.a(\d+)\.json\Z")
 RULES_FOLDER = ".rules"
 RESUME_FOLDER = ".resume"
 DAMAGED_SUFFIX = ".damaged"
@@ -89,6 +91,17 @@ class NodeFileName:
 def run_folder(store: Path, project: str, run_id: str) -> Path:
     """Return the folder of a run, names checked."""
     return Path(join_run_path(os.fspath(store), project, run_id))
+
+
+def agreement_path(folder: str | os.PathLike[str], attempt: int) -> str:
+    """Return the file by which agents tell each other where the ranks of an attempt stop."""
+    return os.path.join(folder, f"agreement.a{attempt}.json")  # noqa: PTH118 - looked at often
+
+
+def read_agreement_name(name: str) -> int | None:
+    """Return the attempt of such a file; None if it is another one."""
+    found = _AGREEMENT.match(name)
+    return int(found[1]) if found else None
 
 
 def rule_claim(folder: Path, rule: str, attempt: int | None) -> Path:

@@ -28,7 +28,7 @@ RULES = "rules"
 
 NOT_SETTINGS = frozenset({
     "LAUNCH", "TEST_REQUIRE", "SCREENSHOTS", "SWEEP_CONFIG", "TOKEN", "RULE", "RULE_TEXT", "AGENT",
-    "HELLO", "CONSOLES", "RUN_NAME",
+    "HELLO", "CONSOLES", "RUN_NAME", "SWEEP_SOCKET", "SWEEP_METRICS", "TRIAL_DIR", "ATTEMPT",
 })  # fmt: skip
 """``HPCTRACK_...`` variables with another owner (the test suite, a sweep's trial, the server, a
 rule's command, what `hpctrack run` tells the program in it)."""
@@ -80,6 +80,20 @@ class Settings(Record):
     tags: str = _setting("", "comma-separated tags")
     sweep_id: str = _setting("", "sweep that the run is a trial of; set by the sweep")
     trial: int = _setting(-1, "number of the trial in its sweep; set by the sweep")
+    resume: str = _setting(
+        "",
+        "what `init(resume=...)` says, for programs that say nothing: allow, never, must or auto",
+        choices=("", "allow", "never", "must", "auto"),
+    )
+    raise_pruned: bool = _setting(
+        False, "have log() raise hpctrack.Pruned when the run is to end; see stop-trials-early"
+    )
+    stop_answer_timeout_s: float = _setting(
+        2.0, "longest wait of rank 0 of a trial for its sweep's answer, seconds"
+    )
+    stop_agreement_timeout_s: float = _setting(
+        30.0, "longest wait of another rank for rank 0, where all have to stop together, seconds"
+    )
     strict: bool = _setting(False, "raise into the program instead of warning once")
     quiet: bool = _setting(False, "print nothing but warnings")
     seal: str = _setting(
@@ -174,6 +188,38 @@ class LoadedSettings(Record):
 def environment() -> Mapping[str, str]:
     """Return the process's environment: the only place that reads it."""
     return os.environ
+
+
+class replaced_environment:  # noqa: N801 - reads as a word of the language in `with`
+    """Gives the process another environment for a while; what was there comes back.
+
+    For a sweep that calls a function as its trial: `hpctrack.init` in it, and what it starts, are
+    to find what a program would. Not for several threads at once.
+
+    Parameters
+    ----------
+    environ : mapping
+        The whole environment meanwhile.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = dict(environ)
+        self._before: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        """Replace it."""
+        self._before = dict(os.environ)
+        _set_environment(self._environ)
+
+    def __exit__(self, *exc: object) -> None:
+        """Put it back."""
+        _set_environment(self._before)
+
+
+def _set_environment(environ: Mapping[str, str]) -> None:
+    for name in set(os.environ) - set(environ):
+        del os.environ[name]
+    os.environ.update(environ)
 
 
 def find_cwd() -> str:

@@ -76,6 +76,8 @@ class Kind:
     """JSON: files of this node to take into the run."""
     SETTLE = 16
     """Ask for `DONE` when all runs that are over are sealed; no HELLO comes before it."""
+    LEASE = 17
+    """JSON: up to where, or behind where, all ranks stop (rank 0), or that this rank listens."""
 
     WELCOME = 64
     """JSON: the agent takes the run: ``{"path", "pid"}``."""
@@ -85,6 +87,8 @@ class Kind:
     """JSON ``{"ok"}``: answer to `FLUSH`, `FINISH` and `SETTLE`."""
     STOP = 67
     """JSON ``{"who", "why"}``: somebody asks the program to end."""
+    AGREED = 68
+    """JSON: what rank 0 has said in `LEASE` frames so far, for ranks that listen."""
 
 
 def name_kind(kind: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.core.layout import SEALED_NAME, iter_node_files
+from hpctrack.core.layout import SEALED_NAME, iter_node_files, read_agreement_name
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreError, StoreFullError
 from hpctrack.store.late_rows import remove_sealed
 from hpctrack.store.placement import make_plan
@@ -323,13 +324,19 @@ def publish(run: Run, path: Path, lock: SealLock) -> None:
 
 
 def finish(run: Run, node_files: int) -> SealResult:
-    """Remove the node files, whose content is in the sealed file; see `remove_sealed`."""
+    """Remove the node files, whose content is in the sealed file; see `remove_sealed`.
+
+    What the ranks of these attempts had agreed upon has no meaning any more, either.
+    """
     run.close()
     for source in run.sources:
         if isinstance(source, NodeSource):
             remove_sealed(source)
     for path in run.node_files:
         path.unlink(missing_ok=True)
+    for path in run.folder.glob("agreement.*"):
+        if (read_agreement_name(path.name) or sys.maxsize) <= run.record.attempts:
+            path.unlink(missing_ok=True)
     points = sum(SealedReader(run.target).metric_sizes().values())
     return SealResult(run.target, points, node_files, run.record.ledger)
 

@@ -19,6 +19,7 @@ from hpctrack.core.layout import (
     NodeFileName,
     is_leftover,
     is_set_aside,
+    read_agreement_name,
 )
 from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack.store.ledger import UNREADABLE, list_losses
@@ -203,6 +204,8 @@ def _name_odd_file(path: Path, report: Report) -> None:
     elif is_set_aside(path.name):
         what = "the damaged original of a file that was repaired; remove it when it is not needed"
         report.findings.append(Finding(path.name, what, Severity.NOTE))
+    elif read_agreement_name(path.name) is not None:
+        return
     elif path.name not in {RULES_FOLDER, SEAL_LOCK_NAME, STOP_NAME, ACCOUNTING_NAME}:
         report.findings.append(Finding(path.name, "not a file of ours", Severity.NOTE))
 

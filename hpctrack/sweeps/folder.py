@@ -92,9 +92,9 @@ class SweepFolder:
         """Return a trial's own folder; all its attempts see the same one."""
         return self.path / "work" / f"{number:04d}"
 
-    def taken(self, number: int) -> Path:
-        """Return the file whose creation gives a trial to one of several workers."""
-        return self.path / "trials" / f"{number:04d}.taken"
+    def ticket(self, submission: int, number: int) -> Path:
+        """Return the file whose creation lets a submission with a limit take one more trial."""
+        return self.path / "submissions" / f"{submission:04d}.tickets" / f"{number:04d}.json"
 
     def log(self, number: int) -> Path:
         """Return where the output of a trial on this machine goes."""
@@ -118,6 +118,11 @@ class SweepFolder:
             found = _TRIAL_FILE.match(name)
             if found:
                 yield int(found["trial"]), int(found["rank"] or 0), path
+
+    def iter_claim_names(self) -> Iterator[str]:
+        """Yield the names of all claims, in no order."""
+        with suppress(FileNotFoundError), os.scandir(self.path / "claims") as entries:
+            yield from (one.name for one in entries)
 
     def iter_submissions(self) -> Iterator[tuple[int, Path]]:
         """Yield number and path of the submissions, in order."""
@@ -181,6 +186,9 @@ def create_json(path: Path, value: Mapping[str, Any]) -> bool:
     try:
         os.link(beside, path)
     except FileExistsError:
+        # NFS repeats a request whose answer was lost, and then finds what it has made itself.
+        with suppress(OSError):
+            return beside.stat().st_nlink > 1
         return False
     except OSError as error:
         if error.errno not in _NO_LINKS:

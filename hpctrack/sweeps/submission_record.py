@@ -1,9 +1,8 @@
-"""Which trials were given to whom: one record for each ``hpctrack sweep submit``."""
+"""Which workers were started when: one record for each ``hpctrack sweep submit``."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,24 +10,22 @@ from typing import Any, Self
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.fields import pick_fields
-from hpctrack.errors import StoreFormatError, SweepError, UsageError
+from hpctrack.errors import StoreFormatError
 from hpctrack.sweeps.folder import create_json, read_json, write_json
 from hpctrack.sweeps.sweep import Sweep
-
-MAX_TRIALS = 10_000
-"""More trials in one submission are more files than a scheduler or a quota likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A Slurm job, a task of an array, or a process of this machine.
+    """A Slurm job, a task of an array, or a process of a machine.
 
     Parameters
     ----------
     job : str
         Slurm's id (``50_3``), or submitit's for a process.
     trials : tuple of int
-        What it runs; several workers of one machine share their trials.
+        What it runs, if it was given trials when it was submitted, as older versions did; else
+        empty: it takes what is left.
     log : str
         Where its output goes.
     pid : int
@@ -38,7 +35,7 @@ class Worker:
     """
 
     job: str
-    trials: tuple[int, ...]
+    trials: tuple[int, ...] = ()
     log: str = ""
     pid: int = 0
     stamp: str = ""
@@ -46,7 +43,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """Trials that were submitted together.
+    """Workers that were submitted together.
 
     Parameters
     ----------
@@ -57,9 +54,15 @@ class Submission:
     executor : {"slurm", "local"}
         What runs them.
     trials : tuple of int
-        Their numbers.
+        What older versions gave them; else empty.
     parallelism : int or None
         How many may run at a time.
+    tasks : int
+        How many workers were asked for.
+    limit : int or None
+        How many trials they take together at most.
+    max_trials : int or None
+        How many trials each of them takes at most.
     workers : tuple of Worker
         Empty until the executor has taken them.
     host : str
@@ -72,8 +75,11 @@ class Submission:
     project: str
     number: int
     executor: str
-    trials: tuple[int, ...]
+    trials: tuple[int, ...] = ()
     parallelism: int | None = None
+    tasks: int = 0
+    limit: int | None = None
+    max_trials: int | None = None
     workers: tuple[Worker, ...] = ()
     host: str = ""
     submitted_wall_s: float = 0.0
@@ -93,9 +99,9 @@ class Submission:
         """
         kept = pick_fields(cls, value)
         try:
-            kept["trials"] = tuple(int(one) for one in kept["trials"])
+            kept["trials"] = tuple(int(one) for one in kept.get("trials", ()))
             kept["workers"] = tuple(
-                Worker(**{**pick_fields(Worker, one), "trials": tuple(one["trials"])})
+                Worker(**{**pick_fields(Worker, one), "trials": tuple(one.get("trials", ()))})
                 for one in kept.get("workers", ())
             )
             return cls(**kept)
@@ -103,61 +109,20 @@ class Submission:
             raise StoreFormatError(f"a submission's file lacks or garbles {error}") from None
 
 
-def choose_trials(sweep: Sweep, count: int | None = None) -> tuple[int, ...]:
-    """Return the next trials that nobody was given yet.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        Whose.
-    count : int, optional
-        How many at most. Default: all; a random sweep without ``run_cap`` has no end.
-
-    Raises
-    ------
-    UsageError
-        A random sweep needs a count.
-    SweepError
-        None is left, or too many would be submitted at once.
-    """
-    total = sweep.file.trial_count()
-    if count is not None and count < 1:
-        raise UsageError(f"a count of {count} trials", hint="at least 1")
-    if total is None and count is None:
-        raise UsageError(
-            f"sweep {sweep.id} is random and has no end",
-            hint="say how many: --count N, or run_cap in the file",
-        )
-    taken = {trial for one in read_submissions(sweep) for trial in one.trials}
-    wanted = MAX_TRIALS + 1 if count is None else count
-    numbers = range(total) if total is not None else itertools.count()
-    chosen = tuple(itertools.islice((one for one in numbers if one not in taken), wanted))
-    if not chosen:
-        raise SweepError(
-            f"all {total} trials of sweep {sweep.id} have been submitted",
-            hint=f"`hpctrack sweep status {sweep.id}` shows them",
-        )
-    if len(chosen) > MAX_TRIALS:
-        raise SweepError(
-            f"sweep {sweep.id} has more than {MAX_TRIALS} trials", hint="submit some: --count N"
-        )
-    return chosen
-
-
 def reserve(
     sweep: Sweep,
     executor: str,
-    count: int | None = None,
     *,
+    tasks: int,
     parallelism: int | None = None,
+    limit: int | None = None,
+    max_trials: int | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Submission:
-    """Take the next trials, so that nobody else submits them, and return the record.
+    """Take the next number for a submission, and return the record.
 
     Raises
     ------
-    UsageError, SweepError
-        See `choose_trials`.
     StoreError
         The store cannot be written.
     """
@@ -168,25 +133,27 @@ def reserve(
             project=sweep.project,
             number=number,
             executor=executor,
-            trials=choose_trials(sweep, count),
             parallelism=parallelism,
+            tasks=tasks,
+            limit=limit,
+            max_trials=max_trials,
             host=socket.gethostname(),
             submitted_wall_s=clock.wall_s(),
         )
         if create_json(sweep.folder.submission(number), submission.to_json()):
             return submission
-        # Somebody has submitted at the same moment: look again at what is left.
+        # Somebody has submitted at the same moment: the next number, then.
 
 
 def confirm(sweep: Sweep, submission: Submission, workers: tuple[Worker, ...]) -> Submission:
-    """Record who runs the trials."""
+    """Record who the workers are."""
     confirmed = replace(submission, workers=workers)
     write_json(sweep.folder.submission(submission.number), confirmed.to_json())
     return confirmed
 
 
 def withdraw(sweep: Sweep, submission: Submission) -> None:
-    """Give back trials that nobody has taken."""
+    """Forget a submission that the executor has refused."""
     sweep.folder.submission(submission.number).unlink(missing_ok=True)
 
 
@@ -196,7 +163,7 @@ def read_submissions(sweep: Sweep) -> list[Submission]:
     Raises
     ------
     StoreFormatError
-        One of them cannot be read; trials might otherwise run twice.
+        One of them cannot be read.
     """
     found = []
     for _, path in sweep.folder.iter_submissions():

@@ -119,7 +119,8 @@ class Sweep:
         """Return a configuration's parameters with the seed of a trial's repeat."""
         if self.file.seeds == 1:
             return dict(parameters)
-        return {**parameters, "seed": self.split(number)[1]}
+        repeat = self.split(number)[1]
+        return {**parameters, self.file.seed_name: self.file.seed_base + repeat}
 
     def _find_point(self, configuration: int) -> dict[str, Any]:
         if self.file.method == "grid":

@@ -29,7 +29,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     The test session shares it: leave its machines on, plugged in and idle. When a test failed, the
     last lines of Slurm's logs are printed at the end.
     """
-    yield from _bring_up(request, Options(keep=_list_kept()))
+    yield from _bring_up(request, make_options())
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,11 @@ def accounting_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     check_part("slurm", list_missing(accounting=True))
     has_cgroups = bool(list_hierarchies())
     yield from _bring_up(request, Options(keep=_list_kept(), accounting=True, cgroups=has_cgroups))
+
+
+def make_options() -> Options:
+    """Return what the shared cluster consists of."""
+    return Options(keep=_list_kept())
 
 
 def _list_kept() -> tuple[str, ...]:

@@ -121,7 +121,7 @@ def test_a_sweep_of_six_trials_fills_the_store_and_names_the_best(tmp_path: Path
     submitted = read_json(done)
     sweep_id = submitted["id"]
     assert submitted["executor"] == "local"
-    assert submitted["trials"] == list(range(6))
+    assert submitted["tasks"] == min(len(os.sched_getaffinity(0)), 6)
 
     runs = Store(tmp_path / "store").runs(order="id", project="digits")
     assert [run.id for run in runs] == [f"{sweep_id}-{number:04d}" for number in range(6)]
@@ -149,7 +149,7 @@ def test_a_sweep_of_six_trials_fills_the_store_and_names_the_best(tmp_path: Path
 
     again = hpctrack("sweep", "submit", sweep_id, "--executor", "local")
     assert again.returncode == 11
-    assert "have been submitted" in again.stderr
+    assert "have been taken" in again.stderr
 
 
 FAILING = """
@@ -225,7 +225,7 @@ def test_workers_go_on_when_nobody_waits_and_hold_no_pipe(tmp_path: Path) -> Non
             status = read_json(hpctrack("sweep", "status", sweep_id, "--json"))
             return [one["state"] for one in status["trials"]]
 
-        wait_for(lambda: states() == ["running", "waiting", "waiting"])
+        wait_for(lambda: states() == ["running"])
     finally:
         (tmp_path / "go").touch()
     wait_for(lambda: states() == ["finished"] * 3, timeout_s=60)
@@ -246,6 +246,61 @@ def test_killed_workers_leave_crashed_trials(tmp_path: Path) -> None:
         for pid in (controller, worker):
             os.kill(pid, signal.SIGKILL)
         status = read_json(hpctrack("sweep", "status", submitted["id"], "--json"))
-        assert [one["state"] for one in status["trials"]] == ["crashed", "crashed"]
+        assert [one["state"] for one in status["trials"]] == ["crashed"]
     finally:
         (tmp_path / "go").touch()  # the program itself, which nobody has killed, ends by this
+
+
+ENDING = """
+import pathlib, signal, sys, time
+def on(number, frame):
+    pathlib.Path("ended").touch()
+    sys.exit(4)
+signal.signal(signal.SIGTERM, on)
+pathlib.Path("began").touch()
+while True: time.sleep(0.02)
+"""
+
+
+def test_a_cancelled_sweep_ends_its_processes_and_takes_no_more_trials(tmp_path: Path) -> None:
+    sweep = "method: grid\nprogram: train.py\nparameters: {a: {values: [1, 2]}}\n"
+    write_files(tmp_path, ENDING, sweep)
+    done = hpctrack(
+        "sweep", "submit", "sweep.yaml", "-e", "local", "-w", "1", "--no-wait", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    submitted = read_json(done)
+    wait_for((tmp_path / "began").exists)
+    ended = read_json(hpctrack("sweep", "cancel", submitted["id"], "--moment", "0.2", "--json"))
+    assert ended["problems"] == []
+    wait_for((tmp_path / "ended").exists, timeout_s=60)
+
+    def is_idle() -> bool:
+        return not read_json(hpctrack("sweep", "stop", submitted["id"], "--json"))["running"]
+
+    wait_for(is_idle, timeout_s=60)
+    status = read_json(hpctrack("sweep", "status", submitted["id"], "--json"))
+    assert len(status["trials"]) == 1
+
+
+def test_a_paused_sweep_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    sweep = "method: grid\nprogram: train.py\nparameters: {a: {values: [1, 2]}}\n"
+    write_files(tmp_path, WAITING, sweep)
+    done = hpctrack(
+        "sweep", "submit", "sweep.yaml", "-e", "local", "-w", "1", "--no-wait", "--json"
+    )
+    sweep_id = read_json(done)["id"]
+
+    def states() -> list[str]:
+        status = read_json(hpctrack("sweep", "status", sweep_id, "--json"))
+        return [one["state"] for one in status["trials"]]
+
+    wait_for(lambda: states() == ["running"])
+    assert read_json(hpctrack("sweep", "pause", sweep_id, "--json"))["running"] == 1
+    (tmp_path / "go").touch()
+    wait_for(lambda: states() == ["finished"])
+    # The worker is there and waits: a trial of this program would be over at once.
+    assert read_json(hpctrack("sweep", "pause", sweep_id, "--json"))["running"] == 1
+    assert states() == ["finished"]
+    assert read_json(hpctrack("sweep", "resume", sweep_id, "--json"))["running"] == 1
+    wait_for(lambda: states() == ["finished"] * 2, timeout_s=60)

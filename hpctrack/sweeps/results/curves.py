@@ -10,10 +10,10 @@ import numpy as np
 
 from hpctrack.errors import HpctrackError
 from hpctrack.store.stored_run import StoredRun
-from hpctrack.sweeps.results.trial_runs import TrialRuns
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.search.point import PointRecord
 from hpctrack.sweeps.worker.result import TrialState
+from hpctrack.sweeps.worker.trial_runs import TrialRuns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

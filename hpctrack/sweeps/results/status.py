@@ -12,13 +12,13 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import StoreFormatError, SweepError
 from hpctrack.store.record import RunRecord, State
 from hpctrack.sweeps.control import read_control
-from hpctrack.sweeps.results.trial_runs import TrialRuns, read_value
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission, read_submissions
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.process import is_alive
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_results
+from hpctrack.sweeps.worker.trial_runs import TrialRuns, read_value
 
 Word = tuple[TrialState, TrialResult | None]
 """How a trial stands by its own word and that of the scheduler."""

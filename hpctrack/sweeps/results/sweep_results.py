@@ -19,11 +19,11 @@ from hpctrack.sweeps.results.importance import Importance, measure_importance
 from hpctrack.sweeps.results.records import read_records
 from hpctrack.sweeps.results.standing import Standing, judge_configurations
 from hpctrack.sweeps.results.status import SweepReader
-from hpctrack.sweeps.results.trial_runs import TrialRuns
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.search.importance import EVALUATORS
 from hpctrack.sweeps.search.point import PointRecord
 from hpctrack.sweeps.sweep import Sweep, load_sweep
+from hpctrack.sweeps.worker.trial_runs import TrialRuns
 
 
 class SweepResults:

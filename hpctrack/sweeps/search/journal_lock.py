@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
@@ -33,8 +33,11 @@ LONGEST_WAIT_S = 0.1
 LOOK_EVERY_S = 1.0
 """Between two looks at who holds the lock; opening it costs more than trying to take it."""
 
-SLOW_LOOK_S = 3.0
-"""If a look comes so much later than it should, the file system or we stood still: not evidence."""
+LOOKS = 4
+"""At least so many looks must have seen the same before a lock is taken over."""
+
+SLOW_LOOK = 3
+"""If a look comes so many times later than it should, the file system stood still, or we did."""
 
 _RANDOM = random.SystemRandom()
 
@@ -45,7 +48,7 @@ class _Watch:
 
     seen: tuple[object, ...] = ()
     steady_s: float = 0.0
-    looked_mono_s: float = field(default=-LOOK_EVERY_S)
+    looked_mono_s: float = 0.0
 
 
 class LinkLock:
@@ -69,6 +72,7 @@ class LinkLock:
         self._lock = path.with_name(f"{path.name}.lock")
         self._mine = path.with_name(f".{path.name}.lock-{secrets.token_hex(6)}")
         self._grace_s = grace_s
+        self._look_every_s = min(LOOK_EVERY_S, grace_s / LOOKS)
         self._clock = clock
         self._pid = 0
         self._inode = 0
@@ -123,7 +127,7 @@ class LinkLock:
                     f"{self._lock} was held by others for {PATIENCE_S:g} s",
                     hint="with this many workers, give the sweep a `storage` of postgresql://",
                 )
-            if now_mono_s - watch.looked_mono_s >= LOOK_EVERY_S:
+            if now_mono_s - watch.looked_mono_s >= self._look_every_s:
                 self._look(watch, now_mono_s)
             time.sleep(wait_s * _RANDOM.uniform(0.5, 1.5))
             self._since_mono_s = self._clock.mono_s()
@@ -143,7 +147,10 @@ class LinkLock:
             # The link may have been made although the answer says no: NFS repeats requests.
             if self._is_linked():
                 return True
-            raise StoreError(f"cannot lock {self._file}: {error.strerror}") from None
+            raise StoreError(
+                f"cannot lock {self._file}: {error.strerror}",
+                hint="the file system must have hard links; or give the sweep a `storage`",
+            ) from None
         return True
 
     def _is_linked(self) -> bool:
@@ -183,7 +190,7 @@ class LinkLock:
             watch.steady_s = 0.0
             return  # released just now, or out of reach
         seen = (inode, owner, size_bytes)
-        if seen != watch.seen or passed_s > SLOW_LOOK_S:
+        if seen != watch.seen or passed_s > SLOW_LOOK * self._look_every_s:
             watch.seen, watch.steady_s = seen, 0.0
         else:
             watch.steady_s += passed_s

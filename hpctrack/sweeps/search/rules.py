@@ -29,6 +29,7 @@ from hpctrack.sweeps.search.hyperband import (
     bands_from_max,
     bands_from_min,
 )
+from hpctrack.sweeps.search.quiet import quietly
 
 DENSE_ITERATIONS = 20
 SPARSE_RATIO = 1.08
@@ -73,7 +74,8 @@ def make_rule(early: EarlyStop | None) -> Rule:
             f"unknown early_terminate {early.kind!r}", hint=f"known are {', '.join(_MAKERS)}"
         )
     try:
-        return make(dict(early.options))
+        with quietly():
+            return make(dict(early.options))
     except (TypeError, ValueError) as error:
         raise SweepError(f"early_terminate {early.kind}: {error}") from None
 

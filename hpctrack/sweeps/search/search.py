@@ -32,6 +32,7 @@ from hpctrack.sweeps.search.study import (
     StudyHandle,
     translated,
 )
+from hpctrack.sweeps.search.warm_start import warm_start
 from hpctrack.sweeps.sweep import Sweep
 
 SAMPLER_TRIES = 20
@@ -69,6 +70,7 @@ class Search:
         self._space = sweep.file.space
         self._knobs = make_knobs(self._space.dimensions)
         self._method = sweep.file.method
+        self._is_digest = self._method in {"grid", "random"}
 
     @classmethod
     def open(cls, sweep: Sweep) -> Self:
@@ -88,7 +90,9 @@ class Search:
         with translated():
             samplers.make_sampler(sweep, 0)
             make_rule(sweep.file.early)
-        return cls(sweep, StudyHandle.open(sweep))
+        study = StudyHandle.open(sweep)
+        study.run(lambda: warm_start(study, sweep))
+        return cls(sweep, study)
 
     def ask(self, configuration: int) -> Point:
         """Return the point of a configuration: a new one, or the one it has already.
@@ -106,6 +110,14 @@ class Search:
             The storage cannot be used; may be tried again.
         """
         return self._study.run(lambda: self._ask(configuration))
+
+    @property
+    def judges_repeats(self) -> bool:
+        """Whether the rule compares repeats of a configuration, not iterations of a trial.
+
+        Then `report` takes the number of a repeat, from 1, and its result.
+        """
+        return self._sweep.file.early is not None and self._sweep.file.early.kind == "wilcoxon"
 
     def wants(self, iteration: int, since: int | None = None) -> bool:
         """Tell whether an iteration is to be reported.
@@ -206,7 +218,7 @@ class Search:
         if found is not None and (
             found.state.is_finished() or is_complete(self._knobs, found.params)
         ):
-            return self._point(found.number, decode_point(self._knobs, found.params))
+            return self._point(found.number, self._values(found))
         if self._method in samplers.OURS:
             return self._record_ours(configuration, self._choose(configuration))
         for attempt in range(SAMPLER_TRIES):
@@ -289,7 +301,15 @@ class Search:
             distributions=encoded[1],
             constraints=self._space.violations(values),
         )
-        return self._point(self._study.number_of(trial_id), values)
+        # As the study remembers it: some numbers lose their last bit on the way.
+        decoded = values if self._is_digest else decode_point(self._knobs, encoded[0])
+        return self._point(self._study.number_of(trial_id), decoded)
+
+    def _values(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Return a recorded point."""
+        if self._is_digest:
+            return self._choose(int(trial.user_attrs[CONFIGURATION]))
+        return decode_point(self._knobs, trial.params)
 
     # -- reporting and telling
 
@@ -340,7 +360,7 @@ class Search:
             number=trial.number,
             configuration=int(trial.user_attrs[CONFIGURATION]),
             state=_BACK[trial.state],
-            parameters=self._space.nest(decode_point(self._knobs, trial.params)),
+            parameters=self._space.nest(self._values(trial)),
             values=values if self._sweep.file.metrics else (),
             curve=tuple(sorted(trial.intermediate_values.items())),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self, TypeVar
@@ -11,7 +9,6 @@ from typing import Any, Self, TypeVar
 import optuna
 from optuna.exceptions import (
     DuplicatedStudyError,
-    ExperimentalWarning,
     StorageInternalError,
 )
 from optuna.storages import BaseStorage
@@ -20,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpctrack.errors import StoreError, SweepError
 from hpctrack.sweeps.search.journal import JournalRewrittenError
+from hpctrack.sweeps.search.quiet import quietly
 from hpctrack.sweeps.search.storage import Place, first_line, open_place
 from hpctrack.sweeps.sweep import Sweep
 
@@ -46,12 +44,7 @@ def translated() -> Iterator[None]:
     StoreError
         The storage cannot be used.
     """
-    logger = logging.getLogger("optuna")
-    if logger.level < logging.WARNING:
-        optuna.logging.set_verbosity(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.simplefilter("ignore", FutureWarning)
+    with quietly():
         try:
             yield
         except StorageInternalError as error:
@@ -85,7 +78,7 @@ class StudyHandle:
     def __init__(self, sweep: Sweep, place: Place) -> None:
         self._sweep = sweep
         self._place = place
-        self._name = f"hpctrack/{sweep.project}/{sweep.id}"
+        self._name = _name(sweep)
         self._study_id = self._ensure()
         self._ids: dict[int, int] = {}
         self._seen = 0
@@ -96,6 +89,20 @@ class StudyHandle:
         """Open the study of a sweep, or make it."""
         with translated():
             return cls(sweep, open_place(sweep))
+
+    @classmethod
+    def load(cls, sweep: Sweep) -> Self | None:
+        """Open the study of a sweep that has one."""
+        if not sweep.file.storage and not sweep.folder.journal.exists():
+            return None
+        with translated():
+            place = open_place(sweep)
+            try:
+                place.storage.get_study_id_from_name(_name(sweep))
+            except KeyError:
+                place.close()
+                return None
+            return cls(sweep, place)
 
     @property
     def storage(self) -> BaseStorage:
@@ -116,6 +123,8 @@ class StudyHandle:
                     return action()
                 except JournalRewrittenError:
                     self._reopen()
+                finally:
+                    self._place.rest()
         raise StoreError(f"{self._place.shown} keeps losing what was written")
 
     def study(self, **parts: Any) -> Study:
@@ -189,6 +198,24 @@ class StudyHandle:
             template.set_constraint(f"{OF_PARAMETERS}:{at}", one)
         return int(self.storage.create_new_trial(self._study_id, template_trial=template))
 
+    def attributes(self) -> dict[str, Any]:
+        """Return the study's attributes."""
+        return dict(self.storage.get_study_user_attrs(self._study_id))
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Set one of them."""
+        self.storage.set_study_user_attr(self._study_id, name, value)
+
+    def make_sibling(self, name: str) -> None:
+        """Make an empty study beside this one, which only one process can do.
+
+        Raises
+        ------
+        DuplicatedStudyError
+            There is one.
+        """
+        self.storage.create_new_study([StudyDirection.MINIMIZE], f"{self._name}/{name}")
+
     def add(self, trial: FrozenTrial) -> None:
         """Add a trial as it is."""
         self.storage.create_new_trial(self._study_id, template_trial=trial)
@@ -251,6 +278,10 @@ class StudyHandle:
             "seed": self._sweep.seed,
             "created": self._sweep.created_wall_s,
         }
+
+
+def _name(sweep: Sweep) -> str:
+    return f"hpctrack/{sweep.project}/{sweep.id}"
 
 
 def _mismatch(shown: str, known: Any, mine: Mapping[str, Any]) -> SweepError:

@@ -1,8 +1,9 @@
-"""Handing trials to Slurm or to this machine, through submitit. The only importer of submitit."""
+"""Handing workers to Slurm or to this machine, through submitit. The only importer of submitit."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,33 +14,73 @@ from typing import Any
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import MissingPackageError, StoreError, SweepError, UsageError
-from hpctrack.sweeps.submission.plan import Plan, plan_submission
-from hpctrack.sweeps.submission.waiting import Progress, wait_for_trials
+from hpctrack.sweeps.control import Wish, read_control, write_control
+from hpctrack.sweeps.submission.plan import Plan, Wanted, plan_submission
+from hpctrack.sweeps.submission.waiting import Progress, wait_for_submission
 from hpctrack.sweeps.submission_record import Submission, Worker, confirm, reserve, withdraw
-from hpctrack.sweeps.sweep import Sweep
+from hpctrack.sweeps.sweep import Sweep, load_sweep
+from hpctrack.sweeps.worker.loop import WorkerOptions, run_worker
 from hpctrack.sweeps.worker.process import read_stamp
-from hpctrack.sweeps.worker.trial import run_trials
 
 REAP_TIMEOUT_S = 10.0
-"""A worker whose last trial has ended is gone at once; submitit looks 24 times a second."""
+"""A worker that has left is gone at once; submitit looks 24 times a second."""
+
+MAX_REQUEUES = 100
+"""How often a worker that asks for it is put back in the queue; submitit's default is 3."""
+
+
+class SweepWorker:
+    """What submitit calls on the node.
+
+    Parameters
+    ----------
+    store, project, sweep_id : str
+        Which sweep.
+    options : WorkerOptions
+        What the worker is told.
+
+    Notes
+    -----
+    Slurm's own requeue starts the same script again, and so the same object: nothing of a worker
+    has to be kept, because all it knows is in the sweep's folder.
+    """
+
+    def __init__(self, store: str, project: str, sweep_id: str, options: WorkerOptions) -> None:
+        self.store = store
+        self.project = project
+        self.sweep_id = sweep_id
+        self.options = options
+
+    def __call__(self) -> dict[str, Any]:
+        """Take trials; return how many, and why no more."""
+        sweep = load_sweep(self.store, self.sweep_id, project=self.project)
+        end = run_worker(sweep, self.options)
+        if end.should_requeue and callable(signal.getsignal(signal.SIGUSR2)):
+            # submitit's handler: it calls `checkpoint`, has Slurm requeue the job, and ends here.
+            signal.raise_signal(signal.SIGUSR2)
+        return {
+            "taken": end.taken, "finished": end.finished, "failed": end.failed, "why": end.why,
+        }  # fmt: skip
+
+    def checkpoint(self) -> Any:
+        """Return what submitit is to call when the job runs again."""
+        return _import_submitit().helpers.DelayedSubmission(self)
 
 
 def submit_sweep(
     store: str | os.PathLike[str],
     sweep: Sweep,
+    wanted: Wanted | None = None,
     *,
     executor: str = "auto",
-    count: int | None = None,
-    parallelism: int | None = None,
     wait: bool = False,
     on_progress: Progress | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Submission:
-    """Submit the next trials of a sweep.
+    """Submit workers that take the trials of a sweep.
 
-    Under Slurm each trial is a task of one job array. On this machine a few workers take one
-    trial after the other, so that no more than ``parallelism`` run at a time; they outlive this
-    process.
+    Under Slurm they are the tasks of one job array. On this machine they are processes that
+    outlive this one. Workers of several submissions share what is left.
 
     Parameters
     ----------
@@ -47,24 +88,21 @@ def submit_sweep(
         The store; the sweep's.
     sweep : Sweep
         Whose trials.
+    wanted : Wanted, optional
+        How many trials and workers; see `hpctrack.sweeps.submission.plan`.
     executor : {"auto", "slurm", "local"}
         ``auto`` is Slurm where there is sbatch.
-    count : int, optional
-        How many trials. Default: all that are left.
-    parallelism : int, optional
-        How many at a time. Default: the file's ``array_parallelism`` under Slurm, else one for
-        each core (for each ``cpus_per_task`` cores).
     wait : bool
-        Return when they have ended.
+        Return when the workers have left.
     on_progress : callable, optional
-        Called with the state of each of these trials while waiting.
+        Called with the state of each trial of the sweep while waiting.
     clock : Clock, optional
         For tests.
 
     Returns
     -------
     Submission
-        With the workers that have the trials.
+        With the workers.
 
     Raises
     ------
@@ -80,17 +118,27 @@ def submit_sweep(
     if Path(store).expanduser().absolute() != sweep.store:
         raise UsageError(f"sweep {sweep.id} lies in {sweep.store}, not in {store}")
     _import_submitit()
-    plan = plan_submission(sweep, executor=executor, count=count, parallelism=parallelism)
-    submission = reserve(sweep, plan.executor, count, parallelism=plan.parallelism, clock=clock)
+    plan = plan_submission(sweep, wanted, executor=executor)
+    submission = reserve(
+        sweep,
+        plan.executor,
+        tasks=plan.tasks,
+        parallelism=plan.parallelism,
+        limit=plan.limit,
+        max_trials=plan.max_trials,
+        clock=clock,
+    )
+    if read_control(sweep.folder).wish in {Wish.STOP, Wish.CANCEL}:
+        # Who submits wants trials to run, whatever was wanted before.
+        write_control(sweep.folder, Wish.RUN, who=environment().get("USER", ""), clock=clock)
     try:
         jobs = _hand_over(sweep, submission, plan)
     except BaseException:
         withdraw(sweep, submission)
         raise
-    workers = tuple(_describe(submission, at, job) for at, job in enumerate(jobs))
-    submission = confirm(sweep, submission, workers)
+    submission = confirm(sweep, submission, tuple(_describe(submission, job) for job in jobs))
     if wait:
-        wait_for_trials(sweep, submission, on_progress=on_progress, clock=clock)
+        wait_for_submission(sweep, submission, on_progress=on_progress, clock=clock)
         _reap(submission, jobs, clock)
     return submission
 
@@ -111,42 +159,41 @@ def _hand_over(sweep: Sweep, submission: Submission, plan: Plan) -> list[Any]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot write {folder}: {error.strerror}") from None
-    if plan.executor == "slurm":
-        shares = [[number] for number in submission.trials]
-    else:
-        shares = [list(submission.trials)] * (plan.parallelism or 1)
-    options = _trial_options(sweep, plan)
-    count = len(shares)
+    worker = SweepWorker(
+        str(sweep.store), sweep.project, sweep.id, make_options(plan, submission.number)
+    )
+    python = {"slurm_python": plan.python} if plan.executor == "slurm" else {}
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=plan.executor)
+        executor = submitit.AutoExecutor(
+            folder=folder, cluster=plan.executor, slurm_max_num_timeout=MAX_REQUEUES, **python
+        )
         executor.update_parameters(**plan.parameters)
         with _output_to(folder / "submit.log"):
-            jobs: list[Any] = executor.map_array(
-                run_trials,
-                [str(sweep.store)] * count,
-                [sweep.project] * count,
-                [sweep.id] * count,
-                shares,
-                [options] * count,
-            )
+            jobs: list[Any] = executor.submit_array([worker] * plan.tasks)
     except (RuntimeError, AssertionError, NameError, ValueError, OSError) as error:
         # submitit has no base class of its own; FailedJobError carries what sbatch said.
         raise SweepError(_first_words(error), hint=_advice(plan.executor)) from None
     return jobs
 
 
-def _trial_options(sweep: Sweep, plan: Plan) -> dict[str, Any]:
-    """Return what `run_trials` is told."""
-    if plan.executor == "slurm":
-        return {}
-    options: dict[str, Any] = {"is_shared": True, "has_logs": True}
-    if "timeout_min" in sweep.file.slurm:
-        options["timeout_s"] = 60.0 * sweep.file.slurm["timeout_min"]
-    if not plan.parameters["gpus_per_node"]:
-        # submitit's local executor would hide all GPUs from a trial that asks for none.
-        devices = environment().get("CUDA_VISIBLE_DEVICES")
-        options["restored"] = {"CUDA_VISIBLE_DEVICES": devices}
-    return options
+def make_options(plan: Plan, share: int) -> WorkerOptions:
+    """Return what the workers of a submission are told."""
+    restored: dict[str, str | None] = {}
+    time_limit_s = None
+    if plan.executor == "local":
+        if plan.time_limit_min is not None:
+            time_limit_s = 60.0 * plan.time_limit_min
+        if not plan.parameters["gpus_per_node"]:
+            # submitit's local executor would hide all GPUs from a trial that asks for none.
+            restored["CUDA_VISIBLE_DEVICES"] = environment().get("CUDA_VISIBLE_DEVICES")
+    return WorkerOptions(
+        max_trials=plan.max_trials,
+        share=share,
+        limit=plan.limit,
+        time_limit_s=time_limit_s,
+        has_logs=True,
+        restored=restored,
+    )
 
 
 @contextmanager
@@ -174,7 +221,7 @@ def _first_words(error: BaseException) -> str:
     """Return what sbatch, or submitit, says on one line."""
     lines = [line.removeprefix("sbatch: ").strip() for line in str(error).splitlines()]
     said = "; ".join(line.removeprefix("error: ") for line in lines if line)
-    return f"the trials could not be submitted: {said or type(error).__name__}"
+    return f"the workers could not be submitted: {said or type(error).__name__}"
 
 
 def _advice(executor: str) -> str | None:
@@ -185,18 +232,15 @@ def _advice(executor: str) -> str | None:
     )
 
 
-def _describe(submission: Submission, at: int, job: Any) -> Worker:
-    log = str(job.paths.stdout)
+def _describe(submission: Submission, job: Any) -> Worker:
+    name, log = str(job.job_id), str(job.paths.stdout)
     if submission.executor == "slurm":
-        return Worker(job=str(job.job_id), trials=(submission.trials[at],), log=log)
-    pid = int(job.job_id)
-    return Worker(
-        job=str(job.job_id), trials=submission.trials, log=log, pid=pid, stamp=read_stamp(pid)
-    )
+        return Worker(job=name, log=log)
+    return Worker(job=name, log=log, pid=int(name), stamp=read_stamp(int(name)))
 
 
 def _reap(submission: Submission, jobs: Sequence[Any], clock: Clock) -> None:
-    """Wait for our own workers: their trials have ended, and they are about to."""
+    """Wait for our own workers: they have left, and submitit is to see it."""
     if submission.executor != "local":
         return
     deadline = clock.mono_s() + REAP_TIMEOUT_S

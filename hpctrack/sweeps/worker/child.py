@@ -1,30 +1,30 @@
-"""Starting a trial's program, passing signals on to it, and seeing how it ends."""
+"""Starting a trial's program, watching it, and seeing how it ends."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import FrameType
+from typing import IO, Any, Protocol
 
-FORWARDED = (
-    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
-    signal.SIGCONT,
-)  # fmt: skip
-"""The program has a process group of its own, so what is sent to ours does not reach it."""
-
-STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+from hpctrack.sweeps.worker.signals import STOPPING, SignalRelay, pass_on
 
 KILL_AFTER_S = 30.0
 """From SIGTERM to SIGKILL when the time is up: Slurm's default KillWait."""
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes of a shell that could not start a program."""
+
+_POLL_S = 0.02
+_POLL_MAX_S = 0.25
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +49,11 @@ class ChildEnd:
     was_stopped: bool = False
 
 
-@dataclass(slots=True)
-class _Relay:
-    """Passes signals on; those that come before the program has started are kept for it."""
+class Watch(Protocol):
+    """What looks after a program while it runs."""
 
-    child: subprocess.Popen[bytes] | None = None
-    kept: list[int] = field(default_factory=list)
-    was_stopped: bool = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.was_stopped |= number in STOPPING
-        if self.child is None:
-            self.kept.append(number)
-        else:
-            self.pass_on(self.child, number)
-
-    def attach(self, child: subprocess.Popen[bytes]) -> None:
-        self.child = child
-        while self.kept:
-            self.pass_on(child, self.kept.pop(0))
-
-    @staticmethod
-    def pass_on(child: subprocess.Popen[bytes], number: int) -> None:
-        if child.returncode is None:
-            with suppress(ProcessLookupError):  # it has just ended
-                os.killpg(child.pid, number)
+    def turn(self, timeout_s: float) -> str:
+        """Listen for a while; return why the program has to be ended now, if it has to."""
 
 
 def run_child(
@@ -82,8 +61,12 @@ def run_child(
     *,
     environ: Mapping[str, str],
     directory: Path,
-    output: Path | None = None,
+    output: Path | IO[bytes] | None = None,
     timeout_s: float | None = None,
+    relay: SignalRelay | None = None,
+    watch: Watch | None = None,
+    signal_ranks: Callable[[int], object] | None = None,
+    kill_after_s: float = KILL_AFTER_S,
 ) -> ChildEnd:
     """Run a program to its end.
 
@@ -95,26 +78,61 @@ def run_child(
         Its whole environment.
     directory : Path
         Where it starts.
-    output : Path, optional
+    output : Path or file, optional
         Where its stdout and stderr are appended. Default: ours.
     timeout_s : float, optional
-        When to end it: by SIGTERM, and by SIGKILL 30 seconds later.
+        When to end it: by SIGTERM, and by SIGKILL if that does not help.
+    relay : SignalRelay, optional
+        Passes signals on. Default: one for this program only.
+    watch : Watch, optional
+        Looks after it.
+    signal_ranks : callable, optional
+        The program is ``srun``, which kills its ranks at once when it gets SIGTERM, and whose
+        death leaves them running: this sends a signal to the ranks themselves.
+    kill_after_s : float, optional
+        From SIGTERM to SIGKILL.
 
     Returns
     -------
     ChildEnd
         Also for a program that could not be started; nothing is raised for it.
+
+    Notes
+    -----
+    The program gets SIGTERM when this process dies, whatever it dies of: another worker will
+    continue the trial, and two of them would do it twice.
     """
-    relay = _Relay()
-    with _signals(relay):
-        try:
-            child = _start(command, environ, directory, output)
-        except FileNotFoundError as error:
-            return ChildEnd(_NOT_FOUND, message=f"{error.filename or command[0]}: {error.strerror}")
-        except (OSError, ValueError) as error:
-            return ChildEnd(_NOT_EXECUTABLE, message=f"{command[0]}: {error}")
-        relay.attach(child)
-        message = _wait(child, timeout_s)
+    if relay is None:
+        with SignalRelay() as own:
+            return run_child(
+                command,
+                environ=environ,
+                directory=directory,
+                output=output,
+                timeout_s=timeout_s,
+                relay=own,
+                watch=watch,
+                signal_ranks=signal_ranks,
+                kill_after_s=kill_after_s,
+            )
+    try:
+        child = _start(command, environ, directory, output)
+    except FileNotFoundError as error:
+        return ChildEnd(_NOT_FOUND, message=f"{error.filename or command[0]}: {error.strerror}")
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return ChildEnd(_NOT_EXECUTABLE, message=f"{command[0]}: {error}")
+    is_launcher = signal_ranks is not None
+    relay.attach(child, STOPPING if is_launcher else frozenset())
+    try:
+        message = _Wait(child, relay, signal_ranks, kill_after_s).wait(timeout_s, watch)
+    except BaseException:
+        # Whoever gets the trial next must not find its program still at work.
+        pass_on(child, signal.SIGTERM if is_launcher else signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(kill_after_s)
+        raise
+    finally:
+        relay.detach()
     code = child.returncode
     return ChildEnd(
         code if code >= 0 else 128 - code,
@@ -124,58 +142,99 @@ def run_child(
     )
 
 
-def _wait(child: subprocess.Popen[bytes], timeout_s: float | None) -> str:
-    """Wait for the end; say so if it had to be brought about."""
-    try:
-        child.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        _Relay.pass_on(child, signal.SIGTERM)
-        try:
-            child.wait(KILL_AFTER_S)
-        except subprocess.TimeoutExpired:
-            _Relay.pass_on(child, signal.SIGKILL)
-            child.wait()
-        return f"its time limit of {timeout_s:g} s was reached"
+class _Wait:
+    """Waits for a program, and brings its end about if it has to."""
+
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        relay: SignalRelay,
+        signal_ranks: Callable[[int], object] | None,
+        kill_after_s: float,
+    ) -> None:
+        self._child = child
+        self._kill_after_s = kill_after_s
+        self._relay = relay
+        self._signal_ranks = signal_ranks
+        self._is_told = False
+
+    def wait(self, timeout_s: float | None, watch: Watch | None) -> str:
+        """Wait for the end; return why it had to be brought about, if it had."""
+        began_s = time.monotonic()
+        killed_s: float | None = None
+        message = ""
+        pause_s = _POLL_S
+        while self._child.poll() is None:
+            why = _listen(self._child, watch, pause_s)
+            pause_s = min(pause_s * 1.2, _POLL_MAX_S)
+            now_s = time.monotonic()
+            if not why and timeout_s is not None and now_s - began_s >= timeout_s:
+                why = f"its time limit of {timeout_s:g} s was reached"
+            if why and killed_s is None:
+                message, killed_s = why, now_s
+                self._end_softly()
+            elif killed_s is not None and now_s - killed_s >= self._kill_after_s:
+                # srun has to see to its ranks itself: killed, it would leave them running.
+                number = signal.SIGKILL if self._signal_ranks is None else signal.SIGTERM
+                pass_on(self._child, number)
+            if self._signal_ranks is not None and self._relay.was_stopped:
+                self._end_softly()
+        return message
+
+    def _end_softly(self) -> None:
+        if self._is_told:
+            return
+        self._is_told = True
+        if self._signal_ranks is None:
+            pass_on(self._child, signal.SIGTERM)
+        else:
+            self._signal_ranks(signal.SIGTERM)
+
+
+def _listen(child: subprocess.Popen[bytes], watch: Watch | None, pause_s: float) -> str:
+    """Give the watch a turn; without one, wait for the program itself."""
+    if watch is not None:
+        return watch.turn(pause_s)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(pause_s)
     return ""
 
 
 def _start(
-    command: Sequence[str], environ: Mapping[str, str], directory: Path, output: Path | None
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    directory: Path,
+    output: Path | IO[bytes] | None,
 ) -> subprocess.Popen[bytes]:
     """Start the program; it has no stdin, because its group could not read a terminal."""
-    if output is None:
-        return subprocess.Popen(
-            command, env=environ, cwd=directory, stdin=subprocess.DEVNULL, process_group=0
-        )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("ab") as file:
-        return subprocess.Popen(
-            command,
-            env=environ,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
+    if isinstance(output, Path):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with output.open("ab") as file:
+            return _start(command, environ, directory, file)
+    given: dict[str, Any] = {}
+    if output is not None:
+        given = {"stdout": output, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(
+        command,
+        env=environ,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        # Two system calls, nothing that takes a lock.
+        preexec_fn=partial(_die_with_parent, os.getpid()),  # noqa: PLW1509
+        **given,
+    )
 
 
-@contextmanager
-def _signals(relay: _Relay) -> Iterator[None]:
-    """Hand signals to the relay for a while; only the main thread may."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {}
-    for number in FORWARDED:
-        # What we ignore (nohup), the program ignores too.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, relay)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+_PRCTL = ctypes.CDLL(None, use_errno=True).prctl
+"""Looked up here: between fork and exec, the loader's lock may be held by a thread that is gone."""
+
+
+def _die_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM when the thread that started the program is gone."""
+    _PRCTL(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:  # it went before it could be asked for
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _name(number: int) -> str:

@@ -6,6 +6,7 @@ The file is there even if the program never calls ``hpctrack.init``, or dies bef
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -53,7 +54,8 @@ class TrialResult:
     trial : int
         Its number.
     state : TrialState
-        Any but waiting.
+        Never crashed: that is what others say. A trial that waits has begun before, and its next
+        attempt is free.
     exit_code : int or None
         The program's, as a shell counts it: 128 + number for a signal, 127 for no such program.
     signal : str
@@ -73,6 +75,10 @@ class TrialResult:
         Slurm's id (``50_3`` for a task of an array), else empty.
     attempt : int
         Which one this is, from 1: a requeue, a worker that died and a retry make another.
+    worker : str
+        Who says so; empty for a trial that was started by hand.
+    why : str
+        Why it was pruned.
     failures : int
         How many of its attempts failed, this one included.
     command : tuple of str
@@ -110,6 +116,8 @@ class TrialResult:
     started_wall_s: float = 0.0
     ended_wall_s: float | None = None
     duration_s: float | None = None
+    worker: str = ""
+    why: str = ""
     cpus: float | None = None
     gpus: float | None = None
     iterations: int = 0
@@ -148,6 +156,36 @@ def write_result(folder: SweepFolder, result: TrialResult) -> None:
         It cannot be written.
     """
     write_json(folder.trial(result.trial, result.rank), result.to_json())
+
+
+def read_result(folder: SweepFolder, trial: int) -> TrialResult | None:
+    """Return what a trial says; None if it has said nothing, or nobody can read it."""
+    try:
+        return read_word(folder, trial)
+    except StoreFormatError:
+        return None
+
+
+def read_word(folder: SweepFolder, trial: int) -> TrialResult | None:
+    """Return what a trial says; None if it has said nothing, or what makes no sense.
+
+    Raises
+    ------
+    StoreFormatError
+        The file is there, and cannot be read: it may say that the trial is over.
+    """
+    path = folder.trial(trial)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreFormatError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        value = json.loads(data)
+        return TrialResult.from_json(value) if isinstance(value, dict) else None
+    except (StoreFormatError, ValueError, RecursionError):
+        return None
 
 
 def read_results(

@@ -27,7 +27,7 @@ def make_case(lot: random.Random) -> dict[str, Any]:
         rule["max_iter"] = lot.choice([9, 27, 50, 81])
         rule["s"] = lot.randint(1, 4)
     rule["strict"] = lot.random() < 0.5
-    runs = []
+    runs: list[dict[str, Any]] = []
     for _ in range(lot.randint(1, 12)):
         level = lot.uniform(0, 4)
         runs.append(
@@ -69,7 +69,7 @@ def decide(case: dict[str, Any]) -> tuple[list[int], list[int]]:
 def main() -> None:
     """Write the cases."""
     lot = random.Random(20)
-    cases = []
+    cases: list[dict[str, Any]] = []
     while len(cases) < CASES:
         case = make_case(lot)
         bands, case["stopped"] = decide(case)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 
 from hpctrack.cli.main import run
+from hpctrack.cli.sweep.submission_cmd import TimeSpan
 
 FILE = """\
 method: grid
@@ -77,7 +79,8 @@ def test_a_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     line = ["sweep", "submit", "sweep.yaml", "--executor", "local", "--dry-run"]
     assert run(line) == 0
     out = capsys.readouterr().out
-    assert "would submit 2 trials to local" in out
+    assert "to local, " in out
+    assert "for at most 2 trials" in out
     assert "trial 1: a=2, b.c=x" in out
     assert run([*line, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -121,7 +124,54 @@ def test_sweeps_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert (entry["id"], entry["trial_count"]) == (sweep_id, 2)
 
 
-@pytest.mark.parametrize("command", ["create", "submit", "ls", "status", "best", "trial"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "create",
+        "submit",
+        "sbatch",
+        "agent",
+        "stop",
+        "pause",
+        "resume",
+        "cancel",
+        "ls",
+        "status",
+        "best",
+        "trial",
+    ],
+)
 def test_every_command_has_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run(["sweep", command, "--help"]) == 0
     assert f"hpctrack sweep {command}" in capsys.readouterr().out.partition("Examples:")[2]
+
+
+def test_an_agent_takes_the_trials_here_and_tells_of_failures(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sweep_id = create(capsys)
+    assert run(["sweep", "agent", sweep_id, "--count", "1", "--logs"]) == 0
+    assert f"took 1 trial of sweep {sweep_id} (1 finished, 0 failed)" in capsys.readouterr().err
+    assert run(["sweep", "agent", sweep_id, "--json", "--time-limit", "2h"]) == 11
+    end = json.loads(capsys.readouterr().out)
+    assert (end["taken"], end["failed"], end["should_requeue"]) == (1, 1, False)
+    assert run(["sweep", "agent", sweep_id]) == 0
+    assert run(["sweep", "agent", "nosuch"]) == 3
+    assert run(["sweep", "agent", sweep_id, "--count", "0"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "span_s"),
+    [
+        ("90", 5400), ("1.5h", 5400), ("30s", 30), ("10m", 600), ("2d", 172800), ("01:30:00", 5400),
+        ("1-00:30", 88200), ("2:05", 7500),
+    ],
+)  # fmt: skip
+def test_a_time_is_written_as_for_slurm_or_with_a_unit(text: str, span_s: float) -> None:
+    assert TimeSpan().convert(text, None, None) == span_s
+
+
+@pytest.mark.parametrize("text", ["", "x", "-3", "0", "nan", "1e999", "1:2:3:4", "h"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="no time"):
+        TimeSpan().convert(text, None, None)

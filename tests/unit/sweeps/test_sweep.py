@@ -18,9 +18,7 @@ from hpctrack.errors import (
     UsageError,
 )
 from hpctrack.sweeps.submission_record import (
-    MAX_TRIALS,
     Worker,
-    choose_trials,
     confirm,
     read_submissions,
     reserve,
@@ -138,50 +136,29 @@ def test_a_sweep_has_the_trials_it_has(tmp_path: Path) -> None:
             made.parameters(number)
 
 
-def test_trials_are_given_once_and_in_order(tmp_path: Path) -> None:
+def test_submissions_are_numbered_and_withdrawn(tmp_path: Path) -> None:
     made = create_sweep(tmp_path, GRID)
-    first = reserve(made, "local", 2)
-    assert (first.number, first.trials) == (1, (0, 1))
-    second = reserve(made, "slurm")
-    assert (second.number, second.trials) == (2, (2, 3, 4, 5))
-    with pytest.raises(SweepError, match="all 6 trials"):
-        reserve(made, "local")
+    first = reserve(made, "local", tasks=2, limit=3)
+    second = reserve(made, "slurm", tasks=1)
+    assert (first.number, first.limit, second.number) == (1, 3, 2)
     withdraw(made, second)
-    assert choose_trials(made) == (2, 3, 4, 5)
-    workers = (Worker(job="50", trials=(0, 1), log="/l", pid=3, stamp="9"),)
+    workers = (Worker(job="50", log="/l", pid=3, stamp="9"),)
     confirmed = confirm(made, first, workers)
     assert read_submissions(made) == [confirmed]
 
 
-def test_a_random_sweep_goes_on_as_long_as_it_is_asked(tmp_path: Path) -> None:
-    made = create_sweep(tmp_path, RANDOM)
-    with pytest.raises(UsageError, match="no end"):
-        choose_trials(made)
-    reserve(made, "local", 3)
-    assert choose_trials(made, 2) == (3, 4)
-    with pytest.raises(UsageError):
-        choose_trials(made, 0)
-
-
-def test_too_many_trials_at_once_are_refused(tmp_path: Path) -> None:
-    made = create_sweep(tmp_path, {**RANDOM, "run_cap": MAX_TRIALS * 10**12})
-    with pytest.raises(SweepError, match=str(MAX_TRIALS)):
-        choose_trials(made)
-
-
-def test_two_who_submit_at_once_share_the_trials(tmp_path: Path) -> None:
+def test_two_who_submit_at_once_have_two_records(tmp_path: Path) -> None:
     made = create_sweep(tmp_path, {**RANDOM, "run_cap": 40})
     barrier = threading.Barrier(4)
 
     def submit(sweep: Sweep) -> None:
         barrier.wait()
         for _ in range(5):
-            reserve(sweep, "local", 2)
+            reserve(sweep, "local", tasks=2)
 
     threads = [threading.Thread(target=submit, args=(made,)) for _ in range(4)]
     for one in threads:
         one.start()
     for one in threads:
         one.join()
-    given = sorted(trial for one in read_submissions(made) for trial in one.trials)
-    assert given == list(range(40))
+    assert [one.number for one in read_submissions(made)] == list(range(1, 21))

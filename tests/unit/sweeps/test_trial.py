@@ -14,9 +14,10 @@ import pytest
 from hpctrack.errors import SweepError
 from hpctrack.sweeps.sweep import Sweep, create_sweep
 from hpctrack.sweeps.worker.child import run_child
+from hpctrack.sweeps.worker.loop import WorkerOptions, run_worker
 from hpctrack.sweeps.worker.process import is_alive, read_stamp
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_results, write_result
-from hpctrack.sweeps.worker.trial import run_trial, run_trials
+from hpctrack.sweeps.worker.trial import run_trial
 from tests.programs import start_python, wait_for
 
 SHOW = """
@@ -189,17 +190,9 @@ def test_workers_share_trials_and_each_is_run_once(tmp_path: Path) -> None:
     sweep = make(tmp_path, "print('ran')", parameters={"a": {"values": [1, 2, 3]}})
     sweep.folder.path.joinpath("trials").mkdir()
     sweep.folder.taken(1).write_text("")
-    run_trials(str(sweep.store), "digits", "s", [0, 1, 2], {"is_shared": True, "has_logs": True})
+    run_worker(sweep, WorkerOptions(has_logs=True))
     assert set(read_results(sweep.folder)) == {0, 2}
     assert sweep.folder.log(2).read_text() == "ran\n"
-
-
-def test_slurm_is_told_of_the_failure_of_an_only_trial(tmp_path: Path) -> None:
-    sweep = make(tmp_path, "raise SystemExit(9)")
-    with pytest.raises(SystemExit) as caught:
-        run_trials(str(sweep.store), "digits", "s", [0], {})
-    assert caught.value.code == 9
-    run_trials(str(sweep.store), "digits", "s", [0, 1], {})
 
 
 def test_a_hidden_gpu_is_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,8 +200,8 @@ def test_a_hidden_gpu_is_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sweep = make(tmp_path, show)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for number, before in enumerate((None, "2,3")):
-        options = {"has_logs": True, "restored": {"CUDA_VISIBLE_DEVICES": before}}
-        run_trials(str(sweep.store), "digits", "s", [number], options)
+        restored = {"CUDA_VISIBLE_DEVICES": before}
+        run_worker(sweep, WorkerOptions(has_logs=True, max_trials=1, restored=restored))
         assert sweep.folder.log(number).read_text().strip() == repr(before)
 
 

@@ -53,6 +53,18 @@ class TrialRuns:
         finally:
             run.close()
 
+    def read_steps(self, number: int, metric: str) -> list[int]:
+        """Return at which steps rank 0 of a trial's run has logged a metric, in order."""
+        run = self.open(number)
+        if run is None:
+            return []
+        try:
+            return [int(one) for one in run.metric(metric).rank(0).step]
+        except HpctrackError:
+            return []  # it has not logged it yet
+        finally:
+            run.close()
+
     def open(self, number: int) -> StoredRun | None:
         """Open a trial's run, which the caller closes; None if there is none with files."""
         run_id = self.sweep.run_id(number)
