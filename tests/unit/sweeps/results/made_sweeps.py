@@ -67,13 +67,9 @@ def write_run(
 
 def find_loss(parameters: Mapping[str, Any], noise: random.Random) -> float:
     """Return a loss that hangs on lr most, then the optimizer, then depth, and not on batch."""
-    far = math.log10(parameters["lr"]) + 3
-    return (
-        far**2
-        + 0.6 * (parameters["optimizer"] == "sgd")
-        + 0.02 * parameters["depth"]
-        + noise.gauss(0, 0.02)
-    )
+    far: float = math.log10(parameters["lr"]) + 3
+    loss: float = far**2 + 0.6 * (parameters["optimizer"] == "sgd") + 0.02 * parameters["depth"]
+    return loss + noise.gauss(0, 0.02)
 
 
 def run_all(sweep: Sweep, count: int, *, pruned: Sequence[int] = ()) -> list[float]:

@@ -134,7 +134,8 @@ def test_what_a_rule_misses_is_its_regret() -> None:
     assert (found.iterations, found.all_iterations) == (27, 40)
     assert found.saved_share == pytest.approx(13 / 40)
     up = replay(curves, Scripted({3: 1}), goal="maximize")
-    assert (up.best_trial, up.found_trial, up.regret) == (13, 10, pytest.approx(0.4))
+    assert (up.best_trial, up.found_trial) == (13, 10)
+    assert up.regret == pytest.approx(0.4)
 
 
 def test_a_rule_that_stops_all_is_an_error_and_the_last_iteration_is_past_saving() -> None:

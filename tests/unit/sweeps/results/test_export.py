@@ -17,6 +17,7 @@ import hpctrack
 from hpctrack.errors import NotFoundError, UsageError
 from hpctrack.sweeps.results.dashboard import make_dashboard
 from hpctrack.sweeps.results.export import (
+    Row,
     choose_format,
     encode_rows,
     make_columns,
@@ -69,7 +70,7 @@ def test_csv_survives_commas_quotes_and_line_feeds(tmp_path: Path) -> None:
 
 
 def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
-    rows = [{"a": math.nan, "b": [math.inf, 1]}, {"a": 1.5, "b": None}]
+    rows: list[Row] = [{"a": math.nan, "b": [math.inf, 1]}, {"a": 1.5, "b": None}]
     back = json.loads(encode_rows(rows, "json", id="s"))
     assert back == {"id": "s", "rows": [{"a": None, "b": [None, 1]}, {"a": 1.5, "b": None}]}
 
@@ -87,7 +88,10 @@ def test_parquet_has_the_same_columns_with_types(tmp_path: Path) -> None:
 
 
 def test_columns_that_mix_types_become_text_and_numbers_stay() -> None:
-    rows = [{"a": 1, "b": 1, "c": True, "d": 1}, {"a": 2.5, "b": "x", "c": None, "d": None}]
+    rows: list[Row] = [
+        {"a": 1, "b": 1, "c": True, "d": 1},
+        {"a": 2.5, "b": "x", "c": None, "d": None},
+    ]
     assert make_columns(rows) == {
         "a": [1.0, 2.5], "b": ["1", "x"], "c": [True, None], "d": [1, None],
     }  # fmt: skip

@@ -48,7 +48,8 @@ def draw_three(rng: random.Random) -> Point:
 
 
 def judge_three(point: Point) -> float:
-    return 5 * float(point["x"]) + 0.5 * (point["c"] == "b") + 0.01 * int(point["n"])
+    is_b = 1.0 if point["c"] == "b" else 0.0
+    return 5 * float(point["x"]) + 0.5 * is_b + 0.01 * int(point["n"])
 
 
 @pytest.mark.parametrize("evaluator", ["fanova", "ped-anova"])

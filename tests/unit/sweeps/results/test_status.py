@@ -8,8 +8,8 @@ import pytest
 
 from hpctrack.sweeps.control import Wish, write_control
 from hpctrack.sweeps.results.status import SweepReader, read_status
-from hpctrack.sweeps.results.trial_runs import TrialRuns
 from hpctrack.sweeps.worker.result import TrialState
+from hpctrack.sweeps.worker.trial_runs import TrialRuns
 from tests.stores import FakeClock
 from tests.unit.sweeps.results.made_sweeps import make_sweep, run_all, say, write_run
 
