@@ -36,14 +36,38 @@ def test_hours_of_unknown_processors_are_unknown_not_zero() -> None:
     assert cost.saved_gpu_hours is None
 
 
-def test_a_pruned_trial_would_have_gone_on_at_its_own_pace() -> None:
-    finished = [effort(FINISHED, 100.0, iterations=n) for n in (20, 27, 27)]
+def test_a_pruned_trial_would_have_gone_on_as_others_did() -> None:
+    finished = [effort(FINISHED, 10.0 * n, iterations=n) for n in (20, 27, 27)]
     cost = measure_cost([*finished, effort(PRUNED, 90.0, iterations=9, cpus=2, gpus=1)])
-    assert cost.saved_s == pytest.approx((27 - 9) * 10.0)
+    assert cost.saved_s == pytest.approx(180.0)
     assert cost.saved_gpu_hours == pytest.approx(180 / 3600)
     assert cost.saved_cpu_hours == pytest.approx(360 / 3600)
-    assert cost.saved_share == pytest.approx(180 / (390 + 180))
+    assert cost.saved_share == pytest.approx(180 / (740 + 90 + 180))
     assert (cost.pruned, cost.estimated) == (1, 1)
+    assert (cost.iterations, cost.saved_iterations) == (83, 18)
+    assert cost.saved_iterations_share == pytest.approx(18 / 101)
+
+
+def test_a_long_start_is_not_taken_for_a_slow_pace() -> None:
+    # 50 s to import and load, then 1 s an iteration: 8 more of them were saved, not 8 x 51 s.
+    finished = [effort(FINISHED, 59.0, iterations=9) for _ in range(4)]
+    pruned = [effort(PRUNED, 51.0, iterations=1) for _ in range(6)]
+    assert measure_cost([*finished, *pruned]).saved_s == pytest.approx(6 * 8.0)
+
+
+def test_a_trial_that_was_twice_as_slow_would_have_stayed_so() -> None:
+    finished = [effort(FINISHED, 270.0, iterations=27)] * 5
+    usual = [effort(PRUNED, 90.0, iterations=9)] * 3
+    slow = effort(PRUNED, 180.0, iterations=9)
+    saved_s = measure_cost([*finished, *usual, slow]).saved_s
+    assert saved_s == pytest.approx(3 * 180.0 + 360.0)
+
+
+def test_trials_that_took_longer_for_less_save_nothing_rather_than_less_than_nothing() -> None:
+    efforts = [effort(FINISHED, 10.0, iterations=9), effort(PRUNED, 40.0, iterations=1)]
+    assert measure_cost(efforts).saved_s == pytest.approx(0.0)
+    beyond = [effort(FINISHED, 10.0, iterations=3), effort(PRUNED, 40.0, iterations=12)]
+    assert measure_cost(beyond).saved_s == pytest.approx(0.0)
 
 
 def test_without_iterations_the_median_duration_is_the_measure() -> None:
