@@ -1,7 +1,6 @@
 """hpctrack: the experiment tracker for machines that cannot phone home.
 
-Importing it loads the standard library only; what needs more (`Store` and the reading objects)
-is loaded when it is first used.
+Importing it loads the standard library only; what needs more is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ if TYPE_CHECKING:
     from hpctrack.store.stored_run import StoredRun
     from hpctrack.store.straggler import Interval, SilentRank, Straggler, Stragglers
     from hpctrack.sweeps.api import agent, sweep
+    from hpctrack.sweeps.results.sweep_results import sweep_results
 
     config: Config
     summary: Summary
     run: Run | None
 
-Settings = dict
-"""W&B's word for what ``init(settings=...)`` takes; ``hpctrack config`` lists them."""
+Settings = dict  # W&B's word for what `init(settings=...)` takes; `hpctrack config` lists them
 
 __all__ = [
     "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
@@ -47,16 +46,16 @@ __all__ = [
     "Pruned", "Run", "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers",
     "Table", "Text", "Video", "__version__", "agent", "alert", "define_metric", "finish", "init",
     "log", "log_code", "mark_preempting", "plot", "plot_table", "save", "should_stop", "sweep",
-    "unwatch", "watch",
+    "sweep_results", "unwatch", "watch",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
 _LAZY = {
     "Store": "store.store", "History": "store.history", "Grid": "store.grid", "plot": "client.plot",
     "StoredRun": "store.stored_run", "Metric": "store.metric", "MediaItem": "store.media_item",
-    "Interval": "store.straggler", "SilentRank": "store.straggler", "Straggler": "store.straggler",
-    "Stragglers": "store.straggler", "AlertLevel": "client.alerts", "plot_table": "client.plot",
-    "agent": "sweeps.api", "sweep": "sweeps.api",
+    "AlertLevel": "client.alerts", "plot_table": "client.plot", "agent": "sweeps.api",
+    **dict.fromkeys(("Interval", "SilentRank", "Straggler", "Stragglers"), "store.straggler"),
+    "sweep": "sweeps.api", "sweep_results": "sweeps.results.sweep_results",
 }  # fmt: skip
 
 

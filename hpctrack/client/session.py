@@ -260,10 +260,9 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
         Hyperparameters, rank 0's; a path names a ``.json``, ``.toml`` or ``.yaml`` file.
     group, job_type, tags, notes : optional
         As in W&B; rank 0's are recorded.
-    dir : path, optional
-        The store. Default: ``$HPCTRACK_DIR``, else ``./hpctrack-store``.
-    mode : {"offline", "disabled"}, optional
-        ``disabled`` makes every call a no-op that touches nothing.
+    dir, mode : path and {"offline", "disabled"}, optional
+        The store, by default ``$HPCTRACK_DIR``, else ``./hpctrack-store``; and ``disabled`` to make
+        every call a no-op that touches nothing.
     settings, strict, rules : mapping, bool and list of mapping, optional
         Other settings, see ``hpctrack config``; whether to raise instead of warning; what to watch
         for: ``[{"metric": "loss", "is": "nan"}]``.
@@ -276,10 +275,8 @@ def init(  # noqa: PLR0917 - what one would not name in a notebook
     config_exclude_keys, config_include_keys : which of ``config`` to leave out, or alone to take.
     sync_tensorboard : bool
         Also record what this rank's ``SummaryWriter`` of torch or tensorboardX gets from now on.
-    raise_pruned : bool, optional
-        Have ``log`` raise `Pruned` at the next step when the run is to end early.
-    **others : W&B's ``entity`` and the like mean nothing, ``reinit="create_new"`` keeps a
-        notebook's earlier runs open; other names are told.
+    raise_pruned : have ``log`` raise `Pruned` at the next step when the run is to end early.
+    **others : of W&B's, ``reinit="create_new"`` keeps a notebook's earlier runs; unknown are told.
 
     Returns
     -------

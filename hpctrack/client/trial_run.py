@@ -66,21 +66,19 @@ class TrialRun(Run):
     """
 
     _agrees = True
+    _worker: str = ""
     _link: TrialLink | None = None
     _wanted: Wanted | None = None
     _top_step: int | None = None
     _has_raised = False
 
     def open(self) -> None:
-        """Find the agent, and on rank 0 the worker."""
+        """Find the agent, and on rank 0 read where the worker is."""
         super().open()
-        path = environment().get(SOCKET_VARIABLE, "")
-        if not path or self.rank != 0 or self._channel is None:
-            return
-        wait_s = self._settings.stop_answer_timeout_s
-        self._link = TrialLink(path, clock=self._clock, wait_s=wait_s)
-        self._wanted = Wanted(read_metrics(environment().get(METRICS_VARIABLE, "")))
-        self._greet_worker(self.place.attempt)
+        if self.rank == 0 and self._channel is not None:
+            self._worker = environment().get(SOCKET_VARIABLE, "")
+        if self._worker:
+            self._wanted = Wanted(read_metrics(environment().get(METRICS_VARIABLE, "")))
 
     @property
     def checkpoint_dir(self) -> Path | None:
@@ -140,12 +138,13 @@ class TrialRun(Run):
 
     def _report(self, data: Mapping[str, Any], step: int) -> None:
         """Tell the worker what it wants to hear of."""
-        link, wanted, channel = self._link, self._wanted, self._channel
-        if link is None or wanted is None or channel is None or self._is_finished:
+        wanted, channel = self._wanted, self._channel
+        if wanted is None or channel is None or self._is_finished:
             return
         try:
             values = wanted.choose(data)
-            if values:
+            link = self._open_link() if values else None
+            if link is not None:
                 dropped = link.dropped
                 link.report(step, values)
                 channel.losses.frames += link.dropped - dropped
@@ -177,7 +176,21 @@ class TrialRun(Run):
 
     def _find_wish(self) -> dict[str, Any] | None:
         """Return who wants this trial to end: its sweep, or whoever asks any run."""
-        return (self._link.ask() if self._link is not None else None) or super()._find_wish()
+        link = self._open_link()
+        return (link.ask() if link is not None else None) or super()._find_wish()
+
+    def _open_link(self) -> TrialLink | None:
+        """Return the line to the worker, if there is one.
+
+        Opened when it is first needed: a wrapper around the program is rank 0, too, and has
+        nothing to say.
+        """
+        if self._link is None and self._worker:
+            wait_s = self._settings.stop_answer_timeout_s
+            self._link = TrialLink(self._worker, clock=self._clock, wait_s=wait_s)
+            attempt = (self._welcome or {}).get("attempt", self.place.attempt)
+            self._greet_worker(int(attempt))
+        return self._link
 
     def _greet_worker(self, attempt: int) -> None:
         if self._link is not None:
@@ -206,7 +219,7 @@ class TrialRun(Run):
         self._hang_up()
 
     def _hang_up(self) -> None:
-        link, self._link = self._link, None
+        link, self._link, self._worker = self._link, None, ""
         if link is not None:
             link.close()
 

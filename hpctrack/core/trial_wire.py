@@ -10,13 +10,13 @@ hear of. Rank 0 connects. Each message is one packet, a JSON object of at most `
     worker:  {"answer": 3, "stop": false, "why": ""}
              {"stop": true, "why": "worse than the median at step 12"}
 
-HELLO is the first message; it may come again, when the run has another id or attempt than thought:
-the last one counts. A value that is not finite is one of the texts ``nan``, ``inf`` and ``-inf``,
-because JSON has no form for them. A report is for the step at which the program logged the metric;
-the same step may be reported more than once, and the last value counts. Questions are numbered
-from 1, and an answer names the question; it says nothing of reports that came after that. The
-worker may say ``stop`` unasked, and what was said once holds. Keys that a reader does not know are
-passed over.
+HELLO is the first message, when there is something to report or to ask; it may come again, should
+the run have another id or attempt than was thought: the last one counts. Values that are not finite
+are the texts ``nan``, ``inf`` and ``-inf``, because JSON has no form for them. A report is of the
+step at which the program logged the metric; a step may be reported more than once, and the last
+value counts. Questions are numbered from 1, and an answer names the question; it says nothing of
+reports that came after that. The worker may say ``stop`` unasked, and what was said once holds.
+Keys that a reader does not know are passed over.
 
 Neither side waits for the other but rank 0 for an answer, for a bounded time. What finds no room in
 the socket is dropped by the trial, and counted in its run. A worker answers every question: a trial

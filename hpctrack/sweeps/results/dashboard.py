@@ -30,7 +30,7 @@ def make_dashboard(
     curves : sequence of Curve, optional
         Of its first metric.
     has_importance : bool, optional
-        Parameter importance takes seconds; without it the key is there and empty.
+        PED-ANOVA takes a second for Optuna; without it the key is there and empty.
 
     Returns
     -------
@@ -153,6 +153,6 @@ def _make_best(status: SweepStatus) -> list[Columns]:
 
 def _make_importance(status: SweepStatus) -> Columns:
     try:
-        return measure_importance(status).to_json()
+        return measure_importance(status, evaluators=("ped-anova",)).to_json()
     except HpctrackError as error:
         return {"error": error.in_a_line()}

@@ -196,7 +196,7 @@ class SweepResults:
 def sweep_results(
     sweep_id: str, *, store: str | os.PathLike[str] | None = None, project: str | None = None
 ) -> SweepResults:
-    """Return what a sweep has found so far.
+    """Return what a sweep has found so far. Any rank may ask, but one is enough.
 
     Parameters
     ----------

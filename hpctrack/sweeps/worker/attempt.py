@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,11 +41,12 @@ from hpctrack.sweeps.worker.watch import TrialWatch
 PATIENCE_S = 120.0
 """A full disk or a database that restarts may be well again after so long."""
 
-PAUSE_S = 2.0
+PAUSE_S, PAUSE_MAX_S = 0.25, 4.0
+"""Between two tries; each time twice as long."""
 
 REPEAT_PRUNED = "another repeat of its configuration was pruned"
 
-Function = Callable[[], object]
+Function = Callable[..., object]
 
 
 def say(text: str) -> None:
@@ -62,6 +64,7 @@ def be_patient(action: Callable[[], Any], relay: SignalRelay, clock: Clock) -> A
         It could not be for `PATIENCE_S`, or there is no time to wait.
     """
     began_s = clock.mono_s()
+    pause_s = PAUSE_S
     while True:
         try:
             return action()
@@ -69,7 +72,8 @@ def be_patient(action: Callable[[], Any], relay: SignalRelay, clock: Clock) -> A
             if relay.was_stopped or clock.mono_s() - began_s > PATIENCE_S:
                 raise
             say(f"{error.message}; trying again")
-            time.sleep(PAUSE_S)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,8 @@ class Runner:
         Longest time of a trial.
     size : int, optional
         Ranks that a launcher above us starts.
+    max_retries : int, optional
+        In place of the file's.
     """
 
     sweep: Sweep
@@ -109,6 +115,7 @@ class Runner:
     has_logs: bool = True
     timeout_s: float | None = None
     size: int = 1
+    max_retries: int | None = None
 
     def run(self, claim: Claim) -> TrialResult:
         """Run an attempt, and leave word of how it ended with the sweep and the search.
@@ -198,7 +205,9 @@ class Runner:
         """Run the program; return how it ended, its last words, and its command."""
         if self.function is not None:
             self._begin(running)
-            end, tail = call_function(self.function, environ, watch, relay=self.relay)
+            end, tail = call_function(self.function, parameters, environ, watch, relay=self.relay)
+            if tail:
+                self._keep_traceback(log, tail)
             # Whoever interrupts a trial does not want the next one.
             self.relay.was_stopped |= end.was_stopped
             return end, tail, ()
@@ -221,6 +230,13 @@ class Runner:
         )
         return end, read_tail(log, size) if log is not None else "", command
 
+    def _keep_traceback(self, log: Path | None, tail: str) -> None:
+        """Show what a function raised, where a program would have shown it."""
+        sys.stderr.write(f"{tail}\n")
+        if log is not None:
+            with suppress(OSError), log.open("a") as file:
+                file.write(f"{tail}\n")
+
     def _begin(self, running: TrialResult) -> None:
         self._be_patient(lambda: write_result(self.sweep.folder, running))
 
@@ -233,7 +249,9 @@ class Runner:
             why=watch.why if watch else "",
             is_cancelled=bool(watch and watch.is_cancelled),
             is_interrupted=end.was_stopped or self._is_interrupted(watch),
-            max_retries=self.sweep.file.max_retries,
+            max_retries=(
+                self.sweep.file.max_retries if self.max_retries is None else self.max_retries
+            ),
             log_tail=tail,
         )
 

@@ -98,6 +98,7 @@ def run_trial(
                     has_logs=False,
                     timeout_s=timeout_s,
                     size=rank.size,
+                    max_retries=0,  # whoever runs a trial by hand decides whether to do it again
                 )
                 return runner.run(claim)
             finally:

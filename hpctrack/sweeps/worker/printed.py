@@ -19,7 +19,7 @@ LINE_MAX_BYTES = 65_536
 """A longer line is cut: progress bars end theirs with carriage returns only."""
 
 READ_BYTES = 65_536
-READS_MAX = 16
+READS_MAX = 4
 """At a turn: a program that prints faster than we copy must not keep us from all else."""
 
 REST_READS_MAX = 1024

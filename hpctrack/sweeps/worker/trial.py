@@ -156,6 +156,8 @@ def judge_end(
         return replace(said, state=TrialState.PRUNED, why=why, message="")
     if is_interrupted:
         return replace(said, state=TrialState.WAITING, message="its worker was asked to leave")
+    if end.gave_up:
+        return replace(said, state=TrialState.PRUNED, why=end.gave_up)
     if not end.exit_code:
         return replace(said, state=TrialState.FINISHED)
     failures = running.failures + 1

@@ -152,7 +152,6 @@ def test_a_rank_that_asks_alone_waits_once_and_says_so() -> None:
             env={**more, **rank_environment(0, 2)},
             stdin=subprocess.PIPE,
         )
-        wait_for(lambda: worker.said)
         (second,) = [start_python(alone, env={**more, **rank_environment(1, 2)})]
         out, err = second.communicate(timeout=30)
         first.communicate(timeout=30)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 import hpctrack
 from hpctrack.agents.stop import write_stop
+from hpctrack.cli import main as cli
 from hpctrack.client.trial_run import TrialRun
 from hpctrack.core.trial_wire import Ask, Hello, Report
 from tests.programs import only_run, run_python, wait_for
@@ -56,7 +60,7 @@ def test_what_the_sweep_wants_is_reported_whatever_it_was_logged_as(
             run.log({"other": 1.0})
             run.log({"loss": np.float32(0.5), "val": {"acc": 1, "more": 2}}, step=7)
             run.log({"loss": Tensor()}, commit=False)
-            run.log({"test/f1": float("nan"), "val/acc": float("-inf")}, step=np.int64(9))
+            run.log({"test/f1": float("nan"), "val/acc": float("-inf")}, step=np.int64(9))  # type: ignore[arg-type]
             run.log({"loss": "text", "test": {"f1": np.array([3.0])}})
             assert not run.should_stop()
         first = worker.said[0]
@@ -91,7 +95,8 @@ def test_the_run_tells_that_it_was_stopped_and_by_whom(
     with listening() as worker:
         enter(monkeypatch, worker.path)
         with hpctrack.init() as run:
-            wait_for(lambda: worker.said)
+            assert not run.should_stop()
+            assert wait_for(lambda: worker.said)
             worker.tell("all others are better")
             assert wait_for(run.should_stop)
     found = only_run(store)
@@ -247,7 +252,12 @@ def test_pruned_does_not_end_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
         with hpctrack.init(raise_pruned=True) as run:
             run.log({"loss": 1.0})
             done: list[int] = []
-            thread = threading.Thread(target=lambda: (run.log({"loss": 1.0}), done.append(1)))
+
+            def log() -> None:
+                run.log({"loss": 1.0})
+                done.append(1)
+
+            thread = threading.Thread(target=log)
             thread.start()
             thread.join()
             assert done == [1]
@@ -314,3 +324,68 @@ def test_a_requeued_worker_begins_new_trials_with_their_first_attempt(store: Pat
     done = run_python(ATTEMPT, env=trial_environment("/nowhere") | job)
     assert done.returncode == 0, done.stderr
     assert only_run(store).record.attempts == 1
+
+
+def test_a_wrapper_around_the_program_has_nothing_to_say_to_the_worker() -> None:
+    code = "import hpctrack; hpctrack.init().log({'loss': 1.0})"
+    with listening() as worker:
+        done = subprocess.run(
+            [sys.executable, "-m", "hpctrack", "run", "--", sys.executable, "-c", code],
+            env={**os.environ, **trial_environment(worker.path)},
+            check=False,
+            timeout=60,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert [type(one) for one in worker.said] == [Hello, Report]
+
+
+def test_show_tells_that_a_run_was_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with listening(bad_after(1)) as worker:  # type: ignore[arg-type]
+        enter(monkeypatch, worker.path)
+        with hpctrack.init() as run:
+            run.log({"loss": 1.0})
+            assert run.should_stop()
+        monkeypatch.delenv("HPCTRACK_SWEEP_ID")
+        assert cli.run(["show", "t"]) == 0
+    assert "told to end: sweep: bad at step 0" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_forked_child_leaves_the_line_to_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(bad_after(2)) as worker:  # type: ignore[arg-type]
+        enter(monkeypatch, worker.path)
+        with hpctrack.init() as run:
+            run.log({"loss": 1.0})
+            child = os.fork()
+            if child == 0:
+                run.log({"loss": 2.0})
+                run.should_stop()
+                os._exit(0)
+            os.waitpid(child, 0)
+            assert not run.should_stop()
+            run.log({"loss": 3.0})
+            assert run.should_stop()
+    assert [one.values["loss"] for one in worker.reports] == [1.0, 3.0]
+
+
+def test_a_program_that_closes_all_descriptors_is_not_cut_into(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code = """
+    import os, hpctrack
+    run = hpctrack.init()
+    run.log({"loss": 1.0})
+    os.closerange(3, 200)
+    mine = [os.open("/dev/null", os.O_RDONLY) for _ in range(50)]
+    run.log({"loss": 2.0})
+    assert not run.should_stop()
+    run.finish()
+    assert [os.fstat(one).st_rdev for one in mine] == [os.stat("/dev/null").st_rdev] * 50
+    """
+    with listening() as worker:
+        done = run_python(code, env=trial_environment(worker.path))
+        assert done.returncode == 0, done.stderr
+        assert [one.values["loss"] for one in worker.reports] == [1.0]

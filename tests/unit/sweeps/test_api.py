@@ -39,7 +39,7 @@ def test_a_sweep_is_made_of_a_mapping_a_file_or_text(
         (CONFIG, "from-settings"), (text, "digits"), (tmp_path / "s.yaml", "digits"),
         (str(tmp_path / "s.yaml"), "digits"),
     ):  # fmt: skip
-        assert load_sweep(store, hpctrack.sweep(source)).project == project  # type: ignore[arg-type]
+        assert load_sweep(store, hpctrack.sweep(source)).project == project
     named = hpctrack.sweep(CONFIG, "somebody", "mine", store=tmp_path / "other")
     assert load_sweep(tmp_path / "other", named).project == "mine"
 

@@ -125,6 +125,14 @@ def test_what_is_without_effect_is_told() -> None:
     assert "secret" not in notes
 
 
+def test_what_cmaes_leaves_to_chance_is_told() -> None:
+    numbers = (
+        "method: cmaes\nprogram: x\nmetric: {name: l}\nparameters:\n  x: {min: 0.0, max: 1.0}\n"
+    )
+    assert not parse_sweep_file(numbers).notes
+    assert "chance" in parse_sweep_file(numbers + "  y: {values: [a, b]}\n").notes[0]
+
+
 @pytest.mark.parametrize(
     ("block", "options"),
     [
