@@ -88,9 +88,9 @@ def is_agreed(found: list[Found]) -> bool:
 
 
 @pytest.mark.parametrize("mode", ["call", "step"])
-@pytest.mark.parametrize("pace_s", [0.0, 0.001, 0.02])
+@pytest.mark.parametrize("pace_s", [0.0, 0.003])
 def test_ranks_of_random_pace_stop_at_the_same_place(mode: str, pace_s: float) -> None:
-    last = {0.0: 3000, 0.001: 300, 0.02: 60}[pace_s]
+    last = 100 if pace_s else 3000
     with listening(stop_at(last)) as worker:  # type: ignore[arg-type]
         ranks = start_ranks(RANKS, [str(pace_s), mode, "7"], trial_environment(worker.path))
         found = collect(ranks)
