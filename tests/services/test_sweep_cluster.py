@@ -156,6 +156,28 @@ def test_trials_of_four_ranks_follow_each_other_in_one_allocation(desk: Desk) ->
         assert {line.split()[-1] for line in ranks} == {str(number)}  # steps
 
 
+MPI = """
+from mpi4py import MPI
+import hpctrack
+comm = MPI.COMM_WORLD
+run = hpctrack.init(settings={"seal": "manual"})
+run.log({"loss": comm.allreduce(run.config["a"])})
+assert run.rank == comm.rank
+run.finish()
+"""
+
+
+@pytest.mark.mpi
+def test_a_trial_is_an_mpi_program_on_two_nodes(desk: Desk) -> None:
+    desk.prepare(
+        MPI,
+        parameters={"a": {"values": [1, 2]}},
+        slurm={"nodes": 2, "tasks_per_node": 2, "srun_args": ["--mpi=pmi2"], "timeout_min": 5},
+    )
+    done = desk.sweep("submit", "sweep.yaml", "--workers", "1", "--wait")
+    assert [one["metric"] for one in done["status"]["trials"]] == [4.0, 8.0]
+
+
 def test_a_program_that_starts_its_ranks_itself_is_left_to_it(desk: Desk) -> None:
     desk.prepare(
         QUICK,
