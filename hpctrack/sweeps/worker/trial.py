@@ -64,13 +64,13 @@ def make_environment(
         "HPCTRACK_SWEEP_ID": sweep.id,
         "HPCTRACK_TRIAL": str(number),
         "HPCTRACK_TRIAL_DIR": str(sweep.folder.work(number)),
+        # Also for the first: a job that was requeued begins new trials, too.
+        "HPCTRACK_ATTEMPT": str(attempt),
         "HPCTRACK_SWEEP_CONFIG": json.dumps(parameters, default=make_plain),
     }
     if link:
         names = sweep.file.metric_names()
         made |= {"HPCTRACK_SWEEP_SOCKET": link, "HPCTRACK_SWEEP_METRICS": json.dumps(names)}
-    if attempt > 1:
-        made["HPCTRACK_ATTEMPT"] = str(attempt)
     return made
 
 
