@@ -102,6 +102,10 @@ class TrialLink:
                     self._has_news = True
                 elif not self._is_silent:
                     self._wait(lambda: self._answered >= self._asked)
+            elif self.stop is not None and not self._asked:
+                # Told before it ever asked: the worker is to know that this program listens.
+                self._asked += 1
+                self._send(Ask(self._asked))
         finally:
             self._lock.release()
         return self.stop

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpctrack.core.clock import Clock
 from hpctrack.errors import HpctrackError, StoreError
@@ -47,6 +47,7 @@ PAUSE_S, PAUSE_MAX_S = 0.25, 4.0
 REPEAT_PRUNED = "another repeat of its configuration was pruned"
 
 Function = Callable[..., object]
+T = TypeVar("T")
 
 
 def say(text: str) -> None:
@@ -55,7 +56,7 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def be_patient(action: Callable[[], Any], relay: SignalRelay, clock: Clock) -> Any:
+def be_patient(action: Callable[[], T], relay: SignalRelay, clock: Clock) -> T:
     """Try something again while the store or the study cannot be written.
 
     Raises
@@ -360,5 +361,5 @@ class Runner:
         values = PrintedValues(self.sweep.file.metrics)
         return OutputPump(log, values) if values and self.function is None else None
 
-    def _be_patient(self, action: Callable[[], Any]) -> Any:
+    def _be_patient(self, action: Callable[[], T]) -> T:
         return be_patient(action, self.relay, self.clock)
