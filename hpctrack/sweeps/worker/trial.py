@@ -66,8 +66,6 @@ def make_environment(
         # Not Slurm's count: an array task that was requeued goes on to trials that have just begun.
         "HPCTRACK_ATTEMPT": str(attempt),
         "HPCTRACK_TRIAL_DIR": str(sweep.folder.work(number)),
-        # Also for the first: a job that was requeued begins new trials, too.
-        "HPCTRACK_ATTEMPT": str(attempt),
         "HPCTRACK_SWEEP_CONFIG": json.dumps(parameters, default=make_plain),
     }
     if link:
