@@ -104,6 +104,8 @@ class Runner:
         Ranks that a launcher above us starts.
     max_retries : int, optional
         In place of the file's.
+    keeps_tail : bool, optional
+        Output that goes to ours passes through a pipe, so that its last lines are known.
     launch : str, optional
         Which launch of it.
     """
@@ -369,7 +371,7 @@ class Runner:
 
     def _make_pump(self, log: Path | None) -> OutputPump | None:
         values = PrintedValues(self.sweep.file.metrics)
-        is_needed = self.function is None and (bool(values) or log is None)
+        is_needed = self.function is None and (bool(values) or (log is None and self.keeps_tail))
         return OutputPump(log, values) if is_needed else None
 
     def _be_patient(self, action: Callable[[], T]) -> T:
