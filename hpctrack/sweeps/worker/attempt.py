@@ -121,6 +121,7 @@ class Runner:
     timeout_s: float | None = None
     size: int = 1
     max_retries: int | None = None
+    keeps_tail: bool = True
     launch: str = ""
 
     def run(self, claim: Claim) -> TrialResult:
