@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -83,14 +84,20 @@ class WorkerDouble:
                         selector.unregister(key.fileobj)
 
     def _hear(self, trial: socket.socket) -> bool:
-        data = trial.recv(MESSAGE_MAX_BYTES + 1)
+        try:
+            data = trial.recv(MESSAGE_MAX_BYTES + 1)
+        except ConnectionResetError:
+            return (
+                True  # it has ended without reading all that we said; what it said is still there
+            )
         if not data:
             return False
         message = read_message(data)
         self.said.append(message)
         if isinstance(message, Ask) and not self.is_mute:
             why = self.decide(self.reports)
-            trial.send(pack_message(Answer(message.number, stop=bool(why), why=why)))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                trial.send(pack_message(Answer(message.number, stop=bool(why), why=why)))
         return True
 
 
