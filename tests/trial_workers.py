@@ -87,9 +87,7 @@ class WorkerDouble:
         try:
             data = trial.recv(MESSAGE_MAX_BYTES + 1)
         except ConnectionResetError:
-            return (
-                True  # it has ended without reading all that we said; what it said is still there
-            )
+            return True  # it left without reading all; what it has said is still there
         if not data:
             return False
         message = read_message(data)

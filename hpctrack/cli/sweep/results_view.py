@@ -36,6 +36,9 @@ SHOWN_TRIALS = 100
 """Rows of the last trials: 10,000 of them are read by programs, as JSON."""
 
 SHOWN_FAILURES = 3
+FEW_HOURS, MANY_HOURS = 0.1, 100.0
+"""Below the first, minutes are counted; above the second, no fractions are."""
+
 SHOWN_WINNERS = 10
 
 _WISHES = {
@@ -103,7 +106,7 @@ def describe_cost(cost: Cost) -> str:
         return ""
     used = [f"{show_duration(cost.used_s)} of trials"]
     used += [
-        f"{hours:.3g} {name}-hours"
+        _show_hours(hours, name)
         for name, hours in (("GPU", cost.gpu_hours), ("CPU", cost.cpu_hours))
         if hours
     ]
@@ -113,12 +116,22 @@ def describe_cost(cost: Cost) -> str:
     if not cost.estimated:
         return f"{text}; what early stopping saves shows when a trial has finished"
     if cost.saved_gpu_hours:
-        amount = f"{cost.saved_gpu_hours:.3g} GPU-hours"
+        amount = _show_hours(cost.saved_gpu_hours, "GPU")
     elif cost.saved_cpu_hours:
-        amount = f"{cost.saved_cpu_hours:.3g} CPU-hours"
+        amount = _show_hours(cost.saved_cpu_hours, "CPU")
     else:
         amount = show_duration(cost.saved_s)
-    return f"{text}; early stopping saved about {amount} ({cost.saved_share:.0%})"
+    share = f"{cost.saved_share:.0%}"
+    if cost.saved_iterations:
+        share += f"; {cost.saved_iterations_share:.0%} of the iterations"
+    return f"{text}; early stopping saved about {amount} ({share})"
+
+
+def _show_hours(hours: float, name: str) -> str:
+    """Return ``3.2 GPU-hours``, or ``0.4 GPU-minutes`` of a sweep that is a trial itself."""
+    if hours < FEW_HOURS:
+        return f"{60 * hours:.3g} {name}-minutes"
+    return f"{hours:,.0f} {name}-hours" if hours >= MANY_HOURS else f"{hours:.3g} {name}-hours"
 
 
 def make_trial_lines(sweep: Sweep, trials: Sequence[TrialStatus]) -> list[str]:

@@ -38,12 +38,15 @@ class ChildEnd:
         Why it could not be started, or was ended; else empty.
     was_stopped : bool
         Whether somebody asked this process to stop meanwhile.
+    gave_up : str
+        Why it ended the trial early itself, if it said so by raising `hpctrack.Pruned`.
     """
 
     exit_code: int
     signal: str = ""
     message: str = ""
     was_stopped: bool = False
+    gave_up: str = ""
 
 
 class Watch(Protocol):

@@ -88,6 +88,16 @@ class TrialPool:
                 return claim
         return self._take_new() or self._take_again()
 
+    def retake(self, trial: int) -> Claim | None:
+        """Take the next attempt of a trial; None if somebody else has it, or it is over.
+
+        Raises
+        ------
+        StoreError
+            Nothing can be written.
+        """
+        return self._try_again(trial)
+
     def settle(self, trial: int) -> None:
         """Note that a trial is over."""
         self._settled.add(trial)

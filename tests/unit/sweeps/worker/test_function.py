@@ -82,7 +82,7 @@ def test_an_exception_is_a_failure_with_its_traceback_and_the_next_trial_runs(
         (SystemExit(None), TrialState.FINISHED, 0),
         (SystemExit(3), TrialState.FAILED, 3),
         (SystemExit("no data"), TrialState.FAILED, 1),
-        (Pruned("enough"), TrialState.FINISHED, 0),
+        (Pruned("enough"), TrialState.PRUNED, 0),
     ],
 )
 def test_a_function_may_end_as_a_program_does(
