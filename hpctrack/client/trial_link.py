@@ -95,7 +95,11 @@ class TrialLink:
             return self.stop
         try:
             self._read()
-            if self._must_ask():
+            if self._is_told():
+                # It came unasked: the worker is to know that the program has heard it.
+                self._asked += 1
+                self._send(Ask(self._asked))
+            elif self._must_ask():
                 self._asked += 1
                 self._has_news = False
                 if not self._send(Ask(self._asked)):
@@ -123,6 +127,9 @@ class TrialLink:
             link.close()
         else:
             link.detach()  # the program has closed it, and the number is somebody else's by now
+
+    def _is_told(self) -> bool:
+        return self.stop is not None
 
     def _must_ask(self) -> bool:
         """Say whether there is something to ask about, and the worker may have time for it."""

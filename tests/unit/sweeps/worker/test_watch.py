@@ -184,6 +184,17 @@ def test_a_rank_that_talks_without_end_is_heard_a_part_at_a_time() -> None:
     link.close()
 
 
+def test_what_a_trial_said_last_is_heard_though_it_did_not_listen() -> None:
+    link = TrialLink()
+    with connected(link) as rank:
+        link.listen(1.0)
+        link.tell("it is never read")
+        rank.say(Report(1, {"loss": 1.0}), Report(2, {"loss": 2.0}))
+    heard = [step for one in link.listen_to_rest() for step, _ in one.reports]
+    assert heard == [1, 2]
+    link.close()
+
+
 def test_what_a_short_trial_says_is_heard_though_nobody_had_accepted_it(tmp_path: Path) -> None:
     with watching(judged_sweep(tmp_path)) as watch, connected(watch.link) as rank:
         rank.say(Hello("r", 1, 7, False), Report(0, {"loss": 9.0, "other": 1.0}))
