@@ -151,7 +151,7 @@ def check_command(sweep: Sweep) -> None:
     SweepError
         It was made for functions only.
     """
-    if not sweep.file.program and "${program}" in sweep.file.command:
+    if not sweep.file.command:
         raise SweepError(
             f"sweep {sweep.id} has no `program`",
             hint="name one in the file, or call hpctrack.agent(id, function)",

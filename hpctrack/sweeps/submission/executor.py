@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -60,9 +61,7 @@ class SweepWorker:
         if end.should_requeue and callable(signal.getsignal(signal.SIGUSR2)):
             # submitit's handler: it calls `checkpoint`, has Slurm requeue the job, and ends here.
             signal.raise_signal(signal.SIGUSR2)
-        return {
-            "taken": end.taken, "finished": end.finished, "failed": end.failed, "why": end.why,
-        }  # fmt: skip
+        return dataclasses.asdict(end)
 
     def checkpoint(self) -> Any:
         """Return what submitit is to call when the job runs again."""

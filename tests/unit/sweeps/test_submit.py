@@ -134,7 +134,7 @@ def test_a_worker_that_is_to_come_back_leaves_that_to_submitit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = make(tmp_path)
-    end = WorkerEnd(1, 1, 0, "time is up", should_requeue=True)
+    end = WorkerEnd(1, 1, 0, 0, "time is up", should_requeue=True)
     monkeypatch.setattr(executor, "run_worker", lambda *_, **__: end)
     heard: list[int] = []
     # submitit's handler stands here: it calls `checkpoint` and has Slurm requeue the job.
