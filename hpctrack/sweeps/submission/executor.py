@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -59,8 +60,12 @@ class SweepWorker:
         # A job that was submitted from within a step has its variables, and is no rank of it.
         end = run_worker(sweep, self.options, environ=as_worker(sweep, environment()))
         if end.should_requeue and callable(signal.getsignal(signal.SIGUSR2)):
-            # submitit's handler: it calls `checkpoint`, has Slurm requeue the job, and ends here.
-            signal.raise_signal(signal.SIGUSR2)
+            try:
+                # submitit's handler: it calls `checkpoint`, has Slurm requeue the job, and exits.
+                signal.raise_signal(signal.SIGUSR2)
+            except (OSError, subprocess.SubprocessError) as error:
+                # A job that is preempted has been put back already; others may not be.
+                sys.stderr.write(f"hpctrack: the job is not requeued from here: {error}\n")
         return dataclasses.asdict(end)
 
     def checkpoint(self) -> Any:
