@@ -37,6 +37,9 @@ NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")
 
 POSTGRES_FOLDER: Final = Path("/usr/lib/postgresql")
 
+TORCH: Final = Path("/usr/lib/python3/dist-packages/torch")
+"""Debian's, for the system's Python: that of PyPI brings gigabytes for GPUs."""
+
 LOOP_CONTROL: Final = Path("/dev/loop-control")
 
 MOUNT_RIGHT: Final = 1 << 21
@@ -78,6 +81,8 @@ def list_obstacles(marker: str) -> list[str]:
         return [] if find_postgres() else ["PostgreSQL's server is not installed"]
     if marker == "gpu":
         return [] if NVIDIA_DEVICE.exists() else ["there is no NVIDIA GPU"]
+    if marker == "torch":
+        return [] if TORCH.exists() else ["python3-torch is not installed"]
     program = PROGRAMS[marker]
     return [] if find_program(program) else [f"{program} is not installed"]
 

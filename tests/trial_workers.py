@@ -83,7 +83,10 @@ class WorkerDouble:
                         selector.unregister(key.fileobj)
 
     def _hear(self, trial: socket.socket) -> bool:
-        data = trial.recv(MESSAGE_MAX_BYTES + 1)
+        try:
+            data = trial.recv(MESSAGE_MAX_BYTES + 1)
+        except ConnectionResetError:
+            return False  # it left without reading what we said last
         if not data:
             return False
         message = read_message(data)

@@ -65,8 +65,8 @@ class Run(RunLogging):
     """A run in progress, as one rank sees it.
 
     Every rank of a job has its own `Run`; together they are ONE run of the store. Nothing here
-    raises or blocks once the run has begun, unless ``strict=True``: what goes wrong is told once
-    on stderr, counted, and shown by every reader.
+    raises or blocks once the run has begun, unless ``strict`` or ``raise_pruned`` was asked for:
+    what goes wrong is told once on stderr, counted, and shown by every reader.
 
     Attributes
     ----------

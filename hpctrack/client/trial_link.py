@@ -102,9 +102,17 @@ class TrialLink:
                     self._has_news = True
                 elif not self._is_silent:
                     self._wait(lambda: self._answered >= self._asked)
+            elif not self._asked:
+                self._confirm()
         finally:
             self._lock.release()
         return self.stop
+
+    def _confirm(self) -> None:
+        """Let the worker know that a program listens which was told to stop before it ever asked."""
+        if self.stop is not None:
+            self._asked += 1
+            self._send(Ask(self._asked))
 
     def close(self) -> None:
         """Hang up."""

@@ -139,7 +139,7 @@ class TrialRun(Run):
     def _report(self, data: Mapping[str, Any], step: int) -> None:
         """Tell the worker what it wants to hear of."""
         wanted, channel = self._wanted, self._channel
-        if wanted is None or channel is None or self._is_finished:
+        if wanted is None or channel is None or self._is_finished or not hasattr(data, "items"):
             return
         try:
             values = wanted.choose(data)
@@ -157,6 +157,8 @@ class TrialRun(Run):
         """Raise `Pruned` if the run is to end before a step that no call has had yet."""
         if self._has_raised or self._is_finished or self._channel is None:
             return
+        if self._end is not None:
+            return  # `should_stop` has told the program, which does what it will
         if self._top_step is not None and step <= self._top_step:
             return
         if get_native_id() != os.getpid():

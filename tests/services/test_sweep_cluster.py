@@ -156,6 +156,46 @@ def test_trials_of_four_ranks_follow_each_other_in_one_allocation(desk: Desk) ->
         assert {line.split()[-1] for line in ranks} == {str(number)}  # steps
 
 
+MPI = """
+from mpi4py import MPI
+import hpctrack
+comm = MPI.COMM_WORLD
+run = hpctrack.init(settings={"seal": "manual"})
+run.log({"loss": comm.allreduce(run.config["a"])})
+assert run.rank == comm.rank
+run.finish()
+"""
+
+
+@pytest.mark.mpi
+def test_a_trial_is_an_mpi_program_on_two_nodes(desk: Desk) -> None:
+    desk.prepare(
+        MPI,
+        parameters={"a": {"values": [1, 2]}},
+        slurm={"nodes": 2, "tasks_per_node": 2, "srun_args": ["--mpi=pmi2"], "timeout_min": 5},
+    )
+    done = desk.sweep("submit", "sweep.yaml", "--workers", "1", "--wait")
+    assert [one["metric"] for one in done["status"]["trials"]] == [4.0, 8.0]
+
+
+def test_a_launcher_like_torchrun_starts_once_on_each_node_and_knows_the_first(desk: Desk) -> None:
+    desk.prepare(
+        "",
+        parameters={"a": {"values": [1]}},
+        command=["sh", "launcher.sh", "--rdzv-endpoint=${envvar:SLURMD_NODENAME}:29500", "${args}"],
+        slurm={"nodes": 2, "tasks_per_node": 1, "timeout_min": 5},
+    )
+    (desk.scratch.host / "launcher.sh").write_text('echo "on $SLURMD_NODENAME: $*"\n')
+    done = desk.sweep("submit", "sweep.yaml", "--wait")
+    (trial,) = done["status"]["trials"]
+    log = desk.scratch.host / "store/digits/.sweeps" / done["id"] / "logs/0000.log"
+    first, second = sorted(log.read_text().splitlines())
+    assert first != second
+    assert first.partition(": ")[2] == second.partition(": ")[2]
+    assert f"--rdzv-endpoint={trial['host']}:29500 --a=1" in first
+    assert f"on {trial['host']}:" in first + second
+
+
 def test_a_program_that_starts_its_ranks_itself_is_left_to_it(desk: Desk) -> None:
     desk.prepare(
         QUICK,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpctrack.core.clock import Clock
 from hpctrack.errors import HpctrackError, StoreError
@@ -45,7 +46,8 @@ PAUSE_S, PAUSE_MAX_S = 0.25, 4.0
 
 REPEAT_PRUNED = "another repeat of its configuration was pruned"
 
-Function = Callable[[], object]
+Function = Callable[..., object]
+T = TypeVar("T")
 
 
 def say(text: str) -> None:
@@ -54,7 +56,7 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def be_patient(action: Callable[[], Any], relay: SignalRelay, clock: Clock) -> Any:
+def be_patient(action: Callable[[], T], relay: SignalRelay, clock: Clock) -> T:
     """Try something again while the store or the study cannot be written.
 
     Raises
@@ -100,6 +102,10 @@ class Runner:
         Longest time of a trial.
     size : int, optional
         Ranks that a launcher above us starts.
+    max_retries : int, optional
+        In place of the file's.
+    launch : str, optional
+        Which launch of it.
     """
 
     sweep: Sweep
@@ -112,6 +118,8 @@ class Runner:
     has_logs: bool = True
     timeout_s: float | None = None
     size: int = 1
+    max_retries: int | None = None
+    launch: str = ""
 
     def run(self, claim: Claim) -> TrialResult:
         """Run an attempt, and leave word of how it ended with the sweep and the search.
@@ -122,7 +130,10 @@ class Runner:
             No word could be left: another worker will run the trial again.
         """
         configuration, repeat = self.sweep.split(claim.trial)
-        running = describe_start(claim, self.me, self.environ, self.clock, size=self.size)
+        running = replace(
+            describe_start(claim, self.me, self.environ, self.clock, size=self.size),
+            launch=self.launch,
+        )
         began_s = self.clock.mono_s()
         if self._is_configuration_pruned(claim.trial):
             result = replace(running, state=TrialState.PRUNED, why=REPEAT_PRUNED)
@@ -168,9 +179,11 @@ class Runner:
         sweep, number = self.sweep, claim.trial
         parameters = sweep.add_repeat(point.parameters, number)
         self._be_patient(lambda: make_work_folder(sweep, number))
-        log = sweep.folder.log(number) if self.has_logs else None
+        has_log = self.has_logs and self.function is None
+        log = sweep.folder.log(number) if has_log else None
         if log is not None:
             self._be_patient(lambda: begin_log(log))
+        size = log.stat().st_size if log is not None and log.exists() else 0
         watch = self._be_patient(lambda: self._make_watch(claim, point, log, judged=judged))
         try:
             environ = make_environment(
@@ -186,6 +199,8 @@ class Runner:
             )
         finally:
             watch.finish()
+        if log is not None:
+            tail = tail or read_tail(log, size)
         result = self._judge(running, end, watch, tail)
         return self._add_values(replace(result, command=command), watch)
 
@@ -198,10 +213,12 @@ class Runner:
         log: Path | None,
         watch: TrialWatch,
     ) -> tuple[ChildEnd, str, tuple[str, ...]]:
-        """Run the program; return how it ended, its last words, and its command."""
+        """Run the program; return how it ended, a function's last words, and its command."""
         if self.function is not None:
             self._begin(running)
-            end, tail = call_function(self.function, environ, watch, relay=self.relay)
+            end, tail = call_function(self.function, parameters, environ, watch, relay=self.relay)
+            if tail:
+                self._keep_traceback(log, tail)
             # Whoever interrupts a trial does not want the next one.
             self.relay.was_stopped |= end.was_stopped
             return end, tail, ()
@@ -211,7 +228,6 @@ class Runner:
         launch = make_launch(self.sweep, environ)
         command = (*launch, *words)
         self._begin(replace(running, command=command))
-        size = log.stat().st_size if log is not None and log.exists() else 0
         end = run_child(
             command,
             environ=environ,
@@ -222,7 +238,14 @@ class Runner:
             watch=watch,
             signal_ranks=partial(signal_ranks, environ) if launch else None,
         )
-        return end, read_tail(log, size) if log is not None else "", command
+        return end, "", command
+
+    def _keep_traceback(self, log: Path | None, tail: str) -> None:
+        """Show what a function raised, where a program would have shown it."""
+        sys.stderr.write(f"{tail}\n")
+        if log is not None:
+            with suppress(OSError), log.open("a") as file:
+                file.write(f"{tail}\n")
 
     def _begin(self, running: TrialResult) -> None:
         self._be_patient(lambda: write_result(self.sweep.folder, running))
@@ -236,7 +259,9 @@ class Runner:
             why=watch.why if watch else "",
             is_cancelled=bool(watch and watch.is_cancelled),
             is_interrupted=end.was_stopped or self._is_interrupted(watch),
-            max_retries=self.sweep.file.max_retries,
+            max_retries=(
+                self.sweep.file.max_retries if self.max_retries is None else self.max_retries
+            ),
             log_tail=tail,
         )
 
@@ -345,5 +370,5 @@ class Runner:
         values = PrintedValues(self.sweep.file.metrics)
         return OutputPump(log, values) if values and self.function is None else None
 
-    def _be_patient(self, action: Callable[[], Any]) -> Any:
+    def _be_patient(self, action: Callable[[], T]) -> T:
         return be_patient(action, self.relay, self.clock)

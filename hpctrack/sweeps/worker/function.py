@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
+from typing import Any
 
 from hpctrack.client.session import finish
 from hpctrack.core.settings import replaced_environment
@@ -16,10 +19,12 @@ from hpctrack.sweeps.worker.signals import SignalRelay
 
 TURN_S = 0.05
 _FAILED, _INTERRUPTED = 1, 130
+_POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 
 def call_function(
-    function: Callable[[], object],
+    function: Callable[..., object],
+    parameters: Mapping[str, Any],
     environ: Mapping[str, str],
     watch: Watch,
     *,
@@ -34,7 +39,9 @@ def call_function(
     Parameters
     ----------
     function : callable
-        Takes nothing.
+        Called without arguments, as W&B does; with the parameters if it needs one argument.
+    parameters : mapping
+        The trial's, nested.
     environ : mapping
         The whole environment while it runs.
     watch : Watch
@@ -52,10 +59,25 @@ def call_function(
     thread.start()
     try:
         with replaced_environment(environ):
-            return _call(function, relay)
+            return _call(bind_parameters(function, parameters), relay)
     finally:
         over.set()
         thread.join()
+
+
+def bind_parameters(
+    function: Callable[..., object], parameters: Mapping[str, Any]
+) -> Callable[[], object]:
+    """Return a call without arguments: with the parameters, if the function needs one argument."""
+    try:
+        needed = [
+            one
+            for one in inspect.signature(function).parameters.values()
+            if one.default is one.empty and one.kind in _POSITIONAL
+        ]
+    except (TypeError, ValueError):
+        return function  # written in C: nobody can tell
+    return partial(function, dict(parameters)) if needed else function
 
 
 def _call(function: Callable[[], object], relay: SignalRelay | None) -> tuple[ChildEnd, str]:
@@ -64,8 +86,9 @@ def _call(function: Callable[[], object], relay: SignalRelay | None) -> tuple[Ch
         with relay.interrupting() if relay is not None else nullcontext():
             function()
         code = 0
-    except Pruned:
+    except Pruned as end:
         code = 0
+        return ChildEnd(code, gave_up=str(end) or "it raised Pruned"), ""
     except KeyboardInterrupt:
         code = _INTERRUPTED
         return ChildEnd(code, signal="SIGINT", was_stopped=True), ""

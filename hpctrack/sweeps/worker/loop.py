@@ -80,7 +80,7 @@ class WorkerEnd:
     Parameters
     ----------
     taken, finished, pruned, failed : int
-        Attempts.
+        Trials; one that failed here may be tried again elsewhere.
     why : str
         Why it has left.
     should_requeue : bool
@@ -192,7 +192,7 @@ class _Worker:
             if self._paused_s is not None:
                 time.sleep(WAIT_S)
                 continue
-            claim = be_patient(self._pool.take, self._relay, self._clock)
+            claim = be_patient(self._take, self._relay, self._clock)
             if claim is None:
                 why = self._wait_for_others()
                 continue
@@ -201,15 +201,36 @@ class _Worker:
                 self._give_back(claim)
             else:
                 self._run(claim)
-        counts = [one.state for one in self._results]
+        last = {one.trial: one for one in self._results}
+        states = [one.state for one in last.values()]
         return WorkerEnd(
-            taken=len(counts),
-            finished=counts.count(TrialState.FINISHED),
-            pruned=counts.count(TrialState.PRUNED),
-            failed=sum(self._failed),
+            taken=len(states),
+            finished=states.count(TrialState.FINISHED),
+            pruned=states.count(TrialState.PRUNED),
+            failed=sum(
+                one.state == TrialState.FAILED or (one.state == TrialState.WAITING and one.failures)
+                for one in last.values()
+            ),
             why=why,
-            should_requeue=self._relay.must_leave and TrialState.WAITING in counts[-1:],
+            should_requeue=self._relay.must_leave and self._is_to_be_tried_again,
         )
+
+    def _take(self) -> Claim | None:
+        """Take a trial: the one that has just failed here, if it may be tried again, else any."""
+        if self._is_to_be_tried_again:
+            claim = self._pool.retake(self._results[-1].trial)
+            if claim is not None or self._has_enough:
+                return claim
+        return self._pool.take()
+
+    @property
+    def _has_enough(self) -> bool:
+        most = self._options.max_trials
+        return most is not None and len({one.trial for one in self._results}) >= most
+
+    @property
+    def _is_to_be_tried_again(self) -> bool:
+        return self._results[-1:] != [] and self._results[-1].state == TrialState.WAITING
 
     def _run(self, claim: Claim) -> None:
         again = f", attempt {claim.attempt}" if claim.attempt > 1 else ""
@@ -244,9 +265,8 @@ class _Worker:
 
     def _find_own_reason(self) -> str:
         """Return why this worker, of all, should take no other trial."""
-        most = self._options.max_trials
-        if most is not None and len(self._results) >= most:
-            return f"it has taken {most} trials"
+        if self._has_enough and not self._is_to_be_tried_again:
+            return f"it has taken {self._options.max_trials} trials"
         first = self._failed[:FAILURES_AT_FIRST]
         if len(first) == FAILURES_AT_FIRST and all(first):
             return f"its first {FAILURES_AT_FIRST} trials all failed"

@@ -50,7 +50,7 @@ def make_environment(
     environ : mapping
         Ours.
     attempt : int, optional
-        From the second on, the program goes on with the run.
+        Which life of the trial this is.
     link : str, optional
         The socket that its metrics are reported to.
     """
@@ -63,14 +63,14 @@ def make_environment(
         "HPCTRACK_GROUP": sweep.id,
         "HPCTRACK_SWEEP_ID": sweep.id,
         "HPCTRACK_TRIAL": str(number),
+        # Not Slurm's count: an array task that was requeued goes on to trials that have just begun.
+        "HPCTRACK_ATTEMPT": str(attempt),
         "HPCTRACK_TRIAL_DIR": str(sweep.folder.work(number)),
         "HPCTRACK_SWEEP_CONFIG": json.dumps(parameters, default=make_plain),
     }
     if link:
         names = sweep.file.metric_names()
         made |= {"HPCTRACK_SWEEP_SOCKET": link, "HPCTRACK_SWEEP_METRICS": json.dumps(names)}
-    if attempt > 1:
-        made["HPCTRACK_ATTEMPT"] = str(attempt)
     return made
 
 
@@ -156,6 +156,8 @@ def judge_end(
         return replace(said, state=TrialState.PRUNED, why=why, message="")
     if is_interrupted:
         return replace(said, state=TrialState.WAITING, message="its worker was asked to leave")
+    if end.gave_up:
+        return replace(said, state=TrialState.PRUNED, why=end.gave_up)
     if not end.exit_code:
         return replace(said, state=TrialState.FINISHED)
     failures = running.failures + 1

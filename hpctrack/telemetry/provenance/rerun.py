@@ -293,6 +293,7 @@ def _write_variables(subject: Subject, words: ShellWords, files: Mapping[str, st
         words.export("HPCTRACK_PROJECT", subject.project),
         "unset HPCTRACK_RUN_ID HPCTRACK_LAUNCH HPCTRACK_SWEEP_ID HPCTRACK_TRIAL",
         "unset HPCTRACK_AGENT HPCTRACK_HELLO HPCTRACK_CONSOLES HPCTRACK_RUN_NAME",
+        "unset HPCTRACK_ATTEMPT HPCTRACK_SWEEP_SOCKET HPCTRACK_SWEEP_METRICS HPCTRACK_TRIAL_DIR",
     ]
     if subject.sweep and "config.json" in files:
         lines.append('HPCTRACK_SWEEP_CONFIG=$(cat "$files/config.json")')

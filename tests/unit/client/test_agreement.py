@@ -88,9 +88,9 @@ def is_agreed(found: list[Found]) -> bool:
 
 
 @pytest.mark.parametrize("mode", ["call", "step"])
-@pytest.mark.parametrize("pace_s", [0.0, 0.001, 0.02])
+@pytest.mark.parametrize("pace_s", [0.0, 0.003])
 def test_ranks_of_random_pace_stop_at_the_same_place(mode: str, pace_s: float) -> None:
-    last = {0.0: 3000, 0.001: 300, 0.02: 60}[pace_s]
+    last = 100 if pace_s else 3000
     with listening(stop_at(last)) as worker:  # type: ignore[arg-type]
         ranks = start_ranks(RANKS, [str(pace_s), mode, "7"], trial_environment(worker.path))
         found = collect(ranks)
@@ -227,6 +227,23 @@ def test_nodes_agree_by_a_file(mode: str, tmp_path: Path) -> None:
     assert (folder / "agreement.a1.json").stat().st_size == 4096
     assert len(list(folder.glob("node-*.h5"))) == 3
     hpctrack.Store(tmp_path / "store").run("t").close()
+
+
+ON_A_THREAD = (
+    """
+from hpctrack.client import spawn
+spawn.SOCKET_PATH_MAX_BYTES = 1  # no place for a socket
+"""
+    + PROGRAM
+)
+
+
+def test_ranks_that_record_on_threads_of_their_own_agree_by_the_file_too() -> None:
+    with listening(stop_at(100)) as worker:  # type: ignore[arg-type]
+        more = trial_environment(worker.path)
+        found = collect(start_ranks(3, ["0.003", "call", "5"], more, code=ON_A_THREAD))
+    assert is_agreed(found), found
+    assert all("records on a thread" in str(one["err"]) for one in found)
 
 
 def test_a_second_attempt_does_not_hear_of_the_end_of_the_first(tmp_path: Path) -> None:

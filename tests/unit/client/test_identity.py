@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpctrack.client.identity import find_job, make_identity
+from hpctrack.client.identity import find_job, make_identity, make_launch_token
 from hpctrack.client.opening import read_job
 from hpctrack.client.ranks import RankInfo, detect_rank
 from hpctrack.core.names import check_id
@@ -189,3 +189,20 @@ def test_the_jobs_facts_are_told_once_a_node() -> None:
     assert read_job({"HOME": "/root"}, is_first_on_node=True) == {}
     sge = {"JOB_ID": "55", "SGE_TASK_ID": "3"}
     assert read_job(sge, is_first_on_node=False) == sge
+
+
+def test_a_sweep_counts_the_attempts_of_its_trials_and_their_agent_is_the_jobs() -> None:
+    def make(**more: str) -> tuple[int, str, str]:
+        environ = SRUN | more
+        rank = detect_rank(environ)
+        key = make_identity(environ, rank, asked="t").job_key
+        return rank.attempt, key, make_launch_token(environ, rank)
+
+    plain, first = make(), make(HPCTRACK_ATTEMPT="1")
+    second = make(HPCTRACK_ATTEMPT="2")
+    assert (first[0], second[0]) == (1, 2)
+    assert plain[1] == first[1] == second[1]
+    assert first[2] != second[2]
+    assert make(HPCTRACK_ATTEMPT="1", SLURM_RESTART_COUNT="3")[0] == 1
+    assert make(HPCTRACK_ATTEMPT="1", SLURM_RESTART_COUNT="3")[1] != first[1]
+    assert make(HPCTRACK_ATTEMPT="nonsense")[0] == 1

@@ -389,3 +389,27 @@ def test_a_program_that_closes_all_descriptors_is_not_cut_into(
         done = run_python(code, env=trial_environment(worker.path))
         assert done.returncode == 0, done.stderr
         assert [one.values["loss"] for one in worker.reports] == [1.0]
+
+
+def test_a_program_that_knows_of_its_end_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(bad_after(1)) as worker:  # type: ignore[arg-type]
+        enter(monkeypatch, worker.path)
+        with hpctrack.init(raise_pruned=True) as run:
+            run.log({"loss": 1.0})
+            assert run.should_stop()
+            run.log({"final": 1.0})
+
+
+@pytest.mark.parametrize("data", [None, 3, "loss", [("loss", 1.0)], {3: 1.0}, {"loss": object()}])
+def test_odd_arguments_are_refused_once_as_in_any_run(
+    monkeypatch: pytest.MonkeyPatch, store: Path, data: object
+) -> None:
+    with listening() as worker:
+        enter(monkeypatch, worker.path, "loss")
+        with hpctrack.init(raise_pruned=True) as run:
+            run.log(data, step="nonsense")  # type: ignore[arg-type]
+            run.log({"loss": 1.0}, step=2.5)  # type: ignore[arg-type]
+        assert [one.values for one in worker.reports] == [{"loss": 1.0}]
+    refused = only_run(store).record.ledger["refused"]
+    assert set(refused) <= {"log", "step", "value"}
+    assert refused.get("log", 1) == 1
