@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scripts.benchmarks.bench_search import search_main
+from scripts.benchmarks.bench_regret import search_main
 from scripts.benchmarks.catalogue import AREAS, RECORDER, Benchmark
 from scripts.benchmarks.host import describe_host, list_versions, read_load
 from scripts.benchmarks.lab import Lab

@@ -15,7 +15,7 @@ from rich.console import Console
 from scripts.benchmarks.host import describe_host, describe_ours
 from scripts.benchmarks.peers import PEERS, PEERS_FOLDER
 from scripts.benchmarks.report import replace_part
-from scripts.benchmarks.report_search import print_search, render_search
+from scripts.benchmarks.report_regret import print_search, render_search
 from scripts.benchmarks.search_functions import FUNCTIONS
 from scripts.benchmarks.search_records import list_missing, read_records
 

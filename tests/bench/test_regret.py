@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.bench_search import PAGE, run_missing
-from scripts.benchmarks.report_search import render_search, show_regret
+from scripts.benchmarks.bench_regret import PAGE, run_missing
+from scripts.benchmarks.report_regret import render_search, show_regret
 from scripts.benchmarks.search_functions import FUNCTIONS, SearchFunction
 from scripts.benchmarks.search_records import SearchRecord, list_missing, read_records
 from scripts.benchmarks.search_statistics import compare, mean_ranks, sum_up
