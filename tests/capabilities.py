@@ -31,9 +31,11 @@ PROGRAMS: Final = {
 }
 """Marker and the program that is the part."""
 
-MARKERS: Final = (*PROGRAMS, "slurm", "faults", "gpu")
+MARKERS: Final = (*PROGRAMS, "slurm", "faults", "gpu", "postgres")
 
 NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")
+
+POSTGRES_FOLDER: Final = Path("/usr/lib/postgresql")
 
 LOOP_CONTROL: Final = Path("/dev/loop-control")
 
@@ -45,6 +47,12 @@ def find_program(name: str) -> str | None:
     """Return the path of a program, daemons' folders and this Python's included."""
     venv = Path(sys.executable).parent
     return shutil.which(name, path=f"{venv}:{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def find_postgres() -> str | None:
+    """Return the folder of PostgreSQL's programs; Debian keeps them off the path, by version."""
+    found = sorted(POSTGRES_FOLDER.glob("*/bin/initdb"), key=lambda path: path.parts[-3].zfill(4))
+    return str(found[-1].parent) if found else None
 
 
 def require_program(name: str) -> str:
@@ -66,6 +74,8 @@ def list_obstacles(marker: str) -> list[str]:
         return list_missing()
     if marker == "faults":
         return _list_missing_for_mounts()
+    if marker == "postgres":
+        return [] if find_postgres() else ["PostgreSQL's server is not installed"]
     if marker == "gpu":
         return [] if NVIDIA_DEVICE.exists() else ["there is no NVIDIA GPU"]
     program = PROGRAMS[marker]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.capabilities import MARKERS, check_part, list_obstacles, list_required, require_program
 
-pytest_plugins = ["tests.services.cluster_fixture"]
+pytest_plugins = ["tests.services.cluster_fixture", "tests.services.postgres"]
 
 FOREIGN = ("HPCTRACK_", "SLURM_", "OMPI_", "PMI_", "PMIX_", "TORCHELASTIC_", "MPI_LOCAL", "I_MPI_")
 KEPT = {"HPCTRACK_TEST_REQUIRE", "HPCTRACK_SCREENSHOTS"}

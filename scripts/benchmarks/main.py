@@ -25,8 +25,8 @@ from scripts.benchmarks.rows import Outcome, Row
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "explanations" / "performance.md"
-PAGES = {"faults": PAGE.with_name("faults.md")}
-"""Of the areas that have one of their own."""
+PAGES = {"faults": PAGE.with_name("faults.md"), "sweep": PAGE}
+"""Of the areas that have a page, or a part of one, of their own."""
 
 RESULT_FORMAT = 1
 
@@ -39,6 +39,7 @@ scripts/bench recorder --json result.json --markdown
 scripts/bench telemetry                        what sampling 8 GPUs and 128 ranks costs the agent
 scripts/bench faults                           what each fault costs the loop and the record
 scripts/bench search --help                    how good our search is beside W&B's
+scripts/bench sweep --rounds 1                 how many points a second a study gives
 scripts/bench recorder --from result.json --markdown
 """
 

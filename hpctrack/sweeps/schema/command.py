@@ -13,13 +13,23 @@ from hpctrack.errors import SweepError
 
 DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 
-LIST_MACROS = frozenset({"args", "args_no_hyphens", "args_no_boolean_flags"})
+LIST_MACROS = frozenset({
+    "args", "args_no_equals", "args_no_hyphens", "args_no_boolean_flags", "args_append_hydra",
+    "args_override_hydra",
+})  # fmt: skip
 """They become several words, so they must stand alone."""
 
 WORD_MACROS = frozenset({"env", "interpreter", "program", "args_json", "args_json_file"})
 ENVIRONMENT_MACRO = "envvar:"
 
 MACRO = re.compile(r"\$\{([^{}]*)\}")
+_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PREFIXES = {
+    "args": "--",
+    "args_no_hyphens": "",
+    "args_append_hydra": "+",
+    "args_override_hydra": "++",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +66,7 @@ def macro_problem(word: str) -> str | None:
         elif name.startswith(ENVIRONMENT_MACRO):
             if not name[len(ENVIRONMENT_MACRO) :]:
                 return "${envvar:NAME} needs the name of a variable"
-        elif name not in WORD_MACROS:
+        elif name not in WORD_MACROS and not _is_for_a_shell(word, name):
             return f"unknown macro ${{{name}}}"
     return None
 
@@ -83,15 +93,35 @@ def make_command(command: Sequence[str], facts: CommandFacts) -> list[str]:
     """
     words: list[str] = []
     for word in command:
-        if word == "${args}":
-            words += [f"--{name}={show(value)}" for name, value in iter_flat(facts.parameters)]
-        elif word == "${args_no_hyphens}":
-            words += [f"{name}={show(value)}" for name, value in iter_flat(facts.parameters)]
-        elif word == "${args_no_boolean_flags}":
+        name = word[2:-1] if word.startswith("${") else ""
+        if name in _PREFIXES:
+            flat = iter_flat(facts.parameters)
+            words += [f"{_PREFIXES[name]}{key}={show(value)}" for key, value in flat]
+        elif name == "args_no_boolean_flags":
             words += _iter_flags(facts.parameters)
+        elif name == "args_no_equals":
+            for key, value in iter_flat(facts.parameters):
+                words += [f"--{key}", show(value)]
         else:
             words.append(MACRO.sub(lambda found: _fill(found[1], facts), word))
     return words
+
+
+def list_macros() -> str:
+    """Return all macros, for a message."""
+    names = sorted(LIST_MACROS | WORD_MACROS)
+    return ", ".join(f"${{{name}}}" for name in (*names, f"{ENVIRONMENT_MACRO}NAME"))
+
+
+def fill_variables(text: str, environ: Mapping[str, str]) -> str:
+    """Fill in the ``${envvar:NAME}`` of a text.
+
+    Raises
+    ------
+    SweepError
+        A variable is not set.
+    """
+    return MACRO.sub(lambda found: _variable(found[1], environ), text)
 
 
 def iter_flat(parameters: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -119,16 +149,28 @@ def _iter_flags(parameters: Mapping[str, Any]) -> Iterator[str]:
             yield f"--{name}={show(value)}"
 
 
+def _is_for_a_shell(word: str, name: str) -> bool:
+    """Tell whether a variable is some shell's: ``bash -c 'cd ${SCRATCH} && ...'``.
+
+    Such a word is more than the variable, and no macro is meant: macros have small letters.
+    """
+    return word != f"${{{name}}}" and bool(_SHELL_NAME.match(name)) and name.isupper()
+
+
 def _fill(name: str, facts: CommandFacts) -> str:
     if name.startswith(ENVIRONMENT_MACRO):
-        variable = name[len(ENVIRONMENT_MACRO) :]
-        if variable not in facts.environ:
-            raise SweepError(f"${{{name}}}: the variable {variable} is not set here")
-        return facts.environ[variable]
+        return _variable(name, facts.environ)
     return {
         "env": "/usr/bin/env",
         "interpreter": facts.interpreter,
         "program": facts.program,
         "args_json": json.dumps(facts.parameters, default=make_plain),
         "args_json_file": facts.json_file,
-    }[name]
+    }.get(name, f"${{{name}}}")
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    variable = name[len(ENVIRONMENT_MACRO) :]
+    if not name.startswith(ENVIRONMENT_MACRO) or variable not in environ:
+        raise SweepError(f"${{{name}}}: the variable {variable} is not set here")
+    return environ[variable]

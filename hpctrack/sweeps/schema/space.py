@@ -9,128 +9,74 @@ added to the file.
 from __future__ import annotations
 
 import hashlib
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-_DIGITS = 12
-"""Steps such as 0.1 are counted in decimal: 3 x 0.1 is to be 0.3 on a command line."""
+from hpctrack.errors import SweepError
+from hpctrack.sweeps.schema.distribution import (
+    Beta,
+    Choice,
+    Distribution,
+    IntUniform,
+    LogNormal,
+    LogUniformValues,
+    Normal,
+    QBeta,
+    QLogNormal,
+    QLogUniformValues,
+    QNormal,
+    QUniform,
+    Uniform,
+    is_same,
+)
+from hpctrack.sweeps.schema.expression import Constraint
+from hpctrack.sweeps.schema.grid import Grid
+
+__all__ = [
+    "Beta",
+    "Choice",
+    "Condition",
+    "Dimension",
+    "Distribution",
+    "IntUniform",
+    "LogNormal",
+    "LogUniformValues",
+    "Normal",
+    "QBeta",
+    "QLogNormal",
+    "QLogUniformValues",
+    "QNormal",
+    "QUniform",
+    "Space",
+    "Uniform",
+]
+
+MAX_DRAWS = 500
+"""Random points that are drawn in place of one that violates the constraints."""
+
+MAX_CHECKED = 200_000
+"""Points of a grid with constraints: each must be looked at to know how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One of several values, each as likely; a constant is a choice of one."""
+class Condition:
+    """What must hold for a parameter to be there.
 
+    Parameters
+    ----------
+    name : str
+        Another parameter, with dots, that comes before it.
+    values : tuple
+        It must have one of them. If it is not there itself, the condition fails.
+    """
+
+    name: str
     values: tuple[Any, ...]
 
-    def size(self) -> int:
-        """Return how many values a grid goes through."""
-        return len(self.values)
-
-    def level(self, at: int) -> Any:
-        """Return one of them."""
-        return self.values[at]
-
-    def pick(self, fraction: float) -> Any:
-        """Return the value for a number in [0, 1)."""
-        return self.values[int(fraction * len(self.values))]
-
-
-@dataclass(frozen=True, slots=True)
-class IntUniform:
-    """A whole number from ``low`` to ``high``, both included."""
-
-    low: int
-    high: int
-
-    def size(self) -> int:
-        """Return how many values a grid goes through."""
-        return self.high - self.low + 1
-
-    def level(self, at: int) -> int:
-        """Return one of them."""
-        return self.low + at
-
-    def pick(self, fraction: float) -> int:
-        """Return the value for a number in [0, 1)."""
-        return min(self.low + int(fraction * (self.high - self.low + 1)), self.high)
-
-
-@dataclass(frozen=True, slots=True)
-class _Continuum:
-    """Any number between two."""
-
-    low: float
-    high: float
-
-    def size(self) -> None:
-        """Return None: a grid cannot go through a continuum."""
-
-    def level(self, at: int) -> float:
-        """Raise: there is none.
-
-        Raises
-        ------
-        IndexError
-            Always.
-        """
-        raise IndexError(at)
-
-
-@dataclass(frozen=True, slots=True)
-class Uniform(_Continuum):
-    """A number between ``low`` and ``high``."""
-
-    def pick(self, fraction: float) -> float:
-        """Return the value for a number in [0, 1)."""
-        return self.low + fraction * (self.high - self.low)
-
-
-@dataclass(frozen=True, slots=True)
-class LogUniformValues(_Continuum):
-    """A number between ``low`` and ``high`` whose logarithm is uniform; both above 0."""
-
-    def pick(self, fraction: float) -> float:
-        """Return the value for a number in [0, 1)."""
-        low, high = math.log(self.low), math.log(self.high)
-        return min(max(math.exp(low + fraction * (high - low)), self.low), self.high)
-
-
-@dataclass(frozen=True, slots=True)
-class QUniform:
-    """A multiple of ``step`` between ``low`` and ``high``, by rounding a uniform number."""
-
-    low: float
-    high: float
-    step: float
-
-    def size(self) -> int:
-        """Return how many values a grid goes through."""
-        return len(self.counts())
-
-    def level(self, at: int) -> float:
-        """Return one of them."""
-        return self._value(self.counts()[at])
-
-    def counts(self) -> range:
-        """Return which multiples lie between the bounds."""
-        slack = 1e-9
-        first = math.ceil(self.low / self.step - slack)
-        last = math.floor(self.high / self.step + slack)
-        return range(first, last + 1)
-
-    def pick(self, fraction: float) -> float:
-        """Return the value for a number in [0, 1)."""
-        counts = self.counts()
-        near = round((self.low + fraction * (self.high - self.low)) / self.step)
-        return self._value(min(max(near, counts[0]), counts[-1]))
-
-    def _value(self, count: int) -> float:
-        value = count * self.step
-        return value if isinstance(value, int) else float(f"{value:.{_DIGITS}g}")
-
-
-Distribution = Choice | IntUniform | Uniform | LogUniformValues | QUniform
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether it does, for values by dotted name."""
+        return self.name in values and any(is_same(values[self.name], one) for one in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,35 +89,57 @@ class Dimension:
         Its name, below the names of the mappings that it lies in.
     distribution : Distribution
         Its values.
+    when : tuple of Condition
+        All must hold; else points lack this parameter.
     """
 
     path: tuple[str, ...]
     distribution: Distribution
+    when: tuple[Condition, ...] = ()
 
     @property
     def name(self) -> str:
         """The name with dots, as on a command line."""
         return ".".join(self.path)
 
+    def is_active(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether a point with these values, by dotted name, has this parameter."""
+        return all(one.holds(values) for one in self.when)
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """All parameters of a sweep, in the order of the file."""
+    """All parameters of a sweep, in the order of the file.
+
+    Parameters
+    ----------
+    dimensions : tuple of Dimension
+        The conditions of each name dimensions before it.
+    constraints : tuple of Constraint
+        Those whose names are all parameters: points that violate one are not tried.
+    """
 
     dimensions: tuple[Dimension, ...]
+    constraints: tuple[Constraint, ...] = ()
+    _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def grid_size(self) -> int | None:
-        """Return the number of points of the grid; None if there is a continuum."""
-        size = 1
-        for dimension in self.dimensions:
-            levels = dimension.distribution.size()
-            if levels is None:
-                return None
-            size *= levels
-        return size
+        """Return the number of points of the grid; None if there is a continuum.
+
+        Raises
+        ------
+        SweepError
+            There are too many to check the constraints, or too many conditions.
+        """
+        if any(one.distribution.size() is None for one in self.dimensions):
+            return None
+        return len(self._allowed()) if self.constraints else self._grid().size
 
     def grid_point(self, number: int) -> dict[str, Any]:
         """Return a point of the grid; the last parameter changes fastest.
+
+        A parameter whose condition fails is absent, and does not multiply the points; a point
+        that violates a constraint is left out.
 
         Parameters
         ----------
@@ -182,18 +150,18 @@ class Space:
         ------
         IndexError
             There is no such point.
+        SweepError
+            There are too many to check the constraints, or too many conditions.
         """
-        values: dict[tuple[str, ...], Any] = {}
-        rest = number
-        for dimension in reversed(self.dimensions):
-            levels = dimension.distribution.size()
-            if levels is None or number < 0:
-                raise IndexError(number)
-            rest, at = divmod(rest, levels)
-            values[dimension.path] = dimension.distribution.level(at)
-        if rest:
+        size = self.grid_size()
+        if size is None or not 0 <= number < size:
             raise IndexError(number)
-        return self._nest(values)
+        at = self._allowed()[number] if self.constraints else number
+        return self.nest(self._grid().point(at))
+
+    def has_grid_point(self) -> bool:
+        """Tell whether the constraints leave a point of the grid at all."""
+        return next(self._iter_allowed(), None) is not None
 
     def random_point(self, seed: int, number: int) -> dict[str, Any]:
         """Return the random point with a number, the same one wherever it is asked for.
@@ -204,25 +172,90 @@ class Space:
             The sweep's.
         number : int
             0-based.
+
+        Raises
+        ------
+        SweepError
+            No point was found that fulfils the constraints.
         """
-        return self._nest(
-            {
-                dimension.path: dimension.distribution.pick(_fraction(seed, number, dimension.name))
-                for dimension in self.dimensions
-            }
+        for draw in range(MAX_DRAWS):
+            # The first draw has the digest that it had before there were constraints.
+            label = f"{number}" if draw == 0 else f"{number}+{draw}"
+            values: dict[str, Any] = {}
+            for one in self.dimensions:
+                if one.is_active(values):
+                    values[one.name] = one.distribution.pick(_fraction(seed, label, one.name))
+            if self.holds(values):
+                return self.nest(values)
+        raise SweepError(
+            f"none of {MAX_DRAWS} random points fulfils the constraints",
+            hint="loosen them, or choose bounds that leave less to draw in vain",
         )
 
-    def _nest(self, values: dict[tuple[str, ...], Any]) -> dict[str, Any]:
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether values by dotted name violate no constraint.
+
+        One that names a parameter which is absent holds.
+        """
+        return all(excess <= 0 for excess in self.violations(values))
+
+    def violations(self, values: Mapping[str, Any]) -> tuple[float, ...]:
+        """Return by how much values by dotted name violate each constraint; 0 or below: not."""
+        return tuple(
+            one.violation(values) if all(name in values for name in one.names) else 0.0
+            for one in self.constraints
+        )
+
+    def nest(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a point: values by dotted name, put into the mappings that they lie in."""
         nested: dict[str, Any] = {}
-        for dimension in self.dimensions:
-            inner = nested
-            for part in dimension.path[:-1]:
-                inner = inner.setdefault(part, {})
-            inner[dimension.path[-1]] = values[dimension.path]
+        for one in self.dimensions:
+            if one.name in values:
+                inner = nested
+                for part in one.path[:-1]:
+                    inner = inner.setdefault(part, {})
+                inner[one.path[-1]] = values[one.name]
         return nested
 
+    def flatten(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a point by dotted name: what `nest` undoes.
 
-def _fraction(seed: int, number: int, name: str) -> float:
+        What is in the point and not a parameter, such as the seed of a repeat, is left out.
+        """
+        values: dict[str, Any] = {}
+        for one in self.dimensions:
+            inner: Any = point
+            for part in one.path:
+                inner = inner.get(part, _ABSENT) if isinstance(inner, Mapping) else _ABSENT
+            if inner is not _ABSENT:
+                values[one.name] = inner
+        return values
+
+    def _grid(self) -> Grid:
+        if "grid" not in self._cache:
+            self._cache["grid"] = Grid(self.dimensions)
+        return self._cache["grid"]  # type: ignore[no-any-return]
+
+    def _allowed(self) -> list[int]:
+        """Return the numbers of the points of the whole grid that the constraints leave."""
+        if "allowed" not in self._cache:
+            self._cache["allowed"] = list(self._iter_allowed())
+        return self._cache["allowed"]  # type: ignore[no-any-return]
+
+    def _iter_allowed(self) -> Iterator[int]:
+        grid = self._grid()
+        if self.constraints and grid.size > MAX_CHECKED:
+            raise SweepError(
+                f"the grid has more than {MAX_CHECKED} points to check the constraints for",
+                hint="use method: random",
+            )
+        return (at for at in range(grid.size) if self.holds(grid.point(at)))
+
+
+_ABSENT = object()
+
+
+def _fraction(seed: int, label: str, name: str) -> float:
     """Return a number in [0, 1), with all 53 bits that a double has."""
-    digest = hashlib.blake2b(f"{seed}/{number}/{name}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}/{label}/{name}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "little") >> 11) / (1 << 53)

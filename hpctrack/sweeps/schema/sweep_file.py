@@ -1,4 +1,4 @@
-"""The sweep file: W&B's schema and our ``slurm`` block, checked to the last key."""
+"""The sweep file: W&B's schema and what hpctrack adds to it, checked to the last key."""
 
 from __future__ import annotations
 
@@ -7,77 +7,59 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpctrack.core.names import check_id, metric_name_problem
-from hpctrack.errors import InvalidNameError, NotFoundError, SweepFileError
-from hpctrack.sweeps.schema.command import (
-    DEFAULT_COMMAND,
-    ENVIRONMENT_MACRO,
-    LIST_MACROS,
-    WORD_MACROS,
-    macro_problem,
-    uses_macro,
-)
+from hpctrack.core.names import check_id
+from hpctrack.errors import InvalidNameError, NotFoundError, SweepError, SweepFileError
+from hpctrack.sweeps.schema.command import DEFAULT_COMMAND, list_macros, macro_problem, uses_macro
 from hpctrack.sweeps.schema.document import Node, nearest, parse_document, wrap_plain
+from hpctrack.sweeps.schema.early_block import EarlyStop, parse_early
+from hpctrack.sweeps.schema.expression import Constraint
+from hpctrack.sweeps.schema.metric_block import MetricGoal, iter_metric_notes, parse_metrics
 from hpctrack.sweeps.schema.parameter_block import parse_parameters
+from hpctrack.sweeps.schema.sampler_block import METHODS, parse_method, parse_sampler
 from hpctrack.sweeps.schema.slurm_block import parse_slurm
 from hpctrack.sweeps.schema.space import Space
+from hpctrack.sweeps.schema.study_block import (
+    parse_constraints,
+    parse_seeds,
+    parse_storage,
+    parse_warm_start,
+)
 
-METHODS = ("grid", "random")
-GOALS = ("minimize", "maximize")
+__all__ = [
+    "KEYS",
+    "METHODS",
+    "EarlyStop",
+    "MetricGoal",
+    "SweepFile",
+    "parse_sweep_config",
+    "parse_sweep_file",
+    "read_sweep_file",
+    "read_text",
+]
+
+NO_EFFECT = {
+    "entity": "`entity` means nothing without W&B's server",
+    "controller": "`controller` has no effect: every trial chooses its own point",
+    "apiVersion": "",
+    "kind": "",
+}
+"""Keys of W&B's schema that are accepted, and what to say; empty: nothing."""
+
 KEYS = frozenset({
     "method", "name", "project", "program", "command", "metric", "parameters", "run_cap",
-    "description", "entity", "slurm", "seed",
+    "description", "slurm", "seed", "early_terminate", "sampler", "constraints", "seeds",
+    "max_retries", "warm_start", "storage", *NO_EFFECT,
 })  # fmt: skip
 
-NOT_YET = {
-    "early_terminate": "leave it out: every trial runs to its end",
-    "controller": "leave it out: trials need no controller",
+CANNOT_WORK = {
     "job": "use `program` or `command`",
-    "image_uri": "start the container in `command`",
+    "image_uri": "start the container in `command`, such as [apptainer, run, IMAGE, ...]",
+    "scheduler": "name the search itself, such as method: tpe",
+    "metrics": "`metric` takes a list",
 }
-"""Keys of W&B's schema that do nothing here so far."""
+"""Keys of W&B's schema that ask for its servers."""
 
 MAX_FILE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class MetricGoal:
-    """Which metric says how good a trial is.
-
-    Parameters
-    ----------
-    name : str
-        Of a logged metric.
-    goal : {"minimize", "maximize"}
-        Which way is better.
-    target : float or None
-        The sweep has what it wanted once a trial reaches it.
-    pattern : str
-        A regular expression that finds the value in what the program prints; its group ``value``
-        (or the first) is the value, its group ``step``, if it has one, the step. Empty: the
-        program logs.
-    """
-
-    name: str
-    goal: str = "minimize"
-    target: float | None = None
-    pattern: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EarlyStop:
-    """When a trial that does badly ends early.
-
-    Parameters
-    ----------
-    kind : {"hyperband", "asha", "median", "percentile", "patient", "threshold", "wilcoxon"}
-        Which rule.
-    options : dict
-        Its numbers, by the names of the file, checked; what is absent has the rule's default.
-    """
-
-    kind: str
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,34 +68,42 @@ class SweepFile:
 
     Parameters
     ----------
-    method : {"grid", "random"}
-        How the points are chosen.
+    method : str
+        How the points are chosen: one of `METHODS`.
     space : Space
         What is varied.
     program, name, project, description : str
         As in the file; empty if absent.
     command : tuple of str
-        Words with macros.
+        Words with macros; empty if trials are a Python function's.
     metrics : tuple of MetricGoal
         What trials are judged by; several make a Pareto front.
     early : EarlyStop or None
         When trials end early.
     seeds : int
         How often each configuration runs; it is judged by the mean.
+    seed_name : str
+        With several, each trial has a parameter of this name: ``seed_base`` plus the number of
+        the repeat.
+    seed_base : int
+        The seed of a configuration's first trial.
     max_retries : int
         How often a trial that failed is tried again.
     sampler : dict
         Options of the method.
     storage : str
-        URL of the study; empty for a journal in the sweep's folder.
+        URL of the study, in which `fill_variables` is to fill in ``${envvar:NAME}``; empty for a
+        journal in the sweep's folder.
     warm_start : tuple of str
-        Ids of sweeps whose finished trials the search knows from the start.
+        Ids, or ``project/id``, of sweeps whose finished trials the search knows from the start.
     constraints : tuple of str
         Comparisons that a point, or its result, has to fulfil.
+    result_constraints : tuple of Constraint
+        Those of them that need a result. The others are ``space.constraints``.
     run_cap : int or None
         Most trials.
     seed : int or None
-        For random points; one is drawn if absent.
+        For the points; one is drawn if absent.
     slurm : dict
         submitit's parameters.
     notes : tuple of str
@@ -132,11 +122,14 @@ class SweepFile:
     metrics: tuple[MetricGoal, ...] = ()
     early: EarlyStop | None = None
     seeds: int = 1
+    seed_name: str = "seed"
+    seed_base: int = 0
     max_retries: int = 1
     sampler: dict[str, Any] = field(default_factory=dict)
     storage: str = ""
     warm_start: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
+    result_constraints: tuple[Constraint, ...] = ()
     run_cap: int | None = None
     seed: int | None = None
     slurm: dict[str, Any] = field(default_factory=dict)
@@ -148,11 +141,70 @@ class SweepFile:
         """The first metric; None if there is none."""
         return self.metrics[0] if self.metrics else None
 
+    def configuration_count(self) -> int | None:
+        """Return how many points there are; None if only ``run_cap`` bounds them.
+
+        Raises
+        ------
+        SweepError
+            A grid is too large to check its constraints.
+        """
+        return self.space.grid_size() if self.method == "grid" else None
+
     def trial_count(self) -> int | None:
-        """Return how many trials there are; None for a random sweep without ``run_cap``."""
-        size = self.space.grid_size() if self.method == "grid" else None
-        bounds = [one for one in (size, self.run_cap) if one is not None]
-        return min(bounds, default=None)
+        """Return how many trials there are; None if neither a grid nor ``run_cap`` bounds them.
+
+        Raises
+        ------
+        SweepError
+            A grid is too large to check its constraints.
+        """
+        size = self.configuration_count()
+        trials = None if size is None else size * self.seeds
+        return min((one for one in (trials, self.run_cap) if one is not None), default=None)
+
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the metrics that a trial has to be watched for: its goals, then constraints'."""
+        parameters = {one.name for one in self.space.dimensions}
+        names = [one.name for one in self.metrics]
+        names += [name for one in self.result_constraints for name in one.names]
+        return tuple(dict.fromkeys(name for name in names if name not in parameters))
+
+    def result_violations(
+        self, point: Mapping[str, Any], results: Mapping[str, float]
+    ) -> tuple[float, ...]:
+        """Return by how much a trial violates each of `result_constraints`; 0 or below: not.
+
+        Parameters
+        ----------
+        point : mapping
+            The trial's parameters, nested.
+        results : mapping
+            The last value of each metric. One that is missing violates without bound; a
+            constraint that names a parameter which the point lacks holds.
+        """
+        parameters = {one.name for one in self.space.dimensions}
+        values = {**results, **self.space.flatten(point)}
+        return tuple(
+            one.violation(values)
+            if all(name in values for name in one.names if name in parameters)
+            else 0.0
+            for one in self.result_constraints
+        )
+
+    def require_command(self) -> None:
+        """Complain if there is nothing that a worker could start.
+
+        Raises
+        ------
+        SweepError
+            The file has neither a program nor a command.
+        """
+        if not self.command:
+            raise SweepError(
+                "the sweep has no `program` and no `command`",
+                hint="add one to the file, or run a function with hpctrack.agent(ID, function)",
+            )
 
 
 def read_sweep_file(path: Path) -> SweepFile:
@@ -238,49 +290,85 @@ def parse_sweep_config(config: Mapping[str, Any], *, source: str = "the sweep") 
 def _parse(root: Node) -> SweepFile:
     keys = root.mapping("a sweep file")
     for key, node in keys.items():
-        if key in NOT_YET:
-            node.fail(f"`{key}` is not supported yet", hint=NOT_YET[key])
+        if key in CANNOT_WORK:
+            node.fail(f"`{key}` asks for W&B's servers", hint=CANNOT_WORK[key])
         if key not in KEYS:
-            node.fail(f"unknown key {key!r}", hint=nearest(key, KEYS))
+            node.fail(f"unknown key {key!r:.60}", hint=nearest(key, KEYS))
     for key in ("method", "parameters"):
         if key not in keys:
             root.fail(f"a sweep file needs `{key}`")
-    texts = {
-        key: keys[key].text(f"`{key}`")
-        for key in ("name", "program", "description", "project")
-        if key in keys and keys[key].value is not None
-    }
     given = {key: node for key, node in keys.items() if node.value is not None}
-    method = _parse_method(keys["method"])
-    space = parse_parameters(keys["parameters"])
-    if method == "grid":
-        _check_grid(keys["parameters"], space)
-    if texts.get("project"):
+    texts: dict[str, Any] = {
+        key: given[key].text(f"`{key}`")
+        for key in ("name", "program", "description", "project")
+        if key in given
+    }
+    if "project" in texts:
         _check_project(keys["project"], texts["project"])
+    notes = [note for key, note in NO_EFFECT.items() if key in given and note]
+    method = parse_method(keys["method"])
+    space, results = _parse_space(keys, given, method, notes)
+    repeats = parse_seeds(given["seeds"], space) if "seeds" in given else {}
+    metrics = parse_metrics(given["metric"]) if "metric" in given else ()
+    notes += iter_metric_notes(given["metric"]) if "metric" in given else []
+    _check_metrics(given, method, metrics)
+    early = given.get("early_terminate")
     return SweepFile(
         method=method,
         space=space,
         command=_parse_command(root, given.get("command"), texts.get("program", "")),
-        metrics=(_parse_metric(given["metric"]),) if "metric" in given else (),
-        run_cap=given["run_cap"].whole("`run_cap`", at_least=1) if "run_cap" in given else None,
-        seed=given["seed"].whole("`seed`", at_least=0) if "seed" in given else None,
+        metrics=metrics,
+        early=None if early is None else parse_early(early, seeds=repeats.get("seeds", 1)),
+        sampler=parse_sampler(given["sampler"], method) if "sampler" in given else {},
+        constraints=_list_constraints(given.get("constraints")),
+        result_constraints=results,
         slurm=parse_slurm(given["slurm"]) if "slurm" in given else {},
-        notes=("`entity` means nothing without W&B's server",) if "entity" in given else (),
+        storage=parse_storage(given["storage"], notes) if "storage" in given else "",
+        warm_start=parse_warm_start(given["warm_start"]) if "warm_start" in given else (),
+        notes=tuple(notes),
         plain=root.plain(),
-        name=texts.get("name", ""),
-        program=texts.get("program", ""),
-        description=texts.get("description", ""),
-        project=texts.get("project", ""),
+        **repeats,
+        **_parse_numbers(given),
+        **texts,
     )
 
 
-def _parse_method(node: Node) -> str:
-    method = node.text("`method`")
-    if method == "bayes":
-        node.fail("method 'bayes' is not supported yet", hint="use method: random")
-    if method not in METHODS:
-        node.fail(f"unknown method {method!r}", hint=nearest(method, METHODS))
-    return method
+def _parse_numbers(given: Mapping[str, Node]) -> dict[str, Any]:
+    least = {"run_cap": 1, "seed": 0, "max_retries": 0}
+    return {
+        key: given[key].whole(f"`{key}`", at_least=bound)
+        for key, bound in least.items()
+        if key in given
+    }
+
+
+def _parse_space(
+    keys: Mapping[str, Node], given: Mapping[str, Node], method: str, notes: list[str]
+) -> tuple[Space, tuple[Constraint, ...]]:
+    """Return the parameters, and the constraints on results."""
+    space = parse_parameters(keys["parameters"], notes)
+    if method == "grid":
+        _check_grid(keys["parameters"], space)
+    if "constraints" not in given:
+        return space, ()
+    node = given["constraints"]
+    on_points, on_results = parse_constraints(node, space, notes)
+    space = Space(space.dimensions, on_points)
+    try:
+        if method != "grid" and on_points:
+            space.random_point(0, 0)
+        elif on_points and not space.has_grid_point():
+            node.fail("no point of the grid fulfils the constraints")
+    except SweepError as error:
+        node.fail(error.message, hint=error.hint)
+    return space, on_results
+
+
+def _list_constraints(node: Node | None) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    items = node.value if isinstance(node.value, list) else [node]
+    return tuple(one.text("a constraint") for one in items)
 
 
 def _check_grid(node: Node, space: Space) -> None:
@@ -288,8 +376,12 @@ def _check_grid(node: Node, space: Space) -> None:
         if dimension.distribution.size() is None:
             node.fail(
                 f"a grid cannot go through all values of {dimension.name!r}",
-                hint="give `values`, add `q`, or use method: random",
+                hint="give `values`, or bounds with `q`, or use method: random",
             )
+    try:
+        space.grid_size()
+    except SweepError as error:
+        node.fail(error.message, hint=error.hint)
 
 
 def _check_project(node: Node, project: str) -> None:
@@ -299,33 +391,38 @@ def _check_project(node: Node, project: str) -> None:
         node.fail(error.message, hint=error.hint)
 
 
-def _parse_metric(node: Node) -> MetricGoal:
-    keys = node.mapping("`metric`")
-    for key, inner in keys.items():
-        if key == "target":
-            inner.fail("`target` of `metric` is not supported yet", hint="leave it out")
-        if key not in {"name", "goal"}:
-            inner.fail(f"unknown key {key!r} of `metric`", hint=nearest(key, ("name", "goal")))
-    if "name" not in keys:
-        node.fail("`metric` needs a `name`")
-    name = keys["name"].text("`name` of `metric`")
-    problem = metric_name_problem(name)
-    if problem:
-        keys["name"].fail(problem)
-    goal = keys["goal"].text("`goal` of `metric`") if "goal" in keys else "minimize"
-    if goal not in GOALS:
-        keys["goal"].fail(f"unknown goal {goal!r}", hint=nearest(goal, GOALS))
-    return MetricGoal(name, goal)
+def _check_metrics(given: Mapping[str, Node], method: str, metrics: tuple[MetricGoal, ...]) -> None:
+    early = given.get("early_terminate")
+    if not metrics:
+        if METHODS[method].needs_metric:
+            given["method"].fail(
+                f"method {method} needs a `metric`", hint="metric: {name: loss, goal: minimize}"
+            )
+        if early is not None:
+            early.fail("`early_terminate` needs a `metric`", hint="metric: {name: loss}")
+    if len(metrics) > 1:
+        if not METHODS[method].takes_several:
+            able = ", ".join(name for name, one in METHODS.items() if one.takes_several)
+            given["metric"].fail(
+                f"method {method} looks for the best of one metric", hint=f"several take {able}"
+            )
+        if early is not None:
+            early.fail(
+                "`early_terminate` does not go with several metrics",
+                hint="leave it out: which of two trials is worse cannot be said before their end",
+            )
 
 
 def _parse_command(root: Node, node: Node | None, program: str) -> tuple[str, ...]:
+    if node is None and not program:
+        return ()
     command: tuple[str, ...] = DEFAULT_COMMAND
     if node is not None:
         words = node.items("`command`")
         for one in words:
             problem = macro_problem(one.text("a word of `command`"))
             if problem:
-                one.fail(problem, hint=f"macros: {_macro_list()}")
+                one.fail(problem, hint=f"macros: {list_macros()}")
         command = tuple(one.text("a word of `command`") for one in words)
         if not command:
             node.fail("`command` is empty")
@@ -334,8 +431,3 @@ def _parse_command(root: Node, node: Node | None, program: str) -> tuple[str, ..
     if any("\0" in word for word in (*command, program)):
         (node or root).fail("a command cannot hold a NUL character")
     return command
-
-
-def _macro_list() -> str:
-    names = sorted(LIST_MACROS | WORD_MACROS)
-    return ", ".join(f"${{{name}}}" for name in (*names, f"{ENVIRONMENT_MACRO}NAME"))

@@ -144,7 +144,7 @@ def test_every_value_lies_between_its_bounds(a: float, b: float, at: float, step
 
 def test_steps_are_decimal() -> None:
     steps = QUniform(0, 1, 0.1)
-    assert [steps.level(at) for at in range(steps.size())] == [
+    assert [steps.level(at) for at in range(steps.size() or 0)] == [
         0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0,
     ]  # fmt: skip
     assert isinstance(QUniform(32, 64, 8).pick(0.5), int)
