@@ -29,6 +29,7 @@ from hpctrack.core.settings import Settings
 from hpctrack.errors import UsageError
 from hpctrack.sweeps.results.best import find_best
 from hpctrack.sweeps.results.status import read_status
+from hpctrack.sweeps.schema.json_schema import make_json_schema
 from hpctrack.sweeps.submission.executor import submit_sweep
 from hpctrack.sweeps.submission.plan import EXECUTORS, choose_executor, plan_submission
 from hpctrack.sweeps.sweep import Sweep, list_sweeps, load_sweep, make_sweep, store_sweep
@@ -244,6 +245,17 @@ def trial(
     found = load_sweep(_settings(store).dir, sweep_id, project=project)
     end = run_trial(found, number)
     context.exit(end.result.exit_code or 0)
+
+
+@sweep.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of sweep files, for editors that check YAML.
+
+    \b
+    Examples:
+      hpctrack sweep schema > sweep.schema.json
+    """
+    print_json(make_json_schema())
 
 
 def _settings(store: Path | None) -> Settings:

@@ -73,7 +73,10 @@ class Choice:
 
     def levels(self) -> tuple[Any, ...]:
         """Return the values that differ."""
-        return tuple({_key(one): one for one in reversed(self.values)}.values())[::-1]
+        first: dict[Hashable, Any] = {}
+        for one in self.values:
+            first.setdefault(_key(one), one)
+        return tuple(first.values())
 
     def size(self) -> int:
         """Return how many values a grid goes through."""

@@ -25,8 +25,12 @@ MAX_DEPTH = 32
 MAX_NODES = 100_000
 """A few lines of anchors can stand for billions of values; this many is a file gone wrong."""
 
+GENERAL_HINT = "`hpctrack sweep schema` prints what a sweep file may have"
+SYNTAX_HINT = "look at the indentation, the brackets and the quotes of this line and the one above"
+
 _FLOAT_TAG = "tag:yaml.org,2002:float"
 _EXPONENT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+\Z")
+_MERGE_TAG = "tag:yaml.org,2002:merge"
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "null"))
 _TEXT_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "value"))
 
@@ -54,7 +58,7 @@ class Node:
         SweepFileError
             Always.
         """
-        raise SweepFileError(f"{self.where}: {message}", hint=hint)
+        raise SweepFileError(f"{self.where}: {message}", hint=hint or GENERAL_HINT)
 
     def mapping(self, what: str) -> dict[str, Node]:
         """Return the keys and values of a mapping, or complain that it is none."""
@@ -156,13 +160,15 @@ def parse_document(text: str, source: str) -> Node:
             loader.dispose()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SweepFileError(f"{source}, line {line}: a character that YAML forbids") from None
+        raise SweepFileError(
+            f"{source}, line {line}: a character that YAML forbids", hint="leave it out"
+        ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         words = [one for one in (error.context, error.problem) if one]
         said = ": ".join(words) or "this is not YAML"
-        raise SweepFileError(f"{source}, line {line}: {said}") from None
+        raise SweepFileError(f"{source}, line {line}: {said}", hint=SYNTAX_HINT) from None
     except yaml.YAMLError as error:
         raise SweepFileError(f"{source} is not YAML: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -218,23 +224,34 @@ class _Reader:
         if depth > MAX_DEPTH or self._count > MAX_NODES:
             raise SweepFileError(f"{where}: nested too deeply, or too many values")
         if isinstance(node, self._yaml.MappingNode):
-            loader.flatten_mapping(node)
+            self._merge(loader, node)
             return Node(self._read_mapping(loader, node, depth), where)
         if isinstance(node, self._yaml.SequenceNode):
             inner = [self.read(loader, one, one, depth + 1) for one in node.value]
             return Node(inner, where)
         return Node(self._read_scalar(loader, node, where), where)
 
-    def _read_mapping(self, loader: yaml.SafeLoader, node: Any, depth: int) -> dict[str, Node]:
-        entries: dict[str, Node] = {}
-        for key, value in node.value:
-            where = f"{self._source}, line {key.start_mark.line + 1}"
+    def _merge(self, loader: yaml.SafeLoader, node: Any) -> None:
+        """Put in what ``<<`` stands for; the mapping's own keys win."""
+        own: dict[str, Any] = {}
+        for key, _ in node.value:
             if not isinstance(key, self._yaml.ScalarNode):
-                raise SweepFileError(f"{where}: a key is not a text")
-            if key.value in entries and value is not None:
-                raise SweepFileError(f"{where}: {key.value!r} is given twice")
-            entries[str(key.value)] = self.read(loader, value, key, depth + 1)
-        return entries
+                where = f"{self._source}, line {key.start_mark.line + 1}"
+                raise SweepFileError(f"{where}: a key is not a text", hint="put it into quotes")
+            if key.value in own and key.tag != _MERGE_TAG:
+                where = f"{self._source}, line {key.start_mark.line + 1}"
+                raise SweepFileError(
+                    f"{where}: {key.value!r} is given twice", hint="leave one of them out"
+                )
+            own[key.value] = key
+        loader.flatten_mapping(node)
+        # A node with an anchor is read again for each alias: nothing may be in it twice then.
+        node.value = list({key.value: (key, value) for key, value in node.value}.values())
+
+    def _read_mapping(self, loader: yaml.SafeLoader, node: Any, depth: int) -> dict[str, Node]:
+        return {
+            str(key.value): self.read(loader, value, key, depth + 1) for key, value in node.value
+        }
 
     def _read_scalar(self, loader: yaml.SafeLoader, node: Any, where: str) -> Any:
         if node.tag in _TEXT_TAGS:

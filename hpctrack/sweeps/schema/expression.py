@@ -42,7 +42,9 @@ _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mod: operator.mod,
     ast.Pow: math.pow,
 }
-_QUOTED = re.compile(r"`([^`]*)`")
+QUOTED = re.compile(r"`([^`]*)`")
+"""A name with any characters."""
+
 _STAND_IN = "quoted_name_{}_"
 _CLOSE = 1e-9
 """Numbers that differ by less, in relation to their size, are equal."""
@@ -67,6 +69,10 @@ class Constraint:
     text: str
     names: tuple[str, ...]
     _excess: _Term = field(repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it be pickled: by its text, because functions made here cannot be."""
+        return parse_constraint, (self.text,)
 
     def violation(self, values: Values) -> float:
         """Return by how much the comparison fails; 0 or below if it holds.
@@ -113,7 +119,7 @@ def parse_constraint(text: str) -> Constraint:
         return _STAND_IN.format(len(quoted) - 1)
 
     try:
-        tree = ast.parse(_QUOTED.sub(stand_in, text).strip(), mode="eval").body
+        tree = ast.parse(QUOTED.sub(stand_in, text).strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise ExpressionError("it is not a comparison") from None
     if not isinstance(tree, ast.Compare):

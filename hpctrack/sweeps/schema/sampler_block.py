@@ -14,7 +14,7 @@ from hpctrack.sweeps.schema.option import Option, read_options
 
 _SEED = Option(kind="whole", least=0, most=(1 << 32) - 1, about="Of the sampler's own numbers.")
 _STARTUP = Option(kind="whole", least=0, about="Random points at the beginning.")
-_SCRAMBLE = Option(kind="flag", about="Scramble the sequence.")
+_SCRAMBLE = Option(kind="flag", about="Scramble the sequence. Default true.")
 _PER_PARAMETER = Option(kind="number", least=0, most=1, about="Probability, for each parameter.")
 _PER_PAIR = Option(kind="number", least=0, most=1, about="Probability, for two parents.")
 _DETERMINISTIC = Option(kind="flag", about="The program has no noise.")

@@ -16,6 +16,12 @@ NOT_OURS = {
     "job_name": "use `name`",
     "ntasks_per_node": "use `tasks_per_node`",
     "gpus": "use `gpus_per_node`",
+    "num_gpus": "use `gpus_per_node`",
+    "ntasks": "use `nodes` and `tasks_per_node`",
+    "walltime": "use `timeout_min`, in minutes",
+    "timeout": "use `timeout_min`, in minutes",
+    "mem_per_node": "use `mem_gb`",
+    "cpus": "use `cpus_per_task`",
     "array": "the trials are the array; `array_parallelism` bounds how many run at a time",
 }
 """What people write who know sbatch, and what submitit calls it."""
@@ -87,11 +93,30 @@ _READERS: dict[str, Callable[[Node, str], Any]] = {
 }  # fmt: skip
 KEYS = frozenset(_READERS)
 
+_JSON_TYPES: dict[Callable[[Node, str], Any], dict[str, Any]] = {
+    _text: {"type": ["string", "number", "null"]},
+    _positive: {"type": ["integer", "null"], "minimum": 1},
+    _count: {"type": ["integer", "null"], "minimum": 0},
+    _amount: {"type": ["number", "null"], "exclusiveMinimum": 0},
+    _flag: {"type": ["boolean", "null"]},
+    _flag_or_text: {"type": ["boolean", "string", "number", "null"]},
+    _lines: {"type": ["array", "null"], "items": {"type": ["string", "number"]}},
+    _options: {
+        "type": ["object", "null"],
+        "additionalProperties": {"type": ["boolean", "string", "number"]},
+    },
+}
+
 SHARED_KEYS = frozenset({
     "name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node",
     "stderr_to_stdout",
 })  # fmt: skip
 """What submitit takes for every executor; it calls the others ``slurm_...``."""
+
+
+def json_type(key: str) -> dict[str, Any]:
+    """Return the JSON Schema of a key."""
+    return dict(_JSON_TYPES[_READERS[key]])
 
 
 def parse_slurm(node: Node) -> dict[str, Any]:

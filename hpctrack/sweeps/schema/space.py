@@ -123,6 +123,10 @@ class Space:
     constraints: tuple[Constraint, ...] = ()
     _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it be pickled without what can be worked out again."""
+        return Space, (self.dimensions, self.constraints)
+
     def grid_size(self) -> int | None:
         """Return the number of points of the grid; None if there is a continuum.
 

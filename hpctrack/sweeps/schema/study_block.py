@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from hpctrack.core.names import check_id, metric_name_problem
 from hpctrack.errors import InvalidNameError
 from hpctrack.sweeps.schema.command import MACRO
 from hpctrack.sweeps.schema.document import Node, nearest
-from hpctrack.sweeps.schema.expression import Constraint, ExpressionError, parse_constraint
+from hpctrack.sweeps.schema.expression import QUOTED, Constraint, ExpressionError, parse_constraint
 from hpctrack.sweeps.schema.parameter_block import NAME_HINT, name_problem
 from hpctrack.sweeps.schema.space import Choice, Space
 
@@ -23,6 +24,9 @@ DATABASES = ("postgresql", "mysql")
 PROXY = "grpc"
 _STORAGE_HINT = "use postgresql://, mysql:// or grpc://, or leave it out for a journal file"
 _NEAR = 0.8
+_PLAIN_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
+_SLASHED = re.compile(r"[^\W\d][\w.]*(?:/[^\W\d][\w.]*)+")
+"""``val/loss`` is more likely a metric than a quotient."""
 
 
 def parse_seeds(node: Node, space: Space) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def parse_constraints(
     if len(items) > MAX_CONSTRAINTS:
         node.fail(f"there are more than {MAX_CONSTRAINTS} constraints")
     for item in items:
-        found = _parse_constraint(item)
+        found = _parse_constraint(item, known)
         for name in found.names:
             if name in known:
                 _check_numeric(item, name, known[name])
@@ -167,8 +171,16 @@ def parse_warm_start(node: Node) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _parse_constraint(node: Node) -> Constraint:
+def _parse_constraint(node: Node, known: Mapping[str, object]) -> Constraint:
     text = node.text("a constraint")
+    bare = QUOTED.sub(" ", text)
+    slashed = [one for one in _SLASHED.findall(bare) if not set(one.split("/")) & set(known)]
+    for name in [*(one for one in known if not _PLAIN_NAME.match(one)), *slashed]:
+        if name in bare:
+            node.fail(
+                f"{name[:60]!r} in constraint {text!r:.60} is read as a computation",
+                hint=f"write `{name[:60]}`, in backticks, for the name; spaces around / to divide",
+            )
     try:
         return parse_constraint(text)
     except ExpressionError as error:

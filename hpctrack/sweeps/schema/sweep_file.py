@@ -17,7 +17,7 @@ from hpctrack.sweeps.schema.metric_block import MetricGoal, iter_metric_notes, p
 from hpctrack.sweeps.schema.parameter_block import parse_parameters
 from hpctrack.sweeps.schema.sampler_block import METHODS, parse_method, parse_sampler
 from hpctrack.sweeps.schema.slurm_block import parse_slurm
-from hpctrack.sweeps.schema.space import Space
+from hpctrack.sweeps.schema.space import Choice, Dimension, Space
 from hpctrack.sweeps.schema.study_block import (
     parse_constraints,
     parse_seeds,
@@ -312,6 +312,11 @@ def _parse(root: Node) -> SweepFile:
     metrics = parse_metrics(given["metric"]) if "metric" in given else ()
     notes += iter_metric_notes(given["metric"]) if "metric" in given else []
     _check_metrics(given, method, metrics)
+    if method == "cmaes" and any(_is_left_to_chance(one) for one in space.dimensions):
+        notes.append(
+            "method cmaes knows numbers only: it leaves choices and parameters with `when` to "
+            "chance; tpe learns them, too"
+        )
     early = given.get("early_terminate")
     return SweepFile(
         method=method,
@@ -331,6 +336,11 @@ def _parse(root: Node) -> SweepFile:
         **_parse_numbers(given),
         **texts,
     )
+
+
+def _is_left_to_chance(dimension: Dimension) -> bool:
+    distribution = dimension.distribution
+    return bool(dimension.when) or (isinstance(distribution, Choice) and distribution.size() > 1)
 
 
 def _parse_numbers(given: Mapping[str, Node]) -> dict[str, Any]:

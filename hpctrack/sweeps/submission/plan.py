@@ -109,6 +109,7 @@ def choose_executor(name: str) -> str:
 
 def _check_program(sweep: Sweep) -> None:
     """Complain about a Python program that is not there before it has waited in a queue."""
+    sweep.file.require_command()
     program, command = sweep.file.program, sweep.file.command
     pairs = itertools.pairwise(command)
     if ("${interpreter}", "${program}") in pairs and not (sweep.directory / program).exists():

@@ -10,6 +10,7 @@ from hpctrack.errors import SweepError
 from hpctrack.sweeps.schema.command import (
     DEFAULT_COMMAND,
     CommandFacts,
+    fill_variables,
     macro_problem,
     make_command,
 )
@@ -54,6 +55,29 @@ def test_arguments_without_hyphens_suit_hydra() -> None:
     assert "net.depth=3" in words
 
 
+def test_arguments_for_hydra_append_or_override() -> None:
+    assert make_command(["${args_append_hydra}"], FACTS)[:2] == ["+lr=0.001", "+amp=True"]
+    assert make_command(["${args_override_hydra}"], FACTS)[:2] == ["++lr=0.001", "++amp=True"]
+
+
+def test_arguments_without_equals_are_two_words_each() -> None:
+    assert make_command(["${args_no_equals}"], FACTS)[:4] == ["--lr", "0.001", "--amp", "True"]
+
+
+def test_variables_of_a_shell_are_left_to_it() -> None:
+    words = ["bash", "-c", "cd ${SCRATCH} && ./x"]
+    assert [macro_problem(word) for word in words] == [None] * 3
+    assert make_command(words, FACTS) == words
+
+
+def test_variables_are_filled_into_any_text() -> None:
+    assert fill_variables("postgresql://me:${envvar:PW}@db/x", {"PW": "s"}) == (
+        "postgresql://me:s@db/x"
+    )
+    with pytest.raises(SweepError, match="PW is not set"):
+        fill_variables("${envvar:PW}", {})
+
+
 def test_boolean_flags_are_there_or_not() -> None:
     words = make_command(["x", "${args_no_boolean_flags}"], FACTS)
     assert "--amp" in words
@@ -81,6 +105,8 @@ def test_good_words_have_no_problem(word: str) -> None:
     assert macro_problem(word) is None
 
 
-@pytest.mark.parametrize("word", ["${arg}", "${}", "x${args}", "${envvar:}", "${args}${args}"])
+@pytest.mark.parametrize(
+    "word", ["${arg}", "${ARG}", "x ${arg}", "${}", "x${args}", "${envvar:}", "${args}${args}"]
+)
 def test_bad_words_have_one(word: str) -> None:
     assert macro_problem(word)
