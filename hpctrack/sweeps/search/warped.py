@@ -9,7 +9,7 @@ nearly normal. It keeps their order.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,10 @@ class WarpedSampler(BaseSampler):
     ) -> dict[str, BaseDistribution]:
         """Return what is chosen together: the parameters that all trials had."""
         if len(study.directions) > 1:
-            return self.inner.infer_relative_search_space(study, trial)
+            space: dict[str, BaseDistribution] = self.inner.infer_relative_search_space(
+                study, trial
+            )
+            return space
         trials = [one for one, _ in _list_comparable(study)]
         space = intersection_search_space(trials, include_pruned=True)
         return {name: one for name, one in space.items() if not one.single()}
@@ -63,14 +66,14 @@ class WarpedSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Choose these parameters; nothing if the other sampler wants more trials first."""
-        if len(study.directions) > 1:
-            return self.inner.sample_relative(study, trial, search_space)
         if not search_space:
             return {}
-        shadow = _make_shadow(study, trial, search_space)
-        shadow.ask()
-        (*_, asked) = shadow.get_trials(deepcopy=False)
-        return self.inner.sample_relative(shadow, asked, search_space)
+        if len(study.directions) == 1:
+            study = _make_shadow(study, trial, search_space)
+            study.ask()
+            (*_, trial) = study.get_trials(deepcopy=False)
+        chosen: dict[str, Any] = self.inner.sample_relative(study, trial, search_space)
+        return chosen
 
     def sample_independent(
         self,
@@ -87,9 +90,9 @@ class WarpedSampler(BaseSampler):
         self.inner.reseed_rng()
 
 
-def count_known(study: Study) -> int:
-    """Return how many trials a model can learn from."""
-    return len(_list_known(study))
+def count_known(trials: Iterable[FrozenTrial]) -> int:
+    """Return how many trials a model of one objective can learn from."""
+    return len(_list_known(trials))
 
 
 def make_normal(values: Sequence[float]) -> Values:
@@ -130,13 +133,13 @@ def make_normal(values: Sequence[float]) -> Values:
     return result
 
 
-def _list_known(study: Study) -> list[tuple[FrozenTrial, float]]:
+def _list_known(trials: Iterable[FrozenTrial]) -> list[tuple[FrozenTrial, float]]:
     """Return trials with a value: finished, or pruned after a report."""
     found = []
-    for one in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+    for one in trials:
         if one.state == TrialState.COMPLETE:
             found.append((one, float(one.values[0])))
-        elif one.intermediate_values:
+        elif one.state == TrialState.PRUNED and one.intermediate_values:
             _, last = max(one.intermediate_values.items())
             if not math.isnan(last):
                 found.append((one, float(last)))
@@ -148,7 +151,7 @@ def _list_comparable(study: Study) -> list[tuple[FrozenTrial, float]]:
 
     A pruned trial has no result that could violate one.
     """
-    known = _list_known(study)
+    known = _list_known(study.get_trials(deepcopy=False))
     finished = [one for one, _ in known if one.state == TrialState.COMPLETE] or [
         one for one, _ in known
     ]
@@ -188,7 +191,7 @@ def _make_shadow(
 
 
 def _has(trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> bool:
-    return search_space.keys() <= trial.params.keys()
+    return bool(search_space.keys() <= trial.params.keys())
 
 
 def _choose(known: list[tuple[FrozenTrial, float]]) -> list[tuple[FrozenTrial, float]]:

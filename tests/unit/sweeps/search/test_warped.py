@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -9,8 +10,6 @@ import numpy as np
 import pytest
 
 optuna = pytest.importorskip("optuna")
-
-import itertools
 
 from optuna.distributions import FloatDistribution, IntDistribution  # noqa: E402
 from optuna.samplers import RandomSampler  # noqa: E402
@@ -22,7 +21,7 @@ from hpctrack.sweeps.search.warped import WarpedSampler, count_known, make_norma
 SPACE = {"x": FloatDistribution(0.0, 1.0), "n": IntDistribution(1, 4)}
 
 
-class Watcher(RandomSampler):
+class Watcher(RandomSampler):  # type: ignore[misc]
     """Remembers the study that it was asked about."""
 
     seen: Any = None
@@ -52,7 +51,7 @@ def test_the_model_sees_finished_pruned_and_running_trials_with_warped_values() 
     study.add_trial(_trial(0.8, state=TrialState.PRUNED, intermediate_values={1: math.nan}))
     study.add_trial(_trial(0.9, state=TrialState.FAIL))
     study.add_trial(_trial(0.6, state=TrialState.RUNNING))
-    assert count_known(study) == 5
+    assert count_known(study.trials) == 5
     trial = _ask(study)
     assert trial.params == {"x": 0.25, "n": 3}
     seen = study.sampler.inner.seen.get_trials()
