@@ -24,7 +24,6 @@ from hpctrack.cli.sweep.results_cmd import best, status, watch
 from hpctrack.cli.sweep.submission_cmd import agent, sbatch, submit
 from hpctrack.cli.sweep_view import print_sweeps
 from hpctrack.core.settings import Settings
-from hpctrack.sweeps.api import check_command
 from hpctrack.sweeps.schema.json_schema import make_json_schema
 from hpctrack.sweeps.sweep import Sweep, list_sweeps, load_sweep, store_sweep
 from hpctrack.sweeps.worker.by_hand import run_trial
@@ -126,7 +125,7 @@ def trial(
       sbatch --array=0-7 --wrap 'hpctrack sweep trial k3x9a0bq $SLURM_ARRAY_TASK_ID'
     """
     found = load_sweep(_settings(store).dir, sweep_id, project=project)
-    check_command(found)
+    found.file.require_command()
     end = run_trial(found, number)
     context.exit(end.exit_code or 0)
 
