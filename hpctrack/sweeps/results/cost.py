@@ -25,7 +25,9 @@ class Effort:
     state : TrialState
         How it stands.
     duration_s : float or None
-        How long it ran, or has been running; None if nobody knows.
+        How long its last attempt ran, or has been running; None if nobody knows.
+    earlier_s : float
+        What earlier attempts took.
     iterations : int
         How often it reported the sweep's metric.
     cpus, gpus : float or None
@@ -34,6 +36,7 @@ class Effort:
 
     state: TrialState
     duration_s: float | None = None
+    earlier_s: float = 0.0
     iterations: int = 0
     cpus: float | None = None
     gpus: float | None = None
@@ -46,7 +49,7 @@ class Cost:
     Parameters
     ----------
     used_s : float
-        Time of all trials together, running ones so far.
+        Time of all attempts of all trials together, running ones so far.
     cpu_hours, gpu_hours : float or None
         The same times the CPUs and GPUs of each; None if no trial knows how many it had.
     saved_s : float
@@ -114,7 +117,11 @@ def measure_cost(efforts: Sequence[Effort]) -> Cost:
     )
     guessed = [(one, full.estimate_left_s(one)) for one in pruned]
     saved = [(one, left_s) for one, left_s in guessed if left_s is not None]
-    used = [(one, one.duration_s) for one in efforts if one.duration_s is not None]
+    used = [
+        (one, one.earlier_s + (one.duration_s or 0.0))
+        for one in efforts
+        if one.duration_s is not None or one.earlier_s
+    ]
     return Cost(
         used_s=math.fsum(duration_s for _, duration_s in used),
         cpu_hours=_sum_hours(used, lambda one: one.cpus),

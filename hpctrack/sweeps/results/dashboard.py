@@ -105,7 +105,8 @@ def make_line(curve: Curve) -> Columns:
 def make_timeline(status: SweepStatus) -> list[Columns]:
     """Return who ran which trial from when to when, by worker and time; its last attempt only.
 
-    A worker is a Slurm job, or else a process of a host. A trial that runs has no end.
+    A worker has an id; a trial that was run by hand has its Slurm job instead, or its process. A
+    trial that runs has no end.
     """
     rows = [_make_span(one) for one in status.trials if one.result and one.result.started_wall_s]
     return sorted(rows, key=lambda row: (row["worker"], row["start_wall_s"]))
@@ -114,7 +115,8 @@ def make_timeline(status: SweepStatus) -> list[Columns]:
 def _make_span(one: TrialStatus) -> Columns:
     result = one.result
     return {
-        "worker": (result.job or f"{result.host}:{result.pid}") if result else "",
+        "worker": (result.worker or result.job or f"{result.host}:{result.pid}") if result else "",
+        "job": result.job if result else "",
         "host": result.host if result else "",
         "trial": one.number,
         "attempt": result.attempt if result else 1,

@@ -163,7 +163,6 @@ def parse_rule(text: str) -> tuple[str, EarlyStop]:
 
 def count_workers(status: SweepStatus) -> int:
     """Return how many different workers have run trials; at least 1."""
-    seen = {
-        one.result.job or (one.result.host, one.result.pid) for one in status.trials if one.result
-    }
+    results = [one.result for one in status.trials if one.result]
+    seen = {one.worker or one.job or (one.host, one.pid) for one in results}
     return max(len(seen), 1)

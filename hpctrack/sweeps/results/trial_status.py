@@ -77,6 +77,7 @@ class TrialStatus:
             "exit_code": self.exit_code,
             "signal": result.signal if result else "",
             "message": result.message if result else "",
+            "why": result.why if result else "",
             "run": self.run_id,
             "has_run": self.has_run,
             "run_state": self.run_state,
@@ -85,6 +86,7 @@ class TrialStatus:
             "metrics": self.values,
             "iterations": result.iterations if result else 0,
             "job": result.job if result else "",
+            "worker": result.worker if result else "",
             "host": result.host if result else "",
             "attempt": result.attempt if result else 1,
             "failures": result.failures if result else 0,
@@ -93,6 +95,7 @@ class TrialStatus:
             "started_wall_s": result.started_wall_s if result else None,
             "ended_wall_s": result.ended_wall_s if result else None,
             "duration_s": result.duration_s if result else None,
+            "earlier_s": result.earlier_s if result else 0.0,
             "log": self.log,
             "log_tail": result.log_tail if result else "",
         }
@@ -148,6 +151,7 @@ class SweepStatus:
             yield Effort(
                 state=one.state,
                 duration_s=find_duration_s(one, self.wall_s),
+                earlier_s=result.earlier_s if result else 0.0,
                 iterations=result.iterations if result else 0,
                 cpus=result.cpus if result else None,
                 gpus=result.gpus if result else None,

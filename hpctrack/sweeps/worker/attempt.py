@@ -133,10 +133,7 @@ class Runner:
             No word could be left: another worker will run the trial again.
         """
         configuration, repeat = self.sweep.split(claim.trial)
-        running = replace(
-            describe_start(claim, self.me, self.environ, self.clock, size=self.size),
-            launch=self.launch,
-        )
+        running = replace(self._describe(claim), launch=self.launch)
         began_s = self.clock.mono_s()
         if self._is_configuration_pruned(claim.trial):
             result = replace(running, state=TrialState.PRUNED, why=REPEAT_PRUNED)
@@ -167,7 +164,7 @@ class Runner:
             It cannot be written.
         """
         result = replace(
-            describe_start(claim, self.me, self.environ, self.clock, size=self.size),
+            self._describe(claim),
             state=TrialState.WAITING,
             message="its worker was asked to leave",
             ended_wall_s=self.clock.wall_s(),
@@ -175,6 +172,14 @@ class Runner:
         )
         write_result(self.sweep.folder, result)
         return result
+
+    def _describe(self, claim: Claim) -> TrialResult:
+        """Return what an attempt says when it begins, before its word replaces the last one's."""
+        begun = describe_start(claim, self.me, self.environ, self.clock, size=self.size)
+        last = read_result(self.sweep.folder, claim.trial) if claim.attempt > 1 else None
+        if last is None:
+            return begun
+        return replace(begun, earlier_s=last.earlier_s + (last.duration_s or 0.0))
 
     def _run_point(
         self, claim: Claim, running: TrialResult, point: Point, *, judged: bool

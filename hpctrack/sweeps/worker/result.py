@@ -89,6 +89,8 @@ class TrialResult:
         UTC seconds; None while it runs.
     duration_s : float or None
         By a clock that never goes back.
+    earlier_s : float
+        What earlier attempts took together, as far as they said so: not those that crashed.
     cpus, gpus : float or None
         What the allocation gives a trial; None if nobody knows.
     iterations : int
@@ -119,6 +121,7 @@ class TrialResult:
     started_wall_s: float = 0.0
     ended_wall_s: float | None = None
     duration_s: float | None = None
+    earlier_s: float = 0.0
     worker: str = ""
     why: str = ""
     cpus: float | None = None

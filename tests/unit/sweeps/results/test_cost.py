@@ -29,6 +29,16 @@ def test_hours_are_time_times_what_each_trial_had() -> None:
     assert cost.saved_s == cost.pruned == cost.saved_share == 0
 
 
+def test_what_earlier_attempts_took_is_used_but_says_nothing_of_the_pace() -> None:
+    again = effort(FINISHED, 100.0, earlier_s=50.0, iterations=10, cpus=36)
+    cost = measure_cost(
+        [again, effort(WAITING, earlier_s=10.0), effort(PRUNED, 10.0, iterations=1)]
+    )
+    assert cost.used_s == 170.0
+    assert cost.cpu_hours == pytest.approx(1.5)
+    assert cost.saved_s == pytest.approx(90.0)
+
+
 def test_hours_of_unknown_processors_are_unknown_not_zero() -> None:
     cost = measure_cost([effort(FINISHED, 60.0)])
     assert cost.cpu_hours is None

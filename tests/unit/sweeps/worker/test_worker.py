@@ -78,6 +78,8 @@ def test_a_failure_is_tried_again_so_often_and_leaves_its_last_words(tmp_path: P
     assert (end.taken, end.finished, end.failed) == (1, 0, 1)
     result = read_results(sweep.folder)[0]
     assert (result.state, result.attempt, result.failures) == (TrialState.FAILED, 3, 3)
+    assert result.duration_s is not None
+    assert result.earlier_s > 0
     assert result.exit_code == 3
     assert result.log_tail == "attempt 3 s-0000\noh no"
     assert records(sweep) == [(PointState.FAILED, ())]
