@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.catalogue import FAULTS, RECORDER, TELEMETRY
+from scripts.benchmarks.catalogue import FAULTS, RECORDER, SWEEP, TELEMETRY
 from scripts.benchmarks.lab import Case, Lab
 from scripts.benchmarks.main import choose_sizes, main, run_one, write_result
 from scripts.benchmarks.processes import find_processes
@@ -25,9 +25,12 @@ def lab() -> Iterator[Lab]:
 
 
 # The faults that take a Slurm cluster take it for minutes: tests/services has them.
-@pytest.mark.parametrize("name", [*RECORDER, *TELEMETRY, "faults"])
+@pytest.mark.parametrize(
+    "name",
+    [*RECORDER, *TELEMETRY, "faults", pytest.param("search", marks=pytest.mark.postgres)],
+)
 def test_a_benchmark_measures_every_row_and_leaves_nothing_behind(lab: Lab, name: str) -> None:
-    bench = {**RECORDER, **TELEMETRY, **FAULTS}[name]
+    bench = {**RECORDER, **TELEMETRY, **FAULTS, **SWEEP}[name]
     found = run_one(lab, bench, choose_sizes(bench, is_tiny=True, is_large=False))
     assert [path.name for path in lab.folder.iterdir()] == ["python"]
     assert found["rows"]

@@ -23,7 +23,7 @@ class Point:
     Parameters
     ----------
     number : int
-        Of Optuna's trial; not the sweep's.
+        By which the study knows it; not the number of the sweep's trial.
     parameters : dict
         Nested; conditional parameters whose condition does not hold are absent.
     """
@@ -39,7 +39,7 @@ class PointRecord:
     Parameters
     ----------
     number : int
-        Of Optuna's trial.
+        By which the study knows it.
     configuration : int
         Of the sweep: trial number divided by ``seeds``.
     state : PointState

@@ -6,11 +6,12 @@ Importing this module imports Optuna, which takes half a second: do it where a s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hpctrack.errors import SweepError
@@ -30,6 +31,7 @@ from hpctrack.sweeps.search.study import (
     INFEASIBLE,
     OF_PARAMETERS,
     StudyHandle,
+    id_of,
     translated,
 )
 from hpctrack.sweeps.search.warm_start import warm_start
@@ -95,13 +97,15 @@ class Search:
         study.run(lambda: warm_start(study, sweep))
         return cls(sweep, study)
 
-    def ask(self, configuration: int) -> Point:
+    def ask(self, configuration: int, *, is_new: bool = False) -> Point:
         """Return the point of a configuration: a new one, or the one it has already.
 
         Parameters
         ----------
         configuration : int
             0-based.
+        is_new : bool
+            Nobody can have asked for it: whether somebody has is not looked up.
 
         Raises
         ------
@@ -110,7 +114,7 @@ class Search:
         StoreError
             The storage cannot be used; may be tried again.
         """
-        return self._study.run(lambda: self._ask(configuration))
+        return self._study.run(lambda: self._ask(configuration, is_new=is_new))
 
     @property
     def judges_repeats(self) -> bool:
@@ -154,7 +158,8 @@ class Search:
         StoreError
             The storage cannot be used; may be tried again.
         """
-        return self._study.run(lambda: self._report(number, iteration, float(value), best))
+        with _known(number):
+            return self._study.run(lambda: self._report(number, iteration, float(value), best))
 
     def tell(
         self,
@@ -182,7 +187,8 @@ class Search:
         StoreError
             The storage cannot be used; may be tried again.
         """
-        self._study.run(lambda: self._tell(number, state, values, violations))
+        with _known(number):
+            self._study.run(lambda: self._tell(number, state, values, violations))
 
     def records(self) -> list[PointRecord]:
         """Return all configurations, by the order in which they were asked for.
@@ -214,19 +220,19 @@ class Search:
 
     # -- asking
 
-    def _ask(self, configuration: int) -> Point:
-        found = self._study.find(configuration)
+    def _ask(self, configuration: int, *, is_new: bool) -> Point:
+        found = None if is_new else self._study.find(configuration)
         if found is not None and (
             found.state.is_finished() or is_complete(self._knobs, found.params)
         ):
-            return self._point(found.number, self._values(found))
+            return self._point(id_of(found), self._values(found))
         if self._method in samplers.OURS or (found is None and self._is_early()):
             return self._record_ours(configuration, self._choose(configuration))
         for attempt in range(SAMPLER_TRIES):
             trial_id, values = self._suggest(configuration, attempt, found)
             found = None
             if self._space.holds(values):
-                return self._point(self._study.number_of(trial_id), values)
+                return self._point(trial_id, values)
         point = self._space.random_point(self._sweep.seed, configuration)
         return self._record_ours(configuration, self._space.flatten(point))
 
@@ -245,7 +251,7 @@ class Search:
         if found is None:
             trial_id = self._study.create({CONFIGURATION: configuration})
         else:
-            trial_id = self._study.id_of(found.number)
+            trial_id = id_of(found)
         sampler = samplers.make_sampler(self._sweep, configuration, attempt)
         study = self._study.study(sampler=sampler)
         with self._study.batch():
@@ -309,7 +315,7 @@ class Search:
         )
         # As the study remembers it: some numbers lose their last bit on the way.
         decoded = values if self._is_digest else decode_point(self._knobs, encoded[0])
-        return self._point(self._study.number_of(trial_id), decoded)
+        return self._point(trial_id, decoded)
 
     def _values(self, trial: FrozenTrial) -> dict[str, Any]:
         """Return a recorded point."""
@@ -320,16 +326,16 @@ class Search:
     # -- reporting and telling
 
     def _report(self, number: int, iteration: int, value: float, best: float | None) -> str:
-        trial_id = self._study.id_of(number)
-        trial = self._study.storage.get_trial(trial_id)
+        trial = self._study.storage.get_trial(number)
         if trial.state.is_finished():
             return ""
         trial = _with_value(trial, iteration, value, best)
-        with self._study.batch():
-            self._study.storage.set_trial_intermediate_value(trial_id, iteration, value)
-            if self._sweep.file.early is None:
-                return ""
-            stops = self._rule.pruner.prune(self._study.study(pruner=self._rule.pruner), trial)
+        stops = False
+        with suppress(UpdateFinishedTrialError), self._study.batch():
+            self._study.storage.set_trial_intermediate_value(number, iteration, value)
+            if self._sweep.file.early is not None:
+                pruner = self._rule.pruner
+                stops = pruner.prune(self._study.study(pruner=pruner), trial)
         return self._rule.say(iteration) if stops else ""
 
     def _tell(
@@ -341,9 +347,6 @@ class Search:
     ) -> None:
         if state not in _STATES:
             raise ValueError(f"a point cannot end as {state}")
-        trial_id = self._study.id_of(number)
-        if self._study.storage.get_trial(trial_id).state.is_finished():
-            return
         ended = _STATES[state]
         metrics = self._sweep.file.metrics
         told: list[float] | None = None
@@ -356,20 +359,28 @@ class Search:
             ]
         elif ended == TrialState.COMPLETE:
             ended = TrialState.FAIL
-        with suppress(optuna.exceptions.UpdateFinishedTrialError), self._study.batch():
-            self._study.constrain(trial_id, violations)
-            self._study.end(trial_id, ended, told)
+        with suppress(UpdateFinishedTrialError), self._study.batch():
+            self._study.constrain(number, violations)
+            self._study.end(number, ended, told)
 
     def _record(self, trial: FrozenTrial) -> PointRecord:
         values = tuple(trial.values or ()) if trial.state == TrialState.COMPLETE else ()
         return PointRecord(
-            number=trial.number,
+            number=id_of(trial),
             configuration=int(trial.user_attrs[CONFIGURATION]),
             state=_BACK[trial.state],
             parameters=self._space.nest(self._values(trial)),
             values=values if self._sweep.file.metrics else (),
             curve=tuple(sorted(trial.intermediate_values.items())),
         )
+
+
+@contextmanager
+def _known(number: int) -> Iterator[None]:
+    try:
+        yield
+    except KeyError:
+        raise SweepError(f"the study has no point {number}") from None
 
 
 def _worst(goal: str) -> float:
@@ -391,7 +402,7 @@ def _with_value(
         user_attrs={**trial.user_attrs, BEST_KEY: best},
         system_attrs=dict(trial.system_attrs),
         intermediate_values={**trial.intermediate_values, iteration: value},
-        trial_id=trial._trial_id,  # noqa: SLF001 - Optuna's pruners need it, and nothing public has it
+        trial_id=id_of(trial),
     )
 
 

@@ -6,8 +6,8 @@ import importlib.util
 import math
 import re
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,7 @@ def open_url(url: str, journal: Path) -> Place:
         It cannot be reached.
     """
     if not url:
-        file = JournalFile(journal)
-        return Place(JournalStorage(file), str(journal), file.close, batch=file.batch)
+        return _open_journal(journal)
     scheme = url.partition("://")[0]
     if scheme.partition("+")[0] in DRIVERS:
         return _open_database(url)
@@ -135,6 +134,21 @@ def show_url(url: str) -> str:
     before, at, host = tail.rpartition("@")
     user, colon, _ = before.partition(":")
     return f"{head}{mark}{user}{':***' if colon else ''}{at}{host}"
+
+
+def _open_journal(path: Path) -> Place:
+    file = JournalFile(path)
+    storage = JournalStorage(file)
+
+    @contextmanager
+    def batch() -> Iterator[None]:
+        with file.batch():
+            yield
+        # Optuna says that a change came too late when it reads it back: here, not in the middle
+        # of something else.
+        storage.get_all_studies()
+
+    return Place(storage, str(path), file.close, batch=batch)
 
 
 def _open_database(url: str) -> Place:

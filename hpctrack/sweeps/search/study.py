@@ -80,7 +80,6 @@ class StudyHandle:
         self._place = place
         self._name = _name(sweep)
         self._study_id = self._ensure()
-        self._ids: dict[int, int] = {}
         self._seen = 0
         self._by_configuration: dict[int, int] = {}
 
@@ -133,7 +132,10 @@ class StudyHandle:
         return Study(study_name=self._name, storage=self.storage, **parts)
 
     def batch(self) -> AbstractContextManager[None]:
-        """Return a context whose changes become one write, where the storage can do that."""
+        """Return a context whose changes become one write, where the storage can do that.
+
+        If another process has ended the trial, it says so where it is left.
+        """
         return self._place.batch()
 
     def trials(self) -> list[FrozenTrial]:
@@ -161,23 +163,6 @@ class StudyHandle:
                 return None
             self._by_configuration[configuration] = later[0]
         return None
-
-    def id_of(self, number: int) -> int:
-        """Return the storage's id of a trial."""
-        if number not in self._ids:
-            try:
-                self._ids[number] = self.storage.get_trial_id_from_study_id_trial_number(
-                    self._study_id, number
-                )
-            except KeyError:
-                raise SweepError(f"the study has no point {number}") from None
-        return self._ids[number]
-
-    def number_of(self, trial_id: int) -> int:
-        """Return the number of a trial of this process."""
-        number = int(self.storage.get_trial_number_from_id(trial_id))
-        self._ids[number] = trial_id
-        return number
 
     def create(
         self,
@@ -239,7 +224,7 @@ class StudyHandle:
         self._place.close()
         self._place = open_place(self._sweep)
         self._study_id = self._ensure()
-        self._ids, self._seen, self._by_configuration = {}, 0, {}
+        self._seen, self._by_configuration = 0, {}
 
     def _ensure(self) -> int:
         """Return the study's id; make the study if there is none.
@@ -278,6 +263,11 @@ class StudyHandle:
             "seed": self._sweep.seed,
             "created": self._sweep.created_wall_s,
         }
+
+
+def id_of(trial: FrozenTrial) -> int:
+    """Return the storage's id of a trial: unlike its number, it can be used without a question."""
+    return int(trial._trial_id)  # noqa: SLF001 - nothing public has it
 
 
 def _name(sweep: Sweep) -> str:

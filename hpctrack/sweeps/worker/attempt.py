@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpctrack.core.clock import Clock
 from hpctrack.errors import HpctrackError, StoreError
+from hpctrack.store.record import State
 from hpctrack.sweeps.search.point import Point
-from hpctrack.sweeps.search.search import Search
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.child import ChildEnd, run_child
 from hpctrack.sweeps.worker.chosen import choose_point
@@ -37,6 +37,10 @@ from hpctrack.sweeps.worker.trial import (
 )
 from hpctrack.sweeps.worker.trial_runs import TrialRuns, read_value
 from hpctrack.sweeps.worker.watch import TrialWatch
+
+if TYPE_CHECKING:
+    # Optuna takes a third of a second, which most commands need not pay.
+    from hpctrack.sweeps.search.search import Search
 
 PATIENCE_S = 120.0
 """A full disk or a database that restarts may be well again after so long."""
@@ -207,6 +211,7 @@ class Runner:
             )
         finally:
             watch.finish()
+        end = self._believe_run(number, end)
         tail = tail or watch.tail or (read_tail(log, size) if log is not None else "")
         result = self._judge(running, end, watch, tail)
         return self._add_values(replace(result, command=command), watch)
@@ -246,6 +251,15 @@ class Runner:
             signal_ranks=partial(signal_ranks, environ) if launch else None,
         )
         return end, "", command
+
+    def _believe_run(self, number: int, end: ChildEnd) -> ChildEnd:
+        """Return a failure if the program ended well but its run did not: a rank has died."""
+        if end.exit_code or end.gave_up:
+            return end
+        record = TrialRuns(self.sweep).read(number)
+        if record is None or record.state != State.FAILED:
+            return end
+        return replace(end, exit_code=1, message="its run has failed")
 
     def _keep_traceback(self, number: int, tail: str) -> None:
         """Show what a function raised, where a program would have shown it."""

@@ -10,7 +10,6 @@ from hpctrack.client.ranks import RankInfo, detect_rank
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import HpctrackError, SweepError
-from hpctrack.sweeps.search.search import Search
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.attempt import Runner, say
 from hpctrack.sweeps.worker.child import ChildEnd, run_child
@@ -73,6 +72,8 @@ def run_trial(
     StoreError
         The sweep's folder cannot be written.
     """
+    from hpctrack.sweeps.search.search import Search  # noqa: PLC0415 - Optuna takes 0.3 s
+
     sweep.check_number(number)
     environ = environment() if environ is None else environ
     rank = detect_rank(environ)

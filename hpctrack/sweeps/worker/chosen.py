@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hpctrack.errors import StoreFormatError
 from hpctrack.sweeps.folder import create_json, read_json
 from hpctrack.sweeps.search.point import Point, PointState
-from hpctrack.sweeps.search.search import Search
 from hpctrack.sweeps.sweep import Sweep
+
+if TYPE_CHECKING:
+    # Optuna takes a third of a second, which most commands need not pay.
+    from hpctrack.sweeps.search.search import Search
 
 
 def choose_point(sweep: Sweep, search: Search, configuration: int) -> Point:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hpctrack.sweeps.schema.sweep_file import SweepFile
 from hpctrack.sweeps.search.point import PointState
-from hpctrack.sweeps.search.search import Search
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.chosen import read_point
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_result
+
+if TYPE_CHECKING:
+    # Optuna takes a third of a second, which most commands need not pay.
+    from hpctrack.sweeps.search.search import Search
 
 
 def tell_search(sweep: Sweep, search: Search, configuration: int) -> bool:

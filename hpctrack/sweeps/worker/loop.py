@@ -11,7 +11,6 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import HpctrackError
 from hpctrack.sweeps.control import Wish, read_control
-from hpctrack.sweeps.search.search import Search
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.attempt import Function, Runner, be_patient, say
 from hpctrack.sweeps.worker.claims import Claim
@@ -128,6 +127,8 @@ def run_worker(
     StoreError
         The sweep's folder, or its study, cannot be written for minutes.
     """
+    from hpctrack.sweeps.search.search import Search  # noqa: PLC0415 - Optuna takes 0.3 s
+
     options = options or WorkerOptions()
     environ = _restore(environment() if environ is None else environ, options.restored)
     cpus, gpus = describe_allocation(sweep.file.slurm, environ)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from hpctrack.agents.stop import write_stop
 from hpctrack.core.clock import Clock
@@ -14,12 +14,15 @@ from hpctrack.core.layout import run_folder
 from hpctrack.errors import HpctrackError
 from hpctrack.store.run_tail import RunTail
 from hpctrack.sweeps.control import Wish, read_control, write_control
-from hpctrack.sweeps.search.search import Search
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.iterations import IterationCounter
 from hpctrack.sweeps.worker.link import Heard, TrialLink
 from hpctrack.sweeps.worker.printed import OutputPump
 from hpctrack.sweeps.worker.signals import SignalRelay
+
+if TYPE_CHECKING:
+    # Optuna takes a third of a second, which most commands need not pay.
+    from hpctrack.sweeps.search.search import Search
 
 LEAVING = "its allocation is about to end"
 CANCELLED = "the sweep was cancelled"

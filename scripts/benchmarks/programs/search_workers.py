@@ -56,7 +56,7 @@ def work(sweep: Sweep, told: dict[str, Any], number: int, gate: Any, out: Path) 
         start_s = time.perf_counter()
         for configuration in range(number, told["trials"], told["workers"]):
             before_s = time.perf_counter()
-            point = search.ask(configuration)
+            point = search.ask(configuration, is_new=True)
             asked_s = time.perf_counter()
             search.tell(point.number, PointState.FINISHED, [point.parameters["x0"]])
             took_ms.append((time.perf_counter() - before_s) * 1e3)
