@@ -113,7 +113,7 @@ class TrialLink:
         return self.stop
 
     def _confirm(self) -> None:
-        """Let the worker know that a program listens which was told to stop before it ever asked."""
+        """Let the worker know that a program listens that was told to stop before it asked."""
         if self.stop is not None:
             self._asked += 1
             self._send(Ask(self._asked))

@@ -108,7 +108,10 @@ class StoredRun(TracedRun, MeasuredRun):
         if self._record is not None:
             return self._record
         if self._told is None:
+            was_sealed = self.is_sealed
             self._told = self._read_told()
+            if was_sealed:
+                self._record = self._told
         return self._told
 
     @property
@@ -428,7 +431,10 @@ class StoredRun(TracedRun, MeasuredRun):
         return readers
 
     def _read_record(self) -> RunRecord:
-        if self.is_sealed or not self.folder.is_dir():
+        if self.is_sealed:
+            # What was told may be from before it was sealed.
+            return self._read_told()
+        if not self.folder.is_dir():
             return self.told
         sealed, readers = self._parts()
         definitions = self.told.definitions

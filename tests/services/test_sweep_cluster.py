@@ -232,7 +232,7 @@ def test_pause_resume_stop_and_cancel_take_work_back(desk: Desk) -> None:
     assert desk.states(sweep) == ["running"] * 2
 
     cancelled = desk.sweep("cancel", sweep, "--moment", "1")
-    assert len(cancelled["ended"]) in {0, 2}  # they may have left by themselves
+    assert len(cancelled["ended"]) <= 2  # they may have left by themselves
     wait_for(lambda: not desk.queue(job), timeout_s=60)
     assert desk.has("got-0-0")
     assert desk.has("got-1-0")

@@ -26,9 +26,8 @@ from hpctrack.sweeps.results.best import find_best, find_winners
 from hpctrack.sweeps.results.command_line import make_command_line
 from hpctrack.sweeps.results.cost import Cost
 from hpctrack.sweeps.results.standing import Standing
-from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
+from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus, find_duration_s
 from hpctrack.sweeps.schema.sweep_file import MetricGoal
-from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.result import TrialState
 
 BAR_WIDTH = 30
@@ -65,7 +64,7 @@ def print_status(
     if not status.trials or shown == 0:
         return
     trials = status.trials if shown is None else status.trials[-shown:]
-    for line in make_trial_lines(status.sweep, trials):
+    for line in make_trial_lines(status, trials):
         click.echo(line)
     if len(trials) < len(status.trials):
         click.echo(f"the last {len(trials)} of {len(status.trials)} trials; --all shows all")
@@ -134,12 +133,22 @@ def _show_hours(hours: float, name: str) -> str:
     return f"{hours:,.0f} {name}-hours" if hours >= MANY_HOURS else f"{hours:.3g} {name}-hours"
 
 
-def make_trial_lines(sweep: Sweep, trials: Sequence[TrialStatus]) -> list[str]:
-    """Return a table of trials as lines for the terminal."""
+def make_trial_lines(status: SweepStatus, trials: Sequence[TrialStatus]) -> list[str]:
+    """Return a table of some of a sweep's trials as lines for the terminal."""
     names = list(dict.fromkeys(name for one in trials for name in flatten(one.parameters)))
-    metrics = [metric.name for metric in sweep.file.metrics]
+    metrics = [metric.name for metric in status.sweep.file.metrics]
     headers = ["trial", "state", "exit", "run", "duration", *names, *metrics]
-    rows = [_make_cells(one, names, metrics) for one in trials]
+    rows = [
+        [
+            str(one.number),
+            one.state.value,
+            _show_end(one),
+            one.run_id if one.has_run else "-",
+            show_duration(find_duration_s(one, status.wall_s)),
+            *_make_cells(one, names, metrics),
+        ]
+        for one in trials
+    ]
     styles = {1: {name: colour for name, colour in STATE_STYLES.items() if colour != "white"}}
     numbers = frozenset({0, 4, *range(5 + len(names), len(headers))})
     cleaned = [clean(name) for name in headers]
@@ -174,7 +183,7 @@ def print_winners(console: Console, status: SweepStatus) -> None:
     console.print(f"{len(winners)} configurations are not beaten in {escape(goals)}")
     shown = winners[:SHOWN_WINNERS]
     trials = [one.best_trial(metrics[0].name, metrics[0].goal) for one in shown]
-    for line in make_trial_lines(status.sweep, trials):
+    for line in make_trial_lines(status, trials):
         click.echo(line)
     for one in trials:
         click.echo(f"trial {one.number}: {make_command_line(status.sweep, one)}")
@@ -237,13 +246,7 @@ def _iter_best(status: SweepStatus) -> Iterator[str]:
 
 def _make_cells(one: TrialStatus, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
     values = flatten(one.parameters)
-    result = one.result
     return [
-        str(one.number),
-        one.state.value,
-        _show_end(one),
-        one.run_id if one.has_run else "-",
-        show_duration(result.duration_s if result else None),
         *(show_value(values[name]) if name in values else "-" for name in names),
         *(show_value(one.values[name]) if name in one.values else "-" for name in metrics),
     ]

@@ -24,7 +24,6 @@ from hpctrack.cli.sweep.submission_view import (
 )
 from hpctrack.core.settings import environment
 from hpctrack.errors import SweepError
-from hpctrack.sweeps.api import check_command
 from hpctrack.sweeps.slurm_queue import run_slurm
 from hpctrack.sweeps.submission.executor import submit_sweep
 from hpctrack.sweeps.submission.plan import EXECUTORS, Wanted, choose_executor, plan_submission
@@ -234,7 +233,7 @@ def agent(
       srun --ntasks 4 hpctrack sweep agent k3x9a0bq --logs
     """  # fmt: skip
     found = load_sweep(read_settings(dir=store).dir, sweep_id, project=project)
-    check_command(found)
+    found.file.require_command()
     environ = environment()
     options = WorkerOptions(max_trials=count, time_limit_s=time_limit, has_logs=logs)
     end = run_worker(found, options, environ=as_agent(found, environ))

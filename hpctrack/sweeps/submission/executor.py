@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -58,11 +60,13 @@ class SweepWorker:
         # A job that was submitted from within a step has its variables, and is no rank of it.
         end = run_worker(sweep, self.options, environ=as_worker(sweep, environment()))
         if end.should_requeue and callable(signal.getsignal(signal.SIGUSR2)):
-            # submitit's handler: it calls `checkpoint`, has Slurm requeue the job, and ends here.
-            signal.raise_signal(signal.SIGUSR2)
-        return {
-            "taken": end.taken, "finished": end.finished, "failed": end.failed, "why": end.why,
-        }  # fmt: skip
+            try:
+                # submitit's handler: it calls `checkpoint`, has Slurm requeue the job, and exits.
+                signal.raise_signal(signal.SIGUSR2)
+            except (OSError, subprocess.SubprocessError) as error:
+                # A job that is preempted has been put back already; others may not be.
+                sys.stderr.write(f"hpctrack: the job is not requeued from here: {error}\n")
+        return dataclasses.asdict(end)
 
     def checkpoint(self) -> Any:
         """Return what submitit is to call when the job runs again."""

@@ -286,13 +286,13 @@ def _check_program(sweep: Sweep) -> None:
     """Complain about a Python program that is not there before it has waited in a queue."""
     sweep.file.require_command()
     program, command = sweep.file.program, sweep.file.command
+    if not command:
+        raise SweepError(
+            f"sweep {sweep.id} has no `program`",
+            hint="name one in the file, or call hpctrack.agent(id, function)",
+        )
     pairs = itertools.pairwise(command)
     if ("${interpreter}", "${program}") in pairs and not (sweep.directory / program).is_file():
-        if not program:
-            raise SweepError(
-                f"sweep {sweep.id} has no `program`",
-                hint="name one in the file, or call hpctrack.agent(id, function)",
-            )
         raise SweepError(
             f"the program {program!r} is not in {sweep.directory}",
             hint="create the sweep in the folder of the program, or give its whole path",

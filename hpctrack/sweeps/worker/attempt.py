@@ -104,6 +104,8 @@ class Runner:
         Ranks that a launcher above us starts.
     max_retries : int, optional
         In place of the file's.
+    keeps_tail : bool, optional
+        Output that goes to ours passes through a pipe, so that its last lines are known.
     launch : str, optional
         Which launch of it.
     """
@@ -119,6 +121,7 @@ class Runner:
     timeout_s: float | None = None
     size: int = 1
     max_retries: int | None = None
+    keeps_tail: bool = True
     launch: str = ""
 
     def run(self, claim: Claim) -> TrialResult:
@@ -199,8 +202,7 @@ class Runner:
             )
         finally:
             watch.finish()
-        if log is not None:
-            tail = tail or read_tail(log, size)
+        tail = tail or watch.tail or (read_tail(log, size) if log is not None else "")
         result = self._judge(running, end, watch, tail)
         return self._add_values(replace(result, command=command), watch)
 
@@ -218,7 +220,7 @@ class Runner:
             self._begin(running)
             end, tail = call_function(self.function, parameters, environ, watch, relay=self.relay)
             if tail:
-                self._keep_traceback(log, tail)
+                self._keep_traceback(running.trial, tail)
             # Whoever interrupts a trial does not want the next one.
             self.relay.was_stopped |= end.was_stopped
             return end, tail, ()
@@ -240,11 +242,13 @@ class Runner:
         )
         return end, "", command
 
-    def _keep_traceback(self, log: Path | None, tail: str) -> None:
+    def _keep_traceback(self, number: int, tail: str) -> None:
         """Show what a function raised, where a program would have shown it."""
         sys.stderr.write(f"{tail}\n")
-        if log is not None:
-            with suppress(OSError), log.open("a") as file:
+        log = self.sweep.folder.log(number)
+        with suppress(HpctrackError, OSError):
+            begin_log(log)
+            with log.open("a") as file:
                 file.write(f"{tail}\n")
 
     def _begin(self, running: TrialResult) -> None:
@@ -368,7 +372,8 @@ class Runner:
 
     def _make_pump(self, log: Path | None) -> OutputPump | None:
         values = PrintedValues(self.sweep.file.metrics)
-        return OutputPump(log, values) if values and self.function is None else None
+        is_needed = self.function is None and (bool(values) or (log is None and self.keeps_tail))
+        return OutputPump(log, values) if is_needed else None
 
     def _be_patient(self, action: Callable[[], T]) -> T:
         return be_patient(action, self.relay, self.clock)

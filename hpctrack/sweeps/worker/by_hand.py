@@ -97,6 +97,7 @@ def run_trial(
                     has_logs=False,
                     timeout_s=timeout_s,
                     size=rank.size,
+                    keeps_tail=False,
                     max_retries=0,  # whoever runs a trial by hand decides whether to do it again
                     launch=_name_launch(rank),
                 )

@@ -156,6 +156,16 @@ def test_a_reader_sees_all_points_whenever_a_sealer_comes(tmp_path: Path) -> Non
     assert facts(late) == before
 
 
+def test_a_run_that_is_sealed_after_its_state_was_read_has_its_summary(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    whole = StoredRun(folder).record
+    run = StoredRun(folder)
+    assert run.state == "finished"
+    seal_run(folder)
+    assert run.summary == whole.summary != {}
+    assert run.record == whole
+
+
 GROW = """
 import sys
 from pathlib import Path

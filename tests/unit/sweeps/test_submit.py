@@ -131,10 +131,10 @@ def test_one_worker_takes_the_shells_place_whatever_a_trial_asks_for(
 
 
 def test_a_worker_that_is_to_come_back_leaves_that_to_submitit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = make(tmp_path)
-    end = WorkerEnd(1, 1, 0, "time is up", should_requeue=True)
+    end = WorkerEnd(1, 1, 0, 0, "time is up", should_requeue=True)
     monkeypatch.setattr(executor, "run_worker", lambda *_, **__: end)
     heard: list[int] = []
     # submitit's handler stands here: it calls `checkpoint` and has Slurm requeue the job.
@@ -142,6 +142,14 @@ def test_a_worker_that_is_to_come_back_leaves_that_to_submitit(
     try:
         SweepWorker(str(sweep.store), "digits", "s", WorkerOptions())()
         assert heard == [signal.SIGUSR2]
+
+        def refuse(*_: object) -> None:
+            raise subprocess.CalledProcessError(1, ["scontrol", "requeue", "50"])
+
+        signal.signal(signal.SIGUSR2, refuse)  # Slurm is about to requeue a preempted job itself
+        worker = SweepWorker(str(sweep.store), "digits", "s", WorkerOptions())
+        assert worker()["should_requeue"]
+        assert "not requeued from here" in capsys.readouterr().err
     finally:
         signal.signal(signal.SIGUSR2, before)
     worker = SweepWorker(str(sweep.store), "digits", "s", WorkerOptions())

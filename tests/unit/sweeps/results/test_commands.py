@@ -179,6 +179,8 @@ def test_early_stop_cost_tells_correlation_and_regret(tmp_path: Path, capsys: Ca
     found = read_json(capsys, "early-stop-cost", "s", "--rule", "median,n_startup_trials=3")
     assert found["replays"][0]["rule"] == "median,n_startup_trials=3"
     assert found["rungs"][0]["spearman"] == pytest.approx(1.0)
+    stops_all = read(capsys, "early-stop-cost", "s", "--rule", "threshold,upper=0")
+    assert stops_all.splitlines()[-1].split()[-3:] == ["none", "-", "-"]
     assert run(["sweep", "early-stop-cost", "s", "--rule", "medan"]) == 2
     assert "unknown type 'medan'" in capsys.readouterr().err
 

@@ -54,6 +54,8 @@ def test_what_the_study_has_whole_is_not_read_again_from_a_run(tmp_path: Path) -
     whole, thinned = read_curves(read_status(sweep), records)
     assert whole.values.tolist() == [0.9, 0.8, 0.7, 0.5]
     assert thinned.values.tolist() == [9.0] * 4
+    whole, thinned = read_curves(read_status(sweep), records, needs_steps=True)
+    assert whole.steps.tolist() == [0, 1, 2, 3]
     whole, thinned = read_curves(read_status(sweep), records, reads_runs=False)
     assert thinned.iterations.tolist() == [1, 3]
     assert not thinned.is_complete

@@ -138,11 +138,12 @@ def test_what_a_rule_misses_is_its_regret() -> None:
     assert up.regret == pytest.approx(0.4)
 
 
-def test_a_rule_that_stops_all_is_an_error_and_the_last_iteration_is_past_saving() -> None:
+def test_a_rule_that_stops_all_finds_nothing_and_the_last_iteration_is_past_saving() -> None:
     curves = make_curves(3, length=2)
     assert replay(curves, Scripted({0: 2, 1: 2, 2: 2})).stopped == 0
-    with pytest.raises(UsageError, match="stops every trial"):
-        replay(curves, Scripted({0: 1, 1: 1, 2: 1}), name="x")
+    found = replay(curves, Scripted({0: 1, 1: 1, 2: 1}))
+    assert (found.stopped, found.found_trial, found.place_found, found.regret) == (3, *[None] * 3)
+    assert found.saved_share == pytest.approx(0.5)
 
 
 def play(text: str, curves: list[FinishedCurve], *, goal: str = "minimize") -> Replay:
@@ -152,12 +153,19 @@ def play(text: str, curves: list[FinishedCurve], *, goal: str = "minimize") -> R
 
 
 @pytest.mark.parametrize(
-    "rule", ["hyperband,min_iter=1,eta=3", "hyperband,max_iter=27,s=3,eta=3", "median"]
+    "rule",
+    [
+        "hyperband,min_iter=1,eta=3",
+        "hyperband,max_iter=27,s=3,eta=3",
+        "asha,min_iter=1,eta=3",
+        "median",
+    ],
 )
 def test_the_sweeps_own_rules_save_much_of_curves_that_tell_early(rule: str) -> None:
     curves = make_curves(60, noise=0.05)
     found = play(rule, curves)
     assert found.saved_share > 0.3
+    assert found.place_found is not None
     assert found.place_found <= 6
 
 

@@ -81,7 +81,7 @@ def test_a_trial_gets_its_parameters_and_its_place(tmp_path: Path) -> None:
     assert wanted.items() <= seen["env"].items()
     assert json.loads(seen["env"]["HPCTRACK_SWEEP_CONFIG"]) == {"lr": 0.2, "net": {"d": 3}}
     assert "SUBMITIT_FOLDER" not in seen["env"]
-    assert "HPCTRACK_ATTEMPT" not in seen["env"]
+    assert seen["env"]["HPCTRACK_ATTEMPT"] == "1"
     assert sweep.folder.work(1).is_dir()
     assert result.state == TrialState.FINISHED
     assert result.command[1] == sys.executable
