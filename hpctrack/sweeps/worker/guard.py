@@ -44,6 +44,7 @@ class Guard:
                 stderr=subprocess.DEVNULL,
                 # What is sent to our group is for us.
                 start_new_session=True,
+                cwd="/",
             )
 
     def __enter__(self) -> Self:

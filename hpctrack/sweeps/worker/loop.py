@@ -178,7 +178,7 @@ class _Worker:
         self._options = options
         self._time = TimeLeft(runner.environ, clock=runner.clock, limit_s=options.time_limit_s)
         self._results: list[TrialResult] = []
-        self._failed: list[bool] = []
+        self._failed: dict[int, bool] = {}
         self._paused_s: float | None = None
         self._hoped_s: float | None = None
         self._pool = be_patient(lambda: self._make_pool(liveness), runner.relay, runner.clock)
@@ -208,10 +208,7 @@ class _Worker:
             taken=len(states),
             finished=states.count(TrialState.FINISHED),
             pruned=states.count(TrialState.PRUNED),
-            failed=sum(
-                one.state == TrialState.FAILED or (one.state == TrialState.WAITING and one.failures)
-                for one in last.values()
-            ),
+            failed=sum(self._failed.values()),
             why=why,
             should_requeue=self._relay.must_leave and self._is_to_be_tried_again,
         )
@@ -239,7 +236,9 @@ class _Worker:
         result = self._runner.run(claim)
         self._results.append(result)
         # A trial that somebody else's attempt has failed, and ours not, is no failure of ours.
-        self._failed.append(result.state == TrialState.FAILED or result.failures > claim.failures)
+        self._failed[claim.trial] = (
+            result.state == TrialState.FAILED or result.failures > claim.failures
+        )
         if result.state.is_over:
             self._pool.settle(claim.trial)
         if result.state == TrialState.FINISHED and result.duration_s is not None:
@@ -268,8 +267,8 @@ class _Worker:
         """Return why this worker, of all, should take no other trial."""
         if self._has_enough and not self._is_to_be_tried_again:
             return f"it has taken {self._options.max_trials} trials"
-        first = self._failed[:FAILURES_AT_FIRST]
-        if len(first) == FAILURES_AT_FIRST and all(first):
+        first = list(self._failed.values())[:FAILURES_AT_FIRST]
+        if len(first) == FAILURES_AT_FIRST and all(first) and not self._is_to_be_tried_again:
             return f"its first {FAILURES_AT_FIRST} trials all failed"
         durations_s = self._pool.durations_s
         if self._time.has_room(durations_s):

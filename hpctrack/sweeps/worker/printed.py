@@ -131,6 +131,11 @@ class OutputPump:
         return found
 
     @property
+    def is_searched(self) -> bool:
+        """Whether the program's values are looked for in its output, not in a run."""
+        return bool(self._values)
+
+    @property
     def tail(self) -> str:
         """The last lines of it."""
         return cut_tail(self._last)

@@ -254,7 +254,8 @@ class TrialWatch:
         with suppress(OSError):
             self.is_lost |= self._sweep.folder.claim(self._number, self._attempt + 1).exists()
         is_silent = now_s - self._began_s >= self._patience.silent_s
-        if self._has_begun or self._pump is not None or not is_silent:
+        is_printed = self._pump is not None and self._pump.is_searched
+        if self._has_begun or is_printed or not is_silent:
             return
         try:
             self._read_files()

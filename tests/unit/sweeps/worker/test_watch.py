@@ -263,8 +263,13 @@ def test_a_program_that_only_prints_is_ended_at_once(tmp_path: Path) -> None:
     assert sweep.folder.log(0).read_text().splitlines()[-1] == "loss=7"
 
 
-def test_a_program_out_of_reach_is_watched_by_its_files_and_told_by_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_pumped", [False, True])
+def test_a_program_out_of_reach_is_watched_by_its_files_and_told_by_one(
+    tmp_path: Path, is_pumped: bool
+) -> None:
     sweep = judged_sweep(tmp_path)
+    # Its output may be copied for its last words' sake, and no values be looked for in it.
+    pump = OutputPump(tmp_path / "log", PrintedValues(sweep.file.metrics)) if is_pumped else None
     code = (
         "import time, hpctrack\n"
         "run = hpctrack.init(id='s-0000', project='p')\n"
@@ -272,10 +277,14 @@ def test_a_program_out_of_reach_is_watched_by_its_files_and_told_by_one(tmp_path
         "open('up', 'w').close()\n"
         "time.sleep(60)\n"
     )
-    with watching(sweep) as watch:
+    with watching(sweep, pump=pump) as watch:
         environ = {one: os.environ[one] for one in os.environ if "SWEEP" not in one}
         end = run_child(
-            [sys.executable, "-c", code], environ=environ, directory=tmp_path, watch=watch
+            [sys.executable, "-c", code],
+            environ=environ,
+            directory=tmp_path,
+            output=watch.writer,
+            watch=watch,
         )
     assert end.signal == "SIGTERM"
     assert watch.why

@@ -108,6 +108,14 @@ def test_a_worker_whose_first_trials_all_fail_leaves_the_others_alone(tmp_path: 
     assert "all failed" in end.why
 
 
+def test_trials_that_are_tried_often_are_counted_once(tmp_path: Path) -> None:
+    text = 'test "$HPCTRACK_TRIAL" -gt 0 -o "$HPCTRACK_ATTEMPT" -gt 5'
+    sweep = make_sweep(tmp_path, text, values=2, max_retries=9)
+    end = work(sweep)
+    assert (end.taken, end.finished, end.failed) == (2, 2, 0)
+    assert end.why == "no trials are left"
+
+
 def test_failures_of_others_do_not_count_against_a_worker(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "true", values=7)
     other = make_stranger(sweep, ended_wall_s=1.0)
