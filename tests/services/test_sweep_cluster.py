@@ -239,6 +239,15 @@ def test_pause_resume_stop_and_cancel_take_work_back(desk: Desk) -> None:
     assert desk.sweep("cancel", sweep)["ended"] == []
 
 
+def test_a_job_that_its_user_cancels_stays_away(desk: Desk) -> None:
+    desk.prepare(WAITING, parameters={"a": {"values": [1, 2]}}, slurm={"timeout_min": 5})
+    submitted = desk.sweep("submit", "sweep.yaml", "--no-wait")
+    wait_for(lambda: desk.has("began-0-0") and desk.has("began-1-0"), timeout_s=TIMEOUT_S)
+    desk.type("scancel", submitted["jobs"][0])
+    desk.cluster.wait_job(submitted["jobs"][0], "CANCELLED")
+    assert desk.queue(submitted["jobs"][0]) == []
+
+
 def test_jobs_of_a_script_are_found_and_cancelled(desk: Desk) -> None:
     desk.prepare(WAITING, parameters={"a": {"values": [1, 2]}}, slurm={"timeout_min": 5})
     script = desk.type(*HPCTRACK, "sweep", "sbatch", "sweep.yaml", "--workers", "1")

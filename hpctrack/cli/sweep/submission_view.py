@@ -172,7 +172,8 @@ def report_worker(sweep: Sweep, end: WorkerEnd, *, as_json: bool) -> None:
         print_json({"id": sweep.id, "project": sweep.project, **dataclasses.asdict(end)})
         return
     trials = "1 trial" if end.taken == 1 else f"{end.taken} trials"
-    counts = f"{end.finished} finished, {end.failed} failed"
+    pruned = f"{end.pruned} pruned, " if end.pruned else ""
+    counts = f"{end.finished} finished, {pruned}{end.failed} failed"
     click.echo(f"hpctrack: took {trials} of sweep {sweep.id} ({counts}); {end.why}", err=True)
 
 

@@ -26,7 +26,7 @@ from hpctrack.sweeps.worker.heartbeat import (
 from hpctrack.sweeps.worker.pool import TrialPool
 from hpctrack.sweeps.worker.result import TrialResult, TrialState
 from hpctrack.sweeps.worker.signals import SignalRelay
-from hpctrack.sweeps.worker.time_left import TimeLeft, estimate_s
+from hpctrack.sweeps.worker.time_left import NEARLY_UP_S, TimeLeft, estimate_s
 
 PAUSED_MAX_S = 600.0
 """A paused sweep keeps its allocations for so long; then they are given back."""
@@ -210,7 +210,7 @@ class _Worker:
             pruned=states.count(TrialState.PRUNED),
             failed=sum(self._failed.values()),
             why=why,
-            should_requeue=self._relay.must_leave and self._is_to_be_tried_again,
+            should_requeue=self._should_requeue,
         )
 
     def _take(self) -> Claim | None:
@@ -225,6 +225,16 @@ class _Worker:
     def _has_enough(self) -> bool:
         most = self._options.max_trials
         return most is not None and len({one.trial for one in self._results}) >= most
+
+    @property
+    def _should_requeue(self) -> bool:
+        """Whether the time was up in the middle of a trial.
+
+        A job that is cancelled is to stay away, and Slurm puts one back itself that it preempts.
+        """
+        if not self._relay.was_warned or not self._is_to_be_tried_again:
+            return False
+        return not self._relay.was_stopped or self._time.left_s(asks=False) <= NEARLY_UP_S
 
     @property
     def _is_to_be_tried_again(self) -> bool:

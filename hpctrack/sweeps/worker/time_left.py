@@ -19,6 +19,11 @@ LEAVE_S = 15.0
 """What leaving takes: a last word, a sealed run."""
 
 
+NEARLY_UP_S = 30.0
+"""With so little left a job that is told to end has reached its limit: Slurm counts in half
+minutes."""
+
+
 class TimeLeft:
     """How long this worker may go on.
 
@@ -43,10 +48,17 @@ class TimeLeft:
         self._asked_s = -math.inf
         self.whole_s = self.left_s()
 
-    def left_s(self) -> float:
-        """Return the time that is left, infinity if nothing bounds it."""
+    def left_s(self, *, asks: bool = True) -> float:
+        """Return the time that is left, infinity if nothing bounds it.
+
+        Parameters
+        ----------
+        asks : bool
+            Slurm may be asked again. Of a job that has just been cancelled it would say that it
+            ends now.
+        """
         now_s = self._clock.mono_s()
-        if self._can_ask and now_s - self._asked_s >= ASK_INTERVAL_S:
+        if asks and self._can_ask and now_s - self._asked_s >= ASK_INTERVAL_S:
             self._asked_s = now_s
             told = ask_slurm(self._environ)
             self._end_wall_s = self._end_wall_s if told is None else told
