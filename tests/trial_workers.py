@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -86,14 +87,15 @@ class WorkerDouble:
         try:
             data = trial.recv(MESSAGE_MAX_BYTES + 1)
         except ConnectionResetError:
-            return False  # it left without reading what we said last
+            return True  # it left without reading all; what it has said is still there
         if not data:
             return False
         message = read_message(data)
         self.said.append(message)
         if isinstance(message, Ask) and not self.is_mute:
             why = self.decide(self.reports)
-            trial.send(pack_message(Answer(message.number, stop=bool(why), why=why)))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                trial.send(pack_message(Answer(message.number, stop=bool(why), why=why)))
         return True
 
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpctrack.agents.session import Session
@@ -35,6 +35,8 @@ class Agreement:
         The run's.
     hello : mapping
         Of the first rank: ``attempt, launch, size, local_size``.
+    sessions : sequence of Session
+        All that the run has with this agent.
     clock : Clock
         For the looks at the file.
 
@@ -51,13 +53,20 @@ class Agreement:
     again at the next look.
     """
 
-    def __init__(self, folder: os.PathLike[str], hello: Mapping[str, Any], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: os.PathLike[str],
+        hello: Mapping[str, Any],
+        sessions: Sequence[Session],
+        *,
+        clock: Clock,
+    ) -> None:
         self._clock = clock
         self._launch = str(hello.get("launch", ""))
         self._path = agreement_path(folder, int(hello["attempt"]))
-        size, local_size = int(hello.get("size", 1)), int(hello.get("local_size", 1))
-        self._is_spread = size > local_size
-        self._look_s = choose_look_s(size, local_size)
+        self._size = int(hello.get("size", 1))
+        self._sessions = sessions
+        self._look_s = choose_look_s(self._size, int(hello.get("local_size", 1)))
         self._looked_s = -1e9
         self._seen = b""
         self._giver: Session | None = None
@@ -113,8 +122,8 @@ class Agreement:
         self.version += 1
 
     def _write(self) -> None:
-        """Write the file, for other nodes and for ranks here that have a recorder of their own."""
-        if not self._is_spread:
+        """Write the file, for ranks of other nodes, or with a recorder on a thread of their own."""
+        if self._size <= len({one.rank for one in self._sessions}):
             return
         text = json.dumps({"launch": self._launch, "state": self.state}).encode()
         record = f"{zlib.crc32(text):08x} ".encode() + text

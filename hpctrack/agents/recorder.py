@@ -99,7 +99,7 @@ class Recorder:
         self.changes = 0
         self.notices: list[dict[str, Any]] = []
         self.left_consoles: list[ConsoleDrain] = []
-        self.agreement = Agreement(self.folder, hello, clock=clock)
+        self.agreement = Agreement(self.folder, hello, self.sessions, clock=clock)
         self.stop_request: dict[str, Any] | None = None
         self.is_spilled = False
         self._is_spill_told = False

@@ -125,6 +125,7 @@ def trial(
       sbatch --array=0-7 --wrap 'hpctrack sweep trial k3x9a0bq $SLURM_ARRAY_TASK_ID'
     """
     found = load_sweep(_settings(store).dir, sweep_id, project=project)
+    found.file.require_command()
     end = run_trial(found, number)
     context.exit(end.exit_code or 0)
 

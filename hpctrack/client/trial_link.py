@@ -95,20 +95,28 @@ class TrialLink:
             return self.stop
         try:
             self._read()
-            if self._must_ask():
+            if self._is_told():
+                # It came unasked: the worker is to know that the program has heard it.
+                self._asked += 1
+                self._send(Ask(self._asked))
+            elif self._must_ask():
                 self._asked += 1
                 self._has_news = False
                 if not self._send(Ask(self._asked)):
                     self._has_news = True
                 elif not self._is_silent:
                     self._wait(lambda: self._answered >= self._asked)
-            elif self.stop is not None and not self._asked:
-                # Told before it ever asked: the worker is to know that this program listens.
-                self._asked += 1
-                self._send(Ask(self._asked))
+            elif not self._asked:
+                self._confirm()
         finally:
             self._lock.release()
         return self.stop
+
+    def _confirm(self) -> None:
+        """Let the worker know that a program listens that was told to stop before it asked."""
+        if self.stop is not None:
+            self._asked += 1
+            self._send(Ask(self._asked))
 
     def close(self) -> None:
         """Hang up."""
@@ -119,6 +127,9 @@ class TrialLink:
             link.close()
         else:
             link.detach()  # the program has closed it, and the number is somebody else's by now
+
+    def _is_told(self) -> bool:
+        return self.stop is not None
 
     def _must_ask(self) -> bool:
         """Say whether there is something to ask about, and the worker may have time for it."""

@@ -15,8 +15,9 @@ the run have another id or attempt than was thought: the last one counts. Values
 are the texts ``nan``, ``inf`` and ``-inf``, because JSON has no form for them. A report is of the
 step at which the program logged the metric; a step may be reported more than once, and the last
 value counts. Questions are numbered from 1, and an answer names the question; it says nothing of
-reports that came after that. The worker may say ``stop`` unasked, and what was said once holds.
-Keys that a reader does not know are passed over.
+reports that came after that. The worker may say ``stop`` unasked, and what was said once holds; a
+program that has heard it asks once more, without waiting, so that its worker knows. Keys that a
+reader does not know are passed over.
 
 Neither side waits for the other but rank 0 for an answer, for a bounded time. What finds no room in
 the socket is dropped by the trial, and counted in its run. A worker answers every question: a trial

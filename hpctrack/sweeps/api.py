@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.core.settings import environment, load_settings
-from hpctrack.errors import SweepError, UsageError
-from hpctrack.sweeps.sweep import Sweep, load_sweep, make_sweep, store_sweep
+from hpctrack.errors import UsageError
+from hpctrack.sweeps.sweep import load_sweep, make_sweep, store_sweep
 from hpctrack.sweeps.worker.launch import as_agent
 from hpctrack.sweeps.worker.loop import WorkerOptions, run_worker
 
@@ -138,21 +138,6 @@ def agent(
     found = load_sweep(Path(settings.dir), name, project=project)
     environ = environment()
     if function is None:
-        check_command(found)
+        found.file.require_command()
         environ = as_agent(found, environ)
     run_worker(found, WorkerOptions(max_trials=count), function=function, environ=environ)
-
-
-def check_command(sweep: Sweep) -> None:
-    """Complain if a sweep has no command that could be started.
-
-    Raises
-    ------
-    SweepError
-        It was made for functions only.
-    """
-    if not sweep.file.program and "${program}" in sweep.file.command:
-        raise SweepError(
-            f"sweep {sweep.id} has no `program`",
-            hint="name one in the file, or call hpctrack.agent(id, function)",
-        )

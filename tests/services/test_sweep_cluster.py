@@ -178,6 +178,24 @@ def test_a_trial_is_an_mpi_program_on_two_nodes(desk: Desk) -> None:
     assert [one["metric"] for one in done["status"]["trials"]] == [4.0, 8.0]
 
 
+def test_a_launcher_like_torchrun_starts_once_on_each_node_and_knows_the_first(desk: Desk) -> None:
+    desk.prepare(
+        "",
+        parameters={"a": {"values": [1]}},
+        command=["sh", "launcher.sh", "--rdzv-endpoint=${envvar:SLURMD_NODENAME}:29500", "${args}"],
+        slurm={"nodes": 2, "tasks_per_node": 1, "timeout_min": 5},
+    )
+    (desk.scratch.host / "launcher.sh").write_text('echo "on $SLURMD_NODENAME: $*"\n')
+    done = desk.sweep("submit", "sweep.yaml", "--wait")
+    (trial,) = done["status"]["trials"]
+    log = desk.scratch.host / "store/digits/.sweeps" / done["id"] / "logs/0000.log"
+    first, second = sorted(log.read_text().splitlines())
+    assert first != second
+    assert first.partition(": ")[2] == second.partition(": ")[2]
+    assert f"--rdzv-endpoint={trial['host']}:29500 --a=1" in first
+    assert f"on {trial['host']}:" in first + second
+
+
 def test_a_program_that_starts_its_ranks_itself_is_left_to_it(desk: Desk) -> None:
     desk.prepare(
         QUICK,
@@ -214,7 +232,7 @@ def test_pause_resume_stop_and_cancel_take_work_back(desk: Desk) -> None:
     assert desk.states(sweep) == ["running"] * 2
 
     cancelled = desk.sweep("cancel", sweep, "--moment", "1")
-    assert len(cancelled["ended"]) in {0, 2}  # they may have left by themselves
+    assert len(cancelled["ended"]) <= 2  # they may have left by themselves
     wait_for(lambda: not desk.queue(job), timeout_s=60)
     assert desk.has("got-0-0")
     assert desk.has("got-1-0")

@@ -169,9 +169,9 @@ def test_a_trial_that_fails_is_marked_with_its_exit_code(tmp_path: Path) -> None
     assert done.returncode == 11
     assert "1 of 2 trials" in done.stderr
     status = read_json(done)["status"]
-    assert [(one["state"], one["exit_code"], one["run_state"]) for one in status["trials"]] == [
-        ("failed", 3, "failed"),
-        ("finished", 0, "finished"),
+    assert [(one["state"], one["exit_code"], one["has_run"]) for one in status["trials"]] == [
+        ("failed", 3, True),
+        ("finished", 0, True),
     ]
     best = read_json(hpctrack("sweep", "best", status["id"], "--json"))
     assert best["number"] == 1

@@ -207,7 +207,7 @@ def export(
     current = load_status(sweep_id, store, project)
     if has_curves:
         metric = choose_metric(current)
-        found = _read_curves(current, metric.name, reads_runs=True)
+        found = _read_curves(current, metric.name, reads_runs=True, needs_steps=True)
         rows = [{**row, "metric": metric.name} for one in found for row in one.iter_rows()]
     else:
         rows = make_rows(current)
@@ -220,7 +220,9 @@ def export(
     click.echo(f"wrote {len(rows)} rows to {output}", err=True)
 
 
-def _read_curves(status: SweepStatus, metric: str, *, reads_runs: bool) -> list[Curve]:
+def _read_curves(
+    status: SweepStatus, metric: str, *, reads_runs: bool, needs_steps: bool = False
+) -> list[Curve]:
     """Return the curves of a metric.
 
     Raises
@@ -229,7 +231,9 @@ def _read_curves(status: SweepStatus, metric: str, *, reads_runs: bool) -> list[
         No trial has one.
     """
     records = read_records(status.sweep)
-    found = read_curves(status, records, metric=metric, reads_runs=reads_runs)
+    found = read_curves(
+        status, records, metric=metric, reads_runs=reads_runs, needs_steps=needs_steps
+    )
     if not found:
         raise NotFoundError(
             f"no trial of sweep {status.sweep.id} has a curve of {metric!r}",

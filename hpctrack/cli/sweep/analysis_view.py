@@ -12,6 +12,7 @@ from hpctrack.cli.sweep.drawing import can_draw, draw_bar, draw_spark, find_scal
 from hpctrack.cli.table import print_table
 from hpctrack.core.names import clean
 from hpctrack.sweeps.results.curves import Curve
+from hpctrack.sweeps.results.early_stop_cost import Replay
 from hpctrack.sweeps.results.early_stop_report import EarlyStopReport
 from hpctrack.sweeps.results.importance import Importance
 from hpctrack.sweeps.schema.sweep_file import MetricGoal
@@ -95,9 +96,7 @@ def print_early_stop(found: EarlyStopReport) -> None:
             clean(one.rule),
             f"{one.saved_share:.0%}",
             f"{one.stopped} of {one.trials}",
-            str(one.found_trial),
-            str(one.place_found),
-            show_value(one.regret),
+            *_show_found(one),
         ]
         for one in found.replays
     ]
@@ -109,6 +108,12 @@ def print_early_stop(found: EarlyStopReport) -> None:
             " nobody knows, so they do not count",
             err=True,
         )
+
+
+def _show_found(one: Replay) -> list[str]:
+    if one.found_trial is None:
+        return ["none", "-", "-"]
+    return [str(one.found_trial), str(one.place_found), show_value(one.regret)]
 
 
 def _show_share(share: float | None) -> str:

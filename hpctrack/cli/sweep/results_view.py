@@ -26,9 +26,8 @@ from hpctrack.sweeps.results.best import find_best, find_winners
 from hpctrack.sweeps.results.command_line import make_command_line
 from hpctrack.sweeps.results.cost import Cost
 from hpctrack.sweeps.results.standing import Standing
-from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
+from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus, find_duration_s
 from hpctrack.sweeps.schema.sweep_file import MetricGoal
-from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.result import TrialState
 
 BAR_WIDTH = 30
@@ -36,6 +35,9 @@ SHOWN_TRIALS = 100
 """Rows of the last trials: 10,000 of them are read by programs, as JSON."""
 
 SHOWN_FAILURES = 3
+FEW_HOURS, MANY_HOURS = 0.1, 100.0
+"""Below the first, minutes are counted; above the second, no fractions are."""
+
 SHOWN_WINNERS = 10
 
 _WISHES = {
@@ -62,7 +64,7 @@ def print_status(
     if not status.trials or shown == 0:
         return
     trials = status.trials if shown is None else status.trials[-shown:]
-    for line in make_trial_lines(status.sweep, trials):
+    for line in make_trial_lines(status, trials):
         click.echo(line)
     if len(trials) < len(status.trials):
         click.echo(f"the last {len(trials)} of {len(status.trials)} trials; --all shows all")
@@ -103,7 +105,7 @@ def describe_cost(cost: Cost) -> str:
         return ""
     used = [f"{show_duration(cost.used_s)} of trials"]
     used += [
-        f"{hours:.3g} {name}-hours"
+        _show_hours(hours, name)
         for name, hours in (("GPU", cost.gpu_hours), ("CPU", cost.cpu_hours))
         if hours
     ]
@@ -113,20 +115,40 @@ def describe_cost(cost: Cost) -> str:
     if not cost.estimated:
         return f"{text}; what early stopping saves shows when a trial has finished"
     if cost.saved_gpu_hours:
-        amount = f"{cost.saved_gpu_hours:.3g} GPU-hours"
+        amount = _show_hours(cost.saved_gpu_hours, "GPU")
     elif cost.saved_cpu_hours:
-        amount = f"{cost.saved_cpu_hours:.3g} CPU-hours"
+        amount = _show_hours(cost.saved_cpu_hours, "CPU")
     else:
         amount = show_duration(cost.saved_s)
-    return f"{text}; early stopping saved about {amount} ({cost.saved_share:.0%})"
+    share = f"{cost.saved_share:.0%}"
+    if cost.saved_iterations:
+        share += f"; {cost.saved_iterations_share:.0%} of the iterations"
+    return f"{text}; early stopping saved about {amount} ({share})"
 
 
-def make_trial_lines(sweep: Sweep, trials: Sequence[TrialStatus]) -> list[str]:
-    """Return a table of trials as lines for the terminal."""
+def _show_hours(hours: float, name: str) -> str:
+    """Return ``3.2 GPU-hours``, or ``0.4 GPU-minutes`` of a sweep that is a trial itself."""
+    if hours < FEW_HOURS:
+        return f"{60 * hours:.3g} {name}-minutes"
+    return f"{hours:,.0f} {name}-hours" if hours >= MANY_HOURS else f"{hours:.3g} {name}-hours"
+
+
+def make_trial_lines(status: SweepStatus, trials: Sequence[TrialStatus]) -> list[str]:
+    """Return a table of some of a sweep's trials as lines for the terminal."""
     names = list(dict.fromkeys(name for one in trials for name in flatten(one.parameters)))
-    metrics = [metric.name for metric in sweep.file.metrics]
+    metrics = [metric.name for metric in status.sweep.file.metrics]
     headers = ["trial", "state", "exit", "run", "duration", *names, *metrics]
-    rows = [_make_cells(one, names, metrics) for one in trials]
+    rows = [
+        [
+            str(one.number),
+            one.state.value,
+            _show_end(one),
+            one.run_id if one.has_run else "-",
+            show_duration(find_duration_s(one, status.wall_s)),
+            *_make_cells(one, names, metrics),
+        ]
+        for one in trials
+    ]
     styles = {1: {name: colour for name, colour in STATE_STYLES.items() if colour != "white"}}
     numbers = frozenset({0, 4, *range(5 + len(names), len(headers))})
     cleaned = [clean(name) for name in headers]
@@ -161,7 +183,7 @@ def print_winners(console: Console, status: SweepStatus) -> None:
     console.print(f"{len(winners)} configurations are not beaten in {escape(goals)}")
     shown = winners[:SHOWN_WINNERS]
     trials = [one.best_trial(metrics[0].name, metrics[0].goal) for one in shown]
-    for line in make_trial_lines(status.sweep, trials):
+    for line in make_trial_lines(status, trials):
         click.echo(line)
     for one in trials:
         click.echo(f"trial {one.number}: {make_command_line(status.sweep, one)}")
@@ -224,13 +246,7 @@ def _iter_best(status: SweepStatus) -> Iterator[str]:
 
 def _make_cells(one: TrialStatus, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
     values = flatten(one.parameters)
-    result = one.result
     return [
-        str(one.number),
-        one.state.value,
-        _show_end(one),
-        one.run_id if one.has_run else "-",
-        show_duration(result.duration_s if result else None),
         *(show_value(values[name]) if name in values else "-" for name in names),
         *(show_value(one.values[name]) if name in one.values else "-" for name in metrics),
     ]

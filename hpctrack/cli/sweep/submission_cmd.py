@@ -24,8 +24,6 @@ from hpctrack.cli.sweep.submission_view import (
 )
 from hpctrack.core.settings import environment
 from hpctrack.errors import SweepError
-from hpctrack.sweeps.api import check_command
-from hpctrack.sweeps.results.status import read_states
 from hpctrack.sweeps.slurm_queue import run_slurm
 from hpctrack.sweeps.submission.executor import submit_sweep
 from hpctrack.sweeps.submission.plan import EXECUTORS, Wanted, choose_executor, plan_submission
@@ -144,20 +142,20 @@ def submit(
         # Said before the submission: if that fails, the sweep can be submitted again by its id.
         tell_made(chosen)
     waits = choose_executor(executor) == "local" if wait is None else wait
-    over = {number for number, state in read_states(chosen).items() if state.is_over}
     with TrialProgress(chosen, plan, is_shown=waits and not as_json) as progress:
         submission = submit_sweep(
             chosen.store,
             chosen,
             wanted,
             executor=executor,
+            plan=plan,
             wait=waits,
             on_progress=progress.update,
         )
     report_submission(
         chosen,
         submission,
-        over=over if waits else None,
+        over=plan.over if waits else None,
         stale_after_s=settings.stale_after_s,
         as_json=as_json,
     )
@@ -235,7 +233,7 @@ def agent(
       srun --ntasks 4 hpctrack sweep agent k3x9a0bq --logs
     """  # fmt: skip
     found = load_sweep(read_settings(dir=store).dir, sweep_id, project=project)
-    check_command(found)
+    found.file.require_command()
     environ = environment()
     options = WorkerOptions(max_trials=count, time_limit_s=time_limit, has_logs=logs)
     end = run_worker(found, options, environ=as_agent(found, environ))

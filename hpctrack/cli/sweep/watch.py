@@ -83,7 +83,7 @@ def _draw(status: SweepStatus, height: int) -> Group:
     shown = running[-room:]
     left = room - len(shown)
     shown += reversed(ended[-left:]) if left else []
-    rows = make_trial_lines(status.sweep, shown) if shown else []
+    rows = make_trial_lines(status, shown) if shown else []
     return Group(*head, *(Text.from_ansi(row, no_wrap=True) for row in rows))
 
 

@@ -53,6 +53,10 @@ class Cost:
         About how much longer the pruned trials would have run.
     saved_cpu_hours, saved_gpu_hours : float or None
         The same times their CPUs and GPUs.
+    iterations : int
+        How often all trials together reported the metric.
+    saved_iterations : float
+        About how much more often the pruned ones would have.
     pruned : int
         How many trials were pruned.
     estimated : int
@@ -66,6 +70,8 @@ class Cost:
     saved_s: float
     saved_cpu_hours: float | None
     saved_gpu_hours: float | None
+    iterations: int
+    saved_iterations: float
     pruned: int
     estimated: int
 
@@ -75,23 +81,37 @@ class Cost:
         whole_s = self.used_s + self.saved_s
         return self.saved_s / whole_s if whole_s > 0 else 0.0
 
+    @property
+    def saved_iterations_share(self) -> float:
+        """Which part of the iterations would have been needed more, 0 to 1."""
+        whole = self.iterations + self.saved_iterations
+        return self.saved_iterations / whole if whole > 0 else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form."""
-        return {**asdict(self), "saved_share": self.saved_share}
+        return {
+            **asdict(self),
+            "saved_share": self.saved_share,
+            "saved_iterations_share": self.saved_iterations_share,
+        }
 
 
 def measure_cost(efforts: Sequence[Effort]) -> Cost:
     """Return what trials have used, and about what early stopping has saved.
 
-    A pruned trial is taken to have gone on at its own pace, to the median number of iterations of
-    the finished trials; where iterations were not counted, for the median of their durations.
+    How long a trial takes is taken to be a start and then the same for each iteration, both by all
+    trials that ended well. A pruned trial is taken to have gone on, as fast or slow beside others
+    as it was so far, to the median number of iterations of the finished ones. A program that
+    takes long to start is then not counted as one that had much to go. Where iterations were not
+    counted, the median duration of the finished trials is the measure.
     """
     finished = [one for one in efforts if one.state == TrialState.FINISHED]
+    pruned = [one for one in efforts if one.state == TrialState.PRUNED]
     full = _Full(
         iterations=_find_median([one.iterations for one in finished if one.iterations]),
         duration_s=_find_median([one.duration_s for one in finished if one.duration_s is not None]),
+        course=_fit_course([*finished, *pruned]),
     )
-    pruned = [one for one in efforts if one.state == TrialState.PRUNED]
     guessed = [(one, full.estimate_left_s(one)) for one in pruned]
     saved = [(one, left_s) for one, left_s in guessed if left_s is not None]
     used = [(one, one.duration_s) for one in efforts if one.duration_s is not None]
@@ -102,6 +122,10 @@ def measure_cost(efforts: Sequence[Effort]) -> Cost:
         saved_s=math.fsum(left_s for _, left_s in saved),
         saved_cpu_hours=_sum_hours(saved, lambda one: one.cpus),
         saved_gpu_hours=_sum_hours(saved, lambda one: one.gpus),
+        iterations=sum(one.iterations for one in efforts),
+        saved_iterations=math.fsum(
+            max((full.iterations or 0.0) - one.iterations, 0.0) for one in pruned if one.iterations
+        ),
         pruned=len(pruned),
         estimated=len(saved),
     )
@@ -141,20 +165,61 @@ def estimate_eta_s(efforts: Sequence[Effort], *, open_count: int, workers: int) 
 
 
 @dataclass(frozen=True, slots=True)
+class _Course:
+    """How long a trial takes: a start, and so much for each iteration."""
+
+    start_s: float
+    pace_s: float
+
+    def at(self, iterations: float) -> float:
+        """Return how long it takes to get that far."""
+        return self.start_s + self.pace_s * iterations
+
+
+@dataclass(frozen=True, slots=True)
 class _Full:
     """What a trial takes that runs to its end; None if none has."""
 
     iterations: float | None
     duration_s: float | None
+    course: _Course | None
 
     def estimate_left_s(self, one: Effort) -> float | None:
         """Return how much longer a pruned trial would have run."""
         if one.duration_s is None:
             return None
-        if self.iterations is not None and one.iterations:
-            pace_s = one.duration_s / one.iterations
-            return max(self.iterations - one.iterations, 0.0) * pace_s
+        if self.iterations is not None and self.course is not None and one.iterations:
+            so_far_s = self.course.at(one.iterations)
+            whole_s = self.course.at(max(self.iterations, one.iterations))
+            return one.duration_s * (whole_s / so_far_s - 1.0) if so_far_s > 0 else 0.0
         return None if self.duration_s is None else max(self.duration_s - one.duration_s, 0.0)
+
+
+def _fit_course(efforts: Sequence[Effort]) -> _Course | None:
+    """Return start and pace by least squares over the median duration at each end.
+
+    Medians, because one trial on a slow node says nothing of the others. Neither is below 0.
+    """
+    groups: dict[int, list[float]] = {}
+    for one in efforts:
+        if one.iterations and one.duration_s is not None:
+            groups.setdefault(one.iterations, []).append(one.duration_s)
+    if not groups:
+        return None
+    points = [(count, median(spans), len(spans)) for count, spans in groups.items()]
+    weight = sum(many for _, _, many in points)
+    mean_count = sum(count * many for count, _, many in points) / weight
+    mean_s = sum(span_s * many for _, span_s, many in points) / weight
+    spread = sum(many * (count - mean_count) ** 2 for count, _, many in points)
+    if spread > 0:
+        shared = sum(
+            many * (count - mean_count) * (span_s - mean_s) for count, span_s, many in points
+        )
+        pace_s = max(shared / spread, 0.0)
+        start_s = mean_s - pace_s * mean_count
+        if start_s >= 0:
+            return _Course(start_s, pace_s)
+    return _Course(0.0, mean_s / mean_count)
 
 
 def _find_median(values: Sequence[float]) -> float | None:

@@ -81,6 +81,7 @@ def read_curves(
     *,
     metric: str = "",
     reads_runs: bool = True,
+    needs_steps: bool = False,
 ) -> list[Curve]:
     """Return the curves of all trials that have one, by number.
 
@@ -94,6 +95,8 @@ def read_curves(
         Default: the sweep's first, the only one that a study has curves of.
     reads_runs : bool, optional
         Whether to open a run where the study has less than all iterations; some ms for each.
+    needs_steps : bool, optional
+        Whether to open it also where the study has all: only runs know the steps.
     """
     file = status.sweep.file
     name = metric or (file.metrics[0].name if file.metrics else "")
@@ -105,7 +108,8 @@ def read_curves(
     curves = []
     for trial in status.trials:
         curve = _from_record(trial, known.get(trial.configuration))
-        if reads_runs and trial.has_run and (curve is None or not curve.is_complete):
+        is_enough = curve is not None and curve.is_complete and not needs_steps
+        if reads_runs and trial.has_run and not is_enough:
             curve = _from_run(trial, name, runs) or curve
         if curve is not None:
             curves.append(curve)

@@ -92,11 +92,11 @@ class Replay:
         How many there were, and how many the rule would have stopped.
     iterations, all_iterations : int
         How many would have run, and how many did.
-    best, best_found : float
-        The best final value, and the best of the trials that would not have been stopped.
-    best_trial, found_trial : int
-        Whose they are.
-    place_found : int
+    best, best_trial : float, int
+        The best final value, and whose it is.
+    best_found, found_trial : float or None, int or None
+        The same of the trials that would not have been stopped; None if every trial would have.
+    place_found : int or None
         Place of the trial found in the true ranking, 1 for the best.
     """
 
@@ -107,10 +107,10 @@ class Replay:
     iterations: int
     all_iterations: int
     best: float
-    best_found: float
     best_trial: int
-    found_trial: int
-    place_found: int
+    best_found: float | None
+    found_trial: int | None
+    place_found: int | None
 
     @property
     def saved_share(self) -> float:
@@ -118,9 +118,9 @@ class Replay:
         return 1.0 - self.iterations / self.all_iterations
 
     @property
-    def regret(self) -> float:
+    def regret(self) -> float | None:
         """How much worse the trial found is than the best, in the metric's unit; 0 or above."""
-        return abs(self.best_found - self.best)
+        return None if self.best_found is None else abs(self.best_found - self.best)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form."""
@@ -209,15 +209,14 @@ def replay(
     Raises
     ------
     UsageError
-        Too few curves, or the rule would have stopped every trial.
+        Too few curves.
     """
     _check(curves)
     ended = _run_all(curves, rule, max(workers, 1))
     sign = -1.0 if goal == "maximize" else 1.0
     order = sorted(range(len(curves)), key=lambda at: (sign * curves[at].final, curves[at].number))
     kept = [at for at in order if not ended[at][1]]
-    if not kept:
-        raise UsageError(f"the rule {name} stops every trial", hint="give it weaker numbers")
+    found = kept[0] if kept else None
     return Replay(
         rule=name,
         workers=max(workers, 1),
@@ -226,10 +225,10 @@ def replay(
         iterations=sum(count for count, _ in ended.values()),
         all_iterations=sum(len(one.values) for one in curves),
         best=curves[order[0]].final,
-        best_found=curves[kept[0]].final,
         best_trial=curves[order[0]].number,
-        found_trial=curves[kept[0]].number,
-        place_found=1 + order.index(kept[0]),
+        best_found=None if found is None else curves[found].final,
+        found_trial=None if found is None else curves[found].number,
+        place_found=None if found is None else 1 + order.index(found),
     )
 
 

@@ -36,9 +36,9 @@ def find_front(values: Sequence[Sequence[float]] | np.ndarray, goals: Sequence[s
     >>> find_front([[1.0, 9.0], [2.0, 2.0], [3.0, 3.0]], ["minimize", "minimize"])
     [0, 1]
     """
-    costs = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-    if not len(costs):
+    if not len(values):
         return []
+    costs = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     if costs.shape[1] != len(goals):
         raise UsageError(f"{costs.shape[1]} metrics and {len(goals)} goals")
     costs = costs * np.where(np.asarray(goals) == "maximize", -1.0, 1.0)

@@ -144,7 +144,9 @@ class SweepResults:
         """Return the same as lists, for any other library of data frames."""
         return make_columns(self.rows())
 
-    def curves(self, metric: str = "", *, reads_runs: bool = True) -> list[Curve]:
+    def curves(
+        self, metric: str = "", *, reads_runs: bool = True, needs_steps: bool = False
+    ) -> list[Curve]:
         """Return how a metric went in each trial.
 
         Parameters
@@ -153,8 +155,16 @@ class SweepResults:
             Default: the sweep's first.
         reads_runs : bool, optional
             Whether to open the runs of trials of which the study has not all iterations.
+        needs_steps : bool, optional
+            Whether to open those of all trials: only runs know the steps.
         """
-        return read_curves(self.status, self.records, metric=metric, reads_runs=reads_runs)
+        return read_curves(
+            self.status,
+            self.records,
+            metric=metric,
+            reads_runs=reads_runs,
+            needs_steps=needs_steps,
+        )
 
     def curves_to_pandas(self, metric: str = "") -> Any:
         """Return a pandas DataFrame with one row for each point of the curves.
@@ -164,7 +174,8 @@ class SweepResults:
         MissingPackageError
             pandas is not installed.
         """
-        return make_frame(row for curve in self.curves(metric) for row in curve.iter_rows())
+        curves = self.curves(metric, needs_steps=True)
+        return make_frame(row for curve in curves for row in curve.iter_rows())
 
     def importance(self, metric: str = "", *, evaluators: Sequence[str] = EVALUATORS) -> Importance:
         """Return how much each parameter matters.

@@ -142,15 +142,12 @@ class SweepStatus:
         return self.open_count == 0 or self.wish in {Wish.STOP, Wish.CANCEL}
 
     def iter_efforts(self) -> Iterable[Effort]:
-        """Yield what each trial took; a running one so far, by the clocks of two machines."""
+        """Yield what each trial took, a running one so far."""
         for one in self.trials:
             result = one.result
-            duration_s = result.duration_s if result else None
-            if result is not None and one.state == TrialState.RUNNING:
-                duration_s = max(self.wall_s - result.started_wall_s, 0.0)
             yield Effort(
                 state=one.state,
-                duration_s=duration_s,
+                duration_s=find_duration_s(one, self.wall_s),
                 iterations=result.iterations if result else 0,
                 cpus=result.cpus if result else None,
                 gpus=result.gpus if result else None,
@@ -190,6 +187,15 @@ class SweepStatus:
             "wall_s": self.wall_s,
             "trials": [one.to_json() for one in self.trials],
         }
+
+
+def find_duration_s(one: TrialStatus, wall_s: float) -> float | None:
+    """Return how long a trial took, or has been running by the clocks of two machines."""
+    if one.result is None:
+        return None
+    if one.state == TrialState.RUNNING:
+        return max(wall_s - one.result.started_wall_s, 0.0)
+    return one.result.duration_s
 
 
 def count_states(states: Iterable[TrialState]) -> dict[str, int]:

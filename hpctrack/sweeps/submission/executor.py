@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ from hpctrack.sweeps.submission.plan import Plan, Wanted, plan_submission
 from hpctrack.sweeps.submission.waiting import Progress, wait_for_submission
 from hpctrack.sweeps.submission_record import Submission, Worker, confirm, reserve, withdraw
 from hpctrack.sweeps.sweep import Sweep, load_sweep
+from hpctrack.sweeps.worker.launch import as_worker
 from hpctrack.sweeps.worker.loop import WorkerOptions, run_worker
 from hpctrack.sweeps.worker.process import read_stamp
 
@@ -54,13 +57,16 @@ class SweepWorker:
     def __call__(self) -> dict[str, Any]:
         """Take trials; return how many, and why no more."""
         sweep = load_sweep(self.store, self.sweep_id, project=self.project)
-        end = run_worker(sweep, self.options)
+        # A job that was submitted from within a step has its variables, and is no rank of it.
+        end = run_worker(sweep, self.options, environ=as_worker(sweep, environment()))
         if end.should_requeue and callable(signal.getsignal(signal.SIGUSR2)):
-            # submitit's handler: it calls `checkpoint`, has Slurm requeue the job, and ends here.
-            signal.raise_signal(signal.SIGUSR2)
-        return {
-            "taken": end.taken, "finished": end.finished, "failed": end.failed, "why": end.why,
-        }  # fmt: skip
+            try:
+                # submitit's handler: it calls `checkpoint`, has Slurm requeue the job, and exits.
+                signal.raise_signal(signal.SIGUSR2)
+            except (OSError, subprocess.SubprocessError) as error:
+                # A job that is preempted has been put back already; others may not be.
+                sys.stderr.write(f"hpctrack: the job is not requeued from here: {error}\n")
+        return dataclasses.asdict(end)
 
     def checkpoint(self) -> Any:
         """Return what submitit is to call when the job runs again."""
@@ -73,6 +79,7 @@ def submit_sweep(
     wanted: Wanted | None = None,
     *,
     executor: str = "auto",
+    plan: Plan | None = None,
     wait: bool = False,
     on_progress: Progress | None = None,
     clock: Clock = SYSTEM_CLOCK,
@@ -92,6 +99,8 @@ def submit_sweep(
         How many trials and workers; see `hpctrack.sweeps.submission.plan`.
     executor : {"auto", "slurm", "local"}
         ``auto`` is Slurm where there is sbatch.
+    plan : Plan, optional
+        What `plan_submission` has answered to the same, if it was asked just now.
     wait : bool
         Return when the workers have left.
     on_progress : callable, optional
@@ -118,7 +127,7 @@ def submit_sweep(
     if Path(store).expanduser().absolute() != sweep.store:
         raise UsageError(f"sweep {sweep.id} lies in {sweep.store}, not in {store}")
     _import_submitit()
-    plan = plan_submission(sweep, wanted, executor=executor)
+    plan = plan or plan_submission(sweep, wanted, executor=executor)
     submission = reserve(
         sweep,
         plan.executor,

@@ -13,6 +13,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +87,8 @@ class Plan:
         For submitit's ``update_parameters``.
     python : str
         What starts Python in submitit's script.
+    over : frozenset of int
+        Trials that have ended already.
     """
 
     executor: str
@@ -97,6 +100,7 @@ class Plan:
     time_limit_min: int | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     python: str = ""
+    over: frozenset[int] = frozenset()
 
     @property
     def trials(self) -> int | None:
@@ -167,7 +171,9 @@ def plan_submission(
     wanted.check()
     chosen = "slurm" if is_script else choose_executor(executor)
     _check_program(sweep)
-    left = None if sweep.file.trial_count() is None else count_left(sweep)
+    states = read_states(sweep)
+    over = frozenset(number for number, state in states.items() if state.is_over)
+    left = count_left(sweep, states.values())
     _check_left(sweep, left, wanted, chosen)
     if chosen == "slurm":
         bound = wanted.parallelism or sweep.file.slurm.get("array_parallelism")
@@ -182,6 +188,7 @@ def plan_submission(
             time_limit_min=sweep.file.slurm.get("timeout_min", DEFAULT_TIMEOUT_MIN),
             parameters=_slurm_parameters(sweep, at_a_time),
             python=_python(sweep),
+            over=over,
         )
     _check_local(sweep)
     tasks, at_a_time = _count_tasks(left, wanted, wanted.parallelism or _free_slots(sweep))
@@ -197,6 +204,7 @@ def plan_submission(
             "timeout_min": WORKER_TIMEOUT_MIN,
             "gpus_per_node": sweep.file.slurm.get("gpus_per_node", 0),
         },
+        over=over,
     )
 
 
@@ -222,11 +230,13 @@ def choose_executor(name: str) -> str:
     return name
 
 
-def count_left(sweep: Sweep) -> int:
-    """Return how many trials of a sweep that has an end nobody has taken, or has lost."""
-    states = read_states(sweep).values()
+def count_left(sweep: Sweep, states: Iterable[TrialState]) -> int | None:
+    """Return how many trials nobody has taken, or has lost; None for a sweep without end."""
+    total = sweep.file.trial_count()
+    if total is None:
+        return None
     taken = sum(one not in {TrialState.WAITING, TrialState.CRASHED} for one in states)
-    return max((sweep.file.trial_count() or 0) - taken, 0)
+    return max(total - taken, 0)
 
 
 def warning_s(slurm: dict[str, Any]) -> int:
@@ -276,13 +286,13 @@ def _check_program(sweep: Sweep) -> None:
     """Complain about a Python program that is not there before it has waited in a queue."""
     sweep.file.require_command()
     program, command = sweep.file.program, sweep.file.command
+    if not command:
+        raise SweepError(
+            f"sweep {sweep.id} has no `program`",
+            hint="name one in the file, or call hpctrack.agent(id, function)",
+        )
     pairs = itertools.pairwise(command)
     if ("${interpreter}", "${program}") in pairs and not (sweep.directory / program).is_file():
-        if not program:
-            raise SweepError(
-                f"sweep {sweep.id} has no `program`",
-                hint="name one in the file, or call hpctrack.agent(id, function)",
-            )
         raise SweepError(
             f"the program {program!r} is not in {sweep.directory}",
             hint="create the sweep in the folder of the program, or give its whole path",

@@ -104,6 +104,10 @@ class Runner:
         Ranks that a launcher above us starts.
     max_retries : int, optional
         In place of the file's.
+    keeps_tail : bool, optional
+        Output that goes to ours passes through a pipe, so that its last lines are known.
+    launch : str, optional
+        Which launch of it.
     """
 
     sweep: Sweep
@@ -117,6 +121,8 @@ class Runner:
     timeout_s: float | None = None
     size: int = 1
     max_retries: int | None = None
+    keeps_tail: bool = True
+    launch: str = ""
 
     def run(self, claim: Claim) -> TrialResult:
         """Run an attempt, and leave word of how it ended with the sweep and the search.
@@ -127,7 +133,10 @@ class Runner:
             No word could be left: another worker will run the trial again.
         """
         configuration, repeat = self.sweep.split(claim.trial)
-        running = describe_start(claim, self.me, self.environ, self.clock, size=self.size)
+        running = replace(
+            describe_start(claim, self.me, self.environ, self.clock, size=self.size),
+            launch=self.launch,
+        )
         began_s = self.clock.mono_s()
         if self._is_configuration_pruned(claim.trial):
             result = replace(running, state=TrialState.PRUNED, why=REPEAT_PRUNED)
@@ -173,9 +182,11 @@ class Runner:
         sweep, number = self.sweep, claim.trial
         parameters = sweep.add_repeat(point.parameters, number)
         self._be_patient(lambda: make_work_folder(sweep, number))
-        log = sweep.folder.log(number) if self.has_logs else None
+        has_log = self.has_logs and self.function is None
+        log = sweep.folder.log(number) if has_log else None
         if log is not None:
             self._be_patient(lambda: begin_log(log))
+        size = log.stat().st_size if log is not None and log.exists() else 0
         watch = self._be_patient(lambda: self._make_watch(claim, point, log, judged=judged))
         try:
             environ = make_environment(
@@ -191,6 +202,7 @@ class Runner:
             )
         finally:
             watch.finish()
+        tail = tail or watch.tail or (read_tail(log, size) if log is not None else "")
         result = self._judge(running, end, watch, tail)
         return self._add_values(replace(result, command=command), watch)
 
@@ -203,12 +215,12 @@ class Runner:
         log: Path | None,
         watch: TrialWatch,
     ) -> tuple[ChildEnd, str, tuple[str, ...]]:
-        """Run the program; return how it ended, its last words, and its command."""
+        """Run the program; return how it ended, a function's last words, and its command."""
         if self.function is not None:
             self._begin(running)
             end, tail = call_function(self.function, parameters, environ, watch, relay=self.relay)
             if tail:
-                self._keep_traceback(log, tail)
+                self._keep_traceback(running.trial, tail)
             # Whoever interrupts a trial does not want the next one.
             self.relay.was_stopped |= end.was_stopped
             return end, tail, ()
@@ -218,7 +230,6 @@ class Runner:
         launch = make_launch(self.sweep, environ)
         command = (*launch, *words)
         self._begin(replace(running, command=command))
-        size = log.stat().st_size if log is not None and log.exists() else 0
         end = run_child(
             command,
             environ=environ,
@@ -229,13 +240,15 @@ class Runner:
             watch=watch,
             signal_ranks=partial(signal_ranks, environ) if launch else None,
         )
-        return end, read_tail(log, size) if log is not None else "", command
+        return end, "", command
 
-    def _keep_traceback(self, log: Path | None, tail: str) -> None:
+    def _keep_traceback(self, number: int, tail: str) -> None:
         """Show what a function raised, where a program would have shown it."""
         sys.stderr.write(f"{tail}\n")
-        if log is not None:
-            with suppress(OSError), log.open("a") as file:
+        log = self.sweep.folder.log(number)
+        with suppress(HpctrackError, OSError):
+            begin_log(log)
+            with log.open("a") as file:
                 file.write(f"{tail}\n")
 
     def _begin(self, running: TrialResult) -> None:
@@ -359,7 +372,8 @@ class Runner:
 
     def _make_pump(self, log: Path | None) -> OutputPump | None:
         values = PrintedValues(self.sweep.file.metrics)
-        return OutputPump(log, values) if values and self.function is None else None
+        is_needed = self.function is None and (bool(values) or (log is None and self.keeps_tail))
+        return OutputPump(log, values) if is_needed else None
 
     def _be_patient(self, action: Callable[[], T]) -> T:
         return be_patient(action, self.relay, self.clock)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from hpctrack.client.ranks import detect_rank
+from hpctrack.client.ranks import RankInfo, detect_rank
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import HpctrackError, SweepError
@@ -33,7 +32,7 @@ from hpctrack.sweeps.worker.trial import (
 )
 
 CHOICE_WAIT_S = 300.0
-"""How long the other ranks wait for rank 0 to have the parameters chosen."""
+"""How long the other ranks wait for rank 0 to have taken the trial."""
 
 
 def run_trial(
@@ -98,7 +97,9 @@ def run_trial(
                     has_logs=False,
                     timeout_s=timeout_s,
                     size=rank.size,
+                    keeps_tail=False,
                     max_retries=0,  # whoever runs a trial by hand decides whether to do it again
+                    launch=_name_launch(rank),
                 )
                 return runner.run(claim)
             finally:
@@ -142,8 +143,10 @@ def _run_rank(
     running = replace(describe_start(claim, None, environ, clock), rank=rank.rank, size=rank.size)
     began_s = clock.mono_s()
     try:
-        parameters = _wait_for_parameters(sweep, number, relay, clock)
-        child_environ = make_environment(sweep, number, parameters, environ, attempt=rank.attempt)
+        attempt = _wait_for_attempt(sweep, number, rank, relay, clock)
+        running = replace(running, attempt=attempt, launch=_name_launch(rank))
+        parameters = sweep.parameters(number)
+        child_environ = make_environment(sweep, number, parameters, environ, attempt=attempt)
         command = prepare_command(sweep, number, parameters, child_environ)
     except HpctrackError as error:
         end = ChildEnd(CANNOT_START, message=error.message)
@@ -173,14 +176,27 @@ def _run_rank(
     return result
 
 
-def _wait_for_parameters(
-    sweep: Sweep, number: int, relay: SignalRelay, clock: Clock
-) -> dict[str, Any]:
+def _name_launch(rank: RankInfo) -> str:
+    """Return what the ranks of one launch have in common; nothing if nobody knows."""
+    return f"{rank.launch} {rank.attempt}" if rank.launch else ""
+
+
+def _wait_for_attempt(
+    sweep: Sweep, number: int, rank: RankInfo, relay: SignalRelay, clock: Clock
+) -> int:
+    """Return which attempt rank 0 of our launch has taken, once it has; by then it has parameters.
+
+    Raises
+    ------
+    SweepError
+        It has taken none.
+    """
+    launch = _name_launch(rank)
     began_s = clock.mono_s()
     while True:
-        try:
-            return sweep.parameters(number)
-        except SweepError:
-            if relay.must_leave or clock.mono_s() - began_s > CHOICE_WAIT_S:
-                raise
-            time.sleep(0.2)
+        word = read_result(sweep.folder, number)
+        if word is not None and word.launch == launch:
+            return word.attempt
+        if relay.must_leave or clock.mono_s() - began_s > CHOICE_WAIT_S:
+            raise SweepError(f"rank 0 has not begun trial {number} of sweep {sweep.id}")
+        time.sleep(0.2)

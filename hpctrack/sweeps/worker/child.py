@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from hpctrack.sweeps.worker.guard import Guard
 from hpctrack.sweeps.worker.signals import STOPPING, SignalRelay, pass_on
 
 KILL_AFTER_S = 30.0
@@ -24,7 +22,6 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 _POLL_S = 0.02
 _POLL_MAX_S = 0.25
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +99,9 @@ def run_child(
 
     Notes
     -----
-    The program gets SIGTERM when this process dies, whatever it dies of: another worker will
-    continue the trial, and two of them would do it twice.
+    The program, and what it has started in its process group, gets SIGTERM when this process dies,
+    whatever it dies of, and SIGKILL later: another worker will continue the trial, and two of them
+    would do it twice.
     """
     if relay is None:
         with SignalRelay() as own:
@@ -118,24 +116,16 @@ def run_child(
                 signal_ranks=signal_ranks,
                 kill_after_s=kill_after_s,
             )
-    try:
-        child = _start(command, environ, directory, output)
-    except FileNotFoundError as error:
-        return ChildEnd(_NOT_FOUND, message=f"{error.filename or command[0]}: {error.strerror}")
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return ChildEnd(_NOT_EXECUTABLE, message=f"{command[0]}: {error}")
-    is_launcher = signal_ranks is not None
-    relay.attach(child, STOPPING if is_launcher else frozenset())
-    try:
-        message = _Wait(child, relay, signal_ranks, kill_after_s).wait(timeout_s, watch)
-    except BaseException:
-        # Whoever gets the trial next must not find its program still at work.
-        pass_on(child, signal.SIGTERM if is_launcher else signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(kill_after_s)
-        raise
-    finally:
-        relay.detach()
+    with Guard(kill_after_s) as guard:
+        try:
+            child = _start(command, environ, directory, output)
+        except FileNotFoundError as error:
+            return ChildEnd(_NOT_FOUND, message=f"{error.filename or command[0]}: {error.strerror}")
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            return ChildEnd(_NOT_EXECUTABLE, message=f"{command[0]}: {error}")
+        guard.watch(child.pid)
+        relay.attach(child, frozenset() if signal_ranks is None else STOPPING)
+        message = _wait(child, relay, watch, signal_ranks, (timeout_s, kill_after_s))
     code = child.returncode
     return ChildEnd(
         code if code >= 0 else 128 - code,
@@ -143,6 +133,27 @@ def run_child(
         message=message,
         was_stopped=relay.was_stopped,
     )
+
+
+def _wait(
+    child: subprocess.Popen[bytes],
+    relay: SignalRelay,
+    watch: Watch | None,
+    signal_ranks: Callable[[int], object] | None,
+    times_s: tuple[float | None, float],
+) -> str:
+    """Wait for a program; return why its end had to be brought about, if it had."""
+    timeout_s, kill_after_s = times_s
+    try:
+        return _Wait(child, relay, signal_ranks, kill_after_s).wait(timeout_s, watch)
+    except BaseException:
+        # Whoever gets the trial next must not find its program still at work.
+        pass_on(child, signal.SIGKILL if signal_ranks is None else signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(kill_after_s)
+        raise
+    finally:
+        relay.detach()
 
 
 class _Wait:
@@ -223,21 +234,8 @@ def _start(
         cwd=directory,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        # Two system calls, nothing that takes a lock.
-        preexec_fn=partial(_die_with_parent, os.getpid()),  # noqa: PLW1509
         **given,
     )
-
-
-_PRCTL = ctypes.CDLL(None, use_errno=True).prctl
-"""Looked up here: between fork and exec, the loader's lock may be held by a thread that is gone."""
-
-
-def _die_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM when the thread that started the program is gone."""
-    _PRCTL(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != parent:  # it went before it could be asked for
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _name(number: int) -> str:

@@ -23,12 +23,18 @@ from hpctrack.sweeps.sweep import Sweep
 SIGNAL_TIMEOUT_S = 20.0
 """``scancel`` talks to the nodes themselves; a node that is silent for longer is not heard."""
 
-_OF_A_STEP = (
-    "SLURM_STEP", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS", "SLURM_TASK_PID",
-    "SLURM_SRUN_COMM", "SLURM_LAUNCH_NODE", "PMI_", "PMIX_RANK", "PMIX_SIZE", "PMIX_NAMESPACE",
-    "PMIX_SERVER", "PMIX_LOCAL", "OMPI_COMM_WORLD", "OMPI_MCA_ess_base", "MPI_LOCAL", "HYDI_",
+_OF_A_LAUNCH = (
+    "SLURM_STEP", "SLURM_GTIDS", "SLURM_TASK_PID", "SLURM_SRUN_COMM", "SLURM_LAUNCH_NODE",
+    "PMI_", "PMIX_RANK", "PMIX_SIZE", "PMIX_NAMESPACE", "PMIX_SERVER",
+    "PMIX_LOCAL", "OMPI_COMM_WORLD", "OMPI_MCA_ess_base", "MPI_LOCAL", "HYDI_",
 )  # fmt: skip
 """How variables begin that tell a process which rank of a launch it is."""
+
+_ALONE = {
+    "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NTASKS": "1",
+    "SLURM_NPROCS": "1", "SLURM_TASKS_PER_NODE": "1",
+}  # fmt: skip
+"""What a batch script of one task finds. Programs fail that find a job and no SLURM_PROCID."""
 
 _OPTIONS = {
     "nodes": "nodes", "tasks_per_node": "ntasks-per-node", "cpus_per_task": "cpus-per-task",
@@ -81,11 +87,9 @@ def make_launch(sweep: Sweep, environ: Mapping[str, str]) -> list[str]:
             f"each trial of sweep {sweep.id} is started by srun, and this is no Slurm job",
             hint="submit it, or start the ranks in `command` and set use_srun: false",
         )
-    options = [f"--{name}={slurm[key]}" for key, name in _OPTIONS.items() if key in slurm]
-    if "nodes" not in slurm:
-        options.insert(0, "--nodes=1")
-    if "tasks_per_node" not in slurm:
-        options.insert(1, "--ntasks-per-node=1")
+    shape = {"nodes": 1, "tasks_per_node": 1, **slurm}
+    options = [f"--{name}={shape[key]}" for key, name in _OPTIONS.items() if key in shape]
+    options.append(f"--ntasks={count_tasks(slurm)}")  # else all tasks of a larger allocation
     # After `sbatch --export=NONE` srun would hand nothing on. And the other ranks of a trial whose
     # rank has died would wait for it until the time is up.
     options += ["--export=ALL", "--kill-on-bad-exit=1"]
@@ -133,13 +137,19 @@ def name_job(environ: Mapping[str, str]) -> str:
     return f"{array}_{task}" if array and task else environ.get("SLURM_JOB_ID", "")
 
 
-def as_single(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without what makes a process a rank.
+def as_worker(sweep: Sweep, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what makes a process a rank of several.
 
     Several workers that were started by one ``srun`` are strangers to each other, and so are
-    their trials.
+    their trials. The environment of a batch script is returned as it is.
     """
-    return {key: value for key, value in environ.items() if not key.startswith(_OF_A_STEP)}
+    if "SLURM_STEP_ID" not in environ and detect_rank(environ).size == 1:
+        return dict(environ)
+    alone = {key: one for key, one in environ.items() if not key.startswith(_OF_A_LAUNCH)}
+    if uses_srun(sweep.file.slurm):
+        return alone  # srun goes by the numbers of the allocation
+    alone.pop("SLURM_NTASKS_PER_NODE", None)
+    return alone | {key: value for key, value in _ALONE.items() if key in alone}
 
 
 def as_agent(sweep: Sweep, environ: Mapping[str, str]) -> dict[str, str]:
@@ -151,10 +161,13 @@ def as_agent(sweep: Sweep, environ: Mapping[str, str]) -> dict[str, str]:
         Several workers were started where one starts its trials with ``srun``.
     """
     step = environ.get("SLURM_STEP_ID", "")
-    is_in_step = step.isdigit() and int(step) < _FIRST_SPECIAL_STEP
-    if uses_srun(sweep.file.slurm) and (is_in_step or detect_rank(environ).size > 1):
+    if step.isdigit():
+        is_launched = int(step) < _FIRST_SPECIAL_STEP
+    else:
+        is_launched = detect_rank(environ).size > 1
+    if uses_srun(sweep.file.slurm) and is_launched:
         raise SweepError(
             f"the agent of sweep {sweep.id} starts its trials with srun, and was started by one",
             hint="start it once in the allocation, without srun or mpiexec",
         )
-    return as_single(environ)
+    return as_worker(sweep, environ)

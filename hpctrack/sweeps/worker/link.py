@@ -134,6 +134,9 @@ class TrialLink:
                 data = connection.recv(trial_wire.MESSAGE_MAX_BYTES + 1)
             except BlockingIOError:
                 return messages
+            except ConnectionResetError:
+                # It has ended without reading all that we said; what it said is still there.
+                continue
             except OSError:
                 data = b""
             if not data:

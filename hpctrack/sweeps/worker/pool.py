@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -68,7 +69,8 @@ class TrialPool:
         self._on_loss = on_loss
         begun = list_claims(self._folder)
         self._open = {trial: newest for trial, newest in begun.items() if trial not in settled}
-        self._next = max(begun, default=-1) + 1
+        # Not beyond the last one: a trial that somebody has run by hand leaves a gap before it.
+        self._next = next(one for one in itertools.count() if one not in begun)
         self._looked_s = -LOOK_INTERVAL_S
         self.durations_s: list[float] = []
 

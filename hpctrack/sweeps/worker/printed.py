@@ -91,6 +91,8 @@ def read_number(text: str) -> float | None:
 class OutputPump:
     """Copies a program's output from a pipe to its log, and to `PrintedValues`.
 
+    Also to our own stdout, so that the last lines are known if the program fails.
+
     Parameters
     ----------
     log : Path or None
@@ -102,6 +104,7 @@ class OutputPump:
     def __init__(self, log: Path | None, values: PrintedValues) -> None:
         self._values = values
         self._is_over = False
+        self._last = b""
         if log is None:
             self._log_fd = os.dup(1)
         else:
@@ -122,9 +125,15 @@ class OutputPump:
             except BlockingIOError:
                 break
             self._copy(data)
+            self._last = (self._last + data)[-TAIL_BYTES:]
             found += self._values.feed(data)
             self._is_over = not data
         return found
+
+    @property
+    def tail(self) -> str:
+        """The last lines of it."""
+        return cut_tail(self._last)
 
     def finish(self) -> list[tuple[str, int, float]]:
         """Copy the rest once the program has ended.
@@ -180,5 +189,10 @@ def read_tail(log: Path, since_bytes: int = 0) -> str:
             data = file.read(TAIL_BYTES)
     except OSError:
         return ""
+    return cut_tail(data)
+
+
+def cut_tail(data: bytes) -> str:
+    """Return the last lines of some output."""
     lines = data.decode("utf-8", "replace").rstrip().splitlines()
     return "\n".join(lines[-TAIL_LINES:])

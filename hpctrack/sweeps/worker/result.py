@@ -73,6 +73,8 @@ class TrialResult:
         See `hpctrack.sweeps.worker.process.read_stamp`.
     job : str
         Slurm's id (``50_3`` for a task of an array), else empty.
+    launch : str
+        What its ranks have in common, if a launcher has started them with this process.
     attempt : int
         Which one this is, from 1: a requeue, a worker that died and a retry make another.
     worker : str
@@ -110,6 +112,7 @@ class TrialResult:
     pid: int = 0
     stamp: str = ""
     job: str = ""
+    launch: str = ""
     attempt: int = 1
     failures: int = 0
     command: tuple[str, ...] = ()

@@ -50,7 +50,7 @@ def make_environment(
     environ : mapping
         Ours.
     attempt : int, optional
-        From the second on, the program goes on with the run.
+        Which life of the trial this is.
     link : str, optional
         The socket that its metrics are reported to.
     """
@@ -63,9 +63,9 @@ def make_environment(
         "HPCTRACK_GROUP": sweep.id,
         "HPCTRACK_SWEEP_ID": sweep.id,
         "HPCTRACK_TRIAL": str(number),
-        "HPCTRACK_TRIAL_DIR": str(sweep.folder.work(number)),
-        # Also for the first: a job that was requeued begins new trials, too.
+        # Not Slurm's count: an array task that was requeued goes on to trials that have just begun.
         "HPCTRACK_ATTEMPT": str(attempt),
+        "HPCTRACK_TRIAL_DIR": str(sweep.folder.work(number)),
         "HPCTRACK_SWEEP_CONFIG": json.dumps(parameters, default=make_plain),
     }
     if link:

@@ -143,6 +143,11 @@ class TrialWatch:
         return None if self._pump is None else self._pump.writer
 
     @property
+    def tail(self) -> str:
+        """The last lines of the program's output; empty if they did not pass through here."""
+        return "" if self._pump is None else self._pump.tail
+
+    @property
     def iterations(self) -> int:
         """How many steps have had the first metric."""
         return len(self._counter)

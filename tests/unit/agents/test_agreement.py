@@ -37,7 +37,8 @@ def rank(number: int) -> Session:
 
 
 def make(folder: Path, time: Time, **hello: Any) -> Agreement:
-    return Agreement(folder, {**HELLO, **hello}, clock=time.clock)
+    sessions = [rank(number) for number in range(hello.pop("here", 2))]
+    return Agreement(folder, {**HELLO, **hello}, sessions, clock=time.clock)
 
 
 def look(one: Agreement, time: Time) -> dict[str, Any]:
@@ -96,8 +97,8 @@ def test_who_listens_to_nobody_looks_at_nothing(tmp_path: Path, time: Time) -> N
     assert not list(tmp_path.glob("agreement*"))
 
 
-def test_one_node_needs_no_file(tmp_path: Path, time: Time) -> None:
-    make(tmp_path, time, local_size=4).take(rank(0), {"track": "call", "until": 7})
+def test_ranks_that_are_all_here_need_no_file(tmp_path: Path, time: Time) -> None:
+    make(tmp_path, time, here=4).take(rank(0), {"track": "call", "until": 7})
     assert not list(tmp_path.glob("agreement*"))
 
 

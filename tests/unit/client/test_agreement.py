@@ -229,6 +229,23 @@ def test_nodes_agree_by_a_file(mode: str, tmp_path: Path) -> None:
     hpctrack.Store(tmp_path / "store").run("t").close()
 
 
+ON_A_THREAD = (
+    """
+from hpctrack.client import spawn
+spawn.SOCKET_PATH_MAX_BYTES = 1  # no place for a socket
+"""
+    + PROGRAM
+)
+
+
+def test_ranks_that_record_on_threads_of_their_own_agree_by_the_file_too() -> None:
+    with listening(stop_at(100)) as worker:  # type: ignore[arg-type]
+        more = trial_environment(worker.path)
+        found = collect(start_ranks(3, ["0.003", "call", "5"], more, code=ON_A_THREAD))
+    assert is_agreed(found), found
+    assert all("records on a thread" in str(one["err"]) for one in found)
+
+
 def test_a_second_attempt_does_not_hear_of_the_end_of_the_first(tmp_path: Path) -> None:
     with listening(stop_at(20)) as worker:  # type: ignore[arg-type]
         more = trial_environment(worker.path) | {"HPCTRACK_SEAL": "manual"}

@@ -31,17 +31,24 @@ def make(tmp_path: Path, **slurm: Any) -> Sweep:
     [
         ({}, []),
         ({"cpus_per_task": 4, "gpus_per_node": 2}, []),
-        ({"nodes": 2}, ["srun", "--nodes=2", "--ntasks-per-node=1", *BY_DEFAULT]),
-        ({"tasks_per_node": 3}, ["srun", "--nodes=1", "--ntasks-per-node=3", *BY_DEFAULT]),
+        ({"nodes": 2}, ["srun", "--nodes=2", "--ntasks-per-node=1", "--ntasks=2", *BY_DEFAULT]),
+        (
+            {"tasks_per_node": 3},
+            ["srun", "--nodes=1", "--ntasks-per-node=3", "--ntasks=3", *BY_DEFAULT],
+        ),
         (
             {"nodes": 2, "tasks_per_node": 4, "cpus_per_task": 8, "srun_args": ["--mpi=x", "-l"]},
             [
-                "srun", "--nodes=2", "--ntasks-per-node=4", "--cpus-per-task=8", *BY_DEFAULT,
+                "srun", "--nodes=2", "--ntasks-per-node=4", "--cpus-per-task=8", "--ntasks=8",
+                *BY_DEFAULT,
                 "--mpi=x", "-l",
             ],
         ),
         ({"nodes": 2, "use_srun": False}, []),
-        ({"use_srun": True}, ["srun", "--nodes=1", "--ntasks-per-node=1", *BY_DEFAULT]),
+        (
+            {"use_srun": True},
+            ["srun", "--nodes=1", "--ntasks-per-node=1", "--ntasks=1", *BY_DEFAULT],
+        ),
     ],
 )  # fmt: skip
 def test_several_tasks_are_started_by_srun(
@@ -68,7 +75,15 @@ def test_a_task_of_an_array_is_never_named_by_its_own_number() -> None:
 def test_workers_of_one_srun_are_no_ranks_of_one_run(tmp_path: Path) -> None:
     environ = as_agent(make(tmp_path), STEP)
     assert detect_rank(environ).size == 1
-    assert environ == {**JOB, "SLURM_NTASKS": "4", "SLURM_CPUS_PER_TASK": "2", "HOME": "/home/a"}
+    assert environ == {
+        **JOB, "SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_CPUS_PER_TASK": "2",
+        "HOME": "/home/a",
+    }  # fmt: skip
+
+
+def test_the_environment_of_a_batch_script_stays_as_it_is(tmp_path: Path) -> None:
+    batch = {**JOB, "SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2"}
+    assert as_agent(make(tmp_path, nodes=2, tasks_per_node=2), batch) == batch
 
 
 def test_an_agent_that_would_call_srun_in_a_step_is_refused(tmp_path: Path) -> None:
@@ -77,8 +92,8 @@ def test_an_agent_that_would_call_srun_in_a_step_is_refused(tmp_path: Path) -> N
         as_agent(shape, STEP)
     with pytest.raises(SweepError):
         as_agent(shape, {**JOB, "SLURM_STEP_ID": "3", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"})
-    in_salloc = {**JOB, "SLURM_STEP_ID": "4294967290", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
-    assert as_agent(shape, in_salloc) == {**JOB, "SLURM_NTASKS": "1"}
+    in_salloc = {**JOB, "SLURM_STEP_ID": "4294967290", "SLURM_PROCID": "0", "SLURM_NTASKS": "8"}
+    assert as_agent(shape, in_salloc) == {**JOB, "SLURM_PROCID": "0", "SLURM_NTASKS": "8"}
 
 
 def test_ranks_are_told_by_slurm_and_the_worker_is_not(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +17,13 @@ from hpctrack.sweeps.folder import write_json
 from hpctrack.sweeps.results.best import find_best
 from hpctrack.sweeps.results.status import read_states, read_status
 from hpctrack.sweeps.slurm_queue import read_queue
+from hpctrack.sweeps.submission import executor
 from hpctrack.sweeps.submission.executor import SweepWorker, submit_sweep
 from hpctrack.sweeps.submission.plan import Wanted, choose_executor, plan_submission
 from hpctrack.sweeps.submission.waiting import wait_for_submission
 from hpctrack.sweeps.submission_record import Worker, confirm, read_submissions, reserve
 from hpctrack.sweeps.sweep import Sweep, create_sweep
-from hpctrack.sweeps.worker.loop import WorkerOptions
+from hpctrack.sweeps.worker.loop import WorkerEnd, WorkerOptions
 from hpctrack.sweeps.worker.process import read_stamp
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, write_result
 from tests.stores import NodeWriter
@@ -128,6 +130,32 @@ def test_one_worker_takes_the_shells_place_whatever_a_trial_asks_for(
     assert lines.index("trap '' USR2") < lines.index(started)
 
 
+def test_a_worker_that_is_to_come_back_leaves_that_to_submitit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = make(tmp_path)
+    end = WorkerEnd(1, 1, 0, 0, "time is up", should_requeue=True)
+    monkeypatch.setattr(executor, "run_worker", lambda *_, **__: end)
+    heard: list[int] = []
+    # submitit's handler stands here: it calls `checkpoint` and has Slurm requeue the job.
+    before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
+    try:
+        SweepWorker(str(sweep.store), "digits", "s", WorkerOptions())()
+        assert heard == [signal.SIGUSR2]
+
+        def refuse(*_: object) -> None:
+            raise subprocess.CalledProcessError(1, ["scontrol", "requeue", "50"])
+
+        signal.signal(signal.SIGUSR2, refuse)  # Slurm is about to requeue a preempted job itself
+        worker = SweepWorker(str(sweep.store), "digits", "s", WorkerOptions())
+        assert worker()["should_requeue"]
+        assert "not requeued from here" in capsys.readouterr().err
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    worker = SweepWorker(str(sweep.store), "digits", "s", WorkerOptions())
+    assert worker()["why"] == "time is up"  # nobody listens: it ends as it is
+
+
 def test_an_hour_is_asked_for_and_not_submitits_five_minutes(tmp_path: Path, slurm: Path) -> None:
     sweep = make(tmp_path)
     submit_sweep(sweep.store, sweep, Wanted(count=1))
@@ -136,7 +164,7 @@ def test_an_hour_is_asked_for_and_not_submitits_five_minutes(tmp_path: Path, slu
 
 
 @pytest.mark.parametrize(
-    ("block", "signal"),
+    ("block", "asked"),
     [
         ({}, "B:USR2@90"),
         ({"timeout_min": 2}, "B:USR2@30"),
@@ -145,11 +173,11 @@ def test_an_hour_is_asked_for_and_not_submitits_five_minutes(tmp_path: Path, slu
     ],
 )
 def test_the_worker_is_warned_before_its_time_is_up(
-    tmp_path: Path, slurm: Path, block: dict[str, Any], signal: str
+    tmp_path: Path, slurm: Path, block: dict[str, Any], asked: str
 ) -> None:
     sweep = make(tmp_path, slurm=block)
     submit_sweep(sweep.store, sweep)
-    assert f"#SBATCH --signal={signal}" in script_lines(slurm)
+    assert f"#SBATCH --signal={asked}" in script_lines(slurm)
 
 
 def test_with_a_teardown_the_shell_stays_and_hands_signals_on(tmp_path: Path, slurm: Path) -> None:

@@ -81,6 +81,36 @@ def test_a_program_does_not_outlive_a_worker_that_is_killed(tmp_path: Path) -> N
     assert out == "got SIGTERM\n", "it may write a checkpoint"
 
 
+def test_what_a_program_has_started_does_not_outlive_a_killed_worker_either(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen(['sh', '-c', 'trap \"\" TERM; while :; do sleep 0.1; done'])\n"
+        "open('pid', 'w').write(str(child.pid))\n"
+        "os.rename('pid', 'ready')\n"
+        "child.wait()\n"
+    )
+    runner = start_python(RUNNER.replace("directory=", "kill_after_s=1.0, directory="), text)
+    try:
+        wait_for((tmp_path / "ready").exists)
+        pid = int((tmp_path / "ready").read_text())
+        assert read_stamp(pid)
+        runner.kill()
+        wait_for(lambda: not read_stamp(pid))
+    finally:
+        runner.kill()
+        runner.communicate()
+
+
+def test_a_guard_ends_nothing_when_its_worker_does_not_die(tmp_path: Path) -> None:
+    text = "sleep 60 >/dev/null 2>&1 & echo $! > pid"
+    assert run_child(shell(text), environ=os.environ, directory=tmp_path).exit_code == 0
+    pid = int((tmp_path / "pid").read_text())
+    assert read_stamp(pid), "a program may leave something running on purpose"
+    os.kill(pid, signal.SIGKILL)
+
+
 def test_a_program_is_ended_when_its_time_is_up(tmp_path: Path) -> None:
     end = run_child(["sleep", "60"], environ=os.environ, directory=tmp_path, timeout_s=0.2)
     assert (end.exit_code, end.signal) == (143, "SIGTERM")

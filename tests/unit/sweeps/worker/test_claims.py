@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,9 @@ def test_sixteen_processes_that_race_never_have_the_same_attempt(tmp_path: Path)
 def test_a_claim_is_read_back_and_its_newest_attempt_found(tmp_path: Path) -> None:
     folder = make_sweep(tmp_path).folder
     assert find_last_claim(folder, 3) is None
+    claim = Claim(trial=3, attempt=3, worker="w", host="h", pid=7, stamp="9", failures=1)
     for attempt in (1, 2, 3):
-        claim = Claim(trial=3, attempt=attempt, worker="w", host="h", pid=7, stamp="9", failures=1)
-        assert make_claim(folder, claim)
+        assert make_claim(folder, replace(claim, attempt=attempt))
     assert find_last_claim(folder, 3) == claim
     assert find_last_claim(folder, 3, known=2) == claim
     assert make_claim(folder, Claim(trial=12345, attempt=1, worker="w"))

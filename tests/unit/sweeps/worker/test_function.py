@@ -28,6 +28,11 @@ def call(sweep: Sweep, function: Callable[[], object], **options: Any) -> Worker
     return run_worker(sweep, WorkerOptions(**options), function=function)
 
 
+def log_and_ask(run: hpctrack.Run) -> bool:
+    run.log({"loss": 1.0})
+    return bool(run.should_stop())
+
+
 def only_result(sweep: Sweep) -> TrialResult:
     [result] = read_results(sweep.folder).values()
     return result
@@ -59,7 +64,7 @@ def test_an_exception_is_a_failure_with_its_traceback_and_the_next_trial_runs(
     sweep = make_sweep(tmp_path, values=2, max_retries=0)
 
     def train() -> None:
-        if json.loads(os.environ["HPCTRACK_SWEEP_CONFIG"])["a"] == 0:  # noqa: TID251
+        if json.loads(os.environ["HPCTRACK_SWEEP_CONFIG"])["a"] == 0:
             raise ValueError("too hot")
 
     end = call(sweep, train)
@@ -131,8 +136,7 @@ def test_a_function_is_told_when_its_worker_has_to_leave(
     def train() -> None:
         run = hpctrack.init()
         os.kill(os.getpid(), number)
-        steps = iter(range(100_000))
-        wait_for(lambda: run.log({"loss": 1.0}, step=next(steps)) or run.should_stop())
+        wait_for(lambda: log_and_ask(run))
 
     end = call(sweep, train)
     assert (end.taken, end.should_requeue) == (1, True)
@@ -151,8 +155,7 @@ def test_a_function_is_told_when_the_sweep_is_cancelled(tmp_path: Path) -> None:
     def train() -> None:
         run = hpctrack.init()
         write_control(sweep.folder, Wish.CANCEL)
-        steps = iter(range(100_000))
-        wait_for(lambda: run.log({"loss": 1.0}, step=next(steps)) or run.should_stop())
+        wait_for(lambda: log_and_ask(run))
 
     end = call(sweep, train)
     assert end.taken == 1
@@ -181,7 +184,7 @@ def test_a_function_that_does_badly_is_stopped_early(tmp_path: Path) -> None:
 
 def test_a_function_leaves_no_threads_files_or_variables_behind(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, values=6)
-    environ = dict(os.environ)  # noqa: TID251
+    environ = dict(os.environ)
     call(sweep, lambda: None, max_trials=1)
     threads = threading.active_count()
     files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
@@ -190,7 +193,7 @@ def test_a_function_leaves_no_threads_files_or_variables_behind(tmp_path: Path) 
     assert threading.active_count() == threads
     assert len(os.listdir("/proc/self/fd")) == files  # noqa: PTH208
     assert temporary == list(Path(environ["TMPDIR"]).glob("hpctrack-trial-*")) == []
-    assert dict(os.environ) == environ  # noqa: TID251
+    assert dict(os.environ) == environ
 
 
 NOTEBOOK = """

@@ -45,9 +45,7 @@ def test_a_worker_touches_its_file_until_it_leaves_and_then_says_why(tmp_path: P
 
 def test_slurm_is_remembered_by_a_worker(tmp_path: Path) -> None:
     job = {"SLURM_JOB_ID": "53", "SLURM_ARRAY_JOB_ID": "50", "SLURM_ARRAY_TASK_ID": "3"}
-    me = describe_worker(
-        {**job, "SLURM_RESTART_COUNT": "2"}, SYSTEM_CLOCK, share=1, cpus=1, gpus=0
-    )
+    me = describe_worker({**job, "SLURM_RESTART_COUNT": "2"}, SYSTEM_CLOCK, share=1, cpus=1, gpus=0)
     assert (me.job, me.restart) == ("50_3", 2)
     assert describe_worker({}, SYSTEM_CLOCK, share=None, cpus=1, gpus=0).job == ""
 

@@ -76,29 +76,30 @@ def test_without_a_limit_there_is_always_room_and_a_job_bounds_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "why", "cancelled", "interrupted", "state", "failures"),
+    ("end", "told", "state", "failures"),
     [
-        (ChildEnd(0), "", False, False, TrialState.FINISHED, 0),
-        (ChildEnd(0), "worse", False, False, TrialState.PRUNED, 0),
-        (ChildEnd(143, "SIGTERM"), "worse", False, True, TrialState.PRUNED, 0),
-        (ChildEnd(143, "SIGTERM"), "", True, False, TrialState.STOPPED, 0),
-        (ChildEnd(143, "SIGTERM"), "worse", True, True, TrialState.STOPPED, 0),
-        (ChildEnd(0), "", False, True, TrialState.WAITING, 0),
-        (ChildEnd(1), "", False, True, TrialState.WAITING, 0),
-        (ChildEnd(1), "", False, False, TrialState.WAITING, 1),
-        (ChildEnd(126), "", False, False, TrialState.FAILED, 1),
-        (ChildEnd(127), "", False, False, TrialState.FAILED, 1),
+        (ChildEnd(0), ("", False, False), TrialState.FINISHED, 0),
+        (ChildEnd(0), ("worse", False, False), TrialState.PRUNED, 0),
+        (ChildEnd(143, "SIGTERM"), ("worse", False, True), TrialState.PRUNED, 0),
+        (ChildEnd(143, "SIGTERM"), ("", True, False), TrialState.STOPPED, 0),
+        (ChildEnd(143, "SIGTERM"), ("worse", True, True), TrialState.STOPPED, 0),
+        (ChildEnd(0), ("", False, True), TrialState.WAITING, 0),
+        (ChildEnd(1), ("", False, True), TrialState.WAITING, 0),
+        (ChildEnd(1), ("", False, False), TrialState.WAITING, 1),
+        (ChildEnd(126), ("", False, False), TrialState.FAILED, 1),
+        (ChildEnd(127), ("", False, False), TrialState.FAILED, 1),
     ],
 )
 def test_how_an_attempt_ended_follows_from_who_ended_it(
-    end: ChildEnd, why: str, cancelled: bool, interrupted: bool, state: TrialState, failures: int
+    end: ChildEnd, told: tuple[str, bool, bool], state: TrialState, failures: int
 ) -> None:
+    why, is_cancelled, is_interrupted = told
     result = judge_end(
         RUNNING,
         end,
         why=why,
-        is_cancelled=cancelled,
-        is_interrupted=interrupted,
+        is_cancelled=is_cancelled,
+        is_interrupted=is_interrupted,
         max_retries=1,
         log_tail="last words",
     )

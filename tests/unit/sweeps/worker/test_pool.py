@@ -59,7 +59,6 @@ def make_pool(sweep: Sweep, me: WorkerFacts, **more: Any) -> TrialPool:
     return TrialPool(sweep, me, judge, clock=clock, **more)
 
 
-
 def say(sweep: Sweep, claim: Claim, state: TrialState, **more: Any) -> None:
     word = TrialResult(
         trial=claim.trial, state=state, attempt=claim.attempt, worker=claim.worker, **more
@@ -272,3 +271,16 @@ def test_settled_trials_are_left_alone(tmp_path: Path) -> None:
     claim = pool.take()
     assert claim is not None
     assert (claim.trial, claim.attempt) == (2, 1)
+
+
+def test_a_gap_before_a_trial_that_was_run_by_hand_is_filled(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, values=4)
+    other = make_stranger(sweep)
+    make_claim(sweep.folder, claim := other.claim(2, 1, failures=0, wall_s=0.0))
+    say(sweep, claim, TrialState.FINISHED)
+    pool = make_pool(sweep, make_worker(sweep))
+    taken = []
+    while (next_claim := pool.take()) is not None:
+        taken.append((next_claim.trial, next_claim.attempt))
+        say(sweep, next_claim, TrialState.FINISHED)
+    assert taken == [(0, 1), (1, 1), (3, 1)]

@@ -28,7 +28,7 @@ LOSS = MetricGoal("loss", "minimize", None, r"loss=(\S+)")
 
 def find(data: bytes, *metrics: MetricGoal, cut: int = 1 << 20) -> list[tuple[str, int, float]]:
     values = PrintedValues(metrics or (LOSS,))
-    found = []
+    found: list[tuple[str, int, float]] = []
     for at in range(0, len(data), cut):
         found += values.feed(data[at : at + cut])
     return found + list(values.feed(b""))
@@ -103,7 +103,7 @@ def test_a_line_without_end_costs_no_memory_and_hides_no_later_line() -> None:
     values = PrintedValues((LOSS,))
     for _ in range(100):
         list(values.feed(b"y" * 10_000))
-        assert len(values._rest) <= LINE_MAX_BYTES + 10_000  # noqa: SLF001 - what it keeps
+        assert len(values._rest) <= LINE_MAX_BYTES + 10_000
 
 
 def test_a_progress_bar_of_carriage_returns_is_read_as_it_goes() -> None:
