@@ -80,6 +80,8 @@ SIGNS = {
 SHARES = {"worker": 5, "program": 5, "agent": 5, "task": 3, "driver": 2}
 """Of 20 kills. A task is ended by scancel, everything else by SIGKILL."""
 
+NODES = ("n1", "n2", "n3")
+
 WORKERS, REINFORCEMENT = 8, 4
 
 Points = Mapping[int, tuple[Mapping[str, Any], tuple[float, ...]]]
@@ -138,7 +140,7 @@ class Chaos:
         For the store and the programs.
     seed : int
         Decides what is killed when.
-    trials, kills : int
+    trials, kills, power_cuts : int
         How many.
 
     Attributes
@@ -148,11 +150,19 @@ class Chaos:
     """
 
     def __init__(
-        self, cluster: Cluster, scratch: Place, seed: int, *, trials: int = 200, kills: int = 20
+        self,
+        cluster: Cluster,
+        scratch: Place,
+        seed: int,
+        *,
+        trials: int = 200,
+        kills: int = 20,
+        power_cuts: int = 0,
     ) -> None:
         self.desk = Desk(cluster, scratch, HPCTRACK_LINGER_S="2", HPCTRACK_CONSOLE="off")
         self.trials = trials
         self.kills = kills
+        self.power_cuts = power_cuts
         self.done: list[str] = []
         self._rng = random.Random(seed)
         self._store = self.desk.env["HPCTRACK_DIR"]
@@ -173,6 +183,7 @@ class Chaos:
             The time is up.
         """
         kinds = [kind for kind, share in SHARES.items() for _ in range(share * self.kills // 20)]
+        kinds += ["node"] * self.power_cuts
         self._rng.shuffle(kinds)
         when = sorted(self._rng.choices(range(WORKERS, self.trials - 5), k=len(kinds)))
         deadline = time.monotonic() + timeout_s
@@ -213,14 +224,25 @@ class Chaos:
             time.sleep(self._rng.uniform(0, 2))
         self._wait(lambda: self._find(kind), deadline)
         victim = self._rng.choice(self._find(kind) or [0])
-        if isinstance(victim, str):
+        if kind == "node":
+            self._cut_power(str(victim), deadline)
+        elif isinstance(victim, str):
             self.desk.type("scancel", victim)
         elif victim:
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
         self.done.append(f"{kind} {victim}")
 
+    def _cut_power(self, node: str, deadline: float) -> None:
+        """Switch a node off, and on again when Slurm has missed it."""
+        self.desk.cluster.kill_node(node)
+        state = ("sinfo", "-h", "-N", "-n", node, "-p", "debug", "-o", "%T")
+        self._wait(lambda: "down" in self.desk.type(*state), deadline)
+        self.desk.cluster.boot(node)
+
     def _find(self, kind: str) -> Sequence[int | str]:
+        if kind == "node":
+            return NODES
         return self._list_tasks() if kind == "task" else find_processes(kind, self._store)
 
     def _list_tasks(self) -> list[str]:
@@ -287,6 +309,7 @@ def main() -> None:
     parser.add_argument("seeds", type=int, nargs="+")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--power-cuts", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=400.0)
     options = parser.parse_args()
     has_failed = False
@@ -295,7 +318,14 @@ def main() -> None:
         for seed in options.seeds:
             began_s = time.monotonic()
             scratch = cluster.make_scratch(f"chaos-{seed}")
-            chaos = Chaos(cluster, scratch, seed, trials=options.trials, kills=options.kills)
+            chaos = Chaos(
+                cluster,
+                scratch,
+                seed,
+                trials=options.trials,
+                kills=options.kills,
+                power_cuts=options.power_cuts,
+            )
             try:
                 chaos.run(options.timeout)
                 wrongs = [*chaos.iter_wrongs(wanted)]
