@@ -1,4 +1,4 @@
-"""A user of a cluster who runs sweeps: types commands at the login node, in a folder of their own."""
+"""A user of a cluster who runs sweeps, at the login node and in a folder of their own."""
 
 from __future__ import annotations
 
