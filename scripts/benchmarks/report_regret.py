@@ -117,7 +117,7 @@ def _median(values: Iterable[float]) -> str:
 def show_regret(value: float) -> str:
     """Show two digits that count: regrets span ten decades."""
     if value == 0 or 0.01 <= value < 1000:  # noqa: PLR2004 - where people read decimals
-        return f"{value:.2g}" if value < 100 else f"{value:.0f}"  # noqa: PLR2004
+        return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"  # noqa: PLR2004
     return f"{value:.1e}"
 
 

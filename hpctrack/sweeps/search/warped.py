@@ -22,7 +22,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 POINTS_MAX = 300
-"""A model costs the cube of its points; with so many it takes a second or two."""
+"""A model costs the cube of its points; with so many a point takes a third of a second."""
 
 VALUES_MIN = 3
 """Of fewer no shape can be told."""
