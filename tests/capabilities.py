@@ -78,14 +78,15 @@ def list_obstacles(marker: str) -> list[str]:
         return list_missing()
     if marker == "faults":
         return _list_missing_for_mounts()
-    if marker == "postgres":
-        return [] if find_postgres() else ["PostgreSQL's server is not installed"]
-    if marker == "gpu":
-        return [] if NVIDIA_DEVICE.exists() else ["there is no NVIDIA GPU"]
-    if marker == "torch":
-        return [] if TORCH.exists() else ["python3-torch is not installed"]
-    if marker == "gp":
-        return [] if importlib.util.find_spec("torch") else ["torch is not installed"]
+    parts: dict[str, tuple[object, str]] = {
+        "postgres": (find_postgres(), "PostgreSQL's server is not installed"),
+        "gpu": (NVIDIA_DEVICE.exists(), "there is no NVIDIA GPU"),
+        "torch": (TORCH.exists(), "python3-torch is not installed"),
+        "gp": (importlib.util.find_spec("torch"), "torch is not installed"),
+    }
+    if marker in parts:
+        is_here, obstacle = parts[marker]
+        return [] if is_here else [obstacle]
     program = PROGRAMS[marker]
     return [] if find_program(program) else [f"{program} is not installed"]
 
@@ -103,9 +104,7 @@ def list_required() -> set[str]:
     """List the parts that must be here."""
     if os.environ.get("CI", "").lower() == "true":
         # No script can install a kernel's loop devices, nor a GPU; torch takes 900 MB and more.
-        return (
-            set(MARKERS) - {"gpu", "gp"} - ({"faults"} if not LOOP_CONTROL.exists() else set())
-        )
+        return set(MARKERS) - {"gpu", "gp"} - ({"faults"} if not LOOP_CONTROL.exists() else set())
     return set(filter(None, os.environ.get("HPCTRACK_TEST_REQUIRE", "").split(",")))
 
 

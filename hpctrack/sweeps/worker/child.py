@@ -17,6 +17,9 @@ from hpctrack.sweeps.worker.signals import STOPPING, SignalRelay, pass_on
 KILL_AFTER_S = 30.0
 """From SIGTERM to SIGKILL when the time is up: Slurm's default KillWait."""
 
+ORPHAN_S = 10.0
+"""The same for a program whose worker was killed: another worker may have its trial already."""
+
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes of a shell that could not start a program."""
 
@@ -116,7 +119,7 @@ def run_child(
                 signal_ranks=signal_ranks,
                 kill_after_s=kill_after_s,
             )
-    with Guard(kill_after_s) as guard:
+    with Guard(min(kill_after_s, ORPHAN_S)) as guard:
         try:
             child = _start(command, environ, directory, output)
         except FileNotFoundError as error:

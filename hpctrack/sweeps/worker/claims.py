@@ -40,6 +40,8 @@ class Claim:
         How often Slurm had requeued that job.
     failures : int
         How many earlier attempts have failed by themselves.
+    returns : int
+        How many were given back, because their worker had to leave.
     wall_s : float
         When, UTC seconds.
     """
@@ -53,12 +55,13 @@ class Claim:
     job: str = ""
     restart: int = 0
     failures: int = 0
+    returns: int = 0
     wall_s: float = 0.0
 
     @property
     def interruptions(self) -> int:
         """How many earlier attempts ended without a word of their own."""
-        return self.attempt - 1 - self.failures
+        return self.attempt - 1 - self.failures - self.returns
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

@@ -77,7 +77,9 @@ class WorkerFacts:
     ended_wall_s: float | None = None
     why: str = ""
 
-    def claim(self, trial: int, attempt: int, *, failures: int, wall_s: float) -> Claim:
+    def claim(
+        self, trial: int, attempt: int, *, failures: int, returns: int = 0, wall_s: float
+    ) -> Claim:
         """Return what this worker writes to have an attempt."""
         return Claim(
             trial=trial,
@@ -89,6 +91,7 @@ class WorkerFacts:
             job=self.job,
             restart=self.restart,
             failures=failures,
+            returns=returns,
             wall_s=wall_s,
         )
 

@@ -179,8 +179,14 @@ class TrialPool:
         if not is_free and not self._liveness.is_dead(claim):
             return None
         failures = said.failures if said is not None else claim.failures
+        # An attempt that its worker gave back says nothing against the trial.
+        is_return = is_free and failures == claim.failures
         following = self._me.claim(
-            trial, claim.attempt + 1, failures=failures, wall_s=self._clock.wall_s()
+            trial,
+            claim.attempt + 1,
+            failures=failures,
+            returns=claim.returns + is_return,
+            wall_s=self._clock.wall_s(),
         )
         # What has ended since the first look is not run again.
         self._read_open(trial)

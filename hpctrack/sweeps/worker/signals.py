@@ -115,7 +115,10 @@ class SignalRelay:
         if self._interrupts and number == signal.SIGINT:
             raise KeyboardInterrupt
         if self._child is None:
-            self._kept.append(number)
+            # What only says something is not for a program that has yet to begin, and would die
+            # of it.
+            if number in STOPPING:
+                self._kept.append(number)
         else:
             self._pass_on(self._child, number)
 

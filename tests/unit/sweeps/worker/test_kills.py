@@ -24,9 +24,9 @@ attempt = os.environ.get("HPCTRACK_ATTEMPT", "1")
 for step in range(first, 40):
     with open("steps", "a") as file:
         file.write(f"{os.environ['HPCTRACK_RUN_ID']} {attempt} {step}\\n")
-    beside = mark.with_suffix(".new")
+    beside = mark.with_name(f"step.{attempt}")
     beside.write_text(str(step + 1))
-    beside.replace(mark)
+    os.replace(beside, mark)
     time.sleep(0.05 if attempt == "1" else 0.0)
 """
 """A program with a checkpoint at each step."""
