@@ -26,6 +26,9 @@ GRACE_S = 30.0
 PATIENCE_S = 300.0
 """Whoever waits longer is told so; a lock is held for one append."""
 
+LEFT_S = 86_400.0
+"""A process that has not begun to write for so long may have been killed."""
+
 SHORTEST_WAIT_S = 0.001
 LONGEST_WAIT_S = 0.1
 """Of one try; many waiters must not keep the server of an NFS busy."""
@@ -170,6 +173,16 @@ class LinkLock:
         except OSError as error:
             raise StoreError(f"cannot lock {self._file}: {error.strerror}") from None
         self._pid = os.getpid()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what killed processes have left; who lives after all makes a new one."""
+        with suppress(OSError):
+            now_s = self._mine.stat().st_mtime  # the server's clock
+            for path in self._file.parent.glob(f".{self._file.name}.lock-*"):
+                found = path.stat()
+                if found.st_nlink == 1 and now_s - found.st_mtime > LEFT_S:
+                    path.unlink()
 
     def _release(self) -> None:
         if self.is_mine():
