@@ -353,6 +353,14 @@ def test_only_a_process_of_this_host_is_known_to_be_dead() -> None:
         assert not is_dead(broken)
 
 
+def test_a_process_that_stands_still_in_its_turn_holds_nobody_up_for_ever(tmp_path: Path) -> None:
+    first, second = make_lock(tmp_path, grace_s=0.2), make_lock(tmp_path, grace_s=0.2)
+    with first._turn.take(), second.hold():
+        assert second.is_mine()
+    with first.hold():
+        assert first.is_mine()
+
+
 def test_a_fork_takes_the_lock_as_itself(tmp_path: Path) -> None:
     lock = make_lock(tmp_path)
     with lock.hold():
