@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 from hpctrack.sweeps.sweep import create_sweep
@@ -16,39 +15,48 @@ PARAMETERS = {f"x{number}": {"min": 0.0, "max": 1.0} for number in range(6)}
 WORKERS = (1, 8, 64)
 
 
-def bench_search(lab: Lab, *, trials: int, most: int, method: str = "random") -> Outcome:
-    """Measure asking and telling by 1, 8 and 64 workers that do nothing else.
+def bench_journal(lab: Lab, *, trials: int, most: int) -> Outcome:
+    """Measure asking and telling by 1, 8 and 64 workers that do nothing else, in the journal.
 
     The workers are processes that were forked from one and opened the study each for itself; they
-    begin together and share out the trials. PostgreSQL is Debian's, started for this on the same
-    disk, and waits for it at each commit, as it does when nobody changes it. A round is one sweep:
-    the first half of its trials goes faster than the second, because every worker keeps all of
-    them.
+    begin together and share out the trials. The points are random ones, of six parameters, so
+    that no sampler is measured.
     """
+    return _measure_all(lab, "journal", None, trials=trials, most=most)
+
+
+def bench_postgres(lab: Lab, *, trials: int, most: int) -> Outcome:
+    """Measure the same in PostgreSQL.
+
+    It is Debian's, started for this on the same machine and disk, and waits for the disk at each
+    commit, as it does when nobody changes it.
+    """
+    if find_postgres() is None:
+        why = "PostgreSQL's server is not installed"
+        return Outcome([Row(what="postgresql: points a second", value=None, unit="/s", note=why)])
+    with Postgres(is_durable=True, connections=CONNECTIONS) as server:
+        return _measure_all(lab, "postgresql", server, trials=trials, most=most)
+
+
+def _measure_all(
+    lab: Lab, kind: str, server: Postgres | None, *, trials: int, most: int
+) -> Outcome:
     samples: Samples = {}
-    for kind in ("journal", "postgresql"):
-        if kind == "postgresql" and find_postgres() is None:
-            why = "PostgreSQL's server is not installed"
-            samples[kind] = [{"error": why}]
-            continue
-        is_server = kind == "postgresql"
-        with (
-            Postgres(is_durable=True, connections=CONNECTIONS) if is_server else nullcontext() as db
-        ):
-            for workers in [one for one in WORKERS if one <= most]:
-                for number in range(lab.rounds):
-                    lab.say(f"{kind}, {workers} workers, round {number + 1} of {lab.rounds}")
-                    url = db.make_database() if db is not None else ""
-                    found = _measure(lab, url, trials=trials, workers=workers, method=method)
-                    samples.setdefault(f"{kind}, {workers} workers", []).append(found)
+    for workers in [one for one in WORKERS if one <= most]:
+        name = f"{kind}, {workers} worker{'s' if workers > 1 else ''}"
+        for number in range(lab.rounds):
+            lab.say(f"{name}, round {number + 1} of {lab.rounds}")
+            url = server.make_database() if server else ""
+            found = _measure(lab, url, trials=trials, workers=workers)
+            samples.setdefault(name, []).append(found)
     rows = [row for name, found in samples.items() for row in _make_rows(name, found, trials)]
     return Outcome(rows, {name: [_thin(one) for one in found] for name, found in samples.items()})
 
 
-def _measure(lab: Lab, url: str, *, trials: int, workers: int, method: str) -> dict[str, Any]:
+def _measure(lab: Lab, url: str, *, trials: int, workers: int) -> dict[str, Any]:
     with lab.place() as place:
         config: dict[str, Any] = {
-            "method": method,
+            "method": "random",
             "command": ["true"],
             "metric": {"name": "loss"},
             "parameters": PARAMETERS,

@@ -27,7 +27,13 @@ def lab() -> Iterator[Lab]:
 # The faults that take a Slurm cluster take it for minutes: tests/services has them.
 @pytest.mark.parametrize(
     "name",
-    [*RECORDER, *TELEMETRY, "faults", pytest.param("search", marks=pytest.mark.postgres)],
+    [
+        *RECORDER,
+        *TELEMETRY,
+        "faults",
+        "journal",
+        pytest.param("postgresql", marks=pytest.mark.postgres),
+    ],
 )
 def test_a_benchmark_measures_every_row_and_leaves_nothing_behind(lab: Lab, name: str) -> None:
     bench = {**RECORDER, **TELEMETRY, **FAULTS, **SWEEP}[name]

@@ -117,7 +117,7 @@ class SignalRelay:
         if self._child is None:
             # What only says something is not for a program that has yet to begin, and would die
             # of it.
-            if number in STOPPING:
+            if number in STOPPING or number == WARNING:
                 self._kept.append(number)
         else:
             self._pass_on(self._child, number)

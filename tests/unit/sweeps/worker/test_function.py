@@ -139,7 +139,8 @@ def test_a_function_is_told_when_its_worker_has_to_leave(
         wait_for(lambda: log_and_ask(run))
 
     end = call(sweep, train)
-    assert (end.taken, end.should_requeue) == (1, True)
+    # Whoever is told to end at once was cancelled, or Slurm sees to it.
+    assert (end.taken, end.should_requeue) == (1, number == signal.SIGUSR2)
     assert only_result(sweep).state == TrialState.WAITING
 
 

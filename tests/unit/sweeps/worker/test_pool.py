@@ -196,8 +196,7 @@ def test_a_trial_that_is_cut_short_again_and_again_is_given_up(tmp_path: Path) -
     for attempt in range(1, INTERRUPTIONS_MAX + 2):
         claim = pool.take()
         assert claim is not None
-        assert claim.attempt == attempt
-        say(sweep, claim, TrialState.WAITING)
+        assert claim.attempt == attempt  # the one before was this worker's, which has come back
     assert pool.take() is None
     word = read_result(sweep.folder, 0)
     assert lost == [word]
@@ -205,6 +204,16 @@ def test_a_trial_that_is_cut_short_again_and_again_is_given_up(tmp_path: Path) -
     assert word.state == TrialState.FAILED
     assert "cut short" in word.message
     assert pool.take() is None
+
+
+def test_attempts_that_were_given_back_say_nothing_against_a_trial(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, values=1)
+    pool = make_pool(sweep, make_worker(sweep))
+    for attempt in range(1, 2 * INTERRUPTIONS_MAX):
+        claim = pool.take()
+        assert claim is not None
+        assert (claim.attempt, claim.interruptions) == (attempt, 0)
+        say(sweep, claim, TrialState.WAITING)
 
 
 def test_failures_do_not_count_as_interruptions(tmp_path: Path) -> None:
