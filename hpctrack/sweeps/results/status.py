@@ -16,7 +16,7 @@ from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission, read_submissions
 from hpctrack.sweeps.sweep import Sweep
-from hpctrack.sweeps.worker.process import is_alive
+from hpctrack.sweeps.worker.process import is_alive, is_seen
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_results
 from hpctrack.sweeps.worker.trial_runs import TrialRuns, read_value
 
@@ -205,8 +205,8 @@ def _find_gone(submission: Submission, gone_jobs: frozenset[str]) -> set[int]:
         if submission.executor == "slurm":
             is_left = worker.job not in gone_jobs
         else:
-            is_elsewhere = submission.host != socket.gethostname()
-            is_left = is_elsewhere or is_alive(worker.pid, worker.stamp)
+            is_here = submission.host == socket.gethostname() and is_seen(worker.stamp)
+            is_left = not is_here or is_alive(worker.pid, worker.stamp)
         if is_left:
             living.update(worker.trials)
     return known - living
@@ -214,7 +214,7 @@ def _find_gone(submission: Submission, gone_jobs: frozenset[str]) -> set[int]:
 
 def _is_gone(result: TrialResult, gone_jobs: frozenset[str]) -> bool:
     """Tell whether who began a trial has gone, as far as can be seen from here."""
-    if result.host == socket.gethostname() and result.stamp:
+    if result.host == socket.gethostname() and result.stamp and is_seen(result.stamp):
         return not is_alive(result.pid, result.stamp)
     return result.job in gone_jobs
 

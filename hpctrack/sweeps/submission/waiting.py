@@ -11,7 +11,7 @@ from hpctrack.sweeps.results.status import SweepReader
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission
 from hpctrack.sweeps.sweep import Sweep
-from hpctrack.sweeps.worker.process import is_alive
+from hpctrack.sweeps.worker.process import is_alive, is_seen
 from hpctrack.sweeps.worker.result import TrialState
 
 Progress = Callable[[dict[int, TrialState]], None]
@@ -75,7 +75,10 @@ def has_workers(submission: Submission) -> bool:
         return queue is None or bool(queue)
     if submission.host != socket.gethostname():
         return True
-    return any(is_alive(worker.pid, worker.stamp) for worker in submission.workers)
+    return any(
+        not is_seen(worker.stamp) or is_alive(worker.pid, worker.stamp)
+        for worker in submission.workers
+    )
 
 
 def _is_done(sweep: Sweep, states: dict[int, TrialState]) -> bool:

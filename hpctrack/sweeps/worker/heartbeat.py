@@ -23,7 +23,7 @@ from hpctrack.errors import HpctrackError
 from hpctrack.sweeps.folder import SweepFolder, read_json, write_json
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.worker.claims import Claim
-from hpctrack.sweeps.worker.process import is_alive, read_stamp
+from hpctrack.sweeps.worker.process import is_alive, is_seen, read_stamp
 
 INTERVAL_S = 10.0
 """Between two signs of life."""
@@ -220,7 +220,7 @@ class Liveness:
         facts = read_worker(self._folder, claim.worker)
         if facts is not None and facts.ended_wall_s is not None:
             return True  # its process may go on: a notebook's, or a script's that did other things
-        if claim.host == self._me.host and claim.stamp:
+        if claim.host == self._me.host and claim.stamp and is_seen(claim.stamp):
             return not is_alive(claim.pid, claim.stamp)
         age_s = self.age_s(claim.worker)
         if age_s is None or age_s > self._stale_s:

@@ -78,6 +78,21 @@ def test_a_worker_of_this_machine_is_dead_as_soon_as_its_process_is(tmp_path: Pa
     assert judge.is_dead(claim)
 
 
+def test_a_worker_in_another_container_of_this_machine_is_judged_by_its_signs_of_life(
+    tmp_path: Path,
+) -> None:
+    sweep = make_sweep(tmp_path)
+    me = make_worker(sweep)
+    ticks, _, place = me.stamp.partition("@")
+    for elsewhere in (f"{ticks}@{place}1", f"{ticks}@1{place}"):
+        other = write_worker(sweep, me, id="other", pid=2**22, stamp=elsewhere)
+        claim = other.claim(0, 1, failures=0, wall_s=0.0)
+        judge = judge_by(sweep, me)
+        assert not judge.is_dead(claim), "nobody here can see its process"
+        silence(sweep, other, 10_000)
+        assert judge.is_dead(claim)
+
+
 def test_a_worker_that_has_left_is_gone_though_its_process_goes_on(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path)
     me, other = make_worker(sweep), make_worker(sweep)
