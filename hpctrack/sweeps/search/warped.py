@@ -85,6 +85,7 @@ class WarpedSampler(BaseSampler):
         if len(study.directions) > 1:
             chosen = self.inner.sample_relative(study, trial, search_space)
             return chosen
+        known: list[FrozenTrial] = []
         for sampler in (self.inner, *self.others):
             # A shadow for each: a sampler leaves its choice in the trial that asks.
             shadow = _make_shadow(study, trial, search_space)
