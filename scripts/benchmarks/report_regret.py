@@ -62,14 +62,10 @@ def render_search(
     records: Sequence[SearchRecord], trials: int, *, host: Mapping[str, Any], ours: str
 ) -> str:
     """Return the part of the page that is made from the records."""
-    lines = [
-        f"{host['cpu']}, one core of it. hpctrack {ours}. {_say_versions(records)}",
-        "",
-        (
-            f"Seeds from 0 on, at each function: {_say_seeds(records)}. Ours and W&B's are compared over "
-            "the seeds that both have."
-        ),
-    ]
+    seeds = f"Seeds from 0 on, at each function: {_say_seeds(records)}."
+    paired = "Ours and W&B's are compared over the seeds that both have."
+    machine = f"{host['cpu']}, one core of it. hpctrack {ours}. {_say_versions(records)}"
+    lines = [machine, "", f"{seeds} {paired}"]
     for budget in list_budgets(trials):
         header, *rows = _rows_of_budget(records, budget)
         lines += ["", f"**After {budget} trials**", "", _markdown(header)]
