@@ -7,6 +7,7 @@ fails where the part was promised: all that can be installed is under ``CI=true`
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -31,7 +32,7 @@ PROGRAMS: Final = {
 }
 """Marker and the program that is the part."""
 
-MARKERS: Final = (*PROGRAMS, "slurm", "faults", "gpu", "postgres")
+MARKERS: Final = (*PROGRAMS, "slurm", "faults", "gpu", "postgres", "torch")
 
 NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")
 
@@ -78,6 +79,8 @@ def list_obstacles(marker: str) -> list[str]:
         return [] if find_postgres() else ["PostgreSQL's server is not installed"]
     if marker == "gpu":
         return [] if NVIDIA_DEVICE.exists() else ["there is no NVIDIA GPU"]
+    if marker == "torch":
+        return [] if importlib.util.find_spec("torch") else ["torch is not installed"]
     program = PROGRAMS[marker]
     return [] if find_program(program) else [f"{program} is not installed"]
 
@@ -94,8 +97,10 @@ def _list_missing_for_mounts() -> list[str]:
 def list_required() -> set[str]:
     """List the parts that must be here."""
     if os.environ.get("CI", "").lower() == "true":
-        # No script can install a kernel's loop devices, nor a GPU.
-        return set(MARKERS) - {"gpu"} - ({"faults"} if not LOOP_CONTROL.exists() else set())
+        # No script can install a kernel's loop devices, nor a GPU; torch takes 900 MB and more.
+        return (
+            set(MARKERS) - {"gpu", "torch"} - ({"faults"} if not LOOP_CONTROL.exists() else set())
+        )
     return set(filter(None, os.environ.get("HPCTRACK_TEST_REQUIRE", "").split(",")))
 
 

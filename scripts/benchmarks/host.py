@@ -35,9 +35,14 @@ def read_load() -> list[float]:
 
 def list_versions(peers: Iterable[str]) -> dict[str, str]:
     """Return the versions of us, of what we stand on, and of the peers."""
-    own = {"hpctrack": f"{hpctrack.__version__} ({_describe_commit()})"}
+    own = {"hpctrack": describe_ours()}
     below = {name: importlib.metadata.version(name) for name in ("h5py", "numpy")}
     return own | below | {name: PEERS[name].read_version() for name in peers}
+
+
+def describe_ours() -> str:
+    """Return our version and the checkout's commit."""
+    return f"{hpctrack.__version__} ({_describe_commit()})"
 
 
 def _read_cpu_model() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import sys
 import time
 import traceback
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from scripts.benchmarks.bench_regret import search_main
 from scripts.benchmarks.catalogue import AREAS, RECORDER, Benchmark
 from scripts.benchmarks.host import describe_host, list_versions, read_load
 from scripts.benchmarks.lab import Lab
@@ -36,6 +38,7 @@ scripts/bench recorder --only log-1,init --rounds 3
 scripts/bench recorder --json result.json --markdown
 scripts/bench telemetry                        what sampling 8 GPUs and 128 ranks costs the agent
 scripts/bench faults                           what each fault costs the loop and the record
+scripts/bench search --help                    how good our search is beside W&B's
 scripts/bench sweep --rounds 1                 how many points a second a study gives
 scripts/bench recorder --from result.json --markdown
 """
@@ -77,8 +80,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; return 1 if a target was missed or not measured."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["search"]:
+        return search_main(words[1:])
     parser = make_parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     console = Console(width=None if Console().is_terminal else 200)
     if options.peers is not None:
         for name, said in {"hpctrack": install_ours(), **install_peers(options.peers)}.items():

@@ -35,11 +35,14 @@ class Peer:
         What pip installs; the first is the one whose version is shown.
     is_default : bool
         Whether ``--peers`` without names installs it.
+    is_tracker : bool
+        Whether the recorder's benchmarks can measure it.
     """
 
     name: str
     packages: tuple[str, ...]
     is_default: bool = True
+    is_tracker: bool = True
 
     def find_python(self, folder: Path = PEERS_FOLDER) -> Path | None:
         """Return the Python of its environment, or None if it was not installed to the end."""
@@ -69,6 +72,14 @@ PEERS: dict[str, Peer] = {
         Peer("aim", ("aim", "setuptools<81"), is_default=False),
         # 900 MB where pip finds no CPU build; its SummaryWriter is a shell around TensorBoard's.
         Peer("torch", ("torch", "tensorboard", "numpy"), is_default=False),
+        # Engines of searches. W&B's calls scikit-learn.
+        Peer("wandb-sweeps", ("sweeps",), is_default=False, is_tracker=False),
+        Peer(
+            "search",
+            ("optuna", "torch", "scipy", "cmaes", "PyYAML", "numpy", "h5py", "click", "rich"),
+            is_default=False,
+            is_tracker=False,
+        ),
     )
 }
 """``torch`` is ``torch.utils.tensorboard.SummaryWriter``; ``tensorboard`` the writer below it."""
@@ -121,6 +132,6 @@ def _run(command: list[str]) -> str:
 
 
 def find_peers(folder: Path = PEERS_FOLDER) -> dict[str, Path]:
-    """Return the peers that are installed, with their Pythons."""
-    found = {name: peer.find_python(folder) for name, peer in PEERS.items()}
+    """Return the trackers that are installed, with their Pythons."""
+    found = {name: one.find_python(folder) for name, one in PEERS.items() if one.is_tracker}
     return {name: python for name, python in found.items() if python is not None}

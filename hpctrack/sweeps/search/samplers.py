@@ -24,10 +24,16 @@ from optuna.samplers import (
 )
 
 from hpctrack.errors import MissingPackageError, SweepError
+from hpctrack.sweeps.search.warped import WarpedSampler
 from hpctrack.sweeps.sweep import Sweep
 
 OURS = frozenset({"grid", "random", "sobol", "qmc"})
 """Methods whose points follow from the sweep's seed and the configuration's number alone."""
+
+
+STARTUP = 4
+"""Points that fill the space before a Gaussian process chooses. Ten are usual, but then half of a
+sweep of twenty trials is left to chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +84,47 @@ def make_sampler(sweep: Sweep, configuration: int, attempt: int = 0) -> BaseSamp
     MissingPackageError
         A package that the method needs is not installed.
     """
-    options = dict(sweep.file.sampler)
-    seed = options.pop("seed", sweep.seed)
-    wanted = Wanted(
-        options,
-        make_seed(seed, configuration, attempt),
-        is_conditional=any(one.when for one in sweep.file.space.dimensions),
-        is_several=len(sweep.file.metrics) > 1,
-    )
+    wanted = _make_wanted(sweep, configuration, attempt)
     try:
         return _MAKERS[sweep.file.method](wanted)
     except (TypeError, ValueError) as error:
         raise SweepError(f"sampler of method {sweep.file.method}: {error}") from None
 
 
+def count_spread(sweep: Sweep) -> int:
+    """Return how many results a sweep waits for before its sampler chooses.
+
+    Until then points fill the space evenly. 0 if the sampler sees to its own beginning.
+    """
+    if sweep.file.method != "bayes" or not _is_gaussian(_make_wanted(sweep, 0, 0)):
+        return 0
+    return int(sweep.file.sampler.get("n_startup_trials", STARTUP))
+
+
 def make_bayes_sampler(wanted: Wanted) -> BaseSampler:
-    """Return what ``method: bayes`` means: Gaussian processes where torch is, else TPE."""
-    if _is_here("torch") and not wanted.is_conditional and not wanted.is_several:
-        return _make(GPSampler, wanted, {"warn_independent_sampling": False}, is_loose=True)
+    """Return what ``method: bayes`` means: Gaussian processes where torch is, else TPE.
+
+    Which is better at what was measured: docs/explanations/search-quality.md.
+    """
+    if _is_gaussian(wanted):
+        defaults = {"n_startup_trials": STARTUP, "warn_independent_sampling": False}
+        return WarpedSampler(_make(GPSampler, wanted, defaults, is_loose=True))
     return _make(TPESampler, wanted, _tpe_defaults(wanted), is_loose=True)
+
+
+def _is_gaussian(wanted: Wanted) -> bool:
+    return _is_here("torch") and not wanted.is_conditional and not wanted.is_several
+
+
+def _make_wanted(sweep: Sweep, configuration: int, attempt: int) -> Wanted:
+    options = dict(sweep.file.sampler)
+    seed = options.pop("seed", sweep.seed)
+    return Wanted(
+        options,
+        make_seed(seed, configuration, attempt),
+        is_conditional=any(one.when for one in sweep.file.space.dimensions),
+        is_several=len(sweep.file.metrics) > 1,
+    )
 
 
 def _tpe_defaults(wanted: Wanted) -> dict[str, Any]:

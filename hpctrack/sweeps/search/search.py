@@ -24,7 +24,7 @@ from hpctrack.sweeps.search.dimensions import (
     make_knobs,
 )
 from hpctrack.sweeps.search.point import Point, PointRecord, PointState
-from hpctrack.sweeps.search.qmc import fractions
+from hpctrack.sweeps.search.qmc import OPTIONS, fractions
 from hpctrack.sweeps.search.rules import BEST_KEY, make_rule
 from hpctrack.sweeps.search.study import (
     CONFIGURATION,
@@ -36,6 +36,7 @@ from hpctrack.sweeps.search.study import (
     translated,
 )
 from hpctrack.sweeps.search.warm_start import warm_start
+from hpctrack.sweeps.search.warped import count_known
 from hpctrack.sweeps.sweep import Sweep
 
 SAMPLER_TRIES = 20
@@ -226,7 +227,7 @@ class Search:
             found.state.is_finished() or is_complete(self._knobs, found.params)
         ):
             return self._point(id_of(found), self._values(found))
-        if self._method in samplers.OURS:
+        if self._method in samplers.OURS or (found is None and self._is_early()):
             return self._record_ours(configuration, self._choose(configuration))
         for attempt in range(SAMPLER_TRIES):
             trial_id, values = self._suggest(configuration, attempt, found)
@@ -235,6 +236,11 @@ class Search:
                 return self._point(trial_id, values)
         point = self._space.random_point(self._sweep.seed, configuration)
         return self._record_ours(configuration, self._space.flatten(point))
+
+    def _is_early(self) -> bool:
+        """Tell whether there are too few results for the sampler to choose by."""
+        wanted = samplers.count_spread(self._sweep)
+        return wanted > 0 and count_known(self._study.trials()) < wanted
 
     def _point(self, number: int, values: Mapping[str, Any]) -> Point:
         return Point(number, self._space.nest(values))
@@ -287,7 +293,7 @@ class Search:
                 sum(one.distribution is not None for one in self._knobs),
                 seed=options.get("seed", self._sweep.seed),
                 number=configuration,
-                options=options,
+                options={name: options[name] for name in OPTIONS if name in options},
             )
         )
         values: dict[str, Any] = {}
