@@ -15,7 +15,6 @@ class OurEngine:
 
     def __init__(self, function: SearchFunction, seed: int, told: dict[str, Any]) -> None:
         from hpctrack.sweeps.search.search import Search  # noqa: PLC0415 - torch is hidden first
-
         from hpctrack.sweeps.sweep import create_sweep  # noqa: PLC0415
 
         self._store = tempfile.TemporaryDirectory(prefix="search-")
