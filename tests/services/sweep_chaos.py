@@ -338,8 +338,9 @@ def main() -> None:
             if wrongs:
                 has_failed = True
                 kept = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
-                shutil.copytree(scratch.host, kept, dirs_exist_ok=True)
                 print(*chaos.done, *wrongs, f"kept in {kept}", sep="\n  ", flush=True)
+                with suppress(shutil.Error):  # sockets cannot be copied
+                    shutil.copytree(scratch.host, kept, dirs_exist_ok=True)
     sys.exit(has_failed)
 
 
