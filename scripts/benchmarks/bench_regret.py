@@ -17,7 +17,7 @@ from scripts.benchmarks.peers import PEERS, PEERS_FOLDER
 from scripts.benchmarks.report import replace_part
 from scripts.benchmarks.report_regret import print_search, render_search
 from scripts.benchmarks.search_functions import FUNCTIONS
-from scripts.benchmarks.search_records import list_missing, read_records
+from scripts.benchmarks.search_records import end_torn_line, list_missing, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "explanations" / "search-quality.md"
@@ -156,6 +156,7 @@ def run_missing(
     int
         How many programs failed; the others' results are kept.
     """
+    end_torn_line(file)
     found = read_records(file, trials)
     missing = list_missing(found, engines=engines, functions=functions, seeds=seeds)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from scripts.benchmarks.bench_job import bench_agent, bench_files
 from scripts.benchmarks.bench_kill import bench_kill
 from scripts.benchmarks.bench_list import bench_list
 from scripts.benchmarks.bench_log import bench_log
-from scripts.benchmarks.bench_search import bench_search
+from scripts.benchmarks.bench_search import bench_journal, bench_postgres
 from scripts.benchmarks.bench_slurm_faults import bench_slurm_faults
 from scripts.benchmarks.bench_store import bench_big_job, bench_bytes, bench_read, bench_seal
 from scripts.benchmarks.bench_telemetry import bench_telemetry
@@ -113,7 +113,10 @@ FAULTS: dict[str, Benchmark] = {
 }
 
 SWEEP: dict[str, Benchmark] = {
-    "search": Benchmark(bench_search, {"trials": 10_000, "most": 64}, {"trials": 20, "most": 8}),
+    "journal": Benchmark(bench_journal, {"trials": 10_000, "most": 64}, {"trials": 20, "most": 8}),
+    "postgresql": Benchmark(
+        bench_postgres, {"trials": 2_000, "most": 64}, {"trials": 6, "most": 1}, {"trials": 10_000}
+    ),
 }
 
 AREAS: dict[str, dict[str, Benchmark]] = {

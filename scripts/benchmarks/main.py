@@ -70,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="measure nothing")
     parser.add_argument("--markdown", action="store_true", help="write into the page of the area")
-    parser.add_argument("--large", action="store_true", help="seal 10^8 points instead of 10^7, and so on")
+    parser.add_argument("--large", action="store_true", help="seal 10^8 points and the like")
     parser.add_argument("--tiny", action="store_true", help="smallest sizes: does it all run?")
     parser.add_argument("--folder", type=Path, help="where temporary stores go; a local disk")
     return parser

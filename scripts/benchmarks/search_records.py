@@ -85,6 +85,13 @@ def _parse(line: str) -> SearchRecord | None:
         return None
 
 
+def end_torn_line(path: Path) -> None:
+    """Give the last line its end, so that what is appended is a line of its own."""
+    if path.is_file() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
+
+
 def list_missing(
     have: Iterable[tuple[str, str, int]],
     *,

@@ -88,7 +88,7 @@ def _line(seed: int, *, engine: str = "random", trials: int = 3) -> str:
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     file = tmp_path / "records.jsonl"
     # Seed 1 is there, seed 2 is too short, and the kill has torn the last line.
-    file.write_text(f"{_line(1)}\n{_line(2, trials=2)}\n{_line(0)[:40]}\n")
+    file.write_text(f"{_line(1)}\n{_line(2, trials=2)}\n{_line(0)[:40]}")
     said: list[str] = []
 
     def run() -> int:

@@ -34,6 +34,9 @@ MAX_EXACT = 1 << 53
 _PLAIN = (type(None), bool, int, float, str)
 """What Optuna takes for a choice; lists and mappings go by their places."""
 
+RANKED_MIN = 3
+"""With two values there is no between."""
+
 NO_VALUE: Any = object()
 """Unlike None no value of a parameter."""
 
@@ -182,8 +185,15 @@ def _between(low: float, high: float) -> Encode:
 
 
 def _of_choice(found: Choice) -> _Form:
-    """Return a choice of the values if Optuna can keep them apart, else of their places."""
+    """Return a choice of the values if Optuna can keep them apart, else of their places.
+
+    Numbers become their ranks: that 64 lies between 32 and 128 helps every sampler, and one that
+    is told of a choice would have to find it out.
+    """
     levels = found.levels()
+    if len(levels) >= RANKED_MIN and _are_numbers(levels):
+        ranked = tuple(sorted(levels))
+        return IntDistribution(0, len(ranked) - 1), lambda at: ranked[int(at)], _rank(found, ranked)
     is_plain = all(type(one) in _PLAIN and one == one for one in levels)  # noqa: PLR0124 - not NaN
     # To Optuna, and in a set, true is 1.
     if is_plain and len(set(levels)) == len(levels):
@@ -191,6 +201,18 @@ def _of_choice(found: Choice) -> _Form:
         return choices, lambda value: levels[levels.index(value)], _level(found)
     places = CategoricalDistribution(tuple(range(len(levels))))
     return places, lambda at: levels[int(at)], _place(found)
+
+
+def _are_numbers(levels: tuple[Any, ...]) -> bool:
+    return all(type(one) in {int, float} and math.isfinite(one) for one in levels)
+
+
+def _rank(found: Choice, ranked: tuple[Any, ...]) -> Encode:
+    def encode(value: Any) -> Any:
+        at = found.find(value)
+        return NO_VALUE if at is None else ranked.index(found.level(at))
+
+    return encode
 
 
 def _of_steps(found: QUniform) -> _Form:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import BusyError, StoreError
+from hpctrack.sweeps.search.node_turn import NodeTurn
 
 GRACE_S = 30.0
 """A lock of another host that stays as it is for so long belongs to a dead process."""
@@ -26,9 +27,12 @@ GRACE_S = 30.0
 PATIENCE_S = 300.0
 """Whoever waits longer is told so; a lock is held for one append."""
 
-SHORTEST_WAIT_S = 0.001
-LONGEST_WAIT_S = 0.1
-"""Of one try; many waiters must not keep the server of an NFS busy."""
+LEFT_S = 86_400.0
+"""A process that has not begun to write for so long may have been killed."""
+
+WAIT_S = 0.01
+"""Mean of one wait. One process of each node waits here, and the wait does not grow: else who has
+waited longest would try most rarely."""
 
 LOOK_EVERY_S = 1.0
 """Between two looks at who holds the lock; opening it costs more than trying to take it."""
@@ -77,6 +81,7 @@ class LinkLock:
         self._pid = 0
         self._inode = 0
         self._since_mono_s = 0.0
+        self._turn = NodeTurn(path, patience_s=grace_s, clock=clock)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -89,11 +94,12 @@ class LinkLock:
         StoreError
             The folder cannot be written.
         """
-        self._acquire()
-        try:
-            yield
-        finally:
-            self._release()
+        with self._turn.take():
+            self._acquire()
+            try:
+                yield
+            finally:
+                self._release()
 
     def is_mine(self) -> bool:
         """Tell whether nobody has taken the lock over; who was stopped meanwhile has to look."""
@@ -111,6 +117,7 @@ class LinkLock:
 
     def close(self) -> None:
         """Remove what lies beside the file."""
+        self._turn.close()
         if self._pid == os.getpid():
             with suppress(OSError):
                 self._mine.unlink()
@@ -119,7 +126,6 @@ class LinkLock:
     def _acquire(self) -> None:
         started_mono_s = self._since_mono_s = self._clock.mono_s()
         watch = _Watch(looked_mono_s=started_mono_s)
-        wait_s = SHORTEST_WAIT_S
         while not self._try():
             now_mono_s = self._clock.mono_s()
             if now_mono_s - started_mono_s > PATIENCE_S:
@@ -129,9 +135,8 @@ class LinkLock:
                 )
             if now_mono_s - watch.looked_mono_s >= self._look_every_s:
                 self._look(watch, now_mono_s)
-            time.sleep(wait_s * _RANDOM.uniform(0.5, 1.5))
+            time.sleep(WAIT_S * _RANDOM.uniform(0.5, 1.5))
             self._since_mono_s = self._clock.mono_s()
-            wait_s = min(wait_s * 1.5, LONGEST_WAIT_S)
 
     def _try(self) -> bool:
         try:
@@ -170,6 +175,16 @@ class LinkLock:
         except OSError as error:
             raise StoreError(f"cannot lock {self._file}: {error.strerror}") from None
         self._pid = os.getpid()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what killed processes have left; who lives after all makes a new one."""
+        with suppress(OSError):
+            now_s = self._mine.stat().st_mtime  # the server's clock
+            for path in self._file.parent.glob(f".{self._file.name}.lock-*"):
+                found = path.stat()
+                if found.st_nlink == 1 and now_s - found.st_mtime > LEFT_S:
+                    path.unlink()
 
     def _release(self) -> None:
         if self.is_mine():

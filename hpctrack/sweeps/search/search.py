@@ -32,6 +32,7 @@ from hpctrack.sweeps.search.study import (
     OF_PARAMETERS,
     StudyHandle,
     id_of,
+    limit,
     translated,
 )
 from hpctrack.sweeps.search.warm_start import warm_start
@@ -258,7 +259,7 @@ class Search:
             trial = Trial(study, trial_id)
             values = self._fill(trial)
             for at, one in enumerate(self._space.violations(values)):
-                trial.set_constraint(f"{OF_PARAMETERS}:{at}", one)
+                trial.set_constraint(f"{OF_PARAMETERS}:{at}", limit(one))
             if not self._space.holds(values):
                 trial.set_user_attr(INFEASIBLE, "parameters")
                 self._study.end(trial_id, TrialState.PRUNED)
@@ -360,7 +361,9 @@ class Search:
         elif ended == TrialState.COMPLETE:
             ended = TrialState.FAIL
         with suppress(UpdateFinishedTrialError), self._study.batch():
-            self._study.constrain(number, violations)
+            # Samplers need all of them, of all points: what was not measured is violated.
+            missing = len(self._sweep.file.result_constraints) - len(violations)
+            self._study.constrain(number, [*violations, *[math.inf] * max(missing, 0)])
             self._study.end(number, ended, told)
 
     def _record(self, trial: FrozenTrial) -> PointRecord:

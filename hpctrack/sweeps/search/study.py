@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self, TypeVar
@@ -30,6 +31,8 @@ INFEASIBLE = "infeasible"
 
 OF_PARAMETERS, OF_RESULT = "parameters", "result"
 """What a constraint of a trial speaks of."""
+
+MOST_VIOLATION = 1e9
 
 _RETRIES = 3
 _Result = TypeVar("_Result")
@@ -180,7 +183,7 @@ class StudyHandle:
             user_attrs=dict(attributes),
         )
         for at, one in enumerate(constraints):
-            template.set_constraint(f"{OF_PARAMETERS}:{at}", one)
+            template.set_constraint(f"{OF_PARAMETERS}:{at}", limit(one))
         return int(self.storage.create_new_trial(self._study_id, template_trial=template))
 
     def attributes(self) -> dict[str, Any]:
@@ -210,7 +213,7 @@ class StudyHandle:
         if violations:
             trial = optuna.trial.Trial(self.study(), trial_id)
             for at, one in enumerate(violations):
-                trial.set_constraint(f"{OF_RESULT}:{at}", float(one))
+                trial.set_constraint(f"{OF_RESULT}:{at}", limit(one))
 
     def end(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> None:
         """Record how a trial has ended."""
@@ -263,6 +266,11 @@ class StudyHandle:
             "seed": self._sweep.seed,
             "created": self._sweep.created_wall_s,
         }
+
+
+def limit(violation: float) -> float:
+    """Return a violation with which samplers can calculate: infinity is a large number."""
+    return MOST_VIOLATION if math.isnan(violation) else min(float(violation), MOST_VIOLATION)
 
 
 def id_of(trial: FrozenTrial) -> int:

@@ -109,7 +109,7 @@ def _convert(
     if encoded is None or not sweep.file.space.holds(values):
         return None
     results = _find_results(trial)
-    if len(results) != len(sweep.file.constraints) - len(sweep.file.space.constraints):
+    if len(results) != len(sweep.file.result_constraints):
         return None  # samplers need all constraints of all points
     made: Any = optuna.trial.create_trial(
         params=encoded[0],

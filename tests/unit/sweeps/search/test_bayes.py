@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.samplers import TPESampler
 
 from hpctrack.sweeps.search import samplers
+from hpctrack.sweeps.search.dimensions import NO_VALUE, make_knobs
 from hpctrack.sweeps.search.point import PointState
 from hpctrack.sweeps.search.samplers import STARTUP, count_spread, make_sampler
 from hpctrack.sweeps.search.search import Search
@@ -99,3 +101,29 @@ def test_the_gaussian_process_finds_the_bottom_of_a_bowl(tmp_path: Path) -> None
         assert min(losses) < 1e-3
         again = search.ask(18)  # two at a time
         assert search.ask(19).parameters != again.parameters
+
+
+@pytest.mark.parametrize(
+    ("values", "is_ranked"),
+    [
+        ([64, 16, 32], True),
+        ([1e-3, 1, 0.1], True),
+        ([16, 32], False),
+        ([16, 32, "auto"], False),
+        ([1, 2, True], False),
+        ([1, 2, [3]], False),
+        ([1.0, 2.0, float("inf")], False),
+    ],
+)
+def test_listed_numbers_are_ranked_and_other_values_are_a_choice(
+    tmp_path: Path, values: list[Any], is_ranked: bool
+) -> None:
+    sweep = _make(tmp_path, parameters={"size": {"values": values}})
+    (knob,) = make_knobs(sweep.file.space.dimensions)
+    assert isinstance(knob.distribution, IntDistribution) == is_ranked
+    for one in values:
+        decoded = knob.decode(knob.encode(one))
+        assert (decoded, type(decoded)) == (one, type(one))
+    assert knob.encode("other") is NO_VALUE
+    if is_ranked:
+        assert [knob.decode(n) for n in range(len(values))] == sorted(values)

@@ -199,6 +199,30 @@ def test_a_lock_leaves_nothing(tmp_path: Path) -> None:
     assert list_names(tmp_path) == ["j"]
 
 
+def test_what_killed_processes_have_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    lock = make_lock(tmp_path)
+    old, young = tmp_path / ".j.lock-old", tmp_path / ".j.lock-young"
+    for one in (old, young):
+        one.write_text("{}")
+    os.utime(old, (1, 1))
+    with lock.hold():
+        assert not old.exists()
+        assert young.exists()
+        inode = (tmp_path / "j.lock").stat().st_ino
+        lock._mine.unlink()  # as another one does with ours after a day
+        assert (tmp_path / "j.lock").stat().st_ino == inode
+    with lock.hold():
+        assert lock._is_lock_mine()
+
+
+def test_a_journal_can_be_read_by_who_may_not_write(tmp_path: Path) -> None:
+    JournalFile(tmp_path / "j").append_logs(RECORDS)
+    before = (tmp_path / "j").stat().st_mtime_ns
+    assert read(tmp_path / "j") == RECORDS
+    assert (tmp_path / "j").stat().st_mtime_ns == before
+    assert list_names(tmp_path) == [next(iter(tmp_path.glob(".j.lock-*"))).name, "j"]
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -327,6 +351,14 @@ def test_only_a_process_of_this_host_is_known_to_be_dead() -> None:
     assert not is_dead(json.dumps({**dead, "pids": "pid:[1]"}).encode())
     for broken in (b"", b"[]", b"{}", b"\xff", b'{"pid": "x"}'):
         assert not is_dead(broken)
+
+
+def test_a_process_that_stands_still_in_its_turn_holds_nobody_up_for_ever(tmp_path: Path) -> None:
+    first, second = make_lock(tmp_path, grace_s=0.2), make_lock(tmp_path, grace_s=0.2)
+    with first._turn.take(), second.hold():
+        assert second.is_mine()
+    with first.hold():
+        assert first.is_mine()
 
 
 def test_a_fork_takes_the_lock_as_itself(tmp_path: Path) -> None:
