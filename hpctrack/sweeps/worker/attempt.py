@@ -310,6 +310,7 @@ class Runner:
         return replace(
             result,
             iterations=watch.iterations,
+            pace_s=watch.pace_s,
             values=values,
             value=values.get(names[0]) if self.sweep.file.metrics else None,
         )
