@@ -261,24 +261,15 @@ program solver
   do step = 1, 40
     print '(A, I0, A, ES12.4)', 'step ', step, ' loss=', a / step
     flush (6)
-    call sleep_a_little()
+    call execute_command_line('sleep 0.1')
   end do
-contains
-  subroutine sleep_a_little()
-    integer(8) :: now, begun, rate
-    call system_clock(begun, rate)
-    now = begun
-    do while (now - begun < rate / 20)
-      call system_clock(now)
-    end do
-  end subroutine
 end program
 """
 
 SHELL = """
 for step in $(seq 1 40); do
     awk -v a="${1#a=}" -v n="$step" 'BEGIN { printf "step %d loss=%.6f\\n", n, a / n }'
-    sleep 0.05
+    sleep 0.1
 done
 """
 
