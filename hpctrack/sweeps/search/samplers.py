@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.samplers import (
@@ -108,7 +108,11 @@ def make_bayes_sampler(wanted: Wanted) -> BaseSampler:
     """
     if _is_gaussian(wanted):
         defaults = {"n_startup_trials": STARTUP, "warn_independent_sampling": False}
-        return WarpedSampler(_make(GPSampler, wanted, defaults, is_loose=True))
+        first = _make(GPSampler, wanted, defaults, is_loose=True)
+        # It repeats points that it takes for noisy; one that believes every value looks elsewhere.
+        options = {**wanted.options, "deterministic_objective": True}
+        second = _make(GPSampler, replace(wanted, options=options), defaults, is_loose=True)
+        return WarpedSampler(first, second)
     return _make(TPESampler, wanted, _tpe_defaults(wanted), is_loose=True)
 
 

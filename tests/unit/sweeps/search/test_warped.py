@@ -11,7 +11,11 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
-from optuna.distributions import FloatDistribution, IntDistribution  # noqa: E402
+from optuna.distributions import (  # noqa: E402
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import RandomSampler  # noqa: E402
 from optuna.trial import TrialState, create_trial  # noqa: E402
 
@@ -102,6 +106,61 @@ def test_pruned_trials_that_say_nothing_of_the_results_constraints_are_left_out(
     _ask(study)
     seen = study.sampler.inner.seen.get_trials(states=(TrialState.COMPLETE,))
     assert [one.constraints for one in seen] == [{"c": -1.0}] * 4
+
+
+class Stubborn(RandomSampler):  # type: ignore[misc]
+    """Always wants the same point."""
+
+    def __init__(self, point: dict[str, Any]) -> None:
+        super().__init__(seed=1)
+        self.point = point
+
+    def sample_relative(self, *_: Any) -> dict[str, Any]:
+        return self.point
+
+
+def test_a_point_that_is_known_or_running_is_not_suggested_again() -> None:
+    study = optuna.create_study()
+    study.add_trials([_trial(0.1 * n, value=1.0 * n) for n in range(4)])
+    study.add_trial(_trial(0.9, state=TrialState.RUNNING))
+    known, running = {"x": 0.3 + 1e-9, "n": 2}, {"x": 0.9, "n": 2}
+    free = {"x": 0.3, "n": 3}
+    study.sampler = WarpedSampler(Stubborn(known), Stubborn(running), Stubborn(free))
+    assert study.ask(SPACE).params == free
+    study.sampler = WarpedSampler(Stubborn(known), Stubborn(running))
+    params = study.ask(SPACE).params
+    assert params not in (known, running)
+    assert 0.0 <= params["x"] <= 1.0
+
+
+def test_a_space_without_another_point_gives_a_known_one() -> None:
+    space = {"n": IntDistribution(1, 2), "k": CategoricalDistribution(["a", "b"])}
+    study = optuna.create_study()
+    for n in (1, 2):
+        for k in ("a", "b"):
+            params = {"n": n, "k": k}
+            study.add_trial(create_trial(value=1.0 * n, params=params, distributions=space))
+    study.sampler = WarpedSampler(Stubborn({"n": 1, "k": "a"}))
+    params = study.ask(space).params
+    assert params["n"] in (1, 2)
+    # With one point less, it is the one that is found.
+    study = optuna.create_study()
+    for n, k in ((1, "a"), (1, "b"), (2, "b")):
+        params = {"n": n, "k": k}
+        study.add_trial(create_trial(value=1.0 * n, params=params, distributions=space))
+    study.sampler = WarpedSampler(Stubborn({"n": 1, "k": "a"}))
+    assert study.ask(space).params == {"n": 2, "k": "a"}
+
+
+def test_points_on_a_logarithmic_scale_are_the_same_by_their_ratio() -> None:
+    space = {"lr": FloatDistribution(1e-9, 1.0, log=True)}
+    study = optuna.create_study()
+    for lr in (1e-8, 1e-3, 1e-2):
+        study.add_trial(create_trial(value=lr, params={"lr": lr}, distributions=space))
+    study.sampler = WarpedSampler(Stubborn({"lr": 2e-8}))
+    assert study.ask(space).params == {"lr": 2e-8}
+    study.sampler = WarpedSampler(Stubborn({"lr": 1e-8 * (1 + 1e-7)}))
+    assert study.ask(space).params["lr"] != 1e-8 * (1 + 1e-7)
 
 
 def test_of_many_trials_the_model_sees_the_best_and_the_latest(
