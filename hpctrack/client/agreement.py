@@ -101,6 +101,8 @@ class Agreement:
         if not answer:
             return None
         said = self._get_news().get(track) or {}
+        if not said.get("who") and not said.get("why"):
+            said = self._find_wish() or said
         return {key: str(said.get(key, "")) for key in ("who", "why")}
 
     def _decide(self, track: str, position: int) -> dict[str, Any] | None:

@@ -115,7 +115,7 @@ FAULTS: dict[str, Benchmark] = {
 SWEEP: dict[str, Benchmark] = {
     "journal": Benchmark(bench_journal, {"trials": 10_000, "most": 64}, {"trials": 20, "most": 8}),
     "postgresql": Benchmark(
-        bench_postgres, {"trials": 2_000, "most": 64}, {"trials": 6, "most": 1}, {"trials": 10_000}
+        bench_postgres, {"trials": 500, "most": 64}, {"trials": 6, "most": 1}, {"trials": 10_000}
     ),
 }
 

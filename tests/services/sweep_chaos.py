@@ -185,13 +185,15 @@ class Chaos:
         kinds = [kind for kind, share in SHARES.items() for _ in range(share * self.kills // 20)]
         kinds += ["node"] * self.power_cuts
         self._rng.shuffle(kinds)
-        when = sorted(self._rng.choices(range(WORKERS, self.trials - 5), k=len(kinds)))
+        # Some trials are left for the last ones.
+        when = sorted(self._rng.choices(range(WORKERS, self.trials * 3 // 4), k=len(kinds)))
         deadline = time.monotonic() + timeout_s
         self._submit(WORKERS)
         for kind, begun in zip(kinds, when, strict=True):
             self._wait(lambda begun=begun: len(list_claims(self.sweep.folder)) >= begun, deadline)  # type: ignore[misc]
             time.sleep(self._rng.uniform(0, 0.3))
-            self._kill(kind, deadline)
+            if not self._is_over():
+                self._kill(kind, deadline)
         self._wait(self._is_over, deadline)
 
     def _submit(self, workers: int) -> None:
@@ -220,9 +222,9 @@ class Chaos:
         if kind == "driver" and (self._rng.random() < 0.5 or not self._find(kind)):
             # A new one, which may not have come to submitting.
             self._submit(2)
-            self._wait(lambda: self._find(kind), deadline)
+            self._wait(lambda: self._find(kind) or self._is_over(), deadline)
             time.sleep(self._rng.uniform(0, 2))
-        self._wait(lambda: self._find(kind), deadline)
+        self._wait(lambda: self._find(kind) or self._is_over(), deadline)
         victim = self._rng.choice(self._find(kind) or [0])
         if kind == "node":
             self._cut_power(str(victim), deadline)
@@ -333,13 +335,15 @@ def main() -> None:
                 wrongs = [str(error)]
             attempts = Counter(list_claims(chaos.sweep.folder).values())
             print(f"seed {seed}: {time.monotonic() - began_s:.0f} s,", end=" ")
+            print(f"{len(chaos.done)} kills,", end=" ")
             print(f"trials by attempts {dict(sorted(attempts.items()))}", flush=True)
             chaos.close()
             if wrongs:
                 has_failed = True
                 kept = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
-                shutil.copytree(scratch.host, kept, dirs_exist_ok=True)
                 print(*chaos.done, *wrongs, f"kept in {kept}", sep="\n  ", flush=True)
+                with suppress(shutil.Error):  # sockets cannot be copied
+                    shutil.copytree(scratch.host, kept, dirs_exist_ok=True)
     sys.exit(has_failed)
 
 

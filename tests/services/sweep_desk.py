@@ -48,6 +48,18 @@ class Desk:
         path.write_text(text)
         return path
 
+    def prepare(self, program: str, **file: Any) -> None:
+        """Write a program, and the sweep file that goes with it; YAML reads JSON."""
+        self.write("train.py", program)
+        config = {
+            "method": "grid",
+            "program": "train.py",
+            "project": "digits",
+            "metric": {"name": "loss"},
+            **file,
+        }
+        self.write("sweep.yaml", json.dumps(config))
+
     def type(self, *words: str, timeout_s: float = TIMEOUT_S) -> str:
         """Type a command and return what it says."""
         line = f'cd {self.scratch.inside} && exec "$@"'
@@ -72,6 +84,18 @@ class Desk:
         said = self.type(*HPCTRACK, "sweep", *words, "--json", timeout_s=timeout_s)
         found: dict[str, Any] = json.loads(said)
         return found
+
+    def states(self, sweep: str) -> list[str]:
+        """Return how the trials stand."""
+        return [one["state"] for one in self.sweep("status", sweep)["trials"]]
+
+    def queue(self, job: str) -> list[str]:
+        """Return the states of the job's tasks that wait or run."""
+        return self.type("squeue", "-h", "-r", "-j", job, "-t", "PD,R,CG", "-o", "%T").split()
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file is there."""
+        return (self.scratch.host / name).exists()
 
     def runs(self, sweep: str) -> list[StoredRun]:
         """Return the runs of a sweep, by trial."""

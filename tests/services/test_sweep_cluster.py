@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hpctrack import Store
-from tests.programs import ROOT, wait_for
+from tests.programs import wait_for
 
 from .cluster import Cluster, Place
+from .sweep_desk import HPCTRACK, TIMEOUT_S, Desk
 
 pytestmark = pytest.mark.slurm
-
-HPCTRACK = (sys.executable, "-m", "hpctrack")
-TIMEOUT_S = 120.0
 
 QUICK = """
 import os, hpctrack
@@ -39,56 +34,6 @@ pathlib.Path(f"began-{name}").touch()
 while not os.path.exists("go"):
     time.sleep(0.05)
 """
-
-
-class Desk:
-    """A user at the login node, in a folder of their own."""
-
-    def __init__(self, cluster: Cluster, scratch: Place) -> None:
-        self.cluster = cluster
-        self.scratch = scratch
-
-    def prepare(self, program: str, **file: Any) -> None:
-        (self.scratch.host / "train.py").write_text(program)
-        config = {
-            "method": "grid",
-            "program": "train.py",
-            "project": "digits",
-            "metric": {"name": "loss"},
-            **file,
-        }
-        # YAML reads JSON
-        (self.scratch.host / "sweep.yaml").write_text(json.dumps(config))
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {
-            "HPCTRACK_DIR": f"{self.scratch.inside}/store",
-            "HPCTRACK_LINGER_S": "0.5",
-            "PYTHONPATH": f"{ROOT}:{ROOT}/server",
-            "OMP_NUM_THREADS": "1",
-        }
-
-    def type(self, *words: str) -> str:
-        line = f'cd {self.scratch.inside} && exec "$@"'
-        done = self.cluster.run(
-            "login", "sh", "-c", line, "sh", *words, user="alice", env=self.env, timeout_s=TIMEOUT_S
-        )
-        return done.stdout
-
-    def sweep(self, *words: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.type(*HPCTRACK, "sweep", *words, "--json"))
-        return found
-
-    def states(self, sweep: str) -> list[str]:
-        return [one["state"] for one in self.sweep("status", sweep)["trials"]]
-
-    def queue(self, job: str) -> list[str]:
-        """Return the states of the job's tasks that wait or run."""
-        return self.type("squeue", "-h", "-r", "-j", job, "-t", "PD,R,CG", "-o", "%T").split()
-
-    def has(self, name: str) -> bool:
-        return (self.scratch.host / name).exists()
 
 
 @pytest.fixture
@@ -154,28 +99,6 @@ def test_trials_of_four_ranks_follow_each_other_in_one_allocation(desk: Desk) ->
         ]
         assert len({line.split()[-3] for line in ranks}) == 2  # nodes
         assert {line.split()[-1] for line in ranks} == {str(number)}  # steps
-
-
-MPI = """
-from mpi4py import MPI
-import hpctrack
-comm = MPI.COMM_WORLD
-run = hpctrack.init(settings={"seal": "manual"})
-run.log({"loss": comm.allreduce(run.config["a"])})
-assert run.rank == comm.rank
-run.finish()
-"""
-
-
-@pytest.mark.mpi
-def test_a_trial_is_an_mpi_program_on_two_nodes(desk: Desk) -> None:
-    desk.prepare(
-        MPI,
-        parameters={"a": {"values": [1, 2]}},
-        slurm={"nodes": 2, "tasks_per_node": 2, "srun_args": ["--mpi=pmi2"], "timeout_min": 5},
-    )
-    done = desk.sweep("submit", "sweep.yaml", "--workers", "1", "--wait")
-    assert [one["metric"] for one in done["status"]["trials"]] == [4.0, 8.0]
 
 
 def test_a_launcher_like_torchrun_starts_once_on_each_node_and_knows_the_first(desk: Desk) -> None:

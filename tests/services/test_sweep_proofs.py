@@ -73,9 +73,9 @@ def test_asha_with_eight_workers_finds_a_good_network_in_a_third_of_the_epochs(d
     whole = [run for run, one in zip(runs, found, strict=True) if len(one.step) == EPOCHS]
     counts = {state: count for state, count in status["counts"].items() if count}
     assert counts == {"finished": len(whole), "pruned": TRIALS - len(whole)}
-    assert status["cost"]["iterations"] == epochs
-    assert 0 < status["cost"]["saved_cpu_hours"] < 1
-    assert status["cost"]["saved_share"] > 0.4
+    cost = status["cost"]
+    assert (cost["iterations"], cost["saved_iterations"]) == (epochs, TRIALS * EPOCHS - epochs)
+    assert 0 < cost["saved_cpu_hours"] < TRIALS * EPOCHS / 3600
 
 
 CHECKPOINTS = """
@@ -118,7 +118,7 @@ def test_a_preempted_trial_goes_on_from_its_checkpoint_as_the_same_run(desk: Des
         sweeps.append(done["id"])
         jobs.append(done["jobs"][0])
     for sweep in sweeps:
-        wait_for((desk.scratch.host / f"ready-{sweep}-0000").exists, timeout_s=60)
+        wait_for(lambda name=f"ready-{sweep}-0000": desk.has(name), timeout_s=90)  # type: ignore[misc]
     winners = [
         desk.cluster.submit("-pdebug", f"--nodelist={node}", "-c4", "--wrap=sleep 1")
         for node in ("n1", "n2")
@@ -126,8 +126,7 @@ def test_a_preempted_trial_goes_on_from_its_checkpoint_as_the_same_run(desk: Des
     for job in (*winners, *jobs):
         desk.cluster.wait_job(job, timeout_s=90)
     for sweep in sweeps:
-        status = desk.sweep("status", sweep)
-        assert [one["state"] for one in status["trials"]] == ["finished", "finished"]
+        assert desk.states(sweep) == ["finished", "finished"]
         first, second = desk.runs(sweep)
         assert (first.record.attempts, second.record.attempts) == (2, 1)
         assert (desk.scratch.host / f"life2-{first.id}").read_text() == "10"
@@ -198,8 +197,7 @@ def read_ranks(desk: Desk, sweep: str, number: int) -> list[tuple[str, int]]:
 
 def check_stopped_together(desk: Desk, sweep: str, *, size: int, nodes: int) -> None:
     """The first trial ran to its end; the second was stopped early, at one step of all ranks."""
-    states = [one["state"] for one in desk.sweep("status", sweep)["trials"]]
-    assert states == ["finished", "pruned"]
+    assert desk.states(sweep) == ["finished", "pruned"]
     for number, run in enumerate(desk.runs(sweep)):
         ranks = read_ranks(desk, sweep, number)
         assert len(ranks) == size
@@ -263,24 +261,15 @@ program solver
   do step = 1, 40
     print '(A, I0, A, ES12.4)', 'step ', step, ' loss=', a / step
     flush (6)
-    call sleep_a_little()
+    call execute_command_line('sleep 0.1')
   end do
-contains
-  subroutine sleep_a_little()
-    integer(8) :: now, begun, rate
-    call system_clock(begun, rate)
-    now = begun
-    do while (now - begun < rate / 20)
-      call system_clock(now)
-    end do
-  end subroutine
 end program
 """
 
 SHELL = """
 for step in $(seq 1 40); do
     awk -v a="${1#a=}" -v n="$step" 'BEGIN { printf "step %d loss=%.6f\\n", n, a / n }'
-    sleep 0.05
+    sleep 0.1
 done
 """
 

@@ -77,7 +77,7 @@ def iter_head(status: SweepStatus, *, has_bar: bool = True) -> Iterator[str]:
     sweep = status.sweep
     words = [f"{count} {styled_state(name)}" for name, count in status.counts().items() if count]
     if status.open_count:
-        words.append(f"{status.open_count} not submitted")
+        words.append(f"{status.open_count} not begun")
     yield (
         f"[bold]{escape(sweep.name)}[/] {escape(sweep.project)}/{sweep.id} "
         f"{sweep.file.method}: {', '.join(words) or 'nothing submitted'}"
@@ -93,10 +93,23 @@ def iter_head(status: SweepStatus, *, has_bar: bool = True) -> Iterator[str]:
         yield f"{drawn}{status.over_count} of {total} over{left}"
     if status.wish in _WISHES:
         yield f"[yellow]{_WISHES[status.wish]}[/]"
+    yield from _iter_unseen(status)
     yield from _iter_best(status)
     spent = describe_cost(status.cost())
     if spent:
         yield spent
+
+
+def _iter_unseen(status: SweepStatus) -> Iterator[str]:
+    """Yield a warning for each metric that no trial has logged although some have finished."""
+    finished = [one for one in status.trials if one.state == TrialState.FINISHED]
+    for metric in status.sweep.file.metrics if finished else ():
+        if not any(metric.name in one.values for one in status.trials):
+            yield (
+                f"[yellow]no trial has logged a number as {escape(repr(metric.name))}[/]; "
+                "is that the name in the program?"
+                + (" and does `pattern` match?" if metric.pattern else "")
+            )
 
 
 def describe_cost(cost: Cost) -> str:
@@ -161,7 +174,11 @@ def iter_failures(status: SweepStatus) -> Iterator[str]:
     for one in failed[-SHOWN_FAILURES:]:
         result = one.result
         tail = result.log_tail.strip().splitlines() if result else []
-        why = (result.message if result else "") or (tail[-1] if tail else "")
+        # What hpctrack itself says, such as where the run is recorded, is no reason.
+        said = [line for line in tail if not line.startswith("hpctrack: ")]
+        why = (result.message if result else "") or (said[-1] if said else "")
+        if not why and result and result.signal:
+            why = f"ended by {result.signal}"
         if why:
             yield f"trial {one.number} failed: {clean(why)[:200]}"
 

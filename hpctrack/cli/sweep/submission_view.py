@@ -16,11 +16,13 @@ from hpctrack.cli.format import flatten, make_console, show_value, styled_state
 from hpctrack.cli.options import print_json
 from hpctrack.cli.sweep.results_view import print_status
 from hpctrack.errors import SweepError
+from hpctrack.sweeps.control import Wish
 from hpctrack.sweeps.results.status import read_states, read_status
-from hpctrack.sweeps.results.trial_status import count_states
+from hpctrack.sweeps.results.trial_status import SweepStatus, count_states
 from hpctrack.sweeps.submission.plan import Plan
 from hpctrack.sweeps.submission_record import Submission
 from hpctrack.sweeps.sweep import Sweep
+from hpctrack.sweeps.worker.heartbeat import BROKEN, list_workers
 from hpctrack.sweeps.worker.loop import WorkerEnd
 from hpctrack.sweeps.worker.result import TrialState
 
@@ -130,7 +132,7 @@ def report_submission(
     Raises
     ------
     SweepError
-        A trial that was waited for has not finished well.
+        A trial that was waited for has not finished well, or a worker has broken.
     """
     jobs = list(dict.fromkeys(worker.job.partition("_")[0] for worker in submission.workers))
     fields: dict[str, Any] = {
@@ -157,6 +159,7 @@ def report_submission(
         print_json({**fields, "status": current.to_json()})
     else:
         print_status(make_console(), current)
+    _tell_why_left(chosen, submission, current, as_json=as_json)
     ended = [one for one in current.trials if one.number not in over]
     bad = sum(one.state not in GOOD for one in ended)
     if bad:
@@ -164,6 +167,27 @@ def report_submission(
             f"{bad} of {len(ended)} trials of sweep {chosen.id} have not finished well",
             hint=f"`hpctrack sweep status {chosen.id} --json` has their logs",
         )
+
+
+def _tell_why_left(
+    chosen: Sweep, submission: Submission, current: SweepStatus, *, as_json: bool
+) -> None:
+    """Complain about workers that broke; say why others left although something was to be done."""
+    facts = [one for one in list_workers(chosen.folder) if one.share == submission.number]
+    broken = [one.why for one in facts if one.why.startswith(BROKEN)]
+    if submission.executor == "local" and current.wish != Wish.CANCEL:
+        ended = sum(one.ended_wall_s is not None for one in facts)
+        broken += ["it ended without a word"] * (submission.tasks - ended)
+    if broken:
+        raise SweepError(
+            f"{len(broken)} of {_workers(submission.tasks)} of sweep {chosen.id} broke; "
+            f"the first: {broken[0].removeprefix(BROKEN).removeprefix(': ') or 'see its log'}",
+            hint=f"what they said is in {chosen.folder.jobs(submission.number)}",
+        )
+    if as_json or current.is_done:
+        return
+    for why in dict.fromkeys(one.why for one in facts if one.why):
+        click.echo(f"a worker has left: {why}", err=True)
 
 
 def report_worker(sweep: Sweep, end: WorkerEnd, *, as_json: bool) -> None:

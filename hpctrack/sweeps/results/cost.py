@@ -30,6 +30,8 @@ class Effort:
         What earlier attempts took.
     iterations : int
         How often it reported the sweep's metric.
+    pace_s : float or None
+        Time from one report to the next; None if nobody knows.
     cpus, gpus : float or None
         What it had; None if nobody knows.
     """
@@ -38,6 +40,7 @@ class Effort:
     duration_s: float | None = None
     earlier_s: float = 0.0
     iterations: int = 0
+    pace_s: float | None = None
     cpus: float | None = None
     gpus: float | None = None
 
@@ -102,17 +105,20 @@ class Cost:
 def measure_cost(efforts: Sequence[Effort]) -> Cost:
     """Return what trials have used, and about what early stopping has saved.
 
-    How long a trial takes is taken to be a start and then the same for each iteration, both by all
-    trials that ended well. A pruned trial is taken to have gone on, as fast or slow beside others
-    as it was so far, to the median number of iterations of the finished ones. A program that
-    takes long to start is then not counted as one that had much to go. Where iterations were not
-    counted, the median duration of the finished trials is the measure.
+    A pruned trial is taken to have gone on at its own pace, or at the median pace of the others if
+    it was stopped before it had one, to the median number of iterations of the finished ones. Where
+    nobody has a pace, how long a trial takes is taken to be a start and then the same for each
+    iteration, both by all trials that ended well, and the pruned one as fast or slow beside others
+    as it was so far. So a program that takes long to start is not counted as one that had much to
+    go. Where iterations were not counted, the median duration of the finished trials is the
+    measure.
     """
     finished = [one for one in efforts if one.state == TrialState.FINISHED]
     pruned = [one for one in efforts if one.state == TrialState.PRUNED]
     full = _Full(
         iterations=_find_median([one.iterations for one in finished if one.iterations]),
         duration_s=_find_median([one.duration_s for one in finished if one.duration_s is not None]),
+        pace_s=_find_median([one.pace_s for one in (*finished, *pruned) if one.pace_s is not None]),
         course=_fit_course([*finished, *pruned]),
     )
     guessed = [(one, full.estimate_left_s(one)) for one in pruned]
@@ -189,10 +195,14 @@ class _Full:
 
     iterations: float | None
     duration_s: float | None
+    pace_s: float | None
     course: _Course | None
 
     def estimate_left_s(self, one: Effort) -> float | None:
         """Return how much longer a pruned trial would have run."""
+        pace_s = self.pace_s if one.pace_s is None else one.pace_s
+        if self.iterations is not None and pace_s is not None and one.iterations:
+            return pace_s * max(self.iterations - one.iterations, 0.0)
         if one.duration_s is None:
             return None
         if self.iterations is not None and self.course is not None and one.iterations:

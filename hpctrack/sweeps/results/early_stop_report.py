@@ -22,6 +22,7 @@ from hpctrack.sweeps.results.importance import choose_metric
 from hpctrack.sweeps.results.trial_status import SweepStatus
 from hpctrack.sweeps.schema.document import wrap_plain
 from hpctrack.sweeps.schema.early_block import EarlyStop, parse_early
+from hpctrack.sweeps.search.packages import demand_packages
 from hpctrack.sweeps.worker.result import TrialState
 
 STANDARD_ETAS = (2, 3, 4)
@@ -92,6 +93,7 @@ def report_early_stop(
     SweepError
         A rule's numbers make no sense.
     """
+    demand_packages()
     from hpctrack.sweeps.search.replay import AskedRule  # noqa: PLC0415 - half a second for Optuna
 
     metric = choose_metric(status)

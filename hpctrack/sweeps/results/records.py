@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpctrack.errors import HpctrackError
+from hpctrack.sweeps.search.packages import demand_packages
 from hpctrack.sweeps.search.point import PointRecord
 from hpctrack.sweeps.sweep import Sweep
 
@@ -15,9 +16,10 @@ def read_records(sweep: Sweep) -> list[PointRecord]:
     """
     if not sweep.file.storage and not sweep.folder.journal.exists():
         return []
-    from hpctrack.sweeps.search.search import Search  # noqa: PLC0415 - half a second for Optuna
-
     try:
+        demand_packages()
+        from hpctrack.sweeps.search.search import Search  # noqa: PLC0415 - half a second for Optuna
+
         with Search.open(sweep) as search:
             return [one for one in search.records() if one.configuration >= 0]
     except HpctrackError:

@@ -153,6 +153,7 @@ class SweepStatus:
                 duration_s=find_duration_s(one, self.wall_s),
                 earlier_s=result.earlier_s if result else 0.0,
                 iterations=result.iterations if result else 0,
+                pace_s=result.pace_s if result else None,
                 cpus=result.cpus if result else None,
                 gpus=result.gpus if result else None,
             )

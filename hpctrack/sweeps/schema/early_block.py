@@ -46,7 +46,7 @@ EARLY_OPTIONS: dict[str, dict[str, Option]] = {
         **_MEDIAN,
     },
     "patient": {
-        "patience": Option(kind="whole", least=0, about="Iterations without progress that pass."),
+        "patience": Option(kind="whole", least=1, about="Iterations without progress that pass."),
         "min_delta": Option(kind="number", least=0, about="Less than this is none. Default 0."),
     },
     "threshold": {

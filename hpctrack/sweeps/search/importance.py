@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hpctrack.errors import MissingPackageError, UsageError
+from hpctrack.sweeps.search.packages import demand_packages
 from hpctrack.sweeps.search.point import PointRecord, PointState
 
 EVALUATORS = ("fanova", "ped-anova")
@@ -110,6 +111,7 @@ def _evaluate(
     goal: str,
     evaluator: str,
 ) -> dict[str, float]:
+    demand_packages()
     import optuna  # noqa: PLC0415 - half a second that only this needs
 
     study = optuna.create_study(direction=goal)

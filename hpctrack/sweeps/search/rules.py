@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from optuna.pruners import (
     BasePruner,
     MedianPruner,
     NopPruner,
-    PatientPruner,
     PercentilePruner,
     SuccessiveHalvingPruner,
     ThresholdPruner,
@@ -116,6 +115,43 @@ class HyperbandRule(BasePruner):
         )
 
 
+class PatientRule(BasePruner):
+    """Ends a trial that has not become better for a while.
+
+    Optuna's waits until a trial is worse than before by more than ``min_delta``, so that one that
+    stands still, or creeps, goes on for ever.
+
+    Parameters
+    ----------
+    inner : BasePruner or None
+        Who has to agree.
+    patience : int
+        For how many iterations.
+    min_delta : float
+        How much counts as better.
+    """
+
+    def __init__(self, inner: BasePruner | None, *, patience: int, min_delta: float = 0.0) -> None:
+        self.inner = inner
+        self.patience = patience
+        self.min_delta = min_delta
+
+    def prune(self, study: Any, trial: Any) -> bool:
+        """Tell whether a trial ends."""
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        values = [sign * value for _, value in sorted(trial.intermediate_values.items())]
+        before, lately = values[: -self.patience], values[-self.patience :]
+        if not before:
+            return False
+        if _least(lately) < _least(before) - self.min_delta:
+            return False
+        return self.inner is None or self.inner.prune(study, trial)
+
+
+def _least(values: Sequence[float]) -> float:
+    return min((one for one in values if not math.isnan(one)), default=math.inf)
+
+
 def _finite(values: Mapping[int, float], sign: float) -> dict[int, float]:
     return {at: sign * one for at, one in values.items() if math.isfinite(one)}
 
@@ -191,13 +227,14 @@ def _of_interval(pruner: BasePruner, options: dict[str, Any], say: Callable[[int
 
 def _make_patient(options: dict[str, Any]) -> Rule:
     patience = options.get("patience", 5)
+    if patience < 1:
+        raise ValueError(f"patience is {patience}, not at least 1")
     held: EarlyStop | None = options.pop("rule", None)
     inner = make_rule(held) if held is not None else None
     no_better = f"no better for {patience} iterations"
     return Rule(
-        _make(
-            PatientPruner,
-            {"wrapped_pruner": inner and inner.pruner, "patience": patience, **options},
+        PatientRule(
+            inner and inner.pruner, patience=patience, min_delta=options.get("min_delta", 0.0)
         ),
         lambda _: True,
         lambda iteration: f"{inner.say(iteration)}, and {no_better}" if inner else no_better,

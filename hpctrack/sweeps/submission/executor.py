@@ -17,6 +17,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import MissingPackageError, StoreError, SweepError, UsageError
 from hpctrack.sweeps.control import Wish, read_control, write_control
+from hpctrack.sweeps.search.packages import demand_packages
 from hpctrack.sweeps.submission.plan import Plan, Wanted, plan_submission
 from hpctrack.sweeps.submission.waiting import Progress, wait_for_submission
 from hpctrack.sweeps.submission_record import Submission, Worker, confirm, reserve, withdraw
@@ -120,13 +121,15 @@ def submit_sweep(
     SweepError
         The scheduler refuses; the message is its own.
     MissingPackageError
-        submitit is not installed.
+        submitit, or what the search needs, is not installed.
     StoreError
         The store cannot be written.
     """
     if Path(store).expanduser().absolute() != sweep.store:
         raise UsageError(f"sweep {sweep.id} lies in {sweep.store}, not in {store}")
     _import_submitit()
+    # The workers are started with this Python: what it lacks, they lack, far from anybody's eyes.
+    demand_packages(sweep.file.method)
     plan = plan or plan_submission(sweep, wanted, executor=executor)
     submission = reserve(
         sweep,

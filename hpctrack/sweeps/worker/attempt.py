@@ -144,7 +144,12 @@ class Runner:
         else:
             try:
                 point = self._be_patient(
-                    lambda: choose_point(self.sweep, self.search, configuration)
+                    lambda: choose_point(
+                        self.sweep,
+                        self.search,
+                        configuration,
+                        is_new=claim.attempt == 1 and self.sweep.file.seeds == 1,
+                    )
                 )
                 result = self._run_point(claim, running, point, judged=repeat == 0)
             except StoreError:
@@ -310,6 +315,7 @@ class Runner:
         return replace(
             result,
             iterations=watch.iterations,
+            pace_s=watch.pace_s,
             values=values,
             value=values.get(names[0]) if self.sweep.file.metrics else None,
         )
@@ -334,20 +340,16 @@ class Runner:
 
     def _is_judged(self) -> bool:
         file = self.sweep.file
-        return len(file.metrics) == 1 and not self._is_wilcoxon()
-
-    def _is_wilcoxon(self) -> bool:
-        early = self.sweep.file.early
-        return early is not None and early.kind == "wilcoxon"
+        return len(file.metrics) == 1 and not self.search.judges_repeats
 
     def _judge_repeat(self, configuration: int, repeat: int, result: TrialResult) -> TrialResult:
         """Let a rule that goes by whole repeats look at one; the next ones need not run then."""
-        if not self._is_wilcoxon() or result.state != TrialState.FINISHED or result.value is None:
-            return result
         value = result.value
+        if not self.search.judges_repeats or result.state != TrialState.FINISHED or value is None:
+            return result
         try:
             point = choose_point(self.sweep, self.search, configuration)
-            why = self._be_patient(lambda: self.search.report(point.number, repeat, value))
+            why = self._be_patient(lambda: self.search.report(point.number, repeat + 1, value))
         except HpctrackError as error:
             say(f"trial {result.trial} goes on unjudged: {error.message}")
             return result

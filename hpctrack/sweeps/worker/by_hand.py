@@ -10,6 +10,7 @@ from hpctrack.client.ranks import RankInfo, detect_rank
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import HpctrackError, SweepError
+from hpctrack.sweeps.search.packages import demand_packages
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.attempt import Runner, say
 from hpctrack.sweeps.worker.child import ChildEnd, run_child
@@ -72,6 +73,7 @@ def run_trial(
     StoreError
         The sweep's folder cannot be written.
     """
+    demand_packages(sweep.file.method)
     from hpctrack.sweeps.search.search import Search  # noqa: PLC0415 - Optuna takes 0.3 s
 
     sweep.check_number(number)

@@ -121,12 +121,11 @@ def run_child(
             )
     with Guard(min(kill_after_s, ORPHAN_S)) as guard:
         try:
-            child = _start(command, environ, directory, output)
+            child = _start(command, environ, directory, output, group=guard.group)
         except FileNotFoundError as error:
             return ChildEnd(_NOT_FOUND, message=f"{error.filename or command[0]}: {error.strerror}")
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             return ChildEnd(_NOT_EXECUTABLE, message=f"{command[0]}: {error}")
-        guard.watch(child.pid)
         relay.attach(child, frozenset() if signal_ranks is None else STOPPING)
         message = _wait(child, relay, watch, signal_ranks, (timeout_s, kill_after_s))
     code = child.returncode
@@ -222,23 +221,26 @@ def _start(
     environ: Mapping[str, str],
     directory: Path,
     output: Path | IO[bytes] | None,
+    *,
+    group: int,
 ) -> subprocess.Popen[bytes]:
     """Start the program; it has no stdin, because its group could not read a terminal."""
     if isinstance(output, Path):
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("ab") as file:
-            return _start(command, environ, directory, file)
+            return _start(command, environ, directory, file, group=group)
     given: dict[str, Any] = {}
     if output is not None:
         given = {"stdout": output, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(
-        command,
-        env=environ,
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        **given,
-    )
+    given |= {"env": environ, "cwd": directory, "stdin": subprocess.DEVNULL}
+    try:
+        return subprocess.Popen(command, process_group=group, **given)
+    except (PermissionError, subprocess.SubprocessError):
+        if not group:
+            raise
+        # The guard is gone already, and its group with it; or it is the program that nobody may
+        # start, which the second try will say.
+        return subprocess.Popen(command, process_group=0, **given)
 
 
 def _name(number: int) -> str:

@@ -14,8 +14,21 @@ if TYPE_CHECKING:
     from hpctrack.sweeps.search.search import Search
 
 
-def choose_point(sweep: Sweep, search: Search, configuration: int) -> Point:
+def choose_point(
+    sweep: Sweep, search: Search, configuration: int, *, is_new: bool = False
+) -> Point:
     """Return a configuration's point, asking the search if nobody has.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        Whose.
+    search : Search
+        Who is asked.
+    configuration : int
+        0-based.
+    is_new : bool, optional
+        Nobody can have asked before: the search need not look.
 
     Raises
     ------
@@ -27,7 +40,7 @@ def choose_point(sweep: Sweep, search: Search, configuration: int) -> Point:
     known = read_point(sweep, configuration)
     if known is not None:
         return known
-    point = search.ask(configuration)
+    point = search.ask(configuration, is_new=is_new)
     told = {"configuration": configuration, "point": point.number, "parameters": point.parameters}
     if create_json(sweep.folder.point(configuration), told):
         return point

@@ -34,6 +34,9 @@ STALE_S = 60.0
 JOIN_S = 5.0
 """A file server that hangs must not keep a worker from leaving."""
 
+BROKEN = "it broke"
+"""How the last word of a worker begins that an error has ended."""
+
 QUEUE_INTERVAL_S = 30.0
 """Between two questions to Slurm, which may prove a worker dead before its sign is stale."""
 
@@ -122,6 +125,14 @@ def read_worker(folder: SweepFolder, worker_id: str) -> WorkerFacts | None:
         return WorkerFacts(**pick_fields(WorkerFacts, read_json(folder.worker(worker_id))))
     except (FileNotFoundError, HpctrackError, TypeError):
         return None
+
+
+def list_workers(folder: SweepFolder) -> list[WorkerFacts]:
+    """Return all workers of a sweep that can be read, the oldest first."""
+    found = [read_worker(folder, path.stem) for path in folder.worker("x").parent.glob("*.json")]
+    return sorted(
+        (one for one in found if one is not None), key=lambda one: (one.started_wall_s, one.id)
+    )
 
 
 class Heartbeat:

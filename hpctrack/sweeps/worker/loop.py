@@ -11,11 +11,13 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import HpctrackError
 from hpctrack.sweeps.control import Wish, read_control
+from hpctrack.sweeps.search.packages import demand_packages
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.attempt import Function, Runner, be_patient, say
 from hpctrack.sweeps.worker.claims import Claim
 from hpctrack.sweeps.worker.ending import catch_up, tell_search
 from hpctrack.sweeps.worker.heartbeat import (
+    BROKEN,
     INTERVAL_S,
     STALE_S,
     Heartbeat,
@@ -127,6 +129,7 @@ def run_worker(
     StoreError
         The sweep's folder, or its study, cannot be written for minutes.
     """
+    demand_packages(sweep.file.method)
     from hpctrack.sweeps.search.search import Search  # noqa: PLC0415 - Optuna takes 0.3 s
 
     options = options or WorkerOptions()
@@ -136,7 +139,7 @@ def run_worker(
     heartbeat = Heartbeat(sweep.folder, me, clock=clock, interval_s=options.interval_s)
     with SignalRelay(passes_warning="signal_delay_s" in sweep.file.slurm) as relay:
         be_patient(heartbeat.begin, relay, clock)
-        why = "it broke"
+        why = BROKEN
         try:
             search = be_patient(lambda: Search.open(sweep), relay, clock)
             try:
@@ -162,6 +165,9 @@ def run_worker(
             finally:
                 search.close()
             why = end.why
+        except HpctrackError as error:
+            why = f"{BROKEN}: {error.message}"
+            raise
         finally:
             heartbeat.end(why)
     return end

@@ -95,6 +95,9 @@ class TrialResult:
         What the allocation gives a trial; None if nobody knows.
     iterations : int
         How often it reported the sweep's metric.
+    pace_s : float or None
+        Time from one of these reports to the next, as this attempt took it; None before there
+        were two.
     value : float or None
         Its last value of the sweep's metric, as far as the worker has seen it.
     values : dict of str to float
@@ -127,6 +130,7 @@ class TrialResult:
     cpus: float | None = None
     gpus: float | None = None
     iterations: int = 0
+    pace_s: float | None = None
     value: float | None = None
     values: dict[str, float] = field(default_factory=dict)
     log_tail: str = ""

@@ -132,4 +132,4 @@ def pass_on(child: subprocess.Popen[bytes], number: int) -> None:
     if child.returncode is None:
         # It has just ended, or runs as somebody else now.
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, number)
+            os.killpg(os.getpgid(child.pid), number)

@@ -133,6 +133,7 @@ class TrialWatch:
         self._began_s = self._looked_s = clock.mono_s()
         self._last_report_s = self._began_s
         self._report_gap_s = 0.0
+        self._first_report: tuple[int, float] | None = None
         self._has_begun = self._asks = self._raises = False
         self._decided_s = math.inf
         self._told = self._leaving = ""
@@ -154,6 +155,14 @@ class TrialWatch:
     def iterations(self) -> int:
         """How many steps have had the first metric."""
         return len(self._counter)
+
+    @property
+    def pace_s(self) -> float | None:
+        """Time from one iteration to the next; None before there were two."""
+        if self._first_report is None or len(self._counter) <= self._first_report[0]:
+            return None
+        count, began_s = self._first_report
+        return (self._last_report_s - began_s) / (len(self._counter) - count)
 
     @property
     def may_have_obeyed(self) -> bool:
@@ -224,6 +233,8 @@ class TrialWatch:
             better = min if first.goal == "minimize" else max
             self._best = value if self._best is None else better(self._best, value)
         iteration = self._counter.count(step)
+        if self._first_report is None:
+            self._first_report = len(self._counter), now_s
         if self._search is None or self.why or not self._search.wants(iteration):
             return
         try:

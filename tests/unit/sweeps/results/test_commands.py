@@ -66,7 +66,7 @@ def test_status_tells_progress_cost_and_what_is_left(tmp_path: Path, capsys: Cap
     capsys.readouterr()
     assert run(["sweep", "status", "s"]) == 0
     out, err = capsys.readouterr()
-    assert "7 finished, 1 failed, 3 pruned, 1 stopped, 7 not submitted" in out.replace(
+    assert "7 finished, 1 failed, 3 pruned, 1 stopped, 7 not begun" in out.replace(
         "1 running, ", ""
     )
     assert "12 of 20 over, about" in out
@@ -77,6 +77,14 @@ def test_status_tells_progress_cost_and_what_is_left(tmp_path: Path, capsys: Cap
     assert "; 20% of the iterations)" in out
     assert "best  loss" in out
     assert "trial 11 failed: ValueError: lr is odd" in err
+
+
+def test_status_says_that_nobody_has_logged_the_metric(tmp_path: Path, capsys: Captured) -> None:
+    sweep = make_sweep(tmp_path)
+    say(sweep, 0, TrialState.FINISHED)
+    assert "no trial has logged a number as 'loss'" in read(capsys, "status", "s")
+    say(sweep, 1, TrialState.FINISHED, loss=1.0)
+    assert "no trial has logged" not in read(capsys, "status", "s")
 
 
 def test_status_shows_the_last_trials_and_all_when_asked(tmp_path: Path, capsys: Captured) -> None:
@@ -94,7 +102,9 @@ def test_best_gives_the_line_to_paste_and_the_run(tmp_path: Path, capsys: Captur
     say(sweep, 1, TrialState.FINISHED, loss=0.5)
     write_run(sweep, 0, {"loss": [0.25]})
     out = read(capsys, "best", "s")
-    line = f"cd {tmp_path} && /usr/bin/env python train.py '--note=a b'"
+    config = json.dumps(sweep.parameters(0))
+    words_then = "/usr/bin/env python train.py '--note=a b'"
+    line = f"cd {tmp_path} && HPCTRACK_SWEEP_CONFIG='{config}' {words_then}"
     assert "loss 0.25 (minimize)" in out
     assert "trial 0, run digits/s-0000" in out
     assert line in out.splitlines()

@@ -65,6 +65,17 @@ def test_a_long_start_is_not_taken_for_a_slow_pace() -> None:
     assert measure_cost([*finished, *pruned]).saved_s == pytest.approx(6 * 8.0)
 
 
+def test_a_trial_goes_on_at_its_own_pace_or_the_median_one() -> None:
+    cost = measure_cost([
+        effort(FINISHED, 30.0, iterations=10, pace_s=1.0),
+        effort(PRUNED, 25.0, iterations=2, pace_s=2.0),
+        effort(PRUNED, 60.0, iterations=1),
+    ])  # fmt: skip
+    # Two took longer for less, which was their start.
+    assert cost.saved_s == pytest.approx(8 * 2.0 + 9 * 1.5)
+    assert cost.saved_iterations == 8 + 9
+
+
 def test_a_trial_that_was_twice_as_slow_would_have_stayed_so() -> None:
     finished = [effort(FINISHED, 270.0, iterations=27)] * 5
     usual = [effort(PRUNED, 90.0, iterations=9)] * 3

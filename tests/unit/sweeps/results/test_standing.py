@@ -12,7 +12,7 @@ from hpctrack.sweeps.results.command_line import make_command_line
 from hpctrack.sweeps.results.standing import judge_configurations
 from hpctrack.sweeps.results.status import read_status
 from hpctrack.sweeps.worker.result import TrialState
-from tests.unit.sweeps.results.made_sweeps import make_sweep, say
+from tests.unit.sweeps.results.made_sweeps import make_sweep, say, write_run
 
 
 def test_a_configuration_is_judged_by_the_mean_of_its_repeats(tmp_path: Path) -> None:
@@ -83,10 +83,22 @@ def test_the_command_line_can_be_pasted(tmp_path: Path) -> None:
     assert f"--lr={sweep.parameters(1)['lr']}" in make_command_line(sweep, second)
 
 
-def test_parameters_that_no_argument_carries_go_in_front_of_the_command(tmp_path: Path) -> None:
-    sweep = make_sweep(tmp_path, command=["python", "train.py"], program=None)
+def test_parameters_of_a_program_that_had_a_run_also_go_in_front_of_the_command(
+    tmp_path: Path,
+) -> None:
+    sweep = make_sweep(tmp_path)
     say(sweep, 0, TrialState.FINISHED, loss=1.0, command=("python", "train.py"))
+    (only,) = read_status(sweep).trials
+    assert "HPCTRACK_SWEEP_CONFIG" not in make_command_line(sweep, only)
+    write_run(sweep, 0, {"loss": [1.0]})
     (only,) = read_status(sweep).trials
     line = make_command_line(sweep, only)
     assert "HPCTRACK_SWEEP_CONFIG='{" in line
     assert line.endswith("python train.py")
+
+
+def test_a_call_of_a_function_has_no_command_line(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, program=None)
+    say(sweep, 0, TrialState.FINISHED, loss=1.0)
+    (only,) = read_status(sweep).trials
+    assert make_command_line(sweep, only) == ""

@@ -207,7 +207,10 @@ def test_output_is_appended_to_a_file(tmp_path: Path) -> None:
 
 
 def test_a_program_has_no_stdin_and_a_group_of_its_own(tmp_path: Path) -> None:
-    code = "import os,sys; sys.exit(9 if sys.stdin.read() or os.getpgid(0) != os.getpid() else 4)"
+    code = (
+        "import os,sys; is_ours = os.getpgid(0) == os.getpgid(os.getppid())\n"
+        "sys.exit(9 if sys.stdin.read() or is_ours else 4)"
+    )
     command = [sys.executable, "-S", "-c", code]
     assert run_child(command, environ=os.environ, directory=tmp_path).exit_code == 4
 

@@ -30,6 +30,7 @@ from hpctrack.sweeps.worker.printed import OutputPump, PrintedValues
 from hpctrack.sweeps.worker.signals import SignalRelay
 from hpctrack.sweeps.worker.watch import CANCELLED, LEAVING, LOST, Patience, TrialWatch
 from tests.programs import wait_for
+from tests.stores import FakeClock
 from tests.trials import LOSS, make_sweep, python_command
 
 QUICK = Patience(look_s=0.05, silent_s=0.1, obey_s=0.5, notice_s=0.3, file_obey_s=0.3)
@@ -201,6 +202,20 @@ def test_what_a_short_trial_says_is_heard_though_nobody_had_accepted_it(tmp_path
     assert watch.values == {"loss": 9.0, "other": 1.0}
     assert watch.iterations == 1
     assert watch.why
+
+
+def test_the_pace_of_a_trial_is_that_of_its_reports_and_not_of_its_start(tmp_path: Path) -> None:
+    time = FakeClock()
+    with (
+        watching(judged_sweep(tmp_path), clock=time.clock(), search=None) as watch,
+        connected(watch.link) as rank,
+    ):
+        time.now_s += 100.0
+        for count in (1, 2, 3):
+            rank.say(Report(count, {"loss": 1.0}))
+            wait_for(lambda count=count: watch.turn(0.05) or watch.iterations == count)  # type: ignore[misc]
+            assert watch.pace_s == (None if count == 1 else 3.0)
+            time.now_s += 3.0
 
 
 def test_a_program_that_asks_is_told_when_it_does_badly(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from hpctrack.sweeps.worker.claims import Claim, make_claim
 from hpctrack.sweeps.worker.heartbeat import WorkerFacts
 from hpctrack.sweeps.worker.pool import INTERRUPTIONS_MAX, LOOK_INTERVAL_S, TrialPool
 from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_result, write_result
-from tests.programs import run_python
+from tests.programs import ROOT, run_python
 from tests.trials import HandClock, judge_by, make_stranger, make_sweep, make_worker, silence
 
 RACE = """
 import os, sys
+sys.path.insert(0, sys.argv[3])
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.sweeps.sweep import load_sweep
 from hpctrack.sweeps.worker.heartbeat import Liveness, describe_worker
@@ -71,7 +72,7 @@ def test_eight_workers_that_race_take_each_trial_once(
     tmp_path: Path, limit: int, taken: int
 ) -> None:
     sweep = make_sweep(tmp_path, values=50)
-    end = run_python(RACE, str(sweep.store), str(limit))
+    end = run_python(RACE, str(sweep.store), str(limit), str(ROOT))
     assert end.returncode == 0, end.stderr
     assert sorted(int(line.split()[0]) for line in end.stdout.splitlines()) == list(range(taken))
     assert {line.split()[1] for line in end.stdout.splitlines()} == {"1"}

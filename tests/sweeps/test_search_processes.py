@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack.sweeps.search.search import Search
-from tests.unit.sweeps.search.test_search import make, run_some
+from tests.sweeps.test_search import make, run_some
 
 WORKER = """
 import json, sys

@@ -14,7 +14,7 @@ from hpctrack.sweeps.schema.sweep_file import METHODS
 from hpctrack.sweeps.search.point import PointState
 from hpctrack.sweeps.search.search import Search
 from hpctrack.sweeps.sweep import Sweep, create_sweep, make_sweep
-from tests.unit.sweeps.search.test_journal import largest_file
+from tests.sweeps.test_journal import largest_file
 
 PARAMETERS: dict[str, Any] = {
     "lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 0.1},
