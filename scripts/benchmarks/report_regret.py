@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -62,13 +62,10 @@ def render_search(
     records: Sequence[SearchRecord], trials: int, *, host: Mapping[str, Any], ours: str
 ) -> str:
     """Return the part of the page that is made from the records."""
-    seeds = sorted({one.seed for one in records})
-    lines = [
-        (
-            f"{host['cpu']}, one core of it. hpctrack {ours}. {_say_versions(records)} "
-            f"Seeds {seeds[0]} to {seeds[-1]}."
-        ),
-    ]
+    seeds = f"Seeds from 0 on, at each function: {_say_seeds(records)}."
+    paired = "Ours and W&B's are compared over the seeds that both have."
+    machine = f"{host['cpu']}, one core of it. hpctrack {ours}. {_say_versions(records)}"
+    lines = [machine, "", f"{seeds} {paired}"]
     for budget in list_budgets(trials):
         header, *rows = _rows_of_budget(records, budget)
         lines += ["", f"**After {budget} trials**", "", _markdown(header)]
@@ -151,6 +148,17 @@ def _rows_of_asks(records: Sequence[SearchRecord], trials: int) -> list[list[str
         slowest = max(max(one.asks_s[:trials]) for one in mine)
         rows.append([engine, *cells, f"{slowest:.2f}"])
     return rows
+
+
+def _say_seeds(records: Sequence[SearchRecord]) -> str:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in records:
+        counts[one.engine][one.function] += 1
+    said = []
+    for engine in _in_order({name: {} for name in counts}):
+        low, high = min(counts[engine].values()), max(counts[engine].values())
+        said.append(f"`{engine}` {low}" + (f" to {high}" if high > low else ""))
+    return ", ".join(said)
 
 
 def _say_versions(records: Iterable[SearchRecord]) -> str:

@@ -173,6 +173,7 @@ def test_the_report_has_a_line_for_each_function_and_the_page_its_marks() -> Non
     text = render_search(records, 3, host={"cpu": "C"}, ours="0.1")
     assert "| branin | 0.45 | 4.5e-03 | 100 | 8 of 8 | 0.0078 |" in text
     assert "with a probability of 1.00 (95 % interval 1.00 to 1.00)" in text
+    assert "at each function: `wandb` 8, `bayes` 8." in text
     assert "| bayes | 0.200 | 0.30 |" in text
     page = PAGE.read_text()
     assert all(f"`{name}`" in page for name in FUNCTIONS)
