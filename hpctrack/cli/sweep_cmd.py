@@ -31,7 +31,7 @@ from hpctrack.sweeps.worker.by_hand import run_trial
 
 @click.group()
 def sweep() -> None:
-    """Try many parameters: a grid or random points, under Slurm or on this machine.
+    """Try many parameters, stop what does badly: under Slurm or on this machine.
 
     \b
     Examples:

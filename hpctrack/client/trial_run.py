@@ -145,9 +145,8 @@ class TrialRun(Run):
             values = wanted.choose(data)
             link = self._open_link() if values else None
             if link is not None:
-                dropped = link.dropped
+                # What the worker has no room for is in the run all the same: no loss of the run's.
                 link.report(step, values)
-                channel.losses.frames += link.dropped - dropped
         except Exception as error:  # noqa: BLE001 - nothing may reach the training
             self._faults.trouble("log", error)
 

@@ -9,6 +9,9 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import StoreFormatError
 from hpctrack.sweeps.folder import SweepFolder, read_json, write_json
 
+TARGET = "target"
+"""Who wishes STOP when a trial has reached what the sweep was to find."""
+
 
 class Wish(StrEnum):
     """What workers are to do."""

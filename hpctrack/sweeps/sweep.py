@@ -175,6 +175,12 @@ def make_sweep(
     check_id(chosen, what="sweep id")
     if len(chosen) > SWEEP_ID_MAX_CHARS:
         raise UsageError(f"the sweep id {chosen!r} is longer than {SWEEP_ID_MAX_CHARS} characters")
+    for name in file.warm_start:
+        try:
+            load_sweep(store, name)
+        except NotFoundError as error:
+            # Said here, where somebody reads it, and not by each worker in turn.
+            raise NotFoundError(f"warm_start: {error.message}", hint=error.hint) from None
     environ = environment()
     return Sweep(
         id=chosen,
@@ -221,6 +227,8 @@ def create_sweep(
     ------
     SweepFileError
         The file cannot be understood.
+    NotFoundError
+        A sweep that it names in ``warm_start`` is not in the store.
     SweepError
         There is a sweep with this id.
     StoreError

@@ -294,3 +294,14 @@ def test_a_gap_before_a_trial_that_was_run_by_hand_is_filled(tmp_path: Path) -> 
         taken.append((next_claim.trial, next_claim.attempt))
         say(sweep, next_claim, TrialState.FINISHED)
     assert taken == [(0, 1), (1, 1), (3, 1)]
+
+
+def test_a_worker_that_begins_learns_how_long_trials_take(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, values=4)
+    for number, (state, attempt) in enumerate(
+        [(TrialState.FINISHED, 1), (TrialState.PRUNED, 1), (TrialState.FINISHED, 2)]
+    ):
+        result = TrialResult(trial=number, state=state, attempt=attempt, duration_s=60.0 + number)
+        write_result(sweep.folder, result)
+    pool = make_pool(sweep, make_worker(sweep), settled=frozenset({0, 1, 2}))
+    assert pool.durations_s == [60.0], "neither stopped early nor continued"

@@ -50,3 +50,8 @@ def print_notes(one: Sweep) -> None:
     """Say what the user should know about a file."""
     for note in one.file.notes:
         click.echo(f"note: {note}", err=True)
+    program = one.file.program
+    if program.endswith(".py") and not (one.directory / program).is_file():
+        click.echo(
+            f"note: there is no {program} in {one.directory}, where the trials will start", err=True
+        )

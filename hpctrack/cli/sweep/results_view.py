@@ -21,7 +21,7 @@ from hpctrack.cli.sweep.drawing import can_draw, draw_bar
 from hpctrack.cli.table import format_table
 from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError
-from hpctrack.sweeps.control import Wish
+from hpctrack.sweeps.control import TARGET, Wish
 from hpctrack.sweeps.results.best import find_best, find_winners
 from hpctrack.sweeps.results.command_line import make_command_line
 from hpctrack.sweeps.results.cost import Cost
@@ -39,6 +39,8 @@ FEW_HOURS, MANY_HOURS = 0.1, 100.0
 """Below the first, minutes are counted; above the second, no fractions are."""
 
 SHOWN_WINNERS = 10
+
+_REACHED = "a trial has reached the target: nothing new begins"
 
 _WISHES = {
     Wish.PAUSE: "paused: nothing new begins",
@@ -92,7 +94,8 @@ def iter_head(status: SweepStatus, *, has_bar: bool = True) -> Iterator[str]:
         drawn = f"[green]|{bar}|[/] " if has_bar else ""
         yield f"{drawn}{status.over_count} of {total} over{left}"
     if status.wish in _WISHES:
-        yield f"[yellow]{_WISHES[status.wish]}[/]"
+        is_reached = status.wish == Wish.STOP and status.wisher == TARGET
+        yield f"[yellow]{_REACHED if is_reached else _WISHES[status.wish]}[/]"
     yield from _iter_unseen(status)
     yield from _iter_best(status)
     spent = describe_cost(status.cost())
@@ -239,7 +242,9 @@ def _print_winner(
         best = show_value(trial.values[metric.name])
         console.print(f"best repeat: trial {trial.number}{place}, {best}")
     else:
-        console.print(f"trial {trial.number}{place}")
+        early = ", stopped early: no trial has run to its end"
+        is_early = trial.state == TrialState.PRUNED
+        console.print(f"trial {trial.number}{place}{early if is_early else ''}")
     for name, one in flatten(trial.parameters).items():
         console.print(f"  {escape(name)} = {escape(show_value(one))}")
     line = make_command_line(status.sweep, trial)

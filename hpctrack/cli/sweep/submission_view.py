@@ -186,7 +186,10 @@ def _tell_why_left(
         )
     if as_json or current.is_done:
         return
+    usual = ("no trials are left", "it has taken")
     for why in dict.fromkeys(one.why for one in facts if one.why):
+        if why.startswith(usual):
+            continue
         click.echo(f"a worker has left: {why}", err=True)
 
 

@@ -6,10 +6,13 @@ from hpctrack.errors import NotFoundError, UsageError
 from hpctrack.sweeps.results.pareto import find_front
 from hpctrack.sweeps.results.standing import Standing, judge_configurations, pick_comparable
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
+from hpctrack.sweeps.worker.result import TrialState
 
 
 def find_best(status: SweepStatus) -> TrialStatus:
     """Return the finished trial with the best metric; with ``seeds``, of the best configuration.
+
+    If none has finished, the best of those that were stopped early.
 
     Raises
     ------
@@ -43,6 +46,10 @@ def find_winners(status: SweepStatus) -> list[Standing]:
             f"sweep {status.sweep.id} has no metric", hint="give `metric: {name, goal}` in the file"
         )
     standings = pick_comparable(judge_configurations(status))
+    if not standings:
+        # Where a rule ends all trials, such as one that waits for them to stand still, the best is
+        # among those.
+        standings = pick_comparable(judge_configurations(status, state=TrialState.PRUNED))
     if not standings:
         names = " and ".join(repr(one.name) for one in metrics)
         raise NotFoundError(

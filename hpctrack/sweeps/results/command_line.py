@@ -36,7 +36,7 @@ def make_command_line(sweep: Sweep, trial: TrialStatus) -> str:
         except SweepError:
             return ""  # a variable of the node
     line = shlex.join(words)
-    if trial.has_run or not trial.result:
+    if trial.parameters and (trial.has_run or not trial.result):
         config = json.dumps(trial.parameters, default=make_plain, ensure_ascii=False)
         line = f"HPCTRACK_SWEEP_CONFIG={shlex.quote(config)} {line}"
     return f"cd {shlex.quote(str(sweep.directory))} && {line}"

@@ -65,13 +65,23 @@ class Standing:
         }
 
 
-def judge_configurations(status: SweepStatus) -> list[Standing]:
-    """Return how good each configuration is, by number."""
+def judge_configurations(
+    status: SweepStatus, *, state: TrialState = TrialState.FINISHED
+) -> list[Standing]:
+    """Return how good each configuration is, by number.
+
+    Parameters
+    ----------
+    status : SweepStatus
+        Of which sweep.
+    state : TrialState, optional
+        By trials that ended so.
+    """
     names = [one.name for one in status.sweep.file.metrics]
     groups: dict[int, list[TrialStatus]] = {}
     for one in status.trials:
         groups.setdefault(one.configuration, []).append(one)
-    return [_judge(number, groups[number], names) for number in sorted(groups)]
+    return [_judge(number, groups[number], names, state) for number in sorted(groups)]
 
 
 def pick_comparable(standings: Iterable[Standing]) -> list[Standing]:
@@ -84,11 +94,13 @@ def pick_comparable(standings: Iterable[Standing]) -> list[Standing]:
     return [one for one in found if len(one.finished) == most]
 
 
-def _judge(number: int, trials: Sequence[TrialStatus], names: Sequence[str]) -> Standing:
+def _judge(
+    number: int, trials: Sequence[TrialStatus], names: Sequence[str], state: TrialState
+) -> Standing:
     finished = tuple(
         one
         for one in trials
-        if one.state == TrialState.FINISHED
+        if one.state == state
         and all(math.isfinite(one.values.get(name, math.nan)) for name in names)
     )
     known = list(dict.fromkeys(name for one in finished for name in one.values))

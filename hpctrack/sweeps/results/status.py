@@ -96,8 +96,10 @@ class SweepReader:
             if one.result is not None and one.result.state.is_final and one.run_state != "running":
                 self._final[number] = (one.result, one)
             trials.append(one)
-        wish = read_control(self.sweep.folder).wish
-        return SweepStatus(self.sweep, tuple(trials), self._clock.wall_s(), wish)
+        control = read_control(self.sweep.folder)
+        return SweepStatus(
+            self.sweep, tuple(trials), self._clock.wall_s(), control.wish, control.who
+        )
 
     def read_words(self, *, asks_queue: bool = True) -> dict[int, Word]:
         """Return state and result by trial. Who lives is asked first: the living write on."""

@@ -115,12 +115,15 @@ class SweepStatus:
         When this was read, UTC seconds.
     wish : Wish
         What people want of its workers.
+    wisher : str
+        Whose wish that is: a user, or ``target`` if a trial has reached what was wanted.
     """
 
     sweep: Sweep
     trials: tuple[TrialStatus, ...]
     wall_s: float = 0.0
     wish: Wish = Wish.RUN
+    wisher: str = ""
 
     def counts(self) -> dict[str, int]:
         """Return how many trials are in each state."""
@@ -187,6 +190,7 @@ class SweepStatus:
             "counts": self.counts(),
             "over": self.over_count,
             "wish": self.wish.value,
+            "wisher": self.wisher,
             "eta_s": self.eta_s(),
             "cost": self.cost().to_json(),
             "wall_s": self.wall_s,

@@ -66,6 +66,7 @@ def rank_parameters(
     MissingPackageError
         fANOVA needs scikit-learn.
     """
+    demand_packages()
     if evaluator not in EVALUATORS:
         raise UsageError(f"no evaluator {evaluator!r}", hint=f"one of {', '.join(EVALUATORS)}")
     finished = [one for one in records if _counts(one)]
@@ -111,7 +112,6 @@ def _evaluate(
     goal: str,
     evaluator: str,
 ) -> dict[str, float]:
-    demand_packages()
     import optuna  # noqa: PLC0415 - half a second that only this needs
 
     study = optuna.create_study(direction=goal)

@@ -12,10 +12,19 @@ from hpctrack.sweeps.folder import create_json
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.claims import Claim, find_last_claim, list_claims, make_claim
 from hpctrack.sweeps.worker.heartbeat import Liveness, WorkerFacts
-from hpctrack.sweeps.worker.result import TrialResult, TrialState, read_word, write_result
+from hpctrack.sweeps.worker.result import (
+    TrialResult,
+    TrialState,
+    read_result,
+    read_word,
+    write_result,
+)
 
 INTERRUPTIONS_MAX = 10
 """A trial that has killed its worker, or met the end of its allocation, so often is given up."""
+
+SAMPLE = 50
+"""Of so many trials that have ended before, a worker that begins learns how long one takes."""
 
 LOOK_INTERVAL_S = 10.0
 """Between two looks at the trials of others while there are new ones to take."""
@@ -73,6 +82,8 @@ class TrialPool:
         self._next = next(one for one in itertools.count() if one not in begun)
         self._looked_s = -LOOK_INTERVAL_S
         self.durations_s: list[float] = []
+        for trial in sorted(settled)[-SAMPLE:]:
+            self._learn(read_result(self._folder, trial))
 
     def take(self) -> Claim | None:
         """Take a trial; None if there is none that this worker could take now.
@@ -205,9 +216,15 @@ class TrialPool:
         word = read_word(self._folder, trial)
         if word is not None and word.state.is_over:
             self.settle(trial)
-            if word.state == TrialState.FINISHED and word.duration_s is not None:
-                self.durations_s.append(word.duration_s)
+            self._learn(word)
         return word
+
+    def _learn(self, word: TrialResult | None) -> None:
+        """Note how long a trial takes that runs to its end in one go."""
+        if word is None or word.state != TrialState.FINISHED or word.attempt > 1:
+            return
+        if word.duration_s is not None:
+            self.durations_s.append(word.duration_s)
 
     def _find_claim(self, trial: int) -> Claim | None:
         try:

@@ -13,7 +13,7 @@ from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.errors import HpctrackError
 from hpctrack.store.run_tail import RunTail
-from hpctrack.sweeps.control import Wish, read_control, write_control
+from hpctrack.sweeps.control import TARGET, Wish, read_control, write_control
 from hpctrack.sweeps.sweep import Sweep
 from hpctrack.sweeps.worker.iterations import IterationCounter
 from hpctrack.sweeps.worker.link import Heard, TrialLink
@@ -255,7 +255,7 @@ class TrialWatch:
         sign = 1.0 if metric.goal == "minimize" else -1.0
         is_reached = sign * value <= sign * metric.target
         if is_reached and read_control(self._sweep.folder).wish == Wish.RUN:
-            write_control(self._sweep.folder, Wish.STOP, who="target", clock=self._clock)
+            write_control(self._sweep.folder, Wish.STOP, who=TARGET, clock=self._clock)
             self._say(f"trial {self._number} has reached the target: no new trials")
 
     def _look_around(self, now_s: float) -> None:

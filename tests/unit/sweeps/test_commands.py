@@ -75,6 +75,20 @@ def test_a_wrong_file_is_an_error_with_a_line_and_no_traceback(
     assert run(["sweep", "status", "nosuch"]) == 3
 
 
+def test_create_says_that_the_program_is_elsewhere(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    program = tmp_path / "elsewhere.py"
+    (tmp_path / "other.yaml").write_text(
+        f"method: random\nprogram: {program}\nparameters: {{a: {{value: 1}}}}\n"
+    )
+    assert run(["sweep", "create", "other.yaml"]) == 0
+    assert "note: there is no" in capsys.readouterr().err
+    program.touch()
+    assert run(["sweep", "create", "other.yaml"]) == 0
+    assert "note: there is no" not in capsys.readouterr().err
+
+
 def test_a_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = ["sweep", "submit", "sweep.yaml", "--executor", "local", "--dry-run"]
     assert run(line) == 0

@@ -162,3 +162,15 @@ def test_two_who_submit_at_once_have_two_records(tmp_path: Path) -> None:
     for one in threads:
         one.join()
     assert [one.number for one in read_submissions(made)] == list(range(1, 21))
+
+
+def test_a_warm_start_from_nowhere_is_refused_when_the_sweep_is_made(tmp_path: Path) -> None:
+    config = {
+        "method": "tpe",
+        "metric": {"name": "loss"},
+        "parameters": {"lr": {"max": 1.0, "min": 0.0}},
+    }
+    first = create_sweep(tmp_path, config)
+    with pytest.raises(NotFoundError, match="warm_start: no sweep 'nosuch'"):
+        create_sweep(tmp_path, {**config, "warm_start": [first.id, "nosuch"]})
+    assert create_sweep(tmp_path, {**config, "warm_start": first.id}).file.warm_start == (first.id,)

@@ -102,3 +102,12 @@ def test_a_call_of_a_function_has_no_command_line(tmp_path: Path) -> None:
     say(sweep, 0, TrialState.FINISHED, loss=1.0)
     (only,) = read_status(sweep).trials
     assert make_command_line(sweep, only) == ""
+
+
+def test_where_all_trials_were_stopped_early_the_best_is_among_them(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path)
+    for number, loss in enumerate([3.0, 1.0]):
+        say(sweep, number, TrialState.PRUNED, loss=loss)
+    assert find_best(read_status(sweep)).number == 1
+    say(sweep, 2, TrialState.FINISHED, loss=2.0)
+    assert find_best(read_status(sweep)).number == 2
