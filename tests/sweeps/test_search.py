@@ -427,6 +427,7 @@ def test_points_of_other_sweeps_are_known_from_the_start_once(tmp_path: Path) ->
                 one.values[0] for one in fitting
             )
             assert search.records() == []
+            assert search.warm_points == len(fitting)
     with Search.open(new) as search:
         assert search.ask(0).number == len(fitting)
 
@@ -439,3 +440,4 @@ def test_sweeps_of_other_metrics_teach_nothing(tmp_path: Path) -> None:
         new = make(tmp_path, metric=metric, warm_start=[old.id])
         with Search.open(new) as search:
             assert search._study.trials() == []
+            assert search.warm_points == 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 from rich.console import Group
@@ -54,9 +57,28 @@ def watch_sweep(
                 _print_line(status, as_json=as_json)
             shown = told
         return
-    with Live(console=console, auto_refresh=False) as live:
+    with _leaving_at_ctrl_c() as has_had_enough, Live(console=console, auto_refresh=False) as live:
         for status in looks:
             live.update(_draw(status, console.size.height), refresh=True)
+            if has_had_enough():
+                raise KeyboardInterrupt
+
+
+@contextmanager
+def _leaving_at_ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Note Ctrl-C besides raising it: raised in a callback of the interpreter, it would be lost."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _iter_looks(reader: SweepReader, interval_s: float, clock: Clock) -> Iterator[SweepStatus]:

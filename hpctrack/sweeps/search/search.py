@@ -35,7 +35,7 @@ from hpctrack.sweeps.search.study import (
     limit,
     translated,
 )
-from hpctrack.sweeps.search.warm_start import warm_start
+from hpctrack.sweeps.search.warm_start import count_points, warm_start
 from hpctrack.sweeps.search.warped import count_known
 from hpctrack.sweeps.sweep import Sweep
 
@@ -116,6 +116,11 @@ class Search:
             The storage cannot be used; may be tried again.
         """
         return self._study.run(lambda: self._ask(configuration, is_new=is_new))
+
+    @property
+    def warm_points(self) -> int | None:
+        """How many points of other sweeps it knew from the start; None if none were asked for."""
+        return self._study.run(lambda: count_points(self._study, self._sweep))
 
     @property
     def judges_repeats(self) -> bool:

@@ -50,6 +50,19 @@ def warm_start(study: StudyHandle, sweep: Sweep, *, patience_s: float = PATIENCE
             waited_s += LOOK_EVERY_S
 
 
+def count_points(study: StudyHandle, sweep: Sweep) -> int | None:
+    """Return how many points a study has begun with; None if none were asked for.
+
+    Raises
+    ------
+    StoreError
+        The study cannot be read.
+    """
+    if not sweep.file.warm_start:
+        return None
+    return int(study.attributes().get(DONE_KEY, 0))
+
+
 def _add(study: StudyHandle, sweep: Sweep) -> None:
     # A predecessor may have died in the middle of this.
     known = {one.user_attrs.get(ORIGIN) for one in study.trials()} - {None}

@@ -260,7 +260,9 @@ class _Worker:
         if result.state == TrialState.FINISHED and result.duration_s is not None:
             self._pool.durations_s.append(result.duration_s)
         said = result.message or result.why
-        say(f"trial {claim.trial}: {result.state.value}{f', {said}' if said else ''}")
+        is_retry = result.state == TrialState.WAITING and result.failures > claim.failures
+        how = "failed, to be tried again" if is_retry else result.state.value
+        say(f"trial {claim.trial}: {how}{f', {said}' if said else ''}")
 
     def _give_back(self, claim: Claim) -> None:
         """Say that a trial is free, because we were asked to leave just when we had taken it."""
@@ -318,7 +320,16 @@ class _Worker:
         time.sleep(WAIT_S)
         return ""
 
+    def _tell_of_warm_start(self) -> None:
+        if self._runner.search.warm_points == 0:
+            names = ", ".join(self._sweep.file.warm_start)
+            say(
+                f"warm_start: no finished trial of {names} fits this sweep: it takes the same "
+                "metric and goal, and values within the parameters"
+            )
+
     def _make_pool(self, liveness: Liveness) -> TrialPool:
+        self._tell_of_warm_start()
         settled = catch_up(self._sweep, self._runner.search)
         return TrialPool(
             self._sweep,
