@@ -67,6 +67,7 @@ class Agreement:
         self._tell = tell
         self._givers: dict[str, Giver] = {}
         self._takers: dict[str, Taker] = {}
+        self._said: dict[str, dict[str, Any]] = {}
         self._calls = self._misses = 0
         self._is_off = False
         self._is_listening = False
@@ -100,9 +101,7 @@ class Agreement:
             return self._find_wish()
         if not answer:
             return None
-        said = self._get_news().get(track) or {}
-        if not said.get("who") and not said.get("why"):
-            said = self._find_wish() or said
+        said = self._said.get(track) or self._find_wish() or {}
         return {key: str(said.get(key, "")) for key in ("who", "why")}
 
     def _decide(self, track: str, position: int) -> dict[str, Any] | None:
@@ -122,7 +121,12 @@ class Agreement:
         return bool(self._get_news().get("gone"))
 
     def _look(self, track: str, taker: Taker, position: int) -> bool | None:
-        taker.take(self._get_news().get(track))
+        news = self._get_news().get(track)
+        taker.take(news)
+        if isinstance(news, dict) and "after" in news:
+            # The taker remembers the place, we the reason: the successor of a dead agent may know
+            # neither by the time that we come there.
+            self._said.setdefault(track, news)
         answer = taker.ask(position)
         is_promised = taker.until is not None and position <= taker.until
         if is_promised and self._misses < MISSES_MAX:
