@@ -162,9 +162,11 @@ def test_a_rank_that_does_not_read_or_has_gone_does_not_hold_up_its_worker() -> 
             pass
         for _ in range(10_000):
             link.tell("y" * 400)
+        assert rank.hear() == Stop("y" * 400), "what there was room for has come"
         rank.line.close()
         link.answer("x")
-        link.listen(0.1)
+        heard = link.listen(0.1)
+        assert (heard.reports, heard.asks) == ([], 0)
         link.tell("z")
     link.close()
 

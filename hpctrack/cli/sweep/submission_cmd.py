@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hpctrack.agents.job_end import name_job
 from hpctrack.cli.options import (
     json_option,
     project_option,
@@ -29,7 +30,7 @@ from hpctrack.sweeps.submission.executor import submit_sweep
 from hpctrack.sweeps.submission.plan import EXECUTORS, Wanted, choose_executor, plan_submission
 from hpctrack.sweeps.submission.script import make_script
 from hpctrack.sweeps.sweep import load_sweep, store_sweep
-from hpctrack.sweeps.worker.launch import as_agent, name_job
+from hpctrack.sweeps.worker.launch import as_agent
 from hpctrack.sweeps.worker.loop import WorkerOptions, run_worker
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -20,6 +20,7 @@ The attributes are plain numbers in the units of the values, never logarithms, e
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -149,13 +150,14 @@ class IntUniform:
         return None if at is None else (at + 0.5) / self.size()
 
 
-class _Continuum:
+class _Continuum(ABC):
     """Any number of a range; no grid goes through it."""
 
     __slots__ = ()
 
-    def size(self) -> None:
+    def size(self) -> int | None:
         """Return None: a grid cannot go through a continuum."""
+        return None
 
     def level(self, at: int) -> float:
         """Raise: there is none.
@@ -171,13 +173,13 @@ class _Continuum:
         """Return None."""
         return None
 
+    @abstractmethod
     def share_below(self, value: float) -> float:
         """Return the probability of a smaller value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_possible(self, value: float) -> bool:
         """Tell whether the value lies in the range."""
-        raise NotImplementedError
 
     def fraction(self, value: Any) -> float | None:
         """Return the fraction that gives this value, or None if none does."""
@@ -295,19 +297,19 @@ class Beta(_Continuum):
         return float(_import_special().betainc(self.a, self.b, min(max(value, 0.0), 1.0)))
 
 
-class _Steps:
+class _Steps(ABC):
     """Multiples of ``step``, by rounding a number of a continuum; those beyond its ends are cut."""
 
     __slots__ = ()
     step: float
 
+    @abstractmethod
     def smooth(self) -> Uniform | LogUniformValues | Normal | LogNormal | Beta:
         """Return the continuum."""
-        raise NotImplementedError
 
+    @abstractmethod
     def counts(self) -> range | None:
         """Return which multiples there are, None if they have no end."""
-        raise NotImplementedError
 
     def size(self) -> int | None:
         """Return how many values a grid goes through."""

@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
+from hpctrack.agents.job_end import name_job
 from hpctrack.client.ranks import detect_rank
 from hpctrack.errors import SweepError
 from hpctrack.sweeps.sweep import Sweep
@@ -125,16 +126,6 @@ def signal_ranks(environ: Mapping[str, str], number: int) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
-
-
-def name_job(environ: Mapping[str, str]) -> str:
-    """Return the job that an environment belongs to, ``50_3`` for a task of an array, or nothing.
-
-    One task of an array has the number of the whole array for its own: whoever names that
-    number means all of them.
-    """
-    array, task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else environ.get("SLURM_JOB_ID", "")
 
 
 def as_worker(sweep: Sweep, environ: Mapping[str, str]) -> dict[str, str]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from hpctrack.agents.job_end import name_job
 from hpctrack.client.ranks import detect_rank
 from hpctrack.errors import SweepError
 from hpctrack.sweeps.sweep import Sweep, make_sweep
-from hpctrack.sweeps.worker.launch import as_agent, make_launch, name_job, signal_ranks
+from hpctrack.sweeps.worker.launch import as_agent, make_launch, signal_ranks
 
 JOB = {"SLURM_JOB_ID": "52", "SLURM_ARRAY_JOB_ID": "50", "SLURM_ARRAY_TASK_ID": "1"}
 STEP = {

@@ -315,4 +315,6 @@ def test_a_file_with_words_exchanged_is_read_or_refused(
 ) -> None:
     for old, new in changes:
         text = text.replace(old, new, 1)
-    try_out(text)
+    refusal = try_out(text)
+    assert refusal is None or refusal.startswith("my.yaml")
+    assert "\n" not in (refusal or "")
