@@ -10,8 +10,8 @@ import click
 
 from hpctrack.cli.options import read_settings, store_option
 from hpctrack.errors import HpctrackError, UsageError
-from hpctrack.sync.fd_stream import FdStream
-from hpctrack.sync.receive import Receiver
+from hpctrack.sync.carriers.fd_stream import FdStream
+from hpctrack.sync.receiving.receive import Receiver
 
 INTERNAL_STATUS = 70
 """EX_SOFTWARE of sysexits(3)."""

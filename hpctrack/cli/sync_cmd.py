@@ -20,10 +20,10 @@ from hpctrack.cli.options import (
 )
 from hpctrack.cli.sync_accounting import ask_before_sync
 from hpctrack.errors import RefusedError, StoreError, UsageError
-from hpctrack.sync.gather import Skipped
-from hpctrack.sync.messages import ItemKind
-from hpctrack.sync.push import push
-from hpctrack.sync.push_result import (
+from hpctrack.sync.carriers.transport import ConnectOptions
+from hpctrack.sync.sending.gather import Skipped
+from hpctrack.sync.sending.push import push
+from hpctrack.sync.sending.push_result import (
     ItemResult,
     Progress,
     ProgressCallback,
@@ -31,7 +31,7 @@ from hpctrack.sync.push_result import (
     Status,
     ignore_progress,
 )
-from hpctrack.sync.transport import ConnectOptions
+from hpctrack.sync.wire.messages import ItemKind
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _UNITS = ("B", "kB", "MB", "GB", "TB")

@@ -26,13 +26,13 @@ from hpctrack.errors import (
     SyncError,
     UsageError,
 )
-from hpctrack.sync.paramiko_transport import ParamikoTransport
-from hpctrack.sync.protocol import DATA_BYTES
-from hpctrack.sync.push import push
-from hpctrack.sync.push_result import PushResult
-from hpctrack.sync.remote import SshRemote
-from hpctrack.sync.tcp import connect_tcp
-from hpctrack.sync.transport import ConnectOptions
+from hpctrack.sync.carriers.paramiko_transport import ParamikoTransport
+from hpctrack.sync.carriers.remote import SshRemote
+from hpctrack.sync.carriers.tcp import connect_tcp
+from hpctrack.sync.carriers.transport import ConnectOptions
+from hpctrack.sync.sending.push import push
+from hpctrack.sync.sending.push_result import PushResult
+from hpctrack.sync.wire.protocol import DATA_BYTES
 from tests.programs import wait_for
 from tests.services import sshd as private_sshd
 from tests.services.sshd import Sshd, find_free_port, make_key, write_script

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from hpctrack.errors import HpctrackError
-from hpctrack.sync.conversation import Conversation
-from hpctrack.sync.fd_stream import FdStream
-from hpctrack.sync.messages import Begin, Data, Done, End, Hello, Item, Message, Result
-from hpctrack.sync.receive import Receiver
+from hpctrack.sync.carriers.fd_stream import FdStream
+from hpctrack.sync.receiving.receive import Receiver
+from hpctrack.sync.wire.conversation import Conversation
+from hpctrack.sync.wire.messages import Begin, Data, Done, End, Hello, Item, Message, Result
 from tests.unit.sync.made_stores import log_runs
 
 ANSWER_TIMEOUT_S = 30.0

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from hpctrack.core.layout import SEALED_NAME
-from hpctrack.sync.messages import Item, ItemKind, Key
+from hpctrack.sync.wire.messages import Item, ItemKind, Key
 from tests.programs import run_python, wait_for
 
 LOG_RUNS = """

@@ -16,10 +16,10 @@ from hpctrack.cli.main import run as run_cli
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.store.accounting_file import write_accounting
 from hpctrack.store.seal import seal_run
-from hpctrack.sync.messages import Inventory, Item, Outcome
-from hpctrack.sync.push import push
-from hpctrack.sync.push_result import PushResult, Status
-from hpctrack.sync.transport import ConnectOptions
+from hpctrack.sync.carriers.transport import ConnectOptions
+from hpctrack.sync.sending.push import push
+from hpctrack.sync.sending.push_result import PushResult, Status
+from hpctrack.sync.wire.messages import Inventory, Item, Outcome
 from tests.stores import NodeWriter
 from tests.unit.scheduler.slurm_double import SacctDouble, make_rows
 from tests.unit.sync.conftest import Peer
@@ -96,7 +96,7 @@ def test_what_is_no_accounting_of_this_run_stays_here(
 def test_it_is_not_offered_to_a_side_that_speaks_version_1(source: Path, tmp_path: Path) -> None:
     account(source, "digits/one", 1.0)
     code = (
-        "import sys; from hpctrack.sync import messages, receive;"
+        "import sys; from hpctrack.sync.receiving import receive;"
         " receive.Hello.__init__.__defaults__ = (1, 1, '');"
         " from hpctrack.cli.main import main; main(sys.argv[1:])"
     )

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from hpctrack.errors import ProtocolError
-from hpctrack.sync.conversation import Conversation
-from hpctrack.sync.fd_stream import FdStream
-from hpctrack.sync.messages import Done, End, Hello
-from hpctrack.sync.protocol import MAGIC, encode
+from hpctrack.sync.carriers.fd_stream import FdStream
+from hpctrack.sync.wire.conversation import Conversation
+from hpctrack.sync.wire.messages import Done, End, Hello
+from hpctrack.sync.wire.protocol import MAGIC, encode
 
 Pair = tuple[socket.socket, Conversation]
 

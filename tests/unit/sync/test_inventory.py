@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack.core.layout import HASHES_NAME
-from hpctrack.sync.inventory import HashCache
+from hpctrack.sync.files.inventory import HashCache
 
 
 def ask(store: Path, name: str = "file") -> str:

@@ -5,7 +5,7 @@ import hmac
 
 import pytest
 
-from hpctrack.sync.known_hosts import (
+from hpctrack.sync.carriers.known_hosts import (
     Verdict,
     host_name,
     judge_key,

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpctrack.sync.messages import Item, ItemKind, Key, Outcome
-from hpctrack.sync.plan import Extent, choose_outcome, make_plan
-from hpctrack.sync.refusal import REASONS, ItemRefusal, describe
+from hpctrack.sync.wire.messages import Item, ItemKind, Key, Outcome
+from hpctrack.sync.wire.plan import Extent, choose_outcome, make_plan
+from hpctrack.sync.wire.refusal import REASONS, ItemRefusal, describe
 
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 """On a machine that does other things too, the time of an example says nothing."""

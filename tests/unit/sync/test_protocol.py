@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpctrack.errors import ProtocolError
-from hpctrack.sync.messages import (
+from hpctrack.sync.wire.messages import (
     Begin,
     Data,
     Done,
@@ -23,7 +23,7 @@ from hpctrack.sync.messages import (
     Outcome,
     Result,
 )
-from hpctrack.sync.protocol import (
+from hpctrack.sync.wire.protocol import (
     HEADER,
     INVENTORY_ITEMS,
     MAX_BODY_BYTES,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hpctrack.sync.messages import ItemKind, Kind, Outcome
-from hpctrack.sync.protocol import MAGIC, MAX_BODY_BYTES
-from hpctrack.sync.refusal import REASONS
+from hpctrack.sync.wire.messages import ItemKind, Kind, Outcome
+from hpctrack.sync.wire.protocol import MAGIC, MAX_BODY_BYTES
+from hpctrack.sync.wire.refusal import REASONS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/reference/protocol.md").read_text()
 

@@ -21,9 +21,9 @@ from hpctrack.errors import (
     SyncError,
     UsageError,
 )
-from hpctrack.sync.push import push
-from hpctrack.sync.push_result import Status
-from hpctrack.sync.transport import ConnectOptions
+from hpctrack.sync.carriers.transport import ConnectOptions
+from hpctrack.sync.sending.push import push
+from hpctrack.sync.sending.push_result import Status
 from tests.programs import wait_for
 from tests.unit.sync.made_stores import hash_files, log_runs
 
@@ -209,8 +209,8 @@ def test_a_command_that_ends_at_once_is_told_with_its_last_words(
 
 def test_another_version_is_told_with_both_numbers(source: Path, target: Path) -> None:
     code = (
-        "import sys; from hpctrack.sync.messages import Hello;"
-        " from hpctrack.sync.protocol import MAGIC, encode;"
+        "import sys; from hpctrack.sync.wire.messages import Hello;"
+        " from hpctrack.sync.wire.protocol import MAGIC, encode;"
         " sys.stdout.buffer.write(MAGIC + encode(Hello(8, 9, 'hpctrack 7.0')));"
         " sys.stdout.flush(); sys.stdin.buffer.read()"
     )

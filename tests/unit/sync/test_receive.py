@@ -12,7 +12,8 @@ import pytest
 
 from hpctrack import Store
 from hpctrack.errors import ProtocolError, RefusedError
-from hpctrack.sync.messages import (
+from hpctrack.sync.receiving.quarantine import ABANDONED_AFTER_S
+from hpctrack.sync.wire.messages import (
     Begin,
     Data,
     Done,
@@ -25,8 +26,7 @@ from hpctrack.sync.messages import (
     Key,
     Outcome,
 )
-from hpctrack.sync.protocol import HEADER, MAGIC
-from hpctrack.sync.quarantine import ABANDONED_AFTER_S
+from hpctrack.sync.wire.protocol import HEADER, MAGIC
 from tests.unit.sync.conftest import Peer
 from tests.unit.sync.made_stores import hash_files, list_below, log_runs, make_item
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack.errors import UsageError
-from hpctrack.sync.remote import LocalRemote, SshRemote, parse_remote
+from hpctrack.sync.carriers.remote import LocalRemote, SshRemote, parse_remote
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from string import Template
 
-from hpctrack.sync.messages import Fact, Facts
+from hpctrack.sync.wire.messages import Fact, Facts
 
 REASONS: Mapping[str, str] = {
     # one item

@@ -16,9 +16,14 @@ from hpctrack.core import __version__
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, ProtocolError, RefusedError, SyncError
 from hpctrack.store import accounting_file
-from hpctrack.sync.conversation import Conversation
-from hpctrack.sync.inventory import HashCache, read_inventory
-from hpctrack.sync.messages import (
+from hpctrack.sync.files.inventory import HashCache, read_inventory
+from hpctrack.sync.files.place import find_place
+from hpctrack.sync.receiving.publication import FULL, publish
+from hpctrack.sync.receiving.quarantine import IncomingFile, Quarantine, remove_abandoned
+from hpctrack.sync.receiving.verification import check_file
+from hpctrack.sync.wire.byte_stream import ByteStream
+from hpctrack.sync.wire.conversation import Conversation
+from hpctrack.sync.wire.messages import (
     Begin,
     Data,
     Done,
@@ -32,13 +37,8 @@ from hpctrack.sync.messages import (
     Outcome,
     Result,
 )
-from hpctrack.sync.place import find_place
-from hpctrack.sync.protocol import negotiate, split_inventory
-from hpctrack.sync.publication import FULL, publish
-from hpctrack.sync.quarantine import IncomingFile, Quarantine, remove_abandoned
-from hpctrack.sync.refusal import ItemRefusal, describe
-from hpctrack.sync.transport import ByteStream
-from hpctrack.sync.verification import check_file
+from hpctrack.sync.wire.protocol import negotiate, split_inventory
+from hpctrack.sync.wire.refusal import ItemRefusal, describe
 
 IDLE_TIMEOUT_S = 3600.0
 """A sender that says nothing for so long is gone, though its connection may look alive. It may be

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hpctrack.sync.messages import Item, ItemKind, Outcome
-from hpctrack.sync.refusal import ItemRefusal
+from hpctrack.sync.wire.messages import Item, ItemKind, Outcome
+from hpctrack.sync.wire.refusal import ItemRefusal
 
 
 @dataclass(frozen=True, slots=True)

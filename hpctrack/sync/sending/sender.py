@@ -9,14 +9,24 @@ from typing import TypeVar
 
 from hpctrack.core import __version__
 from hpctrack.errors import ProtocolError, RefusedError, SyncError
-from hpctrack.sync.conversation import Conversation
-from hpctrack.sync.gather import Gathered
-from hpctrack.sync.messages import Begin, Data, Done, End, Error, Hello, Inventory, Item, Result
-from hpctrack.sync.plan import Plan, make_plan
-from hpctrack.sync.protocol import DATA_BYTES, negotiate, split_inventory
-from hpctrack.sync.push_result import ItemResult, Progress, ProgressCallback
-from hpctrack.sync.refusal import describe, make_printable
-from hpctrack.sync.transport import Transport
+from hpctrack.sync.carriers.transport import Transport
+from hpctrack.sync.sending.gather import Gathered
+from hpctrack.sync.sending.push_result import ItemResult, Progress, ProgressCallback
+from hpctrack.sync.wire.conversation import Conversation
+from hpctrack.sync.wire.messages import (
+    Begin,
+    Data,
+    Done,
+    End,
+    Error,
+    Hello,
+    Inventory,
+    Item,
+    Result,
+)
+from hpctrack.sync.wire.plan import Plan, make_plan
+from hpctrack.sync.wire.protocol import DATA_BYTES, negotiate, split_inventory
+from hpctrack.sync.wire.refusal import describe, make_printable
 
 GREETING_TIMEOUT_S = 90.0
 """From the start of the command to its first byte; Python on a cold NFS takes 20 s at worst."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import INCOMING_FOLDER
-from hpctrack.sync.place import list_names, open_folder, stat_no_follow
+from hpctrack.sync.files.place import list_names, open_folder, stat_no_follow
 
 ABANDONED_AFTER_S = 24 * 3600.0
 """A folder that nothing was written to for a day was left by a receiver that was killed."""

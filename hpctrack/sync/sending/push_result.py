@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any, Self
 
 from hpctrack.store.ledger import list_losses
-from hpctrack.sync.gather import LeftRun, Skipped
-from hpctrack.sync.messages import Item, ItemKind, Key, Outcome, Result
-from hpctrack.sync.refusal import describe
+from hpctrack.sync.sending.gather import LeftRun, Skipped
+from hpctrack.sync.wire.messages import Item, ItemKind, Key, Outcome, Result
+from hpctrack.sync.wire.refusal import describe
 
 
 @dataclass(frozen=True, slots=True)

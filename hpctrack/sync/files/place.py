@@ -23,8 +23,8 @@ from hpctrack.core.layout import (
     sweep_folder,
 )
 from hpctrack.errors import InvalidNameError
-from hpctrack.sync.messages import ItemKind, Key
-from hpctrack.sync.refusal import ItemRefusal
+from hpctrack.sync.wire.messages import ItemKind, Key
+from hpctrack.sync.wire.refusal import ItemRefusal
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

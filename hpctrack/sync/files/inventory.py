@@ -11,9 +11,9 @@ from io import BufferedReader
 from pathlib import Path
 
 from hpctrack.core.layout import HASHES_NAME
-from hpctrack.sync.messages import Item, Key
-from hpctrack.sync.place import Place, find_place, open_file_no_follow, open_folder
-from hpctrack.sync.refusal import ItemRefusal
+from hpctrack.sync.files.place import Place, find_place, open_file_no_follow, open_folder
+from hpctrack.sync.wire.messages import Item, Key
+from hpctrack.sync.wire.refusal import ItemRefusal
 
 CACHE_MAX_BYTES = 256 * 1024 * 1024
 """A million runs; a longer file is not ours."""

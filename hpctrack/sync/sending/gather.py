@@ -22,8 +22,8 @@ from hpctrack.store.record import State
 from hpctrack.store.seal import seal_run
 from hpctrack.store.store import Store
 from hpctrack.store.stored_run import StoredRun
-from hpctrack.sync.inventory import HashCache
-from hpctrack.sync.messages import Item, ItemKind, Key
+from hpctrack.sync.files.inventory import HashCache
+from hpctrack.sync.wire.messages import Item, ItemKind, Key
 
 
 class Skipped(StrEnum):

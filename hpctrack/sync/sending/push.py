@@ -10,10 +10,11 @@ from dataclasses import replace
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, MissingPackageError, UsageError
 from hpctrack.store.store import Store
-from hpctrack.sync.gather import Gathered, choose_runs, gather
-from hpctrack.sync.messages import ACCOUNTING_VERSION, ItemKind
-from hpctrack.sync.process_transport import ProcessTransport
-from hpctrack.sync.push_result import (
+from hpctrack.sync.carriers.process_transport import ProcessTransport
+from hpctrack.sync.carriers.remote import LocalRemote, Remote, parse_remote
+from hpctrack.sync.carriers.transport import ConnectOptions, Transport
+from hpctrack.sync.sending.gather import Gathered, choose_runs, gather
+from hpctrack.sync.sending.push_result import (
     ItemResult,
     Progress,
     ProgressCallback,
@@ -21,9 +22,8 @@ from hpctrack.sync.push_result import (
     Status,
     ignore_progress,
 )
-from hpctrack.sync.remote import LocalRemote, Remote, parse_remote
-from hpctrack.sync.sender import Sender
-from hpctrack.sync.transport import ConnectOptions, Transport
+from hpctrack.sync.sending.sender import Sender
+from hpctrack.sync.wire.messages import ACCOUNTING_VERSION, ItemKind
 
 
 def push(
@@ -146,7 +146,7 @@ def open_transport(remote: Remote, options: ConnectOptions) -> Transport:
     if isinstance(remote, LocalRemote):
         return ProcessTransport(remote.path, remote_command=options.remote_command)
     try:
-        from hpctrack.sync.paramiko_transport import (  # noqa: PLC0415 - 275 ms and an extra
+        from hpctrack.sync.carriers.paramiko_transport import (  # noqa: PLC0415 - 275 ms and an extra
             ParamikoTransport,
         )
     except ImportError:

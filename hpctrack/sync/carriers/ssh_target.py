@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.errors import HostKeyError, UsageError
-from hpctrack.sync.known_hosts import Verdict, host_name
-from hpctrack.sync.remote import SSH_PORT, SshRemote
-from hpctrack.sync.transport import ConnectOptions
+from hpctrack.sync.carriers.known_hosts import Verdict, host_name
+from hpctrack.sync.carriers.remote import SSH_PORT, SshRemote
+from hpctrack.sync.carriers.transport import ConnectOptions
 
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hpctrack.errors import ProtocolError
-from hpctrack.sync.messages import (
+from hpctrack.sync.wire.messages import (
     Begin,
     Data,
     Done,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpctrack.errors import ProtocolError
-from hpctrack.sync.messages import Hello, Message
-from hpctrack.sync.protocol import MAGIC, Decoder, decode, encode
-from hpctrack.sync.transport import ByteStream
+from hpctrack.sync.wire.byte_stream import ByteStream
+from hpctrack.sync.wire.messages import Hello, Message
+from hpctrack.sync.wire.protocol import MAGIC, Decoder, decode, encode
 
 READ_BYTES = 256 * 1024
 

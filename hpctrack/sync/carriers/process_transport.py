@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 
 from hpctrack.errors import ConnectError
-from hpctrack.sync.fd_stream import FdStream
-from hpctrack.sync.transport import STDERR_KEPT_BYTES
+from hpctrack.sync.carriers.fd_stream import FdStream
+from hpctrack.sync.carriers.transport import STDERR_KEPT_BYTES
 
 CLOSE_TIMEOUT_S = 10.0
 """A receiver whose input has ended and that does not end is killed; nothing is lost by it."""
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 # -P keeps the user's folder out of the child's path: a click.py there would be taken for click.
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from hpctrack.cli.main import main; main()"
 

@@ -11,7 +11,7 @@ from typing import Any
 import paramiko
 
 from hpctrack.errors import AuthError, ConnectError, HostKeyError, UsageError
-from hpctrack.sync.known_hosts import (
+from hpctrack.sync.carriers.known_hosts import (
     KnownKey,
     Verdict,
     judge_key,
@@ -19,10 +19,10 @@ from hpctrack.sync.known_hosts import (
     make_fingerprint,
     parse_known_hosts,
 )
-from hpctrack.sync.remote import SshRemote
-from hpctrack.sync.ssh_target import SshTarget, make_host_key_error, make_target
-from hpctrack.sync.tcp import connect_tcp
-from hpctrack.sync.transport import STDERR_KEPT_BYTES, ConnectOptions
+from hpctrack.sync.carriers.remote import SshRemote
+from hpctrack.sync.carriers.ssh_target import SshTarget, make_host_key_error, make_target
+from hpctrack.sync.carriers.tcp import connect_tcp
+from hpctrack.sync.carriers.transport import STDERR_KEPT_BYTES, ConnectOptions
 
 HANDSHAKE_TIMEOUT_S = 30.0
 """For banner, key exchange and the server's look-up of the user; a hung sshd becomes an error."""

@@ -6,34 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hpctrack.sync.wire.byte_stream import ByteStream
+
 STDERR_KEPT_BYTES = 8192
 """The last words of the other side are for a message, not for a log."""
-
-
-class ByteStream(Protocol):
-    """Bytes in two directions."""
-
-    def read(self, max_bytes: int, *, timeout_s: float) -> bytes:
-        """Return at least one byte, or none at the end.
-
-        Raises
-        ------
-        TimeoutError
-            Nothing has come for that long.
-        ConnectionError
-            The other side is gone.
-        """
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Send everything; blocks while the other side is slow.
-
-        Raises
-        ------
-        TimeoutError, ConnectionError
-            It has stopped reading; it is gone.
-        """
-        ...
 
 
 class Transport(ByteStream, Protocol):

@@ -9,9 +9,9 @@ from typing import Any
 
 from hpctrack.store.accounting_file import parse_accounting
 from hpctrack.store.sealed_file import SealedReader
-from hpctrack.sync.messages import Item, ItemKind
-from hpctrack.sync.plan import Extent
-from hpctrack.sync.refusal import ItemRefusal
+from hpctrack.sync.wire.messages import Item, ItemKind
+from hpctrack.sync.wire.plan import Extent
+from hpctrack.sync.wire.refusal import ItemRefusal
 
 SWEEP_EXTENT = Extent(points=0, attempts=0)
 """Descriptions of sweeps do not grow: the one that comes is as good as the one that is there."""

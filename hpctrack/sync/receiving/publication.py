@@ -13,8 +13,7 @@ from pathlib import Path
 
 from hpctrack.core.layout import INCOMING_FOLDER, SEALED_NAME, NodeFileName
 from hpctrack.store.accounting_file import MAX_BYTES
-from hpctrack.sync.messages import Item, ItemKind, Outcome
-from hpctrack.sync.place import (
+from hpctrack.sync.files.place import (
     Place,
     find_place,
     list_names,
@@ -22,10 +21,15 @@ from hpctrack.sync.place import (
     open_folder,
     stat_no_follow,
 )
-from hpctrack.sync.plan import Extent, choose_newest, choose_outcome
-from hpctrack.sync.quarantine import IncomingFile
-from hpctrack.sync.refusal import ItemRefusal
-from hpctrack.sync.verification import SWEEP_EXTENT, read_accounting_extent, try_read_extent
+from hpctrack.sync.receiving.quarantine import IncomingFile
+from hpctrack.sync.receiving.verification import (
+    SWEEP_EXTENT,
+    read_accounting_extent,
+    try_read_extent,
+)
+from hpctrack.sync.wire.messages import Item, ItemKind, Outcome
+from hpctrack.sync.wire.plan import Extent, choose_newest, choose_outcome
+from hpctrack.sync.wire.refusal import ItemRefusal
 
 LOCK_NAME = "publish.lock"
 

@@ -1,0 +1,1 @@
+"""Where a push goes, and what carries it there."""

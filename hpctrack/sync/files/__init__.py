@@ -1,0 +1,1 @@
+"""Files of a store, reached without following links, and their hashes."""

@@ -1,0 +1,1 @@
+"""The side that has the runs."""
