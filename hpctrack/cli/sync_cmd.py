@@ -21,7 +21,7 @@ from hpctrack.cli.options import (
 from hpctrack.cli.sync_accounting import ask_before_sync
 from hpctrack.errors import RefusedError, StoreError, UsageError
 from hpctrack.sync.carriers.transport import ConnectOptions
-from hpctrack.sync.sending.gather import Skipped
+from hpctrack.sync.sending.candidates import Skipped
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import (
     ItemResult,
