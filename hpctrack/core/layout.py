@@ -7,6 +7,7 @@
     <store>/<project>/<run>/stop.json                  somebody asks the run to end
     <store>/<project>/<run>/agreement.a2.json          where the ranks of attempt 2 stop, if they do
     <store>/<project>/<run>/accounting.json            what Slurm counted, asked for afterwards
+    <store>/<project>/<run>/.replica.json              which node files are copies, and as of when
     <store>/<project>/<run>/.rules/<rule>              a rule was executed; <rule>.a2: in attempt 2
     <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
     <store>/<project>/<run>/.replica.json              node files here are copies: how far they are
@@ -37,6 +38,22 @@ STOP_NAME = "stop.json"
 ACCOUNTING_NAME = "accounting.json"
 _AGREEMENT = re.compile(r"agreement\.a(\d+)\.json\Z")
 RULES_FOLDER = ".rules"
+REPLICAS_NAME = ".replica.json"
+REPLICA_LOCK_NAME = ".replica.lock"
+OWNER_NAME = ".owner"
+SIDE_FILES = frozenset(
+    {
+        RULES_FOLDER,
+        SEAL_LOCK_NAME,
+        STOP_NAME,
+        ACCOUNTING_NAME,
+        REPLICAS_NAME,
+        REPLICA_LOCK_NAME,
+        OWNER_NAME,
+    }
+)
+"""What may lie in a run's folder beside what holds the run."""
+
 RESUME_FOLDER = ".resume"
 DAMAGED_SUFFIX = ".damaged"
 """What a file's name gets behind it when a repair has set it aside."""
