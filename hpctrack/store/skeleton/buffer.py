@@ -96,3 +96,17 @@ class Buffer:
             addresses, owner = addresses[is_inside], owner[is_inside]
             others = tuple(one[is_inside] for one in others)
         return addresses.astype(np.int64) + self.start[owner], owner, *others
+
+
+def cut_names(words: Words, length: Any) -> Words:
+    """Return names of at most 8 bytes, of which the words are the first 8, as numbers; or 0.
+
+    Parameters
+    ----------
+    words : ndarray of uint64
+    length : int or ndarray of int64
+        Of each name.
+    """
+    unused = np.clip(8 - np.asarray(length), 0, 7).astype(np.uint64)
+    mask = np.uint64(2**64 - 1) >> (np.uint64(8) * unused)
+    return np.where(np.asarray(length) <= 8, words & mask, np.uint64(0))  # noqa: PLR2004

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from hpctrack.store.skeleton.buffer import Buffer, Bytes, Mask, Places, Words
+from hpctrack.store.skeleton.buffer import Buffer, Bytes, Mask, Places, Words, cut_names
 
 _HEAP_BYTES, _TREE_BYTES = 146, 38
 _HEAP_HEAD = b"FRHP\0\7\0\0\0"
 """Version 0, places of 7 bytes, no filters; then flags."""
+_HEAP_MAX = (4096).to_bytes(4, "little")
+"""Longest thing in it: it decides how lengths are written."""
 _HEAP_SIZES = b"\4\0" + (512).to_bytes(8, "little") + (65536).to_bytes(8, "little") + b"\x20\0"
 """Four blocks in a row, the first ones of 512 bytes, none larger than 64 KiB, at most 4 GiB."""
 _TREE_HEAD = b"BTHD\0\5" + (512).to_bytes(4, "little") + b"\x0b\0"
@@ -35,7 +37,9 @@ _LINK_HEAD_BYTES = 3
 _ADDRESS_MAX = np.uint64(2**62)
 
 
-def find_targets(buffer: Buffer, heap: Words, tree: Words, owner: Places) -> tuple[Words, Places]:
+def find_targets(
+    buffer: Buffer, heap: Words, tree: Words, owner: Places
+) -> tuple[Words, Places, Words]:
     """Return where the links of dense groups lead.
 
     Parameters
@@ -52,6 +56,8 @@ def find_targets(buffer: Buffer, heap: Words, tree: Words, owner: Places) -> tup
         Addresses of objects.
     owner : ndarray of int64
         Their files.
+    names : ndarray of uint64
+        What the links are called, see `cut_names`.
     """
     return _DenseGroups(buffer, heap, tree, owner).find_targets()
 
@@ -63,15 +69,16 @@ class _DenseGroups:
         self._tree = tree
         self._owner = owner
 
-    def find_targets(self) -> tuple[Words, Places]:
+    def find_targets(self) -> tuple[Words, Places, Words]:
         buffer = self._buffer
         places, length, group = self._find_links(*self._find_blocks(*self._read_records()))
         head = buffer.read(places, 8)
         names = head[:, 2].astype(np.int64)
         is_plain = (head[:, 0] == 1) & (head[:, 1] == 0) & (length == _LINK_HEAD_BYTES + names + 8)
         self._reject(group[~is_plain])
-        places = places[is_plain] + _LINK_HEAD_BYTES + names[is_plain]
-        return buffer.read_words(places), self._owner[group[is_plain]]
+        places, names = places[is_plain] + _LINK_HEAD_BYTES, names[is_plain]
+        called = cut_names(buffer.read_words(places), names)
+        return buffer.read_words(places + names), self._owner[group[is_plain]], called
 
     def _reject(self, group: Places) -> None:
         self._buffer.reject(self._owner[group])
@@ -170,7 +177,8 @@ class _DenseGroups:
         head = np.zeros((count, _HEAP_BYTES), np.uint8)
         head[group] = self._buffer.read(places, _HEAP_BYTES)
         rows = _number(head, 140, 2)
-        is_heap = _matches(head, 0, _HEAP_HEAD) & _matches(head, 110, _HEAP_SIZES)
+        is_heap = _matches(head, 0, _HEAP_HEAD) & _matches(head, 10, _HEAP_MAX)
+        is_heap &= _matches(head, 110, _HEAP_SIZES)
         return rows, _read_word(head, 132), is_heap & (rows <= len(_ROW_SIZES))
 
     def _find_links(

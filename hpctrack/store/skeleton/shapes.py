@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hpctrack.store.skeleton.limits import is_our_pipeline
+
 CHECKSUM_BYTES = 4
 HEADER_MARK, PIECE_MARK = b"OHDR", b"OCHK"
 UNDEFINED = b"\xff" * 8
@@ -32,7 +34,6 @@ _PLAIN_FLAGS = 0x05
 
 ROOT_NAMES = frozenset({b"kind", b"format", b"project", b"run"})
 
-_SHUFFLE, _DEFLATE, _FLETCHER32 = 1, 2, 3
 _INTEGER, _FLOAT, _STRING, _COMPOUND = 0, 1, 3, 6
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 
@@ -84,8 +85,8 @@ class Shape:
         Of the piece, its checksum included.
     words, mask : ndarray of uint64
         Its bytes, and those of their bits that count.
-    links : tuple of int
-        Where addresses of other objects are.
+    links : tuple of Field
+        Names of links; behind each is the address of another object.
     continuations, dense : tuple of int
         Where address and length of a further piece, or addresses of a heap and its index, are.
     extents : Extents or None
@@ -97,7 +98,7 @@ class Shape:
     length: int
     words: NDArray[np.uint64]
     mask: NDArray[np.uint64]
-    links: tuple[int, ...]
+    links: tuple[Field, ...]
     continuations: tuple[int, ...]
     dense: tuple[int, ...]
     extents: Extents | None
@@ -142,7 +143,7 @@ class _Parser:
         self._data = data
         self._is_first = is_first
         self._fixed = bytearray(b"\xff" * len(data))
-        self._links: list[int] = []
+        self._links: list[Field] = []
         self._continuations: list[int] = []
         self._dense: list[int] = []
         self._attributes: list[Attribute] = []
@@ -151,6 +152,7 @@ class _Parser:
         self._element: Field | None = None
         self._chunk: list[Field] | None = None
         self._once: set[int] = set()
+        self._needed = 0
 
     def parse(self) -> Shape:
         start, stop = self._parse_head(), len(self._data) - CHECKSUM_BYTES
@@ -195,7 +197,7 @@ class _Parser:
         self._space, end = self._read_space(at)
         _need(end == at + size)
         for where, width in self._space.dimensions:
-            self._free(where, width)
+            self._note(where, width)
         self._free(at + 4 + 8 * len(self._space.dimensions), size - 4 - 8 * self._data[at + 1])
 
     def _read_space(self, at: int) -> tuple[_Space, int]:
@@ -213,7 +215,7 @@ class _Parser:
         _need(self._type.end == at + size)
         if self._type.group == _STRING:
             self._element = at + 4, 4
-            self._free(*self._element)
+            self._note(*self._element)
 
     def _read_type(self, at: int, *, is_member: bool = False) -> _Type:
         version, group = self._data[at] >> 4, self._data[at] & 0x0F
@@ -270,7 +272,7 @@ class _Parser:
         _need(not flags & ~0x03 and rank <= RANK_MAX + 1 and 1 <= width <= 8)  # noqa: PLR2004
         self._chunk = [(at + 5 + width * number, width) for number in range(rank)]
         for where, wide in self._chunk:
-            self._free(where, wide)
+            self._note(where, wide)
         end = at + 5 + width * rank
         is_filtered = bool(flags & 0x02)
         single, fixed_array, extensible_array = 1, 3, 4
@@ -286,13 +288,11 @@ class _Parser:
         self._take_once(0x0B)
         version, count = self._data[at : at + 2]
         _need(version == 2)  # noqa: PLR2004
-        end, seen = at + 2, set()
+        end, numbers = at + 2, []
         for _filter in range(count):
-            number = self._number(end, 2)
-            _need(number in {_SHUFFLE, _DEFLATE, _FLETCHER32} and number not in seen)
-            seen.add(number)
+            numbers.append(self._number(end, 2))
             end += 6 + 4 * self._number(end + 4, 2)
-        _need(end == at + size)
+        _need(end == at + size and is_our_pipeline(numbers))
 
     def _parse_attribute(self, at: int, size: int) -> None:
         version, flags = self._data[at : at + 2]
@@ -306,7 +306,7 @@ class _Parser:
         space, end = self._read_space(found.end)
         data_bytes = found.size * space.count
         _need(end == found.end + space_bytes and end + data_bytes == at + size)
-        self._free(end, data_bytes)
+        self._note(end, data_bytes)
         if name[:-1] in ROOT_NAMES:
             _need(found.group in {_INTEGER, _STRING} and space.count == 1)
             one = Attribute(name[:-1], (end, data_bytes), found.group == _STRING)
@@ -315,7 +315,7 @@ class _Parser:
     def _parse_link_info(self, at: int, size: int) -> None:
         _need(size == 18 and self._data[at : at + 2] == b"\0\0")  # noqa: PLR2004
         self._dense.append(at + 2)
-        self._free(at + 2, 16)
+        self._note(at + 2, 16)
 
     def _parse_group_info(self, at: int, size: int) -> None:
         _need(size == 2 and self._data[at : at + 2] == b"\0\0")  # noqa: PLR2004
@@ -327,12 +327,12 @@ class _Parser:
         name = at + 2 + bool(flags)
         name_bytes = self._data[name]
         _need(name_bytes > 0 and name + 1 + name_bytes + 8 == at + size)
-        self._free(name + 1, name_bytes + 8)
-        self._links.append(name + 1 + name_bytes)
+        self._note(name + 1, name_bytes + 8)
+        self._links.append((name + 1, name_bytes))
 
     def _parse_continuation(self, at: int, size: int) -> None:
         _need(size == 16)  # noqa: PLR2004
-        self._free(at, size)
+        self._note(at, size)
         self._continuations.append(at)
 
     def _parse_attribute_info(self, at: int, size: int) -> None:
@@ -349,10 +349,13 @@ class _Parser:
         self._once.add(kind)
 
     def _make_shape(self) -> Shape:
+        mask = _make_words(self._fixed)
+        # What nobody looks at ends most pieces: nobody has to fetch it.
+        mask = mask[: max(int(np.flatnonzero(mask)[-1]) + 1, count_words(self._needed))]
         return Shape(
             length=len(self._data),
-            words=_make_words(self._data) & _make_words(self._fixed),
-            mask=_make_words(self._fixed),
+            words=_make_words(self._data)[: len(mask)] & mask,
+            mask=mask,
             links=tuple(self._links),
             continuations=tuple(self._continuations),
             dense=tuple(self._dense),
@@ -373,6 +376,11 @@ class _Parser:
     def _free(self, start: int, count: int) -> None:
         _need(count >= 0 and start + count <= len(self._data))
         self._fixed[start : start + count] = bytes(count)
+
+    def _note(self, start: int, count: int) -> None:
+        """Free what will be looked at in each piece."""
+        self._free(start, count)
+        self._needed = max(self._needed, start + count)
 
     def _number(self, at: int, width: int) -> int:
         _need(at + width <= len(self._data))
