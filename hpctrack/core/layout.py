@@ -10,7 +10,6 @@
     <store>/<project>/<run>/.replica.json              which node files are copies, and as of when
     <store>/<project>/<run>/.rules/<rule>              a rule was executed; <rule>.a2: in attempt 2
     <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
-    <store>/<project>/<run>/.replica.json              node files here are copies: how far they are
     <store>/<project>/<run>/.owner                     whose run it is, where keys have owners
     <store>/<project>/.sweeps/<sweep>/sweep.json
     <store>/<project>/.annotations/<run>.json          what people said of it since
@@ -30,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hpctrack.core.names import check_id, join_run_path
+from hpctrack.core.names import check_id, is_id, join_run_path
 
 SEALED_NAME = "run.h5"
 SEAL_LOCK_NAME = ".seal.lock"
@@ -66,7 +65,6 @@ ANNOTATIONS_FOLDER = ".annotations"
 BLOBS_FOLDER = ".blobs"
 SERVER_FOLDER = ".server"
 REPLICA_NAME = ".replica.json"
-OWNER_NAME = ".owner"
 HASHES_NAME = ".hashes.json"
 
 ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")
@@ -141,6 +139,17 @@ def sweep_folder(store: Path, project: str, sweep_id: str) -> Path:
     """Return the folder of a sweep, names checked."""
     project = check_id(project, what="project")
     return store / project / SWEEPS_FOLDER / check_id(sweep_id, what="sweep id")
+
+
+def annotations_name(run_id: str) -> str:
+    """Return the name of a run's file in the folder of annotations, the id checked."""
+    return f"{check_id(run_id, what='run id')}.json"
+
+
+def read_annotations_name(name: str) -> str | None:
+    """Return the run of such a file; None if it is another one."""
+    run = name.removesuffix(".json")
+    return run if run != name and is_id(run) else None
 
 
 def iter_node_files(folder: Path) -> Iterator[Path]:
