@@ -12,6 +12,7 @@
     <store>/<project>/.sweeps/<sweep>/sweep.json
     <store>/.incoming/<token>/                         a push that is not yet verified
     <store>/.hashes.json                               what sync has hashed; safe to remove
+    <store>/.server/                                   of a store that receives: log, quotas
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ SWEEPS_FOLDER = ".sweeps"
 SWEEP_NAME = "sweep.json"
 INCOMING_FOLDER = ".incoming"
 HASHES_NAME = ".hashes.json"
+SERVER_FOLDER = ".server"
 
 ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")
 """What is behind a rule's name in the file of one attempt; no rule's name ends like that."""

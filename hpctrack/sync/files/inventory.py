@@ -77,6 +77,14 @@ class HashCache:
         return self._entries
 
 
+def recall_hashes(store: Path) -> dict[str, _Entry]:
+    """Return what the cache of a store says: size, modification time, inode and SHA-256 by path.
+
+    For who wants to know what a file was when it was hashed, not what it is.
+    """
+    return _read_cache(store / HASHES_NAME)
+
+
 def read_inventory(store_fd: int, keys: Iterable[Key], cache: HashCache) -> list[Item]:
     """Return those of some items that a store has.
 
