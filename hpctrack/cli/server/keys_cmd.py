@@ -104,7 +104,7 @@ def add(
     grant = Grant(
         user=check_id(user, what="user"),
         store=str(Path(read_settings(dir=store).dir).expanduser().absolute()),
-        projects=[check_id(one, what="project") for one in projects],
+        projects=tuple(check_id(one, what="project") for one in projects),
         append_only=append_only,
         quota_bytes=quota,
         program=program,
@@ -114,7 +114,7 @@ def add(
         key=found,
         grant=grant,
         expires=make_expiry(expires, now) if expires else "",
-        addresses=[_check_address(one) for one in addresses],
+        addresses=tuple(_check_address(one) for one in addresses),
     )
     path = _find_file(keys_file)
     is_replaced = add_key(path, line, is_private=keys_file is None)

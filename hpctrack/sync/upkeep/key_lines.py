@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpctrack.errors import UsageError
@@ -32,22 +32,22 @@ class Grant:
         Whose key it is.
     store : str
         The store's folder.
-    projects : sequence of str
+    projects : tuple of str
         Those that may be pushed to; empty means all.
     append_only : bool
         Whether what is there is kept when more comes.
     quota_bytes : int or None
         What each project may hold.
-    program : sequence of str
+    program : tuple of str
         How hpctrack is started.
     """
 
     user: str
     store: str
-    projects: Sequence[str] = ()
+    projects: tuple[str, ...] = ()
     append_only: bool = False
     quota_bytes: int | None = None
-    program: Sequence[str] = ("hpctrack",)
+    program: tuple[str, ...] = ("hpctrack",)
 
     def to_words(self) -> list[str]:
         """Return the forced command, word by word."""
@@ -74,14 +74,14 @@ class KeyLine:
         What it may do.
     expires : str
         As sshd wants it, in the server's own time zone: ``20270101`` or ``202701011200``.
-    addresses : sequence of str
+    addresses : tuple of str
         Where it may come from; empty means from anywhere.
     """
 
     key: PublicKey
     grant: Grant
     expires: str = ""
-    addresses: Sequence[str] = field(default=())
+    addresses: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Return the line, with its end.
@@ -133,7 +133,7 @@ def parse_key_line(line: bytes) -> KeyLine | None:
         key=PublicKey(kind, blob, rest),
         grant=grant,
         expires=options.get("expiry-time", ""),
-        addresses=addresses,
+        addresses=tuple(addresses),
     )
 
 
@@ -210,10 +210,10 @@ def _parse_command(command: str) -> Grant | None:
     return Grant(
         user=values.get("--user", ""),
         store=values.get("--store", ""),
-        projects=projects,
+        projects=tuple(projects),
         append_only=is_append_only,
         quota_bytes=int(quota) if quota.isdigit() else None,
-        program=program,
+        program=tuple(program),
     )
 
 
@@ -248,7 +248,7 @@ def show_expiry(expires: str) -> str:
     return f"{day} {clock}".rstrip()
 
 
-def find_program(command_path: Path | None, python: Path, found: str | None) -> list[str]:
+def find_program(command_path: Path | None, python: Path, found: str | None) -> tuple[str, ...]:
     """Return how sshd is to start hpctrack.
 
     Parameters
@@ -269,10 +269,10 @@ def find_program(command_path: Path | None, python: Path, found: str | None) -> 
         path = command_path.expanduser().absolute()
         if not (path.is_file() and os.access(path, os.X_OK)):
             raise UsageError(f"{path} is no program", hint="--command-path /path/of/hpctrack")
-        return [str(path)]
+        return (str(path),)
     beside = python.absolute().with_name("hpctrack")
     if beside.is_file():
-        return [str(beside)]
+        return (str(beside),)
     if found is not None:
-        return [str(Path(found).absolute())]
-    return [str(python.absolute()), "-m", "hpctrack"]
+        return (str(Path(found).absolute()),)
+    return (str(python.absolute()), "-m", "hpctrack")
