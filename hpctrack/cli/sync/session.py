@@ -24,6 +24,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import HpctrackError, SyncError, UsageError
 from hpctrack.store.record import State
 from hpctrack.store.store import Store
+from hpctrack.sync.sending.gather import Skipped
 from hpctrack.sync.sending.local_copies import Judged
 
 
@@ -129,7 +130,8 @@ class Session:
         store = Path(self._order.settings.dir).expanduser()
         serve_requests(store, self._push, project=self._order.project, clock=SYSTEM_CLOCK)
 
-    def _push(self, runs: Sequence[str] | None) -> None:
+    def _push(self, runs: Sequence[str] | None) -> frozenset[str]:
+        """Push and tell; return the runs that have to wait because they are being sealed."""
         with show_progress(is_wanted=not self._wishes.quiet) as on_progress:
             pushed = push_once(self._order, on_progress, runs=runs)
         judged = None
@@ -148,6 +150,8 @@ class Session:
         else:
             self._tell(pushed, judged or ())
         self._has_pushed = True
+        items = pushed.result.runs
+        return frozenset(str(one.key) for one in items if one.reason == Skipped.BUSY)
 
     @contextmanager
     def _noted_problem(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from hpctrack.core.clock import Clock
@@ -21,7 +21,7 @@ it is taken for deleted, and nobody waits for it."""
 
 def serve_requests(
     store: Path,
-    push: Callable[[list[str]], None],
+    push: Callable[[list[str]], Collection[str]],
     *,
     project: str | None = None,
     clock: Clock,
@@ -33,7 +33,8 @@ def serve_requests(
     store : Path
         The store's folder.
     push : callable
-        Told ``project/run`` of each run; an empty list is everything that is new.
+        Told ``project/run`` of each run; an empty list is everything that is new. Returns those
+        that have to wait: they are being sealed just now.
     project : str, optional
         Leave the runs of others to others.
     clock : Clock
@@ -45,10 +46,10 @@ def serve_requests(
     """
     asked = claim_requests(store, lambda one: project in {None, one.project} or not one.run)
     there = [one for one in asked if not one.run or _is_there(store, one)]
-    if there:
-        push(_name_runs(there))
+    waiting: Collection[str] = push(_name_runs(there)) if there else ()
     for one in there:
-        settle_request(store, one)
+        if str(one) not in waiting:
+            settle_request(store, one)
     for one in asked:
         if one not in there and _is_old(store, one, clock):
             settle_request(store, one)
