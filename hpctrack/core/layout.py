@@ -9,8 +9,14 @@
     <store>/<project>/<run>/accounting.json            what Slurm counted, asked for afterwards
     <store>/<project>/<run>/.rules/<rule>              a rule was executed; <rule>.a2: in attempt 2
     <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
+    <store>/<project>/<run>/.replica.json              node files here are copies: how far they are
+    <store>/<project>/<run>/.owner                     whose run it is, where keys have owners
     <store>/<project>/.sweeps/<sweep>/sweep.json
+    <store>/<project>/.annotations/<run>.json          what people said of it since
+    <store>/<project>/.blobs/<2 digits>/<sha256>       bytes by their hash, once in a project
     <store>/.incoming/<token>/                         a push that is not yet verified
+    <store>/.incoming/partial/<token>                  a part of a large file, to be continued
+    <store>/.server/                                   what the server keeps of those who push
     <store>/.hashes.json                               what sync has hashed; safe to remove
 """
 
@@ -39,6 +45,11 @@ REPAIR_FOLDER_PREFIX = ".repair-"
 SWEEPS_FOLDER = ".sweeps"
 SWEEP_NAME = "sweep.json"
 INCOMING_FOLDER = ".incoming"
+ANNOTATIONS_FOLDER = ".annotations"
+BLOBS_FOLDER = ".blobs"
+SERVER_FOLDER = ".server"
+REPLICA_NAME = ".replica.json"
+OWNER_NAME = ".owner"
 HASHES_NAME = ".hashes.json"
 
 ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")

@@ -24,7 +24,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import HpctrackError, SyncError, UsageError
 from hpctrack.store.record import State
 from hpctrack.store.store import Store
-from hpctrack.sync.sending.gather import Skipped
+from hpctrack.sync.sending.candidates import Skipped
 from hpctrack.sync.sending.local_copies import Judged
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hpctrack.cli.amounts import show_bytes
 from hpctrack.cli.format import show_duration
 from hpctrack.errors import RefusedError, StoreError
-from hpctrack.sync.sending.gather import Skipped
+from hpctrack.sync.sending.candidates import Skipped
 from hpctrack.sync.sending.push_result import ItemResult, PushResult, Status
 from hpctrack.sync.wire.messages import ItemKind
 

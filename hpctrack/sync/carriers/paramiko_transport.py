@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,9 @@ class ParamikoTransport:
         except BaseException:
             self._session.close()
             raise
+        # paramiko sets it whenever there are bytes to read, or no more will come.
+        self._readable = threading.Event()
+        self._channel.in_buffer.set_event(self._readable)
 
     def read(self, max_bytes: int, *, timeout_s: float) -> bytes:
         """Return at least one byte, or none at the end."""
@@ -94,6 +98,11 @@ class ParamikoTransport:
         if not data and not self._is_ended():
             raise ConnectionError("the connection was lost")
         return data
+
+    def poll(self, timeout_s: float) -> bool:
+        """Tell whether a read would return at once."""
+        self._drain_stderr()
+        return self._readable.wait(timeout_s)
 
     def write(self, data: bytes) -> None:
         """Send everything."""

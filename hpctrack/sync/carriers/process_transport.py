@@ -66,6 +66,10 @@ class ProcessTransport:
         """Return at least one byte, or none at the end."""
         return self._stream.read(max_bytes, timeout_s=timeout_s)
 
+    def poll(self, timeout_s: float) -> bool:
+        """Tell whether a read would return at once."""
+        return self._stream.poll(timeout_s)
+
     def write(self, data: bytes) -> None:
         """Send everything."""
         self._stream.write(data)
