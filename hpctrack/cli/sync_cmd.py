@@ -21,6 +21,7 @@ from hpctrack.cli.sync.trigger import leave_request
 from hpctrack.core.settings import Settings
 from hpctrack.errors import UsageError
 from hpctrack.store.record import State
+from hpctrack.sync.wire.packing import Compress
 
 INTERVAL_S = 30.0
 TRIGGERED_INTERVAL_S = 2.0
@@ -69,7 +70,7 @@ TRIGGERED_INTERVAL_S = 2.0
 @click.option("--bwlimit", metavar="RATE", help="Bytes per second at most: 10M, 500k.")
 @click.option(
     "--compress",
-    type=click.Choice(["auto", "on", "off"]),
+    type=click.Choice([one.value for one in Compress]),
     default="auto",
     help="auto compresses what then arrives sooner.  [default: auto]",
 )
@@ -140,7 +141,7 @@ def _make_order(
         live=given["live"],
         dry_run=given["dry_run"],
         jobs=given["jobs"],
-        compress=given["compress"],
+        compress=Compress(given["compress"]),
         bwlimit_bytes_s=None if given["bwlimit"] is None else read_rate(given["bwlimit"]),
     )
 

@@ -10,6 +10,7 @@ from hpctrack.cli.sync_accounting import ask_before_sync
 from hpctrack.core.settings import Settings
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import ProgressCallback, PushResult
+from hpctrack.sync.wire.packing import Compress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class Order:
     dry_run : bool
     jobs : int
         How many files are read, hashed and sealed at a time.
-    compress : {"auto", "on", "off"}
+    compress : Compress
     bwlimit_bytes_s : float or None
     """
 
@@ -48,7 +49,7 @@ class Order:
     live: bool = True
     dry_run: bool = False
     jobs: int = 1
-    compress: str = "auto"
+    compress: Compress = Compress.AUTO
     bwlimit_bytes_s: float | None = None
 
 
@@ -89,8 +90,13 @@ def push_once(
         order.destination.url,
         runs=chosen,
         project=order.project,
+        states=order.states,
+        since_wall_s=order.since_wall_s,
         seal=order.seal,
+        live=order.live,
         dry_run=order.dry_run,
+        compress=order.compress,
+        bwlimit_bytes_s=order.bwlimit_bytes_s,
         connect=order.destination.connect,
         stale_after_s=settings.stale_after_s,
         on_progress=on_progress,

@@ -17,7 +17,7 @@ from hpctrack.cli.sync.deletion import delete_local, describe_deletion
 from hpctrack.cli.sync.deletion import to_json as deletion_to_json
 from hpctrack.cli.sync.order import Order, Pushed, push_once
 from hpctrack.cli.sync.progress import show_progress
-from hpctrack.cli.sync.summary import has_moved, iter_notes, raise_for, summarise
+from hpctrack.cli.sync.summary import has_moved, iter_notes, iter_projects, raise_for, summarise
 from hpctrack.cli.sync.triggered import serve_requests
 from hpctrack.cli.sync.watch import Pace, keep_pushing
 from hpctrack.core.clock import SYSTEM_CLOCK
@@ -193,6 +193,8 @@ class Session:
             self._tell_news(line)
         is_news = has_moved(result) or not self._has_pushed or not self._wishes.watches
         if is_news and not quiet:
+            for line in iter_projects(result):
+                click.echo(line)
             click.echo(summarise(result, dry_run=self._order.dry_run))
         if said:
             self._tell_news(said)

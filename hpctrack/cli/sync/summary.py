@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from hpctrack.cli.amounts import show_bytes
 from hpctrack.cli.format import show_duration
@@ -11,9 +12,29 @@ from hpctrack.sync.sending.candidates import Skipped
 from hpctrack.sync.sending.push_result import ItemResult, PushResult, Status
 from hpctrack.sync.wire.messages import ItemKind
 
-MOVED = frozenset({Status.SENT, Status.REPLACED})
+MOVED = frozenset({Status.SENT, Status.REPLACED, Status.GROWN})
 
-_WHAT = {ItemKind.SWEEP: "sweep ", ItemKind.ACCOUNTING: "accounting of "}
+_WHAT = {
+    ItemKind.SWEEP: "sweep ",
+    ItemKind.LIVE: "new rows of ",
+    ItemKind.ACCOUNTING: "accounting of ",
+    ItemKind.ANNOTATIONS: "notes on ",
+    ItemKind.BLOB: "blob ",
+}
+
+_NEWS = {
+    ItemKind.RUN: "{runs}",
+    ItemKind.LIVE: "what {runs} grew by",
+    ItemKind.ANNOTATIONS: "notes on {runs}",
+    ItemKind.ACCOUNTING: "the accounting of {runs}",
+}
+"""What went, in the order in which it is told; several files of a run are one run."""
+
+PROJECTS_MAX = 20
+"""Of so many projects it is told what went where."""
+
+SAVING_MIN = 0.9
+"""What went over the line is told if it was less than this of what the files hold."""
 
 
 def iter_notes(result: PushResult) -> Iterator[str]:
@@ -26,19 +47,30 @@ def iter_notes(result: PushResult) -> Iterator[str]:
             yield f"{_name(one)}: {first}"
 
 
+def iter_projects(result: PushResult) -> Iterator[str]:
+    """Yield a line for each project, if something of several of them went."""
+    moved = defaultdict(list)
+    for one in result.items:
+        if one.status in MOVED:
+            moved[one.key.project].append(one)
+    if len(moved) < 2:  # noqa: PLR2004 - one project is no list
+        return
+    for project in sorted(moved)[:PROJECTS_MAX]:
+        yield f"{project}: {_join(list(_iter_news(moved[project])))}"
+    if len(moved) > PROJECTS_MAX:
+        yield f"and {len(moved) - PROJECTS_MAX} more projects"
+
+
 def summarise(result: PushResult, *, dry_run: bool) -> str:
     """Return the last line: what moved, and what did not."""
     there = f"{count(result.present, 'run')} already there"
     if dry_run:
-        return f"would send {count(result.would_send, 'run')}; {there}"
+        would = [one for one in result.items if one.status == Status.WOULD_SEND]
+        return f"would send {_join(list(_iter_news(would))) or '0 runs'}; {there}"
     parts = []
-    what = list(_iter_moved(result))
-    if what:
-        size, time = show_bytes(result.size_bytes), show_duration(result.duration_s)
-        parts.append(f"sent {' and '.join(what)} ({size} in {time})")
-    else:
-        parts.append("nothing new")
-    if result.present or not result.sent:
+    news = list(_iter_news(one for one in result.items if one.status in MOVED))
+    parts.append(f"sent {_join(news)} ({_measure(result)})" if news else "nothing new")
+    if result.present or not news:
         parts.append(there)
     if result.refused:
         parts.append(f"{result.refused} refused")
@@ -53,15 +85,28 @@ def has_moved(result: PushResult) -> bool:
     return any(one.status in MOVED for one in result.items)
 
 
-def _iter_moved(result: PushResult) -> Iterator[str]:
-    if result.sent:
-        yield count(result.sent, "run")
-    sweeps = sum(one.status in MOVED for one in result.sweeps)
-    if sweeps:
-        yield count(sweeps, "sweep")
-    news = sum(one.status in MOVED for one in result.accountings)
-    if news:
-        yield f"the accounting of {count(news, 'run')}"
+def _iter_news(items: Iterable[ItemResult]) -> Iterator[str]:
+    """Yield what there is of each kind, such as ``3 runs``."""
+    found = defaultdict(set)
+    for one in items:
+        found[one.key.kind].add((one.key.project, one.key.id))
+    for kind, words in _NEWS.items():
+        if found[kind]:
+            yield words.format(runs=count(len(found[kind]), "run"))
+    for kind, noun in ((ItemKind.SWEEP, "sweep"), (ItemKind.BLOB, "blob")):
+        if found[kind]:
+            yield count(len(found[kind]), noun)
+
+
+def _measure(result: PushResult) -> str:
+    size, time = show_bytes(result.size_bytes), show_duration(result.duration_s)
+    if result.wire_bytes < SAVING_MIN * result.size_bytes:
+        return f"{size} in {time}, {show_bytes(result.wire_bytes)} on the line"
+    return f"{size} in {time}"
+
+
+def _join(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def _name(one: ItemResult) -> str:

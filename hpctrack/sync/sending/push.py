@@ -12,6 +12,7 @@ from dataclasses import replace
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, MissingPackageError, UsageError
 from hpctrack.store.store import Store
+from hpctrack.sync.carriers.limited import LimitedTransport
 from hpctrack.sync.carriers.process_transport import ProcessTransport
 from hpctrack.sync.carriers.remote import LocalRemote, Remote, parse_remote
 from hpctrack.sync.carriers.transport import ConnectOptions, Transport
@@ -49,6 +50,7 @@ def push(
     live: bool = True,
     dry_run: bool = False,
     compress: Compress = Compress.AUTO,
+    bwlimit_bytes_s: float | None = None,
     connect: ConnectOptions | None = None,
     stale_after_s: float = 60.0,
     clock: Clock = SYSTEM_CLOCK,
@@ -80,6 +82,8 @@ def push(
         Find out what would be sent; change nothing but the caches of hashes.
     compress : Compress, optional
         Whether to compress; AUTO measures what is quicker.
+    bwlimit_bytes_s : float, optional
+        Bytes per second that are sent at most.
     connect : ConnectOptions, optional
         Keys, known hosts, the command to run there.
     stale_after_s : float, optional
@@ -122,7 +126,8 @@ def push(
     # The store is looked at while the connection is made.
     survey = _Ahead(Survey(opened.path, choice, wanted, cache).iter_chunks)
     with survey, closing(open_transport(where, connect or ConnectOptions())) as transport:
-        sender = Sender(transport, cache, clock, compress=compress, on_progress=on_progress)
+        line = LimitedTransport(transport, bwlimit_bytes_s) if bwlimit_bytes_s else transport
+        sender = Sender(line, cache, clock, compress=compress, on_progress=on_progress)
         try:
             results = sender.transfer(iter(survey), dry_run=dry_run)
         finally:
