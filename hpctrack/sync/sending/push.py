@@ -49,6 +49,7 @@ def push(
     live: bool = True,
     dry_run: bool = False,
     compress: Compress = Compress.AUTO,
+    bwlimit_bytes_s: float | None = None,
     connect: ConnectOptions | None = None,
     stale_after_s: float = 60.0,
     clock: Clock = SYSTEM_CLOCK,
@@ -80,6 +81,8 @@ def push(
         Find out what would be sent; change nothing but the caches of hashes.
     compress : Compress, optional
         Whether to compress; AUTO measures what is quicker.
+    bwlimit_bytes_s : float, optional
+        Bytes per second that are sent at most.
     connect : ConnectOptions, optional
         Keys, known hosts, the command to run there.
     stale_after_s : float, optional
@@ -121,7 +124,13 @@ def push(
     cache = HashCache(opened.path)
     # The store is looked at while the connection is made.
     survey = _Ahead(Survey(opened.path, choice, wanted, cache).iter_chunks)
-    with survey, closing(open_transport(where, connect or ConnectOptions())) as transport:
+    options = connect or ConnectOptions()
+    with (
+        survey,
+        closing(
+            open_transport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
+        ) as transport,
+    ):
         sender = Sender(transport, cache, clock, compress=compress, on_progress=on_progress)
         try:
             results = sender.transfer(iter(survey), dry_run=dry_run)
