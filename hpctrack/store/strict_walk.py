@@ -85,7 +85,7 @@ def walk_file(descriptor: int) -> Skeleton:
     access = h5p.create(h5p.FILE_ACCESS)
     try:
         # Read through Python: HDF5 insists on a path, and a file in memory has none.
-        with open(descriptor, "rb", buffering=0, closefd=False) as data:  # noqa: PTH123
+        with open(descriptor, "rb", buffering=0, closefd=False) as data:
             access.set_fileobj_driver(h5fd.fileobj_driver, data)
             file = h5f.open(b"foreign", h5f.ACC_RDONLY, access)
             try:
@@ -174,7 +174,9 @@ class _Walk:
         for number in range(count):
             attribute = h5a.open(found, index=number)
             _check_type(attribute.get_type(), where, can_vary=True)
-            size = attribute.get_type().get_size() * attribute.get_space().get_simple_extent_npoints()
+            size = (
+                attribute.get_type().get_size() * attribute.get_space().get_simple_extent_npoints()
+            )
             if size > ATTRIBUTE_BYTES_MAX:
                 raise ForeignFileError("bomb", where)
 
@@ -199,7 +201,9 @@ class _Walk:
         if self._logical_bytes > self._size_bytes * DEFLATE_RATIO_MAX:
             raise ForeignFileError("bomb", where)
         if layout.get_layout() == h5d.CHUNKED:
-            self._check_chunks(found, filters, math.prod(layout.get_chunk()) * kind.get_size(), where)
+            self._check_chunks(
+                found, filters, math.prod(layout.get_chunk()) * kind.get_size(), where
+            )
 
     def _check_chunks(self, found: Any, filters: list[int], chunk_bytes: int, where: str) -> None:
         """Unpack what could become too large: the library does not stop where the chunk should end.
@@ -235,11 +239,12 @@ def _unpacks_beyond(pieces: Iterator[bytes], limit_bytes: int) -> bool:
     machine, total = zlib.decompressobj(), 0
     try:
         for piece in pieces:
-            while piece and not machine.eof:
-                total += len(machine.decompress(piece, PIECE_BYTES))
+            left = piece
+            while left and not machine.eof:
+                total += len(machine.decompress(left, PIECE_BYTES))
                 if total > limit_bytes:
                     return True
-                piece = machine.unconsumed_tail
+                left = machine.unconsumed_tail
     except zlib.error:
         return False
     return False

@@ -141,9 +141,7 @@ class _DenseGroups:
         address = _read_word(pointers, 0)[is_fine]
         return self._check_nodes(_LEAF_HEAD, address, group[is_fine], counts[is_fine])
 
-    def _find_blocks(
-        self, records: Bytes, group: Places
-    ) -> tuple[Words, Places, Places, Places]:
+    def _find_blocks(self, records: Bytes, group: Places) -> tuple[Words, Places, Places, Places]:
         """Return addresses of blocks; where in them links are, their lengths, and the groups."""
         rows, root, is_heap = self._read_heaps()
         offset, length = _number(records, 5, 4), _number(records, 9, 2)

@@ -20,7 +20,7 @@ from hpctrack.sync.files.inventory import HashCache, read_inventory
 from hpctrack.sync.files.place import find_place
 from hpctrack.sync.receiving.publication import FULL, publish
 from hpctrack.sync.receiving.quarantine import IncomingFile, Quarantine, remove_abandoned
-from hpctrack.sync.receiving.verification import check_file
+from hpctrack.sync.receiving.verification import check_file, find_extent
 from hpctrack.sync.wire.byte_stream import ByteStream
 from hpctrack.sync.wire.conversation import Conversation
 from hpctrack.sync.wire.messages import (
@@ -263,7 +263,10 @@ class Receiver:
         if file.sha256 != item.sha256:
             raise ItemRefusal("hash-mismatch")
         file.make_durable()
-        extent = check_file(file.path, item)
+        refusal = check_file(file.path, item.key)
+        if refusal is not None:
+            raise refusal
+        extent = find_extent(file.path, item.key)
         return publish(self._store, store_fd, item, file, extent)
 
     def _refuse_all(self, code: str) -> HpctrackError:

@@ -44,11 +44,14 @@ class Extent:
         Of a sealed file.
     asked_wall_s : float
         When an accounting was asked for.
+    nodes : frozenset of str
+        The ``uuid`` of each node file that went into a sealed one.
     """
 
     points: int
     attempts: int
     asked_wall_s: float = 0.0
+    nodes: frozenset[str] = frozenset()
 
 
 def make_plan(local: Iterable[Item], remote: Iterable[Item]) -> Plan:
