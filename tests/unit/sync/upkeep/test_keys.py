@@ -26,7 +26,7 @@ from hpctrack.sync.upkeep.key_lines import (
 from hpctrack.sync.upkeep.public_key import PublicKey, parse_public_key
 
 KINDS = [("ed25519", 0), ("rsa", 2048), ("ecdsa", 256), ("ecdsa", 384), ("ecdsa", 521)]
-NASTY = "/data/it's \"the\" $HOME; `id` \\ \\\\ \\\" back\\slash, a=b #ä"
+NASTY = '/data/it\'s "the" $HOME; `id` \\ \\\\ \\" back\\slash, a=b #ä'
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +149,7 @@ def test_a_path_that_is_no_text_survives(key: PublicKey) -> None:
         b"# hpctrack:ana",
         b"ssh-ed25519 AAAA",
         b'command="hpctrack receive" ssh-rsa %s ana@there',
-        b'restrict ssh-rsa %s hpctrack:ana',
+        b"restrict ssh-rsa %s hpctrack:ana",
         b'command="sh" ssh-rsa %s hpctrack:ana',
         b'command="hpctrack \'receive" ssh-rsa %s hpctrack:ana',
         b'command="hpctrack receive ssh-rsa %s hpctrack:ana',
