@@ -31,6 +31,7 @@ COMMANDS = {
     "repair": "hpctrack.cli.repair_cmd",
     "sacct": "hpctrack.cli.sacct_cmd",
     "sync": "hpctrack.cli.sync_cmd",
+    "remote": "hpctrack.cli.remote_cmd",
     "receive": "hpctrack.cli.receive_cmd",
     "server": "hpctrack.cli.server_cmd",
     "sweep": "hpctrack.cli.sweep_cmd",
