@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpctrack.store.accounting_file import parse_accounting
 from hpctrack.store.sealed_file import SealedReader
-from hpctrack.sync.wire.messages import Item, ItemKind
+from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.plan import Extent
 from hpctrack.sync.wire.refusal import ItemRefusal
 
-SWEEP_EXTENT = Extent(points=0, attempts=0)
-"""Descriptions of sweeps do not grow: the one that comes is as good as the one that is there."""
+
+def check_small(files: Sequence[tuple[Key, bytes]]) -> list[ItemRefusal | None]:
+    """Return for each file why it is refused, or None.
+
+    Parameters
+    ----------
+    files : sequence of (Key, bytes)
+        What each was announced as, and all of it.
+    """
+    return [_check(key, data) for key, data in files]
 
 
-def check_file(path: Path, item: Item) -> Extent:
-    """Return how much a file holds.
+def _check(key: Key, data: bytes) -> ItemRefusal | None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        try:
+            check_file(Path(file.name), key)
+        except ItemRefusal as refusal:
+            return refusal
+    return None
+
+
+def check_file(path: Path, key: Key) -> None:
+    """Refuse a file that is something else, or belongs to another run or project.
 
     Parameters
     ----------
     path : Path
         In quarantine; size and hash have been checked.
-    item : Item
+    key : Key
         What it was announced as.
 
     Raises
     ------
     ItemRefusal
-        It is something else, or belongs to another run or project.
     """
-    if item.key.kind == ItemKind.SWEEP:
-        _check_sweep(path)
-        return SWEEP_EXTENT
-    if item.key.kind == ItemKind.ACCOUNTING:
-        return _check_accounting(path, item)
-    reader = SealedReader(path)
+    if key.kind == ItemKind.SWEEP:
+        _check_object(path, "not-a-sweep")
+    elif key.kind == ItemKind.ANNOTATIONS:
+        _check_object(path, "not-annotations")
+    elif key.kind == ItemKind.BLOB:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != key.id:
+                raise ItemRefusal("not-a-blob")
+    elif key.kind == ItemKind.ACCOUNTING:
+        _check_accounting(path, key)
+    else:
+        _check_run(path, key)
+
+
+def _check_run(path: Path, key: Key) -> None:
     try:
-        record = reader.read_record()
-        extent = read_extent(path)
+        record = SealedReader(path).read_record()
     except Exception:  # noqa: BLE001 - a made-up file can raise anything in h5py
         raise ItemRefusal("not-a-run") from None
-    if (record.project, record.id) != (item.key.project, item.key.id):
+    if (record.project, record.id) != (key.project, key.id):
         raise ItemRefusal("other-run", project=str(record.project), run=str(record.id))
-    return extent
 
 
 def read_extent(path: Path) -> Extent:
     """Return how much a sealed file holds; raises whatever is wrong with it."""
     reader = SealedReader(path)
     points = sum(reader.metric_sizes().values())
-    return Extent(points=points, attempts=int(reader.read_record().attempts))
+    nodes = frozenset(reader.node_ids())
+    return Extent(points=points, attempts=int(reader.read_record().attempts), nodes=nodes)
 
 
 def try_read_extent(path: Path) -> Extent | None:
@@ -70,23 +98,22 @@ def read_accounting_extent(data: bytes) -> Extent | None:
 
 
 def _find_extent(accounting: Mapping[str, Any]) -> Extent:
-    return Extent(points=0, attempts=0, asked_wall_s=float(accounting["asked_wall_s"]))
+    return Extent(asked_wall_s=float(accounting["asked_wall_s"]))
 
 
-def _check_accounting(path: Path, item: Item) -> Extent:
+def _check_accounting(path: Path, key: Key) -> None:
     found = parse_accounting(path.read_bytes())
     if found is None:
         raise ItemRefusal("not-accounting")
     project, run = str(found.get("project")), str(found.get("run"))
-    if (project, run) != (item.key.project, item.key.id):
+    if (project, run) != (key.project, key.id):
         raise ItemRefusal("other-run", project=project, run=run)
-    return _find_extent(found)
 
 
-def _check_sweep(path: Path) -> None:
+def _check_object(path: Path, code: str) -> None:
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        raise ItemRefusal("not-a-sweep") from None
+        raise ItemRefusal(code) from None
     if not isinstance(found, dict):
-        raise ItemRefusal("not-a-sweep")
+        raise ItemRefusal(code)

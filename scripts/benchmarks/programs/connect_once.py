@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.sync.carriers.paramiko_transport import ParamikoTransport
+
 from hpctrack.sync.carriers.remote import SshRemote, parse_remote
 from hpctrack.sync.carriers.transport import ConnectOptions
 
