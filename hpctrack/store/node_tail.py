@@ -296,7 +296,7 @@ class NodeTail:
         self._file = ThinFile(self.path)
         try:
             if not self.facts:
-                self.facts = _check(self.path, self._file.attributes(ROOT_ATTRIBUTES))
+                self.facts = check_facts(self.path, self._file.attributes(ROOT_ATTRIBUTES))
             self._stamp = os.fstat(self._file.handle())
             # In the opposite order of writing: who sees a point also sees its name.
             for name in (PULSE, "samples", "points", "events", "heap"):
@@ -403,7 +403,14 @@ def _make_event(row: tuple[Any, ...], body: bytes) -> Event:
     return Event(kind, wall_s, rank, session, body, place, offset, size)
 
 
-def _check(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+def check_facts(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a live file's root, completed.
+
+    Raises
+    ------
+    StoreFormatError
+        It is none, or made by a newer program.
+    """
     if facts.get("kind") != LIVE_KIND:
         raise StoreFormatError(f"{path} is not a {LIVE_KIND} file")
     version = facts.get("format", 0)

@@ -9,6 +9,8 @@ from pathlib import Path
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, NodeFileName, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError
+from hpctrack.store.annotation_file import read_annotations
+from hpctrack.store.annotations import NOTHING
 from hpctrack.store.console import ConsoleLine, ConsoleText
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.ledger import add_unreadable
@@ -77,6 +79,7 @@ class RunTail:
         self._keeps_console = keeps_console
         self._tails: dict[Path, NodeTail] = {}
         self._earlier: list[NodeEvents] = []
+        self._annotations = NOTHING
         self._record: RunRecord | None = None
         self._record_of: tuple[object, ...] = ()
 
@@ -106,6 +109,7 @@ class RunTail:
         With the next one a file may be closed again, or forgotten because it was sealed.
         """
         paths = self._list_paths()
+        self._annotations = read_annotations(self.folder.parent.parent, self.project, self.id)
         for path in sorted({*paths, *self._tails}, key=_by_age):
             known = self._tails.get(path)
             # Asked before it is refreshed: a file that has lost its name gets nothing more.
@@ -145,7 +149,7 @@ class RunTail:
                 NotFoundError(f"the run {self.project}/{self.id} has no live files"),
             )
         key = (
-            (len(self._earlier), len(self.broken)),
+            (len(self._earlier), len(self.broken), self._annotations),
             tuple(
                 (one.event_count, one.is_closed, now_s - one.pulse_wall_s < self._stale_after_s)
                 for one in here
@@ -161,7 +165,8 @@ class RunTail:
             )
             rows = [one.find_lost(now_s, self._stale_after_s) for one in here]
             rows.append({"files": len(self.broken)})
-            self._record = replace(record, ledger=add_unreadable(record.ledger, rows))
+            whole = replace(record, ledger=add_unreadable(record.ledger, rows))
+            self._record = self._annotations.lay_over(whole)
             self._record_of = key
         return self._record
 

@@ -11,8 +11,10 @@ from hpctrack.client.definitions import Definition
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.store.annotations import NOTHING
 from hpctrack.store.columns import Columns
 from hpctrack.store.definitions import find_definition, join_definitions, summarize
+from hpctrack.store.editable_run import EditableRun
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from hpctrack.store.index import IndexEntry
 
 
-class StoredRun(TracedRun, MeasuredRun):
+class StoredRun(EditableRun, TracedRun, MeasuredRun):
     """A run in a store.
 
     What is read is kept; `refresh` reads again what may have grown. Not safe for several
@@ -52,6 +54,8 @@ class StoredRun(TracedRun, MeasuredRun):
         How long it may be silent.
     listed : IndexEntry, optional
         What the listing index knows of it, if its sealed file is still the one that was read.
+    is_annotated : bool, optional
+        False if it is known that nobody has edited it: then no file is looked for.
 
     Attributes
     ----------
@@ -66,6 +70,7 @@ class StoredRun(TracedRun, MeasuredRun):
         clock: Clock = SYSTEM_CLOCK,
         stale_after_s: float = 60.0,
         listed: IndexEntry | None = None,
+        is_annotated: bool = True,
     ) -> None:
         self.folder = folder
         self.id = folder.name
@@ -75,36 +80,19 @@ class StoredRun(TracedRun, MeasuredRun):
         self._record: RunRecord | None = None
         self._told: RunRecord | None = None
         self._listed = listed
+        self._annotations = None if is_annotated else NOTHING
         self._brief: RunRecord | None = None
         self._readers: dict[Path, NodeReader] = {}
         self._unreadable: dict[Path, HpctrackError] = {}
 
     # -- what it is ------------------------------------------------------------------------------
 
-    @property
-    def record(self) -> RunRecord:
-        """Everything but the numbers.
-
-        Raises
-        ------
-        NotFoundError
-            The run has no files (any more).
-        StoreFormatError
-            None of them can be read.
-        """
+    def _find_record(self) -> RunRecord:
         if self._record is None:
             self._record = self._read_record()
         return self._record
 
-    @property
-    def told(self) -> RunRecord:
-        """The record without the last values of a run that is not sealed: reads no points.
-
-        Raises
-        ------
-        NotFoundError, StoreFormatError
-            As `record`.
-        """
+    def _find_told(self) -> RunRecord:
         if self._record is not None:
             return self._record
         if self._told is None:
@@ -115,8 +103,8 @@ class StoredRun(TracedRun, MeasuredRun):
         return self._told
 
     @property
-    def brief(self) -> RunRecord:
-        """The record as listings need it: `told`, without its ranks if the listing index has it.
+    def plain_brief(self) -> RunRecord:
+        """The brief as the job has said it, without what people have edited since.
 
         Raises
         ------
@@ -129,7 +117,7 @@ class StoredRun(TracedRun, MeasuredRun):
             self._brief = self._listed.read()
             if self._brief is None:
                 self._listed = None
-        return self._brief if self._brief is not None else self.told
+        return self._brief if self._brief is not None else self._find_told()
 
     @property
     def ledger(self) -> dict[str, Any]:
@@ -364,6 +352,7 @@ class StoredRun(TracedRun, MeasuredRun):
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""
         self._record = self._told = self._brief = self._listed = self._times = None
+        self._forget_annotations()
         self._unreadable.clear()
         for path, reader in list(self._readers.items()):
             if reader.is_in_place():
@@ -435,14 +424,14 @@ class StoredRun(TracedRun, MeasuredRun):
             # What was told may be from before it was sealed.
             return self._read_told()
         if not self.folder.is_dir():
-            return self.told
+            return self._find_told()
         sealed, readers = self._parts()
         definitions = self.told.definitions
         if sealed or len({reader.attempt for reader in readers}) > 1:
             last = summarize(self.columns(), definitions)
         else:
             last = summarize_live(readers, definitions)
-        told = self.told
+        told = self._find_told()
         return replace(told, summary={**last, **told.summary}, ledger=self.ledger)
 
     def _read_told(self) -> RunRecord:

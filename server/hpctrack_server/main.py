@@ -21,7 +21,6 @@ import click
 
 from hpctrack.core.settings import environment, load_settings
 from hpctrack.errors import UsageError
-from hpctrack_server.app import bind_loopback, bind_private, make_dashboard
 from hpctrack_server.auth import Gate, make_host_name, make_token
 from hpctrack_server.settings import DEFAULT_PORT, TOKEN_MIN_CHARS, ServerSettings
 
@@ -91,6 +90,8 @@ async def _serve(
     no_browser: bool,
     as_json: bool,
 ) -> None:
+    from hpctrack_server.app import bind_private, make_dashboard  # noqa: PLC0415 - 1 s; help is quick
+
     sockets = bind_private(unix) if unix else _bind_port(port)
     number = 0 if unix else int(sockets[0].getsockname()[1])
     gate = Gate(host_name=make_host_name(), port=number, token=token, uid=os.getuid())
@@ -111,6 +112,8 @@ async def _serve(
 
 
 def _bind_port(port: int | None) -> list[socket.socket]:
+    from hpctrack_server.app import bind_loopback  # noqa: PLC0415 - as above
+
     if port is not None:
         return bind_loopback(port)
     try:

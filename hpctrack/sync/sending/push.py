@@ -10,12 +10,11 @@ from contextlib import closing
 from dataclasses import replace
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.errors import HpctrackError, MissingPackageError, UsageError
+from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.store import Store
-from hpctrack.sync.carriers.limited import LimitedTransport
-from hpctrack.sync.carriers.process_transport import ProcessTransport
-from hpctrack.sync.carriers.remote import LocalRemote, Remote, parse_remote
-from hpctrack.sync.carriers.transport import ConnectOptions, Transport
+from hpctrack.sync.carriers.choice import open_transport
+from hpctrack.sync.carriers.remote import LocalRemote, parse_remote
+from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.candidates import Chunk
 from hpctrack.sync.sending.push_result import (
@@ -125,9 +124,14 @@ def push(
     cache = HashCache(opened.path)
     # The store is looked at while the connection is made.
     survey = _Ahead(Survey(opened.path, choice, wanted, cache).iter_chunks)
-    with survey, closing(open_transport(where, connect or ConnectOptions())) as transport:
-        line = LimitedTransport(transport, bwlimit_bytes_s) if bwlimit_bytes_s else transport
-        sender = Sender(line, cache, clock, compress=compress, on_progress=on_progress)
+    options = connect or ConnectOptions()
+    with (
+        survey,
+        closing(
+            open_transport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
+        ) as transport,
+    ):
+        sender = Sender(transport, cache, clock, compress=compress, on_progress=on_progress)
         try:
             results = sender.transfer(iter(survey), dry_run=dry_run)
         finally:
@@ -198,24 +202,3 @@ def _add_ledger(store: Store, one: ItemResult) -> ItemResult:
             return replace(one, ledger=run.ledger)
     except (HpctrackError, OSError):
         return one  # it went all the same
-
-
-def open_transport(remote: Remote, options: ConnectOptions) -> Transport:
-    """Start ``hpctrack receive`` at a remote.
-
-    Raises
-    ------
-    MissingPackageError
-        paramiko is needed and not installed.
-    ConnectError, HostKeyError, AuthError, UsageError
-        See `push`.
-    """
-    if isinstance(remote, LocalRemote):
-        return ProcessTransport(remote.path, remote_command=options.remote_command)
-    try:
-        from hpctrack.sync.carriers.paramiko_transport import (  # noqa: PLC0415 - an extra
-            ParamikoTransport,
-        )
-    except ImportError:
-        raise MissingPackageError("paramiko", extra="sync") from None
-    return ParamikoTransport(remote, options)
