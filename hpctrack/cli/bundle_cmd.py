@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from typing import Any, BinaryIO
 
 import click
 
-from hpctrack.cli.amounts import read_moment, show_bytes
+from hpctrack.cli.byte_sizes import show_bytes
+from hpctrack.cli.moments import Since, find_wall_s
 from hpctrack.cli.options import (
     json_option,
     print_json,
@@ -22,6 +24,7 @@ from hpctrack.cli.options import (
 from hpctrack.cli.sync.progress import show_progress
 from hpctrack.cli.sync.summary import count, iter_notes, iter_projects, raise_for, summarise
 from hpctrack.cli.table import print_table
+from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import NotFoundError, StoreFormatError, UsageError
 from hpctrack.store.record import State
 from hpctrack.sync.bundles.creation import create_bundle, opened_for_bundle
@@ -50,7 +53,7 @@ def bundle() -> None:
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @store_option
 @project_option
-@click.option("--since", metavar="WHEN", help="Runs that began after: 2026-05-01, or 7d ago.")
+@click.option("--since", type=Since(), help="Since then: 2026-05-01, or 7d ago.")
 @click.option(
     "--state",
     "states",
@@ -94,7 +97,7 @@ def create(
         "runs": runs,
         "project": given["project"],
         "states": given["states"],
-        "since_wall_s": None if given["since"] is None else read_moment(given["since"]),
+        "since_wall_s": _find_since(given["since"]),
         "seal": given["seal"],
         "live": given["live"],
         "compress": Compress(given["compress"]),
@@ -192,6 +195,10 @@ def _group(items: list[IndexItem]) -> dict[tuple[str, str], list[IndexItem]]:
         if one.key.kind in _OF_RUNS:
             runs[one.key.project, one.key.id].append(one)
     return dict(sorted(runs.items()))
+
+
+def _find_since(since: float | dt.date | None) -> float | None:
+    return None if since is None else find_wall_s(since, SYSTEM_CLOCK.wall_s())
 
 
 @contextmanager

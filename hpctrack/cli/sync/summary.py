@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from hpctrack.cli.amounts import show_bytes
+from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.format import show_duration
 from hpctrack.errors import RefusedError, StoreError
 from hpctrack.sync.sending.candidates import Skipped

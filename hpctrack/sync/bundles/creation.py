@@ -86,6 +86,7 @@ def create_bundle(
     peer = Recording(writer, name)
     sender = Sender(peer, cache, clock, compress=compress, on_progress=on_progress)
     try:
+        writer.begin()
         results = sender.transfer(Survey(opened.path, choice, wanted, cache).iter_chunks())
         writer.finish(peer.items)
     except (SyncError, OSError) as error:

@@ -12,6 +12,7 @@ from hpctrack.sync.bundles.layout import (
     KIND_SEAL,
     MAGIC,
     IndexItem,
+    has_footer,
     iter_frames,
     read_index_frame,
     read_magic,
@@ -64,6 +65,8 @@ def inspect_bundle(file: BinaryIO, name: str) -> Inspection:
             if frame.kind == KIND_SEAL:
                 if read_seal_frame(frame) != hash_.hexdigest():
                     problem = "it is damaged: it does not have the SHA-256 that its end says"
+                elif not has_footer(file):
+                    problem = "its last bytes are not what they should be"
                 break
             if frame.kind == KIND_INDEX:
                 items += read_index_frame(frame)

@@ -94,6 +94,9 @@ class BundleWriter:
         self.size_bytes = 0
         self._file = file
         self._hash = hashlib.sha256()
+
+    def begin(self) -> None:
+        """Write the first bytes."""
         self.write(MAGIC)
 
     def write(self, data: bytes) -> None:
@@ -150,6 +153,12 @@ def iter_frames(file: BinaryIO) -> Iterator[tuple[Frame, bytes]]:
         if len(body) < size_bytes:
             raise EOFError
         yield Frame(kind, memoryview(body)), head + body
+
+
+def has_footer(file: BinaryIO) -> bool:
+    """Tell whether a footer comes next, and nothing behind it."""
+    footer = _read_exactly(file, _FOOTER.size + 1)
+    return len(footer) == _FOOTER.size and footer.endswith(TAIL)
 
 
 def read_index(file: BinaryIO, name: str) -> list[IndexItem]:

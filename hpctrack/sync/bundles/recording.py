@@ -49,6 +49,7 @@ class Recording:
     def __init__(self, writer: BundleWriter, name: str) -> None:
         self.items: list[IndexItem] = []
         self.problem: OSError | None = None
+        self.carrier, self.reason = "file", ""
         self.peer = name
         self._writer = writer
         self._decoder = Decoder()
