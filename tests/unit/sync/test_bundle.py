@@ -24,7 +24,7 @@ from hpctrack.sync.bundles.layout import MAGIC, read_index
 from hpctrack.sync.bundles.taking import Imported, import_bundle
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import Status
-from hpctrack.sync.wire.messages import Hello
+from hpctrack.sync.wire.messages import Hello, ItemKind
 from hpctrack.sync.wire.packing import Compress
 from hpctrack.sync.wire.protocol import SMALL_BYTES, encode
 from tests.programs import ROOT
@@ -116,7 +116,7 @@ def test_a_pipe_will_do(rich: Path, target: Path) -> None:
 
 def test_the_index_names_everything(rich: Path) -> None:
     items = read_index(io.BytesIO(make(rich)), "test")
-    assert sorted(str(one.key) for one in items if one.key.kind == "run") == [
+    assert sorted(str(one.key) for one in items if one.key.kind == ItemKind.RUN) == [
         "digits/one",
         "digits/two",
         "other/one",
@@ -124,8 +124,8 @@ def test_the_index_names_everything(rich: Path) -> None:
     hashes = set(hash_files(rich).values())
     assert {one.sha256 for one in items} <= hashes
     sizes = {one.key.kind: one.size_bytes for one in items}
-    assert sizes["blob"] == SMALL_BYTES * 2 + 17
-    assert sizes["sweep"] == 13
+    assert sizes[ItemKind.BLOB] == SMALL_BYTES * 2 + 17
+    assert sizes[ItemKind.SWEEP] == 13
 
 
 def test_a_bundle_that_was_cut_off_anywhere_is_refused(rich: Path, target: Path) -> None:
