@@ -60,6 +60,8 @@ class Session(paramiko.Transport):  # type: ignore[misc]
         self.shown = shown
         self.packetizer.REKEY_BYTES = REKEY_BYTES
         self._preferred_ciphers = tuple(one for one in CIPHERS if one in self._cipher_info)
+        # What OpenSSH says to a channel that was asked for too early.
+        self._handler_table[paramiko.common.MSG_UNIMPLEMENTED] = lambda _message: None
         self._wanted_keys: tuple[str, ...] = super().preferred_keys
 
     @property
