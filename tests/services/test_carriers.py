@@ -13,6 +13,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -202,7 +203,11 @@ def test_the_machine_on_the_way_is_used(sshd: Sshd, gateway: Sshd, tmp_path: Pat
         before = gateway.read_log().count("Accepted publickey")
         with make_route(kind, sshd, gateway, tmp_path).start("echo") as transport:
             assert read_exactly(transport, len(GREETING)) == GREETING
-        wait_for(lambda n=before: gateway.read_log().count("Accepted publickey") == n + 1)
+        wait_for(partial(has_logins, gateway, before + 1))
+
+
+def has_logins(sshd: Sshd, count: int) -> bool:
+    return sshd.read_log().count("Accepted publickey") == count
 
 
 def test_a_machine_on_the_way_that_cannot_reach_the_other_is_told(
