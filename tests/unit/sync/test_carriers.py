@@ -241,8 +241,10 @@ Host key verification failed.
     [
         (CHANGED, HostKeyError, "CHANGED: it is now ED25519 SHA256:0123456789"),
         (
-            "No ED25519 host key is known for [login]:2222 and you have requested strict checking."
-            "\nHost key verification failed.",
+            (
+                "No ED25519 host key is known for [login]:2222 and you have requested strict"
+                " checking.\nHost key verification failed."
+            ),
             HostKeyError,
             "not known: ED25519",
         ),
@@ -317,7 +319,7 @@ def test_a_certificate_holds_for_a_time_and_for_names(sign: Callable[..., bytes]
     assert "valid until 2027-01-01 00:00 UTC" in found.find_fault(host, 2e9, "login")
     assert "from 2026-01-01 00:00 UTC on" in found.find_fault(host, 1e9, "login")
     for size in range(len(blob)):
-        with pytest.raises(ValueError, match="cut off|no certificate"):
+        with pytest.raises(ValueError, match=r"cut off|no certificate"):
             parse_certificate(blob[:size])
 
 
