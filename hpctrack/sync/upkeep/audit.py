@@ -46,6 +46,8 @@ class Action(StrEnum):
     """It was not there before."""
     REPLACED = "replaced"
     """It took the place of one that held less, or was older."""
+    MERGED = "merged"
+    """What people said of a run here was joined with what they said elsewhere."""
     APPENDED = "appended"
     """Rows were added to the replica of a live run."""
     REFUSED = "refused"

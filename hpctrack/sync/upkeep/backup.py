@@ -30,6 +30,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import (
     HASHES_NAME,
     INCOMING_FOLDER,
+    REPLICA_LOCK_NAME,
     SEAL_LOCK_NAME,
     SERVER_FOLDER,
     NodeFileName,
@@ -62,7 +63,9 @@ LOOKS_MAX = 5
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(?:-\d+)?\Z")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_NOT_COPIED = frozenset({SEAL_LOCK_NAME, MANIFEST_NAME, INCOMING_FOLDER})
+_NOT_COPIED = frozenset(
+    {SEAL_LOCK_NAME, REPLICA_LOCK_NAME, ".lock", MANIFEST_NAME, INCOMING_FOLDER}
+)
 
 
 @dataclass(slots=True)

@@ -21,15 +21,22 @@ from typing import Any
 
 from hpctrack.core.layout import (
     ACCOUNTING_NAME,
+    ANNOTATIONS_FOLDER,
+    BLOBS_FOLDER,
+    OWNER_NAME,
     SEALED_NAME,
     SERVER_FOLDER,
     SWEEP_NAME,
     SWEEPS_FOLDER,
     NodeFileName,
+    is_leftover,
+    is_set_aside,
     scan_runs,
 )
+from hpctrack.core.names import is_id
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.accounting_file import parse_accounting
+from hpctrack.store.annotations import Annotations
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.verify import Finding, Report, Severity, measure, verify_run
@@ -37,11 +44,11 @@ from hpctrack.sync.files.inventory import recall_hashes
 from hpctrack.sync.upkeep.audit import AUDIT_NAME, Action, iter_events
 from hpctrack.sync.upkeep.quotas import QUOTAS_NAME, list_projects, read_quotas
 
-BLOBS_FOLDER = ".blobs"
-ANNOTATIONS_FOLDER = ".annotations"
-
 CLOCK_SLACK_S = 60.0
 """The file server's clock may be that far ahead of the clock of the machine that logs."""
+
+LOCK_NAME = ".lock"
+"""Beside annotations, while somebody edits them and afterwards."""
 
 SMALL_MAX_BYTES = 64 * 1024 * 1024
 
@@ -218,6 +225,8 @@ def check_run(folder: Path, expected: Expected, *, options: CheckOptions) -> Rep
         report.findings += _check_hash(folder / SEALED_NAME, expected)
     if (folder / ACCOUNTING_NAME).exists():
         report.findings += _check_accounting(folder)
+    if (folder / OWNER_NAME).exists():
+        report.findings += _check_owner(folder / OWNER_NAME)
     return report
 
 
@@ -287,18 +296,30 @@ def _check_accounting(folder: Path) -> Iterator[Finding]:
         yield _error(ACCOUNTING_NAME, f"it is of {told.get('project')}/{told.get('run')}")
 
 
+def _check_owner(path: Path) -> Iterator[Finding]:
+    """Nobody but the owner may go on with a run: with a damaged name nobody may."""
+    try:
+        owner = path.read_text().strip()
+    except (OSError, ValueError):
+        owner = ""
+    if not is_id(owner):
+        yield _error(OWNER_NAME, "it is damaged: it is to be the user whose run it is")
+
+
 def _check_beside(project: Path, options: CheckOptions) -> Iterator[Report]:
     """Look at what a project has besides its runs."""
     for name, check in (
         (BLOBS_FOLDER, partial(_check_blob, options=options)),
         (SWEEPS_FOLDER, _check_json),
-        (ANNOTATIONS_FOLDER, _check_json),
+        (ANNOTATIONS_FOLDER, _check_annotations),
     ):
         report = Report(name, project.name)
         folder = project / name
         for path in _iter_files(folder):
-            if path.name.endswith(".tmp") or (name == SWEEPS_FOLDER and path.name != SWEEP_NAME):
+            if is_leftover(path.name) or is_set_aside(path.name) or path.name == LOCK_NAME:
                 continue
+            if name == SWEEPS_FOLDER and path.name != SWEEP_NAME:
+                continue  # of a sweep that runs here
             report.files += 1
             report.size_bytes += _size(path)
             what = check(path)
@@ -324,6 +345,13 @@ def _check_blob(path: Path, *, options: CheckOptions) -> str | None:
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     return None if found == path.name else _differ("those of its name", path.name, found)
+
+
+def _check_annotations(path: Path) -> str | None:
+    what = _check_json(path)
+    if what is None and Annotations.from_bytes(path.read_bytes()) is None:
+        what = "it is damaged: these are no annotations"
+    return what
 
 
 def _check_json(path: Path) -> str | None:

@@ -120,7 +120,7 @@ def test_a_quick_look_opens_files_and_hashes_none(store: Path) -> None:
 def test_reindex_makes_every_cache_anew(store: Path) -> None:
     (store / ".hashes.json").write_text("none")
     found = reindex(store)
-    assert (found.files, found.runs, found.broken) == (4, 3, 0)
+    assert (found.files, found.runs, found.broken) == (6, 3, 0)
     assert set(found.usage) == {"digits", "other"}
     hashes = json.loads((store / ".hashes.json").read_text())
     assert "digits/one/run.h5" in hashes
