@@ -44,6 +44,7 @@ from hpctrack.errors import (
     StoreFullError,
     UsageError,
 )
+from hpctrack.store.folder_lock import HELD_NAME, LOCK_NAME
 from hpctrack.sync.files.place import (
     list_names,
     open_file_no_follow,
@@ -64,7 +65,7 @@ LOOKS_MAX = 5
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(?:-\d+)?\Z")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_COPIED = frozenset(
-    {SEAL_LOCK_NAME, REPLICA_LOCK_NAME, ".lock", MANIFEST_NAME, INCOMING_FOLDER}
+    {SEAL_LOCK_NAME, REPLICA_LOCK_NAME, LOCK_NAME, HELD_NAME, MANIFEST_NAME, INCOMING_FOLDER}
 )
 
 
@@ -214,7 +215,6 @@ class _Writer:
             if name not in _NOT_COPIED
             and not is_leftover(name)
             and not name.startswith(HASHES_NAME)
-            and not (at == (SERVER_FOLDER,) and name.endswith(".lock"))
         ]
 
     def _copy(self, folder_fd: int, at: tuple[str, ...], name: str, target: Path) -> None:

@@ -37,6 +37,7 @@ from hpctrack.core.names import is_id
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.accounting_file import parse_accounting
 from hpctrack.store.annotations import Annotations
+from hpctrack.store.folder_lock import HELD_NAME, LOCK_NAME
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.verify import Finding, Report, Severity, measure, verify_run
@@ -47,11 +48,9 @@ from hpctrack.sync.upkeep.quotas import QUOTAS_NAME, list_projects, read_quotas
 CLOCK_SLACK_S = 60.0
 """The file server's clock may be that far ahead of the clock of the machine that logs."""
 
-LOCK_NAME = ".lock"
-"""Beside annotations, while somebody edits them and afterwards."""
-
 SMALL_MAX_BYTES = 64 * 1024 * 1024
 
+_LOCKS = frozenset({LOCK_NAME, HELD_NAME})
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -316,7 +315,7 @@ def _check_beside(project: Path, options: CheckOptions) -> Iterator[Report]:
         report = Report(name, project.name)
         folder = project / name
         for path in _iter_files(folder):
-            if is_leftover(path.name) or is_set_aside(path.name) or path.name == LOCK_NAME:
+            if is_leftover(path.name) or is_set_aside(path.name) or path.name in _LOCKS:
                 continue
             if name == SWEEPS_FOLDER and path.name != SWEEP_NAME:
                 continue  # of a sweep that runs here

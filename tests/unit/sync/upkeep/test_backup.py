@@ -46,7 +46,7 @@ def test_a_backup_is_the_same_store(store: Path, destination: Path, clock: FakeC
     assert made.path == destination / "2026-11-28T112545Z"
     assert names(destination) == {"latest", made.path.name}
     assert (destination / "latest").resolve() == made.path.resolve()
-    expected = list_below(store) - {".hashes.json", ".server/quotas.lock", ANNOTATIONS_LOCK}
+    expected = list_below(store) - {".hashes.json", ".server/.lock", ANNOTATIONS_LOCK}
     assert list_below(made.path) == expected | {MANIFEST_NAME}
     copied = hash_files(made.path)
     del copied[MANIFEST_NAME]
