@@ -50,6 +50,9 @@ CLOCK_SLACK_S = 60.0
 
 SMALL_MAX_BYTES = 64 * 1024 * 1024
 
+NAMED_MAX = 5
+"""Runs that are named of those that have gone."""
+
 _LOCKS = frozenset({LOCK_NAME, HELD_NAME})
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -147,7 +150,8 @@ def check_store(
     if project is not None and not (store / project).is_dir():
         raise NotFoundError(f"no project {project!r} in {store}")
     folders = [Path(found.path) for found in scan_runs(store, project)]
-    expected = _list_expected(store, folders)
+    received = _list_received(store)
+    expected = _list_expected(store, folders, received)
     check = partial(check_run, options=options)
     for report in _map(check, folders, [expected[one] for one in folders], jobs):
         if report is not None:
@@ -156,7 +160,8 @@ def check_store(
     for one in [project] if project else list_projects(store):
         yield from _check_beside(store / one, options)
     if project is None and (store / SERVER_FOLDER).is_dir():
-        yield _check_server_folder(store)
+        there = {(folder.parent.name, folder.name) for folder in folders}
+        yield _check_server_folder(store, sorted(received.keys() - there))
 
 
 def measure_store(store: Path, project: str | None = None) -> int:
@@ -179,23 +184,30 @@ def _map(
         yield from pool.map(check, folders, expected, chunksize=4)
 
 
-def _list_expected(store: Path, folders: list[Path]) -> dict[Path, Expected]:
-    """Return what each run's sealed file should be, by the log and by the cache of hashes."""
-    received = {
-        (str(event.get("project")), str(event.get("id"))): event
+def _list_received(store: Path) -> dict[tuple[str, str], Received]:
+    """Return what the log says of each run: the last time counts."""
+    return {
+        (str(event.get("project")), str(event.get("id"))): Received(
+            str(event["sha256"]), float(event["wall_s"])
+        )
         for event in iter_events(store)
         if event.get("kind") == "run"
         and event.get("action") in {Action.PUBLISHED, Action.REPLACED}
         and event.get("sha256")
     }
+
+
+def _list_expected(
+    store: Path, folders: list[Path], received: Mapping[tuple[str, str], Received]
+) -> dict[Path, Expected]:
+    """Return what each run's sealed file should be, by the log and by the cache of hashes."""
     hashes = recall_hashes(store)
     found = {}
     for folder in folders:
         project, run = folder.parent.name, folder.name
-        event = received.get((project, run))
         known = hashes.get(f"{project}/{run}/{SEALED_NAME}")
         found[folder] = Expected(
-            received=Received(str(event["sha256"]), float(event["wall_s"])) if event else None,
+            received=received.get((project, run)),
             stamp=known[:3] if known else None,
             sha256=known[3] if known else "",
         )
@@ -365,18 +377,18 @@ def _check_json(path: Path) -> str | None:
     return None if isinstance(found, Mapping) else "it is damaged: it is no JSON object"
 
 
-def _check_server_folder(store: Path) -> Report:
+def _check_server_folder(store: Path, missing: list[tuple[str, str]]) -> Report:
     report = Report(SERVER_FOLDER, "", files=1)
     try:
         read_quotas(store)
     except StoreFormatError as error:
         report.findings.append(_error(QUOTAS_NAME, error.message))
-    try:
-        report.points = 0
-        for _event in iter_events(store):
-            pass
-    except (OSError, HpctrackError) as error:
-        report.findings.append(_error(AUDIT_NAME, f"it cannot be read: {error}"))
+    if missing:
+        # Somebody may have removed them on purpose: nothing else removes a run.
+        names = ", ".join("/".join(one) for one in missing[:NAMED_MAX])
+        more = f" and {len(missing) - NAMED_MAX} more" if len(missing) > NAMED_MAX else ""
+        what = f"received once, and not there any more: {names}{more}"
+        report.findings.append(Finding(AUDIT_NAME, what, Severity.WARNING))
     return report
 
 

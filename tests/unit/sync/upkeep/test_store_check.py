@@ -80,7 +80,11 @@ def test_a_file_that_was_written_here_since_is_no_damage(store: Path) -> None:
     (finding,) = [item for item in found["digits/one"].findings if item.file == "run.h5"]
     assert finding.severity == Severity.WARNING
     two.unlink()
-    assert "digits/two" not in check(store)
+    found = check(store)
+    assert "digits/two" not in found
+    (finding,) = found["/.server"].findings
+    assert finding.severity == Severity.WARNING
+    assert finding.what == "received once, and not there any more: digits/two"
 
 
 def test_what_lies_beside_the_runs_is_read(store: Path) -> None:
