@@ -32,6 +32,7 @@ COMMANDS = {
     "sacct": "hpctrack.cli.sacct_cmd",
     "sync": "hpctrack.cli.sync_cmd",
     "remote": "hpctrack.cli.remote_cmd",
+    "bundle": "hpctrack.cli.bundle_cmd",
     "receive": "hpctrack.cli.receive_cmd",
     "server": "hpctrack.cli.server_cmd",
     "sweep": "hpctrack.cli.sweep_cmd",

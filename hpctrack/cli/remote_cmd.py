@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from hpctrack.cli.options import json_option, print_json
-from hpctrack.cli.sync.destination import RemoteName, connect_options
+from hpctrack.cli.format import show_duration
+from hpctrack.cli.options import json_option, print_json, read_settings
+from hpctrack.cli.sync.destination import (
+    Destination,
+    RemoteName,
+    connect_options,
+    find_destination,
+)
 from hpctrack.cli.table import print_table
 from hpctrack.core.settings import environment
+from hpctrack.errors import RefusedError
 from hpctrack.sync.carriers.named_remotes import NamedRemote
 from hpctrack.sync.carriers.remotes_file import (
     add_remote,
@@ -18,6 +27,10 @@ from hpctrack.sync.carriers.remotes_file import (
     remove_remote,
     set_default,
 )
+from hpctrack.sync.sending.probe import Probe, probe
+
+SKEW_MIN_S = 0.5
+"""Clocks that are kept by NTP differ by less."""
 
 
 @click.group()
@@ -121,3 +134,53 @@ def default(*, name: str) -> None:
     """
     set_default(find_remotes_file(environment()), name)
     click.echo(f"{name}: the default")
+
+
+@remote.command()
+@click.argument("name", type=RemoteName(), required=False)
+@connect_options
+@click.option("-p", "--project", help="Would it take this one's runs? [default: its own]")
+@json_option
+def test(*, name: str | None, project: str | None, as_json: bool, **given: Any) -> None:
+    """Connect to NAME, or to a URL, and tell what is there; nothing is pushed.
+
+    It says what carries it and why, which hpctrack and protocol are there, how far its clock is
+    from this one, how long a round trip takes, and whether it would take runs of the project. The
+    exit code is that of a sync.
+
+    \b
+    Examples:
+      hpctrack remote test login
+      hpctrack remote test ssh://me@login/data/store --transport ssh
+    """
+    destination = find_destination(name, given)
+    project = project or destination.project or read_settings().project
+    found = probe(destination.url, project=project, connect=destination.connect)
+    if as_json:
+        print_json({"url": destination.url, "project": project, **asdict(found)})
+    else:
+        for line in _describe(destination, found, project):
+            click.echo(line)
+    if found.refusal:
+        raise RefusedError(f"{destination} takes no runs of {project}: {found.refusal}")
+
+
+def _describe(destination: Destination, found: Probe, project: str) -> Iterator[str]:
+    why = f": {found.reason}" if found.reason else ""
+    packs = "compresses" if found.unpacks else "does not compress: no zstandard there"
+    yield f"{destination.name}: {destination.url}" if destination.name else destination.url
+    yield f"  reached     {found.peer} by {found.carrier}{why}"
+    yield f"  there       {found.software}, protocol {found.version}, {packs}"
+    yield f"  clock       {_describe_skew(found)}"
+    took = f"{1000 * found.round_trip_s:.1f} ms; connecting took {found.connect_s:.2f} s"
+    yield f"  round trip  {took}"
+    word = f"refused: {found.refusal}" if found.refusal else "taken"
+    yield f"  runs        of {project}: {word}"
+
+
+def _describe_skew(found: Probe) -> str:
+    skew_s = found.skew_s
+    if abs(skew_s) < max(SKEW_MIN_S, found.round_trip_s):
+        return "as here"
+    shown = show_duration(abs(skew_s))
+    return f"{shown} {'ahead of' if skew_s > 0 else 'behind'} this one; nothing depends on it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,10 @@ from typing import Any
 import click
 
 from hpctrack.cli.accounting_view import COLUMNS, ENTRY_STYLES, describe_entry
-from hpctrack.cli.amounts import read_moment
 from hpctrack.cli.broken import describe_broken, tell_broken
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.table import print_table
+from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.names import clean
 from hpctrack.core.settings import environment
 from hpctrack.errors import StoreError, UsageError
@@ -20,6 +22,9 @@ from hpctrack.scheduler.commands import Sacct
 from hpctrack.scheduler.join import Joined, Outcome, join_accounting
 from hpctrack.store.store import BrokenRun, Store
 from hpctrack.store.stored_run import StoredRun
+
+_SPAN = re.compile(r"(\d+)([mhdw])\Z")
+_SPAN_S = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 _SAID = {
     Outcome.UNKNOWN: "Slurm does not know its job, or not yet: ask again in a moment",
@@ -80,6 +85,25 @@ def sacct(
     failed = [one for one in found if one.outcome == Outcome.FAILED]
     if failed:
         raise StoreError(f"{failed[0].project}/{failed[0].run}: {failed[0].problem}")
+
+
+def read_moment(text: str) -> float:
+    """Return the UTC seconds of a date, or of a moment as long ago as ``7d``.
+
+    Raises
+    ------
+    UsageError
+        It is neither.
+    """
+    found = _SPAN.match(text)
+    if found:
+        return SYSTEM_CLOCK.wall_s() - int(found[1]) * _SPAN_S[found[2]]
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"{text!r:.40} is no moment", hint="write 2026-05-01, 2026-05-01T12:00 or 7d"
+        ) from None
 
 
 def _choose(

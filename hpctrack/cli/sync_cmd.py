@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from hpctrack.cli.amounts import read_moment, read_rate
+from hpctrack.cli.byte_sizes import ByteSize
+from hpctrack.cli.moments import Since, find_wall_s
 from hpctrack.cli.options import json_option, project_option, read_settings, store_option
 from hpctrack.cli.sync.destination import (
     Destination,
@@ -18,6 +19,7 @@ from hpctrack.cli.sync.destination import (
 from hpctrack.cli.sync.order import Order
 from hpctrack.cli.sync.session import Session, Wishes
 from hpctrack.cli.sync.trigger import leave_request
+from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import Settings
 from hpctrack.errors import UsageError
 from hpctrack.store.record import State
@@ -34,7 +36,7 @@ TRIGGERED_INTERVAL_S = 2.0
 @store_option
 @project_option
 @click.option("--all", "takes_all", is_flag=True, help="All projects, whatever REMOTE is for.")
-@click.option("--since", metavar="WHEN", help="Runs that began after: 2026-05-01, or 7d ago.")
+@click.option("--since", type=Since(), help="Begun or ended since: 2026-05-01, or 7d ago.")
 @click.option(
     "--state",
     "states",
@@ -67,7 +69,7 @@ TRIGGERED_INTERVAL_S = 2.0
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, 64), default=1, help="Runs that are sealed at a time."
 )
-@click.option("--bwlimit", metavar="RATE", help="Bytes per second at most: 10M, 500k.")
+@click.option("--bwlimit", type=ByteSize(), help="Bytes per second at most: 10M, 500k.")
 @click.option(
     "--compress",
     type=click.Choice([one.value for one in Compress]),
@@ -130,19 +132,24 @@ def _make_order(
     # A run that was named is meant, wherever it is.
     if project is None and not runs and not given["takes_all"]:
         project = destination.project
+    since, since_wall_s = given["since"], None
+    if since is not None:
+        since_wall_s = find_wall_s(since, SYSTEM_CLOCK.wall_s())
+    if given["bwlimit"] is not None and given["bwlimit"] < 1:
+        raise UsageError("--bwlimit is less than a byte per second")
     return Order(
         settings=settings,
         destination=destination,
         runs=runs,
         project=project,
         states=given["states"],
-        since_wall_s=None if given["since"] is None else read_moment(given["since"]),
+        since_wall_s=since_wall_s,
         seal=given["seal"],
         live=given["live"],
         dry_run=given["dry_run"],
         jobs=given["jobs"],
         compress=Compress(given["compress"]),
-        bwlimit_bytes_s=None if given["bwlimit"] is None else read_rate(given["bwlimit"]),
+        bwlimit_bytes_s=given["bwlimit"],
     )
 
 

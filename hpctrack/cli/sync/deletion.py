@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hpctrack.cli.amounts import show_bytes
+from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.sync.order import Order
 from hpctrack.cli.sync.summary import count
 from hpctrack.core.clock import SYSTEM_CLOCK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +131,10 @@ def _make_options(remote: NamedRemote | None, given: dict[str, Any]) -> ConnectO
         return getattr(remote, key) if value is None and remote is not None else value
 
     return ConnectOptions(
+        transport=choose("transport") or "auto",
         remote_command=choose("remote_command"),
         identity=choose("identity"),
         known_hosts=choose("known_hosts"),
         ssh_config=choose("ssh_config"),
+        batch=not sys.stdin.isatty(),
     )

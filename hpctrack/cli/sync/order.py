@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpctrack.cli.sync.destination import Destination
 from hpctrack.cli.sync_accounting import ask_before_sync
@@ -51,6 +51,12 @@ class Order:
     jobs: int = 1
     compress: Compress = Compress.AUTO
     bwlimit_bytes_s: float | None = None
+
+    def without_questions(self) -> Order:
+        """Return the same, with a connection that asks nobody for anything."""
+        there = self.destination
+        connect = replace(there.connect, batch=True)
+        return replace(self, destination=replace(there, connect=connect))
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,9 @@ class Session:
             self._serve()
             return False
         self._problem = None
+        if self._has_pushed:
+            # Nobody may be there any more to type a second factor.
+            self._order = self._order.without_questions()
         # Asked before the push: what ends meanwhile is sealed and sent by another one.
         is_last = self._wishes.until_done and not self._is_anything_running()
         self._push(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from hpctrack.cli.amounts import show_bytes
+from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.format import show_duration
 from hpctrack.errors import RefusedError, StoreError
 from hpctrack.sync.sending.candidates import Skipped
@@ -61,7 +61,7 @@ def iter_projects(result: PushResult) -> Iterator[str]:
         yield f"and {len(moved) - PROJECTS_MAX} more projects"
 
 
-def summarise(result: PushResult, *, dry_run: bool) -> str:
+def summarise(result: PushResult, *, dry_run: bool, verb: str = "sent") -> str:
     """Return the last line: what moved, and what did not."""
     there = f"{count(result.present, 'run')} already there"
     if dry_run:
@@ -69,7 +69,7 @@ def summarise(result: PushResult, *, dry_run: bool) -> str:
         return f"would send {_join(list(_iter_news(would))) or '0 runs'}; {there}"
     parts = []
     news = list(_iter_news(one for one in result.items if one.status in MOVED))
-    parts.append(f"sent {_join(news)} ({_measure(result)})" if news else "nothing new")
+    parts.append(f"{verb} {_join(news)} ({_measure(result)})" if news else "nothing new")
     if result.present or not news:
         parts.append(there)
     if result.refused:

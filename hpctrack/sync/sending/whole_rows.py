@@ -19,6 +19,10 @@ from hpctrack.store.vocabulary import PLACE_TABLES, TABLE_ROW_BYTES, EventKind, 
 WINDOW_BYTES = 1 << 20
 PIECE_BYTES = 4 << 20
 
+_KIND_AT = 24
+_FAREWELLS = (EventKind.END, EventKind.LOST)
+"""Where the kind is in an event: all are below 256."""
+
 _TIME_AT = {"points": 8, "samples": 0}
 """Where the time is in the rows that have one; those of events are looked at more closely."""
 
@@ -38,6 +42,23 @@ def cut_timeless(table: str, data: bytes) -> bytes:
     return data if first < 0 else data[: first * size]
 
 
+def find_farewell(table: ThinTable, start: int, stop: int) -> int:
+    """Return the first event in a part of the table by which a session ends; ``stop`` if none is.
+
+    Notes
+    -----
+    Two bytes of each row are looked at.
+    """
+    size = TABLE_ROW_BYTES["events"]
+    for first in range(start, stop, EVENT_BLOCK):
+        data = table.read(first, min(first + EVENT_BLOCK, stop))
+        kinds = data[_KIND_AT::size]
+        found = [at for at in (kinds.find(kind) for kind in _FAREWELLS) if at >= 0]
+        if found:
+            return first + min(found)
+    return stop
+
+
 def find_whole(
     tables: Mapping[str, ThinTable],
     rows: Mapping[str, int],
@@ -45,7 +66,7 @@ def find_whole(
     *,
     is_closed: bool,
 ) -> dict[str, int]:
-    """Return up to which row events, and the bytes that they point to, are there.
+    """Return up to which row each table is there, by what its events point to.
 
     Parameters
     ----------

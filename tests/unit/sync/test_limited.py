@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from hpctrack.core.clock import Clock
 from hpctrack.sync.carriers.limited import LimitedTransport
 
 
 class Line:
     """Takes everything at once, and notes when."""
 
-    peer = "there"
+    peer, carrier, reason = "there", "local", ""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -42,7 +43,8 @@ class Line:
 
 
 def limit(line: Line, bytes_s: float) -> LimitedTransport:
-    return LimitedTransport(line, bytes_s, mono_s=line.mono_s, sleep=line.sleep)
+    clock = Clock(wall_s=line.mono_s, mono_s=line.mono_s)
+    return LimitedTransport(line, bytes_s, clock=clock, sleep=line.sleep)
 
 
 @pytest.mark.parametrize("size_bytes", [10_000_000, 3_333_333])
@@ -50,8 +52,8 @@ def test_a_long_write_takes_its_time_and_loses_nothing(size_bytes: int) -> None:
     line = Line()
     limit(line, 1e6).write(bytes(size_bytes))
     assert sum(size for _at, size in line.taken) == size_bytes
-    assert max(size for _at, size in line.taken) <= 100_000
-    assert line.now_s - 100.0 == pytest.approx(size_bytes / 1e6, abs=0.25)
+    assert max(size for _at, size in line.taken) <= 250_000
+    assert line.now_s - 100.0 == pytest.approx(size_bytes / 1e6, abs=0.5)
 
 
 def test_no_second_carries_more_than_a_burst_beyond_the_limit() -> None:
@@ -62,7 +64,7 @@ def test_no_second_carries_more_than_a_burst_beyond_the_limit() -> None:
         limited.write(bytes(700_000))
     for at, _size in line.taken:
         within = sum(size for when, size in line.taken if at <= when < at + 1)
-        assert within <= 1e6 + 2 * 100_000
+        assert within <= 1e6 + 2 * 250_000
 
 
 def test_everything_else_is_passed_on() -> None:
