@@ -323,11 +323,8 @@ def open_desk(lab: Lab, place: Place, link: Link) -> Iterator[Desk]:
         (folder / name).write_text(text.format(**facts))
     # sshd starts itself again for each connection, so its path must be absolute.
     program = [str(find_program("sshd")), "-D", "-e", "-f", str(folder / "sshd_config")]
-    sshd = lab.start(
-        place,
-        ["setpriv", "--pdeathsig", "KILL", *link.server.enter(program)],
-        log_name="sshd.log",
-    )
+    keep = [lab.python(), "-P", str(Path(__file__).with_name("programs") / "keep.py")]
+    sshd = lab.start(place, [*keep, *link.server.enter(program)], log_name="sshd.log")
     try:
         desk = Desk(lab, place, link, folder, sshd)
         desk.write_remote("hpctrack")
