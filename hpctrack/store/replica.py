@@ -26,6 +26,7 @@ from hpctrack.store.replica_file import (
     rebuild,
 )
 from hpctrack.store.replica_states import (
+    LOCK_WAIT_S,
     forget_replicas,
     has_replicas,
     hold_replicas,
@@ -58,11 +59,13 @@ class Replicas:
         The run's; ``/proc/self/fd/<number>`` will do.
     of : (str, str), optional
         Project and run that the files must be of; default what the folder's path says.
+    wait_s : float, optional
+        How long to wait for somebody else.
 
     Raises
     ------
     BusyError
-        Somebody else has held them for 10 s.
+        Somebody else has held them for so long.
     StoreError
         The folder cannot be written.
 
@@ -72,8 +75,11 @@ class Replicas:
         How far each replica has come; for good after `commit`.
     """
 
-    def __init__(self, folder: Path, *, of: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, of: tuple[str, str] | None = None, wait_s: float = LOCK_WAIT_S
+    ) -> None:
         self.folder = folder
+        self._wait_s = wait_s
         self.states: dict[str, NodeState] = {}
         self._noted: dict[str, NodeState] = {}
         self._project, self._run = of or (folder.parent.name, folder.name)
@@ -82,7 +88,7 @@ class Replicas:
 
     def __enter__(self) -> Self:
         """Take them."""
-        self._lock.enter_context(hold_replicas(self.folder))
+        self._lock.enter_context(hold_replicas(self.folder, wait_s=self._wait_s))
         self._noted = read_replicas(self.folder)
         self.states = dict(self._noted)
         return self
@@ -207,6 +213,8 @@ class Replicas:
         except (StoreError, OSError, RuntimeError, ValueError) as error:
             raise _UnusableError(f"{path} cannot be written: {error}") from None
         try:
+            if file.read_uuid() != tail.state.uuid:
+                raise StoreError(f"{path} is another file")
             lost = {
                 name: rows for name, rows in file.sizes.items() if rows < known_rows.get(name, 0)
             }

@@ -21,6 +21,7 @@ from hpctrack.store.schema import PULSE, TABLES
 from hpctrack.store.space import Reservation, explain, sync_folder
 from hpctrack.store.table_reader import TableReader
 from hpctrack.store.tails import NodeState, Piece
+from hpctrack.store.texts import read_text
 
 COPY_BYTES = 8 * 1024 * 1024
 
@@ -62,6 +63,11 @@ class ReplicaFile(GrowingFile):
             raise
         # Whatever others put at its name meanwhile: this is the file that we have looked at.
         super().__init__(path, room, _path_of(handle))
+
+    def read_uuid(self) -> str:
+        """Return which file it is a replica of."""
+        with self._guard():
+            return read_text(self._file, "uuid")
 
     def put(self, pieces: Iterable[Piece], known_rows: Mapping[str, int]) -> None:
         """Write rows; those that are known are passed over, what is behind them is replaced."""
@@ -136,10 +142,8 @@ def check_is_replica(path: Path, handle: int, uuid: str) -> None:
             found = str(plain(file.attrs["uuid"]))
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise StoreFormatError(f"{path} cannot be read: {error}") from None
-    if not is_replica:
-        raise StoreError(f"{path} is being recorded here")
-    if found != uuid:
-        raise StoreError(f"{path} is another file")
+    if not is_replica or found != uuid:
+        raise StoreError(f"{path} is a file of this machine's own, or another one")
 
 
 def is_left_open(handle: int) -> bool:

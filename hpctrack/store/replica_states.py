@@ -145,19 +145,26 @@ class ReplicaStates:
         state = self._states.get(name)
         return state.as_of_wall_s if state is not None else None
 
-    def __bool__(self) -> bool:
-        """Tell whether there are any."""
-        return bool(self._states)
+    def newest_wall_s(self) -> float | None:
+        """Return when any original was looked at last; None if there is no replica."""
+        return max((one.as_of_wall_s for one in self._states.values()), default=None)
 
 
 @contextmanager
-def hold_replicas(folder: Path) -> Iterator[None]:
+def hold_replicas(folder: Path, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Keep two receivers of one run apart, and a receiver and a sealer.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+    wait_s : float, optional
+        How long to wait for somebody else.
 
     Raises
     ------
     BusyError
-        Somebody else has held it for 10 s.
+        Somebody else has held them for so long.
     StoreError
         The folder cannot be written.
 
@@ -167,7 +174,7 @@ def hold_replicas(folder: Path) -> Iterator[None]:
     receivers find out by the file that one of them has replaced under the other.
     """
     path = folder / REPLICA_LOCK_NAME
-    deadline_s = time.monotonic() + LOCK_WAIT_S
+    deadline_s = time.monotonic() + wait_s
     handle = _open_lock(path)
     try:
         while not _try_lock(handle, path):

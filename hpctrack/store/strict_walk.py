@@ -239,11 +239,12 @@ def _unpacks_beyond(pieces: Iterator[bytes], limit_bytes: int) -> bool:
     machine, total = zlib.decompressobj(), 0
     try:
         for piece in pieces:
-            while piece and not machine.eof:
-                total += len(machine.decompress(piece, PIECE_BYTES))
+            left = piece
+            while left and not machine.eof:
+                total += len(machine.decompress(left, PIECE_BYTES))
                 if total > limit_bytes:
                     return True
-                piece = machine.unconsumed_tail
+                left = machine.unconsumed_tail
     except zlib.error:
         return False
     return False

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import math
 import os
 import random
 import shutil
 import subprocess
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import hpctrack
 from hpctrack.core.layout import SEALED_NAME, run_folder
-from hpctrack.errors import BusyError
 from hpctrack.store.node_file import NodeFile
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.store.seal import seal_run
 from scripts.benchmarks.lab import Lab, end_process
 from scripts.benchmarks.lab import Place as LabPlace
 from scripts.benchmarks.made_runs import PROJECT, START_WALL_S, Shape, write_run
+from scripts.benchmarks.made_small import write_small
 
 PARTS = 2
 """Processes that write a store side by side."""
 
 MIB = 1024 * 1024
-STEPS, METRICS, PROJECTS = 50, 5, 10
-"""Of a short run, and how many projects many of them are of."""
-
-SEAL_TIMEOUT_S = 900.0
 BLOB_BYTES = 16 * MIB
 POINTS_PER_MIB = MIB / 5.2
 """A point of the reference curve takes 5.2 bytes in a sealed file."""
@@ -70,34 +62,6 @@ def make_store(lab: Lab, place: LabPlace, store: Path, kind: str, **sizes: float
             end_process(maker)
     if any(codes):
         raise RuntimeError(f"no store was made: {lab.last_words(place, max(codes))}")
-
-
-def write_small(store: Path, *, part: int, parts: int, runs: int) -> None:
-    """Log short runs as a program does, through client and agent, and seal them.
-
-    Each has a configuration, 50 steps of 5 metrics, what it was made of, and a few samples of its
-    node: 27 to 43 kB.
-    """
-    folders = [
-        _log_run(store, f"project-{number % PROJECTS}", number)
-        for number in range(part, runs, parts)
-    ]
-    deadline_s = time.monotonic() + SEAL_TIMEOUT_S
-    while folders := [one for one in folders if not (one / SEALED_NAME).exists()]:
-        if time.monotonic() > deadline_s:
-            raise TimeoutError(f"{len(folders)} runs are not sealed")
-        for folder in folders:
-            with contextlib.suppress(BusyError):  # its agent is at it
-                seal_run(folder)
-
-
-def _log_run(store: Path, project: str, number: int) -> Path:
-    config = {"lr": 0.1 / (number + 1), "seed": number, "net": {"layers": number % 7}}
-    run = hpctrack.init(project, f"calm-lake-{number}", dir=store, config=config)
-    for step in range(STEPS):
-        run.log({f"metric-{one}": math.sin(step * (one + number)) for one in range(METRICS)}, step)
-    run.finish()
-    return run_folder(store, project, run.id)
 
 
 def write_incompressible(store: Path, *, part: int, parts: int, mib: int) -> None:

@@ -1,8 +1,8 @@
 """Telling in microseconds that nothing in a sealed file is more than a sealed file has.
 
-The HDF5 library takes 0.2 ms to open a file and 2 ms to look at its hundred objects. Here many files
-are looked at together, without the library, in some 50 us each. What is not understood, however
-harmless, is left to `hpctrack.store.strict_check`: the answer is then None, and never "fine".
+The HDF5 library takes 0.2 ms to open a file and 2 ms to look at its hundred objects. Here many
+files are looked at together, without the library, in some 50 us each. What is not understood,
+however harmless, is left to `hpctrack.store.strict_check`: the answer is then None, never "fine".
 
 Why what is accepted is harmless:
 
@@ -25,14 +25,14 @@ visited once, levels and pieces are counted, pieces of one round that overlap ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from hpctrack.store.skeleton.buffer import Buffer
 from hpctrack.store.skeleton.limits import FAST_BYTES_MAX
 from hpctrack.store.skeleton.summary import Skeleton
 from hpctrack.store.skeleton.walk import Told, Walk
 
-__all__ = ["Skeleton", "check_batch"]
+__all__ = ["FAST_BYTES_MAX", "Skeleton", "check_batch"]
 
 BATCH_BYTES = 12 * 1024 * 1024
 """Looked at together: fewer make numpy's calls count, more do not fit into a processor's cache."""
@@ -83,17 +83,23 @@ def _read_told(told: Told) -> Skeleton | None:
     kind, project, run = (_read_text(told, name) for name in (b"kind", b"project", b"run"))
     if kind is None or project is None or run is None:
         return None
-    match told.get(b"format"):
-        case [(False, number)]:
-            return Skeleton(kind, int.from_bytes(number, "little", signed=True), project, run)
-    return None
+    number = _read_one(told, b"format", is_text=False)
+    if number is None:
+        return None
+    return Skeleton(kind, int.from_bytes(number, "little", signed=True), project, run)
 
 
-def _read_text(told: Mapping[bytes, list[tuple[bool, bytes]]], name: bytes) -> str | None:
-    match told.get(name):
-        case [(True, data)]:
-            try:
-                return data.rstrip(b"\0").decode()
-            except UnicodeDecodeError:
-                return None
-    return None
+def _read_text(told: Told, name: bytes) -> str | None:
+    data = _read_one(told, name, is_text=True)
+    try:
+        return None if data is None else data.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _read_one(told: Told, name: bytes, *, is_text: bool) -> bytes | None:
+    """Return an attribute that is there once, and what it should be."""
+    values = told.get(name, [])
+    if len(values) != 1 or values[0][0] != is_text:
+        return None
+    return values[0][1]

@@ -19,6 +19,6 @@ FAST_BYTES_MAX = CHUNK_BYTES_MAX // DEFLATE_RATIO_MAX
 
 
 def is_our_pipeline(filters: Sequence[int]) -> bool:
-    """Tell whether filters are some of ours, in our order: deflating twice would square its ratio."""
+    """Tell whether filters are some of ours, in our order; deflating twice squares its ratio."""
     ours = [one for one in (SHUFFLE, DEFLATE, FLETCHER32) if one in filters]
     return list(filters) == ours

@@ -157,7 +157,9 @@ class Landing:
         answer: list[Outcome | ItemRefusal] = [Outcome.PRESENT]
         try:
             large.partial.make_durable()
-            check_file(file.path, large.key)
+            refusal = check_file(file.path, large.key)
+            if refusal is not None:
+                raise refusal
             arrived = Arrived(large.number, large.key, large.sha256, size_bytes, file)
             self._publish({0: arrived}, answer, is_durable=True)
         except ItemRefusal as refusal:

@@ -190,7 +190,7 @@ class Publisher:
         self._check_annotated_owner(key, folder_fd)
         if hash_place(self._store_fd, place, self._cache) == arrived.sha256:
             return Outcome.PRESENT
-        incoming = _read_extent(arrived)
+        incoming = _find_extent(arrived)
         if key.kind == ItemKind.ACCOUNTING:
             outcome = choose_newest(incoming, _look_aside(place, folder_fd))
         elif key.kind == ItemKind.RUN:
@@ -262,16 +262,15 @@ def _is_empty(folder_fd: int) -> bool:
     return not list_names(folder_fd)
 
 
-def _read_extent(arrived: Arrived) -> Extent:
+def _find_extent(arrived: Arrived) -> Extent:
     """Return how much a file holds that has come; it was checked."""
     from hpctrack.sync.receiving.verification import (  # noqa: PLC0415 - brings numpy and h5py
-        read_accounting_extent,
-        read_extent,
+        find_extent,
     )
 
-    if arrived.key.kind == ItemKind.ACCOUNTING:
-        return read_accounting_extent(arrived.file.path.read_bytes()) or Extent()
-    return read_extent(arrived.file.path) if arrived.key.kind == ItemKind.RUN else Extent()
+    if arrived.key.kind not in {ItemKind.RUN, ItemKind.ACCOUNTING}:
+        return Extent()
+    return find_extent(arrived.file.path, arrived.key)
 
 
 def _look_at_run(place: Place, folder_fd: int, incoming: Extent) -> Extent | None:

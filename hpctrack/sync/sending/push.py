@@ -33,7 +33,7 @@ from hpctrack.sync.wire.packing import Compress
 CHUNKS_AHEAD = 2
 """What is looked at before the other side has heard of what was looked at before."""
 
-LEDGERS_MAX = 200
+LEDGERS_MAX = 50
 """Of so many runs that went it is said what they lack; opening each takes a millisecond."""
 
 

@@ -118,7 +118,9 @@ class TailReader:
             as_of_wall_s=as_of_wall_s,
         )
 
-    def iter_tails(self, since: Mapping[str, int], as_of_wall_s: float) -> Iterator[Tail]:
+    def iter_tails(
+        self, since: Mapping[str, int], as_of_wall_s: float, *, limit_bytes: int = TAIL_BYTES
+    ) -> Iterator[Tail]:
         """Yield what is new, at least one tail: that the file was looked at is news, too.
 
         Parameters
@@ -127,6 +129,8 @@ class TailReader:
             Rows of each table that the other side has.
         as_of_wall_s : float
             Now.
+        limit_bytes : int, optional
+            What the rows of one tail may have together.
 
         Raises
         ------
@@ -148,13 +152,13 @@ class TailReader:
             stops = find_whole(self._tables, stops, since, is_closed=found.closed_wall_s > 0)
         rows = {name: min(since.get(name, 0), stop) for name, stop in stops.items()}
         pieces: list[Piece] = []
-        room_bytes = TAIL_BYTES
+        room_bytes = limit_bytes
         for name, row_bytes in TABLE_ROW_BYTES.items():
             while rows[name] < stops[name]:
                 count = min(stops[name] - rows[name], room_bytes // row_bytes)
                 if not count:
                     yield self._make_tail(pieces, _on_the_way(found, rows))
-                    pieces, room_bytes = [], TAIL_BYTES
+                    pieces, room_bytes = [], limit_bytes
                     continue
                 data = self._tables[name].read(rows[name], rows[name] + count)
                 if not is_settled:

@@ -45,7 +45,7 @@ def find_whole(
     *,
     is_closed: bool,
 ) -> dict[str, int]:
-    """Return up to which row events, and the bytes that they point to, are there.
+    """Return up to which row each table is there, by what its events point to.
 
     Parameters
     ----------
@@ -63,8 +63,12 @@ def find_whole(
     checker = _Checker(tables, rows, since)
     start = min(since.get("events", 0), rows["events"])
     stops["events"] = checker.find_stop(start)
-    if stops["events"] < rows["events"] or not is_closed:
+    is_cut = stops["events"] < rows["events"]
+    if is_cut or not is_closed:
         stops |= {name: min(end, rows[name]) for name, end in checker.ends.items()}
+    if is_cut:
+        # Points may be of a metric whose name is not there.
+        stops |= {name: min(since.get(name, 0), rows[name]) for name in _TIME_AT}
     return stops
 
 

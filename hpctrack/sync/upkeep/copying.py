@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from io import BufferedWriter
 from pathlib import Path
 
@@ -74,6 +75,10 @@ def _hash(path: Path) -> tuple[str, int]:
         return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
 
 
+Copy = Callable[[int, Path], tuple[str, int]]
+"""Copies an open file to a path, and returns SHA-256 and size."""
+
+
 def copy_whole_lines(source_fd: int, target: Path) -> tuple[str, int]:
     """Copy a file that grows by lines, as far as whole lines go."""
     end = os.fstat(source_fd).st_size
@@ -86,7 +91,9 @@ def copy_whole_lines(source_fd: int, target: Path) -> tuple[str, int]:
     return copy_file(source_fd, target, 0)
 
 
-def copy_node_file(source: Path, target: Path, scratch: Path, clock: Clock) -> tuple[str, int]:
+def copy_node_file(
+    source: Path, target: Path, scratch: Path, clock: Clock, copy: Copy = copy_file
+) -> tuple[str, int]:
     """Copy a live node file that somebody may be writing; return its SHA-256 and size.
 
     Parameters
@@ -99,6 +106,8 @@ def copy_node_file(source: Path, target: Path, scratch: Path, clock: Clock) -> t
         An empty folder of the target's file system.
     clock : Clock
         Tells whether the writer is silent.
+    copy : callable, optional
+        How bytes are copied.
 
     Raises
     ------
@@ -119,7 +128,7 @@ def copy_node_file(source: Path, target: Path, scratch: Path, clock: Clock) -> t
         target.unlink(missing_ok=True)
         with source.open("rb") as file:
             before = os.fstat(file.fileno())
-            found = copy_file(file.fileno(), target)
+            found = copy(file.fileno(), target)
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
             return found

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hpctrack.core.clock import Clock
 from hpctrack.errors import InvalidNameError, StoreFormatError
 from hpctrack.sync.upkeep.quotas import (
     ANY_PROJECT,
@@ -129,7 +130,7 @@ def test_many_writers_add_up(store: Path) -> None:
 
 def test_a_recount_forgets_no_addition_made_meanwhile(store: Path) -> None:
     UsageBook(store).recount("digits")
-    counting, adding = UsageBook(store), UsageBook(store)
+    adding = UsageBook(store)
 
     def clock_that_adds() -> float:
         adding.add("digits", 50)
@@ -137,8 +138,8 @@ def test_a_recount_forgets_no_addition_made_meanwhile(store: Path) -> None:
         return 1.0
 
     # The time is asked for between counting and writing.
-    counting._clock = type(counting._clock)(wall_s=clock_that_adds, mono_s=lambda: 0.0)
-    assert counting.recount("digits") == 1050
+    clock = Clock(wall_s=clock_that_adds, mono_s=lambda: 0.0)
+    assert UsageBook(store, clock=clock).recount("digits") == 1050
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"projects": {"digits": 5}}', "\0\0"])
