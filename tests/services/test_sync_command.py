@@ -174,7 +174,8 @@ def watching(*words: str) -> Iterator[subprocess.Popen[str]]:
         yield child
     finally:
         child.kill()
-        child.communicate(timeout=30)
+        with child:
+            pass
 
 
 def read_line(child: subprocess.Popen[str]) -> dict[str, object]:
@@ -240,7 +241,8 @@ def test_a_watch_follows_a_run_through_a_loss_of_the_connection(sshd: Sshd, tmp_
         assert Store(target).run("digits/live").state == "finished"
     finally:
         program.kill()
-        program.wait()
+        with program:
+            pass
         relay.cut()
 
 
