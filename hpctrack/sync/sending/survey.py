@@ -29,6 +29,7 @@ from hpctrack.store.store import Store
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.candidates import Candidate, Chunk, LeftRun, Skipped
+from hpctrack.sync.sending.sealers import order_sealed_first
 from hpctrack.sync.sending.tails import TailReader
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.protocol import OFFER_ITEMS
@@ -127,6 +128,8 @@ class Wanted:
         For that.
     on_run : callable
         Told each run's name before the work on it.
+    jobs : int
+        How many processes seal; 1 is this one.
     """
 
     seal: bool
@@ -135,6 +138,7 @@ class Wanted:
     stale_after_s: float
     clock: Clock
     on_run: Callable[[str], None]
+    jobs: int = 1
 
 
 class Survey:
@@ -178,7 +182,7 @@ class Survey:
                 self._add_sweeps(project)
                 self._add_blobs(project)
                 yield
-        for folder in self._choice.folders:
+        for folder in self._order_folders():
             key = Key(ItemKind.RUN, folder.parent.name, folder.name)
             self._wanted.on_run(str(key))
             try:
@@ -189,6 +193,12 @@ class Survey:
             if left is not None:
                 self._chunk.left.append(left)
             yield
+
+    def _order_folders(self) -> Iterable[Path]:
+        wanted, folders = self._wanted, self._choice.folders
+        if wanted.jobs < 2 or not wanted.seal or wanted.dry_run:  # noqa: PLR2004 - only ourselves
+            return folders
+        return order_sealed_first(folders, jobs=wanted.jobs, stale_after_s=wanted.stale_after_s)
 
     # -- runs ----------------------------------------------------------------------------------
 
