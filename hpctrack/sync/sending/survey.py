@@ -28,6 +28,7 @@ from hpctrack.store.store import Store
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.candidates import Candidate, Chunk, LeftRun, Skipped
+from hpctrack.sync.sending.sealers import order_sealed_first
 from hpctrack.sync.sending.tails import TailReader
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.protocol import OFFER_ITEMS
@@ -129,6 +130,8 @@ class Wanted:
         For that.
     on_run : callable
         Told each run's name before the work on it.
+    jobs : int
+        How many processes seal; 1 is this one.
     """
 
     seal: bool
@@ -137,6 +140,7 @@ class Wanted:
     stale_after_s: float
     clock: Clock
     on_run: Callable[[str], None]
+    jobs: int = 1
 
 
 class Survey:
@@ -180,7 +184,7 @@ class Survey:
                 self._add_sweeps(project)
                 self._add_blobs(project)
                 yield
-        for project, run in self._choice.runs:
+        for project, run in self._order_runs():
             self._wanted.on_run(f"{project}/{run}")
             key = Key(ItemKind.RUN, project, run)
             try:
@@ -191,6 +195,16 @@ class Survey:
             if left is not None:
                 self._chunk.left.append(left)
             yield
+
+    def _order_runs(self) -> Iterable[tuple[str, str]]:
+        wanted, runs = self._wanted, self._choice.runs
+        if wanted.jobs < 2 or not wanted.seal or wanted.dry_run:  # noqa: PLR2004 - only ourselves
+            return runs
+        folders = (Path(self._store, project, run) for project, run in runs)
+        ordered = order_sealed_first(
+            folders, jobs=wanted.jobs, stale_after_s=wanted.stale_after_s
+        )
+        return ((folder.parent.name, folder.name) for folder in ordered)
 
     # -- runs ----------------------------------------------------------------------------------
 
