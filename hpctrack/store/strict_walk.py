@@ -211,23 +211,26 @@ class _Walk:
         Raises
         ------
         ForeignFileError
-            It does become too large.
+            It does become too large, or there is too little of it.
         """
         if chunk_bytes > CHUNK_BYTES_MAX:
             raise ForeignFileError("bomb", where)
-        if DEFLATE not in filters:
-            return
         tail = CHECKSUM_BYTES if FLETCHER32 in filters else 0
-        skipped = 1 << filters.index(DEFLATE)
+        deflated = 1 << filters.index(DEFLATE) if DEFLATE in filters else 0
 
-        def check(chunk: Any) -> bool | None:
-            if chunk.filter_mask & skipped or chunk.size * DEFLATE_RATIO_MAX <= CHUNK_BYTES_MAX:
+        def check(chunk: Any) -> str | None:
+            # The library crashes on a chunk without room for its checksum (tried, HDF5 2.0).
+            if chunk.size <= tail or chunk.byte_offset + chunk.size > self._size_bytes:
+                return "not-a-run"
+            is_packed = deflated and not chunk.filter_mask & deflated
+            if not is_packed or chunk.size * DEFLATE_RATIO_MAX <= CHUNK_BYTES_MAX:
                 return None
             pieces = self._iter_pieces(chunk.byte_offset, chunk.size - tail)
-            return _unpacks_beyond(pieces, chunk_bytes) or None
+            return "bomb" if _unpacks_beyond(pieces, chunk_bytes) else None
 
-        if found.chunk_iter(check):
-            raise ForeignFileError("bomb", where)
+        code = found.chunk_iter(check)
+        if code:
+            raise ForeignFileError(code, where)
 
     def _iter_pieces(self, start: int, size: int) -> Iterator[bytes]:
         for at in range(start, start + size, PIECE_BYTES):
