@@ -126,7 +126,9 @@ def lookup3(data: bytes | bytearray) -> int:
     whole = bytes(data) + bytes(-len(data) % 12)
     words = struct.unpack(f"<{len(whole) // 4}I", whole)
     for at in range(0, len(words) - 3, 3):
-        a, b, c = _mix((a + words[at]) & MASK, (b + words[at + 1]) & MASK, (c + words[at + 2]) & MASK)
+        a, b, c = _mix(
+            (a + words[at]) & MASK, (b + words[at + 1]) & MASK, (c + words[at + 2]) & MASK
+        )
     return _end((a + words[-3]) & MASK, (b + words[-2]) & MASK, (c + words[-1]) & MASK)
 
 

@@ -254,23 +254,36 @@ def _unpacks_beyond(pieces: Iterator[bytes], limit_bytes: int) -> bool:
 
 
 def _list_hard_links(group: Any, path: bytes) -> list[tuple[bytes, int]]:
-    names: list[tuple[bytes, int]] = []
+    """Return names of links and addresses of what they lead to.
 
-    def note(name: bytes, info: Any) -> None:
-        where = _show(_join(path, name))
-        if info.type == h5l.TYPE_SOFT:
-            raise ForeignFileError("soft-link", where)
-        if info.type != h5l.TYPE_HARD:
-            raise ForeignFileError("external-link", where)
-        # The library would take them for a path, or for the group itself.
-        if not name or name == b"." or b"/" in name:
-            raise ForeignFileError("not-a-run", where)
-        if len(names) > OBJECTS_MAX:
-            raise ForeignFileError("bomb", where)
-        names.append((name, int(info.u)))
+    Raises
+    ------
+    ForeignFileError
+        One of them leads by another way.
+    """
+    links: list[tuple[bytes, int]] = []
 
-    group.links.iterate(note, info=True)
-    return names
+    def note(name: bytes, info: Any) -> tuple[str, bytes] | None:
+        code = _judge_link(name, info.type)
+        if code is None and len(links) > OBJECTS_MAX:
+            code = "bomb"
+        links.append((name, int(info.u)))
+        return None if code is None else (code, name)
+
+    # Not raised there: h5py makes something else of it.
+    found = group.links.iterate(note, info=True)[0]
+    if found is not None:
+        raise ForeignFileError(found[0], _show(_join(path, found[1])))
+    return links
+
+
+def _judge_link(name: bytes, kind: int) -> str | None:
+    if kind == h5l.TYPE_SOFT:
+        return "soft-link"
+    if kind != h5l.TYPE_HARD:
+        return "external-link"
+    # The library would take these for a path, or for the group itself.
+    return "not-a-run" if not name or name == b"." or b"/" in name else None
 
 
 def _check_type(kind: Any, where: str, *, can_vary: bool = False) -> None:
