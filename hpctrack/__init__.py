@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         Video,
     )  # fmt: skip
     from hpctrack.client.module_calls import (
-        alert, define_metric, log_code, mark_preempting, save, should_stop, unwatch, watch,
+        alert, define_metric, log_code, mark_preempting, request_sync, save, should_stop, unwatch,
+        watch,
     )  # fmt: skip
     from hpctrack.store.api import Api
     from hpctrack.store.grid import Grid
@@ -46,8 +47,8 @@ __all__ = [
     "HpctrackError", "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule",
     "Object3D", "Pruned", "Run", "Settings", "SilentRank", "Store", "StoredRun", "Straggler",
     "Stragglers", "Table", "Text", "Video", "__version__", "agent", "alert", "define_metric",
-    "finish", "init", "log", "log_code", "mark_preempting", "plot", "plot_table", "save",
-    "should_stop", "sweep", "sweep_results", "unwatch", "watch",
+    "finish", "init", "log", "log_code", "mark_preempting", "plot", "plot_table", "request_sync",
+    "save", "should_stop", "sweep", "sweep_results", "unwatch", "watch",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 

@@ -7,13 +7,18 @@
     <store>/<project>/<run>/stop.json                  somebody asks the run to end
     <store>/<project>/<run>/agreement.a2.json          where the ranks of attempt 2 stop, if they do
     <store>/<project>/<run>/accounting.json            what Slurm counted, asked for afterwards
+    <store>/<project>/<run>/.replica.json              which node files are copies, and as of when
     <store>/<project>/<run>/.rules/<rule>              a rule was executed; <rule>.a2: in attempt 2
     <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
+    <store>/<project>/<run>/.owner                     whose run it is, where keys have owners
     <store>/<project>/.sweeps/<sweep>/sweep.json
-    <store>/<project>/.annotations/<run>.json          its name, notes and tags, edited afterwards
+    <store>/<project>/.annotations/<run>.json          what people said of it since
+    <store>/<project>/.blobs/<2 digits>/<sha256>       bytes by their hash, once in a project
     <store>/.incoming/<token>/                         a push that is not yet verified
+    <store>/.incoming/partial/<token>                  a part of a large file, to be continued
+    <store>/.server/                                   what the server keeps of those who push
     <store>/.hashes.json                               what sync has hashed; safe to remove
-    <store>/.server/                                   of a store that receives runs
+    <store>/.server/                                   of a store that receives: log, quotas
 """
 
 from __future__ import annotations
@@ -33,6 +38,22 @@ STOP_NAME = "stop.json"
 ACCOUNTING_NAME = "accounting.json"
 _AGREEMENT = re.compile(r"agreement\.a(\d+)\.json\Z")
 RULES_FOLDER = ".rules"
+REPLICAS_NAME = ".replica.json"
+REPLICA_LOCK_NAME = ".replica.lock"
+OWNER_NAME = ".owner"
+SIDE_FILES = frozenset(
+    {
+        RULES_FOLDER,
+        SEAL_LOCK_NAME,
+        STOP_NAME,
+        ACCOUNTING_NAME,
+        REPLICAS_NAME,
+        REPLICA_LOCK_NAME,
+        OWNER_NAME,
+    }
+)
+"""What may lie in a run's folder beside what holds the run."""
+
 RESUME_FOLDER = ".resume"
 DAMAGED_SUFFIX = ".damaged"
 """What a file's name gets behind it when a repair has set it aside."""
@@ -40,10 +61,12 @@ DAMAGED_SUFFIX = ".damaged"
 REPAIR_FOLDER_PREFIX = ".repair-"
 SWEEPS_FOLDER = ".sweeps"
 SWEEP_NAME = "sweep.json"
-ANNOTATIONS_FOLDER = ".annotations"
 INCOMING_FOLDER = ".incoming"
+ANNOTATIONS_FOLDER = ".annotations"
+BLOBS_FOLDER = ".blobs"
 SERVER_FOLDER = ".server"
 HASHES_NAME = ".hashes.json"
+SERVER_FOLDER = ".server"
 
 ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")
 """What is behind a rule's name in the file of one attempt; no rule's name ends like that."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpctrack.client.definitions import Definition
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
-from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack.store.annotations import NOTHING
 from hpctrack.store.columns import Columns
 from hpctrack.store.definitions import find_definition, join_definitions, summarize
@@ -28,6 +28,7 @@ from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.provenance import TracedRun
 from hpctrack.store.record import RankRecord, RunRecord, assemble
+from hpctrack.store.run_files import NodeReaders
 from hpctrack.store.schema import SEALED_KIND, EventKind
 from hpctrack.store.sealed_file import DAMAGE, SealedReader, read_json
 from hpctrack.store.series import STEP as BY_STEP
@@ -82,8 +83,7 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
         self._listed = listed
         self._annotations = None if is_annotated else NOTHING
         self._brief: RunRecord | None = None
-        self._readers: dict[Path, NodeReader] = {}
-        self._unreadable: dict[Path, HpctrackError] = {}
+        self._files = NodeReaders(folder)
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
         # What of the points is lost is known when they have been read.
         now_s, (_sealed, readers) = self._clock.wall_s(), self._parts()
         rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
-        return add_unreadable(self.told.ledger, [*rows, {"files": len(self._unreadable)}])
+        return add_unreadable(self.told.ledger, [*rows, {"files": len(self._files.unreadable)}])
 
     @property
     def is_listed(self) -> bool:
@@ -141,7 +141,19 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
             return True
         if not self._sealed_path.exists():
             return False
-        return not any(iter_node_files(self.folder)) or not (self._parts()[1] or self._unreadable)
+        has_node_files = any(iter_node_files(self.folder))
+        return not has_node_files or not (self._parts()[1] or self._files.unreadable)
+
+    @property
+    def synced_wall_s(self) -> float | None:
+        """When the other machine's files were looked at last, by its clock; None if all are ours.
+
+        A run that is going on there is as it was then.
+        """
+        if self.is_sealed:
+            return None
+        here = [one.as_of_wall_s for one in self._parts()[1] if one.as_of_wall_s is not None]
+        return max(here, default=None)
 
     # -- its numbers -----------------------------------------------------------------------------
 
@@ -345,7 +357,7 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
     def unreadable(self) -> dict[Path, HpctrackError]:
         """Return the node files that cannot be read, and why."""
         self._parts()
-        return dict(self._unreadable)
+        return dict(self._files.unreadable)
 
     # -- housekeeping ----------------------------------------------------------------------------
 
@@ -353,19 +365,11 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
         """Forget what may have changed; sealed files and open handles are kept."""
         self._record = self._told = self._brief = self._listed = self._times = None
         self._forget_annotations()
-        self._unreadable.clear()
-        for path, reader in list(self._readers.items()):
-            if reader.is_in_place():
-                reader.refresh()
-            else:
-                reader.close()
-                del self._readers[path]
+        self._files.refresh()
 
     def close(self) -> None:
         """Close the files that are open."""
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
+        self._files.close()
 
     def __repr__(self) -> str:
         """Name the run."""
@@ -381,19 +385,14 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
         The node files are looked for first: a sealer makes the sealed file appear before it
         removes them, so whatever it does meanwhile, nothing is missed or counted twice.
         """
-        readers = self._node_readers()
+        readers = self._files.open_all()
         if not self._sealed_path.exists():
             return None, readers
         sealed = SealedReader(self._sealed_path)
         if readers:
             known = sealed.node_ids()
             readers = [one for one in readers if str(one.facts.get("uuid")) not in known]
-        # A file that vanished under our hands has gone into the sealed one.
-        self._unreadable = {
-            path: error
-            for path, error in self._unreadable.items()
-            if not isinstance(error, NotFoundError)
-        }
+        self._files.forget_vanished()
         return sealed, readers
 
     def _byte_sources(self) -> list[tuple[NodeEvents, ByteSource]]:
@@ -403,21 +402,6 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
             [(source, sealed) for source in sealed.read_sources()] if sealed else []
         )
         return earlier + [(reader.read_events(), reader) for reader in readers]
-
-    def _node_readers(self) -> list[NodeReader]:
-        """Open node files that are new; one that cannot be read does not hide the others."""
-        readers = []
-        for path in iter_node_files(self.folder):
-            if path not in self._readers and path not in self._unreadable:
-                try:
-                    self._readers[path] = NodeReader(path)
-                except (NotFoundError, StoreFormatError) as error:
-                    self._unreadable[path] = error
-            if path in self._readers:
-                readers.append(self._readers[path])
-        # A node has several files if its agent died; only the files know which came first.
-        readers.sort(key=lambda one: one.age_key)
-        return readers
 
     def _read_record(self) -> RunRecord:
         if self.is_sealed:
@@ -442,7 +426,7 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
         sources = self.sources()
         if not sources:
             nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")
-            raise next(iter(self._unreadable.values()), nothing)
+            raise next(iter(self._files.unreadable.values()), nothing)
         return self._assemble(sources)
 
     def _assemble(self, sources: Sequence[NodeEvents]) -> RunRecord:

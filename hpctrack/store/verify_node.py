@@ -118,8 +118,10 @@ def _check_pulse(
     if not (math.isfinite(source.pulse_wall_s) and source.pulse_wall_s > 0):
         found.errors.append("the sign of life is no time")
     elif not source.is_closed:
-        is_alive = now_wall_s - source.pulse_wall_s < stale_after_s
-        found.notes.append("is being written" if is_alive else "its agent ended without a farewell")
+        is_alive = source.is_live(now_wall_s, stale_after_s)
+        what = "is being written" if is_alive else "its agent ended without a farewell"
+        copy = "" if source.as_of_wall_s is None else "a copy of another machine's: "
+        found.notes.append(f"{copy}{what}")
 
 
 def _check_length(path: Path) -> Iterator[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import os
 import re
 import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpctrack.core.clock import Clock
@@ -17,7 +20,12 @@ from hpctrack.sync.files.place import list_names, open_folder, stat_no_follow
 ABANDONED_AFTER_S = 24 * 3600.0
 """A folder that nothing was written to for a day was left by a receiver that was killed."""
 
+SYNC_ALL_FROM = 8
+"""From so many files on, the whole file system is synced at once: 5,000 small files take 0.15 s
+then, and 1.5 s one by one."""
+
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Quarantine:
@@ -47,10 +55,22 @@ class Quarantine:
         self._token = token
         self._count = 0
 
-    def create_file(self) -> IncomingFile:
-        """Make an empty file."""
+    def add(self, data: bytes | memoryview) -> QuarantinedFile:
+        """Write a file; it is not safe on the disk before `sync_files`."""
         self._count += 1
-        return IncomingFile(self, f"{self._count:06d}")
+        file = QuarantinedFile(self.fd, f"{self._count:06d}", self.path)
+        fd = os.open(file.name, _NEW_FILE, 0o666, dir_fd=self.fd)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            file.status = os.fstat(fd)
+        except OSError:
+            file.discard()
+            raise
+        finally:
+            os.close(fd)
+        return file
 
     def close(self) -> None:
         """Remove everything."""
@@ -59,55 +79,158 @@ class Quarantine:
         os.close(self._incoming_fd)
 
 
-class IncomingFile:
-    """A file in quarantine, hashed while it is written.
+class QuarantinedFile:
+    """A file that nobody sees yet.
 
     Parameters
     ----------
-    quarantine : Quarantine
-        Where.
+    folder_fd : int
+        Its folder.
     name : str
         Our own, never the peer's.
+    folder : Path
+        The same folder by its path.
+
+    Attributes
+    ----------
+    status : stat_result
+        As it was when the last byte had been written.
     """
 
-    def __init__(self, quarantine: Quarantine, name: str) -> None:
-        self.name = name
-        self.path = quarantine.path / name
-        self.size_bytes = 0
-        self._quarantine = quarantine
-        self._hash = hashlib.sha256()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.fdopen(os.open(name, flags, 0o666, dir_fd=quarantine.fd), "wb")
-
-    @property
-    def sha256(self) -> str:
-        """The hash of what was written so far."""
-        return self._hash.hexdigest()
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Append."""
-        self._file.write(data)
-        self._hash.update(data)
-        self.size_bytes += len(data)
-
-    def make_durable(self) -> None:
-        """Bring it to the disk and close it."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+    def __init__(self, folder_fd: int, name: str, folder: Path) -> None:
+        self.folder_fd, self.name, self.path = folder_fd, name, folder / name
+        self.status = os.stat_result((0,) * 10)
 
     def publish(self, folder_fd: int, name: str) -> None:
-        """Move it to its place in one step, and bring that to the disk."""
-        os.rename(self.name, name, src_dir_fd=self._quarantine.fd, dst_dir_fd=folder_fd)
-        os.fsync(folder_fd)
+        """Move it to its place in one step."""
+        os.rename(self.name, name, src_dir_fd=self.folder_fd, dst_dir_fd=folder_fd)
 
     def discard(self) -> None:
         """Remove it, if it has not been published."""
         with contextlib.suppress(OSError):
-            # Closing writes what is buffered, which fails on a full disk.
-            self._file.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.name, dir_fd=self._quarantine.fd)
+            os.unlink(self.name, dir_fd=self.folder_fd)
+
+
+def sync_files(files: Sequence[QuarantinedFile]) -> None:
+    """Bring what was written to the disk.
+
+    Raises
+    ------
+    OSError
+        The disk has failed, or is full.
+    """
+    if len(files) >= SYNC_ALL_FROM and sync_file_system(files[0].folder_fd):
+        return
+    for one in files:
+        sync_file(one.folder_fd, one.name)
+
+
+def sync_file(folder_fd: int, name: str) -> None:
+    """Bring one file to the disk."""
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file_system(fd: int) -> bool:
+    """Sync everything on the file system of a descriptor; return False where that is not known."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "syncfs"):
+        return False
+    if library.syncfs(fd) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in {errno.ENOSYS, errno.EINVAL, errno.EPERM}:
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+class Partial:
+    """A large file that comes in pieces, perhaps over several connections.
+
+    Parameters
+    ----------
+    folder_fd : int
+        ``<store>/.incoming/partial``, open; closed with the file.
+    folder : Path
+        The same by its path.
+    token : str
+        What the sender calls these bytes; the same in the next connection.
+    offset_bytes : int
+        Where to go on; what is behind that is thrown away.
+
+    Raises
+    ------
+    BlockingIOError
+        Another connection is writing it.
+    OSError
+        It cannot be written, or has less than so many bytes.
+    """
+
+    def __init__(self, folder_fd: int, folder: Path, token: str, offset_bytes: int) -> None:
+        import fcntl  # noqa: PLC0415 - a large file is seldom
+
+        self.file = QuarantinedFile(folder_fd, token, folder)
+        self._fd = os.open(
+            token, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder_fd
+        )
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._hash = hashlib.sha256()
+            self.size_bytes = 0
+            self._hash_beginning(offset_bytes)
+            os.ftruncate(self._fd, offset_bytes)
+            os.lseek(self._fd, offset_bytes, os.SEEK_SET)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def sha256(self) -> bytes:
+        """The hash of what is there."""
+        return self._hash.digest()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append."""
+        view = memoryview(data)
+        self._hash.update(view)
+        self.size_bytes += len(view)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def make_durable(self) -> None:
+        """Bring it to the disk."""
+        os.fsync(self._fd)
+        self.file.status = os.fstat(self._fd)
+
+    def close(self) -> None:
+        """Let go of it: the next connection may continue."""
+        os.close(self._fd)
+        os.close(self.file.folder_fd)
+
+    def _hash_beginning(self, size_bytes: int) -> None:
+        while self.size_bytes < size_bytes:
+            data = os.read(self._fd, min(1 << 20, size_bytes - self.size_bytes))
+            if not data:
+                raise OSError(errno.EIO, "the part that was there is shorter")
+            self._hash.update(data)
+            self.size_bytes += len(data)
+
+
+def measure_partial(store_fd: int, token: str) -> int:
+    """Return how many bytes of a large file have come in earlier connections."""
+    try:
+        status = os.stat(
+            f"{INCOMING_FOLDER}/{PARTIAL_NAME}/{token}", dir_fd=store_fd, follow_symlinks=False
+        )
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+PARTIAL_NAME = "partial"
 
 
 def remove_abandoned(store_fd: int, clock: Clock) -> None:
