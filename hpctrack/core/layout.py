@@ -16,7 +16,6 @@
     <store>/<project>/.blobs/<2 digits>/<sha256>       bytes by their hash, once in a project
     <store>/.incoming/<token>/                         a push that is not yet verified
     <store>/.incoming/partial/<token>                  a part of a large file, to be continued
-    <store>/.server/                                   what the server keeps of those who push
     <store>/.hashes.json                               what sync has hashed; safe to remove
     <store>/.server/                                   of a store that receives: log, quotas
 """
@@ -64,7 +63,6 @@ SWEEP_NAME = "sweep.json"
 INCOMING_FOLDER = ".incoming"
 ANNOTATIONS_FOLDER = ".annotations"
 BLOBS_FOLDER = ".blobs"
-SERVER_FOLDER = ".server"
 HASHES_NAME = ".hashes.json"
 SERVER_FOLDER = ".server"
 
