@@ -63,9 +63,9 @@ def sync_node_file(
     since = known.rows if known is not None else {}
     with TailReader(source) as reader, Replicas(folder) as replicas:
         for tail in reader.iter_tails(since, as_of_wall_s, limit_bytes=limit_bytes):
-            state = replicas.append(source.name, tail)
+            replicas.append(source.name, tail)
             replicas.commit(is_synced=True)  # a test survives no power cut anyway
-    return state
+    return read_replicas(folder)[source.name]
 
 
 def write_some(writer: NodeWriter, number: int, *, points: int = 300) -> None:
@@ -145,7 +145,7 @@ class Appender:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def __enter__(self) -> Self:
         self._child = subprocess.Popen(
@@ -160,7 +160,7 @@ class Appender:
         """Append a tail for good; return whether it was killed over that, at the n-th call."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        pickle.dump((str(self._folder), name, tail, kill_at), self._child.stdin)
+        pickle.dump((str(self.folder), name, tail, kill_at), self._child.stdin)
         self._child.stdin.flush()
         code = int(self._child.stdout.readline())
         assert code in {0, -signal.SIGKILL}
@@ -168,7 +168,7 @@ class Appender:
 
     def sync(self, source: Path, *, as_of_wall_s: float) -> None:
         """Bring a replica up to what its original is now."""
-        known = read_replicas(self._folder).get(source.name)
+        known = read_replicas(self.folder).get(source.name)
         since = known.rows if known is not None else {}
         with TailReader(source) as reader:
             for tail in reader.iter_tails(since, as_of_wall_s):

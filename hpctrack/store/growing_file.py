@@ -103,8 +103,7 @@ class GrowingFile:
         """
         with self._guard():
             self._check_name()
-            for table in self._tables.values():
-                table.flush()
+            self._flush_tables()
             self._pulse.overwrite(np.array([pulse_wall_s, closed_wall_s]))
             self._pulse.flush()
             # Once more: a sealer looks for new rows when it has taken the name away.
@@ -161,6 +160,10 @@ class GrowingFile:
         if self.was_removed or self._is_durable or self._room.sync():
             return 0
         return self._flushed_points
+
+    def _flush_tables(self) -> None:
+        for table in self._tables.values():
+            table.flush()
 
     def _check_name(self) -> None:
         if self._room.is_removed:

@@ -70,10 +70,18 @@ class ReplicaFile(GrowingFile):
             return read_text(self._file, "uuid")
 
     def put(self, pieces: Iterable[Piece], known_rows: Mapping[str, int]) -> None:
-        """Write rows; those that are known are passed over, what is behind them is replaced."""
+        """Write rows; those that are known are passed over, what is behind them is replaced.
+
+        Readers see the pieces in their order: the end of a session comes after its points.
+        """
+        order = list(TABLES)
+        last = 0
         with self._guard():
             for piece in pieces:
                 dtype, _chunk_rows = TABLES[piece.table]
+                if order.index(piece.table) < last:
+                    self._flush_tables()
+                last = order.index(piece.table)
                 start = max(piece.start, known_rows.get(piece.table, 0))
                 rows = np.frombuffer(piece.data, dtype)[start - piece.start :]
                 if len(rows):

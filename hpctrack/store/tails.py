@@ -80,7 +80,7 @@ class Tail:
     facts : mapping
         The attributes of the file's root: enough to begin a replica.
     pieces : tuple of Piece
-        At most `TAIL_BYTES` together.
+        At most `TAIL_BYTES` together; a table may come twice.
     state : NodeState
         The file as it is with these rows: what the replica is to be afterwards.
     """

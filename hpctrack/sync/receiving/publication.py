@@ -64,6 +64,8 @@ class Arrived:
     sha256 : str
     size_bytes : int
     file : QuarantinedFile
+    replaced_bytes : int
+        Of the file that it has taken the place of.
     """
 
     number: int
@@ -71,6 +73,7 @@ class Arrived:
     sha256: str
     size_bytes: int
     file: QuarantinedFile
+    replaced_bytes: int = 0
 
 
 class Publisher:
@@ -187,7 +190,7 @@ class Publisher:
 
     def _publish_into(self, folder_fd: int, arrived: Arrived, place: Place) -> Outcome:
         key = arrived.key
-        self._check_annotated_owner(key, folder_fd)
+        self.check_owner(key, folder_fd, is_new=_is_empty(folder_fd))
         if hash_place(self._store_fd, place, self._cache) == arrived.sha256:
             return Outcome.PRESENT
         incoming = _find_extent(arrived)
@@ -207,14 +210,22 @@ class Publisher:
             _drop_replicas(folder_fd, incoming.nodes)
         return outcome
 
-    def _check_annotated_owner(self, key: Key, folder_fd: int) -> None:
-        if key.kind != ItemKind.ANNOTATIONS:
-            self.check_owner(key, folder_fd, is_new=_is_empty(folder_fd))
-        elif self._policy.user:
-            with open_folder(self._store_fd, (key.project, key.id)) as run_fd:
-                self.check_owner(key, run_fd, is_new=False)
+    def check_run_owner(self, key: Key) -> None:
+        """Refuse what lies beside the run of somebody else.
+
+        Raises
+        ------
+        ItemRefusal
+            It is somebody else's.
+        FileNotFoundError
+            There is no such run.
+        """
+        with open_folder(self._store_fd, (key.project, key.id)) as folder_fd:
+            self.check_owner(key, folder_fd, is_new=False)
 
     def _rename(self, arrived: Arrived, folder_fd: int, place: Place) -> None:
+        before = stat_no_follow(folder_fd, place.file)
+        arrived.replaced_bytes = before.st_size if before is not None else 0
         arrived.file.publish(folder_fd, place.file)
         self._cache.remember(place.name, arrived.file.status, arrived.sha256)
 

@@ -6,11 +6,13 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.store.annotation_file import fold_annotations
 from hpctrack.store.store import Store
 from hpctrack.sync.carriers.choice import open_transport
 from hpctrack.sync.carriers.remote import LocalRemote, parse_remote
@@ -27,7 +29,7 @@ from hpctrack.sync.sending.push_result import (
 )
 from hpctrack.sync.sending.sender import Sender
 from hpctrack.sync.sending.survey import Survey, Wanted, choose_runs
-from hpctrack.sync.wire.messages import ItemKind
+from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.packing import Compress
 
 CHUNKS_AHEAD = 2
@@ -131,7 +133,14 @@ def push(
             open_transport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
         ) as transport,
     ):
-        sender = Sender(transport, cache, clock, compress=compress, on_progress=on_progress)
+        sender = Sender(
+            transport,
+            cache,
+            clock,
+            compress=compress,
+            on_progress=on_progress,
+            on_annotations=lambda key, theirs: _fold(opened.path, key, theirs),
+        )
         try:
             results = sender.transfer(iter(survey), dry_run=dry_run)
         finally:
@@ -143,6 +152,12 @@ def push(
         wire_bytes=sender.wire_bytes,
         duration_s=clock.mono_s() - started_mono_s,
     )
+
+
+def _fold(store: Path, key: Key, theirs: str) -> None:
+    """Take over what people have said of a run on the other side; the run goes all the same."""
+    with suppress(HpctrackError, OSError):
+        fold_annotations(store, key.project, key.id, theirs.encode())
 
 
 class _Ahead:

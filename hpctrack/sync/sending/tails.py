@@ -17,7 +17,7 @@ from hpctrack.store.node_tail import PULSE_ROW, check_facts
 from hpctrack.store.tails import TAIL_BYTES, NodeState, Piece, Tail
 from hpctrack.store.thin_hdf5 import ThinFile, ThinTable
 from hpctrack.store.vocabulary import PULSE, ROOT_ATTRIBUTES, TABLE_ROW_BYTES
-from hpctrack.sync.sending.whole_rows import cut_timeless, find_whole
+from hpctrack.sync.sending.whole_rows import cut_timeless, find_farewell, find_whole
 
 
 class TailReader:
@@ -153,9 +153,11 @@ class TailReader:
         rows = {name: min(since.get(name, 0), stop) for name, stop in stops.items()}
         pieces: list[Piece] = []
         room_bytes = limit_bytes
-        for name, row_bytes in TABLE_ROW_BYTES.items():
-            while rows[name] < stops[name]:
-                count = min(stops[name] - rows[name], room_bytes // row_bytes)
+        is_cut = False
+        for name, stop in self._plan(rows, stops):
+            row_bytes = TABLE_ROW_BYTES[name]
+            while rows[name] < stop and not is_cut:
+                count = min(stop - rows[name], room_bytes // row_bytes)
                 if not count:
                     yield self._make_tail(pieces, _on_the_way(found, rows))
                     pieces, room_bytes = [], limit_bytes
@@ -163,17 +165,22 @@ class TailReader:
                 data = self._tables[name].read(rows[name], rows[name] + count)
                 if not is_settled:
                     data = cut_timeless(name, data)
-                if len(data) < count * row_bytes:
-                    stops[name] = rows[name] + len(data) // row_bytes
                 if data:
                     pieces.append(Piece(name, rows[name], data))
                 room_bytes -= len(data)
                 rows[name] += len(data) // row_bytes
+                is_cut = len(data) < count * row_bytes
         is_whole = is_settled or all(
             rows[name] >= table.told_rows for name, table in self._tables.items() if name in rows
         )
         closed_wall_s = found.closed_wall_s if is_whole else 0.0
         yield self._make_tail(pieces, replace(found, rows=rows, closed_wall_s=closed_wall_s))
+
+    def _plan(self, rows: Mapping[str, int], stops: Mapping[str, int]) -> list[tuple[str, int]]:
+        """Return up to where each table is read, in this order: sessions end after their points."""
+        farewell = find_farewell(self._tables["events"], rows["events"], stops["events"])
+        plan = list({**stops, "events": farewell}.items())
+        return [*plan, ("events", stops["events"])]
 
     def _make_tail(self, pieces: list[Piece], state: NodeState) -> Tail:
         return Tail(facts=self.facts, pieces=tuple(pieces), state=state)

@@ -19,6 +19,10 @@ from hpctrack.store.vocabulary import PLACE_TABLES, TABLE_ROW_BYTES, EventKind, 
 WINDOW_BYTES = 1 << 20
 PIECE_BYTES = 4 << 20
 
+_KIND_AT = 24
+_FAREWELLS = (EventKind.END, EventKind.LOST)
+"""Where the kind is in an event: all are below 256."""
+
 _TIME_AT = {"points": 8, "samples": 0}
 """Where the time is in the rows that have one; those of events are looked at more closely."""
 
@@ -36,6 +40,23 @@ def cut_timeless(table: str, data: bytes) -> bytes:
     size = TABLE_ROW_BYTES[table]
     first = data[_TIME_AT[table] + 7 :: size].find(0)
     return data if first < 0 else data[: first * size]
+
+
+def find_farewell(table: ThinTable, start: int, stop: int) -> int:
+    """Return the first event in a part of the table by which a session ends; ``stop`` if none is.
+
+    Notes
+    -----
+    Two bytes of each row are looked at.
+    """
+    size = TABLE_ROW_BYTES["events"]
+    for first in range(start, stop, EVENT_BLOCK):
+        data = table.read(first, min(first + EVENT_BLOCK, stop))
+        kinds = data[_KIND_AT::size]
+        found = [at for at in (kinds.find(kind) for kind in _FAREWELLS) if at >= 0]
+        if found:
+            return first + min(found)
+    return stop
 
 
 def find_whole(
@@ -63,12 +84,8 @@ def find_whole(
     checker = _Checker(tables, rows, since)
     start = min(since.get("events", 0), rows["events"])
     stops["events"] = checker.find_stop(start)
-    is_cut = stops["events"] < rows["events"]
-    if is_cut or not is_closed:
+    if stops["events"] < rows["events"] or not is_closed:
         stops |= {name: min(end, rows[name]) for name, end in checker.ends.items()}
-    if is_cut:
-        # Points may be of a metric whose name is not there.
-        stops |= {name: min(since.get(name, 0), rows[name]) for name in _TIME_AT}
     return stops
 
 

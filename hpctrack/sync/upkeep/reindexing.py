@@ -82,7 +82,8 @@ def reindex(
     for path in _list_synced(store):
         try:
             with path.open("rb") as file:
-                _digest, size_bytes = cache.hash_file(file, str(path.relative_to(store)))
+                cache.hash_file(file, str(path.relative_to(store)))
+                size_bytes = file.tell()
         except OSError:
             continue  # gone, or broken: `verify` tells
         found.files += 1

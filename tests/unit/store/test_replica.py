@@ -7,6 +7,7 @@ import os
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -171,14 +172,14 @@ def test_a_gap_is_an_error_and_changes_nothing(source: Path, folder: Path) -> No
     ],
 )
 def test_what_cannot_be_a_tail_is_refused(
-    source: Path, folder: Path, change: dict[str, object], match: str
+    source: Path, folder: Path, change: dict[str, Any], match: str
 ) -> None:
     tail = whole_tail(source)
     ((part, value),) = change.items()
     if part == "facts":
-        value = {**tail.facts, **value}  # type: ignore[dict-item]
+        value = {**tail.facts, **value}
     elif part == "state":
-        value = replace(tail.state, **value)  # type: ignore[arg-type]
+        value = replace(tail.state, **value)
     with pytest.raises(StoreFormatError, match=match):
         append_tail(folder, source.name, replace(tail, **{part: value}))
     with pytest.raises(StoreFormatError, match="name"):
@@ -212,14 +213,10 @@ def test_another_file_of_the_same_name_is_refused(source: Path, folder: Path) ->
     append_tail(folder, source.name, whole_tail(source))
     tail = whole_tail(source)
     other = "f" * 32
+    state = replace(tail.state, uuid=other)
+    other_tail = replace(tail, facts={**tail.facts, "uuid": other}, state=state)
     with pytest.raises(StoreError, match="another file"):
-        append_tail(
-            folder,
-            source.name,
-            replace(
-                tail, facts={**tail.facts, "uuid": other}, state=replace(tail.state, uuid=other)
-            ),
-        )
+        append_tail(folder, source.name, other_tail)
 
 
 @pytest.mark.parametrize(
