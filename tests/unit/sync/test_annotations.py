@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,23 @@ from hpctrack.store.annotation_file import (
     read_annotations,
 )
 from hpctrack.store.seal import seal_run
+from hpctrack.sync.files.inventory import HashCache
+from hpctrack.sync.files.place import open_folder
+from hpctrack.sync.receiving.answers import Answerer
+from hpctrack.sync.receiving.landing import split_results
+from hpctrack.sync.receiving.policy import Policy
 from hpctrack.sync.sending.push import push
+from hpctrack.sync.wire.messages import (
+    TOKEN_BYTES,
+    ItemKind,
+    Key,
+    Offer,
+    Offered,
+    Outcome,
+    Result,
+    Results,
+)
+from hpctrack.sync.wire.protocol import MAX_BODY_BYTES, encode
 from tests.stores import NodeWriter, write_run
 
 
@@ -112,6 +129,38 @@ def test_a_run_that_goes_on_takes_its_edits_along(source: Path, target: Path) ->
     push(source, str(target))
     assert Store(source).run("live").notes == "theirs"
     writer.close()
+
+
+LONG = {"notes": "\N{LATIN SMALL LETTER E WITH ACUTE}\n" * 10_000, "add_tags": ['"' * 199] * 9}
+
+
+def test_what_was_said_of_many_runs_fits_into_a_frame_or_waits(source: Path) -> None:
+    for number in range(90):
+        (source / "p" / f"run-{number}").mkdir()
+        say(source, f"run-{number}", **LONG)
+    with open_store(source) as store_fd:
+        answerer = Answerer(store_fd, HashCache(source), Policy())
+        keys = [Key(ItemKind.RUN, "p", f"run-{number}") for number in range(90)]
+        answer = answerer.answer(Offer(tuple(Offered(key, bytes(TOKEN_BYTES)) for key in keys)))
+    assert len(encode(answer)) < MAX_BODY_BYTES
+    assert 0 < sum("annotations" in one for one in answer.details.values()) < 90
+
+
+def test_results_with_what_counts_now_are_told_in_as_many_frames_as_they_need() -> None:
+    results = [
+        Result(number, Outcome.MERGED, "", {"annotations": LONG["notes"] * 4})
+        for number in range(90)
+    ]
+    parts = list(split_results(results))
+    assert [one for part in parts for one in part] == results
+    assert 1 < len(parts) < 90
+    assert all(len(encode(Results(part))) < MAX_BODY_BYTES for part in parts)
+    assert list(split_results(results[:1])) == [(results[0],)]
+    assert list(split_results([])) == []
+
+
+def open_store(store: Path) -> Any:
+    return open_folder(os.open(store, os.O_RDONLY), ())
 
 
 def test_a_dry_run_changes_nothing(source: Path, target: Path) -> None:
