@@ -10,7 +10,7 @@ from hpctrack.store import accounting_file
 from hpctrack.sync.files.place import open_folder
 from hpctrack.sync.receiving.landing import Large
 from hpctrack.sync.receiving.publication import translate
-from hpctrack.sync.receiving.quarantine import PARTIAL_NAME, Partial
+from hpctrack.sync.receiving.quarantine import PARTIAL_NAME, Partial, Quarantine
 from hpctrack.sync.wire.messages import Begin, End, ItemKind, Key, Outcome, Result
 from hpctrack.sync.wire.refusal import ItemRefusal
 
@@ -37,9 +37,12 @@ class Incoming:
         The store, by its path.
     store_fd : int
         The store, open.
+    quarantine : Quarantine
+        Of this connection.
     """
 
-    def __init__(self, store: Path, store_fd: int) -> None:
+    def __init__(self, store: Path, store_fd: int, quarantine: Quarantine) -> None:
+        self._quarantine = quarantine
         self._folder = store / INCOMING_FOLDER / PARTIAL_NAME
         self._store_fd = store_fd
         self._begin: Begin | None = None
@@ -57,15 +60,7 @@ class Incoming:
         self._begin, self._key, self._refusal = begin, key, None
         try:
             self._check_size(key, begin.size_bytes, begin.offset_bytes)
-            with open_folder(
-                self._store_fd, (INCOMING_FOLDER, PARTIAL_NAME), create=True
-            ) as folder_fd:
-                kept_fd = os.dup(folder_fd)
-            try:
-                self._partial = Partial(kept_fd, self._folder, token, begin.offset_bytes)
-            except BaseException:
-                os.close(kept_fd)
-                raise
+            self._partial = self._open(token, begin.offset_bytes)
         except ItemRefusal as refusal:
             self._refuse(refusal)
         except BlockingIOError:
@@ -112,6 +107,16 @@ class Incoming:
         if self._partial is not None:
             self._partial.close()
             self._partial = None
+
+    def _open(self, token: str, offset_bytes: int) -> Partial:
+        with open_folder(self._store_fd, (INCOMING_FOLDER, PARTIAL_NAME), create=True) as folder_fd:
+            try:
+                return Partial(folder_fd, self._folder, token, offset_bytes)
+            except BlockingIOError:
+                if offset_bytes:
+                    raise
+        # Another connection is sending the same, or there are no locks: this one does it alone.
+        return Partial(self._quarantine.fd, self._quarantine.path, token, 0, is_private=True)
 
     def _check_size(self, key: Key, size_bytes: int, there_bytes: int) -> None:
         limit_bytes = MAX_BYTES[key.kind]

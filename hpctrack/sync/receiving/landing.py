@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,11 @@ class Landing:
         self.submit()
         self._run(lambda: self._land_rows(key, rows))
 
+    def add_refused(self, key: Key, result: Result) -> None:
+        """Take the news that something is not taken; it is told after what came before."""
+        self.submit()
+        self._run(lambda: self._tell([(result, key, 0, "")]))
+
     def submit(self) -> None:
         """Publish the small files that have come so far."""
         if self._group:
@@ -115,8 +120,10 @@ class Landing:
             Whatever went wrong on the thread that is not the fault of one item.
         """
         self.submit()
-        while self._futures:
-            self._futures.pop(0).result()
+        futures, self._futures = self._futures, []
+        wait(futures)  # all of them, even if the first one cannot tell its results any more
+        for one in futures:
+            one.result()
 
     def close(self) -> None:
         """End the thread."""
@@ -219,7 +226,7 @@ class Landing:
             answer = ItemRefusal("link")
         except OSError as error:
             answer = translate(error, size_bytes)
-        self._tell([(_make_result(rows.number, answer), key, size_bytes, rows.sha256.hex())])
+        self._tell([(make_result(rows.number, answer), key, size_bytes, rows.sha256.hex())])
 
     def _report(
         self,
@@ -229,13 +236,14 @@ class Landing:
     ) -> None:
         self._tell(
             [
-                (_make_result(one.number, answer), one.key, size_bytes, one.sha256)
+                (make_result(one.number, answer), one.key, size_bytes, one.sha256)
                 for one, answer, size_bytes in zip(group, answers, sizes, strict=True)
             ]
         )
 
 
-def _make_result(number: int, answer: Outcome | ItemRefusal) -> Result:
+def make_result(number: int, answer: Outcome | ItemRefusal) -> Result:
+    """Return what the sender is told of an item."""
     if isinstance(answer, ItemRefusal):
         return Result(number, Outcome.REFUSED, answer.code, answer.facts)
     return Result(number, answer)

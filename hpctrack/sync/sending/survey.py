@@ -175,9 +175,8 @@ class Survey:
         """Add everything to the chunk, and yield after each thing."""
         if self._choice.is_everything:
             for project in self._choice.projects:
-                self._add_sweeps(project)
-                self._add_blobs(project)
-                yield
+                yield from self._add_sweeps(project)
+                yield from self._add_blobs(project)
         for folder in self._choice.folders:
             key = Key(ItemKind.RUN, folder.parent.name, folder.name)
             self._wanted.on_run(str(key))
@@ -266,9 +265,10 @@ class Survey:
 
     # -- what is beside them ---------------------------------------------------------------------
 
-    def _add_sweeps(self, project: str) -> None:
+    def _add_sweeps(self, project: str) -> Iterator[None]:
         for folder in _list_folder(self._store / project / SWEEPS_FOLDER):
             self._add_sweep(project, folder.name)
+            yield
 
     def _add_sweep(self, project: str, sweep: str) -> None:
         """Add a sweep's description, once."""
@@ -280,11 +280,12 @@ class Survey:
             check_id(sweep, what="sweep id")
             self._add(key, self._store / project / SWEEPS_FOLDER / sweep / SWEEP_NAME)
 
-    def _add_blobs(self, project: str) -> None:
+    def _add_blobs(self, project: str) -> Iterator[None]:
         for folder in _list_folder(self._store / project / BLOBS_FOLDER):
             for path in _list_folder(folder):
                 with contextlib.suppress(OSError):
                     self._add(Key(ItemKind.BLOB, project, path.name), path)
+                yield
 
     def _find_annotated(self, project: str) -> frozenset[str]:
         """Return the runs of a project that somebody has written about: one listing for all."""
