@@ -8,10 +8,17 @@ from typing import Any
 import click
 
 from hpctrack.cli.broken import describe_broken, tell_broken
-from hpctrack.cli.format import STATE_STYLES, show_duration, show_time, show_value
+from hpctrack.cli.format import (
+    STATE_STYLES,
+    show_duration,
+    show_synced,
+    show_time,
+    show_value,
+)
 from hpctrack.cli.ls_live import list_live
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.table import print_table
+from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.names import clean
 from hpctrack.errors import UsageError
 from hpctrack.store.ledger import shorten_losses
@@ -55,7 +62,8 @@ def ls(
 ) -> None:
     """List runs, the newest first.
 
-    What of a run is missing is in a column of its own, which is there only if something is. With
+    What of a run is missing is in a column of its own, which is there only if something is; so is
+    when a run of another machine was looked at there, whose state is as of then. With
     --live, only what runs now: its step and steps per second, the age of its last sign of life, how
     busy its GPUs are; --order takes one of those columns.
 
@@ -103,6 +111,7 @@ def _entry(run: StoredRun) -> dict[str, Any]:
         "created_wall_s": record.created_wall_s,
         "ended_wall_s": record.ended_wall_s,
         "sealed": run.is_sealed,
+        "synced_wall_s": run.synced_wall_s,
         "lost": run.lost,
         "ledger": run.ledger,
         "config": record.config,
@@ -120,13 +129,21 @@ def _print_table(runs: list[StoredRun]) -> None:
         shown.update(dict.fromkeys(run.summary))
     metrics = list(shown)[:SHOWN_METRICS]
     lost = ["lost"] * any(run.ledger and run.lost for run in runs)
-    headers = ["project", "id", "name", "state", *lost, "created", "duration", "ranks", *metrics]
+    now_s = SYSTEM_CLOCK.wall_s()
+    synced = [show_synced(run.synced_wall_s, now_s) for run in runs]
+    as_of = ["as of"] * any(synced)
+    headers = [
+        "project", "id", "name", "state", *as_of, *lost, "created", "duration", "ranks", *metrics,
+    ]  # fmt: skip
     right = frozenset(range(headers.index("ranks"), len(headers)))
-    rows = [_row(run, metrics, has_losses=bool(lost)) for run in runs]
+    rows = [
+        _row(run, metrics, as_of=[when] * bool(as_of), has_losses=bool(lost))
+        for run, when in zip(runs, synced, strict=True)
+    ]
     print_table([clean(one) for one in headers], rows, right=right, styles={3: STATE_STYLES})
 
 
-def _row(run: StoredRun, metrics: list[str], *, has_losses: bool) -> list[str]:
+def _row(run: StoredRun, metrics: list[str], *, as_of: list[str], has_losses: bool) -> list[str]:
     record = run.brief
     ended = record.ended_wall_s
     return [
@@ -134,6 +151,7 @@ def _row(run: StoredRun, metrics: list[str], *, has_losses: bool) -> list[str]:
         clean(run.id),
         run.name,
         record.state,
+        *as_of,
         *[shorten_losses(run.lost)] * has_losses,
         show_time(record.created_wall_s),
         show_duration(ended - record.created_wall_s if ended else None),

@@ -104,11 +104,6 @@ class DescribedRun(abc.ABC):
         return ConsoleText(self._byte_sources, rank=rank, stream=stream)
 
     @property
-    def name(self) -> str:
-        """The name people read."""
-        return self.brief.name or self.id
-
-    @property
     def state(self) -> State:
         """running, finished, failed, crashed or preempted."""
         return self.brief.state
@@ -117,16 +112,6 @@ class DescribedRun(abc.ABC):
     def config(self) -> dict[str, Any]:
         """Hyperparameters, nested as the user gave them."""
         return self.brief.config
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Short labels."""
-        return self.brief.tags
-
-    @property
-    def notes(self) -> str:
-        """Free text."""
-        return self.brief.notes
 
     @property
     def group(self) -> str:

@@ -27,7 +27,7 @@ _FACTS: dict[str, Callable[[StoredRun], Any]] = {
     "job_type": lambda run: run.brief.job_type,
     "sweep": lambda run: run.brief.sweep,
     "trial": lambda run: run.brief.trial,
-    "tags": lambda run: list(run.tags),
+    "tags": lambda run: list(run.brief.tags),
     "size": lambda run: run.brief.size,
     "created": lambda run: run.brief.created_wall_s,
     "created_at": lambda run: run.brief.created_wall_s,

@@ -131,6 +131,23 @@ class Reservation:
         if self.writes_zeros:
             os.fdatasync(self._handle)
 
+    def resume(self) -> None:
+        """Begin with a file that is there.
+
+        Raises
+        ------
+        OSError
+            There are holes in it, as `cp` makes them, and no room to fill them.
+        """
+        found = os.fstat(self._handle)
+        if found.st_blocks * 512 < found.st_size:
+            try:
+                _allocate(self._handle, 0, found.st_size)
+            except OSError as error:
+                if error.errno not in _UNKNOWN_HERE:
+                    raise
+        self._end = found.st_size
+
     @property
     def end_bytes(self) -> int:
         """Up to where the file can grow."""
@@ -146,8 +163,14 @@ class Reservation:
         """Whether the file system does not know ``fallocate``."""
         return not self._can_allocate
 
-    def cover(self, end_bytes: int) -> None:
+    def cover(self, end_bytes: int, *, is_exact: bool = False) -> None:
         """Take what is needed for the file to reach a size; cheap if it is there already.
+
+        Parameters
+        ----------
+        end_bytes : int
+        is_exact : bool, optional
+            Take no more than that: the file will not grow again soon.
 
         Raises
         ------
@@ -159,7 +182,7 @@ class Reservation:
         if end_bytes <= self._end:
             return
         most = STEP_MAX_BYTES if self._can_allocate else ZEROS_MAX_BYTES
-        step = min(max(STEP_MIN_BYTES, end_bytes // 4), most)
+        step = 0 if is_exact else min(max(STEP_MIN_BYTES, end_bytes // 4), most)
         try:
             try:
                 self._take(end_bytes + step)

@@ -14,7 +14,8 @@ HELD_BYTES = 16 * 1024 * 1024
 """How much is taken from the peer while it does not take ours: as much as an SSH window, so that
 a conversation that cannot stop over one carrier cannot stop over another either."""
 
-TAKE_BYTES = 256 * 1024
+TAKE_BYTES = 1024 * 1024
+"""At once; room for it is made before it is known how much there is."""
 
 TURN_S = 0.05
 """How often a writer looks whether it should take what comes: a thread that was reading may have
@@ -56,7 +57,7 @@ class FdStream:
             return self._read_end()
         while True:
             try:
-                return os.read(self._read_fd, max_bytes)
+                return os.read(self._read_fd, min(max_bytes, TAKE_BYTES))
             except BlockingIOError:
                 _wait({self._read_fd: select.POLLIN}, timeout_s)
 

@@ -39,6 +39,9 @@ class ProcessTransport:
         It cannot be started.
     """
 
+    carrier = "local"
+    reason = ""
+
     def __init__(self, store: Path, *, remote_command: str | None = None) -> None:
         self.peer = str(store)
         # A file takes whatever the child prints; a pipe that nobody reads would stop it.

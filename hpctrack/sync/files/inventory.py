@@ -94,6 +94,14 @@ class HashCache:
         return self._entries
 
 
+def recall_hashes(store: Path) -> dict[str, _Entry]:
+    """Return what the cache of a store says: size, modification time, inode and SHA-256 by path.
+
+    For who wants to know what a file was when it was hashed, not what it is.
+    """
+    return _read_cache(store / HASHES_NAME)
+
+
 def identify(status: os.stat_result) -> tuple[int, int, int]:
     """Return what a file's content can be known by without reading it."""
     return status.st_size, status.st_mtime_ns, status.st_ino

@@ -8,11 +8,13 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from hpctrack.core.layout import SEALED_NAME
+from hpctrack.core.layout import ANNOTATIONS_FOLDER, SEALED_NAME
+from hpctrack.store.annotations import MERGED_MAX_BYTES
 from hpctrack.sync.files.inventory import HashCache, hash_place, make_token
 from hpctrack.sync.files.place import (
     Place,
     find_place,
+    list_names,
     open_file_no_follow,
     open_folder,
     stat_no_follow,
@@ -20,7 +22,7 @@ from hpctrack.sync.files.place import (
 from hpctrack.sync.receiving.policy import OWNED, Policy
 from hpctrack.sync.receiving.publication import path_of, read_owner
 from hpctrack.sync.receiving.quarantine import measure_partial
-from hpctrack.sync.wire.messages import Answer, ItemKind, Offer, Offered, Wish
+from hpctrack.sync.wire.messages import Answer, ItemKind, Key, Offer, Offered, Wish
 from hpctrack.sync.wire.refusal import ItemRefusal
 
 Details = dict[str, Any]
@@ -43,9 +45,16 @@ class Answerer:
         self._store_fd = store_fd
         self._cache = cache
         self._policy = policy
+        self._annotated: dict[str, frozenset[str]] = {}
+        self._annotated_here: set[tuple[str, str]] = set()
 
     def answer(self, offer: Offer) -> Answer:
         """Say of each item whether it is wanted."""
+        self._annotated_here = {
+            (one.key.project, one.key.id)
+            for one in offer.items
+            if one.key.kind == ItemKind.ANNOTATIONS
+        }
         wishes = bytearray()
         details: dict[int, Mapping[str, Any]] = {}
         for place, item in enumerate(offer.items):
@@ -64,8 +73,10 @@ class Answerer:
             if self._policy.user and item.key.kind in OWNED:
                 self._check_owner(self._store_fd, item)
             if item.key.kind == ItemKind.LIVE:
-                return _answer_live(self._store_fd, item, place)
-            return self._answer_file(self._store_fd, item, place)
+                wish, details = _answer_live(self._store_fd, item, place)
+            else:
+                wish, details = self._answer_file(self._store_fd, item, place)
+            return wish, {**details, **self._find_annotations(self._store_fd, item)}
         except ItemRefusal as refusal:
             return Wish.REFUSED, {"code": refusal.code, "facts": refusal.facts}
 
@@ -75,6 +86,21 @@ class Answerer:
             open_folder(store_fd, (item.key.project, item.key.id)) as folder_fd,
         ):
             self._policy.check_owner(read_owner(folder_fd))
+
+    def _find_annotations(self, store_fd: int, item: Offered) -> Details:
+        """Return what people have said here of a run of which the sender knows nothing."""
+        key = item.key
+        if key.kind not in {ItemKind.RUN, ItemKind.LIVE}:
+            return {}
+        if key.project not in self._annotated:
+            self._annotated[key.project] = _list_annotated(store_fd, key.project)
+        if key.id not in self._annotated[key.project]:
+            return {}
+        if (key.project, key.id) in self._annotated_here:
+            return {}
+        place = find_place(Key(ItemKind.ANNOTATIONS, key.project, key.id))
+        text = _read_small(store_fd, place)
+        return {"annotations": text} if text else {}
 
     def _answer_file(self, store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
         there = hash_place(store_fd, place, self._cache)
@@ -86,9 +112,17 @@ class Answerer:
             details["offset_bytes"] = offset_bytes
         if there and not item.is_hashed:
             details["sha256"] = there
-        if there and item.key.kind == ItemKind.ANNOTATIONS:
-            details["annotations"] = _read_small(store_fd, place)
         return (Wish.CONTINUED, details) if details else (Wish.WANTED, {})
+
+
+def _list_annotated(store_fd: int, project: str) -> frozenset[str]:
+    """Return the runs of a project that have annotations: one listing for all."""
+    try:
+        with open_folder(store_fd, (project, ANNOTATIONS_FOLDER)) as folder_fd:
+            names = list_names(folder_fd)
+    except OSError:
+        return frozenset()
+    return frozenset(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
 
 def _answer_live(store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
@@ -126,5 +160,5 @@ def _read_small(store_fd: int, place: Place) -> str:
         fd = open_file_no_follow(folder_fd, place.file)
         if fd is not None:
             with os.fdopen(fd, "rb") as file:
-                return file.read(1 << 16).decode("utf-8", "replace")
+                return file.read(MERGED_MAX_BYTES).decode("utf-8", "replace")
     return ""

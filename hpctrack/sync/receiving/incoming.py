@@ -8,6 +8,7 @@ from pathlib import Path
 from hpctrack.core.layout import INCOMING_FOLDER
 from hpctrack.store import accounting_file
 from hpctrack.sync.files.place import open_folder
+from hpctrack.sync.receiving.journal import Journal
 from hpctrack.sync.receiving.landing import Large
 from hpctrack.sync.receiving.publication import translate
 from hpctrack.sync.receiving.quarantine import PARTIAL_NAME, Partial, Quarantine
@@ -39,10 +40,15 @@ class Incoming:
         The store, open.
     quarantine : Quarantine
         Of this connection.
+    journal : Journal
+        Of this connection.
     """
 
-    def __init__(self, store: Path, store_fd: int, quarantine: Quarantine) -> None:
+    def __init__(
+        self, store: Path, store_fd: int, quarantine: Quarantine, journal: Journal
+    ) -> None:
         self._quarantine = quarantine
+        self._journal = journal
         self._folder = store / INCOMING_FOLDER / PARTIAL_NAME
         self._store_fd = store_fd
         self._begin: Begin | None = None
@@ -60,6 +66,7 @@ class Incoming:
         self._begin, self._key, self._refusal = begin, key, None
         try:
             self._check_size(key, begin.size_bytes, begin.offset_bytes)
+            self._journal.check_room(key, begin.size_bytes)
             self._partial = self._open(token, begin.offset_bytes)
         except ItemRefusal as refusal:
             self._refuse(refusal)

@@ -10,13 +10,17 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 
+from hpctrack.errors import HpctrackError, StoreFormatError
+from hpctrack.store.annotation_file import fold_annotations
 from hpctrack.sync.files.inventory import HashCache
+from hpctrack.sync.files.place import list_names
+from hpctrack.sync.receiving.journal import Event, Journal
 from hpctrack.sync.receiving.policy import Policy
 from hpctrack.sync.receiving.publication import Arrived, Publisher, path_of, translate
-from hpctrack.sync.receiving.quarantine import Partial, Quarantine, QuarantinedFile, sync_files
-from hpctrack.sync.wire.messages import Key, Outcome, Result, Rows
+from hpctrack.sync.receiving.quarantine import Partial, Quarantine, sync_files
+from hpctrack.sync.receiving.replicas import append_rows
+from hpctrack.sync.wire.messages import ItemKind, Key, Outcome, Result, Rows
 from hpctrack.sync.wire.refusal import ItemRefusal
 
 GROUP_FILES = 512
@@ -60,6 +64,8 @@ class Landing:
         Of the store.
     policy : Policy
         Of this connection.
+    journal : Journal
+        Of this connection.
     tell : callable
         Told the results of a group, on the thread of the landing.
     """
@@ -70,12 +76,15 @@ class Landing:
         quarantine: Quarantine,
         cache: HashCache,
         policy: Policy,
-        tell: Callable[[Sequence[tuple[Result, Key, int, str]]], None],
+        *,
+        journal: Journal,
+        tell: Callable[[Sequence[Event]], None],
     ) -> None:
         self._store_fd = store_fd
         self._quarantine = quarantine
         self._cache = cache
         self._policy = policy
+        self._journal = journal
         self._tell = tell
         self._group: list[Small] = []
         self._group_bytes = 0
@@ -103,7 +112,7 @@ class Landing:
     def add_refused(self, key: Key, result: Result) -> None:
         """Take the news that something is not taken; it is told after what came before."""
         self.submit()
-        self._run(lambda: self._tell([(result, key, 0, "")]))
+        self._run(lambda: self._tell([Event(result, key)]))
 
     def submit(self) -> None:
         """Publish the small files that have come so far."""
@@ -148,33 +157,46 @@ class Landing:
         answers: list[Outcome | ItemRefusal] = [one or Outcome.PRESENT for one in refusals]
         arrived: dict[int, Arrived] = {}
         for place, (one, refusal) in enumerate(zip(group, refusals, strict=True)):
-            if refusal is None:
+            if refusal is None and one.key.kind != ItemKind.ANNOTATIONS:
                 try:
+                    self._journal.check_room(one.key, len(one.data))
                     file = self._quarantine.add(one.data)
                     arrived[place] = Arrived(one.number, one.key, one.sha256, len(one.data), file)
+                except ItemRefusal as no_room:
+                    answers[place] = no_room
                 except OSError as error:
                     answers[place] = translate(error, len(one.data))
-        self._publish(arrived, answers)
-        self._report(group, answers, [len(one.data) for one in group])
+        if arrived:
+            self._publish(arrived, answers)
+        self._tell(
+            [
+                self._fold(one)
+                if one.key.kind == ItemKind.ANNOTATIONS and refusals[place] is None
+                else _make_event(one, answers[place], len(one.data), arrived.get(place))
+                for place, one in enumerate(group)
+            ]
+        )
 
     def _land_large(self, large: Large) -> None:
         from hpctrack.sync.receiving.verification import check_file  # noqa: PLC0415 - brings numpy
 
         file, size_bytes = large.partial.file, large.partial.size_bytes
         answer: list[Outcome | ItemRefusal] = [Outcome.PRESENT]
+        arrived: Arrived | None = None
         try:
             large.partial.make_durable()
-            check_file(file.path, large.key)
-            arrived = Arrived(large.number, large.key, large.sha256, size_bytes, file)
-            self._publish({0: arrived}, answer, is_durable=True)
-        except ItemRefusal as refusal:
-            answer = [refusal]
+            refusal = check_file(file.path, large.key)
+            if refusal is None:
+                arrived = Arrived(large.number, large.key, large.sha256, size_bytes, file)
+                self._publish({0: arrived}, answer, is_durable=True)
+            else:
+                answer = [refusal]
         except OSError as error:
             answer = [translate(error, size_bytes)]
         finally:
             file.discard()
             large.partial.close()
-        self._report([large], answer, [size_bytes])
+        self._tell([_make_event(large, answer[0], size_bytes, arrived)])
 
     def _publish(
         self,
@@ -199,47 +221,61 @@ class Landing:
             for place, one in arrived.items():
                 answers[place] = translate(error, one.size_bytes)
         finally:
-            self._discard(files, answers)
-
-    def _discard(
-        self, files: Sequence[QuarantinedFile], answers: Sequence[Outcome | ItemRefusal]
-    ) -> None:
-        if not all(one == Outcome.PUBLISHED for one in answers):
-            for one in files:
-                one.discard()
+            if any(answers[place] not in _TAKEN for place in arrived):
+                for file in files:
+                    file.discard()
 
     def _land_rows(self, key: Key, rows: Rows) -> None:
-        from hpctrack.store.replica import append_tail  # noqa: PLC0415 - brings numpy and h5py
-
         size_bytes = sum(len(one.data) for one in rows.tail.pieces)
         answer: Outcome | ItemRefusal = Outcome.APPENDED
         try:
+            self._journal.check_room(key, size_bytes)
             with (
                 Publisher(self._store_fd, self._cache, self._policy) as publisher,
                 publisher.folder((key.project, key.id), create=True) as folder_fd,
             ):
-                publisher.check_owner(key, folder_fd, is_new=not _has_entries(folder_fd))
-                append_tail(Path(path_of(folder_fd)), key.part, rows.tail)
+                publisher.check_owner(key, folder_fd, is_new=not list_names(folder_fd))
+                append_rows(folder_fd, key, rows)
         except ItemRefusal as refusal:
             answer = refusal
         except NotADirectoryError:
             answer = ItemRefusal("link")
         except OSError as error:
             answer = translate(error, size_bytes)
-        self._tell([(make_result(rows.number, answer), key, size_bytes, rows.sha256.hex())])
+        grown_bytes = size_bytes if answer == Outcome.APPENDED else 0
+        result = make_result(rows.number, answer)
+        self._tell([Event(result, key, size_bytes, rows.sha256.hex(), grown_bytes)])
 
-    def _report(
-        self,
-        group: Sequence[Small | Large],
-        answers: Sequence[Outcome | ItemRefusal],
-        sizes: Sequence[int],
-    ) -> None:
-        self._tell(
-            [
-                (make_result(one.number, answer), one.key, size_bytes, one.sha256)
-                for one, answer, size_bytes in zip(group, answers, sizes, strict=True)
-            ]
-        )
+    def _fold(self, small: Small) -> Event:
+        """Merge what people have said of a run; the sender is told what counts now."""
+        key, size_bytes = small.key, len(small.data)
+        try:
+            self._journal.check_room(key, size_bytes)
+            with Publisher(self._store_fd, self._cache, self._policy) as publisher:
+                publisher.check_run_owner(key)
+            merged = fold_annotations(path_of(self._store_fd), key.project, key.id, small.data)
+        except ItemRefusal as refusal:
+            return _make_event(small, refusal, size_bytes, None)
+        except StoreFormatError:
+            return _make_event(small, ItemRefusal("not-annotations"), size_bytes, None)
+        except FileNotFoundError:
+            return _make_event(small, ItemRefusal("no-run"), size_bytes, None)
+        except (HpctrackError, OSError):
+            return _make_event(small, ItemRefusal("unwritable"), size_bytes, None)
+        facts = {"annotations": merged.decode()}
+        return Event(Result(small.number, Outcome.MERGED, "", facts), key, size_bytes, small.sha256)
+
+
+_TAKEN = {Outcome.PUBLISHED, Outcome.REPLACED}
+
+
+def _make_event(
+    one: Small | Large, answer: Outcome | ItemRefusal, size_bytes: int, arrived: Arrived | None
+) -> Event:
+    grown_bytes = 0
+    if answer in _TAKEN and arrived is not None:
+        grown_bytes = size_bytes - arrived.replaced_bytes
+    return Event(make_result(one.number, answer), one.key, size_bytes, one.sha256, grown_bytes)
 
 
 def make_result(number: int, answer: Outcome | ItemRefusal) -> Result:
@@ -247,9 +283,3 @@ def make_result(number: int, answer: Outcome | ItemRefusal) -> Result:
     if isinstance(answer, ItemRefusal):
         return Result(number, Outcome.REFUSED, answer.code, answer.facts)
     return Result(number, answer)
-
-
-def _has_entries(folder_fd: int) -> bool:
-    from hpctrack.sync.files.place import list_names  # noqa: PLC0415
-
-    return bool(list_names(folder_fd))

@@ -65,6 +65,8 @@ class Arrived:
     sha256 : str
     size_bytes : int
     file : QuarantinedFile
+    replaced_bytes : int
+        Of the file that it has taken the place of.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Arrived:
     sha256: str
     size_bytes: int
     file: QuarantinedFile
+    replaced_bytes: int = 0
 
 
 class Publisher:
@@ -188,10 +191,10 @@ class Publisher:
 
     def _publish_into(self, folder_fd: int, arrived: Arrived, place: Place) -> Outcome:
         key = arrived.key
-        self._check_annotated_owner(key, folder_fd)
+        self.check_owner(key, folder_fd, is_new=_is_empty(folder_fd))
         if hash_place(self._store_fd, place, self._cache) == arrived.sha256:
             return Outcome.PRESENT
-        incoming = _read_extent(arrived)
+        incoming = _find_extent(arrived)
         if key.kind == ItemKind.ACCOUNTING:
             outcome = choose_newest(incoming, _look_aside(place, folder_fd))
         elif key.kind == ItemKind.RUN:
@@ -208,14 +211,22 @@ class Publisher:
             _drop_replicas(folder_fd, incoming.nodes)
         return outcome
 
-    def _check_annotated_owner(self, key: Key, folder_fd: int) -> None:
-        if key.kind != ItemKind.ANNOTATIONS:
-            self.check_owner(key, folder_fd, is_new=_is_empty(folder_fd))
-        elif self._policy.user:
-            with open_folder(self._store_fd, (key.project, key.id)) as run_fd:
-                self.check_owner(key, run_fd, is_new=False)
+    def check_run_owner(self, key: Key) -> None:
+        """Refuse what lies beside the run of somebody else.
+
+        Raises
+        ------
+        ItemRefusal
+            It is somebody else's.
+        FileNotFoundError
+            There is no such run.
+        """
+        with open_folder(self._store_fd, (key.project, key.id)) as folder_fd:
+            self.check_owner(key, folder_fd, is_new=False)
 
     def _rename(self, arrived: Arrived, folder_fd: int, place: Place) -> None:
+        before = stat_no_follow(folder_fd, place.file)
+        arrived.replaced_bytes = before.st_size if before is not None else 0
         arrived.file.publish(folder_fd, place.file)
         self._cache.remember(place.name, arrived.file.status, arrived.sha256)
 
@@ -263,16 +274,15 @@ def _is_empty(folder_fd: int) -> bool:
     return not list_names(folder_fd)
 
 
-def _read_extent(arrived: Arrived) -> Extent:
+def _find_extent(arrived: Arrived) -> Extent:
     """Return how much a file holds that has come; it was checked."""
     from hpctrack.sync.receiving.verification import (  # noqa: PLC0415 - brings numpy and h5py
-        read_accounting_extent,
-        read_extent,
+        find_extent,
     )
 
-    if arrived.key.kind == ItemKind.ACCOUNTING:
-        return read_accounting_extent(arrived.file.path.read_bytes()) or Extent()
-    return read_extent(arrived.file.path) if arrived.key.kind == ItemKind.RUN else Extent()
+    if arrived.key.kind not in {ItemKind.RUN, ItemKind.ACCOUNTING}:
+        return Extent()
+    return find_extent(arrived.file.path, arrived.key)
 
 
 def _look_at_run(place: Place, folder_fd: int, incoming: Extent) -> Extent | None:

@@ -21,12 +21,15 @@ from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.files.place import open_folder
 from hpctrack.sync.receiving.answers import Answerer
 from hpctrack.sync.receiving.incoming import MAX_BYTES, Incoming
+from hpctrack.sync.receiving.journal import Event, Journal
 from hpctrack.sync.receiving.landing import Landing, Small, make_result
 from hpctrack.sync.receiving.policy import Policy
 from hpctrack.sync.receiving.quarantine import Quarantine, remove_abandoned
+from hpctrack.sync.upkeep.audit import NOBODY, Actor
 from hpctrack.sync.wire.byte_stream import ByteStream
 from hpctrack.sync.wire.conversation import Conversation
 from hpctrack.sync.wire.messages import (
+    Answer,
     Begin,
     Data,
     Done,
@@ -38,6 +41,7 @@ from hpctrack.sync.wire.messages import (
     Key,
     Message,
     Offer,
+    Outcome,
     Result,
     Results,
     Rows,
@@ -57,9 +61,6 @@ OFFER_MAX_ITEMS = 2_000_000
 FRAME_MAX_ITEMS = 4 * OFFER_ITEMS
 """In one offer: a pack of short names could hold half a million, at 300 bytes of memory each."""
 
-Event = tuple[Result, Key, int, str]
-"""What became of an item, its name, its size in bytes and its SHA-256."""
-
 
 class Receiver:
     """One transfer into a store.
@@ -72,6 +73,8 @@ class Receiver:
         To the sender.
     policy : Policy, optional
         What this sender may do.
+    actor : Actor, optional
+        Who it is, for the log.
     clock : Clock, optional
         For the age of abandoned uploads.
     """
@@ -82,12 +85,15 @@ class Receiver:
         stream: ByteStream,
         *,
         policy: Policy | None = None,
+        actor: Actor = NOBODY,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._store = store
         self._talk = Conversation(stream, timeout_s=IDLE_TIMEOUT_S)
         self._policy = policy or Policy()
+        self._actor = actor
         self._clock = clock
+        self._journal: Journal | None = None
         self._cache = HashCache(store)
         self._store_fd: int | None = None
         self._landing: Landing | None = None
@@ -184,11 +190,27 @@ class Receiver:
             except OSError:
                 raise self._refuse_all("store-unwritable") from None
             self._stack.callback(quarantine.close)
-            self._landing = Landing(store_fd, quarantine, self._cache, self._policy, self._report)
+            self._landing = Landing(
+                store_fd,
+                quarantine,
+                self._cache,
+                self._policy,
+                journal=self._open_journal(),
+                tell=self._report,
+            )
             self._stack.callback(self._landing.close)
-            self._incoming = Incoming(self._store, store_fd, quarantine)
+            journal = self._open_journal()
+            self._incoming = Incoming(self._store, store_fd, quarantine, journal)
             self._stack.callback(self._incoming.close)
         return self._landing, self._incoming
+
+    def _open_journal(self) -> Journal:
+        if self._journal is None:
+            try:
+                self._journal = Journal(self._open_store(), self._policy, self._actor, self._clock)
+            except (OSError, HpctrackError):
+                raise self._refuse_all("store-unwritable") from None
+        return self._journal
 
     def _answer(self, message: Message) -> bool:
         """Do what a message asks; return False after the last one."""
@@ -225,11 +247,23 @@ class Receiver:
                 number = self._offered + place
                 self._wanted[number] = offer.items[place].key
                 self._tokens[number] = offer.items[place].token
+        self._note_refused(offer, answer)
         self._offered += len(offer.items)
         if self._offered > OFFER_MAX_ITEMS:
             raise ProtocolError(f"more than {OFFER_MAX_ITEMS} items are offered")
         self._talk.send(answer)
         self._talk.flush()
+
+    def _note_refused(self, offer: Offer, answer: Answer) -> None:
+        """Log what was refused before any of it came."""
+        refused = [place for place, wish in enumerate(answer.wishes) if wish == Wish.REFUSED]
+        if refused and self._store_fd is not None:
+            events = []
+            for place in refused:
+                code = str(answer.details[place].get("code", ""))
+                result = Result(self._offered + place, Outcome.REFUSED, code)
+                events.append(Event(result, offer.items[place].key))
+            self._open_journal().note(events)
 
     def _take_file(self, file: File) -> None:
         landing, _incoming = self._open_landing()
@@ -294,7 +328,8 @@ class Receiver:
 
     def _report(self, events: Sequence[Event]) -> None:
         """Tell what became of things; called on the landing's thread, too."""
-        self._talk.send(Results(tuple(result for result, *_ in events)))
+        self._open_journal().note(events)
+        self._talk.send(Results(tuple(one.result for one in events)))
         self._talk.flush()
 
     def _refuse_all(self, code: str) -> HpctrackError:

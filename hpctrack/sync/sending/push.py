@@ -6,15 +6,17 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.errors import HpctrackError, MissingPackageError, UsageError
+from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.store.annotation_file import fold_annotations
 from hpctrack.store.store import Store
-from hpctrack.sync.carriers.process_transport import ProcessTransport
-from hpctrack.sync.carriers.remote import LocalRemote, Remote, parse_remote
-from hpctrack.sync.carriers.transport import ConnectOptions, Transport
+from hpctrack.sync.carriers.choice import open_transport
+from hpctrack.sync.carriers.remote import LocalRemote, parse_remote
+from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.candidates import Chunk
 from hpctrack.sync.sending.push_result import (
@@ -27,13 +29,13 @@ from hpctrack.sync.sending.push_result import (
 )
 from hpctrack.sync.sending.sender import Sender
 from hpctrack.sync.sending.survey import Survey, Wanted, choose_runs
-from hpctrack.sync.wire.messages import ItemKind
+from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.packing import Compress
 
 CHUNKS_AHEAD = 2
 """What is looked at before the other side has heard of what was looked at before."""
 
-LEDGERS_MAX = 200
+LEDGERS_MAX = 50
 """Of so many runs that went it is said what they lack; opening each takes a millisecond."""
 
 
@@ -49,6 +51,7 @@ def push(
     live: bool = True,
     dry_run: bool = False,
     compress: Compress = Compress.AUTO,
+    bwlimit_bytes_s: float | None = None,
     connect: ConnectOptions | None = None,
     stale_after_s: float = 60.0,
     clock: Clock = SYSTEM_CLOCK,
@@ -80,6 +83,8 @@ def push(
         Find out what would be sent; change nothing but the caches of hashes.
     compress : Compress, optional
         Whether to compress; AUTO measures what is quicker.
+    bwlimit_bytes_s : float, optional
+        Bytes per second that are sent at most.
     connect : ConnectOptions, optional
         Keys, known hosts, the command to run there.
     stale_after_s : float, optional
@@ -121,8 +126,21 @@ def push(
     cache = HashCache(opened.path)
     # The store is looked at while the connection is made.
     survey = _Ahead(Survey(opened.path, choice, wanted, cache).iter_chunks)
-    with survey, closing(open_transport(where, connect or ConnectOptions())) as transport:
-        sender = Sender(transport, cache, clock, compress=compress, on_progress=on_progress)
+    options = connect or ConnectOptions()
+    with (
+        survey,
+        closing(
+            open_transport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
+        ) as transport,
+    ):
+        sender = Sender(
+            transport,
+            cache,
+            clock,
+            compress=compress,
+            on_progress=on_progress,
+            on_annotations=lambda key, theirs: _fold(opened.path, key, theirs),
+        )
         try:
             results = sender.transfer(iter(survey), dry_run=dry_run)
         finally:
@@ -134,6 +152,12 @@ def push(
         wire_bytes=sender.wire_bytes,
         duration_s=clock.mono_s() - started_mono_s,
     )
+
+
+def _fold(store: Path, key: Key, theirs: str) -> None:
+    """Take over what people have said of a run on the other side; the run goes all the same."""
+    with suppress(HpctrackError, OSError):
+        fold_annotations(store, key.project, key.id, theirs.encode())
 
 
 class _Ahead:
@@ -193,24 +217,3 @@ def _add_ledger(store: Store, one: ItemResult) -> ItemResult:
             return replace(one, ledger=run.ledger)
     except (HpctrackError, OSError):
         return one  # it went all the same
-
-
-def open_transport(remote: Remote, options: ConnectOptions) -> Transport:
-    """Start ``hpctrack receive`` at a remote.
-
-    Raises
-    ------
-    MissingPackageError
-        paramiko is needed and not installed.
-    ConnectError, HostKeyError, AuthError, UsageError
-        See `push`.
-    """
-    if isinstance(remote, LocalRemote):
-        return ProcessTransport(remote.path, remote_command=options.remote_command)
-    try:
-        from hpctrack.sync.carriers.paramiko_transport import (  # noqa: PLC0415 - an extra
-            ParamikoTransport,
-        )
-    except ImportError:
-        raise MissingPackageError("paramiko", extra="sync") from None
-    return ParamikoTransport(remote, options)

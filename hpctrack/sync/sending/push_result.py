@@ -64,6 +64,11 @@ _STATUSES = {
 }
 
 
+def status_of(outcome: Outcome) -> Status:
+    """Return what the other side's answer makes of an item."""
+    return _STATUSES[outcome]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemResult:
     """What became of one run or sweep.
@@ -106,7 +111,7 @@ class ItemResult:
     @classmethod
     def of_result(cls, candidate: Candidate, result: Result) -> Self:
         """Make it from the other side's answer."""
-        made = cls.of(candidate, _STATUSES[result.outcome])
+        made = cls.of(candidate, status_of(result.outcome))
         if result.outcome != Outcome.REFUSED:
             return made
         return replace(made, reason=result.code, text=describe(result.code, result.facts))

@@ -248,12 +248,15 @@ class Sender:
         if result.outcome == Outcome.REFUSED and not found.is_refused:
             found.is_refused = True
             self._add(ItemResult.of_result(found.candidate, result))
+        theirs = result.facts.get("annotations")
+        if isinstance(theirs, str) and self._on_annotations is not None:
+            self._on_annotations(found.candidate.key, theirs)
         if found.left:
             return
         del self._open[result.number]
         if not found.is_refused:
             self._add(ItemResult.of_result(found.candidate, result))
-            if found.candidate.digest:
+            if found.candidate.digest and theirs is None:
                 self._remember(found.candidate)
 
     def _remember(self, candidate: Candidate) -> None:

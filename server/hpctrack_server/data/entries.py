@@ -57,6 +57,7 @@ class Entry:
     record: RunRecord | None = None
     error: HpctrackError | None = None
     sizes: dict[str, int] = field(default_factory=dict)
+    synced_wall_s: float | None = None
     next_read_mono_s: float = 0.0
 
     @property
@@ -192,6 +193,7 @@ class Entries:
             entry.run.refresh()
             entry.record, entry.error = make_encodable(entry.run.record), None
             is_sealed = entry.run.is_sealed
+            entry.synced_wall_s = entry.run.synced_wall_s
             entry.sizes = {} if is_sealed else {k: len(v) for k, v in entry.run.columns().items()}
 
 

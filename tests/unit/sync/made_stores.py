@@ -15,15 +15,6 @@ from hpctrack.sync.wire.messages import TOKEN_BYTES, ItemKind, Key, Offered
 from tests.programs import run_python, wait_for
 from tests.stores import NodeWriter
 
-QUIET = {
-    ".incoming",
-    ".incoming/publish.lock",
-    ".incoming/partial",
-    ".server",
-    ".hashes.json",
-}
-"""What a receiver may leave in a store besides what it published."""
-
 LOG_RUNS = """
 import sys, hpctrack
 store, points, *runs = sys.argv[1:]
@@ -131,3 +122,11 @@ def list_below(folder: Path) -> set[str]:
         for root, folders, files in os.walk(folder)
         for name in (*folders, *files)
     }
+
+
+QUIET = {".incoming", ".incoming/publish.lock", ".incoming/partial", ".server", ".hashes.json"}
+
+
+def list_news(store: Path) -> set[str]:
+    """Return all below a store but what a receiver may leave besides what it published."""
+    return {one for one in list_below(store) - QUIET if not one.startswith(".server/")}

@@ -27,10 +27,10 @@ from hpctrack.sync.wire.messages import (
 from hpctrack.sync.wire.protocol import HEADER
 from tests.unit.sync.conftest import Connect, Peer
 from tests.unit.sync.made_stores import (
-    QUIET,
     Item,
     hash_files,
     list_below,
+    list_news,
     log_runs,
     make_blob,
     make_item,
@@ -52,7 +52,7 @@ def test_a_run_is_published_and_readable(
     peer.finish()
     (run,) = Store(target).runs()
     assert run.metric("loss").values.tolist() == [1 / (step + 1) for step in range(20)]
-    assert list_below(target) - QUIET == {"digits", "digits/one", "digits/one/run.h5"}
+    assert list_news(target) == {"digits", "digits/one", "digits/one/run.h5"}
 
 
 def test_what_is_there_is_not_wanted_and_what_is_not_is(connect: Connect, template: Path) -> None:
@@ -309,7 +309,7 @@ def test_a_file_that_is_no_sealed_run_is_refused(
     answer = give(peer, make_item(path))
     assert (answer.outcome, answer.code) == (Outcome.REFUSED, "not-a-run")
     peer.finish()
-    assert list_below(target) - QUIET == set()
+    assert list_news(target) == set()
 
 
 # -- what is in the store already -----------------------------------------------------------------
