@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hpctrack.core.layout import INCOMING_FOLDER
 from hpctrack.store import accounting_file
+from hpctrack.store.annotations import MERGED_MAX_BYTES
 from hpctrack.sync.files.place import open_folder
 from hpctrack.sync.receiving.journal import Journal
 from hpctrack.sync.receiving.landing import Large
@@ -20,7 +21,7 @@ MAX_BYTES = {
     ItemKind.BLOB: 1 << 44,
     ItemKind.SWEEP: 16 << 20,
     ItemKind.ACCOUNTING: accounting_file.MAX_BYTES,
-    ItemKind.ANNOTATIONS: 1 << 16,
+    ItemKind.ANNOTATIONS: MERGED_MAX_BYTES,
     ItemKind.LIVE: 0,
 }
 """Far above what is real, far below what fills a disk by mistake. Node files come as rows."""

@@ -72,7 +72,8 @@ states = st.builds(
 pieces = st.builds(Piece, texts, numbers, st.binary(max_size=100))
 tails = st.builds(Tail, facts=facts, pieces=st.lists(pieces, max_size=4).map(tuple), state=states)
 refused = st.builds(Result, numbers, st.just(Outcome.REFUSED), texts.filter(bool), facts)
-results = st.builds(Result, numbers, st.sampled_from(Outcome)) | refused
+merged = st.builds(Result, numbers, st.just(Outcome.MERGED), st.just(""), facts)
+results = st.builds(Result, numbers, st.sampled_from(Outcome)) | refused | merged
 begins = st.tuples(numbers, numbers, numbers).map(
     lambda one: Begin(one[0], max(one[1:]), min(one[1:]))
 )

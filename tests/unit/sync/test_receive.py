@@ -232,7 +232,7 @@ def claim_a_blob(peer: Peer, item: Item) -> Result:
 
 
 def send_long_annotations(peer: Peer, item: Item) -> Result:
-    return peer.give(Item(replace(item.key, kind=ItemKind.ANNOTATIONS), b"{}" + bytes(1 << 16)))
+    return peer.give(Item(replace(item.key, kind=ItemKind.ANNOTATIONS), b"{}" + bytes(1 << 18)))
 
 
 def send_a_long_accounting(peer: Peer, item: Item) -> Result:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack.errors import ProtocolError, RefusedError
+from hpctrack.store.annotation_file import edit_annotations, read_annotation_bytes
 from hpctrack.sync.receiving import receive
 from hpctrack.sync.receiving.quarantine import ABANDONED_AFTER_S, PARTIAL_KEPT_S
 from hpctrack.sync.wire.messages import (
@@ -359,3 +360,34 @@ def test_a_folder_of_ours_that_is_a_link_ends_the_transfer(
     peer.leave()
     assert isinstance(peer.error, RefusedError)
     assert list_below(elsewhere) == set()
+
+
+def test_long_annotations_of_many_runs_fit_into_frames_and_all_arrive(
+    connect: Connect, tmp_path: Path, target: Path
+) -> None:
+    # Quotes and line ends take two characters in JSON, and four in JSON in JSON.
+    notes = '"\n' * 15_000
+    source, count = tmp_path / "made", 40
+    for number in range(count):
+        (source / "digits" / f"r{number}").mkdir(parents=True)
+        edit_annotations(source, "digits", f"r{number}", notes=notes)
+    items = []
+    for number in range(count):
+        data = read_annotation_bytes(source, "digits", f"r{number}")
+        assert data is not None
+        items.append(Item(Key(ItemKind.ANNOTATIONS, "digits", f"r{number}"), data))
+    peer = connect().greet()
+    for number, one in enumerate(items):
+        (target / one.key.project / one.key.id).mkdir(parents=True, exist_ok=True)
+        assert peer.ask_for(one) == number
+    for number, one in enumerate(items):
+        peer.talk.send(File(number, one.digest, one.data))
+    assert {one.outcome for one in peer.expect_results(count)} == {Outcome.MERGED}
+    runs = [Item(Key(ItemKind.RUN, "digits", f"r{number}"), b"") for number in range(count)]
+    known = 0
+    while known < count:
+        answer = peer.offer(*items[:known], *runs)
+        told = [one for one in answer.details.values() if "annotations" in one]
+        assert told
+        known += len(told)
+    peer.finish()
