@@ -13,9 +13,9 @@ from typing import Any
 
 from hpctrack.errors import ConnectError
 
-CONNECT_TIMEOUT_S = 9.0
-"""For the name and all addresses together. A firewall that swallows packets becomes an error, and
-10 s after the command was typed, its start included, it is on the terminal."""
+CONNECT_TIMEOUT_S = 7.5
+"""For the name and all addresses together. A firewall that swallows packets becomes an error, ten
+seconds after the command was typed at the latest."""
 
 SILENT_TIMEOUT_MS = 120_000
 """What was sent and is not acknowledged for so long: the other side is gone, not slow."""
