@@ -17,6 +17,7 @@
     <store>/.incoming/<token>/                         a push that is not yet verified
     <store>/.incoming/partial/<token>                  a part of a large file, to be continued
     <store>/.server/                                   what the server keeps of those who push
+    <store>/.sync-requests/<project>@<run>.json        a job asks that its run be pushed
     <store>/.hashes.json                               what sync has hashed; safe to remove
 """
 

@@ -92,6 +92,11 @@ class Landing:
         self._free = threading.Semaphore(MAX_WAITING)
         self._futures: list[Future[None]] = []
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was submitted is done."""
+        return not self._futures or self._futures[-1].done()
+
     def add_small(self, small: Small) -> None:
         """Take a small file."""
         self._group.append(small)

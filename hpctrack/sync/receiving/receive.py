@@ -158,9 +158,14 @@ class Receiver:
                 raise
 
     def _land_when_idle(self) -> None:
-        """Publish what has come so far before waiting for more."""
-        if self._landing is not None and not self._talk.has_message():
-            self._landing.submit()
+        """Publish what has come so far before waiting for more, unless the disk is busy anyway.
+
+        So groups are as large as the disk is slow: what comes during one look at it waits for the
+        next, and a single run does not wait at all.
+        """
+        landing = self._landing
+        if landing is not None and landing.is_idle and not self._talk.has_message():
+            landing.submit()
 
     def _open_store(self) -> int:
         """Return the store's descriptor; make its folder if need be."""
