@@ -201,9 +201,7 @@ class Survey:
         if wanted.jobs < 2 or not wanted.seal or wanted.dry_run:  # noqa: PLR2004 - only ourselves
             return runs
         folders = (Path(self._store, project, run) for project, run in runs)
-        ordered = order_sealed_first(
-            folders, jobs=wanted.jobs, stale_after_s=wanted.stale_after_s
-        )
+        ordered = order_sealed_first(folders, jobs=wanted.jobs, stale_after_s=wanted.stale_after_s)
         return ((folder.parent.name, folder.name) for folder in ordered)
 
     # -- runs ----------------------------------------------------------------------------------
