@@ -219,6 +219,7 @@ class Receiver:
                 self._journal = Journal(self._open_store(), self._policy, self._actor, self._clock)
             except (OSError, HpctrackError):
                 raise self._refuse_all("store-unwritable") from None
+            self._stack.callback(self._journal.close)
         return self._journal
 
     def _answer(self, message: Message) -> bool:
