@@ -21,15 +21,19 @@ from typing import Any
 
 from hpctrack.core.layout import (
     ACCOUNTING_NAME,
+    ANNOTATIONS_FOLDER,
     SEALED_NAME,
     SERVER_FOLDER,
     SWEEP_NAME,
     SWEEPS_FOLDER,
     NodeFileName,
+    is_set_aside,
+    read_annotations_name,
     scan_runs,
 )
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.accounting_file import parse_accounting
+from hpctrack.store.annotations import Annotations, is_too_new
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.verify import Finding, Report, Severity, measure, verify_run
@@ -38,7 +42,6 @@ from hpctrack.sync.upkeep.audit import AUDIT_NAME, Action, iter_events
 from hpctrack.sync.upkeep.quotas import QUOTAS_NAME, list_projects, read_quotas
 
 BLOBS_FOLDER = ".blobs"
-ANNOTATIONS_FOLDER = ".annotations"
 
 CLOCK_SLACK_S = 60.0
 """The file server's clock may be that far ahead of the clock of the machine that logs."""
@@ -292,13 +295,19 @@ def _check_beside(project: Path, options: CheckOptions) -> Iterator[Report]:
     for name, check in (
         (BLOBS_FOLDER, partial(_check_blob, options=options)),
         (SWEEPS_FOLDER, _check_json),
-        (ANNOTATIONS_FOLDER, _check_json),
+        (ANNOTATIONS_FOLDER, _check_annotations),
     ):
         report = Report(name, project.name)
         folder = project / name
         for path in _iter_files(folder):
-            if path.name.endswith(".tmp") or (name == SWEEPS_FOLDER and path.name != SWEEP_NAME):
+            if (
+                path.name.endswith(".tmp")
+                or is_set_aside(path.name)
+                or (name == SWEEPS_FOLDER and path.name != SWEEP_NAME)
+            ):
                 continue
+            if name == ANNOTATIONS_FOLDER and path.name.startswith("."):
+                continue  # locks
             report.files += 1
             report.size_bytes += _size(path)
             what = check(path)
@@ -324,6 +333,18 @@ def _check_blob(path: Path, *, options: CheckOptions) -> str | None:
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
     return None if found == path.name else _differ("those of its name", path.name, found)
+
+
+def _check_annotations(path: Path) -> str | None:
+    if read_annotations_name(path.name) is None:
+        return "not a file of ours"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    if is_too_new(data) or Annotations.from_bytes(data) is not None:
+        return None
+    return "it is damaged: the next edit, or push of them, puts it aside"
 
 
 def _check_json(path: Path) -> str | None:

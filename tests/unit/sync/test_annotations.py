@@ -131,7 +131,10 @@ def test_a_run_that_goes_on_takes_its_edits_along(source: Path, target: Path) ->
     writer.close()
 
 
-LONG = {"notes": "\N{LATIN SMALL LETTER E WITH ACUTE}\n" * 10_000, "add_tags": ['"' * 199] * 9}
+LONG: dict[str, Any] = {
+    "notes": "\N{LATIN SMALL LETTER E WITH ACUTE}\n" * 10_000,
+    "add_tags": ['"' * 199] * 9,
+}
 
 
 def test_what_was_said_of_many_runs_fits_into_a_frame_or_waits(source: Path) -> None:

@@ -29,7 +29,7 @@ def kept_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_accounting(store / "digits" / "one", told)
     for name, value in {
         ".sweeps/k3x9a0bq/sweep.json": {"method": "random"},
-        ".annotations/one.json": {"notes": "good"},
+        ".annotations/one.json": {"kind": "hpctrack-annotations", "format": 1, "entries": {}},
     }.items():
         path = store / "digits" / name
         path.parent.mkdir(parents=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack.errors import NotFoundError
+from hpctrack.store.annotation_file import edit_annotations
 from hpctrack.store.verify import Report, Severity
 from hpctrack.sync.upkeep.reindexing import reindex
 from hpctrack.sync.upkeep.store_check import CheckOptions, check_store
@@ -88,7 +89,9 @@ def test_what_lies_beside_the_runs_is_read(store: Path) -> None:
     blob.chmod(0o644)
     flip(blob)
     (store / "digits" / "one" / "accounting.json").write_text("{")
+    edit_annotations(store, "digits", "two", name="whole")
     (store / "digits" / ".annotations" / "one.json").write_text("[")
+    (store / "digits" / ".annotations" / "two.json.damaged").write_text("[")
     (store / "digits" / ".sweeps" / "k3x9a0bq" / "sweep.json").write_text("[]")
     (store / "digits" / ".blobs" / "x").write_text("")
     (store / ".server" / "quotas.json").write_text("none")
