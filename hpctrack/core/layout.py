@@ -16,8 +16,9 @@
     <store>/<project>/.blobs/<2 digits>/<sha256>       bytes by their hash, once in a project
     <store>/.incoming/<token>/                         a push that is not yet verified
     <store>/.incoming/partial/<token>                  a part of a large file, to be continued
+    <store>/.server/                                   what the server keeps of those who push
+    <store>/.sync-requests/<project>@<run>.json        a job asks that its run be pushed
     <store>/.hashes.json                               what sync has hashed; safe to remove
-    <store>/.server/                                   of a store that receives: log, quotas
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ SWEEP_NAME = "sweep.json"
 INCOMING_FOLDER = ".incoming"
 ANNOTATIONS_FOLDER = ".annotations"
 BLOBS_FOLDER = ".blobs"
-HASHES_NAME = ".hashes.json"
 SERVER_FOLDER = ".server"
+HASHES_NAME = ".hashes.json"
 
 ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")
 """What is behind a rule's name in the file of one attempt; no rule's name ends like that."""
