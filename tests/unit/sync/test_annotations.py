@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,18 @@ def target(tmp_path: Path) -> Path:
 
 def say(store: Path, run: str = "one", **more: Any) -> None:
     edit_annotations(store, "p", run, **more)
+
+
+def test_a_push_confirms_what_both_sides_have_then(source: Path, target: Path) -> None:
+    say(source, name="mine")
+    (target / "p" / "one").mkdir(parents=True)
+    (target / SERVER_FOLDER).mkdir()
+    say(target, add_tags=["theirs"])
+    result = push(source, str(target))
+    (found,) = [one for one in result.items if one.key.kind == ItemKind.ANNOTATIONS]
+    data = read_annotation_bytes(source, "p", "one")
+    assert data is not None
+    assert found.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def check_equal(source: Path, target: Path, run: str = "one") -> str:
