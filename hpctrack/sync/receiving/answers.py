@@ -27,6 +27,10 @@ from hpctrack.sync.wire.refusal import ItemRefusal
 
 Details = dict[str, Any]
 
+ANNOTATIONS_BYTES = 1024 * 1024
+"""What people have said here goes along with one answer up to so many bytes, three times as many
+when all of them must be escaped; whatever is left over goes with the next push."""
+
 
 class Answerer:
     """Answers offers.
@@ -47,6 +51,7 @@ class Answerer:
         self._policy = policy
         self._annotated: dict[str, frozenset[str]] = {}
         self._annotated_here: set[tuple[str, str]] = set()
+        self._room_bytes = 0
 
     def answer(self, offer: Offer) -> Answer:
         """Say of each item whether it is wanted."""
@@ -55,6 +60,7 @@ class Answerer:
             for one in offer.items
             if one.key.kind == ItemKind.ANNOTATIONS
         }
+        self._room_bytes = ANNOTATIONS_BYTES
         wishes = bytearray()
         details: dict[int, Mapping[str, Any]] = {}
         for place, item in enumerate(offer.items):
@@ -100,7 +106,11 @@ class Answerer:
             return {}
         place = find_place(Key(ItemKind.ANNOTATIONS, key.project, key.id))
         text = _read_small(store_fd, place)
-        return {"annotations": text} if text else {}
+        size_bytes = len(text.encode())
+        if not text or size_bytes > self._room_bytes:
+            return {}
+        self._room_bytes -= size_bytes
+        return {"annotations": text}
 
     def _answer_file(self, store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
         there = hash_place(store_fd, place, self._cache)

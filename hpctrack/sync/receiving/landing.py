@@ -7,7 +7,7 @@ for all of them instead of one for each. While a group is brought to the disk th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -26,6 +26,9 @@ from hpctrack.sync.wire.refusal import ItemRefusal
 GROUP_FILES = 512
 GROUP_BYTES = 16 * 1024 * 1024
 """What is held in memory of small files before they are written."""
+
+RESULTS_BYTES = 1024 * 1024
+"""Of facts in one frame of results; three times as many when all of them must be escaped."""
 
 MAX_WAITING = 2
 """Groups that wait for the disk; of more the sender has to wait."""
@@ -262,6 +265,21 @@ class Landing:
             return _make_event(small, ItemRefusal("unwritable"), size_bytes, None)
         facts = {"annotations": merged.decode()}
         return Event(Result(small.number, Outcome.MERGED, "", facts), key, size_bytes, small.sha256)
+
+
+def split_results(results: Iterable[Result]) -> Iterator[tuple[Result, ...]]:
+    """Yield results as many at a time as a frame has room for: merged notes may be long."""
+    part: list[Result] = []
+    size_bytes = 0
+    for one in results:
+        of_one_bytes = sum(len(str(fact).encode()) for fact in one.facts.values())
+        if part and size_bytes + of_one_bytes > RESULTS_BYTES:
+            yield tuple(part)
+            part, size_bytes = [], 0
+        part.append(one)
+        size_bytes += of_one_bytes
+    if part:
+        yield tuple(part)
 
 
 _TAKEN = {Outcome.PUBLISHED, Outcome.REPLACED}

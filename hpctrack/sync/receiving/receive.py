@@ -22,7 +22,7 @@ from hpctrack.sync.files.place import ensure_folder
 from hpctrack.sync.receiving.answers import Answerer
 from hpctrack.sync.receiving.incoming import Incoming
 from hpctrack.sync.receiving.journal import Event, Journal
-from hpctrack.sync.receiving.landing import Landing, Small
+from hpctrack.sync.receiving.landing import Landing, Small, split_results
 from hpctrack.sync.receiving.policy import Policy
 from hpctrack.sync.receiving.quarantine import Quarantine, remove_abandoned
 from hpctrack.sync.upkeep.audit import NOBODY, Actor
@@ -315,7 +315,8 @@ class Receiver:
     def _report(self, events: Sequence[Event]) -> None:
         """Tell what became of things; called on the landing's thread, too."""
         self._open_journal().note(events)
-        self._talk.send(Results(tuple(one.result for one in events)))
+        for results in split_results(one.result for one in events):
+            self._talk.send(Results(results))
         self._talk.flush()
 
     def _refuse_all(self, code: str) -> HpctrackError:

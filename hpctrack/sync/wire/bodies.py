@@ -287,7 +287,7 @@ def read_state(value: object) -> NodeState:
 def _write_results(results: Results) -> bytes:
     listed: list[list[object]] = []
     for one in results.results:
-        why = [one.code, dict(one.facts)] if one.code else []
+        why = [one.code, dict(one.facts)] if one.code or one.facts else []
         listed.append([one.number, one.outcome, *why])
     return _dump({"results": listed})
 
