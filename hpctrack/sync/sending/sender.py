@@ -290,7 +290,7 @@ class Sender:
         theirs = details.get("sha256")
         if isinstance(theirs, str) and theirs == hash_path(candidate.path):
             self._cache.remember(candidate.name, candidate.status, theirs)
-            self._add(ItemResult.of(candidate, Status.PRESENT))
+            self._add(ItemResult.of(replace(candidate, digest=theirs), Status.PRESENT))
             return
         offset = details.get("offset_bytes")
         offset_bytes = offset if isinstance(offset, int) and offset > 0 else 0
