@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         Video,
     )  # fmt: skip
     from hpctrack.client.module_calls import (
-        alert, define_metric, log_code, mark_preempting, save, should_stop, unwatch, watch,
+        alert, define_metric, log_code, mark_preempting, request_sync, save, should_stop, unwatch,
+        watch,
     )  # fmt: skip
+    from hpctrack.store.api import Api
     from hpctrack.store.grid import Grid
     from hpctrack.store.history import History
     from hpctrack.store.media_item import MediaItem
@@ -41,21 +43,22 @@ if TYPE_CHECKING:
 Settings = dict  # W&B's word for what `init(settings=...)` takes; `hpctrack config` lists them
 
 __all__ = [
-    "AlertLevel", "Audio", "Classes", "Figure", "Grid", "Histogram", "History", "HpctrackError",
-    "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule", "Object3D",
-    "Pruned", "Run", "Settings", "SilentRank", "Store", "StoredRun", "Straggler", "Stragglers",
-    "Table", "Text", "Video", "__version__", "agent", "alert", "define_metric", "finish", "init",
-    "log", "log_code", "mark_preempting", "plot", "plot_table", "save", "should_stop", "sweep",
-    "sweep_results", "unwatch", "watch",
+    "AlertLevel", "Api", "Audio", "Classes", "Figure", "Grid", "Histogram", "History",
+    "HpctrackError", "Html", "Image", "Interval", "Markdown", "MediaItem", "Metric", "Molecule",
+    "Object3D", "Pruned", "Run", "Settings", "SilentRank", "Store", "StoredRun", "Straggler",
+    "Stragglers", "Table", "Text", "Video", "__version__", "agent", "alert", "define_metric",
+    "finish", "init", "log", "log_code", "mark_preempting", "plot", "plot_table", "request_sync",
+    "save", "should_stop", "sweep", "sweep_results", "unwatch", "watch",
 ]  # fmt: skip
 """``config``, ``summary`` and ``run`` are the current run's: ``import *`` cannot have them."""
 
 _LAZY = {
-    "Store": "store.store", "History": "store.history", "Grid": "store.grid", "plot": "client.plot",
+    "Api": "store.api", "Store": "store.store", "History": "store.history", "Grid": "store.grid",
     "StoredRun": "store.stored_run", "Metric": "store.metric", "MediaItem": "store.media_item",
-    "AlertLevel": "client.alerts", "plot_table": "client.plot", "agent": "sweeps.api",
+    "AlertLevel": "client.alerts", "plot": "client.plot", "plot_table": "client.plot",
     **dict.fromkeys(("Interval", "SilentRank", "Straggler", "Stragglers"), "store.straggler"),
-    "sweep": "sweeps.api", "sweep_results": "sweeps.results.sweep_results",
+    **dict.fromkeys(("agent", "sweep"), "sweeps.api"),
+    "sweep_results": "sweeps.results.sweep_results",
 }  # fmt: skip
 
 

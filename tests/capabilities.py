@@ -18,6 +18,7 @@ from typing import Final
 
 import pytest
 
+from scripts.benchmarks.sync_link import list_obstacles as list_missing_for_links
 from tests.services.cluster import list_missing
 
 PROGRAMS: Final = {
@@ -32,7 +33,7 @@ PROGRAMS: Final = {
 }
 """Marker and the program that is the part."""
 
-MARKERS: Final = (*PROGRAMS, "slurm", "faults", "gpu", "gp", "postgres", "torch")
+MARKERS: Final = (*PROGRAMS, "slurm", "faults", "netns", "gpu", "gp", "postgres", "torch")
 
 NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")
 
@@ -76,6 +77,8 @@ def list_obstacles(marker: str) -> list[str]:
     """List what keeps the tests with a marker from running here."""
     if marker == "slurm":
         return list_missing()
+    if marker == "netns":
+        return list_missing_for_links()
     if marker == "faults":
         return _list_missing_for_mounts()
     parts: dict[str, tuple[object, str]] = {

@@ -18,6 +18,7 @@ from hpctrack.agents.open_files import is_scarce
 from hpctrack.agents.recorder import Recorder
 from hpctrack.agents.resume import Chooser
 from hpctrack.agents.session import Session
+from hpctrack.agents.sync_wish import SyncWish
 from hpctrack.client.spawn import peer_pid
 from hpctrack.core import wire
 from hpctrack.core.names import check_id
@@ -101,6 +102,7 @@ class Connection:
         self.wants_answer = False
         self.wants_settled = False
         self._unsent = bytearray()
+        self._sync_wish = SyncWish(self.tell)
 
     def read(self) -> bool:
         """Take what has arrived; return False when the rank has left.
@@ -132,6 +134,7 @@ class Connection:
 
     def leave(self) -> None:
         """Note the rank's end if it went without a word, and close."""
+        self._sync_wish.act(is_last=True)
         if self.recorder and self.session and self.session.is_open:
             self.recorder.end(self.session, None)
         if self.recorder and self.session:
@@ -143,11 +146,17 @@ class Connection:
 
     def answer(self) -> None:
         """Confirm that everything is in the file, or sealed."""
+        self._sync_wish.act(is_last=True)
         self.wants_answer = self.wants_settled = False
         self._send(wire.pack_json(Kind.DONE, {"ok": True}))
 
+    def leave_wish(self) -> None:
+        """Leave the rank's wish that its run be pushed, if it has one and it is time."""
+        self._sync_wish.act()
+
     def tell_news(self) -> None:
         """Pass on what the recorder has noticed since the last time."""
+        self.leave_wish()
         if self.recorder:
             # What a rule says is long, and one rank of a node is enough to tell it to the user.
             is_first = self.session is None or not self.session.hello.get("local_rank")
@@ -227,6 +236,8 @@ class Connection:
             told = frame.json()
             self._is_listening = self._is_listening or bool(told.get("listen"))
             recorder.agreement.take(session, told)
+        elif frame.kind == Kind.REQUEST_SYNC:
+            self._sync_wish.ask(recorder, session)
         elif frame.kind == Kind.MEDIA:
             description, payload = wire.unpack_media(frame.body)
             raw = bytes(payload)  # the frame's memory is gone when the encoder comes to it

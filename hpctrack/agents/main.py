@@ -19,7 +19,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.joining import leave_card
 from hpctrack.core.settings import environment
 from hpctrack.errors import BusyError
-from hpctrack.store.node_file import has_abandoned_files
+from hpctrack.store.growing_file import has_abandoned_files
 from hpctrack.telemetry.reading import Source
 
 MAX_FD = 65536

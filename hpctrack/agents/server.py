@@ -249,6 +249,7 @@ class Server:
         for connection in self._connections:
             connection.push()
             connection.tell_agreement()
+            connection.leave_wish()
         for recorder in self._recorders.values():
             if recorder.next_due_s() <= now:
                 told = len(recorder.notices)

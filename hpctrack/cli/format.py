@@ -69,6 +69,17 @@ def show_time(wall_s: float) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
+def show_synced(synced_wall_s: float | None, now_wall_s: float) -> str:
+    """Return how long ago a run of another machine was looked at, ``3m 04s ago``; empty for ours.
+
+    By the clocks of two machines: what lies ahead was just now.
+    """
+    if synced_wall_s is None:
+        return ""
+    ago_s = now_wall_s - synced_wall_s
+    return f"{show_duration(ago_s)} ago" if ago_s >= 1 else "just now"
+
+
 def styled_state(state: str) -> str:
     """Return a state with rich's colour markup."""
     return f"[{STATE_STYLES.get(state, 'white')}]{state}[/]"

@@ -8,10 +8,17 @@ from typing import Any
 import click
 
 from hpctrack.cli.broken import describe_broken, tell_broken
-from hpctrack.cli.format import STATE_STYLES, show_duration, show_time, show_value
+from hpctrack.cli.format import (
+    STATE_STYLES,
+    show_duration,
+    show_synced,
+    show_time,
+    show_value,
+)
 from hpctrack.cli.ls_live import list_live
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.table import print_table
+from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.names import clean
 from hpctrack.errors import UsageError
 from hpctrack.store.ledger import shorten_losses
@@ -29,6 +36,9 @@ RUN_STATES = [one.value for one in State if one != State.LOST]
 @store_option
 @project_option
 @click.option("-s", "--state", type=click.Choice(RUN_STATES), help="Only runs in this state.")
+@click.option(
+    "-t", "--tag", "tags", multiple=True, help="Only runs with this tag; may be repeated."
+)
 @click.option("-o", "--order", help="Sort by a key, such as -summary.loss. [default: -created]")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most this many.")
 @click.option("--live", "is_live", is_flag=True, help="Only runs that are going on now.")
@@ -47,6 +57,7 @@ def ls(
     store: Path | None,
     project: str | None,
     state: str | None,
+    tags: tuple[str, ...],
     order: str | None,
     limit: int | None,
     is_live: bool,
@@ -55,7 +66,8 @@ def ls(
 ) -> None:
     """List runs, the newest first.
 
-    What of a run is missing is in a column of its own, which is there only if something is. With
+    What of a run is missing is in a column of its own, which is there only if something is; so is
+    when a run of another machine was looked at there, whose state is as of then. With
     --live, only what runs now: its step and steps per second, the age of its last sign of life, how
     busy its GPUs are; --order takes one of those columns.
 
@@ -63,20 +75,23 @@ def ls(
     Examples:
       hpctrack ls
       hpctrack ls --project digits --state failed
+      hpctrack ls --tag paper --tag "seed 3"
       hpctrack ls -o -summary.accuracy -n 10
       hpctrack ls --json | jq '.runs[].id'
       hpctrack ls --live --watch 5
     """
     if is_live or watch_s is not None:
-        if not is_live or state:
-            raise UsageError("--watch goes with --live, --state does not", hint="hpctrack ls -h")
+        if not is_live or state or tags:
+            said = "--watch goes with --live, --state does not, nor does --tag"
+            raise UsageError(said, hint="hpctrack ls -h")
         list_live(
             store, project=project, order=order, limit=limit, watch_s=watch_s, as_json=as_json
         )
         return
     opened = open_store(store)
-    wanted = {"state": state} if state else None
-    runs, broken = opened.listing(wanted, order, project=project)
+    wanted: list[dict[str, str]] = [{"state": state}] if state else []
+    wanted += [{"tags": one} for one in tags]
+    runs, broken = opened.listing({"$and": wanted}, order, project=project)
     runs = runs[:limit]
     if as_json:
         print_json({"runs": [_entry(run) for run in runs], "broken": describe_broken(broken)})
@@ -103,11 +118,13 @@ def _entry(run: StoredRun) -> dict[str, Any]:
         "created_wall_s": record.created_wall_s,
         "ended_wall_s": record.ended_wall_s,
         "sealed": run.is_sealed,
+        "synced_wall_s": run.synced_wall_s,
         "lost": run.lost,
         "ledger": run.ledger,
         "config": record.config,
         "summary": run.summary,
         "tags": record.tags,
+        "notes": record.notes,
     }
 
 
@@ -120,13 +137,21 @@ def _print_table(runs: list[StoredRun]) -> None:
         shown.update(dict.fromkeys(run.summary))
     metrics = list(shown)[:SHOWN_METRICS]
     lost = ["lost"] * any(run.ledger and run.lost for run in runs)
-    headers = ["project", "id", "name", "state", *lost, "created", "duration", "ranks", *metrics]
+    now_s = SYSTEM_CLOCK.wall_s()
+    synced = [show_synced(run.synced_wall_s, now_s) for run in runs]
+    as_of = ["as of"] * any(synced)
+    headers = [
+        "project", "id", "name", "state", *as_of, *lost, "created", "duration", "ranks", *metrics,
+    ]  # fmt: skip
     right = frozenset(range(headers.index("ranks"), len(headers)))
-    rows = [_row(run, metrics, has_losses=bool(lost)) for run in runs]
+    rows = [
+        _row(run, metrics, as_of=[when] * bool(as_of), has_losses=bool(lost))
+        for run, when in zip(runs, synced, strict=True)
+    ]
     print_table([clean(one) for one in headers], rows, right=right, styles={3: STATE_STYLES})
 
 
-def _row(run: StoredRun, metrics: list[str], *, has_losses: bool) -> list[str]:
+def _row(run: StoredRun, metrics: list[str], *, as_of: list[str], has_losses: bool) -> list[str]:
     record = run.brief
     ended = record.ended_wall_s
     return [
@@ -134,6 +159,7 @@ def _row(run: StoredRun, metrics: list[str], *, has_losses: bool) -> list[str]:
         clean(run.id),
         run.name,
         record.state,
+        *as_of,
         *[shorten_losses(run.lost)] * has_losses,
         show_time(record.created_wall_s),
         show_duration(ended - record.created_wall_s if ended else None),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from hpctrack.cli.plugins import find_plugin, find_plugins, load_command
 from hpctrack.core import __version__
 from hpctrack.core.settings import environment
-from hpctrack.errors import HpctrackError, MissingPackageError
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints
+from hpctrack.errors import HpctrackError
 
 COMMANDS = {
     "run": "hpctrack.cli.run_cmd",
@@ -29,21 +26,22 @@ COMMANDS = {
     "media": "hpctrack.cli.media_cmd",
     "stop": "hpctrack.cli.stop_cmd",
     "logs": "hpctrack.cli.logs_cmd",
+    "edit": "hpctrack.cli.edit_cmd",
     "seal": "hpctrack.cli.seal_cmd",
     "verify": "hpctrack.cli.verify_cmd",
     "repair": "hpctrack.cli.repair_cmd",
     "sacct": "hpctrack.cli.sacct_cmd",
     "sync": "hpctrack.cli.sync_cmd",
+    "remote": "hpctrack.cli.remote_cmd",
+    "bundle": "hpctrack.cli.bundle_cmd",
     "receive": "hpctrack.cli.receive_cmd",
+    "server": "hpctrack.cli.server_cmd",
     "sweep": "hpctrack.cli.sweep_cmd",
     "doctor": "hpctrack.cli.doctor_cmd",
     "config": "hpctrack.cli.config_cmd",
     "cflags": "hpctrack.cli.cflags_cmd",
 }
 """Command and the module with a click command of the same name (``config`` has ``config_``)."""
-
-PLUGIN_GROUP = "hpctrack.commands"
-"""Entry points that add commands: the server's comes this way, so the library never imports it."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -60,45 +58,15 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all commands in the order of a run's life."""
         del ctx
-        plugins = [one.name for one in _find_plugins()]
+        plugins = {one.name for one in find_plugins()} - COMMANDS.keys()
         return [*COMMANDS, *sorted(plugins)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
         del ctx
         if cmd_name in COMMANDS:
-            module = importlib.import_module(COMMANDS[cmd_name])
-            found = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
-            return found if isinstance(found, click.Command) else None
-        for plugin in _find_plugins():
-            if plugin.name == cmd_name:
-                return _load_plugin(plugin)
-        return None
-
-
-def _find_plugins() -> EntryPoints:
-    # 4 MB that a command of ours does without: `top` stays for days.
-    from importlib.metadata import entry_points  # noqa: PLC0415
-
-    return entry_points(group=PLUGIN_GROUP)
-
-
-def _load_plugin(plugin: EntryPoint) -> click.Command:
-    """Load a command of another package; one that cannot be loaded says so when it is called."""
-    try:
-        loaded: click.Command = plugin.load()
-    except ImportError as error:
-        name, package = plugin.name, error.name or str(error)
-
-        @click.command(name, context_settings={"ignore_unknown_options": True})
-        @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-        def broken(*, arguments: tuple[str, ...]) -> None:
-            del arguments
-            raise MissingPackageError(package, extra=name)
-
-        broken.help = f"(Not installed: pip install 'hpctrack[{name}]'.)"
-        return broken
-    return loaded
+            return load_command(COMMANDS[cmd_name], cmd_name)
+        return find_plugin(cmd_name)
 
 
 @click.group(

@@ -17,12 +17,14 @@ from hpctrack.cli.format import (
     flatten,
     make_console,
     show_duration,
+    show_synced,
     show_time,
     show_value,
     styled_state,
 )
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.usage_view import describe_usage, read_usage
+from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.names import clean
 from hpctrack.scheduler.job_facts import read_slurm
 from hpctrack.scheduler.others import read_other
@@ -81,6 +83,7 @@ def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:
         **run.record.to_json(),
         "accounting": run.accounting,
         "sealed": run.is_sealed,
+        "synced_wall_s": run.synced_wall_s,
         "files": [path.name for path in run.files()],
         "metrics": metrics,
         "lost": run.lost,
@@ -89,8 +92,10 @@ def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:
 
 def _print(run: StoredRun, metrics: dict[str, int], used: dict[str, str]) -> None:
     console, record = make_console(), run.record
+    synced = show_synced(run.synced_wall_s, SYSTEM_CLOCK.wall_s())
     title = (
         f"[bold]{escape(run.name)}[/] {escape(run.project)}/{run.id} {styled_state(record.state)}"
+        + f" (as of {synced})" * bool(synced)
     )
     console.print(title)
     for key, value in _facts(record, [path.name for path in run.files()]).items():

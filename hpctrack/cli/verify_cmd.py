@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,10 +14,10 @@ from hpctrack.cli.options import (
     read_settings,
     store_option,
 )
+from hpctrack.cli.verify_view import describe_report, show_bytes_bar
 from hpctrack.core.layout import scan_runs
-from hpctrack.core.names import clean
 from hpctrack.errors import NotFoundError, StoreFormatError
-from hpctrack.store.verify import Report, Severity, measure, verify_run
+from hpctrack.store.verify import measure, verify_run
 
 HINT_RUNS = 20
 """Damaged runs that the hint names."""
@@ -55,7 +52,8 @@ def verify(
     settings = read_settings(dir=store)
     folders = _choose(runs, store, project)
     reports = []
-    with _progress_bar(sum(measure(folder) for folder in folders)) as on_bytes:
+    total_bytes = sum(measure(folder) for folder in folders)
+    with show_bytes_bar("reading", total_bytes) as on_bytes:
         for folder in folders:
             try:
                 report = verify_run(folder, stale_after_s=settings.stale_after_s, on_bytes=on_bytes)
@@ -63,7 +61,7 @@ def verify(
                 continue  # removed while we looked at others
             reports.append(report)
             if not as_json:
-                for line in _describe(report, quiet=quiet):
+                for line in describe_report(report, quiet=quiet):
                     click.echo(line)
     if as_json:
         print_json({"runs": [one.to_json() for one in reports]})
@@ -86,36 +84,3 @@ def _choose(runs: tuple[str, ...], store: Path | None, project: str | None) -> l
     if project and not (opened.path / project).is_dir():
         raise NotFoundError(f"no project {project!r} in {opened.path}")
     return [Path(found.path) for found in scan_runs(opened.path, project)]
-
-
-def _describe(report: Report, *, quiet: bool) -> Iterator[str]:
-    name = f"{report.project}/{report.run}"
-    if not report.is_intact:
-        yield f"{name}: {click.style('damaged', fg='red')}"
-    elif not quiet:
-        files = "1 file" if report.files == 1 else f"{report.files} files"
-        yield f"{name}: intact ({files}, {report.points:,} points)"
-    for one in report.findings:
-        if not quiet or one.severity == Severity.ERROR:
-            where = f"{clean(one.file)}: " if one.file else ""
-            yield f"  {one.severity}: {where}{clean(one.what)}"
-
-
-@contextmanager
-def _progress_bar(total_bytes: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar where a person is watching."""
-    if not sys.stderr.isatty():
-        yield lambda _size_bytes: None
-        return
-    from rich import progress as bars  # noqa: PLC0415 - 30 ms that a script need not pay
-    from rich.console import Console  # noqa: PLC0415
-
-    columns = (
-        bars.TextColumn("reading"),
-        bars.BarColumn(),
-        bars.DownloadColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total_bytes)
-        yield lambda size_bytes: bar.advance(task, size_bytes)

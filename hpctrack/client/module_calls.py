@@ -65,6 +65,11 @@ def mark_preempting() -> None:
     current_run("mark_preempting").mark_preempting()
 
 
+def request_sync() -> None:
+    """Ask that the run be pushed soon, see `Run.request_sync`. Any rank may."""
+    current_run("request_sync").request_sync()
+
+
 def save(
     glob_str: str | os.PathLike[str],
     base_path: str | os.PathLike[str] | None = None,

@@ -304,6 +304,15 @@ class RunCalls(abc.ABC):
         """
         self._send_json(Kind.META, {"preempting": True}, keep="meta preempting")
 
+    def request_sync(self) -> None:
+        """Ask that the run be pushed to the server soon. Any rank may.
+
+        Returns at once. What was logged before is in the file when the agent leaves the request in
+        the store, where ``hpctrack sync --watch --triggered``, on a machine that reaches the
+        server, finds it. Asking more than once a second is asking once.
+        """
+        self._send_json(Kind.REQUEST_SYNC, {}, keep="request sync")
+
     # -- models ----------------------------------------------------------------------------------
 
     def watch(

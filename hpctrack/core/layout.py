@@ -7,10 +7,17 @@
     <store>/<project>/<run>/stop.json                  somebody asks the run to end
     <store>/<project>/<run>/agreement.a2.json          where the ranks of attempt 2 stop, if they do
     <store>/<project>/<run>/accounting.json            what Slurm counted, asked for afterwards
+    <store>/<project>/<run>/.replica.json              which node files are copies, and as of when
     <store>/<project>/<run>/.rules/<rule>              a rule was executed; <rule>.a2: in attempt 2
     <store>/<project>/.resume/<program>-<launch>.json  a run that resume="auto" may continue
+    <store>/<project>/<run>/.owner                     whose run it is, where keys have owners
     <store>/<project>/.sweeps/<sweep>/sweep.json
+    <store>/<project>/.annotations/<run>.json          what people said of it since
+    <store>/<project>/.blobs/<2 digits>/<sha256>       bytes by their hash, once in a project
     <store>/.incoming/<token>/                         a push that is not yet verified
+    <store>/.incoming/partial/<token>                  a part of a large file, to be continued
+    <store>/.server/                                   what the server keeps of those who push
+    <store>/.sync-requests/<project>@<run>.json        a job asks that its run be pushed
     <store>/.hashes.json                               what sync has hashed; safe to remove
 """
 
@@ -23,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hpctrack.core.names import check_id, join_run_path
+from hpctrack.core.names import check_id, is_id, join_run_path
 
 SEALED_NAME = "run.h5"
 SEAL_LOCK_NAME = ".seal.lock"
@@ -31,6 +38,22 @@ STOP_NAME = "stop.json"
 ACCOUNTING_NAME = "accounting.json"
 _AGREEMENT = re.compile(r"agreement\.a(\d+)\.json\Z")
 RULES_FOLDER = ".rules"
+REPLICAS_NAME = ".replica.json"
+REPLICA_LOCK_NAME = ".replica.lock"
+OWNER_NAME = ".owner"
+SIDE_FILES = frozenset(
+    {
+        RULES_FOLDER,
+        SEAL_LOCK_NAME,
+        STOP_NAME,
+        ACCOUNTING_NAME,
+        REPLICAS_NAME,
+        REPLICA_LOCK_NAME,
+        OWNER_NAME,
+    }
+)
+"""What may lie in a run's folder beside what holds the run."""
+
 RESUME_FOLDER = ".resume"
 DAMAGED_SUFFIX = ".damaged"
 """What a file's name gets behind it when a repair has set it aside."""
@@ -39,6 +62,9 @@ REPAIR_FOLDER_PREFIX = ".repair-"
 SWEEPS_FOLDER = ".sweeps"
 SWEEP_NAME = "sweep.json"
 INCOMING_FOLDER = ".incoming"
+ANNOTATIONS_FOLDER = ".annotations"
+BLOBS_FOLDER = ".blobs"
+SERVER_FOLDER = ".server"
 HASHES_NAME = ".hashes.json"
 
 ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")
@@ -113,6 +139,17 @@ def sweep_folder(store: Path, project: str, sweep_id: str) -> Path:
     """Return the folder of a sweep, names checked."""
     project = check_id(project, what="project")
     return store / project / SWEEPS_FOLDER / check_id(sweep_id, what="sweep id")
+
+
+def annotations_name(run_id: str) -> str:
+    """Return the name of a run's file in the folder of annotations, the id checked."""
+    return f"{check_id(run_id, what='run id')}.json"
+
+
+def read_annotations_name(name: str) -> str | None:
+    """Return the run of such a file; None if it is another one."""
+    run = name.removesuffix(".json")
+    return run if run != name and is_id(run) else None
 
 
 def iter_node_files(folder: Path) -> Iterator[Path]:

@@ -62,15 +62,17 @@ def check_id(value: str, *, what: str) -> str:
     InvalidNameError
         It breaks a rule.
     """
-    if len(value) > ID_MAX_CHARS or ".." in value or not _is_id(value):
+    if not is_id(value):
         shown = value if len(value) <= ID_MAX_CHARS else value[:ID_MAX_CHARS] + "..."
         raise InvalidNameError(f"the {what} {shown!r} is not allowed", hint=_RULE)
     return value
 
 
-def _is_id(value: str) -> bool:
+def is_id(value: str) -> bool:
+    """Tell whether a text can name a run, project or sweep, see `check_id`."""
     return (
-        bool(value)
+        0 < len(value) <= ID_MAX_CHARS
+        and ".." not in value
         and value[0] in _DIGITS_AND_LETTERS
         and value[-1] in _ID_END
         and _ID_INSIDE.issuperset(value)

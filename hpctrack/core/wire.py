@@ -78,6 +78,8 @@ class Kind:
     """Ask for `DONE` when all runs that are over are sealed; no HELLO comes before it."""
     LEASE = 17
     """JSON: up to where, or behind where, all ranks stop (rank 0), or that this rank listens."""
+    REQUEST_SYNC = 18
+    """JSON, empty so far: ask whoever reaches the server to push the run now."""
 
     WELCOME = 64
     """JSON: the agent takes the run: ``{"path", "pid"}``."""

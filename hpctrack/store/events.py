@@ -64,16 +64,24 @@ class NodeEvents:
         The agent has left the file for good.
     events : list of Event
         In the order of writing, without `EventKind.NAME`.
+    as_of_wall_s : float or None
+        Of a replica, when its original was looked at.
     """
 
     facts: dict[str, Any]
     pulse_wall_s: float
     is_closed: bool
     events: list[Event] = field(default_factory=list)
+    as_of_wall_s: float | None = None
 
     def is_live(self, now_wall_s: float, stale_after_s: float) -> bool:
-        """Tell whether somebody writes it: it is not closed, and not silent for so long."""
-        return not self.is_closed and now_wall_s - self.pulse_wall_s < stale_after_s
+        """Tell whether somebody writes it: it is not closed, and not silent for so long.
+
+        A replica is judged as of the last look at its original: until somebody looks again, nobody
+        knows better, and the clocks of the two machines need not agree.
+        """
+        as_of_wall_s = now_wall_s if self.as_of_wall_s is None else self.as_of_wall_s
+        return not self.is_closed and as_of_wall_s - self.pulse_wall_s < stale_after_s
 
 
 def iter_events(rows: NDArray[np.void], heap: NDArray[np.uint8]) -> Iterator[Event]:

@@ -15,9 +15,23 @@ from hpctrack.store.node_table import BOUNDS
 from hpctrack.store.schema import FORMAT_VERSION, LIBVER, LIVE_KIND, PULSE, TABLES
 from hpctrack.store.texts import write_attribute
 
+REPLICA_MARK = "replica"
+"""An attribute of `PULSE`: the root's are the original's."""
 
-def make_image(facts: Mapping[str, Any], wall_s: float) -> bytes:
-    """Make the file without rows in memory: no disk, nothing that HDF5 could stumble over."""
+
+def make_image(facts: Mapping[str, Any], wall_s: float, *, is_replica: bool = False) -> bytes:
+    """Make the file without rows in memory: no disk, nothing that HDF5 could stumble over.
+
+    Parameters
+    ----------
+    facts : mapping
+        ``run, project, node, attempt, host``; ``uuid`` of another file; of a replica all
+        attributes of the original's root.
+    wall_s : float
+        When the file was made.
+    is_replica : bool, optional
+        Mark it as a copy of another machine's.
+    """
     root = {
         **{key: facts[key] for key in ("run", "project", "node", "attempt", "host")},
         "kind": LIVE_KIND,
@@ -26,6 +40,8 @@ def make_image(facts: Mapping[str, Any], wall_s: float) -> bytes:
         "uuid": facts.get("uuid") or secrets.token_hex(16),
         "made_by": f"hpctrack {__version__}",
     }
+    if is_replica:
+        root |= {key: facts[key] for key in ("format", "uuid", "made_by")}
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fapl_core(block_size=65536, backing_store=False)
     access.set_libver_bounds(*(BOUNDS[one] for one in LIBVER))
@@ -37,9 +53,11 @@ def make_image(facts: Mapping[str, Any], wall_s: float) -> bytes:
             _create_table(file, name, dtype, rows)
         pulse = np.array([wall_s, 0.0])
         space = h5py.h5s.create_simple(pulse.shape)
-        h5py.h5d.create(file, PULSE.encode(), _file_type(pulse.dtype), space).write(
-            h5py.h5s.ALL, h5py.h5s.ALL, pulse
-        )
+        table = h5py.h5d.create(file, PULSE.encode(), _file_type(pulse.dtype), space)
+        table.write(h5py.h5s.ALL, h5py.h5s.ALL, pulse)
+        if is_replica:
+            write_attribute(table, REPLICA_MARK, 1)
+        del table
         h5py.h5f.flush(file)
         file_image: bytes = file.get_file_image()
     finally:

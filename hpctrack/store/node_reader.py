@@ -18,6 +18,7 @@ from hpctrack.store.hdf5 import plain
 from hpctrack.store.holes import is_body_whole
 from hpctrack.store.ledger import name_rows
 from hpctrack.store.live_file import open_live
+from hpctrack.store.replica_states import ReplicaStates
 from hpctrack.store.schema import (
     PLACE_TABLES,
     PULSE,
@@ -43,6 +44,13 @@ class NodeReader:
     ----------
     path : Path
         The file.
+    replicas : ReplicaStates, optional
+        What is known of replicas in its folder, if who reads many files keeps that up himself.
+
+    Attributes
+    ----------
+    as_of_wall_s : float or None
+        Of a replica, when its original was looked at; as of the last `refresh`.
 
     Raises
     ------
@@ -50,9 +58,12 @@ class NodeReader:
         As `open_live`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, replicas: ReplicaStates | None = None) -> None:
         self.path = path
         self._file = open_live(path)
+        self._looks_up = replicas is None
+        self._replicas = ReplicaStates(path.parent) if replicas is None else replicas
+        self.as_of_wall_s = self._replicas.as_of_wall_s(path.name)
         self._is_closed = False
         try:
             self.facts = self._read_facts()
@@ -109,6 +120,10 @@ class NodeReader:
 
     def refresh(self) -> None:
         """See what has been written since the file was opened or refreshed."""
+        if self._looks_up:
+            self._replicas.refresh()
+        # Before the sign of life is read, which is never older then.
+        self.as_of_wall_s = self._replicas.as_of_wall_s(self.path.name)
         for table in self._tables.values():
             table.refresh()
 
@@ -125,7 +140,8 @@ class NodeReader:
         pulse = self._tables[PULSE].read(0, 2)
         self._update_events()
         facts = {**self.facts, "points": self._tables["points"].told_rows}
-        return NodeEvents(facts, float(pulse[0]), bool(pulse[1]), list(self._events))
+        events = list(self._events)
+        return NodeEvents(facts, float(pulse[0]), bool(pulse[1]), events, self.as_of_wall_s)
 
     def read_bytes(self, place: Place, offset: int, size: int) -> bytes:
         """Return bytes that an event or a payload's description points to.

@@ -65,14 +65,20 @@ class NodeTable:
 
     def append(self, rows: np.ndarray[Any, Any]) -> None:
         """Add rows at the end; the caller has taken the room for them."""
-        start, count = self.rows, len(rows)
+        self.put(self.rows, rows)
+
+    def put(self, start: int, rows: np.ndarray[Any, Any]) -> None:
+        """Write rows at a place that is not behind the end; likewise."""
+        count = len(rows)
+        stop = max(self.rows, start + count)
         self._is_dirty = True
-        self._id.set_extent((start + count,))
-        target = h5py.h5s.create_simple((start + count,))
+        if stop > self.rows:
+            self._id.set_extent((stop,))
+        target = h5py.h5s.create_simple((stop,))
         target.select_hyperslab((start,), (count,))
         source = h5py.h5s.create_simple((count,))
         self._id.write(source, target, rows, self._type)
-        self.rows = start + count
+        self.rows = stop
 
     def overwrite(self, rows: np.ndarray[Any, Any]) -> None:
         """Write all rows again."""

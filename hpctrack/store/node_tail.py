@@ -14,6 +14,7 @@ from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.events import Event, NodeEvents
 from hpctrack.store.holes import is_body_whole
 from hpctrack.store.ledger import name_rows
+from hpctrack.store.replica_states import ReplicaStates
 from hpctrack.store.spread import find_first, spread_blocks
 from hpctrack.store.thin_hdf5 import ThinFile, ThinTable, ask_length
 from hpctrack.store.vocabulary import (
@@ -112,11 +113,15 @@ class NodeTail:
     path : Path
     keeps_console : bool, optional
         Whether `read_events` has what was printed.
+    replicas : ReplicaStates, optional
+        As for `NodeReader`.
 
     Attributes
     ----------
     facts : dict
         The attributes of the root.
+    as_of_wall_s : float or None
+        Of a replica, when its original was looked at; as of the last `refresh`.
     pulse_wall_s, is_closed : float, bool
         The last sign of life, UTC seconds, and whether the agent has left for good.
     event_count : int
@@ -133,8 +138,13 @@ class NodeTail:
         There is no such file (any more), or it cannot be read.
     """
 
-    def __init__(self, path: Path, *, keeps_console: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, keeps_console: bool = False, replicas: ReplicaStates | None = None
+    ) -> None:
         self.path = path
+        self._looks_up = replicas is None
+        self._replicas = ReplicaStates(path.parent) if replicas is None else replicas
+        self.as_of_wall_s = self._replicas.as_of_wall_s(path.name)
         self._file: ThinFile | None = None
         self._tables: dict[str, ThinTable] = {}
         self._stamp: os.stat_result | None = None
@@ -182,6 +192,10 @@ class NodeTail:
         NotFoundError, StoreFormatError
             The file is gone, or cannot be read any more.
         """
+        if self._looks_up:
+            self._replicas.refresh()
+        # Before the sign of life is read, which is never older then.
+        self.as_of_wall_s = self._replicas.as_of_wall_s(self.path.name)
         if self._file is None:
             self._open()
         else:
@@ -189,10 +203,17 @@ class NodeTail:
                 table.refresh()
         self._update()
 
+    def is_live(self, now_wall_s: float, stale_after_s: float) -> bool:
+        """Tell whether somebody writes the file, see `NodeEvents.is_live`."""
+        return self._make_events([]).is_live(now_wall_s, stale_after_s)
+
+    def _make_events(self, events: list[Event]) -> NodeEvents:
+        return NodeEvents(self.facts, self.pulse_wall_s, self.is_closed, events, self.as_of_wall_s)
+
     def read_events(self) -> NodeEvents:
         """Return what `hpctrack.store.record.assemble` asks for: no configuration, no media."""
         events = [*self._events, *self._ledgers.values(), *self._notes]
-        return NodeEvents(self.facts, self.pulse_wall_s, self.is_closed, events)
+        return self._make_events(events)
 
     def go_back(self, rows: int) -> bool:
         """Count the last so many points as new; return whether there are others before them."""
@@ -230,7 +251,7 @@ class NodeTail:
 
     def find_lost(self, now_wall_s: float, stale_after_s: float) -> dict[str, int]:
         """Return what cannot be read, as `NodeReader.find_lost`, but for text and blobs."""
-        if not self._lost or self.read_events().is_live(now_wall_s, stale_after_s):
+        if not self._lost or self.is_live(now_wall_s, stale_after_s):
             return {}
         ask_length(self.path)
         self.refresh()
@@ -273,13 +294,14 @@ class NodeTail:
             if len(found) >= pieces or not start:
                 break
             stop = start
-        return NodeEvents(self.facts, self.pulse_wall_s, self.is_closed, found[-pieces:])
+        return self._make_events(found[-pieces:])
 
     def _iter_rows(
         self, name: str, row: struct.Struct, since_wall_s: float, limit: int
     ) -> Iterator[Iterator[tuple[Any, ...]]]:
         table = self._table(name)
-        start, stop = self._read[name], table.rows
+        # A replica that was made anew may end before what it ended with, for a while.
+        start, stop = self._read[name], max(table.rows, self._read[name])
         if start < 0:
             place = 1 if name == "points" else 0
             start = find_first(
@@ -296,7 +318,7 @@ class NodeTail:
         self._file = ThinFile(self.path)
         try:
             if not self.facts:
-                self.facts = _check(self.path, self._file.attributes(ROOT_ATTRIBUTES))
+                self.facts = check_facts(self.path, self._file.attributes(ROOT_ATTRIBUTES))
             self._stamp = os.fstat(self._file.handle())
             # In the opposite order of writing: who sees a point also sees its name.
             for name in (PULSE, "samples", "points", "events", "heap"):
@@ -403,7 +425,14 @@ def _make_event(row: tuple[Any, ...], body: bytes) -> Event:
     return Event(kind, wall_s, rank, session, body, place, offset, size)
 
 
-def _check(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+def check_facts(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a live file's root, completed.
+
+    Raises
+    ------
+    StoreFormatError
+        It is none, or made by a newer program.
+    """
     if facts.get("kind") != LIVE_KIND:
         raise StoreFormatError(f"{path} is not a {LIVE_KIND} file")
     version = facts.get("format", 0)

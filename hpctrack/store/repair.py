@@ -21,6 +21,7 @@ from hpctrack.core.layout import (
 )
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreError, StoreFormatError
 from hpctrack.store.node_reader import NodeReader
+from hpctrack.store.replica_states import read_replicas, write_replicas
 from hpctrack.store.salvage import Salvaged, salvage_node_file
 from hpctrack.store.salvage_sealed import salvage_sealed_file
 from hpctrack.store.seal_lock import hold_lock
@@ -146,10 +147,18 @@ def repair_run(
             if not force:
                 _refuse_if_alive(folder, now_wall_s, stale_after_s)
             _remove_leftovers(folder, result, now_wall_s - (0 if force else stale_after_s))
+            replicas = read_replicas(folder)
             for path in list(iter_node_files(folder)):
                 found = check_node_file(path, now_wall_s=now_wall_s, stale_after_s=stale_after_s)
-                if found.errors:
-                    result.actions.append(_repair_node_file(path, found.errors[0], force=force))
+                if not found.errors:
+                    continue
+                if path.name in replicas and not force:
+                    result.actions.append(_leave_replica(path, found.errors[0]))
+                    continue
+                result.actions.append(_repair_node_file(path, found.errors[0], force=force))
+                if replicas.pop(path.name, None) is not None:
+                    # What was salvaged is this machine's own: nothing more may be added to it.
+                    write_replicas(folder, replicas, is_durable=True)
             _repair_sealed_file(folder / SEALED_NAME, result, force=force)
     except OSError as error:
         raise explain(error, folder) from None
@@ -161,7 +170,9 @@ def _refuse_if_alive(folder: Path, now_wall_s: float, stale_after_s: float) -> N
         try:
             with NodeReader(path) as reader:
                 source = reader.read_events()
-            is_open, seen_wall_s = not source.is_closed, source.pulse_wall_s
+            # Nobody adds to a replica as long as we hold the lock.
+            is_open = not source.is_closed and source.as_of_wall_s is None
+            seen_wall_s = source.pulse_wall_s
         except NotFoundError:
             continue
         except StoreFormatError:
@@ -199,6 +210,14 @@ def _repair_node_file(path: Path, problem: str, *, force: bool) -> Action:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return _give_up(path, problem, force=force)
+
+
+def _leave_replica(path: Path, problem: str) -> Action:
+    text = (
+        f"{problem}; it is a copy: the sealed file comes with a sync after its run has ended,"
+        " or salvage what can be read with --force"
+    )
+    return Action(path.name, Deed.LEFT, text)
 
 
 def _repair_sealed_file(path: Path, result: RepairResult, *, force: bool) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, NodeFileName, iter_node_files
 from hpctrack.errors import HpctrackError, NotFoundError
+from hpctrack.store.annotation_file import read_annotations
+from hpctrack.store.annotations import NOTHING
 from hpctrack.store.console import ConsoleLine, ConsoleText
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.ledger import add_unreadable
 from hpctrack.store.node_tail import NodeTail, Point, Reading
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.record import RunRecord, assemble
+from hpctrack.store.replica_states import ReplicaStates
 
 ROWS = 32_768
 """Points of one look, and as many samples, of all nodes together; of more a part is read."""
@@ -75,8 +78,10 @@ class RunTail:
         self._since_wall_s = since_wall_s
         self._rows = rows
         self._keeps_console = keeps_console
+        self._replicas = ReplicaStates(folder)
         self._tails: dict[Path, NodeTail] = {}
         self._earlier: list[NodeEvents] = []
+        self._annotations = NOTHING
         self._record: RunRecord | None = None
         self._record_of: tuple[object, ...] = ()
 
@@ -106,10 +111,15 @@ class RunTail:
         With the next one a file may be closed again, or forgotten because it was sealed.
         """
         paths = self._list_paths()
+        self._annotations = read_annotations(self.folder.parent.parent, self.project, self.id)
+        self._replicas.refresh()
         for path in sorted({*paths, *self._tails}, key=_by_age):
             known = self._tails.get(path)
             # Asked before it is refreshed: a file that has lost its name gets nothing more.
             is_gone = known is not None and not known.is_in_place()
+            if known is not None and is_gone and path in paths and known.as_of_wall_s is not None:
+                known.close()  # a replica that was made anew: it is opened where it was read to
+                is_gone = False
             tail = self._look_at(path)
             if tail is None:
                 continue
@@ -145,9 +155,9 @@ class RunTail:
                 NotFoundError(f"the run {self.project}/{self.id} has no live files"),
             )
         key = (
-            (len(self._earlier), len(self.broken)),
+            (len(self._earlier), len(self.broken), self._annotations),
             tuple(
-                (one.event_count, one.is_closed, now_s - one.pulse_wall_s < self._stale_after_s)
+                (one.event_count, one.is_closed, one.is_live(now_s, self._stale_after_s))
                 for one in here
             ),
         )
@@ -161,7 +171,8 @@ class RunTail:
             )
             rows = [one.find_lost(now_s, self._stale_after_s) for one in here]
             rows.append({"files": len(self.broken)})
-            self._record = replace(record, ledger=add_unreadable(record.ledger, rows))
+            whole = replace(record, ledger=add_unreadable(record.ledger, rows))
+            self._record = self._annotations.lay_over(whole)
             self._record_of = key
         return self._record
 
@@ -169,6 +180,12 @@ class RunTail:
         """Return the latest sign of life of any node, UTC seconds; 0 if there is none."""
         here = [one.pulse_wall_s for one in self._tails.values()]
         return max([*here, *(one.pulse_wall_s for one in self._earlier)], default=0.0)
+
+    @property
+    def synced_wall_s(self) -> float | None:
+        """When the originals of replicas were looked at last; None if no file is a replica."""
+        here = [one.as_of_wall_s for one in self._tails.values() if one.as_of_wall_s is not None]
+        return max(here, default=None)
 
     def console_tail(self, rank: int, lines: int) -> list[ConsoleLine]:
         """Return the last lines that a rank printed."""
@@ -207,7 +224,9 @@ class RunTail:
         tail = self._tails.get(path)
         try:
             if tail is None:
-                tail = self._tails[path] = NodeTail(path, keeps_console=self._keeps_console)
+                tail = self._tails[path] = NodeTail(
+                    path, keeps_console=self._keeps_console, replicas=self._replicas
+                )
             else:
                 tail.refresh()
         except NotFoundError:

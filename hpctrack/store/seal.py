@@ -17,6 +17,7 @@ from hpctrack.errors import BusyError, HpctrackError, NotFoundError, StoreError,
 from hpctrack.store.late_rows import remove_sealed
 from hpctrack.store.placement import make_plan
 from hpctrack.store.record import RunRecord, State, assemble
+from hpctrack.store.replica_states import forget_replicas
 from hpctrack.store.scratch import Scratch
 from hpctrack.store.seal_lock import SealLock, hold_lock
 from hpctrack.store.seal_metrics import SealLimits
@@ -337,6 +338,8 @@ def finish(run: Run, node_files: int) -> SealResult:
     for path in run.folder.glob("agreement.*"):
         if (read_agreement_name(path.name) or sys.maxsize) <= run.record.attempts:
             path.unlink(missing_ok=True)
+    if run.has_news:
+        forget_replicas(run.folder)
     points = sum(SealedReader(run.target).metric_sizes().values())
     return SealResult(run.target, points, node_files, run.record.ledger)
 

@@ -7,17 +7,21 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import SEAL_LOCK_NAME
 from hpctrack.errors import BusyError
+from hpctrack.store.replica_states import has_replicas, hold_replicas
 
 LOCK_AGE_MAX_S = 3600.0
 """A lock older than this was left by a sealer that was killed on another machine."""
 
 TOUCH_INTERVAL_S = 60.0
+
+REPLICAS_WAIT_S = 0.5
+"""For who adds to the run's replicas, which takes milliseconds."""
 
 
 class SealLock:
@@ -111,7 +115,7 @@ class SealLock:
 
 @contextmanager
 def hold_lock(folder: Path, clock: Clock) -> Iterator[SealLock]:
-    """Hold the lock of a run's folder.
+    """Hold the lock of a run's folder; nothing is added to replicas in it meanwhile.
 
     Raises
     ------
@@ -119,11 +123,12 @@ def hold_lock(folder: Path, clock: Clock) -> Iterator[SealLock]:
         Somebody else has it.
     """
     lock = SealLock(folder, clock)
-    lock.take()
-    try:
-        yield lock
-    finally:
-        lock.drop()
+    with hold_replicas(folder, wait_s=REPLICAS_WAIT_S) if has_replicas(folder) else nullcontext():
+        lock.take()
+        try:
+            yield lock
+        finally:
+            lock.drop()
 
 
 def _own_place() -> str:

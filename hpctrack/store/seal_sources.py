@@ -148,6 +148,8 @@ class NodeSource:
         The attributes of its root.
     stays_open : bool
         It is one of few.
+    as_of_wall_s : float, optional
+        Of a replica, when its original was looked at.
 
     Raises
     ------
@@ -155,7 +157,14 @@ class NodeSource:
         Part of it cannot be read: sealing would lose it.
     """
 
-    def __init__(self, path: Path, facts: Mapping[str, Any], *, stays_open: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        facts: Mapping[str, Any],
+        *,
+        stays_open: bool,
+        as_of_wall_s: float | None = None,
+    ) -> None:
         self.path = path
         self._stays_open = stays_open
         self._keys: NDArray[np.uint64] = np.zeros(0, np.uint64)
@@ -167,7 +176,7 @@ class NodeSource:
         self._size = self._told_rows()
         self._points = self._size[0]
         facts = {**facts, "points": self._points}
-        self.nodes = [NodeEvents(facts, float(pulse[0]), is_closed=bool(pulse[1]))]
+        self.nodes = [NodeEvents(facts, float(pulse[0]), bool(pulse[1]), [], as_of_wall_s)]
         self.release()
 
     def count(self) -> SourceGroups:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hpctrack.store.hdf5 import open_file
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.placement import Plan, identify, mix_identity, sum_points
 from hpctrack.store.record import RunRecord
+from hpctrack.store.replica_states import ReplicaStates
 from hpctrack.store.resealing import SealedSource
 from hpctrack.store.schema import POINT, SEALED_KIND, EventKind, FloatArray, IntArray
 from hpctrack.store.scratch import Scratch
@@ -67,6 +69,7 @@ def find_sources(folder: Path) -> tuple[list[Source], list[Path]]:
     """
     target = folder / SEALED_NAME
     paths = list(iter_node_files(folder))
+    replicas = ReplicaStates(folder)
     sources: list[Source] = []
     known: set[str] = set()
     if target.exists():
@@ -76,8 +79,8 @@ def find_sources(folder: Path) -> tuple[list[Source], list[Path]]:
     found = []
     for path in paths:
         try:
-            with NodeReader(path) as reader:
-                age_key, facts = reader.age_key, reader.facts
+            with NodeReader(path, replicas=replicas) as reader:
+                age_key, facts, as_of_wall_s = reader.age_key, reader.facts, reader.as_of_wall_s
                 is_cut = bool(reader.missing_rows())
         except NotFoundError:
             raise BusyError(f"somebody has just sealed {folder.name}") from None
@@ -92,7 +95,9 @@ def find_sources(folder: Path) -> tuple[list[Source], list[Path]]:
                     f"run {folder.name} has a node file of which a part is missing: {path.name}",
                     hint="`hpctrack repair` salvages what is there",
                 )
-            source = NodeSource(path, facts, stays_open=len(paths) <= OPEN_FILES)
+            source = NodeSource(
+                path, facts, stays_open=len(paths) <= OPEN_FILES, as_of_wall_s=as_of_wall_s
+            )
             found.append((age_key, source))
     found.sort(key=lambda one: one[0])
     return sources + [source for _key, source in found], paths
@@ -102,9 +107,7 @@ def read_told(sources: Iterable[Source]) -> list[NodeEvents]:
     """Return what the sources say of the run: all events but the bulky ones."""
     told = []
     for source in sources:
-        nodes = [
-            NodeEvents(one.facts, one.pulse_wall_s, is_closed=one.is_closed) for one in source.nodes
-        ]
+        nodes = [replace(one, events=[]) for one in source.nodes]
         for block in source.iter_event_blocks():
             for row in block.rows.tolist():
                 wall_s, offset, size, kind, place, rank, session, node = row

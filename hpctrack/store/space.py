@@ -32,6 +32,9 @@ little waste for short ones."""
 ZEROS_MAX_BYTES = 4 * 1024 * 1024
 """The largest step where room can only be taken by writing: it is written twice then."""
 
+KEEP_MAX_BYTES = 2 * 1024 * 1024
+"""Blocks behind the end of a replica that are kept from one tail to the next."""
+
 _KEEP_SIZE = 1
 _UNKNOWN_HERE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -131,6 +134,23 @@ class Reservation:
         if self.writes_zeros:
             os.fdatasync(self._handle)
 
+    def resume(self) -> None:
+        """Begin with a file that is there.
+
+        Raises
+        ------
+        OSError
+            There are holes in it, as `cp` makes them, and no room to fill them.
+        """
+        found = os.fstat(self._handle)
+        if found.st_blocks * 512 < found.st_size:
+            try:
+                _allocate(self._handle, 0, found.st_size)
+            except OSError as error:
+                if error.errno not in _UNKNOWN_HERE:
+                    raise
+        self._end = found.st_size
+
     @property
     def end_bytes(self) -> int:
         """Up to where the file can grow."""
@@ -146,8 +166,14 @@ class Reservation:
         """Whether the file system does not know ``fallocate``."""
         return not self._can_allocate
 
-    def cover(self, end_bytes: int) -> None:
+    def cover(self, end_bytes: int, *, is_exact: bool = False) -> None:
         """Take what is needed for the file to reach a size; cheap if it is there already.
+
+        Parameters
+        ----------
+        end_bytes : int
+        is_exact : bool, optional
+            Take no more than that: the file will not grow again soon.
 
         Raises
         ------
@@ -159,7 +185,7 @@ class Reservation:
         if end_bytes <= self._end:
             return
         most = STEP_MAX_BYTES if self._can_allocate else ZEROS_MAX_BYTES
-        step = min(max(STEP_MIN_BYTES, end_bytes // 4), most)
+        step = 0 if is_exact else min(max(STEP_MIN_BYTES, end_bytes // 4), most)
         try:
             try:
                 self._take(end_bytes + step)
@@ -170,13 +196,16 @@ class Reservation:
         except OSError as error:
             raise explain(error, self._path) from None
 
-    def close(self, *, is_durable: bool) -> None:
+    def close(self, *, is_durable: bool, keeps_room: bool = False) -> None:
         """Give back what is not used and close the descriptor; HDF5 has closed the file already.
 
         Parameters
         ----------
         is_durable : bool
             Wait until the disk has everything.
+        keeps_room : bool, optional
+            Keep up to `KEEP_MAX_BYTES`: the file grows again soon, and giving them back costs
+            more than all the rest.
 
         Raises
         ------
@@ -184,12 +213,18 @@ class Reservation:
             The disk may not have it, though the pages were written.
         """
         try:
-            _cut(self._handle)
+            if not (keeps_room and self._is_little_left()):
+                _cut(self._handle)
             if is_durable:
                 os.fsync(self._handle)
         finally:
             os.close(self._handle)
             self._handle = -1
+
+    def _is_little_left(self) -> bool:
+        found = os.fstat(self._handle)
+        end = find_end(os.pread(self._handle, HEAD_BYTES, 0))
+        return end == found.st_size and found.st_blocks * 512 - end <= KEEP_MAX_BYTES
 
     def sync(self) -> bool:
         """Wait until the disk has the file as it is; return whether it does."""

@@ -13,6 +13,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import has_run_files, run_folder, scan_runs
 from hpctrack.core.settings import load_settings
 from hpctrack.errors import HpctrackError, NotFoundError, StoreError
+from hpctrack.store.annotation_file import iter_annotated
 from hpctrack.store.index import Index, IndexEntry, is_worth_saving
 from hpctrack.store.query import compile_filter, compile_order
 from hpctrack.store.stored_run import StoredRun
@@ -176,14 +177,20 @@ class Store:
         readable, broken = [], []
         fresh: dict[tuple[str, str], IndexEntry] = {}
         seen: dict[tuple[str, str], IndexEntry] = {}
+        annotated: dict[str, frozenset[str]] = {}
         for found in scan_runs(self.path, project):
             key = found.project, found.id
+            if found.project not in annotated:
+                edited = iter_annotated(self.path, found.project)
+                annotated[found.project] = frozenset(one for one, _stamp in edited)
             entry = known.get(key)
             if entry and entry.stamp != found.stamp:
                 entry = None
-            run = self._open(Path(found.path), entry)
+            run = self._open(
+                Path(found.path), entry, is_annotated=found.id in annotated[found.project]
+            )
             try:
-                brief = run.brief
+                brief = run.plain_brief
             except HpctrackError as error:
                 broken.append((run, error))
                 continue
@@ -213,8 +220,16 @@ class Store:
             kept = {key: entry for key, entry in others.items() if key[0] != project}
             self._index.save({**kept, **seen, **fresh})
 
-    def _open(self, folder: Path, entry: IndexEntry | None = None) -> StoredRun:
-        return StoredRun(folder, clock=self._clock, stale_after_s=self._stale_after_s, listed=entry)
+    def _open(
+        self, folder: Path, entry: IndexEntry | None = None, *, is_annotated: bool = True
+    ) -> StoredRun:
+        return StoredRun(
+            folder,
+            clock=self._clock,
+            stale_after_s=self._stale_after_s,
+            listed=entry,
+            is_annotated=is_annotated,
+        )
 
     def __repr__(self) -> str:
         """Name the folder."""

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hpctrack.client.definitions import Definition
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SEALED_NAME, iter_node_files
-from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.errors import HpctrackError, NotFoundError
+from hpctrack.store.annotations import NOTHING
 from hpctrack.store.columns import Columns
 from hpctrack.store.definitions import find_definition, join_definitions, summarize
+from hpctrack.store.editable_run import EditableRun
 from hpctrack.store.envelope import ALL, Envelope, Window, draw_window
 from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
@@ -26,6 +28,7 @@ from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.payloads import ByteSource
 from hpctrack.store.provenance import TracedRun
 from hpctrack.store.record import RankRecord, RunRecord, assemble
+from hpctrack.store.run_files import NodeReaders
 from hpctrack.store.schema import SEALED_KIND, EventKind
 from hpctrack.store.sealed_file import DAMAGE, SealedReader, read_json
 from hpctrack.store.series import STEP as BY_STEP
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from hpctrack.store.index import IndexEntry
 
 
-class StoredRun(TracedRun, MeasuredRun):
+class StoredRun(EditableRun, TracedRun, MeasuredRun):
     """A run in a store.
 
     What is read is kept; `refresh` reads again what may have grown. Not safe for several
@@ -52,6 +55,8 @@ class StoredRun(TracedRun, MeasuredRun):
         How long it may be silent.
     listed : IndexEntry, optional
         What the listing index knows of it, if its sealed file is still the one that was read.
+    is_annotated : bool, optional
+        False if it is known that nobody has edited it: then no file is looked for.
 
     Attributes
     ----------
@@ -66,6 +71,7 @@ class StoredRun(TracedRun, MeasuredRun):
         clock: Clock = SYSTEM_CLOCK,
         stale_after_s: float = 60.0,
         listed: IndexEntry | None = None,
+        is_annotated: bool = True,
     ) -> None:
         self.folder = folder
         self.id = folder.name
@@ -75,36 +81,18 @@ class StoredRun(TracedRun, MeasuredRun):
         self._record: RunRecord | None = None
         self._told: RunRecord | None = None
         self._listed = listed
+        self._annotations = None if is_annotated else NOTHING
         self._brief: RunRecord | None = None
-        self._readers: dict[Path, NodeReader] = {}
-        self._unreadable: dict[Path, HpctrackError] = {}
+        self._files = NodeReaders(folder)
 
     # -- what it is ------------------------------------------------------------------------------
 
-    @property
-    def record(self) -> RunRecord:
-        """Everything but the numbers.
-
-        Raises
-        ------
-        NotFoundError
-            The run has no files (any more).
-        StoreFormatError
-            None of them can be read.
-        """
+    def _find_record(self) -> RunRecord:
         if self._record is None:
             self._record = self._read_record()
         return self._record
 
-    @property
-    def told(self) -> RunRecord:
-        """The record without the last values of a run that is not sealed: reads no points.
-
-        Raises
-        ------
-        NotFoundError, StoreFormatError
-            As `record`.
-        """
+    def _find_told(self) -> RunRecord:
         if self._record is not None:
             return self._record
         if self._told is None:
@@ -115,8 +103,8 @@ class StoredRun(TracedRun, MeasuredRun):
         return self._told
 
     @property
-    def brief(self) -> RunRecord:
-        """The record as listings need it: `told`, without its ranks if the listing index has it.
+    def plain_brief(self) -> RunRecord:
+        """The brief as the job has said it, without what people have edited since.
 
         Raises
         ------
@@ -129,17 +117,17 @@ class StoredRun(TracedRun, MeasuredRun):
             self._brief = self._listed.read()
             if self._brief is None:
                 self._listed = None
-        return self._brief if self._brief is not None else self.told
+        return self._brief if self._brief is not None else self._find_told()
 
     @property
     def ledger(self) -> dict[str, Any]:
         """What was lost, as totals over all ranks; `lost` has it in words."""
         if self._record is not None or self.is_listed or self.is_sealed:
-            return self.brief.ledger
+            return self.plain_brief.ledger
         # What of the points is lost is known when they have been read.
         now_s, (_sealed, readers) = self._clock.wall_s(), self._parts()
         rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
-        return add_unreadable(self.told.ledger, [*rows, {"files": len(self._unreadable)}])
+        return add_unreadable(self.told.ledger, [*rows, {"files": len(self._files.unreadable)}])
 
     @property
     def is_listed(self) -> bool:
@@ -153,7 +141,19 @@ class StoredRun(TracedRun, MeasuredRun):
             return True
         if not self._sealed_path.exists():
             return False
-        return not any(iter_node_files(self.folder)) or not (self._parts()[1] or self._unreadable)
+        has_node_files = any(iter_node_files(self.folder))
+        return not has_node_files or not (self._parts()[1] or self._files.unreadable)
+
+    @property
+    def synced_wall_s(self) -> float | None:
+        """When the other machine's files were looked at last, by its clock; None if all are ours.
+
+        A run that is going on there is as it was then.
+        """
+        if self.is_sealed:
+            return None
+        here = [one.as_of_wall_s for one in self._parts()[1] if one.as_of_wall_s is not None]
+        return max(here, default=None)
 
     # -- its numbers -----------------------------------------------------------------------------
 
@@ -357,26 +357,19 @@ class StoredRun(TracedRun, MeasuredRun):
     def unreadable(self) -> dict[Path, HpctrackError]:
         """Return the node files that cannot be read, and why."""
         self._parts()
-        return dict(self._unreadable)
+        return dict(self._files.unreadable)
 
     # -- housekeeping ----------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""
         self._record = self._told = self._brief = self._listed = self._times = None
-        self._unreadable.clear()
-        for path, reader in list(self._readers.items()):
-            if reader.is_in_place():
-                reader.refresh()
-            else:
-                reader.close()
-                del self._readers[path]
+        self._forget_annotations()
+        self._files.refresh()
 
     def close(self) -> None:
         """Close the files that are open."""
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
+        self._files.close()
 
     def __repr__(self) -> str:
         """Name the run."""
@@ -392,19 +385,14 @@ class StoredRun(TracedRun, MeasuredRun):
         The node files are looked for first: a sealer makes the sealed file appear before it
         removes them, so whatever it does meanwhile, nothing is missed or counted twice.
         """
-        readers = self._node_readers()
+        readers = self._files.open_all()
         if not self._sealed_path.exists():
             return None, readers
         sealed = SealedReader(self._sealed_path)
         if readers:
             known = sealed.node_ids()
             readers = [one for one in readers if str(one.facts.get("uuid")) not in known]
-        # A file that vanished under our hands has gone into the sealed one.
-        self._unreadable = {
-            path: error
-            for path, error in self._unreadable.items()
-            if not isinstance(error, NotFoundError)
-        }
+        self._files.forget_vanished()
         return sealed, readers
 
     def _byte_sources(self) -> list[tuple[NodeEvents, ByteSource]]:
@@ -415,34 +403,19 @@ class StoredRun(TracedRun, MeasuredRun):
         )
         return earlier + [(reader.read_events(), reader) for reader in readers]
 
-    def _node_readers(self) -> list[NodeReader]:
-        """Open node files that are new; one that cannot be read does not hide the others."""
-        readers = []
-        for path in iter_node_files(self.folder):
-            if path not in self._readers and path not in self._unreadable:
-                try:
-                    self._readers[path] = NodeReader(path)
-                except (NotFoundError, StoreFormatError) as error:
-                    self._unreadable[path] = error
-            if path in self._readers:
-                readers.append(self._readers[path])
-        # A node has several files if its agent died; only the files know which came first.
-        readers.sort(key=lambda one: one.age_key)
-        return readers
-
     def _read_record(self) -> RunRecord:
         if self.is_sealed:
             # What was told may be from before it was sealed.
             return self._read_told()
         if not self.folder.is_dir():
-            return self.told
+            return self._find_told()
         sealed, readers = self._parts()
         definitions = self.told.definitions
         if sealed or len({reader.attempt for reader in readers}) > 1:
             last = summarize(self.columns(), definitions)
         else:
             last = summarize_live(readers, definitions)
-        told = self.told
+        told = self._find_told()
         return replace(told, summary={**last, **told.summary}, ledger=self.ledger)
 
     def _read_told(self) -> RunRecord:
@@ -453,7 +426,7 @@ class StoredRun(TracedRun, MeasuredRun):
         sources = self.sources()
         if not sources:
             nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")
-            raise next(iter(self._unreadable.values()), nothing)
+            raise next(iter(self._files.unreadable.values()), nothing)
         return self._assemble(sources)
 
     def _assemble(self, sources: Sequence[NodeEvents]) -> RunRecord:
@@ -478,13 +451,13 @@ class StoredRun(TracedRun, MeasuredRun):
     def _definitions(self) -> tuple[Definition, ...]:
         """Return what ``define_metric`` said, without the ranks and numbers of a record."""
         if self._record is not None or self._listed is not None:
-            return self.brief.definitions
+            return self.plain_brief.definitions
         if self.is_sealed:
             try:
                 with open_file(self._sealed_path, kind=SEALED_KIND, swmr=False) as file:
                     return join_definitions(read_json(file, "record")["definitions"])
             except DAMAGE:
-                return self.brief.definitions  # says what is damaged
+                return self.plain_brief.definitions  # says what is damaged
         events = (event for source in self.sources() for event in source.events)
         return join_definitions(one.json() for one in events if one.kind == EventKind.DEFINE)
 

@@ -45,6 +45,14 @@ def write_attribute(place: Any, name: str, value: object) -> None:
     h5py.h5a.create(place, name.encode(), kind, _SCALAR).write(array, kind)
 
 
+def read_text(place: Any, name: str) -> str:
+    """Return an attribute that `write_attribute` has made of a text."""
+    attribute = h5py.h5a.open(place, name.encode())
+    data = np.empty((), attribute.dtype)
+    attribute.read(data)
+    return bytes(data.item()).decode("utf-8", "replace")
+
+
 _SCALAR = h5py.h5s.create(h5py.h5s.SCALAR)
 
 

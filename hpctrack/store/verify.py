@@ -11,11 +11,8 @@ from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import (
-    ACCOUNTING_NAME,
-    RULES_FOLDER,
-    SEAL_LOCK_NAME,
     SEALED_NAME,
-    STOP_NAME,
+    SIDE_FILES,
     NodeFileName,
     is_leftover,
     is_set_aside,
@@ -206,7 +203,7 @@ def _name_odd_file(path: Path, report: Report) -> None:
         report.findings.append(Finding(path.name, what, Severity.NOTE))
     elif read_agreement_name(path.name) is not None:
         return
-    elif path.name not in {RULES_FOLDER, SEAL_LOCK_NAME, STOP_NAME, ACCOUNTING_NAME}:
+    elif path.name not in SIDE_FILES:
         report.findings.append(Finding(path.name, "not a file of ours", Severity.NOTE))
 
 

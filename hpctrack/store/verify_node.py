@@ -80,33 +80,35 @@ def _check(reader: NodeReader, found: Checked, now_wall_s: float, stale_after_s:
     lost = reader.lost_events()
     if lost:
         found.errors.append(f"{lost} events, or their bytes, were lost by the disk")
-    found.errors += _check_points(reader, found)
-    found.errors += _check_samples(reader, source)
+    # Names may come after what they name as long as somebody writes the file.
+    is_live = source.is_live(now_wall_s, stale_after_s)
+    found.errors += _check_points(reader, found, is_live=is_live)
+    found.errors += _check_samples(reader, source, is_live=is_live)
     found.errors += check_events(source.events, reader)
     _check_pulse(source, found, now_wall_s, stale_after_s)
 
 
-def _check_points(reader: NodeReader, found: Checked) -> Iterator[str]:
+def _check_points(reader: NodeReader, found: Checked, *, is_live: bool) -> Iterator[str]:
     nameless = timeless = 0
     named = reader.metric_numbers()
     for rows in reader.iter_points():
         found.points += len(rows)
         nameless += int(np.count_nonzero(~np.isin(rows["metric"], named)))
         timeless += int(np.count_nonzero(~(rows["wall_s"] > 0)))
-    if nameless:
+    if nameless and not is_live:
         yield f"{nameless} points have no metric's name"
     if timeless:
         yield f"{timeless} points have no time: the disk lost them"
 
 
-def _check_samples(reader: NodeReader, source: NodeEvents) -> Iterator[str]:
+def _check_samples(reader: NodeReader, source: NodeEvents, *, is_live: bool) -> Iterator[str]:
     sensors = FileSensors(source.facts)
     sensors.learn(source.events)
     nameless = timeless = 0
     for rows in reader.iter_samples():
         nameless += int(np.count_nonzero(~np.isin(rows["metric"], list(sensors.names))))
         timeless += int(np.count_nonzero(~(rows["wall_s"] > 0)))
-    if nameless:
+    if nameless and not is_live:
         yield f"{nameless} samples have no sensor's name"
     if timeless:
         yield f"{timeless} samples have no time: the disk lost them"
@@ -118,8 +120,10 @@ def _check_pulse(
     if not (math.isfinite(source.pulse_wall_s) and source.pulse_wall_s > 0):
         found.errors.append("the sign of life is no time")
     elif not source.is_closed:
-        is_alive = now_wall_s - source.pulse_wall_s < stale_after_s
-        found.notes.append("is being written" if is_alive else "its agent ended without a farewell")
+        is_alive = source.is_live(now_wall_s, stale_after_s)
+        what = "is being written" if is_alive else "its agent ended without a farewell"
+        copy = "" if source.as_of_wall_s is None else "a copy of another machine's: "
+        found.notes.append(f"{copy}{what}")
 
 
 def _check_length(path: Path) -> Iterator[str]:

@@ -25,6 +25,9 @@ class Place(IntEnum):
     """What is long and compressed already: PNG, audio, video. Read piece by piece."""
 
 
+TABLE_ROW_BYTES = {"blobs": 1, "text": 1, "heap": 1, "events": 40, "points": 32, "samples": 28}
+"""The tables of a live file in the order in which they are flushed, and how long their rows are."""
+
 PLACE_TABLES = {Place.HEAP: "heap", Place.TEXT: "text", Place.BLOBS: "blobs"}
 
 

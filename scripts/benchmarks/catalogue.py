@@ -14,6 +14,9 @@ from scripts.benchmarks.bench_log import bench_log
 from scripts.benchmarks.bench_search import bench_journal, bench_postgres
 from scripts.benchmarks.bench_slurm_faults import bench_slurm_faults
 from scripts.benchmarks.bench_store import bench_big_job, bench_bytes, bench_read, bench_seal
+from scripts.benchmarks.bench_sync import bench_small
+from scripts.benchmarks.bench_sync_bulk import bench_incompressible, bench_metrics
+from scripts.benchmarks.bench_sync_live import bench_growing, bench_inventory
 from scripts.benchmarks.bench_telemetry import bench_telemetry
 from scripts.benchmarks.rows import Outcome
 
@@ -119,10 +122,37 @@ SWEEP: dict[str, Benchmark] = {
     ),
 }
 
+SYNC: dict[str, Benchmark] = {
+    "small": Benchmark(
+        bench_small,
+        {"runs": 5_000, "near_ms": 50, "far_ms": 150},
+        {"runs": 3, "near_ms": 2, "far_ms": 6},
+    ),
+    "incompressible": Benchmark(
+        bench_incompressible,
+        {"mib": 1024, "near_mib": 128, "near_ms": 50},
+        {"mib": 2, "near_mib": 1, "near_ms": 2},
+    ),
+    "metrics": Benchmark(
+        bench_metrics,
+        {"mib": 1024, "files": 16, "slow_runs": 2_000, "slow_ms": 20, "slow_mbit": 100},
+        {"mib": 1, "files": 2, "slow_runs": 3, "slow_ms": 2},
+    ),
+    "growing": Benchmark(
+        bench_growing,
+        {"runs": 200, "base_mib": 20, "step_mib": 1},
+        {"runs": 2, "base_mib": 0.1, "step_mib": 0.05},
+    ),
+    "inventory": Benchmark(
+        bench_inventory, {"runs": 100_000, "near_ms": 50}, {"runs": 20, "near_ms": 2}
+    ),
+}
+
 AREAS: dict[str, dict[str, Benchmark]] = {
     "recorder": RECORDER,
     "telemetry": TELEMETRY,
     "faults": FAULTS,
     "sweep": SWEEP,
+    "sync": SYNC,
 }
 """What ``scripts/bench`` can be asked for."""

@@ -36,6 +36,8 @@ class Shape:
         Points of a rank at a step.
     value_type : {"f4", "f8"}
         What the numbers were before they became the 64 bits of a point.
+    seed : int
+        Of the noise.
     """
 
     nodes: int = 1
@@ -43,6 +45,7 @@ class Shape:
     steps: int = 1
     metrics: int = 1
     value_type: str = "f4"
+    seed: int = 0
 
     @property
     def size(self) -> int:
@@ -73,33 +76,36 @@ def write_run(store: Path, run: str, shape: Shape, *, is_over: bool = True) -> P
 
 
 def _write_node(folder: Path, run: str, node: int, shape: Shape, *, is_over: bool) -> None:
-    facts = {"run": run, "project": PROJECT, "node": node, "attempt": 1, "host": f"n{node + 1}"}
-    file = NodeFile(folder, facts, wall_s=START_WALL_S)
-
-    def add(kind: EventKind, value: dict[str, Any], local: int) -> None:
-        file.add_event(
-            kind,
-            json.dumps(value).encode(),
-            wall_s=START_WALL_S,
-            rank=node * shape.ranks + local,
-            session=local,
-        )
-
-    if node == 0:
-        add(EventKind.CONFIG, {"lr": 0.1, "net": {"layers": 3, "width": 64}, "seed": 1}, 0)
-    for local in range(shape.ranks):
-        add(EventKind.START, _hello(node, local, shape), local)
-    for metric in range(shape.metrics):
-        body = struct.pack("<I", metric) + metric_name(metric).encode()
-        file.add_event(EventKind.NAME, body, wall_s=START_WALL_S, rank=-1, session=0)
-    for rows in _iter_rows(node, shape):
+    file = begin_node(folder, run, node, shape, wall_s=START_WALL_S)
+    for rows in iter_rows(node, shape):
         file.add_points(rows.tobytes())
     if is_over:
         for local in range(shape.ranks):
-            add(EventKind.END, {"exit_code": 0}, local)
+            _add(file, EventKind.END, {"exit_code": 0}, node * shape.ranks + local, local)
         file.close(wall_s=START_WALL_S + shape.steps * STEP_S)
     else:
         file.flush(wall_s=START_WALL_S + shape.steps * STEP_S)
+
+
+def begin_node(folder: Path, run: str, node: int, shape: Shape, *, wall_s: float) -> NodeFile:
+    """Begin a node's file: its ranks have said hello and named their metrics."""
+    facts = {"run": run, "project": PROJECT, "node": node, "attempt": 1, "host": f"n{node + 1}"}
+    file = NodeFile(folder, facts, wall_s=wall_s)
+    if node == 0:
+        config = {"lr": 0.1, "net": {"layers": 3, "width": 64}, "seed": 1}
+        _add(file, EventKind.CONFIG, config, 0, 0)
+    for local in range(shape.ranks):
+        hello = _hello(node, local, shape)
+        _add(file, EventKind.START, hello, node * shape.ranks + local, local)
+    for metric in range(shape.metrics):
+        body = struct.pack("<I", metric) + metric_name(metric).encode()
+        file.add_event(EventKind.NAME, body, wall_s=START_WALL_S, rank=-1, session=0)
+    return file
+
+
+def _add(file: NodeFile, kind: EventKind, value: dict[str, Any], rank: int, session: int) -> None:
+    body = json.dumps(value).encode()
+    file.add_event(kind, body, wall_s=START_WALL_S, rank=rank, session=session)
 
 
 def metric_name(number: int) -> str:
@@ -125,9 +131,9 @@ def _hello(node: int, local: int, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _iter_rows(node: int, shape: Shape) -> Iterator[np.ndarray[Any, Any]]:
+def iter_rows(node: int, shape: Shape) -> Iterator[np.ndarray[Any, Any]]:
     """Yield a node's points in batches of whole steps."""
-    draw = np.random.default_rng(node)
+    draw = np.random.default_rng(node + shape.seed)
     a_step = shape.ranks * shape.metrics
     steps = max(1, BATCH_POINTS // a_step)
     ranks = np.repeat(np.arange(shape.ranks) + node * shape.ranks, shape.metrics)

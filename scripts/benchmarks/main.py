@@ -22,10 +22,15 @@ from scripts.benchmarks.ours import install_ours
 from scripts.benchmarks.peers import find_peers, install_peers
 from scripts.benchmarks.report import print_report, render_markdown, replace_part
 from scripts.benchmarks.rows import Outcome, Row
+from scripts.benchmarks.sync_link import list_obstacles
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "explanations" / "performance.md"
-PAGES = {"faults": PAGE.with_name("faults.md"), "sweep": PAGE}
+PAGES = {
+    "faults": PAGE.with_name("faults.md"),
+    "sweep": PAGE,
+    "sync": PAGE.with_name("sync-performance.md"),
+}
 """Of the areas that have a page, or a part of one, of their own."""
 
 RESULT_FORMAT = 1
@@ -40,6 +45,7 @@ scripts/bench telemetry                        what sampling 8 GPUs and 128 rank
 scripts/bench faults                           what each fault costs the loop and the record
 scripts/bench search --help                    how good our search is beside W&B's
 scripts/bench sweep --rounds 1                 how many points a second a study gives
+scripts/bench sync                             pushes beside rsync -a, through a real sshd; as root
 scripts/bench recorder --from result.json --markdown
 """
 
@@ -115,6 +121,9 @@ def run_all(
     unknown = [*(set(names) - set(benches)), *(set(filter(None, wanted)) - set(peers))]
     if unknown:
         parser.error(f"not known or not installed: {', '.join(unknown)}")
+    obstacles = list_obstacles() if options.area == "sync" else []
+    if obstacles:
+        parser.error(f"sync cannot be measured here: {'; '.join(obstacles)}")
     result: dict[str, Any] = {
         "format": RESULT_FORMAT,
         "host": describe_host(),

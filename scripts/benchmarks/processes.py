@@ -51,12 +51,12 @@ def read_cpu_s(pid: int) -> float:
     return total_ns / 1e9
 
 
-def _read_ticks_s(pid: int) -> float:
+def _read_ticks_s(pid: int, *, is_with_waited: bool = False) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
+    return sum(int(one) for one in fields[11 : 15 if is_with_waited else 13]) * _TICK_S
 
 
 def read_memory_mb(pid: int, field: str = "VmRSS") -> float:
@@ -66,6 +66,30 @@ def read_memory_mb(pid: int, field: str = "VmRSS") -> float:
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024 / 1e6
     return 0.0
+
+
+def read_command(pid: int) -> str:
+    """Return a process's command line, its words parted by spaces; nothing if it is gone."""
+    with contextlib.suppress(OSError):
+        return (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+    return ""
+
+
+def list_tree(pid: int) -> list[int]:
+    """Return a process, its children, theirs, and so on; nothing if it is gone."""
+    found = [pid] if Path(f"/proc/{pid}").exists() else []
+    for one in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{one}/task").iterdir():
+                found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def read_tree_ticks_s(pid: int) -> float:
+    """Return the CPU of a process, of its children and of those that have ended, seconds."""
+    return sum(_read_ticks_s(one, is_with_waited=True) for one in list_tree(pid))
 
 
 def is_there(pid: int) -> bool:

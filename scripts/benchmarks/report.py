@@ -11,11 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.benchmarks.report_faults import render_faults
+from scripts.benchmarks.report_sync import render_pushes
 from scripts.benchmarks.rows import show_number
 
 BEGIN = "<!-- begin: scripts/bench recorder --markdown -->"
 END = "<!-- end: scripts/bench recorder --markdown -->"
 """Around the recorder's part of a page; another area's have its name."""
+
+SYNC_BENCH = "small"
+"""Its results have a table of pushes."""
 
 STYLES = {"met": "green", "missed": "bold red", "not measured": "yellow"}
 
@@ -67,7 +71,8 @@ def render_markdown(result: Mapping[str, Any]) -> str:
             value = "" if row["value"] is None else f"{show_number(row['value'])} {row['unit']}"
             cells = (name, row["what"], value, target, row["verdict"], row["note"])
             lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-    lines += ["", *_render_peers(result), "", *_render_conditions(result)]
+    pushes = render_pushes(result) if SYNC_BENCH in result["benches"] else []
+    lines += ["", *_render_peers(result), *pushes, "", *_render_conditions(result)]
     return "\n".join(lines)
 
 

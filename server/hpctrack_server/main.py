@@ -20,8 +20,7 @@ from pathlib import Path
 import click
 
 from hpctrack.core.settings import environment, load_settings
-from hpctrack.errors import UsageError
-from hpctrack_server.app import bind_loopback, bind_private, make_dashboard
+from hpctrack.errors import MissingPackageError, UsageError
 from hpctrack_server.auth import Gate, make_host_name, make_token
 from hpctrack_server.settings import DEFAULT_PORT, TOKEN_MIN_CHARS, ServerSettings
 
@@ -69,6 +68,7 @@ def server(
       hpctrack server --store /data/store --port 0     any free port
       hpctrack server --unix ~/.hpctrack/web.sock      for ssh -L, without a token
     """
+    _require_packages()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     loaded = load_settings({"dir": store})
     if loaded.problems:
@@ -82,6 +82,15 @@ def server(
     )
 
 
+def _require_packages() -> None:
+    """Load the dashboard, which takes a second: whoever only wants help does not wait for it."""
+    try:
+        import hpctrack_server.app  # noqa: F401, PLC0415
+    except ImportError as error:
+        missing = (error.name or str(error)).partition(".")[0]
+        raise MissingPackageError(missing, extra="server") from None
+
+
 async def _serve(
     settings: ServerSettings,
     token: str,
@@ -91,6 +100,8 @@ async def _serve(
     no_browser: bool,
     as_json: bool,
 ) -> None:
+    from hpctrack_server.app import bind_private, make_dashboard  # noqa: PLC0415 - see above
+
     sockets = bind_private(unix) if unix else _bind_port(port)
     number = 0 if unix else int(sockets[0].getsockname()[1])
     gate = Gate(host_name=make_host_name(), port=number, token=token, uid=os.getuid())
@@ -111,6 +122,8 @@ async def _serve(
 
 
 def _bind_port(port: int | None) -> list[socket.socket]:
+    from hpctrack_server.app import bind_loopback  # noqa: PLC0415 - see above
+
     if port is not None:
         return bind_loopback(port)
     try:

@@ -53,7 +53,7 @@ def test_a_child_is_told_that_the_run_is_its_parents(how: str, code: int, tmp_pa
     assert done.stdout.splitlines() == ["before", "of the child", f"after {code << 8}"]
     found = only_run(tmp_path / "store")
     assert found.metric("a").values.tolist() == [1, 2]
-    assert (found.state, found.config, found.tags) == ("finished", {"a": 1}, ())
+    assert (found.state, found.config, found.tags) == ("finished", {"a": 1}, [])
     assert found.ranks()[0].exit_code == 0
     assert found.record.alerts == ()
     lines = [line.text for line in found.console() if line.stream == "stdout"]

@@ -24,7 +24,7 @@ WRITER = """
 import json, sys
 from pathlib import Path
 from hpctrack.errors import StoreError, StoreFullError
-from hpctrack.store import node_file
+from hpctrack.store import growing_file
 from tests.stores import NodeWriter
 
 writer = NodeWriter(Path(sys.argv[1]))
@@ -51,7 +51,7 @@ except StoreError:
     closed = False
 writer.file.abandon()
 print(json.dumps({"flushed": flushed, "said": said, "closed": closed,
-                  "abandoned": node_file.has_abandoned_files()}), flush=True)
+                  "abandoned": growing_file.has_abandoned_files()}), flush=True)
 """
 
 

@@ -16,7 +16,8 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ START_ATTEMPTS: Final = 5
 """Between finding a free port and sshd's bind another process may take it."""
 
 CONFIG: Final = """
+{extra}
 Port {port}
 ListenAddress 127.0.0.1
 HostKey {folder}/host_key
@@ -59,6 +61,15 @@ from hpctrack.cli.main import main; main()' {root} "$@"
 class Sshd:
     """A running sshd.
 
+    Parameters
+    ----------
+    folder : Path
+        An empty one for its files.
+    extra : str, optional
+        More lines of its configuration; they win. ``{folder}`` is filled in.
+    start : sequence of str, optional
+        Words before the program: what it is to run in.
+
     Attributes
     ----------
     folder : Path
@@ -74,8 +85,10 @@ class Sshd:
         A program to give as ``--remote-command``: this checkout's command line.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, extra: str = "", start: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._extra = extra
+        self._start = list(start)
         self.user = getpass.getuser()
         self.identity = folder / "user_key"
         self.known_hosts = folder / "known_hosts"
@@ -99,11 +112,12 @@ class Sshd:
         for _attempt in range(START_ATTEMPTS):
             self.port = find_free_port()
             config = self.folder / "sshd_config"
-            config.write_text(CONFIG.format(port=self.port, folder=self.folder))
+            extra = self._extra.replace("{folder}", str(self.folder))
+            config.write_text(CONFIG.format(extra=extra, port=self.port, folder=self.folder))
             with (self.folder / "sshd.log").open("ab") as log:
                 # -e: to this log. sshd starts itself again, so its path must be absolute.
                 self._process = subprocess.Popen(
-                    [self._program, "-D", "-e", "-f", str(config)],
+                    [*self._start, self._program, "-D", "-e", "-f", str(config)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -151,14 +165,28 @@ class Sshd:
         return False
 
 
-def make_key(path: Path) -> Path:
-    """Make an ed25519 key pair without a passphrase."""
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)],
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
+def make_key(path: Path, kind: str = "ed25519", *, passphrase: str = "") -> Path:
+    """Make a key pair."""
+    words = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path)]
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
     return path
+
+
+def certify(authority: Path, public_key: Path, *options: str) -> Path:
+    """Have an authority sign a public key; return the certificate.
+
+    Parameters
+    ----------
+    authority : Path
+        Its private key.
+    public_key : Path
+        A ``.pub`` file.
+    *options : str
+        More of ssh-keygen's: ``-n names``, ``-V validity``, ``-h`` for a host.
+    """
+    words = ["ssh-keygen", "-q", "-s", str(authority), "-I", public_key.stem, *options]
+    subprocess.run([*words, str(public_key)], check=True, stdin=subprocess.DEVNULL)
+    return public_key.with_name(f"{public_key.stem}-cert.pub")
 
 
 def find_free_port() -> int:
@@ -174,6 +202,22 @@ def write_script(path: Path, text: str) -> Path:
     path.write_text(textwrap.dedent(text))
     path.chmod(0o755)
     return path
+
+
+@contextmanager
+def running(extra: str = "", *, start: Sequence[str] = ()) -> Iterator[Sshd]:
+    """Run one more sshd; its log is printed if what it is for fails."""
+    folder = Path(tempfile.mkdtemp(prefix="sshd-"))
+    server = Sshd(folder, extra=extra, start=start)
+    try:
+        server.start()
+        yield server
+    except BaseException:
+        print("\n".join(server.read_log().splitlines()[-40:]))
+        raise
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def test_rules_save_before_the_limit_cancel_and_do_not_repeat_after_a_requeue(
     for rank in range(2):
         assert int(read(cluster_scratch.host / f"limit.checkpoint{rank}")) > 0
     run = find(cluster_scratch, "limit")
-    assert (run.state, run.tags) == ("finished", ("rule:time-left-0.75-min",))
+    assert (run.state, run.tags) == ("finished", ["rule:time-left-0.75-min"])
     notes = read_notes(cluster_scratch, "limit")
     assert sum("left to the job's time limit" in one for one in notes) == 1
     assert sum("SIGUSR1 sent to rank" in one for one in notes) == 2, notes

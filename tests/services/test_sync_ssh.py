@@ -24,9 +24,9 @@ from hpctrack.errors import (
     ProtocolError,
     RefusedError,
     SyncError,
-    UsageError,
 )
-from hpctrack.sync.carriers.paramiko_transport import ParamikoTransport
+from hpctrack.sync.carriers.choice import open_transport
+from hpctrack.sync.carriers.paramiko.transport import ParamikoTransport
 from hpctrack.sync.carriers.remote import SshRemote
 from hpctrack.sync.carriers.tcp import connect_tcp
 from hpctrack.sync.carriers.transport import ConnectOptions
@@ -135,18 +135,12 @@ def test_ssh_config_and_the_home_folder_are_honoured(
     assert result.sent == 3
 
 
-def test_a_jump_host_is_refused_and_not_passed_by(sshd: Sshd, source: Path, tmp_path: Path) -> None:
-    config = tmp_path / "config"
-    config.write_text("Host 127.0.0.1\n  ProxyJump gateway\n")
-    with pytest.raises(UsageError, match="proxyjump"):
-        push_to(sshd, source, tmp_path / "x", ssh_config=config)
-
-
 def test_fast_ciphers_are_used(sshd: Sshd, tmp_path: Path) -> None:
     remote = SshRemote("127.0.0.1", str(tmp_path / "x"), sshd.user, sshd.port)
-    transport = ParamikoTransport(remote, make_options(sshd))
+    transport = open_transport(remote, make_options(sshd, transport="paramiko"))
     try:
-        assert "gcm" in transport._session.local_cipher
+        assert isinstance(transport, ParamikoTransport)
+        assert "gcm" in transport._sessions[-1].local_cipher
     finally:
         transport.close()
 

@@ -177,7 +177,8 @@ class TopApp(App[None]):
             )
         elif run is not None and run.key == controls.run:
             with run.lock:
-                look = Look(run, controls, self._clock.wall_s(), size, self._glyphs)
+                until_s = run.known_until_wall_s(self._clock.wall_s())
+                look = Look(run, controls, until_s, size, self._glyphs)
                 self.picture = draw_run(look, is_only=self._only is not None)
                 run.model.chosen = look.metric
             if self._told:

@@ -36,6 +36,9 @@ class LiveRow(NamedTuple):
         Mean of its GPUs; NaN if nothing was measured lately.
     lost : tuple of str
         What is missing, in words.
+    synced_wall_s : float
+        Of a run of another machine, when it was looked at there, by its clock: ages and rates are
+        as of then; NaN of others.
     """
 
     project: str
@@ -54,6 +57,7 @@ class LiveRow(NamedTuple):
     hosts: int
     alerts: int
     lost: tuple[str, ...] = ()
+    synced_wall_s: float = math.nan
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-able form."""
@@ -65,6 +69,7 @@ class LiveRow(NamedTuple):
 def make_row(run: WatchedRun, now_wall_s: float) -> LiveRow:
     """Sum up a run."""
     record, model = run.record, run.model
+    now_wall_s = run.known_until_wall_s(now_wall_s)
     started_s = min((one.started_wall_s for one in record.ranks), default=record.created_wall_s)
     return LiveRow(
         project=run.project,
@@ -83,6 +88,7 @@ def make_row(run: WatchedRun, now_wall_s: float) -> LiveRow:
         hosts=record.nodes,
         alerts=len(record.alerts),
         lost=list_losses(record.ledger),
+        synced_wall_s=math.nan if run.synced_wall_s is None else run.synced_wall_s,
     )
 
 

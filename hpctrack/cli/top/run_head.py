@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from hpctrack.cli.format import show_time
 from hpctrack.cli.top.cells import Glyphs, Line, Span, join_spans, make_bar
 from hpctrack.cli.top.controls import VIEWS, Controls, View
 from hpctrack.cli.top.list_screen import SILENT_S, STATE_COLOURS
@@ -38,6 +39,7 @@ def make_head(
         (f"{record.name or run.id}", "bold"),
         (f"  {run.project}/{run.id}  ", "dim"),
         (str(record.state).upper(), STATE_COLOURS.get(str(record.state), "")),
+        (f" as of {show_time(run.synced_wall_s)}" if run.synced_wall_s else "", "dim"),
         (attempt, "accent"),
         (f"  {record.user}" if record.user else "", "dim"),
     )

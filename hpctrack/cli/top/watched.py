@@ -14,6 +14,7 @@ from hpctrack.core.clock import Clock
 from hpctrack.store.console import ConsoleLine
 from hpctrack.store.node_tail import NodeTail
 from hpctrack.store.record import RunRecord, State
+from hpctrack.store.replica_states import ReplicaStates
 from hpctrack.store.run_tail import ROWS, RunTail
 
 T = TypeVar("T")
@@ -48,6 +49,8 @@ class WatchedRun:
     record : RunRecord
         As of the last `refresh`.
     last_sign_wall_s : float
+    synced_wall_s : float or None
+        When the files were looked at on the machine that the run is on, if they are copies.
     console_rank : int or None
         Whose console is read, too.
     console : list of ConsoleLine
@@ -58,7 +61,7 @@ class WatchedRun:
     def __init__(
         self, folder: Path, *, clock: Clock, stale_after_s: float, is_detailed: bool = True
     ) -> None:
-        now_s = clock.wall_s()
+        now_s = ReplicaStates(folder).newest_wall_s() or clock.wall_s()
         self._tail = RunTail(
             folder,
             clock=clock,
@@ -72,6 +75,7 @@ class WatchedRun:
         self.model = RunModel(is_detailed=is_detailed)
         self.record = RunRecord(id=self.id, project=self.project)
         self.last_sign_wall_s = 0.0
+        self.synced_wall_s: float | None = None
         self.console_rank: int | None = None
         self.console: list[ConsoleLine] = []
         self.devices: dict[tuple[str, str], dict[str, Any]] = {}
@@ -117,7 +121,12 @@ class WatchedRun:
         with self.lock:
             self.record = record
             self.last_sign_wall_s = tail.last_sign_wall_s()
+            self.synced_wall_s = tail.synced_wall_s
             self.skipped_points = tail.skipped_points
+
+    def known_until_wall_s(self, now_wall_s: float) -> float:
+        """Return the time up to which the run is known: now, unless its files are copies."""
+        return now_wall_s if self.synced_wall_s is None else self.synced_wall_s
 
     def close(self) -> None:
         """Close its files."""

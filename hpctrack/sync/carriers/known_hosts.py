@@ -84,6 +84,13 @@ def host_name(host: str, port: int) -> str:
     return host.lower() if port == 22 else f"[{host.lower()}]:{port}"  # noqa: PLR2004 - SSH's
 
 
+def list_authorities(keys: Iterable[KnownKey], name: str) -> list[bytes]:
+    """Return the public keys of those who may vouch for a host by certificates."""
+    mine = [one for one in keys if one.is_about(name)]
+    revoked = {one.blob for one in mine if one.marker == "@revoked"}
+    return [one.blob for one in mine if one.marker == "@cert-authority" and one.blob not in revoked]
+
+
 def list_key_types(keys: Iterable[KnownKey], name: str) -> list[str]:
     """Return the types of key that a host is known by: the ones to ask it for."""
     mine = (one for one in keys if not one.marker and one.is_about(name))

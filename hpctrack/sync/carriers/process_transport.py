@@ -39,6 +39,9 @@ class ProcessTransport:
         It cannot be started.
     """
 
+    carrier = "local"
+    reason = ""
+
     def __init__(self, store: Path, *, remote_command: str | None = None) -> None:
         self.peer = str(store)
         # A file takes whatever the child prints; a pipe that nobody reads would stop it.
@@ -65,6 +68,10 @@ class ProcessTransport:
     def read(self, max_bytes: int, *, timeout_s: float) -> bytes:
         """Return at least one byte, or none at the end."""
         return self._stream.read(max_bytes, timeout_s=timeout_s)
+
+    def poll(self, timeout_s: float) -> bool:
+        """Tell whether a read would return at once."""
+        return self._stream.poll(timeout_s)
 
     def write(self, data: bytes) -> None:
         """Send everything."""

@@ -1,4 +1,4 @@
-"""What a store has: hashes of its files, and a cache that spares reading them again."""
+"""Hashes of a store's files, and a cache that spares reading them again."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import stat
 from io import BufferedReader
 from pathlib import Path
 
 from hpctrack.core.layout import HASHES_NAME
-from hpctrack.sync.files.place import Place, find_place, open_file_no_follow, open_folder
-from hpctrack.sync.wire.messages import Item, Key
-from hpctrack.sync.wire.refusal import ItemRefusal
+from hpctrack.sync.files.place import Place, open_file_no_follow, open_folder
+from hpctrack.sync.wire.messages import TOKEN_BYTES
 
 CACHE_MAX_BYTES = 256 * 1024 * 1024
 """A million runs; a longer file is not ours."""
@@ -39,8 +38,28 @@ class HashCache:
         self._entries: dict[str, _Entry] | None = None
         self._is_changed = False
 
-    def hash_file(self, file: BufferedReader, name: str) -> tuple[str, int]:
-        """Return SHA-256 and size of an open file, from memory if it is unchanged.
+    def find(self, name: str, status: os.stat_result) -> str:
+        """Return the hash of a file that is as it was when it was hashed, or nothing.
+
+        Parameters
+        ----------
+        name : str
+            The path in the store.
+        status : stat_result
+            Of the file.
+        """
+        known = self._load().get(name)
+        if known is None or known[:3] != identify(status):
+            return ""
+        return known[3]
+
+    def remember(self, name: str, status: os.stat_result, digest: str) -> None:
+        """Keep the hash of a file."""
+        self._load()[name] = (*identify(status), digest)
+        self._is_changed = True
+
+    def hash_file(self, file: BufferedReader, name: str) -> str:
+        """Return the SHA-256 of an open file, from memory if it is unchanged.
 
         Parameters
         ----------
@@ -50,14 +69,12 @@ class HashCache:
             The path in the store.
         """
         status = os.fstat(file.fileno())
-        identity = (status.st_size, status.st_mtime_ns, status.st_ino)
-        known = self._load().get(name)
-        if known is not None and known[:3] == identity:
-            return known[3], status.st_size
+        known = self.find(name, status)
+        if known:
+            return known
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._load()[name] = (*identity, digest)
-        self._is_changed = True
-        return digest, file.tell()
+        self.remember(name, status, digest)
+        return digest
 
     def save(self) -> None:
         """Write the cache if it has changed; a store that cannot be written has none."""
@@ -77,40 +94,59 @@ class HashCache:
         return self._entries
 
 
-def read_inventory(store_fd: int, keys: Iterable[Key], cache: HashCache) -> list[Item]:
-    """Return those of some items that a store has.
+def recall_hashes(store: Path) -> dict[str, _Entry]:
+    """Return what the cache of a store says: size, modification time, inode and SHA-256 by path.
+
+    For who wants to know what a file was when it was hashed, not what it is.
+    """
+    return _read_cache(store / HASHES_NAME)
+
+
+def identify(status: os.stat_result) -> tuple[int, int, int]:
+    """Return what a file's content can be known by without reading it."""
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def make_token(sha256: str) -> bytes:
+    """Return what an offer says of a file with a hash."""
+    return bytes.fromhex(sha256)[:TOKEN_BYTES]
+
+
+def make_stamp_token(name: str, status: os.stat_result) -> bytes:
+    """Return what an offer says of a file that was never read."""
+    text = f"{name}\n{identify(status)}"
+    return hashlib.sha256(text.encode()).digest()[:TOKEN_BYTES]
+
+
+def hash_place(store_fd: int, place: Place, cache: HashCache) -> str:
+    """Return the hash of a store's file; nothing if there is none, or a link is on the way.
 
     Parameters
     ----------
     store_fd : int
         The store's folder.
-    keys : iterable of Key
-        Asked for by a peer; names that are not allowed, and what lies behind a link, are not there.
+    place : Place
+        Of which a peer may have given the names.
     cache : HashCache
         Of this store.
     """
-    found = []
-    for key in keys:
-        try:
-            place = find_place(key)
-        except ItemRefusal:
-            continue
-        hashed = _hash_place(store_fd, place, cache)
-        if hashed is not None:
-            found.append(Item(key, *hashed))
-    return found
-
-
-def _hash_place(store_fd: int, place: Place, cache: HashCache) -> tuple[str, int] | None:
     try:
-        with open_folder(store_fd, place.folders) as folder_fd:
-            fd = open_file_no_follow(folder_fd, place.file)
-            if fd is None:
-                return None
-            with os.fdopen(fd, "rb") as file:
-                return cache.hash_file(file, str(place.path))
+        status = os.stat(place.name, dir_fd=store_fd, follow_symlinks=False)
+        # A file with the size, time and inode of one that was hashed is that one, however the
+        # way there looks.
+        known = cache.find(place.name, status) if stat.S_ISREG(status.st_mode) else ""
+        return known or _read_place(store_fd, place, cache)
     except OSError:
-        return None
+        return ""
+
+
+def _read_place(store_fd: int, place: Place, cache: HashCache) -> str:
+    with open_folder(store_fd, place.folders) as folder_fd:
+        fd = open_file_no_follow(folder_fd, place.file)
+    if fd is None:
+        return ""
+    with os.fdopen(fd, "rb") as file:
+        return cache.hash_file(file, place.name)
 
 
 def _read_cache(path: Path) -> dict[str, _Entry]:

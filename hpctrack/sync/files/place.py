@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from hpctrack.core.layout import (
     ACCOUNTING_NAME,
+    ANNOTATIONS_FOLDER,
+    BLOBS_FOLDER,
     SEALED_NAME,
     SWEEP_NAME,
-    run_folder,
-    sweep_folder,
+    SWEEPS_FOLDER,
+    NodeFileName,
 )
+from hpctrack.core.names import check_id
 from hpctrack.errors import InvalidNameError
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.refusal import ItemRefusal
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_WHAT = {ItemKind.SWEEP: "sweep id", ItemKind.BLOB: "name of a blob"}
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -38,9 +43,9 @@ class Place:
     file: str
 
     @property
-    def path(self) -> Path:
+    def name(self) -> str:
         """The relative path."""
-        return Path(*self.folders, self.file)
+        return "/".join((*self.folders, self.file))
 
 
 def find_place(key: Key) -> Place:
@@ -52,15 +57,41 @@ def find_place(key: Key) -> Place:
         A name is not allowed.
     """
     what = "project"
+    if key.kind == ItemKind.UNKNOWN:
+        raise ItemRefusal("unknown-kind")
     try:
-        run_folder(Path(), key.project, "x")
-        what = "sweep id" if key.kind == ItemKind.SWEEP else "run id"
-        if key.kind == ItemKind.SWEEP:
-            return Place(sweep_folder(Path(), key.project, key.id).parts, SWEEP_NAME)
-        name = ACCOUNTING_NAME if key.kind == ItemKind.ACCOUNTING else SEALED_NAME
-        return Place(run_folder(Path(), key.project, key.id).parts, name)
+        check_id(key.project, what="project")
+        what = _WHAT.get(key.kind, "run id")
+        if key.kind == ItemKind.BLOB:
+            return _place_blob(key)
+        if key.kind == ItemKind.LIVE:
+            what = "name of a node file"
+            return _place_node_file(key)
+        _check(not key.part, key.part)
+        id_ = check_id(key.id, what=what)
     except InvalidNameError:
         raise ItemRefusal("bad-name", what=what) from None
+    if key.kind == ItemKind.SWEEP:
+        return Place((key.project, SWEEPS_FOLDER, id_), SWEEP_NAME)
+    if key.kind == ItemKind.ANNOTATIONS:
+        return Place((key.project, ANNOTATIONS_FOLDER), f"{id_}.json")
+    name = ACCOUNTING_NAME if key.kind == ItemKind.ACCOUNTING else SEALED_NAME
+    return Place((key.project, id_), name)
+
+
+def _place_node_file(key: Key) -> Place:
+    _check(str(NodeFileName.parse(key.part)) == key.part, key.part)
+    return Place((key.project, check_id(key.id, what="run id")), key.part)
+
+
+def _check(is_right: bool, name: str) -> None:  # noqa: FBT001 - a question and its answer
+    if not is_right:
+        raise InvalidNameError(name)
+
+
+def _place_blob(key: Key) -> Place:
+    _check(not key.part and bool(_SHA256.match(key.id)), key.id)
+    return Place((key.project, BLOBS_FOLDER, key.id[:2]), key.id)
 
 
 @contextmanager
@@ -92,7 +123,7 @@ def open_folder(parent_fd: int, names: tuple[str, ...], *, create: bool = False)
     try:
         for name in names:
             if create:
-                _ensure_folder(fd, name)
+                ensure_folder(fd, name)
             try:
                 below = os.open(name, _FOLDER_FLAGS, dir_fd=fd)
             except OSError as error:
@@ -106,7 +137,8 @@ def open_folder(parent_fd: int, names: tuple[str, ...], *, create: bool = False)
         os.close(fd)
 
 
-def _ensure_folder(fd: int, name: str) -> None:
+def ensure_folder(fd: int, name: str) -> None:
+    """Make a folder if it is not there."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, dir_fd=fd)
         # A run that was acknowledged must not vanish with its folder when the power fails.

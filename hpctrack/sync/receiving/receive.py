@@ -1,82 +1,68 @@
-"""The receiving side: takes items, checks them, publishes them, and says what it did.
+"""The receiving side: says what it wants, takes it, checks it, publishes it, says what it did.
 
-It trusts nothing that it is told: names are checked, bytes are counted and hashed, the file is
-opened and read, and no link in the store is followed. What goes wrong with one item is told in
+It trusts nothing that it is told: names are checked, bytes are counted and hashed, what a file
+holds is looked at, and no link in the store is followed. What goes wrong with one item is told in
 its result; only a peer that breaks the protocol, or a store that cannot be used, ends it all.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpctrack.core import __version__
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack.core.layout import SERVER_FOLDER
 from hpctrack.errors import HpctrackError, ProtocolError, RefusedError, SyncError
-from hpctrack.store import accounting_file
-from hpctrack.sync.files.inventory import HashCache, read_inventory
-from hpctrack.sync.files.place import find_place
-from hpctrack.sync.receiving.publication import FULL, publish
-from hpctrack.sync.receiving.quarantine import IncomingFile, Quarantine, remove_abandoned
-from hpctrack.sync.receiving.verification import check_file, find_extent
+from hpctrack.sync.files.inventory import HashCache
+from hpctrack.sync.files.place import open_folder
+from hpctrack.sync.receiving.answers import Answerer
+from hpctrack.sync.receiving.incoming import MAX_BYTES, Incoming
+from hpctrack.sync.receiving.journal import Event, Journal
+from hpctrack.sync.receiving.landing import Landing, Small, make_result, split_results
+from hpctrack.sync.receiving.policy import Policy
+from hpctrack.sync.receiving.quarantine import Quarantine, remove_abandoned
+from hpctrack.sync.upkeep.audit import NOBODY, Actor
 from hpctrack.sync.wire.byte_stream import ByteStream
 from hpctrack.sync.wire.conversation import Conversation
 from hpctrack.sync.wire.messages import (
+    Answer,
     Begin,
     Data,
     Done,
     End,
     Error,
+    File,
     Hello,
-    Inventory,
-    Item,
     ItemKind,
     Key,
+    Message,
+    Offer,
     Outcome,
     Result,
+    Results,
+    Rows,
+    Wish,
 )
-from hpctrack.sync.wire.protocol import negotiate, split_inventory
+from hpctrack.sync.wire.packing import ZSTD, can_pack
+from hpctrack.sync.wire.protocol import OFFER_ITEMS, negotiate
 from hpctrack.sync.wire.refusal import ItemRefusal, describe
 
 IDLE_TIMEOUT_S = 3600.0
 """A sender that says nothing for so long is gone, though its connection may look alive. It may be
 sealing runs meanwhile, so the bound is generous."""
 
-ITEM_MAX_BYTES = {
-    ItemKind.RUN: 1 << 40,
-    ItemKind.SWEEP: 16 << 20,
-    ItemKind.ACCOUNTING: accounting_file.MAX_BYTES,
-}
-"""1 TiB and 16 MiB: far above what is real, far below what fills a disk by mistake."""
+LOOK_AGAIN_S = 0.01
+"""So often the stream is looked at while the disk is busy."""
 
-INVENTORY_MAX_ITEMS = 1_000_000
-"""They are held in memory until the last has come."""
+OFFER_MAX_ITEMS = 2_000_000
+"""In all offers of a connection; what is wanted of them is held in memory."""
 
-SPARE_BYTES = 16 << 20
-"""Room that an upload leaves on the file system, for those who record there."""
-
-
-@dataclass(slots=True)
-class _Upload:
-    """The item that is coming; with a refusal, its bytes are read and thrown away."""
-
-    number: int
-    item: Item
-    file: IncomingFile | None = None
-    refusal: ItemRefusal | None = None
-
-    def refuse(self, refusal: ItemRefusal) -> None:
-        """Keep the first reason and free the space."""
-        self.refusal = self.refusal or refusal
-        self.discard()
-
-    def discard(self) -> None:
-        """Remove what has come."""
-        if self.file is not None:
-            self.file.discard()
-            self.file = None
+FRAME_MAX_ITEMS = 4 * OFFER_ITEMS
+"""In one offer: a pack of short names could hold half a million, at 300 bytes of memory each."""
 
 
 class Receiver:
@@ -88,19 +74,38 @@ class Receiver:
         Made, when the first item comes, if its parent is there.
     stream : ByteStream
         To the sender.
+    policy : Policy, optional
+        What this sender may do.
+    actor : Actor, optional
+        Who it is, for the log.
     clock : Clock, optional
         For the age of abandoned uploads.
     """
 
-    def __init__(self, store: Path, stream: ByteStream, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        store: Path,
+        stream: ByteStream,
+        *,
+        policy: Policy | None = None,
+        actor: Actor = NOBODY,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._store = store
         self._talk = Conversation(stream, timeout_s=IDLE_TIMEOUT_S)
+        self._policy = policy or Policy()
+        self._actor = actor
         self._clock = clock
+        self._journal: Journal | None = None
         self._cache = HashCache(store)
         self._store_fd: int | None = None
-        self._quarantine: Quarantine | None = None
-        self._asked: list[Key] = []
-        self._upload: _Upload | None = None
+        self._landing: Landing | None = None
+        self._incoming: Incoming | None = None
+        self._stack = contextlib.ExitStack()
+        self._offered = 0
+        self._wanted: dict[int, Key] = {}
+        self._tokens: dict[int, bytes] = {}
+        self._landing_tokens: set[bytes] = set()
         self._is_told = False
 
     def serve(self) -> None:
@@ -111,7 +116,10 @@ class Receiver:
         HpctrackError
             Why the transfer ended early; the sender has been told, without any path.
         """
-        ours = Hello(software=f"hpctrack {__version__}")
+        packs = (ZSTD,) if can_pack() else ()
+        ours = Hello(
+            software=f"hpctrack {__version__}", unpacks=packs, now_wall_s=self._clock.wall_s()
+        )
         try:
             self._talk.greet()
             self._talk.send(ours)
@@ -123,20 +131,20 @@ class Receiver:
         except (ConnectionError, TimeoutError) as error:
             raise SyncError(f"the sender is gone: {type(error).__name__}") from None
         except ProtocolError as error:
-            self._tell(Error("protocol", {"what": error.message}))
+            self._tell_error(Error("protocol", {"what": error.message}))
             raise
         except HpctrackError:
             raise
         except Exception as error:
             # A bug of ours: the name of the exception says no path, its text might.
-            self._tell(Error("internal", {"what": type(error).__name__}))
+            self._tell_error(Error("internal", {"what": type(error).__name__}))
             raise
 
     def _negotiate(self, ours: Hello, theirs: Hello) -> None:
         try:
             negotiate(ours, theirs)
         except ProtocolError:
-            self._tell(Error("version", {"oldest": ours.oldest, "newest": ours.newest}))
+            self._tell_error(Error("version", {"oldest": ours.oldest, "newest": ours.newest}))
             raise
 
     def _serve_in_store(self) -> None:
@@ -144,14 +152,32 @@ class Receiver:
         code = find_store_problem(self._store)
         if code:
             raise self._refuse_all(code)
-        with contextlib.ExitStack() as stack:
+        with self._stack:
             if self._store.is_dir():
-                self._open_store(stack)
-            stack.callback(self._cache.save)
-            while self._answer(stack):
-                pass
+                self._open_store()
+            self._stack.callback(self._cache.save)
+            try:
+                while self._answer(self._talk.receive()):
+                    self._land_when_idle()
+            except (EOFError, ConnectionError, TimeoutError, ProtocolError):
+                # What has come whole is published all the same, though nobody may hear of it.
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    if self._landing is not None:
+                        self._landing.finish()
+                raise
 
-    def _open_store(self, stack: contextlib.ExitStack) -> int:
+    def _land_when_idle(self) -> None:
+        """Publish what has come so far before waiting for more, unless the disk is busy anyway.
+
+        So groups are as large as the disk is slow: what comes during one look at it waits for the
+        next, and a single run does not wait at all.
+        """
+        landing = self._landing
+        while landing is not None and landing.has_group and not self._talk.has_message():
+            if landing.wait(LOOK_AGAIN_S):
+                landing.submit()
+
+    def _open_store(self) -> int:
         """Return the store's descriptor; make its folder if need be."""
         if self._store_fd is None:
             try:
@@ -159,42 +185,62 @@ class Receiver:
                 self._store_fd = os.open(self._store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:
                 raise self._refuse_all("store-unwritable") from None
-            stack.callback(os.close, self._store_fd)
+            self._stack.callback(os.close, self._store_fd)
             remove_abandoned(self._store_fd, self._clock)
         return self._store_fd
 
-    def _open_quarantine(self, stack: contextlib.ExitStack) -> Quarantine:
-        """Return the quarantine, which is not made before something comes."""
-        if self._quarantine is None:
+    def _open_landing(self) -> tuple[Landing, Incoming]:
+        """Return where things land, which is not made before something comes."""
+        if self._landing is None or self._incoming is None:
+            store_fd = self._open_store()
             try:
-                self._quarantine = Quarantine(self._store, self._open_store(stack))
+                with open_folder(store_fd, (SERVER_FOLDER,), create=True):
+                    quarantine = Quarantine(self._store, store_fd)
             except OSError:
                 raise self._refuse_all("store-unwritable") from None
-            stack.callback(self._quarantine.close)
-            stack.callback(self._discard)
-        return self._quarantine
+            self._stack.callback(quarantine.close)
+            self._landing = Landing(
+                store_fd,
+                quarantine,
+                self._cache,
+                self._policy,
+                journal=self._open_journal(),
+                tell=self._report,
+            )
+            self._stack.callback(self._landing.close)
+            journal = self._open_journal()
+            self._incoming = Incoming(self._store, store_fd, quarantine, journal)
+            self._stack.callback(self._incoming.close)
+        return self._landing, self._incoming
 
-    def _discard(self) -> None:
-        if self._upload is not None:
-            self._upload.discard()
+    def _open_journal(self) -> Journal:
+        if self._journal is None:
+            try:
+                self._journal = Journal(self._open_store(), self._policy, self._actor, self._clock)
+            except (OSError, HpctrackError):
+                raise self._refuse_all("store-unwritable") from None
+            self._stack.callback(self._journal.close)
+        return self._journal
 
-    def _answer(self, stack: contextlib.ExitStack) -> bool:
-        """Read one message and do what it asks; return False after the last one."""
-        message = self._talk.receive()
-        upload = self._upload
+    def _answer(self, message: Message) -> bool:
+        """Do what a message asks; return False after the last one."""
+        incoming = self._incoming
+        is_open = incoming is not None and incoming.is_open
         match message:
-            case Inventory() if upload is None:
-                self._take_inventory(message)
-            case Begin() if upload is None:
-                self._upload = self._begin(message, stack)
-            case Data(body) if upload is not None:
-                self._write(upload, body)
-            case End(number) if upload is not None and upload.number == number:
-                self._talk.send(self._finish(upload, self._open_store(stack)))
-                self._upload = None
-            case Done() if upload is None:
-                self._cache.save()
-                self._talk.send(Done())
+            case Offer() if not is_open:
+                self._take_offer(message)
+            case File() if not is_open:
+                self._take_file(message)
+            case Rows() if not is_open:
+                self._take_rows(message)
+            case Begin() if not is_open:
+                self._begin(message)
+            case Data(body) if incoming is not None and is_open:
+                incoming.write(body)
+            case End() if incoming is not None and is_open:
+                self._end(message)
+            case Done() if not is_open:
+                self._finish()
                 return False
             case Error(code, facts):
                 raise SyncError(f"the sender gave up: {describe(code, facts)}")
@@ -202,84 +248,113 @@ class Receiver:
                 raise ProtocolError(f"{message.kind.name} may not come here")
         return True
 
-    def _take_inventory(self, message: Inventory) -> None:
-        self._asked += [item.key for item in message.items]
-        if len(self._asked) > INVENTORY_MAX_ITEMS:
-            raise ProtocolError(f"more than {INVENTORY_MAX_ITEMS} items are asked for")
-        if not message.is_last:
-            return
-        fd = self._store_fd
-        found = [] if fd is None else read_inventory(fd, self._asked, self._cache)
-        self._asked = []
-        for answer in split_inventory(found):
-            self._talk.send(answer)
+    def _take_offer(self, offer: Offer) -> None:
+        if len(offer.items) > FRAME_MAX_ITEMS:
+            raise ProtocolError(f"an offer of {len(offer.items)} items")
+        answer = Answerer(self._store_fd, self._cache, self._policy).answer(offer)
+        for place, wish in enumerate(answer.wishes):
+            if wish in {Wish.WANTED, Wish.CONTINUED}:
+                number = self._offered + place
+                self._wanted[number] = offer.items[place].key
+                self._tokens[number] = offer.items[place].token
+        self._note_refused(offer, answer)
+        self._offered += len(offer.items)
+        if self._offered > OFFER_MAX_ITEMS:
+            raise ProtocolError(f"more than {OFFER_MAX_ITEMS} items are offered")
+        self._talk.send(answer)
+        self._talk.flush()
 
-    def _begin(self, message: Begin, stack: contextlib.ExitStack) -> _Upload:
-        store_fd, quarantine = self._open_store(stack), self._open_quarantine(stack)
-        upload = _Upload(message.number, message.item)
-        try:
-            find_place(message.item.key)
-            _check_size(message.item, store_fd)
-            upload.file = quarantine.create_file()
-        except ItemRefusal as refusal:
-            upload.refuse(refusal)
-        except OSError as error:
-            upload.refuse(_translate(error, message.item))
-        return upload
+    def _note_refused(self, offer: Offer, answer: Answer) -> None:
+        """Log what was refused before any of it came."""
+        refused = [place for place, wish in enumerate(answer.wishes) if wish == Wish.REFUSED]
+        if refused and self._store_fd is not None:
+            events = []
+            for place in refused:
+                code = str(answer.details[place].get("code", ""))
+                result = Result(self._offered + place, Outcome.REFUSED, code)
+                events.append(Event(result, offer.items[place].key))
+            self._open_journal().note(events)
 
-    def _write(self, upload: _Upload, data: bytes | memoryview) -> None:
-        if upload.file is None:
-            return
-        item = upload.item
-        got_bytes = upload.file.size_bytes + len(data)
-        if got_bytes > item.size_bytes:
-            facts = {"got_bytes": got_bytes, "size_bytes": item.size_bytes}
-            upload.refuse(ItemRefusal("size-mismatch", **facts))
-            return
-        try:
-            upload.file.write(data)
-        except OSError as error:
-            upload.refuse(_translate(error, item))
-
-    def _finish(self, upload: _Upload, store_fd: int) -> Result:
-        try:
-            outcome = self._publish(upload, store_fd)
-            return Result(upload.number, outcome)
-        except ItemRefusal as refusal:
-            why = refusal
-        except OSError as error:
-            why = _translate(error, upload.item)
-        finally:
-            upload.discard()
-        return Result(upload.number, Outcome.REFUSED, why.code, why.facts)
-
-    def _publish(self, upload: _Upload, store_fd: int) -> Outcome:
-        if upload.refusal is not None or upload.file is None:
-            raise upload.refusal or ItemRefusal("internal", what="no file")
-        file, item = upload.file, upload.item
-        if file.size_bytes != item.size_bytes:
-            facts = {"got_bytes": file.size_bytes, "size_bytes": item.size_bytes}
-            raise ItemRefusal("size-mismatch", **facts)
-        if file.sha256 != item.sha256:
-            raise ItemRefusal("hash-mismatch")
-        file.make_durable()
-        refusal = check_file(file.path, item.key)
+    def _take_file(self, file: File) -> None:
+        landing, _incoming = self._open_landing()
+        key = self._find_wanted(file.number)
+        data, limit_bytes = bytes(file.data), MAX_BYTES[key.kind]
+        refusal = None
+        if len(data) > limit_bytes:
+            refusal = ItemRefusal("too-large", size_bytes=len(data), limit_bytes=limit_bytes)
+        elif hashlib.sha256(data).digest() != file.sha256:
+            refusal = ItemRefusal("hash-mismatch")
         if refusal is not None:
-            raise refusal
-        extent = find_extent(file.path, item.key)
-        return publish(self._store, store_fd, item, file, extent)
+            landing.add_refused(key, make_result(file.number, refusal))
+            return
+        landing.add_small(Small(file.number, key, file.sha256.hex(), data))
+
+    def _take_rows(self, rows: Rows) -> None:
+        landing, _incoming = self._open_landing()
+        key = self._find_wanted(rows.number, is_live=True)
+        digest = hashlib.sha256()
+        for piece in rows.tail.pieces:
+            digest.update(piece.data)
+        if digest.digest() != rows.sha256:
+            landing.add_refused(key, make_result(rows.number, ItemRefusal("hash-mismatch")))
+            return
+        landing.add_rows(key, rows)
+
+    def _begin(self, begin: Begin) -> None:
+        landing, incoming = self._open_landing()
+        key, token = self._find_wanted(begin.number), self._tokens[begin.number]
+        if token in self._landing_tokens:
+            # The same bytes for another place: the first ones are still on their way there.
+            landing.finish()
+            self._landing_tokens.clear()
+        incoming.begin(begin, key, token.hex())
+
+    def _end(self, end: End) -> None:
+        landing, incoming = self._open_landing()
+        key = self._find_wanted(end.number)
+        done = incoming.end(end)
+        if isinstance(done, Result):
+            landing.add_refused(key, done)
+        else:
+            self._landing_tokens.add(self._tokens[end.number])
+            landing.add_large(done)
+
+    def _find_wanted(self, number: int, *, is_live: bool = False) -> Key:
+        key = self._wanted.get(number)
+        if key is None:
+            raise ProtocolError(f"item {number} was not asked for")
+        if (key.kind == ItemKind.LIVE) != is_live:
+            raise ProtocolError(f"item {number} does not come like that")
+        return key
+
+    def _finish(self) -> None:
+        if self._landing is not None:
+            self._landing.finish()
+        self._cache.save()
+        # A sender that had nothing to send does not wait for this.
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            self._talk.send(Done())
+            self._talk.flush()
+
+    def _report(self, events: Sequence[Event]) -> None:
+        """Tell what became of things; called on the landing's thread, too."""
+        self._open_journal().note(events)
+        for results in split_results(one.result for one in events):
+            self._talk.send(Results(results))
+        self._talk.flush()
 
     def _refuse_all(self, code: str) -> HpctrackError:
-        self._tell(Error(code))
+        self._tell_error(Error(code))
         return RefusedError(f"{self._store}: {describe(code, {})}")
 
-    def _tell(self, error: Error) -> None:
+    def _tell_error(self, error: Error) -> None:
         """Say why it ends, once, to a sender that may be gone already."""
         if self._is_told:
             return
         self._is_told = True
         with contextlib.suppress(ConnectionError, TimeoutError):
             self._talk.send(error)
+            self._talk.flush()
 
 
 def find_store_problem(store: Path) -> str:
@@ -289,17 +364,3 @@ def find_store_problem(store: Path) -> str:
     if os.path.lexists(store):
         return "not-a-folder"
     return "" if store.parent.is_dir() else "no-parent"
-
-
-def _check_size(item: Item, store_fd: int) -> None:
-    limit_bytes = ITEM_MAX_BYTES[item.key.kind]
-    if item.size_bytes > limit_bytes:
-        raise ItemRefusal("too-large", size_bytes=item.size_bytes, limit_bytes=limit_bytes)
-    space = os.fstatvfs(store_fd)
-    if item.size_bytes + SPARE_BYTES > space.f_bavail * space.f_frsize:
-        raise ItemRefusal("no-space", size_bytes=item.size_bytes)
-
-
-def _translate(error: OSError, item: Item) -> ItemRefusal:
-    code = "no-space" if error.errno in FULL else "unwritable"
-    return ItemRefusal(code, size_bytes=item.size_bytes)

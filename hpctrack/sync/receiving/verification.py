@@ -6,6 +6,7 @@ Looked at before anybody else can: `docs/reference/foreign-files.md` says what f
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +62,8 @@ def check_file(path: Path, key: Key) -> ItemRefusal | None:
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(path, "rb", opener=lambda name, _flags: os.open(name, flags)) as file:
+        if key.kind == ItemKind.BLOB:
+            return _judge_blob(key, hashlib.file_digest(file, "sha256").hexdigest())
         if key.kind != ItemKind.RUN:
             # One byte more than is allowed tells that there are more.
             limit_bytes = _TEXT_KINDS.get(key.kind, (None, -1))[1]
@@ -135,6 +138,10 @@ def _judge(verdict: Verdict, key: Key) -> ItemRefusal | None:
     return _check_owner(key, skeleton.project, skeleton.run)
 
 
+def _judge_blob(key: Key, sha256: str) -> ItemRefusal | None:
+    return None if sha256 == key.id else ItemRefusal("not-a-blob")
+
+
 def _check_owner(key: Key, project: str, run: str) -> ItemRefusal | None:
     if (project, run) == (key.project, key.id):
         return None
@@ -142,7 +149,9 @@ def _check_owner(key: Key, project: str, run: str) -> ItemRefusal | None:
 
 
 def _check_text(key: Key, data: bytes) -> ItemRefusal | None:
-    """Check a file that is text; of others, None."""
+    """Check a file that is text, or a blob; of others, None."""
+    if key.kind == ItemKind.BLOB:
+        return _judge_blob(key, hashlib.sha256(data).hexdigest())
     check, limit_bytes = _TEXT_KINDS.get(key.kind, (None, 0))
     if check is None:
         return None

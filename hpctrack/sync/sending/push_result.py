@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
 from hpctrack.store.ledger import list_losses
-from hpctrack.sync.sending.gather import LeftRun, Skipped
-from hpctrack.sync.wire.messages import Item, ItemKind, Key, Outcome, Result
+from hpctrack.sync.sending.candidates import Candidate, LeftRun, Skipped
+from hpctrack.sync.wire.messages import ItemKind, Key, Outcome, Result
 from hpctrack.sync.wire.refusal import describe
 
 
@@ -46,6 +46,8 @@ class Status(StrEnum):
     SENT = "sent"
     REPLACED = "replaced"
     """Sent, and it took the place of an older file of the same run."""
+    GROWN = "grown"
+    """New rows of a run that goes on were sent."""
     PRESENT = "present"
     SKIPPED = "skipped"
     REFUSED = "refused"
@@ -55,9 +57,16 @@ class Status(StrEnum):
 _STATUSES = {
     Outcome.PUBLISHED: Status.SENT,
     Outcome.REPLACED: Status.REPLACED,
+    Outcome.APPENDED: Status.GROWN,
+    Outcome.MERGED: Status.REPLACED,
     Outcome.PRESENT: Status.PRESENT,
     Outcome.REFUSED: Status.REFUSED,
 }
+
+
+def status_of(outcome: Outcome) -> Status:
+    """Return what the other side's answer makes of an item."""
+    return _STATUSES[outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,22 +98,40 @@ class ItemResult:
     ledger: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, item: Item, status: Status) -> Self:
-        """Make it from an item."""
-        return cls(key=item.key, status=status, size_bytes=item.size_bytes, sha256=item.sha256)
+    def of(cls, candidate: Candidate, status: Status) -> Self:
+        """Make it from what was offered."""
+        is_file = candidate.key.kind != ItemKind.LIVE
+        return cls(
+            key=candidate.key,
+            status=status,
+            size_bytes=candidate.status.st_size,
+            sha256=candidate.digest if is_file else "",
+        )
 
     @classmethod
-    def of_result(cls, item: Item, result: Result) -> Self:
+    def of_result(cls, candidate: Candidate, result: Result) -> Self:
         """Make it from the other side's answer."""
-        refused = result.outcome == Outcome.REFUSED
-        return cls(
-            key=item.key,
-            status=_STATUSES[result.outcome],
-            size_bytes=item.size_bytes,
-            sha256=item.sha256,
-            reason=result.code if refused else "",
-            text=describe(result.code, result.facts) if refused else "",
-        )
+        made = cls.of(candidate, status_of(result.outcome))
+        if result.outcome != Outcome.REFUSED:
+            return made
+        return replace(made, reason=result.code, text=describe(result.code, result.facts))
+
+    @classmethod
+    def of_refusal(cls, candidate: Candidate, details: Mapping[str, Any]) -> Self:
+        """Make it from what the other side has said instead of taking it."""
+        facts = details.get("facts")
+        shown = facts if isinstance(facts, dict) else {}
+        code = str(details.get("code", ""))
+        facts_shown = {str(key): one for key, one in shown.items() if isinstance(one, str | int)}
+        made = cls.of(candidate, Status.REFUSED)
+        return replace(made, reason=code, text=describe(code, facts_shown))
+
+    @classmethod
+    def of_failure(cls, candidate: Candidate, error: Exception) -> Self:
+        """Make it from why it could not be read."""
+        made = cls.of(candidate, Status.SKIPPED)
+        text = str(getattr(error, "message", error))
+        return replace(made, reason=Skipped.UNREADABLE, text=text)
 
     @classmethod
     def of_left(cls, left: LeftRun) -> Self:
@@ -138,6 +165,8 @@ class PushResult:
         Runs and sweeps, by project and id.
     size_bytes : int
         What was sent, without the protocol's own bytes.
+    wire_bytes : int
+        What was given to the connection, compressed and with the protocol's own.
     duration_s : float
         From the first connection to the last answer.
     """
@@ -145,22 +174,32 @@ class PushResult:
     remote: str
     items: tuple[ItemResult, ...]
     size_bytes: int
+    wire_bytes: int
     duration_s: float
 
     @property
     def runs(self) -> tuple[ItemResult, ...]:
         """What became of the runs."""
-        return tuple(one for one in self.items if one.key.kind == ItemKind.RUN)
+        return self.of_kind(ItemKind.RUN)
+
+    @property
+    def live(self) -> tuple[ItemResult, ...]:
+        """What became of the node files of runs that go on."""
+        return self.of_kind(ItemKind.LIVE)
+
+    def of_kind(self, kind: ItemKind) -> tuple[ItemResult, ...]:
+        """Return what became of everything of a kind."""
+        return tuple(one for one in self.items if one.key.kind == kind)
 
     @property
     def sweeps(self) -> tuple[ItemResult, ...]:
         """What became of the sweeps' descriptions."""
-        return tuple(one for one in self.items if one.key.kind == ItemKind.SWEEP)
+        return self.of_kind(ItemKind.SWEEP)
 
     @property
     def accountings(self) -> tuple[ItemResult, ...]:
         """What became of what Slurm counted of the runs."""
-        return tuple(one for one in self.items if one.key.kind == ItemKind.ACCOUNTING)
+        return self.of_kind(ItemKind.ACCOUNTING)
 
     @property
     def sent(self) -> int:
@@ -196,7 +235,12 @@ class PushResult:
             "refused": self.refused,
             "would_send": self.would_send,
             "bytes": self.size_bytes,
+            "wire_bytes": self.wire_bytes,
             "seconds": round(self.duration_s, 3),
+            "grown": len({one.key.id for one in self.live if one.status == Status.GROWN}),
+            "live": [one.to_json() for one in self.live],
+            "annotations": [one.to_json() for one in self.of_kind(ItemKind.ANNOTATIONS)],
+            "blobs": [one.to_json() for one in self.of_kind(ItemKind.BLOB)],
             "runs": [one.to_json() for one in self.runs],
             "sweeps": [one.to_json() for one in self.sweeps],
             "accounting": [one.to_json() for one in self.accountings],

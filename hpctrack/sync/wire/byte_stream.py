@@ -20,8 +20,18 @@ class ByteStream(Protocol):
         """
         ...
 
+    def poll(self, timeout_s: float) -> bool:
+        """Tell whether a read would return at once, with bytes or with the end.
+
+        Waits at most so long for it; 0 does not wait. A connection that broke counts as an end.
+        """
+        ...
+
     def write(self, data: bytes) -> None:
         """Send everything; blocks while the other side is slow.
+
+        Two sides that both write never wait for each other: what comes meanwhile is taken and
+        held for the next read, up to 16 MiB.
 
         Raises
         ------

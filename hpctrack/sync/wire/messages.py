@@ -1,52 +1,70 @@
-"""The messages of a push, as types. `protocol` turns them into frames and back."""
+"""The messages of a push, as values. `bodies` turns them into bytes and back.
+
+There are few, and each is small enough to be drawn on a napkin: the sender offers what it has
+(`Offer`), the receiver answers what it wants (`Answer`), files and new rows travel (`File`,
+`Begin`, `Data`, `End`, `Rows`), and the receiver says what became of each (`Results`).
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from hpctrack.errors import ProtocolError
+from hpctrack.sync.wire.tails import Tail
 
-OLDEST_VERSION = 1
-NEWEST_VERSION = 2
+OLDEST_VERSION = 3
+NEWEST_VERSION = 3
 """The versions that this hpctrack speaks; the highest that both sides speak is used."""
-
-ACCOUNTING_VERSION = 2
-"""From this one on, what Slurm counted of a run goes along."""
 
 SOFTWARE_MAX_CHARS = 100
 """A peer's name for itself is shown to people, so it is cut."""
 
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+TOKEN_BYTES = 16
+"""Half of a SHA-256: enough to tell whether two sides have the same, while each of them names only
+its own files. Whole hashes travel with the files."""
+
+SHA256_BYTES = 32
 
 Fact = str | int
 Facts = Mapping[str, Fact]
-Fields = Mapping[str, Any]
 
 
 class Kind(IntEnum):
-    """What a frame is."""
+    """What a frame is. 2 to 6 were spoken by versions 1 and 2."""
 
     HELLO = 1
-    INVENTORY = 2
-    BEGIN = 3
-    DATA = 4
-    END = 5
-    RESULT = 6
     DONE = 7
     ERROR = 8
+    OFFER = 16
+    ANSWER = 17
+    FILE = 18
+    BEGIN = 19
+    DATA = 20
+    END = 21
+    ROWS = 22
+    RESULTS = 23
+    PACKED = 24
+    """Other frames, compressed together; see `packing`."""
 
 
 class ItemKind(StrEnum):
     """What is transferred."""
 
-    RUN = "run"
     SWEEP = "sweep"
+    RUN = "run"
+    """The sealed file of a run."""
+    LIVE = "live"
+    """A node file of a run that is not sealed; ``part`` of its key is the file's name."""
     ACCOUNTING = "accounting"
     """What the scheduler counted of a run: its key is the run's."""
+    ANNOTATIONS = "annotations"
+    """Name, notes and tags that people have given a run since."""
+    BLOB = "blob"
+    """Bytes that are named by their SHA-256, once in a project."""
+    UNKNOWN = "unknown"
+    """Something that only a newer sender has. It is refused; what is offered with it is not."""
 
 
 class Outcome(StrEnum):
@@ -54,8 +72,22 @@ class Outcome(StrEnum):
 
     PUBLISHED = "published"
     REPLACED = "replaced"
+    APPENDED = "appended"
+    MERGED = "merged"
     PRESENT = "present"
     REFUSED = "refused"
+
+
+class Wish(IntEnum):
+    """What the receiver wants of an item that was offered."""
+
+    WANTED = 0
+    PRESENT = 1
+    """It has the same."""
+    CONTINUED = 2
+    """It has a part, or another one: the details say from where to go on."""
+    REFUSED = 3
+    """It would not take it: the details say why."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +97,7 @@ class Key:
     kind: ItemKind
     project: str
     id: str
+    part: str = ""
 
     def __str__(self) -> str:
         """Return what people call it."""
@@ -72,110 +105,98 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A file of one side: a run's sealed file or its accounting, or a sweep's description.
+class Hello:
+    """Both sides, first: which versions they speak.
 
     Parameters
     ----------
-    key : Key
-        What it is.
-    sha256 : str
-        64 hexadecimal digits.
-    size_bytes : int
-        At least 0.
+    oldest, newest : int
+        Versions of the protocol.
+    software : str
+        For people.
+    unpacks : tuple of str
+        Compressions that this side can read.
+    now_wall_s : float
+        Its clock, for the message about clocks that differ; nothing else depends on it.
     """
-
-    key: Key
-    sha256: str
-    size_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields of a message."""
-        return {
-            "kind": self.key.kind,
-            "project": self.key.project,
-            "id": self.key.id,
-            "sha256": self.sha256,
-            "size_bytes": self.size_bytes,
-        }
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read it back; types are checked here, names by who uses them."""
-        fields = as_object(value)
-        try:
-            kind = ItemKind(take(fields, "kind", str))
-        except ValueError:
-            raise ProtocolError("an item is of an unknown kind") from None
-        sha256, size_bytes = take(fields, "sha256", str), take(fields, "size_bytes", int)
-        if not _SHA256.match(sha256) or size_bytes < 0:
-            raise ProtocolError("an item has a hash or a size that cannot be")
-        key = Key(kind, take(fields, "project", str), take(fields, "id", str))
-        return cls(key, sha256, size_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """Both sides, first: which versions they speak."""
 
     kind: ClassVar[Kind] = Kind.HELLO
     oldest: int = OLDEST_VERSION
     newest: int = NEWEST_VERSION
     software: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the body."""
-        versions = {"oldest": self.oldest, "newest": self.newest}
-        return {"protocol": versions, "software": self.software}
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> Self:
-        """Read the body."""
-        versions = as_object(fields.get("protocol"))
-        oldest, newest = take(versions, "oldest", int), take(versions, "newest", int)
-        return cls(oldest, newest, str(fields.get("software", ""))[:SOFTWARE_MAX_CHARS])
+    unpacks: tuple[str, ...] = ()
+    now_wall_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
-    """What the sender has; the receiver answers with what it has of these."""
+class Offered:
+    """What the sender says of one thing that it has.
 
-    kind: ClassVar[Kind] = Kind.INVENTORY
-    items: tuple[Item, ...]
-    is_last: bool
+    Parameters
+    ----------
+    key : Key
+    token : bytes
+        `TOKEN_BYTES` long: the beginning of its SHA-256, or of its state's for a node file. If it
+        was never read, something that stays the same as long as the file does.
+    is_hashed : bool
+        Whether the token is made of the content.
+    """
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the body."""
-        return {"items": [one.to_json() for one in self.items], "is_last": self.is_last}
+    key: Key
+    token: bytes
+    is_hashed: bool = True
 
-    @classmethod
-    def from_json(cls, fields: Fields) -> Self:
-        """Read the body."""
-        items = tuple(Item.from_json(one) for one in take(fields, "items", list))
-        return cls(items, take(fields, "is_last", bool))
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Some of what the sender has. Items are numbered through all offers of a push, from 0."""
+
+    kind: ClassVar[Kind] = Kind.OFFER
+    items: tuple[Offered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receiver wants of one offer.
+
+    Parameters
+    ----------
+    wishes : bytes
+        One `Wish` for each item of the offer.
+    details : mapping
+        By position in the offer: ``offset`` (bytes of it that are there), ``sha256`` (of the file
+        that is there), ``rows`` and ``uuid`` (of the replica), ``annotations`` (of the other side),
+        ``code`` and ``facts`` (why it is refused).
+    """
+
+    kind: ClassVar[Kind] = Kind.ANSWER
+    wishes: bytes
+    details: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A small file, whole."""
+
+    kind: ClassVar[Kind] = Kind.FILE
+    number: int
+    sha256: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The bytes of an item follow."""
+    """The bytes of a file follow, from an offset on."""
 
     kind: ClassVar[Kind] = Kind.BEGIN
     number: int
-    item: Item
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the body."""
-        return {"number": self.number, "item": self.item.to_json()}
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> Self:
-        """Read the body."""
-        return cls(take(fields, "number", int), Item.from_json(fields.get("item")))
+    size_bytes: int
+    offset_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Bytes of the item that has begun; valid until the next message is read."""
+    """Bytes of the file that has begun; valid until the next message is read."""
 
     kind: ClassVar[Kind] = Kind.DATA
     body: bytes | memoryview
@@ -183,49 +204,40 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """All bytes of the item have been sent."""
+    """All bytes of the file have been sent; the hash is that of the whole file."""
 
     kind: ClassVar[Kind] = Kind.END
     number: int
+    sha256: bytes
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the body."""
-        return {"number": self.number}
 
-    @classmethod
-    def from_json(cls, fields: Fields) -> Self:
-        """Read the body."""
-        return cls(take(fields, "number", int))
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """New rows of a node file."""
+
+    kind: ClassVar[Kind] = Kind.ROWS
+    number: int
+    sha256: bytes
+    """Of all pieces, one after the other."""
+    tail: Tail
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What became of an item; ``code`` and ``facts`` say why it was refused."""
 
-    kind: ClassVar[Kind] = Kind.RESULT
     number: int
     outcome: Outcome
     code: str = ""
     facts: Facts = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the body."""
-        return {
-            "number": self.number,
-            "outcome": self.outcome,
-            "code": self.code,
-            "facts": dict(self.facts),
-        }
 
-    @classmethod
-    def from_json(cls, fields: Fields) -> Self:
-        """Read the body."""
-        try:
-            outcome = Outcome(take(fields, "outcome", str))
-        except ValueError:
-            raise ProtocolError("a result has an unknown outcome") from None
-        code = str(fields.get("code", ""))
-        return cls(take(fields, "number", int), outcome, code, take_facts(fields))
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What became of some items; what is published is on the disk."""
+
+    kind: ClassVar[Kind] = Kind.RESULTS
+    results: tuple[Result, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,16 +245,6 @@ class Done:
     """The sender has no more; the receiver echoes it when everything is safe."""
 
     kind: ClassVar[Kind] = Kind.DONE
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the body."""
-        return {}
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> Self:
-        """Read the body: there is nothing in it."""
-        del fields
-        return cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,50 +255,5 @@ class Error:
     code: str
     facts: Facts = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the body."""
-        return {"code": self.code, "facts": dict(self.facts)}
 
-    @classmethod
-    def from_json(cls, fields: Fields) -> Self:
-        """Read the body."""
-        return cls(take(fields, "code", str), take_facts(fields))
-
-
-Message = Hello | Inventory | Begin | Data | End | Result | Done | Error
-
-
-def take_facts(fields: Fields) -> dict[str, Fact]:
-    """Return what can be shown; a peer's nested values are not."""
-    facts = fields.get("facts")
-    if not isinstance(facts, dict):
-        return {}
-    return {str(key): one for key, one in facts.items() if isinstance(one, (str, int))}
-
-
-def as_object(value: object) -> dict[str, Any]:
-    """Return a JSON object.
-
-    Raises
-    ------
-    ProtocolError
-        It is none.
-    """
-    if not isinstance(value, dict):
-        raise ProtocolError("a message is not a JSON object")
-    return value
-
-
-def take(fields: Fields, name: str, kind: type) -> Any:
-    """Return a field of a type.
-
-    Raises
-    ------
-    ProtocolError
-        It is not there, or of another type.
-    """
-    value = fields.get(name)
-    # True is an int for Python and is none here.
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ProtocolError(f"a message lacks {name!r}, or it is no {kind.__name__}")
-    return value
+Message = Hello | Offer | Answer | File | Begin | Data | End | Rows | Results | Done | Error

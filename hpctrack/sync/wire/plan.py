@@ -1,37 +1,15 @@
-"""What to send, and which of two files of one run to keep. Pure: touches no file."""
+"""Which of two files of one run to keep. Pure: touches no file.
+
+The rules of convergence: of data, what the job has written wins, and of two files of one run the
+one that holds more of it. What has once arrived is never given up for less.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from hpctrack.sync.wire.messages import Item, ItemKind, Outcome
+from hpctrack.sync.wire.messages import Outcome
 from hpctrack.sync.wire.refusal import ItemRefusal
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a push has to do.
-
-    Parameters
-    ----------
-    send : tuple of Item
-        Sweeps first, so that nobody sees a trial of an unknown sweep; then runs, then their
-        accounting, which is not taken without the run; each by project and id.
-    present : tuple of Item
-        The other side has exactly these.
-    """
-
-    send: tuple[Item, ...]
-    present: tuple[Item, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """How much has to be sent."""
-        return sum(one.size_bytes for one in self.send)
-
-
-_ORDER = (ItemKind.SWEEP, ItemKind.RUN, ItemKind.ACCOUNTING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +23,16 @@ class Extent:
     asked_wall_s : float
         When an accounting was asked for.
     nodes : frozenset of str
-        The ``uuid`` of each node file that went into a sealed one.
+        The node files that went into a sealed file, by their uuid.
     """
 
-    points: int
-    attempts: int
+    points: int = 0
+    attempts: int = 0
     asked_wall_s: float = 0.0
-    nodes: frozenset[str] = frozenset()
+    nodes: frozenset[str] = field(default_factory=frozenset)
 
 
-def make_plan(local: Iterable[Item], remote: Iterable[Item]) -> Plan:
-    """Compare two inventories.
-
-    Parameters
-    ----------
-    local : iterable of Item
-        What could be sent; the last of several with the same key counts.
-    remote : iterable of Item
-        What the other side has; may say more than was asked.
-    """
-    there = {one.key: one.sha256 for one in remote}
-    mine = {one.key: one for one in local}
-    ordered = sorted(mine.values(), key=lambda one: (_ORDER.index(one.key.kind), one.key))
-    return Plan(
-        send=tuple(one for one in ordered if there.get(one.key) != one.sha256),
-        present=tuple(one for one in ordered if there.get(one.key) == one.sha256),
-    )
-
-
-def choose_outcome(incoming: Extent, there: Extent | None) -> Outcome:
+def choose_outcome(incoming: Extent, there: Extent | None, *, append_only: bool = False) -> Outcome:
     """Decide whether a file that has come is to replace the one that is there.
 
     A requeued run that is sealed again has grown: it replaces. A file with fewer points or
@@ -85,6 +44,9 @@ def choose_outcome(incoming: Extent, there: Extent | None) -> Outcome:
         Of the file that has come; its hash is another one.
     there : Extent or None
         Of the file that is there; None if there is none, or none that can be read.
+    append_only : bool
+        Whoever pushes may add, and replace nothing by something else: everything that went into
+        the file that is there must have gone into the one that has come.
 
     Raises
     ------
@@ -101,6 +63,8 @@ def choose_outcome(incoming: Extent, there: Extent | None) -> Outcome:
             points_there=there.points,
             attempts_there=there.attempts,
         )
+    if append_only and not there.nodes <= incoming.nodes:
+        raise ItemRefusal("append-only")
     return Outcome.REPLACED
 
 

@@ -1,37 +1,23 @@
-"""How messages become bytes and bytes messages. Pure: touches no stream.
+"""How messages become frames and frames messages. Pure: touches no stream.
 
 A stream begins with `MAGIC`; then frames follow, little-endian::
 
     u32 size of the body | u8 kind | u8 0 | u16 0 | body
 
-Every body is a JSON object, but for `Kind.DATA`, which is bytes of a file. Fields go by name;
-unknown fields and unknown kinds are passed over, so that either side may be the newer one.
-``docs/reference/protocol.md`` says who may say what when.
+`bodies` knows what is in them. Fields go by name; unknown fields and unknown kinds are passed over,
+so that either side may be the newer one. ``docs/reference/protocol.md`` says who may say what when.
 """
 
 from __future__ import annotations
 
-import json
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpctrack.errors import ProtocolError
-from hpctrack.sync.wire.messages import (
-    Begin,
-    Data,
-    Done,
-    End,
-    Error,
-    Fields,
-    Hello,
-    Inventory,
-    Item,
-    Kind,
-    Message,
-    Result,
-    as_object,
-)
+from hpctrack.sync.wire.bodies import read_body, write_body
+from hpctrack.sync.wire.messages import Hello, Kind, Message
+from hpctrack.sync.wire.packing import unpack
 
 MAGIC = b"\x89HPT\r\n\x1a\n"
 """What each side says first. A terminal, a text mode or a chatty login script cannot pass for it:
@@ -39,18 +25,17 @@ the bytes that those change or cannot make are all in it."""
 
 HEADER = struct.Struct("<IBBH")
 
-MAX_BODY_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 5 * 1024 * 1024
 """A longer frame is a broken or hostile peer; it bounds what a receiver must hold in memory."""
 
-DATA_BYTES = 256 * 1024
+DATA_BYTES = 512 * 1024
 """How much of a file goes into one frame: the 8 bytes of a header are then nothing."""
 
-INVENTORY_ITEMS = 1000
-"""Items in one INVENTORY frame: at most 400 bytes each, well below `MAX_BODY_BYTES`."""
+SMALL_BYTES = 1024 * 1024
+"""A file up to this size travels in one frame."""
 
-_READERS: dict[int, Callable[[Fields], Message]] = {
-    one.kind: one.from_json for one in (Hello, Inventory, Begin, End, Result, Done, Error)
-}
+OFFER_ITEMS = 8192
+"""Items in one OFFER frame: at most 150 bytes each, well below `MAX_BODY_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +54,29 @@ def encode(message: Message) -> bytes:
     ProtocolError
         The body is longer than a frame may be.
     """
-    if isinstance(message, Data):
-        body: bytes | memoryview = message.body
-    else:
-        body = json.dumps(message.to_json(), separators=(",", ":")).encode()
+    body = write_body(message)
     if len(body) > MAX_BODY_BYTES:
         raise ProtocolError(f"{len(body)} bytes do not fit in a frame of {MAX_BODY_BYTES}")
     return HEADER.pack(len(body), message.kind, 0, 0) + body
 
 
-def decode(frame: Frame) -> Message | None:
-    """Read a message, or None for a kind that only a newer hpctrack knows.
+def decode(frame: Frame) -> Iterator[Message]:
+    """Read the message of a frame; several of a packed one, none of a kind that is not known.
 
     Raises
     ------
     ProtocolError
         The body is not what its kind says.
     """
-    if frame.kind == Kind.DATA:
-        return Data(frame.body)
-    read = _READERS.get(frame.kind)
-    if read is None:
-        return None
-    try:
-        value = json.loads(bytes(frame.body))
-    except (ValueError, RecursionError):
-        raise ProtocolError(f"a frame of kind {frame.kind} is not JSON") from None
-    return read(as_object(value))
-
-
-def split_inventory(items: Sequence[Item]) -> Iterator[Inventory]:
-    """Cut a list of items into messages; at least one, and only the last says that it is."""
-    for start in range(0, max(len(items), 1), INVENTORY_ITEMS):
-        end = start + INVENTORY_ITEMS
-        yield Inventory(tuple(items[start:end]), is_last=end >= len(items))
+    if frame.kind != Kind.PACKED:
+        message = read_body(frame.kind, frame.body)
+        if message is not None:
+            yield message
+        return
+    for inner in _split(unpack(frame.body, max_bytes=2 * MAX_BODY_BYTES)):
+        if inner.kind == Kind.PACKED:
+            raise ProtocolError("a pack is in another one")
+        yield from decode(inner)
 
 
 def negotiate(ours: Hello, theirs: Hello) -> int:
@@ -163,6 +137,17 @@ class Decoder:
                 yield Frame(kind, memoryview(whole)[start + HEADER.size : end])
                 start = end
         self._parts, self._held_bytes = [whole[start:]], len(whole) - start
+
+
+def _split(data: bytes) -> Iterator[Frame]:
+    """Yield the frames of a pack, which holds whole ones."""
+    start, view = 0, memoryview(data)
+    while start < len(data):
+        size_bytes, kind = _measure(data, start)
+        if kind is None or start + size_bytes > len(data):
+            raise ProtocolError("a pack ends in the middle of a message")
+        yield Frame(kind, view[start + HEADER.size : start + size_bytes])
+        start += size_bytes
 
 
 def _measure(data: bytes, start: int) -> tuple[int, int | None]:

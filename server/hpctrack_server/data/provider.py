@@ -183,7 +183,8 @@ class DataProvider:
             record=entry.read(),
             version=entry.version,
             is_live=entry.is_live,
-            now_wall_s=self._clock.wall_s(),
+            # A run of another machine is known up to the last look at it there.
+            now_wall_s=entry.synced_wall_s or self._clock.wall_s(),
         )
 
     def _broken(self, entry: Entry) -> BrokenFrame:

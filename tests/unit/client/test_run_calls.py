@@ -106,12 +106,12 @@ def test_names_tags_and_codes_of_any_kind_are_taken(store: Path) -> None:
     run.name, run.notes = 5, None  # type: ignore[assignment]
     run.finish(exit_code=None, quiet=True)
     found = find(store, "r")
-    assert (found.name, found.notes, found.tags, found.state) == ("5", "", ("3", "4"), "finished")
+    assert (found.name, found.notes, found.tags, found.state) == ("5", "", ["3", "4"], "finished")
     with hpctrack.init("p", id="s") as run:
         made_up = run.name
         run.name = "mine"
         run.name = run.tags = None
-    assert (find(store, "s").name, find(store, "s").tags) == (made_up, ())
+    assert (find(store, "s").name, find(store, "s").tags) == (made_up, [])
     for code, state in ((np.int64(0), "finished"), (np.int64(3), "failed"), ("bad", "failed")):
         hpctrack.init("p", id=f"t{code}").finish(code)  # type: ignore[arg-type]
         assert find(store, f"t{code}").state == state
@@ -424,11 +424,11 @@ def test_a_resumed_run_knows_its_name_tags_and_notes(store: Path) -> None:
         run.tags += ("new",)
         run.notes += " more"
     found = find(store, "r")
-    assert (found.name, found.tags, found.notes) == ("nice", ("keep", "new"), "N more")
+    assert (found.name, found.tags, found.notes) == ("nice", ["keep", "new"], "N more")
     with hpctrack.init("p", id="r", resume="must", name="other", tags=["mine"]) as run:
         assert (run.name, run.tags, run.notes) == ("other", ("mine",), "N more")
     found = find(store, "r")
-    assert (found.name, found.tags, found.notes) == ("other", ("mine",), "N more")
+    assert (found.name, found.tags, found.notes) == ("other", ["mine"], "N more")
 
 
 def test_a_picture_at_the_last_step_counts_when_the_run_goes_on(store: Path) -> None:

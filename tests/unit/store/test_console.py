@@ -11,6 +11,7 @@ from hpctrack.cli import main as cli
 from hpctrack.core.wire import make_gap
 from hpctrack.errors import UsageError
 from hpctrack.store.console_line import collapse_line, make_plain_line, make_safe_line
+from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.store.stored_run import StoredRun
 from tests.stores import NodeWriter
@@ -118,8 +119,7 @@ def test_many_pieces_are_read_in_few_goes(writer: NodeWriter) -> None:
         say(writer, OUT, b"%d\n" % number, rank=number % 2)
     run = finish(writer)
     (path,) = [one for one in run.files() if one.name.startswith("node")]
-    run.record  # noqa: B018 - opens the reader
-    reader = run._readers[path]
+    reader = NodeReader(path)
     calls = []
     read_bytes = reader.read_bytes
 

@@ -117,7 +117,7 @@ def test_an_abandoned_file_keeps_what_was_flushed_and_takes_nothing_more(tmp_pat
         import sys
         from pathlib import Path
         from hpctrack.errors import StoreError
-        from hpctrack.store import node_file
+        from hpctrack.store import growing_file
         from tests.stores import NodeWriter
 
         writer = NodeWriter(Path(sys.argv[1]))
@@ -133,7 +133,7 @@ def test_an_abandoned_file_keeps_what_was_flushed_and_takes_nothing_more(tmp_pat
                 call()
             except StoreError as error:
                 print("has been left" in error.message)
-        print(writer.file.is_abandoned, node_file.has_abandoned_files())
+        print(writer.file.is_abandoned, growing_file.has_abandoned_files())
         print(writer.file.path.read_bytes() == before)
         """
     done = run_python(code, str(tmp_path), env={"PYTHONPATH": str(ROOT)})

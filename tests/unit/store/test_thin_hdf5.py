@@ -81,6 +81,41 @@ def test_what_was_cut_off_is_not_read_as_zeros(path: Path, tmp_path: Path, share
     file.close()
 
 
+@pytest.fixture
+def long_path(tmp_path: Path) -> Path:
+    """More chunks than are looked up one by one."""
+    writer = NodeWriter(tmp_path)
+    writer.points("loss", 0, range(200_000), [float(one) for one in range(200_000)])
+    return writer.close()
+
+
+def test_of_a_long_table_what_is_known_is_not_looked_up_again(long_path: Path) -> None:
+    file = ThinFile(long_path)
+    table, later = file.table("points"), file.table("points", known_rows=150_000)
+    assert table.rows == later.rows == 200_000
+    assert table.read(149_999, 150_003) == later.read(149_999, 150_003)
+    for one in (table, later):
+        one.close()
+    file.close()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_long_table_that_was_cut_ends_there(
+    long_path: Path, tmp_path: Path, share: float
+) -> None:
+    cut = tmp_path / "cut" / long_path.name
+    cut.parent.mkdir()
+    shutil.copyfile(long_path, cut)
+    with cut.open("r+b") as copy:
+        copy.truncate(int(long_path.stat().st_size * share))
+    with NodeReader(cut) as reader:
+        expected = sum(len(one) for one in reader.iter_points())
+    file = ThinFile(cut)
+    assert file.table("points").rows == expected
+    assert abs(expected - share * 200_000) < 5000
+    file.close()
+
+
 def test_what_is_no_file_of_ours_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         ThinFile(tmp_path / "absent.h5")

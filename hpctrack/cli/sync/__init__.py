@@ -1,0 +1,1 @@
+"""The parts of ``hpctrack sync`` and ``hpctrack remote``."""

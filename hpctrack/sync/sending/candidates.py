@@ -1,0 +1,90 @@
+"""Things that could be sent, and those that stay here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hpctrack.sync.files.inventory import HashCache, make_stamp_token, make_token
+from hpctrack.sync.wire.messages import Key, Offered
+
+
+class Skipped(StrEnum):
+    """Why a run is not offered to the other side."""
+
+    RUNNING = "running"
+    BUSY = "being sealed"
+    UNSEALED = "not sealed"
+    TO_SEAL = "to be sealed"
+    """Only said by a dry run: the real one seals and sends it."""
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRun:
+    """A run that stays here.
+
+    Parameters
+    ----------
+    key : Key
+    why : Skipped
+    text : str
+        More about it, for people.
+    """
+
+    key: Key
+    why: Skipped
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that can be offered.
+
+    Parameters
+    ----------
+    key : Key
+    path : str
+    name : str
+        The same within the store, as the cache of hashes has it.
+    status : stat_result
+        As it was when it was found.
+    digest : str
+        SHA-256 of the file, or the digest of a node file's state, in hexadecimal digits; empty if
+        it was not read yet.
+    """
+
+    key: Key
+    path: str
+    name: str
+    status: os.stat_result
+    digest: str
+
+    @classmethod
+    def find(cls, key: Key, store: str, name: str, cache: HashCache) -> Candidate:
+        """Make it of a file that may have been hashed before.
+
+        Raises
+        ------
+        OSError
+            It is not there (any more).
+        """
+        path = f"{store}/{name}"
+        status = os.stat(path)  # noqa: PTH116 - 100,000 files
+        return cls(key, path, name, status, cache.find(name, status))
+
+    @property
+    def offered(self) -> Offered:
+        """What is said of it."""
+        if self.digest:
+            return Offered(self.key, make_token(self.digest))
+        return Offered(self.key, make_stamp_token(self.name, self.status), is_hashed=False)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Some of what there is."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    left: list[LeftRun] = field(default_factory=list)
