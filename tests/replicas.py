@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import pickle
 import signal
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from hpctrack.errors import StoreFullError
 from hpctrack.store.replica import Replicas, read_replicas
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.store.tails import TAIL_BYTES, NodeState, Piece, Tail
@@ -105,7 +107,8 @@ def assert_prefix(found: Rows, whole: Rows) -> None:
 APPENDER = """
 import os, pickle, signal, sys
 from pathlib import Path
-from hpctrack.store.replica import append_tail, Replicas
+from hpctrack.errors import StoreFullError
+from hpctrack.store.replica import append_tail
 
 MINE = tuple(f"/hpctrack/store/{one}.py" for one in (
     "replica", "replica_file", "replica_states", "growing_file", "node_table", "space",
@@ -130,7 +133,10 @@ while True:
     if not pid:
         if number:
             kill_at(number)
-        append_tail(Path(folder), name, tail)
+        try:
+            append_tail(Path(folder), name, tail)
+        except StoreFullError:
+            os._exit(28)
         os._exit(0)
     _pid, status = os.waitpid(pid, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
@@ -163,6 +169,8 @@ class Appender:
         pickle.dump((str(self.folder), name, tail, kill_at), self._child.stdin)
         self._child.stdin.flush()
         code = int(self._child.stdout.readline())
+        if code == errno.ENOSPC:
+            raise StoreFullError("no room")
         assert code in {0, -signal.SIGKILL}
         return code != 0
 

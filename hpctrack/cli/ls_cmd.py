@@ -36,6 +36,9 @@ RUN_STATES = [one.value for one in State if one != State.LOST]
 @store_option
 @project_option
 @click.option("-s", "--state", type=click.Choice(RUN_STATES), help="Only runs in this state.")
+@click.option(
+    "-t", "--tag", "tags", multiple=True, help="Only runs with this tag; may be repeated."
+)
 @click.option("-o", "--order", help="Sort by a key, such as -summary.loss. [default: -created]")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most this many.")
 @click.option("--live", "is_live", is_flag=True, help="Only runs that are going on now.")
@@ -54,6 +57,7 @@ def ls(
     store: Path | None,
     project: str | None,
     state: str | None,
+    tags: tuple[str, ...],
     order: str | None,
     limit: int | None,
     is_live: bool,
@@ -71,20 +75,23 @@ def ls(
     Examples:
       hpctrack ls
       hpctrack ls --project digits --state failed
+      hpctrack ls --tag paper --tag "seed 3"
       hpctrack ls -o -summary.accuracy -n 10
       hpctrack ls --json | jq '.runs[].id'
       hpctrack ls --live --watch 5
     """
     if is_live or watch_s is not None:
-        if not is_live or state:
-            raise UsageError("--watch goes with --live, --state does not", hint="hpctrack ls -h")
+        if not is_live or state or tags:
+            said = "--watch goes with --live, --state does not, nor does --tag"
+            raise UsageError(said, hint="hpctrack ls -h")
         list_live(
             store, project=project, order=order, limit=limit, watch_s=watch_s, as_json=as_json
         )
         return
     opened = open_store(store)
-    wanted = {"state": state} if state else None
-    runs, broken = opened.listing(wanted, order, project=project)
+    wanted: list[dict[str, str]] = [{"state": state}] if state else []
+    wanted += [{"tags": one} for one in tags]
+    runs, broken = opened.listing({"$and": wanted}, order, project=project)
     runs = runs[:limit]
     if as_json:
         print_json({"runs": [_entry(run) for run in runs], "broken": describe_broken(broken)})
@@ -117,6 +124,7 @@ def _entry(run: StoredRun) -> dict[str, Any]:
         "config": record.config,
         "summary": run.summary,
         "tags": record.tags,
+        "notes": record.notes,
     }
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "media": "hpctrack.cli.media_cmd",
     "stop": "hpctrack.cli.stop_cmd",
     "logs": "hpctrack.cli.logs_cmd",
+    "edit": "hpctrack.cli.edit_cmd",
     "seal": "hpctrack.cli.seal_cmd",
     "verify": "hpctrack.cli.verify_cmd",
     "repair": "hpctrack.cli.repair_cmd",

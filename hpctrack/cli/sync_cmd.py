@@ -67,7 +67,11 @@ TRIGGERED_INTERVAL_S = 2.0
 @click.option("--trigger", is_flag=True, help="Ask the sync that runs with --triggered to do it.")
 @click.option("--triggered", is_flag=True, help="Push only what was asked for by --trigger.")
 @click.option(
-    "-j", "--jobs", type=click.IntRange(1, 64), default=1, help="Runs that are sealed at a time."
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="Processes that seal.  [default: 1]",
 )
 @click.option("--bwlimit", type=ByteSize(), help="Bytes per second at most: 10M, 500k.")
 @click.option(

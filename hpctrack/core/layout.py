@@ -17,8 +17,8 @@
     <store>/.incoming/<token>/                         a push that is not yet verified
     <store>/.incoming/partial/<token>                  a part of a large file, to be continued
     <store>/.server/                                   what the server keeps of those who push
+    <store>/.sync-requests/<project>@<run>.json        a job asks that its run be pushed
     <store>/.hashes.json                               what sync has hashed; safe to remove
-    <store>/.server/                                   of a store that receives: log, quotas
 """
 
 from __future__ import annotations
@@ -66,7 +66,6 @@ ANNOTATIONS_FOLDER = ".annotations"
 BLOBS_FOLDER = ".blobs"
 SERVER_FOLDER = ".server"
 HASHES_NAME = ".hashes.json"
-SERVER_FOLDER = ".server"
 
 ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")
 """What is behind a rule's name in the file of one attempt; no rule's name ends like that."""

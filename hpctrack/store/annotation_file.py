@@ -82,14 +82,22 @@ def iter_annotated(store: Path, project: str) -> Iterator[tuple[str, FileStamp]]
         with _open_folder(store, project) as folder_fd, os.scandir(folder_fd) as entries:
             for entry in entries:
                 run = read_annotations_name(entry.name)
-                if run is None:
-                    continue
-                with contextlib.suppress(OSError):
-                    found = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(found.st_mode):
-                        yield run, FileStamp(found.st_size, found.st_mtime_ns, found.st_ino)
+                stamp = _stamp(folder_fd, entry.name) if run is not None else None
+                if run is not None and stamp is not None:
+                    yield run, stamp
     except OSError:
         return
+
+
+def find_annotation_stamp(store: Path, project: str, run: str) -> FileStamp | None:
+    """Return what tells one version of a run's file from another; None if there is none."""
+    if not (is_id(project) and is_id(run)):
+        return None
+    try:
+        with _open_folder(store, project) as folder_fd:
+            return _stamp(folder_fd, annotations_name(run))
+    except OSError:
+        return None
 
 
 def edit_annotations(
@@ -237,16 +245,33 @@ def _open_folder(store: Path, project: str, *, create: bool = False) -> Iterator
         os.close(fd)
 
 
+def _stamp(folder_fd: int, name: str) -> FileStamp | None:
+    try:
+        found = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
 def _read_file(folder_fd: int, name: str) -> bytes | None:
     """Return what is in a regular file, or None if there is none."""
     try:
         fd = os.open(name, _FILE_FLAGS, dir_fd=folder_fd)
     except FileNotFoundError:
         return None
-    with os.fdopen(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        return file.read(MERGED_MAX_BYTES + 1)
+        data = b""
+        # One more than is taken, so that a longer one is known as such. No file object: a listing
+        # of 10,000 annotated runs would make as many.
+        while piece := os.read(fd, MERGED_MAX_BYTES + 1 - len(data)):
+            data += piece
+        return data
+    finally:
+        os.close(fd)
 
 
 def _write_file(folder_fd: int, name: str, data: bytes) -> None:

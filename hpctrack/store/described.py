@@ -36,6 +36,11 @@ class DescribedRun(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def plain_brief(self) -> RunRecord:
+        """The brief as the job has said it, without what people have edited since."""
+
+    @property
+    @abc.abstractmethod
     def told(self) -> RunRecord:
         """The record without the last values of a run that is not sealed."""
 
@@ -52,7 +57,7 @@ class DescribedRun(abc.ABC):
     @property
     def summary(self) -> dict[str, Any]:
         """Values that were set, and the summary of every other metric."""
-        return self.brief.summary if self.is_listed else self.record.summary
+        return self.plain_brief.summary if self.is_listed else self.record.summary
 
     @property
     def accounting(self) -> dict[str, Any] | None:
@@ -106,24 +111,24 @@ class DescribedRun(abc.ABC):
     @property
     def state(self) -> State:
         """running, finished, failed, crashed or preempted."""
-        return self.brief.state
+        return self.plain_brief.state
 
     @property
     def config(self) -> dict[str, Any]:
         """Hyperparameters, nested as the user gave them."""
-        return self.brief.config
+        return self.plain_brief.config
 
     @property
     def group(self) -> str:
         """The group, as ``init`` was told; empty if it was not."""
-        return self.brief.group
+        return self.plain_brief.group
 
     @property
     def job_type(self) -> str:
         """What the run does, such as ``train``; empty if nobody said."""
-        return self.brief.job_type
+        return self.plain_brief.job_type
 
     @property
     def user(self) -> str:
         """Whose program it was."""
-        return self.brief.user
+        return self.plain_brief.user

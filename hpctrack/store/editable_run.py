@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from hpctrack.core.clock import Clock
 from hpctrack.store.annotation_file import edit_annotations, find_user, read_annotations
-from hpctrack.store.annotations import Annotations
+from hpctrack.store.annotations import NOTHING, Annotations
 from hpctrack.store.described import DescribedRun
 from hpctrack.store.record import RunRecord
 
@@ -60,11 +60,6 @@ class EditableRun(DescribedRun):
     @abc.abstractmethod
     def _find_told(self) -> RunRecord:
         """Return the record without last values likewise."""
-
-    @property
-    @abc.abstractmethod
-    def plain_brief(self) -> RunRecord:
-        """The brief likewise."""
 
     @property
     def record(self) -> RunRecord:
@@ -188,9 +183,11 @@ class EditableRun(DescribedRun):
         self._annotations = self._laid_over = None
 
     def _lay_over(self, record: RunRecord) -> RunRecord:
-        found = self.annotations
-        if not found.entries:
+        found = self._annotations
+        if found is NOTHING:  # as most are: a listing asks several times for each
             return record
+        if found is None:
+            found = self.annotations
         if self._laid_over is None or self._laid_over[0] is not record:
             self._laid_over = (record, found.lay_over(record))
         return self._laid_over[1]

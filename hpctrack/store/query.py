@@ -22,19 +22,19 @@ _FACTS: dict[str, Callable[[StoredRun], Any]] = {
     "name": lambda run: run.name,
     "project": lambda run: run.project,
     "state": lambda run: str(run.state),
-    "user": lambda run: run.brief.user,
-    "group": lambda run: run.brief.group,
-    "job_type": lambda run: run.brief.job_type,
-    "sweep": lambda run: run.brief.sweep,
-    "trial": lambda run: run.brief.trial,
+    "user": lambda run: run.plain_brief.user,
+    "group": lambda run: run.plain_brief.group,
+    "job_type": lambda run: run.plain_brief.job_type,
+    "sweep": lambda run: run.plain_brief.sweep,
+    "trial": lambda run: run.plain_brief.trial,
     "tags": lambda run: list(run.brief.tags),
-    "size": lambda run: run.brief.size,
-    "created": lambda run: run.brief.created_wall_s,
-    "created_at": lambda run: run.brief.created_wall_s,
-    "ended": lambda run: run.brief.ended_wall_s,
+    "size": lambda run: run.plain_brief.size,
+    "created": lambda run: run.plain_brief.created_wall_s,
+    "created_at": lambda run: run.plain_brief.created_wall_s,
+    "ended": lambda run: run.plain_brief.ended_wall_s,
     "display_name": lambda run: run.name,
-    "fork": lambda run: str(run.brief.fork.get("run", "")),
-    "attempts": lambda run: run.brief.attempts,
+    "fork": lambda run: str(run.plain_brief.fork.get("run", "")),
+    "attempts": lambda run: run.plain_brief.attempts,
 }
 
 _ALIASES = {
@@ -97,7 +97,7 @@ def _look_into_summary(run: StoredRun, path: str) -> Any:
     found = _dig(run.summary, path)
     name, dot, kind = path.rpartition(".")
     if found is _MISSING and dot and name in run.summary:
-        definition = find_definition(run.brief.definitions, name)
+        definition = find_definition(run.plain_brief.definitions, name)
         if definition.summary == (kind,):
             return run.summary[name]
     return found

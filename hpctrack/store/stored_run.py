@@ -123,7 +123,7 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
     def ledger(self) -> dict[str, Any]:
         """What was lost, as totals over all ranks; `lost` has it in words."""
         if self._record is not None or self.is_listed or self.is_sealed:
-            return self.brief.ledger
+            return self.plain_brief.ledger
         # What of the points is lost is known when they have been read.
         now_s, (_sealed, readers) = self._clock.wall_s(), self._parts()
         rows = [one.find_lost(now_s, self._stale_after_s) for one in readers]
@@ -451,13 +451,13 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
     def _definitions(self) -> tuple[Definition, ...]:
         """Return what ``define_metric`` said, without the ranks and numbers of a record."""
         if self._record is not None or self._listed is not None:
-            return self.brief.definitions
+            return self.plain_brief.definitions
         if self.is_sealed:
             try:
                 with open_file(self._sealed_path, kind=SEALED_KIND, swmr=False) as file:
                     return join_definitions(read_json(file, "record")["definitions"])
             except DAMAGE:
-                return self.brief.definitions  # says what is damaged
+                return self.plain_brief.definitions  # says what is damaged
         events = (event for source in self.sources() for event in source.events)
         return join_definitions(one.json() for one in events if one.kind == EventKind.DEFINE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.holes import Chunks
 from hpctrack.store.live_file import LiveFile
+from hpctrack.store.thin_hdf5 import LOOKUPS_MAX
 
 
 class TableReader:
@@ -89,21 +91,39 @@ class TableReader:
             return total
         with _checked(self._path, self._name):
             end = os.fstat(self._file.handle).st_size
+            addresses = self._find_chunks(total)
             while self._whole_rows < total:
                 start = self._whole_rows
-                try:
-                    found = self._set.id.get_chunk_info_by_coord((start,))
-                except (OSError, RuntimeError):
-                    return start  # the list of chunks was cut, too
-                if found.byte_offset is None:
+                address = addresses.get(start) if addresses else self._find_chunk(start)
+                if address is None:
                     return start
-                self._chunks.place(start, int(found.byte_offset))
+                self._chunks.place(start, address)
                 count = min(self._chunk_rows, total - start)
-                there = min(count, max(0, (end - int(found.byte_offset)) // self._row_bytes))
+                there = min(count, max(0, (end - address) // self._row_bytes))
                 if there < self._chunk_rows:
                     return start + there
                 self._whole_rows = start + self._chunk_rows
         return total
+
+    def _find_chunk(self, start: int) -> int | None:
+        try:
+            found = self._set.id.get_chunk_info_by_coord((start,)).byte_offset
+        except (OSError, RuntimeError):
+            return None  # the list of chunks was cut, too
+        return None if found is None else int(found)
+
+    def _find_chunks(self, total: int) -> dict[int, int]:
+        """Return the addresses of all chunks if many are to be looked at; see `ThinTable`."""
+        found: dict[int, int] = {}
+        wanted = (total - self._whole_rows) // self._chunk_rows
+        if wanted > LOOKUPS_MAX and hasattr(self._set.id, "chunk_iter"):
+
+            def see(chunk: Any) -> None:
+                found[int(chunk.chunk_offset[0])] = int(chunk.byte_offset)
+
+            with contextlib.suppress(OSError, RuntimeError):
+                self._set.id.chunk_iter(see)
+        return found
 
 
 class _checked:  # noqa: N801 - used as a statement

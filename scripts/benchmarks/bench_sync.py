@@ -147,9 +147,6 @@ def push(
     """
     source, target = source or desk.place.store, find_target(desk, name)
     carrier = CARRIERS[name.partition(",")[0]]
-    obstacle = desk.find_obstacle(carrier, extra)
-    if obstacle:
-        return {"error": obstacle}
     if is_first:
         remove(target)
         forget(source)
@@ -229,6 +226,7 @@ def _list_round_trip_rows(samples: Samples, near_ms: float, far_ms: float) -> li
         note = f"{show_number(trips.get('nothing new'))} with connecting; a command that only ends"
         note += f" has {show_number(trips.get('connect'))}, the last of which is counted here"
         error = find_error(samples[f"{name_link(near_ms)}, nothing new: {name}"])
+        error = error or find_error(samples[f"{name_link(near_ms)}, connect: {name}"])
         rows.append(
             Row(
                 what=f"round trips after connecting, nothing new: {name}",

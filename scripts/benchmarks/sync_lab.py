@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,6 @@ class Desk:
     folder: Path
     sshd: subprocess.Popen[bytes]
     master: subprocess.Popen[bytes] | None = None
-    options: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def ssh_config(self) -> Path:
@@ -145,15 +144,6 @@ class Desk:
     def ssh(self, host: str, *words: str) -> list[str]:
         """Return the command line that runs something there."""
         return ["ssh", "-F", str(self.ssh_config), host, *words]
-
-    def find_obstacle(self, carrier: Carrier, extra: Sequence[str] = ()) -> str:
-        """Say which option this version of hpctrack lacks, or nothing."""
-        if carrier.program == "rsync":
-            return ""
-        # The carrier that there has always been is the default one.
-        asked = [*extra, *(() if carrier == CARRIERS["paramiko"] else carrier.options)]
-        missing = [one for one in asked if one.startswith("--") and one not in self.options]
-        return f"this version has no {missing[0]}" if missing else ""
 
     def command(
         self,
@@ -183,17 +173,11 @@ class Desk:
                 *("rsync", "-a", "--exclude=/.*", "-e", shell, *extra),
                 *(f"{source}/", f"{carrier.host}:{target}/"),
             ]
-        if "--ssh-config" in self.options:
-            remote_url = f"ssh://{carrier.host}{target}"
-            how = ["--ssh-config", str(self.ssh_config), *carrier.options]
-        else:
-            remote_url = f"ssh://{getpass.getuser()}@{self.link.address}{target}"
-            how = ["--identity", str(self.folder / "user_key")]
-            how += ["--known-hosts", str(self.folder / "known_hosts")]
         program = remote or self.folder / "hpctrack"
         return [
-            *(self.lab.python(), "-P", "-c", START, "sync", remote_url, "--store", str(source)),
-            *(*how, "--remote-command", str(program), "--no-accounting", *extra),
+            *(self.lab.python(), "-P", "-c", START, "sync", f"ssh://{carrier.host}{target}"),
+            *("--ssh-config", str(self.ssh_config), "--remote-command", str(program)),
+            *("--store", str(source), "--no-accounting", *carrier.options, *extra),
         ]
 
     def connect(self, name: str) -> dict[str, Any]:
@@ -201,11 +185,7 @@ class Desk:
         carrier = CARRIERS[name]
         if "paramiko" not in carrier.options:
             return self.run(self.ssh(carrier.host, "true"))
-        told = {
-            "url": f"ssh://{getpass.getuser()}@{self.link.address}/nowhere",
-            "identity": str(self.folder / "user_key"),
-            "known_hosts": str(self.folder / "known_hosts"),
-        }
+        told = {"url": f"ssh://{carrier.host}/nowhere", "ssh_config": str(self.ssh_config)}
         program = "scripts.benchmarks.programs.connect_once"
         return self.run([self.lab.python(), "-P", "-m", program, json.dumps(told)])
 
@@ -343,15 +323,11 @@ def open_desk(lab: Lab, place: Place, link: Link) -> Iterator[Desk]:
         (folder / name).write_text(text.format(**facts))
     # sshd starts itself again for each connection, so its path must be absolute.
     program = [str(find_program("sshd")), "-D", "-e", "-f", str(folder / "sshd_config")]
-    sshd = lab.start(
-        place,
-        ["setpriv", "--pdeathsig", "KILL", *link.server.enter(program)],
-        log_name="sshd.log",
-    )
+    keep = [lab.python(), "-P", str(Path(__file__).with_name("programs") / "keep.py")]
+    sshd = lab.start(place, [*keep, *link.server.enter(program)], log_name="sshd.log")
     try:
         desk = Desk(lab, place, link, folder, sshd)
         desk.write_remote("hpctrack")
-        desk.options = _list_options(desk)
         hello = link.client.enter(desk.ssh(HOST, "true"))
         _wait_until(lambda: _succeeds(hello), "sshd does not answer", sshd)
         yield desk
@@ -372,19 +348,6 @@ def _make_keys(folder: Path, address: str) -> None:
             )
     kind, blob, *_comment = (folder / "host_key.pub").read_text().split()
     (folder / "known_hosts").write_text(f"{HOST},{SHARED_HOST},{address} {kind} {blob}\n")
-
-
-def _list_options(desk: Desk) -> frozenset[str]:
-    """Return the options that this version's ``hpctrack sync`` has."""
-    done = subprocess.run(
-        [desk.lab.python(), "-P", "-c", START, "sync", "--help"],
-        env=desk.place.environ,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    words = done.stdout.replace(",", " ").replace("/", " ").split()
-    return frozenset(one for one in words if one.startswith("--"))
 
 
 def _succeeds(command: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def write_metrics(store: Path, *, part: int, parts: int, files: int, mib: float)
         seal_run(write_run(store, f"curve-{number:03d}", shape))
 
 
-KINDS = {
+KINDS: dict[str, Callable[..., None]] = {
     "small": write_small,
     "incompressible": write_incompressible,
     "metrics": write_metrics,

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,15 +138,15 @@ class Spoken:
     status: int
 
 
-def speak(code: str, answers: dict[str, str], *, timeout_s: float = 60.0) -> Spoken:
+def speak(code: str, answers: Sequence[tuple[str, str]], *, timeout_s: float = 60.0) -> Spoken:
     """Run Python code at a terminal, as a person would, and answer its questions.
 
     Parameters
     ----------
     code : str
         A program.
-    answers : dict
-        What is typed once a text is shown; each is used once, in any order.
+    answers : sequence of (str, str)
+        A text to wait for, and what is typed then; one after the other.
     timeout_s : float, optional
         Then it is killed.
     """
@@ -155,7 +155,8 @@ def speak(code: str, answers: dict[str, str], *, timeout_s: float = 60.0) -> Spo
         os.environ["PYTHONPATH"] = str(ROOT)
         os.execv(sys.executable, [sys.executable, "-c", textwrap.dedent(code)])  # noqa: S606
     shown = b""
-    left = dict(answers)
+    left = list(answers)
+    seen = 0
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if not select.select([master], [], [], 0.1)[0]:
@@ -165,10 +166,12 @@ def speak(code: str, answers: dict[str, str], *, timeout_s: float = 60.0) -> Spo
         except OSError:
             break
         shown += data
-        for question in [one for one in left if one.encode() in shown]:
+        place = shown.find(left[0][0].encode(), seen) if left else -1
+        if place >= 0:
+            seen = place + len(left[0][0])
             # ssh empties what was typed before its question.
             time.sleep(0.2)
-            os.write(master, left.pop(question).encode() + b"\n")
+            os.write(master, left.pop(0)[1].encode() + b"\n")
     else:
         os.kill(pid, 9)
     os.close(master)

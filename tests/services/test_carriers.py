@@ -13,6 +13,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -202,7 +203,11 @@ def test_the_machine_on_the_way_is_used(sshd: Sshd, gateway: Sshd, tmp_path: Pat
         before = gateway.read_log().count("Accepted publickey")
         with make_route(kind, sshd, gateway, tmp_path).start("echo") as transport:
             assert read_exactly(transport, len(GREETING)) == GREETING
-        wait_for(lambda n=before: gateway.read_log().count("Accepted publickey") == n + 1)
+        wait_for(partial(has_logins, gateway, before + 1))
+
+
+def has_logins(sshd: Sshd, count: int) -> bool:
+    return sshd.read_log().count("Accepted publickey") == count
 
 
 def test_a_machine_on_the_way_that_cannot_reach_the_other_is_told(
@@ -213,3 +218,29 @@ def test_a_machine_on_the_way_that_cannot_reach_the_other_is_told(
             route = make_route(kind, sshd, closed, tmp_path)
             with pytest.raises(ConnectError), route.start("echo") as transport:
                 transport.read(1, timeout_s=TIMEOUT_S)
+
+
+def test_a_server_that_allows_no_session_is_told(sshd: Sshd, tmp_path: Path) -> None:
+    del sshd
+    with running("MaxSessions 0") as closed:
+        for kind in ("paramiko", "ssh"):
+            route = make_route(kind, closed, closed, tmp_path)
+            with pytest.raises(ConnectError), route.start("echo") as transport:
+                transport.read(1, timeout_s=TIMEOUT_S)
+
+
+@pytest.mark.parametrize("kind", ["paramiko", "ssh"])
+def test_new_keys_in_mid_transfer_do_not_stop_it(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server asks for them after every MiB, and this side too.
+    monkeypatch.setattr("hpctrack.sync.carriers.paramiko.session.REKEY_BYTES", 2**20)
+    words = os.urandom(SIZE_BYTES)
+    with running("RekeyLimit 1M") as server:
+        with make_route(kind, server, server, tmp_path).start("shout") as transport:
+            started = time.monotonic()
+            transport.write(words)
+            assert read_exactly(transport, SIZE_BYTES) == bytes(range(250)) * (SIZE_BYTES // 250)
+            assert read_all(transport).decode() == hashlib.sha256(words).hexdigest()
+            assert time.monotonic() - started < 10
+        assert server.read_log().count("Accepted publickey") == 1

@@ -11,12 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from hpctrack.errors import AuthError
+from hpctrack.store.seal import seal_run
+from hpctrack.sync.carriers.transport import ConnectOptions
+from hpctrack.sync.sending.push import push
+from hpctrack.sync.sending.push_result import Status
+from hpctrack.sync.upkeep.audit import iter_events
 from hpctrack.sync.upkeep.key_file import add_key
 from hpctrack.sync.upkeep.key_lines import Grant, KeyLine
 from hpctrack.sync.upkeep.public_key import parse_public_key
+from hpctrack.sync.upkeep.store_check import check_store
 from tests.programs import ROOT
 from tests.services import sshd as private_sshd
 from tests.services.sshd import Sshd, find_free_port, make_key, write_script
+from tests.stores import write_run
 
 pytestmark = pytest.mark.ssh
 
@@ -36,6 +44,15 @@ print(json.dumps({{
     "agent": os.environ.get("SSH_AUTH_SOCK"),
 }}))
 """
+
+
+@pytest.fixture(scope="module")
+def telling_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """An sshd that says which key was used."""
+    server = Sshd(tmp_path_factory.mktemp("telling"), extra="ExposeAuthInfo yes")
+    server.start()
+    yield server
+    server.stop()
 
 
 class Administrator:
@@ -152,3 +169,29 @@ def test_a_key_is_listed_and_taken_away(administrator: Administrator) -> None:
     assert administrator.ssh("true").returncode == 255
     assert administrator.keys_file.read_bytes() == before
     assert administrator.call("revoke", "ana").returncode == 3
+
+
+def test_a_push_is_limited_and_logged(telling_sshd: Sshd, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "it's the store"
+    for project in ("digits", "other"):
+        seal_run(write_run(source, project=project, run="one"))
+    administrator = Administrator(telling_sshd, tmp_path)
+    administrator.teller = telling_sshd.hpctrack
+    done = administrator.add("--store", str(target), "--project", "digits", "--quota", "1MB")
+    assert done.returncode == 0, done.stderr
+    options = ConnectOptions(identity=administrator.identity, known_hosts=telling_sshd.known_hosts)
+    # Whatever the user asks for, the line decides.
+    remote = telling_sshd.url(tmp_path / "elsewhere")
+    result = push(source, remote, connect=options)
+    assert [str(one.key) for one in result.items if one.status == Status.SENT] == ["digits/one"]
+    assert not (tmp_path / "elsewhere").exists()
+    found = {(one["action"], one["project"]): one for one in iter_events(target)}
+    assert ("published", "digits") in found
+    assert ("published", "other") not in found
+    event = found["published", "digits"]
+    fingerprint = parse_public_key(administrator.public_key.read_text()).fingerprint
+    assert (event["user"], event["from"], event["key"]) == ("ana", "127.0.0.1", fingerprint)
+    assert all(report.is_intact for report in check_store(target))
+    assert administrator.call("revoke", "ana").returncode == 0
+    with pytest.raises(AuthError):
+        push(source, remote, connect=options)

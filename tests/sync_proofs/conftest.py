@@ -12,7 +12,7 @@ import pytest
 
 from tests.sync_proofs.stores import Source, make_source
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - the machine's, not a secret's
+MEMORY = Path("/dev/shm")
 
 
 def make_folder() -> Path:

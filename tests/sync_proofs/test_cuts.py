@@ -70,9 +70,7 @@ def iter_boundaries(stream: bytearray) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_cut_between_any_two_frames(
-    source: Source, whole: Tap, folder: Path, part: int
-) -> None:
+def test_cut_between_any_two_frames(source: Source, whole: Tap, folder: Path, part: int) -> None:
     cuts = [Cut(sent_bytes=0), Cut(got_bytes=0)]
     cuts += [Cut(sent_bytes=at) for at in iter_boundaries(whole.sent)]
     cuts += [Cut(got_bytes=at) for at in iter_boundaries(whole.got)]
@@ -119,7 +117,7 @@ def test_a_receiver_that_is_killed_leaves_nothing_half(
     target, clock = folder / "target", source.clock.clock()
     sent_bytes = random.Random(seed).randrange(len(whole.sent))
     with closing(ProcessTransport(target)) as transport:
-        child = transport._child  # noqa: SLF001 - its transport would end it in peace
+        child = transport._child
         tap = Tap(transport, lambda: os.kill(child.pid, signal.SIGKILL), Cut(sent_bytes))
         with pytest.raises(SyncError):
             push_over(source.path, tap, clock=clock)

@@ -82,7 +82,8 @@ def _tell(made: BackUp) -> None:
         click.echo(clean(one), err=True)
     for name in made.removed:
         click.echo(f"removed {name}")
-    parts = [f"{made.copied_files} files copied ({show_bytes(made.copied_bytes)})"]
+    files = "1 file" if made.copied_files == 1 else f"{made.copied_files} files"
+    parts = [f"{files} copied ({show_bytes(made.copied_bytes)})"]
     if made.linked_files:
         parts.append(f"{made.linked_files} unchanged ({show_bytes(made.linked_bytes)})")
     click.echo(f"{made.path}: {', '.join(parts)}")

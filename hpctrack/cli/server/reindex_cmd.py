@@ -32,7 +32,9 @@ def reindex_(*, store: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    click.echo(f"hashed {found.files} files ({show_bytes(found.size_bytes)})")
-    click.echo(f"listed {found.runs} runs; {found.broken} cannot be read")
+    files = "1 file" if found.files == 1 else f"{found.files} files"
+    click.echo(f"hashed {files} ({show_bytes(found.size_bytes)})")
+    runs = "1 run" if found.runs == 1 else f"{found.runs} runs"
+    click.echo(f"listed {runs}; {found.broken} cannot be read")
     for project, size_bytes in found.usage.items():
         click.echo(f"{project} holds {show_bytes(size_bytes)}")

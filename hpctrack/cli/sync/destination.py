@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,5 +135,4 @@ def _make_options(remote: NamedRemote | None, given: dict[str, Any]) -> ConnectO
         identity=choose("identity"),
         known_hosts=choose("known_hosts"),
         ssh_config=choose("ssh_config"),
-        batch=not sys.stdin.isatty(),
     )

@@ -34,7 +34,7 @@ class Order:
         Whether to seal runs that have ended, and to send what live ones have grown by.
     dry_run : bool
     jobs : int
-        How many files are read, hashed and sealed at a time.
+        How many processes seal runs.
     compress : Compress
     bwlimit_bytes_s : float or None
     """
@@ -101,6 +101,7 @@ def push_once(
         seal=order.seal,
         live=order.live,
         dry_run=order.dry_run,
+        jobs=order.jobs,
         compress=order.compress,
         bwlimit_bytes_s=order.bwlimit_bytes_s,
         connect=order.destination.connect,

@@ -26,6 +26,7 @@ from hpctrack.store.record import State
 from hpctrack.store.store import Store
 from hpctrack.sync.sending.candidates import Skipped
 from hpctrack.sync.sending.local_copies import Judged
+from hpctrack.sync.sending.push_result import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class Session:
         self._wishes = wishes
         self._told: set[str] = set()
         self._problem: HpctrackError | None = None
-        self._has_pushed = False
+        self._has_pushed = self._is_lost = False
         if wishes.deletes and wishes.watches and not wishes.is_sure and sys.stdin.isatty():
             raise UsageError("--delete-local --watch asks nobody", hint="say so with --yes")
 
@@ -92,7 +93,9 @@ class Session:
             See `push`; also if some of the runs were not well.
         """
         if self._wishes.watches:
-            keep_pushing(self._push_again, self, Pace(interval_s=self._wishes.interval_s))
+            keep_pushing(
+                self._push_again, self._note_loss, Pace(interval_s=self._wishes.interval_s)
+            )
         elif self._wishes.triggered:
             self._serve()
         else:
@@ -100,15 +103,19 @@ class Session:
         if self._problem is not None:
             raise self._problem
 
-    def on_loss(self, error: SyncError, wait_s: float) -> None:
+    def _note_loss(self, error: SyncError, wait_s: float) -> None:
         """Say once that the connection is lost."""
+        self._is_lost = True
         if self._wishes.as_json:
             print_json_line({"event": "lost", "error": error.code, "message": error.message})
         else:
             click.echo(f"{error.message}; tried again in {wait_s:g} s, and so on", err=True)
 
-    def on_return(self) -> None:
+    def _note_return(self) -> None:
         """Say that it is back."""
+        if not self._is_lost:
+            return
+        self._is_lost = False
         if self._wishes.as_json:
             print_json_line({"event": "back"})
         else:
@@ -120,14 +127,10 @@ class Session:
         if self._wishes.triggered:
             self._serve()
             return False
-        self._problem = None
-        if self._has_pushed:
-            # Nobody may be there any more to type a second factor.
-            self._order = self._order.without_questions()
         # Asked before the push: what ends meanwhile is sealed and sent by another one.
         is_last = self._wishes.until_done and not self._is_anything_running()
-        self._push(None)
-        return is_last
+        busy = self._push(None)
+        return is_last and not busy
 
     def _serve(self) -> None:
         store = Path(self._order.settings.dir).expanduser()
@@ -135,8 +138,13 @@ class Session:
 
     def _push(self, runs: Sequence[str] | None) -> frozenset[str]:
         """Push and tell; return the runs that have to wait because they are being sealed."""
+        self._problem = None
+        if self._has_pushed:
+            # Nobody may be there any more to type a second factor.
+            self._order = self._order.without_questions()
         with show_progress(is_wanted=not self._wishes.quiet) as on_progress:
             pushed = push_once(self._order, on_progress, runs=runs)
+        self._note_return()
         judged = None
         if self._wishes.deletes:
             judged = delete_local(
@@ -181,7 +189,14 @@ class Session:
 
     def _print_json(self, value: dict[str, Any]) -> None:
         if self._wishes.watches:
-            print_json_line({"event": "push", **value})
+            # What has not changed is said by none of a thousand lines.
+            news = {
+                key: [one for one in some if one.get("status") != Status.PRESENT]
+                if isinstance(some, list)
+                else some
+                for key, some in value.items()
+            }
+            print_json_line({"event": "push", **news})
         else:
             print_json(value)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import AuthError, HostKeyError, ProtocolError, RefusedError, SyncError
@@ -21,16 +20,9 @@ _ANSWERS = (HostKeyError, AuthError, ProtocolError, RefusedError)
 """The other side was there and has said no: trying again would not help, and may lock us out."""
 
 
-class Listener(Protocol):
-    """What is told of a watch."""
-
-    def on_loss(self, error: SyncError, wait_s: float) -> None:
-        """Take note that the connection is lost; not called again before it is back."""
-        ...
-
-    def on_return(self) -> None:
-        """Take note that it is back."""
-        ...
+OnLoss = Callable[[SyncError, float], None]
+"""Told why the connection is lost, and after how many seconds it is tried again; only once before
+it is back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +43,14 @@ class Pace:
     sleep: Callable[[float], None] = time.sleep
 
 
-def keep_pushing(push: Callable[[], bool], listener: Listener, pace: Pace) -> None:
+def keep_pushing(push: Callable[[], bool], on_loss: OnLoss, pace: Pace) -> None:
     """Push again and again.
 
     Parameters
     ----------
     push : callable
         Pushes, and returns whether that was the last time.
-    listener : Listener
+    on_loss : callable
     pace : Pace
 
     Raises
@@ -77,13 +69,11 @@ def keep_pushing(push: Callable[[], bool], listener: Listener, pace: Pace) -> No
             if not has_worked or isinstance(error, _ANSWERS):
                 raise
             if not is_lost:
-                listener.on_loss(error, back_off_s)
+                on_loss(error, back_off_s)
                 is_lost = True
             pace.sleep(back_off_s)
             back_off_s = min(2 * back_off_s, max(BACK_OFF_MAX_S, pace.interval_s))
             continue
-        if is_lost:
-            listener.on_return()
         has_worked, is_lost, back_off_s = True, False, pace.interval_s
         if is_last:
             return

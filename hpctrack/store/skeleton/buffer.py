@@ -110,3 +110,17 @@ def cut_names(words: Words, length: Any) -> Words:
     unused = np.clip(8 - np.asarray(length), 0, 7).astype(np.uint64)
     mask = np.uint64(2**64 - 1) >> (np.uint64(8) * unused)
     return np.where(np.asarray(length) <= 8, words & mask, np.uint64(0))  # noqa: PLR2004
+
+
+def read_field(rows: Bytes, where: tuple[int, int]) -> Words:
+    """Return a number of at most 8 bytes of each row; rows go on for 8 bytes behind its begin."""
+    at, width = where
+    words: Words = np.ascontiguousarray(rows[:, at : at + 8]).view("<u8")[:, 0]
+    return words if width == 8 else words & np.uint64((1 << 8 * width) - 1)  # noqa: PLR2004
+
+
+def matches(rows: Bytes, start: int, expected: bytes) -> Mask:
+    """Tell which rows have these bytes."""
+    wanted = np.frombuffer(expected, np.uint8)
+    found: Mask = (rows[:, start : start + len(expected)] == wanted).all(axis=1)
+    return found

@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from hpctrack.store.skeleton.buffer import Buffer, Bytes, Mask, Places, Words, cut_names
+from hpctrack.store.skeleton.buffer import (
+    Buffer,
+    Bytes,
+    Mask,
+    Places,
+    Words,
+    cut_names,
+    matches,
+    read_field,
+)
 
 _HEAP_BYTES, _TREE_BYTES = 146, 38
 _HEAP_HEAD = b"FRHP\0\7\0\0\0"
@@ -68,6 +77,7 @@ class _DenseGroups:
         self._heap = heap
         self._tree = tree
         self._owner = owner
+        self._told = np.zeros(len(tree), np.uint64)
 
     def find_targets(self) -> tuple[Words, Places, Words]:
         buffer = self._buffer
@@ -96,6 +106,9 @@ class _DenseGroups:
         places, count, group = self._find_nodes()
         # Groups of ours have trees of their own; those of others could share one large one.
         size = self._buffer.size
+        # The library makes room for as many as the tree says that it has, and does not look again.
+        is_told = self._told == np.bincount(group, count, len(self._tree)).astype(np.uint64)
+        self._reject(np.flatnonzero(~is_told))
         together = _RECORD_BYTES * np.bincount(self._owner[group], count, len(size))
         self._buffer.reject(np.flatnonzero(together > size))
         known = self._buffer.is_known[self._owner[group]]
@@ -108,8 +121,9 @@ class _DenseGroups:
         """Return where the records of each node begin, how many there are, and the group."""
         places, group = self._locate(self._tree, np.arange(len(self._tree)), _TREE_BYTES)
         head = self._buffer.read(places, _TREE_BYTES)
-        depth, count, root = _number(head, 12, 2), _number(head, 24, 2), _read_word(head, 16)
-        is_fine = _matches(head, 0, _TREE_HEAD) & (depth <= 1) & (count <= _RECORDS_MAX)
+        self._told[group] = read_field(head, (26, 8))
+        depth, count, root = _number(head, 12, 2), _number(head, 24, 2), read_field(head, (16, 8))
+        is_fine = matches(head, 0, _TREE_HEAD) & (depth <= 1) & (count <= _RECORDS_MAX)
         is_fine &= (count > 0) | (depth == 0)
         self._reject(group[~is_fine])
         leaf, inner = (np.flatnonzero(is_fine & (depth == one) & (count > 0)) for one in (0, 1))
@@ -125,7 +139,7 @@ class _DenseGroups:
         self, mark: bytes, address: Words, group: Places, count: Places
     ) -> tuple[Places, Places, Places]:
         places, group, count = self._locate(address, group, _NODE_BYTES, count)
-        is_fine = _matches(self._buffer.read(places, 8), 0, mark)
+        is_fine = matches(self._buffer.read(places, 8), 0, mark)
         self._reject(group[~is_fine])
         return places[is_fine] + _NODE_HEAD_BYTES, count[is_fine], group[is_fine]
 
@@ -138,7 +152,7 @@ class _DenseGroups:
         group, counts = group[which], pointers[:, 8].astype(np.int64)
         is_fine = (counts > 0) & (counts <= _RECORDS_MAX)
         self._reject(group[~is_fine])
-        address = _read_word(pointers, 0)[is_fine]
+        address = read_field(pointers, (0, 8))[is_fine]
         return self._check_nodes(_LEAF_HEAD, address, group[is_fine], counts[is_fine])
 
     def _find_blocks(self, records: Bytes, group: Places) -> tuple[Words, Places, Places, Places]:
@@ -161,7 +175,7 @@ class _DenseGroups:
             root[group], group, entry + 8, entry, within, length
         )
         is_one = entry == 0
-        is_fine = is_one | _matches(self._buffer.read(places, 8), 0, b"FHIB\0")
+        is_fine = is_one | matches(self._buffer.read(places, 8), 0, b"FHIB\0")
         address = np.where(is_one, root[group], self._buffer.read_words(places + entry))
         # What is not there is at the highest address: adding to it would come round.
         is_fine &= address < _ADDRESS_MAX
@@ -175,9 +189,9 @@ class _DenseGroups:
         head = np.zeros((count, _HEAP_BYTES), np.uint8)
         head[group] = self._buffer.read(places, _HEAP_BYTES)
         rows = _number(head, 140, 2)
-        is_heap = _matches(head, 0, _HEAP_HEAD) & _matches(head, 10, _HEAP_MAX)
-        is_heap &= _matches(head, 110, _HEAP_SIZES)
-        return rows, _read_word(head, 132), is_heap & (rows <= len(_ROW_SIZES))
+        is_heap = matches(head, 0, _HEAP_HEAD) & matches(head, 10, _HEAP_MAX)
+        is_heap &= matches(head, 110, _HEAP_SIZES)
+        return rows, read_field(head, (132, 8)), is_heap & (rows <= len(_ROW_SIZES))
 
     def _find_links(
         self, address: Words, within: Places, length: Places, group: Places
@@ -188,20 +202,9 @@ class _DenseGroups:
         return places, length, group
 
 
-def _matches(rows: Bytes, start: int, expected: bytes) -> Mask:
-    wanted = np.frombuffer(expected, np.uint8)
-    found: Mask = (rows[:, start : start + len(expected)] == wanted).all(axis=1)
-    return found
-
-
 def _number(rows: Bytes, start: int, width: int) -> Places:
     part = np.ascontiguousarray(rows[:, start : start + width])
     return part.view(f"<u{width}")[:, 0].astype(np.int64)
-
-
-def _read_word(rows: Bytes, start: int) -> Words:
-    words: Words = np.ascontiguousarray(rows[:, start : start + 8]).view("<u8")[:, 0]
-    return words
 
 
 def _spread(count: Places) -> tuple[Places, Places]:

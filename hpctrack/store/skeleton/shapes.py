@@ -35,7 +35,8 @@ _PLAIN_FLAGS = 0x05
 ROOT_NAMES = frozenset({b"kind", b"format", b"project", b"run"})
 
 _INTEGER, _FLOAT, _STRING, _COMPOUND = 0, 1, 3, 6
-_COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
+_CONTIGUOUS, _CHUNKED = 1, 2
+_IS_FILTERED = 0x02
 
 Field = tuple[int, int]
 """Where, and how many bytes."""
@@ -59,20 +60,31 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Extents:
-    """How large a dataset is: the product of its dimensions and of the size of an element.
+    """How large a dataset is, and where its chunks are.
 
     Parameters
     ----------
     dimensions : tuple of Field
-        The last is the size of an element, if that is not ``element_bytes``.
+    element : Field or None
+        Where the size of an element is, if it is not ``element_bytes`` in all of this shape.
     element_bytes : int
     chunk : tuple of Field
-        Bytes of a chunk, as a product; empty where there are none.
+        Dimensions of a chunk, and the size of an element; empty where nothing is stored.
+    filters : tuple of int
+    address : int
+        Where the address of the only chunk is, or, if it ``is_growing``, of their index.
+    stored : Field or None
+        Where the length of the only chunk is.
     """
 
     dimensions: tuple[Field, ...]
+    element: Field | None
     element_bytes: int
     chunk: tuple[Field, ...]
+    filters: tuple[int, ...]
+    address: int
+    stored: Field | None
+    is_growing: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,6 +150,14 @@ class _Space:
     count: int = 1
 
 
+@dataclass(slots=True)
+class _Layout:
+    chunk: list[Field] = field(default_factory=list)
+    address: int = 0
+    stored: Field | None = None
+    is_growing: bool = False
+
+
 class _Parser:
     def __init__(self, data: bytes, *, is_first: bool) -> None:
         self._data = data
@@ -150,7 +170,8 @@ class _Parser:
         self._space: _Space | None = None
         self._type: _Type | None = None
         self._element: Field | None = None
-        self._chunk: list[Field] | None = None
+        self._layout: _Layout | None = None
+        self._filters: tuple[int, ...] = ()
         self._once: set[int] = set()
         self._needed = 0
 
@@ -256,33 +277,36 @@ class _Parser:
         self._take_once(0x08)
         version, kind = self._data[at : at + 2]
         _need(version == 4 or (version == 3 and kind != _CHUNKED))  # noqa: PLR2004
-        self._chunk = []
-        if kind == _COMPACT:
-            _need(size == 4 + self._number(at + 2, 2))
-            self._free(at + 4, size - 4)
-        elif kind == _CONTIGUOUS:
+        if kind == _CONTIGUOUS:
             _need(size == 18)  # noqa: PLR2004
-            self._free(at + 2, 16)
+            self._layout = _Layout(address=at + 2)
+            self._note(at + 2, 16)
         else:
             _need(kind == _CHUNKED)
             self._parse_chunks(at, size)
 
     def _parse_chunks(self, at: int, size: int) -> None:
         flags, rank, width = self._data[at + 2 : at + 5]
-        _need(not flags & ~0x03 and rank <= RANK_MAX + 1 and 1 <= width <= 8)  # noqa: PLR2004
-        self._chunk = [(at + 5 + width * number, width) for number in range(rank)]
-        for where, wide in self._chunk:
-            self._note(where, wide)
         end = at + 5 + width * rank
-        is_filtered = bool(flags & 0x02)
-        single, fixed_array, extensible_array = 1, 3, 4
-        parameters = {single: 12 * is_filtered, fixed_array: 1, extensible_array: 5}
-        index = self._data[end]
-        _need(index in parameters and (index == single or not is_filtered))
-        if index == single:
-            self._free(end + 1, parameters[index])
-        self._free(end + 1 + parameters[index], 8)
-        _need(end + 1 + parameters[index] + 8 == at + size)
+        _need(1 <= rank <= RANK_MAX + 1 and 1 <= width <= 8)  # noqa: PLR2004
+        single, growing = b"\1", b"\4\x20\4\x04\x10\x0a"
+        layout = _Layout([(at + 5 + width * number, width) for number in range(rank)])
+        if flags == _IS_FILTERED:
+            _need(self._data[end : end + 1] == single)
+            # Its length, and the filters that were left out: none ever is.
+            _need(self._data[end + 9 : end + 13] == bytes(4))
+            layout.stored = end + 1, 8
+            layout.address = end + 13
+        else:
+            _need(flags == 0 and self._data[end : end + len(growing)] == growing)
+            layout.is_growing = True
+            layout.address = end + len(growing)
+        _need(layout.address + 8 == at + size)
+        self._note(at + 5, width * rank)
+        self._note(layout.address, 8)
+        if layout.stored:
+            self._note(*layout.stored)
+        self._layout = layout
 
     def _parse_filters(self, at: int, size: int) -> None:
         self._take_once(0x0B)
@@ -293,6 +317,7 @@ class _Parser:
             numbers.append(self._number(end, 2))
             end += 6 + 4 * self._number(end + 4, 2)
         _need(end == at + size and is_our_pipeline(numbers))
+        self._filters = tuple(numbers)
 
     def _parse_attribute(self, at: int, size: int) -> None:
         version, flags = self._data[at : at + 2]
@@ -364,14 +389,20 @@ class _Parser:
         )
 
     def _find_extents(self) -> Extents | None:
-        if self._space is None and self._type is None and self._chunk is None:
+        if self._space is None and self._type is None and self._layout is None:
             return None
-        if self._space is None or self._type is None or self._chunk is None:
+        if self._space is None or self._type is None or self._layout is None:
             raise _NotUnderstoodError
-        dimensions = self._space.dimensions
-        if self._element is not None:
-            return Extents((*dimensions, self._element), 1, tuple(self._chunk))
-        return Extents(tuple(dimensions), self._type.size, tuple(self._chunk))
+        return Extents(
+            dimensions=tuple(self._space.dimensions),
+            element=self._element,
+            element_bytes=self._type.size,
+            chunk=tuple(self._layout.chunk),
+            filters=self._filters,
+            address=self._layout.address,
+            stored=self._layout.stored,
+            is_growing=self._layout.is_growing,
+        )
 
     def _free(self, start: int, count: int) -> None:
         _need(count >= 0 and start + count <= len(self._data))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpctrack.store.skeleton.buffer import Buffer, Bytes, Places, Words, cut_names
+from hpctrack.store.skeleton.buffer import Buffer, Bytes, Places, Words, cut_names, read_field
+from hpctrack.store.skeleton.chunks import check_growing, check_stored
 from hpctrack.store.skeleton.dense import find_targets
-from hpctrack.store.skeleton.limits import CHUNK_BYTES_MAX, DEFLATE_RATIO_MAX
+from hpctrack.store.skeleton.limits import CHUNK_BYTES_MAX, DEFLATE_RATIO_MAX, FLETCHER32
 from hpctrack.store.skeleton.shapes import (
     CHECKSUM_BYTES,
     FLAGS_SIZE,
@@ -237,13 +238,13 @@ class Walk:
     def _take(self, shape: Shape, rows: Bytes, owner: Places) -> None:
         """Note what pieces of one shape lead to."""
         for at, width in shape.links:
-            names = cut_names(_read_field(rows, (at, 8)), width)
-            self._targets.append((_read_field(rows, (at + width, 8)), owner, names))
+            names = cut_names(read_field(rows, (at, 8)), width)
+            self._targets.append((read_field(rows, (at + width, 8)), owner, names))
         for at in shape.continuations:
-            address, length = _read_field(rows, (at, 8)), _read_field(rows, (at + 8, 8))
+            address, length = read_field(rows, (at, 8)), read_field(rows, (at + 8, 8))
             self._continuations.append((address, length, owner))
         for at in shape.dense:
-            heap, tree = _read_field(rows, (at, 8)), _read_field(rows, (at + 8, 8))
+            heap, tree = read_field(rows, (at, 8)), read_field(rows, (at + 8, 8))
             is_there = (heap & tree) != _UNDEFINED
             if is_there.any():
                 self._dense.append((heap[is_there], tree[is_there], owner[is_there]))
@@ -257,24 +258,34 @@ class Walk:
                     told.append((one.is_text, row.tobytes()))
 
     def _take_extents(self, extents: Extents, rows: Bytes, owner: Places) -> None:
-        total = _multiply(rows, extents.dimensions) * extents.element_bytes
+        buffer = self._buffer
+        element = read_field(rows, extents.element) if extents.element else extents.element_bytes
+        total = _multiply(rows, extents.dimensions) * element
         self._logical_bytes += np.bincount(owner, total, len(self._logical_bytes))
-        if extents.chunk:
-            self._buffer.reject(owner[_multiply(rows, extents.chunk) > CHUNK_BYTES_MAX])
+        address = read_field(rows, (extents.address, 8))
+        if not extents.chunk:
+            buffer.reject(owner[total > 0])
+            return
+        chunk_bytes = _multiply(rows, extents.chunk)
+        is_fine = (chunk_bytes > 0) & (chunk_bytes <= CHUNK_BYTES_MAX)
+        is_fine &= read_field(rows, extents.chunk[-1]) == element
+        buffer.reject(owner[~is_fine])
+        is_summed, is_filtered = FLETCHER32 in extents.filters, bool(extents.filters)
+        if extents.is_growing:
+            check_growing(
+                buffer, address, chunk_bytes, owner, is_filtered=is_filtered, is_summed=is_summed
+            )
+        elif extents.stored is not None:
+            stored = read_field(rows, extents.stored)
+            check_stored(buffer, address, stored, owner, is_summed=is_summed)
 
 
 def _multiply(rows: Bytes, factors: Sequence[Field]) -> NDArray[np.float64]:
     """Return products, not exact above 2**53 but never turned over."""
     total = np.ones(len(rows))
     for one in factors:
-        total *= _read_field(rows, one)
+        total *= read_field(rows, one)
     return total
-
-
-def _read_field(rows: Bytes, where: Field) -> Words:
-    at, width = where
-    words: Words = np.ascontiguousarray(rows[:, at : at + 8]).view("<u8")[:, 0]
-    return words if width == 8 else words & np.uint64((1 << 8 * width) - 1)  # noqa: PLR2004
 
 
 def _join(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from hpctrack.errors import ConnectError
 
-CONNECT_TIMEOUT_S = 10.0
-"""For the name and all addresses together. A firewall that swallows packets becomes an error."""
+CONNECT_TIMEOUT_S = 7.5
+"""For the name and all addresses together. A firewall that swallows packets becomes an error, ten
+seconds after the command was typed at the latest."""
 
 SILENT_TIMEOUT_MS = 120_000
 """What was sent and is not acknowledged for so long: the other side is gone, not slow."""

@@ -23,13 +23,13 @@ from hpctrack.sync.receiving.policy import OWNED, Policy
 from hpctrack.sync.receiving.publication import path_of, read_owner
 from hpctrack.sync.receiving.quarantine import measure_partial
 from hpctrack.sync.wire.messages import Answer, ItemKind, Key, Offer, Offered, Wish
-from hpctrack.sync.wire.protocol import MAX_BODY_BYTES
 from hpctrack.sync.wire.refusal import ItemRefusal
 
 Details = dict[str, Any]
 
-ANNOTATIONS_BYTES = MAX_BODY_BYTES // 4
-"""Of annotations in one answer: as JSON in JSON they may become twice as long."""
+ANNOTATIONS_BYTES = 1024 * 1024
+"""What people have said here goes along with one answer up to so many bytes, three times as many
+when all of them must be escaped; whatever is left over goes with the next push."""
 
 
 class Answerer:
@@ -51,7 +51,7 @@ class Answerer:
         self._policy = policy
         self._annotated: dict[str, frozenset[str]] = {}
         self._annotated_here: set[tuple[str, str]] = set()
-        self._left_bytes = 0
+        self._room_bytes = 0
 
     def answer(self, offer: Offer) -> Answer:
         """Say of each item whether it is wanted."""
@@ -60,7 +60,7 @@ class Answerer:
             for one in offer.items
             if one.key.kind == ItemKind.ANNOTATIONS
         }
-        self._left_bytes = ANNOTATIONS_BYTES
+        self._room_bytes = ANNOTATIONS_BYTES
         wishes = bytearray()
         details: dict[int, Mapping[str, Any]] = {}
         for place, item in enumerate(offer.items):
@@ -106,9 +106,11 @@ class Answerer:
             return {}
         place = find_place(Key(ItemKind.ANNOTATIONS, key.project, key.id))
         text = _read_small(store_fd, place)
-        # Of those that do not fit the sender hears in its next push: it has the others then.
-        self._left_bytes -= len(text)
-        return {"annotations": text} if text and self._left_bytes >= 0 else {}
+        size_bytes = len(text.encode())
+        if not text or size_bytes > self._room_bytes:
+            return {}
+        self._room_bytes -= size_bytes
+        return {"annotations": text}
 
     def _answer_file(self, store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
         there = hash_place(store_fd, place, self._cache)

@@ -7,7 +7,7 @@ for all of them instead of one for each. While a group is brought to the disk th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -26,6 +26,9 @@ from hpctrack.sync.wire.refusal import ItemRefusal
 GROUP_FILES = 512
 GROUP_BYTES = 16 * 1024 * 1024
 """What is held in memory of small files before they are written."""
+
+RESULTS_BYTES = 1024 * 1024
+"""Of facts in one frame of results; three times as many when all of them must be escaped."""
 
 MAX_WAITING = 2
 """Groups that wait for the disk; of more the sender has to wait."""
@@ -88,20 +91,21 @@ class Landing:
         self._tell = tell
         self._group: list[Small] = []
         self._group_bytes = 0
+        self._queued = 0
+        self._is_due = False
+        self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
         self._free = threading.Semaphore(MAX_WAITING)
         self._futures: list[Future[None]] = []
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether everything that was submitted is done."""
-        return not self._futures or self._futures[-1].done()
-
     def add_small(self, small: Small) -> None:
         """Take a small file."""
-        self._group.append(small)
-        self._group_bytes += len(small.data)
-        if len(self._group) >= GROUP_FILES or self._group_bytes >= GROUP_BYTES:
+        with self._lock:
+            self._is_due = False
+            self._group.append(small)
+            self._group_bytes += len(small.data)
+            is_full = len(self._group) >= GROUP_FILES or self._group_bytes >= GROUP_BYTES
+        if is_full:
             self.submit()
 
     def add_large(self, large: Large) -> None:
@@ -121,9 +125,17 @@ class Landing:
 
     def submit(self) -> None:
         """Publish the small files that have come so far."""
-        if self._group:
-            group, self._group, self._group_bytes = self._group, [], 0
+        with self._lock:
+            group = self._take_group()
+        if group:
             self._run(lambda: self._land_group(group))
+
+    def submit_soon(self) -> None:
+        """Do the same as soon as the disk has nothing else to do, unless more files come."""
+        with self._lock:
+            self._is_due = bool(self._queued)
+        if not self._is_due:
+            self.submit()
 
     def finish(self) -> None:
         """Publish everything and wait until it is safe.
@@ -147,11 +159,30 @@ class Landing:
         while self._futures and self._futures[0].done():
             self._futures.pop(0).result()
         self._free.acquire()
-        future = self._thread.submit(work)
+        with self._lock:
+            self._queued += 1
+        future = self._thread.submit(self._work, work)
         future.add_done_callback(lambda _future: self._free.release())
         self._futures.append(future)
 
+    def _take_group(self) -> list[Small]:
+        """Return the files that wait; the lock is held."""
+        group, self._group, self._group_bytes = self._group, [], 0
+        self._is_due = False
+        return group
+
     # -- on the thread -------------------------------------------------------------------------
+
+    def _work(self, work: Callable[[], None]) -> None:
+        """Do one thing, and what was waiting for the end of all things."""
+        try:
+            work()
+        finally:
+            with self._lock:
+                self._queued -= 1
+                group = self._take_group() if self._is_due and not self._queued else []
+        if group:
+            self._land_group(group)
 
     def _land_group(self, group: Sequence[Small]) -> None:
         from hpctrack.sync.receiving.verification import (  # noqa: PLC0415 - brings numpy
@@ -269,6 +300,21 @@ class Landing:
             return _make_event(small, ItemRefusal("unwritable"), size_bytes, None)
         facts = {"annotations": merged.decode()}
         return Event(Result(small.number, Outcome.MERGED, "", facts), key, size_bytes, small.sha256)
+
+
+def split_results(results: Iterable[Result]) -> Iterator[tuple[Result, ...]]:
+    """Yield results as many at a time as a frame has room for: merged notes may be long."""
+    part: list[Result] = []
+    size_bytes = 0
+    for one in results:
+        of_one_bytes = sum(len(str(fact).encode()) for fact in one.facts.values())
+        if part and size_bytes + of_one_bytes > RESULTS_BYTES:
+            yield tuple(part)
+            part, size_bytes = [], 0
+        part.append(one)
+        size_bytes += of_one_bytes
+    if part:
+        yield tuple(part)
 
 
 _TAKEN = {Outcome.PUBLISHED, Outcome.REPLACED}

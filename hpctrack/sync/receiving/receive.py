@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpctrack.core import __version__
@@ -19,10 +19,10 @@ from hpctrack.core.layout import SERVER_FOLDER
 from hpctrack.errors import HpctrackError, ProtocolError, RefusedError, SyncError
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.files.place import open_folder
-from hpctrack.sync.receiving.answers import ANNOTATIONS_BYTES, Answerer
+from hpctrack.sync.receiving.answers import Answerer
 from hpctrack.sync.receiving.incoming import MAX_BYTES, Incoming
 from hpctrack.sync.receiving.journal import Event, Journal
-from hpctrack.sync.receiving.landing import Landing, Small, make_result
+from hpctrack.sync.receiving.landing import Landing, Small, make_result, split_results
 from hpctrack.sync.receiving.policy import Policy
 from hpctrack.sync.receiving.quarantine import Quarantine, remove_abandoned
 from hpctrack.sync.upkeep.audit import NOBODY, Actor
@@ -169,9 +169,8 @@ class Receiver:
         So groups are as large as the disk is slow: what comes during one look at it waits for the
         next, and a single run does not wait at all.
         """
-        landing = self._landing
-        if landing is not None and landing.is_idle and not self._talk.has_message():
-            landing.submit()
+        if self._landing is not None and not self._talk.has_message():
+            self._landing.submit_soon()
 
     def _open_store(self) -> int:
         """Return the store's descriptor; make its folder if need be."""
@@ -334,8 +333,8 @@ class Receiver:
     def _report(self, events: Sequence[Event]) -> None:
         """Tell what became of things; called on the landing's thread, too."""
         self._open_journal().note(events)
-        for results in _cut_results([one.result for one in events]):
-            self._talk.send(results)
+        for results in split_results(one.result for one in events):
+            self._talk.send(Results(results))
         self._talk.flush()
 
     def _refuse_all(self, code: str) -> HpctrackError:
@@ -350,19 +349,6 @@ class Receiver:
         with contextlib.suppress(ConnectionError, TimeoutError):
             self._talk.send(error)
             self._talk.flush()
-
-
-def _cut_results(results: Sequence[Result]) -> Iterator[Results]:
-    """Yield results in messages that fit into a frame: each may have a run's annotations in it."""
-    some: list[Result] = []
-    left_bytes = ANNOTATIONS_BYTES
-    for one in results:
-        left_bytes -= sum(len(fact) for fact in one.facts.values() if isinstance(fact, str))
-        if some and left_bytes < 0:
-            yield Results(tuple(some))
-            some, left_bytes = [], ANNOTATIONS_BYTES
-        some.append(one)
-    yield Results(tuple(some))
 
 
 def find_store_problem(store: Path) -> str:

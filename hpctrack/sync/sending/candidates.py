@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 from hpctrack.sync.files.inventory import HashCache, make_stamp_token, make_token
 from hpctrack.sync.wire.messages import Key, Offered
@@ -46,7 +45,7 @@ class Candidate:
     Parameters
     ----------
     key : Key
-    path : Path
+    path : str
     name : str
         The same within the store, as the cache of hashes has it.
     status : stat_result
@@ -57,13 +56,13 @@ class Candidate:
     """
 
     key: Key
-    path: Path
+    path: str
     name: str
     status: os.stat_result
     digest: str
 
     @classmethod
-    def find(cls, key: Key, path: Path, name: str, cache: HashCache) -> Candidate:
+    def find(cls, key: Key, store: str, name: str, cache: HashCache) -> Candidate:
         """Make it of a file that may have been hashed before.
 
         Raises
@@ -71,7 +70,8 @@ class Candidate:
         OSError
             It is not there (any more).
         """
-        status = path.stat()
+        path = f"{store}/{name}"
+        status = os.stat(path)  # noqa: PTH116 - 100,000 files
         return cls(key, path, name, status, cache.find(name, status))
 
     @property

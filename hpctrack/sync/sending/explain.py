@@ -53,6 +53,8 @@ class Explainer:
         try:
             yield
         except LOST as error:
+            if isinstance(error, SyncError):
+                raise  # a carrier that knows why: there is no way, or no trust
             raise self._explain_loss(error, is_start=is_start) from None
         except ProtocolError:
             # A shell that greets with a message and then does not find the command.

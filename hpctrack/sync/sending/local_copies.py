@@ -3,8 +3,8 @@
 A run's folder goes only if all of this holds at that moment, under the lock that sealing takes:
 
 - this push has seen the other side confirm the sealed file by its hash, and what Slurm counted of
-  the run too, if there is any;
-- the file that is here is read again, to its last byte, and has that hash;
+  the run and what people wrote about it, if there is any;
+- these files are read again, to their last byte, and have those hashes;
 - nothing else than a sealed run is in the folder: no node file, so nobody records into it, and
   nothing that hpctrack does not know;
 - it ended long enough ago that no requeue and no resume will want it, and it was not preempted;
@@ -27,6 +27,7 @@ from pathlib import Path
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import (
     ACCOUNTING_NAME,
+    ANNOTATIONS_FOLDER,
     RULES_FOLDER,
     SEAL_LOCK_NAME,
     SEALED_NAME,
@@ -57,6 +58,7 @@ class Kept(StrEnum):
     PREEMPTED = "it was preempted and may go on"
     SWEEP = "its sweep is going on"
     ACCOUNTING = "what Slurm counted of it has not been confirmed"
+    ANNOTATIONS = "what was written about it has not been confirmed"
     FOREIGN = "there are files beside it that hpctrack does not know"
     CHANGED = "it has changed since the other side confirmed it"
     UNREADABLE = "it cannot be read"
@@ -71,14 +73,15 @@ class Confirmed:
     project, id : str
     sha256 : str
         Of the sealed file.
-    accounting_sha256 : str
-        Of what Slurm counted; empty if the other side has not confirmed any.
+    accounting_sha256, annotations_sha256 : str
+        Of what Slurm counted and what people wrote; empty if the other side has confirmed none.
     """
 
     project: str
     id: str
     sha256: str
     accounting_sha256: str = ""
+    annotations_sha256: str = ""
 
     def __str__(self) -> str:
         """Return what people call it."""
@@ -127,20 +130,17 @@ class Rules:
 def list_confirmed(items: Iterable[ItemResult]) -> list[Confirmed]:
     """Return the runs that a push has found, or brought, to the other side."""
     found = [one for one in items if one.status in CONFIRMED and one.sha256]
-    aside = {
-        (one.key.project, one.key.id): one.sha256
-        for one in found
-        if one.key.kind == ItemKind.ACCOUNTING
-    }
+    hashes = {(one.key.kind, one.key.project, one.key.id): one.sha256 for one in found}
     return [
         Confirmed(
-            project=one.key.project,
-            id=one.key.id,
-            sha256=one.sha256,
-            accounting_sha256=aside.get((one.key.project, one.key.id), ""),
+            project=project,
+            id=run,
+            sha256=sha256,
+            accounting_sha256=hashes.get((ItemKind.ACCOUNTING, project, run), ""),
+            annotations_sha256=hashes.get((ItemKind.ANNOTATIONS, project, run), ""),
         )
-        for one in found
-        if one.key.kind == ItemKind.RUN
+        for (kind, project, run), sha256 in hashes.items()
+        if kind == ItemKind.RUN
     ]
 
 
@@ -160,7 +160,8 @@ def judge(
     record : RunRecord
         As it is here.
     files : mapping
-        Everything in its folder: name and time of the last change.
+        Everything in its folder, and `ANNOTATIONS_FOLDER` if people wrote about it: name and time
+        of the last change.
     rules : Rules
     hashes : mapping
         SHA-256 of the files that matter, by name; empty before they were read.
@@ -201,11 +202,14 @@ def _judge_age(
 def _judge_hashes(
     run: Confirmed, files: Mapping[str, float], hashes: Mapping[str, str]
 ) -> Kept | None:
-    if hashes.get(SEALED_NAME, run.sha256) != run.sha256:
-        return Kept.CHANGED
-    wanted = run.accounting_sha256
-    is_unknown = not wanted or hashes.get(ACCOUNTING_NAME, wanted) != wanted
-    return Kept.ACCOUNTING if ACCOUNTING_NAME in files and is_unknown else None
+    for name, wanted, kept in (
+        (SEALED_NAME, run.sha256, Kept.CHANGED),
+        (ACCOUNTING_NAME, run.accounting_sha256, Kept.ACCOUNTING),
+        (ANNOTATIONS_FOLDER, run.annotations_sha256, Kept.ANNOTATIONS),
+    ):
+        if name in files and (not wanted or hashes.get(name, wanted) != wanted):
+            return kept
+    return None
 
 
 def find_deletable(store: Path, confirmed: Iterable[Confirmed], rules: Rules) -> list[Judged]:
@@ -244,9 +248,7 @@ def delete_copy(store: Path, run: Confirmed, rules: Rules) -> Judged:
     try:
         with hold_lock(folder, rules.clock):
             hashes = {
-                name: _hash(folder / name)
-                for name in (SEALED_NAME, ACCOUNTING_NAME)
-                if (folder / name).is_file()
+                name: _hash(path) for name, path in _list_hashed(folder).items() if path.is_file()
             }
             kept = _look(folder, run, rules, hashes=hashes)
             if kept:
@@ -267,11 +269,24 @@ def _look(folder: Path, run: Confirmed, rules: Rules, *, hashes: Mapping[str, st
     stored = StoredRun(folder, clock=rules.clock, stale_after_s=rules.stale_after_s)
     with closing(stored):
         files = {entry.name: entry.lstat().st_mtime for entry in folder.iterdir()}
+        notes = _list_hashed(folder)[ANNOTATIONS_FOLDER]
+        if notes.exists():
+            files[ANNOTATIONS_FOLDER] = notes.stat().st_mtime
         return judge(run, stored.told, files, rules, hashes=hashes)
 
 
+def _list_hashed(folder: Path) -> dict[str, Path]:
+    """Return what the other side must have, by the names that `judge` calls it."""
+    return {
+        SEALED_NAME: folder / SEALED_NAME,
+        ACCOUNTING_NAME: folder / ACCOUNTING_NAME,
+        ANNOTATIONS_FOLDER: folder.parent / ANNOTATIONS_FOLDER / f"{folder.name}.json",
+    }
+
+
 def _is_known(name: str) -> bool:
-    known = {SEALED_NAME, ACCOUNTING_NAME, STOP_NAME, RULES_FOLDER, SEAL_LOCK_NAME}
+    known = {SEALED_NAME, ACCOUNTING_NAME, ANNOTATIONS_FOLDER, STOP_NAME, RULES_FOLDER}
+    known.add(SEAL_LOCK_NAME)
     return name in known or read_agreement_name(name) is not None
 
 
@@ -292,4 +307,5 @@ def _delete(folder: Path) -> None:
             shutil.rmtree(entry)
         elif entry.name not in {SEALED_NAME, SEAL_LOCK_NAME}:
             entry.unlink()
+    _list_hashed(folder)[ANNOTATIONS_FOLDER].unlink(missing_ok=True)
     (folder / SEALED_NAME).unlink()

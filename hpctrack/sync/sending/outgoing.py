@@ -52,7 +52,7 @@ def send_file(
     OSError
         It cannot be opened; nothing was sent.
     """
-    with candidate.path.open("rb", buffering=0) as file:
+    with Path(candidate.path).open("rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if status.st_size <= SMALL_BYTES:
             data = file.read(SMALL_BYTES)
@@ -71,7 +71,7 @@ def send_file(
         return digest.hex(), status
 
 
-def hash_path(path: Path) -> str:
+def hash_path(path: str) -> str:
     """Return the SHA-256 of a file.
 
     Raises
@@ -79,7 +79,7 @@ def hash_path(path: Path) -> str:
     OSError
         It cannot be read.
     """
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -50,6 +50,7 @@ def push(
     seal: bool = True,
     live: bool = True,
     dry_run: bool = False,
+    jobs: int = 1,
     compress: Compress = Compress.AUTO,
     bwlimit_bytes_s: float | None = None,
     connect: ConnectOptions | None = None,
@@ -81,6 +82,8 @@ def push(
         Send what is new of runs that are going on.
     dry_run : bool, optional
         Find out what would be sent; change nothing but the caches of hashes.
+    jobs : int, optional
+        How many processes seal runs at a time; 1 is this one.
     compress : Compress, optional
         Whether to compress; AUTO measures what is quicker.
     bwlimit_bytes_s : float, optional
@@ -122,6 +125,7 @@ def push(
         stale_after_s=stale_after_s,
         clock=clock,
         on_run=lambda name: on_progress(Progress("read", name)),
+        jobs=jobs,
     )
     cache = HashCache(opened.path)
     # The store is looked at while the connection is made.

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hpctrack.core import __version__
@@ -236,7 +237,7 @@ class Sender:
         nodes = details.get("sealed")
         if candidate.key.kind != ItemKind.LIVE or not isinstance(nodes, list):
             return False
-        with suppress(HpctrackError, OSError), TailReader(candidate.path) as reader:
+        with suppress(HpctrackError, OSError), TailReader(Path(candidate.path)) as reader:
             return reader.facts.get("uuid") in nodes
         return False
 
@@ -296,7 +297,7 @@ class Sender:
     def _send_live(self, number: int, candidate: Candidate, details: Mapping[str, Any]) -> None:
         rows = details.get("rows")
         known = rows if isinstance(rows, dict) else {}
-        with TailReader(candidate.path, known_rows=known) as reader:
+        with TailReader(Path(candidate.path), known_rows=known) as reader:
             now_s = self._clock.wall_s()
             tails, state = send_rows(
                 self._talk,

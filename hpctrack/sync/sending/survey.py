@@ -19,7 +19,6 @@ from hpctrack.core.layout import (
     SWEEP_NAME,
     SWEEPS_FOLDER,
     NodeFileName,
-    iter_run_folders,
 )
 from hpctrack.core.names import check_id
 from hpctrack.errors import BusyError, HpctrackError, InvalidNameError, NotFoundError
@@ -29,9 +28,13 @@ from hpctrack.store.store import Store
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.candidates import Candidate, Chunk, LeftRun, Skipped
+from hpctrack.sync.sending.sealers import order_sealed_first
 from hpctrack.sync.sending.tails import TailReader
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.protocol import OFFER_ITEMS
+
+STILL_S = 5.0
+"""A folder that has changed so lately may change again without another time on it."""
 
 CHUNK_S = 0.5
 """So long a chunk is collected at most: sealing may be slow, and the other side waits."""
@@ -43,15 +46,15 @@ class Choice:
 
     Parameters
     ----------
-    folders : iterable of Path
-        Of the runs.
+    runs : iterable of (str, str)
+        Project and id.
     projects : tuple of str
         Those whose sweeps and blobs go along.
     is_everything : bool
         No run was named; the projects' sweeps go too, and not only those of the runs.
     """
 
-    folders: Iterable[Path]
+    runs: Iterable[tuple[str, str]]
     projects: tuple[str, ...]
     is_everything: bool
 
@@ -90,13 +93,13 @@ def choose_runs(
             hint=f"projects: {', '.join(store.projects()) or 'none'}",
         )
     if runs:
-        named = (store.run(one, project=project).folder for one in runs)
-        return Choice(folders=tuple(dict.fromkeys(named)), projects=(), is_everything=False)
-    projects = (project,) if project else tuple(_list_projects(store.path))
+        named = (store.run(one, project=project) for one in runs)
+        meant = tuple(dict.fromkeys((run.project, run.id) for run in named))
+        return Choice(runs=meant, projects=(), is_everything=False)
+    projects = (project,) if project else tuple(_list_folders(store.path))
     if not states and since_wall_s is None:
-        return Choice(
-            folders=iter_run_folders(store.path, project), projects=projects, is_everything=True
-        )
+        every = ((one, run) for one in projects for run in _list_folders(store.path / one))
+        return Choice(runs=every, projects=projects, is_everything=True)
 
     def is_meant(run: StoredRun) -> bool:
         brief = run.brief
@@ -105,8 +108,8 @@ def choose_runs(
         is_recent |= brief.state == State.RUNNING
         return is_recent and (not states or str(brief.state) in states)
 
-    found = tuple(run.folder for run in store.runs(is_meant, project=project))
-    return Choice(folders=found, projects=(), is_everything=False)
+    found = tuple((run.project, run.id) for run in store.runs(is_meant, project=project))
+    return Choice(runs=found, projects=(), is_everything=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,8 @@ class Wanted:
         For that.
     on_run : callable
         Told each run's name before the work on it.
+    jobs : int
+        How many processes seal; 1 is this one.
     """
 
     seal: bool
@@ -135,6 +140,7 @@ class Wanted:
     stale_after_s: float
     clock: Clock
     on_run: Callable[[str], None]
+    jobs: int = 1
 
 
 class Survey:
@@ -153,7 +159,7 @@ class Survey:
     """
 
     def __init__(self, store: Path, choice: Choice, wanted: Wanted, cache: HashCache) -> None:
-        self._store = store
+        self._store = os.fspath(store)
         self._choice = choice
         self._wanted = wanted
         self._cache = cache
@@ -177,11 +183,11 @@ class Survey:
             for project in self._choice.projects:
                 yield from self._add_sweeps(project)
                 yield from self._add_blobs(project)
-        for folder in self._choice.folders:
-            key = Key(ItemKind.RUN, folder.parent.name, folder.name)
-            self._wanted.on_run(str(key))
+        for project, run in self._order_runs():
+            self._wanted.on_run(f"{project}/{run}")
+            key = Key(ItemKind.RUN, project, run)
             try:
-                left = self._add_run(folder, key)
+                left = self._add_run(key)
             except (HpctrackError, OSError) as error:
                 text = str(getattr(error, "message", error))
                 left = LeftRun(key, Skipped.UNREADABLE, text)
@@ -189,31 +195,53 @@ class Survey:
                 self._chunk.left.append(left)
             yield
 
+    def _order_runs(self) -> Iterable[tuple[str, str]]:
+        wanted, runs = self._wanted, self._choice.runs
+        if wanted.jobs < 2 or not wanted.seal or wanted.dry_run:  # noqa: PLR2004 - only ourselves
+            return runs
+        folders = (Path(self._store, project, run) for project, run in runs)
+        ordered = order_sealed_first(folders, jobs=wanted.jobs, stale_after_s=wanted.stale_after_s)
+        return ((folder.parent.name, folder.name) for folder in ordered)
+
     # -- runs ----------------------------------------------------------------------------------
 
-    def _add_run(self, folder: Path, key: Key) -> LeftRun | None:
+    def _add_run(self, key: Key) -> LeftRun | None:
         """Offer a run; return why it stays here if it does."""
+        name = f"{key.project}/{key.id}"
+        status = os.stat(f"{self._store}/{name}")  # noqa: PTH116 - 100,000 folders
+        names = self._cache.find(name, status).split() or self._list_names(name, status)
+        nodes = sorted(one for one in names if NodeFileName.parse(one))
+        if not nodes and SEALED_NAME not in names:
+            return None  # no run: a folder of somebody else
         check_id(key.project, what="project")
         check_id(key.id, what="run id")
-        names = set(os.listdir(folder))  # noqa: PTH208 - 100,000 folders
-        nodes = sorted(name for name in names if NodeFileName.parse(name))
         if not nodes and self._choice.is_everything:
-            self._add(key, folder / SEALED_NAME)
+            self._add(key, f"{name}/{SEALED_NAME}")
         else:
-            left = self._add_unsealed(folder, key, nodes)
+            left = self._add_unsealed(key, nodes)
             if left is not None:
                 return left
         if ACCOUNTING_NAME in names:
-            self._add_accounting(folder, key)
+            self._add_accounting(key)
         if key.id in self._find_annotated(key.project):
-            path = self._store / key.project / ANNOTATIONS_FOLDER / f"{key.id}.json"
             with contextlib.suppress(OSError):
-                self._add(replace(key, kind=ItemKind.ANNOTATIONS), path)
+                about = replace(key, kind=ItemKind.ANNOTATIONS)
+                self._add(about, f"{key.project}/{ANNOTATIONS_FOLDER}/{key.id}.json")
         return None
 
-    def _add_unsealed(self, folder: Path, key: Key, nodes: Sequence[str]) -> LeftRun | None:
+    def _list_names(self, name: str, status: os.stat_result) -> list[str]:
+        """List a run's folder; remember what is in it if nothing is going on there."""
+        names = os.listdir(f"{self._store}/{name}")  # noqa: PTH208 - 100,000 folders
+        kept = [one for one in (SEALED_NAME, ACCOUNTING_NAME) if one in names]
+        is_still = self._wanted.clock.wall_s() - status.st_mtime > STILL_S
+        if SEALED_NAME in kept and is_still and not any(map(NodeFileName.parse, names)):
+            self._cache.remember(name, status, " ".join(kept))
+        return names
+
+    def _add_unsealed(self, key: Key, nodes: Sequence[str]) -> LeftRun | None:
         """Seal a run that has ended, and offer it; offer the rows of one that goes on."""
-        wanted = self._wanted
+        wanted, name = self._wanted, f"{key.project}/{key.id}"
+        folder = Path(self._store, name)
         run = StoredRun(folder, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
         try:
             record = run.told
@@ -234,31 +262,32 @@ class Survey:
         if nodes and not wanted.live:
             return LeftRun(key, Skipped.RUNNING if is_running else Skipped.UNSEALED)
         if (folder / SEALED_NAME).exists():
-            self._add(key, folder / SEALED_NAME)
-        for name in nodes:
-            self._add_live(folder, replace(key, kind=ItemKind.LIVE, part=name))
+            self._add(key, f"{name}/{SEALED_NAME}")
+        for node in nodes:
+            self._add_live(replace(key, kind=ItemKind.LIVE, part=node))
         return None
 
-    def _add_live(self, folder: Path, key: Key) -> None:
-        path = folder / key.part
+    def _add_live(self, key: Key) -> None:
+        name = f"{key.project}/{key.id}/{key.part}"
         with contextlib.suppress(NotFoundError, FileNotFoundError):  # sealed just now
-            candidate = Candidate.find(key, path, self._name(path), self._cache)
+            candidate = Candidate.find(key, self._store, name, self._cache)
             if not candidate.digest:
                 now_s = self._wanted.clock.wall_s()
-                with TailReader(path, stale_after_s=self._wanted.stale_after_s) as reader:
+                with TailReader(
+                    Path(candidate.path), stale_after_s=self._wanted.stale_after_s
+                ) as reader:
                     digest = reader.state(now_s).digest.hex()
                 candidate = replace(candidate, digest=digest)
             self._chunk.candidates.append(candidate)
 
-    def _add_accounting(self, folder: Path, key: Key) -> None:
+    def _add_accounting(self, key: Key) -> None:
         """Add what Slurm counted; whatever is wrong with it does not keep the run here."""
-        path = folder / ACCOUNTING_NAME
+        name = f"{key.project}/{key.id}/{ACCOUNTING_NAME}"
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            candidate = Candidate.find(
-                replace(key, kind=ItemKind.ACCOUNTING), path, self._name(path), self._cache
-            )
+            about = replace(key, kind=ItemKind.ACCOUNTING)
+            candidate = Candidate.find(about, self._store, name, self._cache)
             if not candidate.digest:
-                found = json.loads(path.read_bytes())
+                found = json.loads(Path(candidate.path).read_bytes())
                 if (found.get("project"), found.get("run")) != (key.project, key.id):
                     return
             self._chunk.candidates.append(candidate)
@@ -266,8 +295,8 @@ class Survey:
     # -- what is beside them ---------------------------------------------------------------------
 
     def _add_sweeps(self, project: str) -> Iterator[None]:
-        for folder in _list_folder(self._store / project / SWEEPS_FOLDER):
-            self._add_sweep(project, folder.name)
+        for sweep in _list_folder(f"{self._store}/{project}/{SWEEPS_FOLDER}"):
+            self._add_sweep(project, sweep)
             yield
 
     def _add_sweep(self, project: str, sweep: str) -> None:
@@ -278,36 +307,38 @@ class Survey:
         with contextlib.suppress(InvalidNameError, OSError):
             key = Key(ItemKind.SWEEP, check_id(project, what="project"), sweep)
             check_id(sweep, what="sweep id")
-            self._add(key, self._store / project / SWEEPS_FOLDER / sweep / SWEEP_NAME)
+            self._add(key, f"{project}/{SWEEPS_FOLDER}/{sweep}/{SWEEP_NAME}")
 
     def _add_blobs(self, project: str) -> Iterator[None]:
-        for folder in _list_folder(self._store / project / BLOBS_FOLDER):
-            for path in _list_folder(folder):
+        place = f"{project}/{BLOBS_FOLDER}"
+        for folder in _list_folder(f"{self._store}/{place}"):
+            for name in _list_folder(f"{self._store}/{place}/{folder}"):
                 with contextlib.suppress(OSError):
-                    self._add(Key(ItemKind.BLOB, project, path.name), path)
+                    self._add(Key(ItemKind.BLOB, project, name), f"{place}/{folder}/{name}")
                 yield
 
     def _find_annotated(self, project: str) -> frozenset[str]:
         """Return the runs of a project that somebody has written about: one listing for all."""
         if project not in self._annotated:
-            names = _list_folder(self._store / project / ANNOTATIONS_FOLDER)
-            self._annotated[project] = frozenset(one.stem for one in names)
+            names = _list_folder(f"{self._store}/{project}/{ANNOTATIONS_FOLDER}")
+            self._annotated[project] = frozenset(one.removesuffix(".json") for one in names)
         return self._annotated[project]
 
-    def _add(self, key: Key, path: Path) -> None:
-        self._chunk.candidates.append(Candidate.find(key, path, self._name(path), self._cache))
-
-    def _name(self, path: Path) -> str:
-        return os.path.relpath(path, self._store)
+    def _add(self, key: Key, name: str) -> None:
+        self._chunk.candidates.append(Candidate.find(key, self._store, name, self._cache))
 
 
-def _list_projects(store: Path) -> list[str]:
-    found = [one for one in _list_folder(store) if not one.name.startswith(".") and one.is_dir()]
-    return [one.name for one in found]
-
-
-def _list_folder(folder: Path) -> list[Path]:
+def _list_folders(path: str | Path) -> list[str]:
+    """Return the folders that may be projects or runs."""
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(path) as entries:
+            return sorted(one.name for one in entries if one.name[0] != "." and one.is_dir())
+    except OSError:
+        return []
+
+
+def _list_folder(path: str) -> list[str]:
+    try:
+        return sorted(os.listdir(path))  # noqa: PTH208 - names are all that is wanted
     except OSError:
         return []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -46,6 +47,8 @@ class Action(StrEnum):
     """It was not there before."""
     REPLACED = "replaced"
     """It took the place of one that held less, or was older."""
+    MERGED = "merged"
+    """What people said of a run here was joined with what they said elsewhere."""
     APPENDED = "appended"
     """Rows were added to the replica of a live run."""
     REFUSED = "refused"
@@ -110,13 +113,22 @@ class Actor:
         """
         address, _, _ports = environ.get("SSH_CONNECTION", "").partition(" ")
         return cls(
-            user or environ.get("USER", "") or environ.get("LOGNAME", ""),
+            user or environ.get("USER") or environ.get("LOGNAME") or _find_account(),
             address,
             _read_fingerprint(environ.get("SSH_USER_AUTH", "")),
         )
 
 
 NOBODY = Actor()
+
+
+def _find_account() -> str:
+    """Return the account by the user database; its number if it has no name there."""
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _read_fingerprint(path: str) -> str:
@@ -158,13 +170,37 @@ class AuditLog:
         self._store = store
         self._clock = clock
         self._rotate_bytes = rotate_bytes
+        self._kept: list[AuditEvent] = []
+        self._appended: dict[tuple[str, str, str], int] = {}
         who = {"user": actor.user, "from": actor.address, "key": actor.key}
         self._who = "".join(
             f'"{name}":{quote(text[:TEXT_MAX_CHARS])},' for name, text in who.items() if text
         )
 
+    def add(self, event: AuditEvent) -> None:
+        """Keep an event for the next `append` or `flush`.
+
+        Rows that come for one node file again and again become one event, with the bytes of all:
+        else runs that are followed every few seconds would fill the disk with their log.
+        """
+        key = (event.project, event.kind, event.id)
+        at = self._appended.get(key) if event.action == Action.APPENDED else None
+        if at is not None:
+            before = self._kept[at]
+            self._kept[at] = event._replace(size_bytes=before.size_bytes + event.size_bytes)
+            return
+        if event.action == Action.APPENDED:
+            self._appended[key] = len(self._kept)
+        self._kept.append(event)
+
+    def flush(self) -> None:
+        """Write what is kept; see `append`."""
+        self.append(())
+
     def append(self, events: Iterable[AuditEvent]) -> None:
         """Write events, all with the time of now, and bring them to the disk.
+
+        What was kept by `add` goes first.
 
         Raises
         ------
@@ -178,9 +214,14 @@ class AuditLog:
         One write and one fsync for all of them; 2 us for each event, on a busy machine.
         """
         head = f'{{"wall_s":{self._clock.wall_s():.6f},{self._who}"action":"'
-        data = "".join([_encode(head, one) for one in events]).encode("ascii")
+        data = "".join([_encode(head, one) for one in (*self._kept, *events)]).encode("ascii")
         if not data:
             return
+        self._write(data)
+        self._kept.clear()
+        self._appended.clear()
+
+    def _write(self, data: bytes) -> None:
         with open_server_folder(self._store, create=True) as folder_fd:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(AUDIT_NAME, flags, 0o666, dir_fd=folder_fd)

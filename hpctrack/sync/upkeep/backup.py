@@ -30,6 +30,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import (
     HASHES_NAME,
     INCOMING_FOLDER,
+    REPLICA_LOCK_NAME,
     SEAL_LOCK_NAME,
     SERVER_FOLDER,
     NodeFileName,
@@ -43,6 +44,7 @@ from hpctrack.errors import (
     StoreFullError,
     UsageError,
 )
+from hpctrack.store.folder_lock import HELD_NAME, LOCK_NAME
 from hpctrack.sync.files.place import (
     list_names,
     open_file_no_follow,
@@ -62,7 +64,9 @@ LOOKS_MAX = 5
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(?:-\d+)?\Z")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_NOT_COPIED = frozenset({SEAL_LOCK_NAME, MANIFEST_NAME, INCOMING_FOLDER})
+_NOT_COPIED = frozenset(
+    {SEAL_LOCK_NAME, REPLICA_LOCK_NAME, LOCK_NAME, HELD_NAME, MANIFEST_NAME, INCOMING_FOLDER}
+)
 
 
 @dataclass(slots=True)
@@ -211,7 +215,6 @@ class _Writer:
             if name not in _NOT_COPIED
             and not is_leftover(name)
             and not name.startswith(HASHES_NAME)
-            and not (at == (SERVER_FOLDER,) and name.endswith(".lock"))
         ]
 
     def _copy(self, folder_fd: int, at: tuple[str, ...], name: str, target: Path) -> None:

@@ -7,10 +7,8 @@ blob (those are named by what refers to them, which is not known here).
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import (
+    BLOBS_FOLDER,
     INCOMING_FOLDER,
     SEAL_LOCK_NAME,
     SEALED_NAME,
@@ -29,14 +28,15 @@ from hpctrack.core.layout import (
     scan_runs,
 )
 from hpctrack.errors import HpctrackError
+from hpctrack.store.annotation_file import is_server_store
 from hpctrack.store.node_reader import NodeReader
+from hpctrack.store.replica import drop_replicas
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.sync.files.place import list_names, open_folder, stat_no_follow
 from hpctrack.sync.upkeep.audit import Action, Actor, AuditEvent, AuditLog
 from hpctrack.sync.upkeep.quotas import UsageBook, list_projects
 from hpctrack.sync.upkeep.server_folder import (
     hold_lock,
-    is_server_store,
     open_store,
     try_lock,
 )
@@ -52,9 +52,7 @@ KEEP_DAYS = 14.0
 
 PARTIAL_FOLDER = "partial"
 REPLACED_FOLDER = "replaced"
-REPLICA_NAME = ".replica.json"
 PUBLISH_LOCK_NAME = "publish.lock"
-BLOBS_FOLDER = ".blobs"
 
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 
@@ -256,7 +254,7 @@ class _Collector:
         except HpctrackError as error:
             self.found.problems.append(f"{at}: {error.message}")
             return
-        gone = []
+        is_changed = False
         for name in nodes:
             try:
                 with NodeReader(folder / name) as reader:
@@ -265,9 +263,12 @@ class _Collector:
                 self.found.problems.append(f"{at}: {error.message}")
                 continue
             if is_inside and self._remove(fd, name, at, Leftover.REPLICA):
-                gone.append(name)
-        if gone and not self._dry_run:
-            _forget_replicas(fd, gone)
+                is_changed = True
+        if is_changed and not self._dry_run:
+            try:
+                drop_replicas(folder, inside)  # what is told of them
+            except HpctrackError as error:
+                self.found.problems.append(f"{at}: {error.message}")
 
     def _look_at_upload(self, incoming_fd: int, name: str) -> None:
         """Remove a quarantine that nobody has written to, and nobody holds."""
@@ -347,20 +348,3 @@ def _is_free(folder_fd: int, name: str) -> bool:
         return try_lock(fd)
     finally:
         os.close(fd)
-
-
-def _forget_replicas(fd: int, gone: list[str]) -> None:
-    """Take node files that are gone out of what tells of replicas; without any, remove it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        handle = os.open(REPLICA_NAME, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
-        with os.fdopen(handle, "rb") as file:
-            told = json.load(file)
-        left = {name: one for name, one in told.items() if name not in gone}
-        if not left:
-            os.unlink(REPLICA_NAME, dir_fd=fd)
-            return
-        scratch = f"{REPLICA_NAME}.{secrets.token_hex(4)}.tmp"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(scratch, flags, 0o666, dir_fd=fd), "w") as file:
-            json.dump(left, file)
-        os.rename(scratch, REPLICA_NAME, src_dir_fd=fd, dst_dir_fd=fd)

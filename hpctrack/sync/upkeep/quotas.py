@@ -21,10 +21,10 @@ from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.names import check_id
-from hpctrack.errors import StoreError, StoreFormatError
+from hpctrack.errors import BusyError, StoreError, StoreFormatError
+from hpctrack.store.folder_lock import hold_folder
 from hpctrack.sync.files.place import open_folder, stat_no_follow
 from hpctrack.sync.upkeep.server_folder import (
-    hold_lock,
     open_server_folder,
     open_store,
     read_small,
@@ -34,7 +34,7 @@ from hpctrack.sync.upkeep.tree import iter_files
 
 QUOTAS_NAME = "quotas.json"
 USAGE_NAME = "usage.json"
-LOCK_NAME = "quotas.lock"
+_WHAT = "the quotas of the store"
 
 ANY_PROJECT = "*"
 """The quota of projects that have none of their own."""
@@ -93,7 +93,10 @@ def set_quota(store: Path | int, project: str, quota_bytes: int | None) -> dict[
     if project != ANY_PROJECT:
         check_id(project, what="project")
     try:
-        with open_server_folder(store, create=True) as folder_fd, hold_lock(folder_fd, LOCK_NAME):
+        with (
+            open_server_folder(store, create=True) as folder_fd,
+            hold_folder(folder_fd, what=_WHAT),
+        ):
             data = read_small(folder_fd, QUOTAS_NAME)
             quotas = {} if data is None else _parse_quotas(data)
             quotas.pop(project, None)
@@ -175,7 +178,7 @@ class UsageBook:
         try:
             with (
                 open_server_folder(self._store, create=True) as folder_fd,
-                hold_lock(folder_fd, LOCK_NAME),
+                hold_folder(folder_fd, what=_WHAT),
             ):
                 entries = _parse_usage(read_small(folder_fd, USAGE_NAME))
                 added = {key: size for key, size in self._added.items() if size and key in entries}
@@ -185,7 +188,7 @@ class UsageBook:
                     _write_usage(folder_fd, entries)
                 self._entries = entries
                 self._added.clear()
-        except (OSError, StoreError):
+        except (OSError, StoreError, BusyError):
             return
 
     def recount(self, project: str) -> int:
@@ -203,7 +206,7 @@ class UsageBook:
         try:
             with (
                 open_server_folder(self._store, create=True) as folder_fd,
-                hold_lock(folder_fd, LOCK_NAME),
+                hold_folder(folder_fd, what=_WHAT),
             ):
                 entries = _parse_usage(read_small(folder_fd, USAGE_NAME))
                 added = entries.get(project, {}).get("added", before)
@@ -212,7 +215,7 @@ class UsageBook:
                 entries[project] = entry
                 _write_usage(folder_fd, entries)
                 self._entries = entries
-        except (OSError, StoreError):
+        except (OSError, StoreError, BusyError):
             self._entries[project] = entry  # a store that cannot be written has no book
         return int(entry["bytes"])
 

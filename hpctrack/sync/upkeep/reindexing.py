@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import (
     ACCOUNTING_NAME,
+    ANNOTATIONS_FOLDER,
+    BLOBS_FOLDER,
     HASHES_NAME,
     SEALED_NAME,
     SWEEP_NAME,
@@ -21,6 +24,13 @@ from hpctrack.store.index import Index
 from hpctrack.store.store import Store
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.upkeep.quotas import UsageBook, list_projects
+
+_BESIDE = (
+    f"{SWEEPS_FOLDER}/*/{SWEEP_NAME}",
+    f"{ANNOTATIONS_FOLDER}/*.json",
+    f"{BLOBS_FOLDER}/??/*",
+)
+"""What a project has besides its runs that is synced."""
 
 
 @dataclass(slots=True)
@@ -83,7 +93,7 @@ def reindex(
         try:
             with path.open("rb") as file:
                 cache.hash_file(file, str(path.relative_to(store)))
-                size_bytes = file.tell()
+                size_bytes = os.fstat(file.fileno()).st_size
         except OSError:
             continue  # gone, or broken: `verify` tells
         found.files += 1
@@ -113,5 +123,6 @@ def _list_synced(store: Path) -> list[Path]:
         paths = [Path(run.path, SEALED_NAME), Path(run.path, ACCOUNTING_NAME)]
         found += [path for path in paths if path.is_file()]
     for project in list_projects(store):
-        found += sorted((store / project / SWEEPS_FOLDER).glob(f"*/{SWEEP_NAME}"))
+        for pattern in _BESIDE:
+            found += sorted((store / project).glob(pattern))
     return found

@@ -99,11 +99,6 @@ def open_server_folder(store: Path | int, *, create: bool = False) -> Iterator[i
         yield fd
 
 
-def is_server_store(store: Path) -> bool:
-    """Tell whether others push to a store: it has the folder that `hpctrack receive` makes."""
-    return (store / SERVER_FOLDER).is_dir()
-
-
 def read_small(folder_fd: int, name: str) -> bytes | None:
     """Return what is in a file; None if there is none.
 

@@ -21,15 +21,23 @@ from typing import Any
 
 from hpctrack.core.layout import (
     ACCOUNTING_NAME,
+    ANNOTATIONS_FOLDER,
+    BLOBS_FOLDER,
+    OWNER_NAME,
     SEALED_NAME,
     SERVER_FOLDER,
     SWEEP_NAME,
     SWEEPS_FOLDER,
     NodeFileName,
+    is_leftover,
+    is_set_aside,
     scan_runs,
 )
+from hpctrack.core.names import is_id
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
 from hpctrack.store.accounting_file import parse_accounting
+from hpctrack.store.annotations import Annotations
+from hpctrack.store.folder_lock import HELD_NAME, LOCK_NAME
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.verify import Finding, Report, Severity, measure, verify_run
@@ -37,14 +45,15 @@ from hpctrack.sync.files.inventory import recall_hashes
 from hpctrack.sync.upkeep.audit import AUDIT_NAME, Action, iter_events
 from hpctrack.sync.upkeep.quotas import QUOTAS_NAME, list_projects, read_quotas
 
-BLOBS_FOLDER = ".blobs"
-ANNOTATIONS_FOLDER = ".annotations"
-
 CLOCK_SLACK_S = 60.0
 """The file server's clock may be that far ahead of the clock of the machine that logs."""
 
 SMALL_MAX_BYTES = 64 * 1024 * 1024
 
+NAMED_MAX = 5
+"""Runs that are named of those that have gone."""
+
+_LOCKS = frozenset({LOCK_NAME, HELD_NAME})
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -141,7 +150,8 @@ def check_store(
     if project is not None and not (store / project).is_dir():
         raise NotFoundError(f"no project {project!r} in {store}")
     folders = [Path(found.path) for found in scan_runs(store, project)]
-    expected = _list_expected(store, folders)
+    received = _list_received(store)
+    expected = _list_expected(store, folders, received)
     check = partial(check_run, options=options)
     for report in _map(check, folders, [expected[one] for one in folders], jobs):
         if report is not None:
@@ -150,7 +160,8 @@ def check_store(
     for one in [project] if project else list_projects(store):
         yield from _check_beside(store / one, options)
     if project is None and (store / SERVER_FOLDER).is_dir():
-        yield _check_server_folder(store)
+        there = {(folder.parent.name, folder.name) for folder in folders}
+        yield _check_server_folder(store, sorted(received.keys() - there))
 
 
 def measure_store(store: Path, project: str | None = None) -> int:
@@ -173,23 +184,30 @@ def _map(
         yield from pool.map(check, folders, expected, chunksize=4)
 
 
-def _list_expected(store: Path, folders: list[Path]) -> dict[Path, Expected]:
-    """Return what each run's sealed file should be, by the log and by the cache of hashes."""
-    received = {
-        (str(event.get("project")), str(event.get("id"))): event
+def _list_received(store: Path) -> dict[tuple[str, str], Received]:
+    """Return what the log says of each run: the last time counts."""
+    return {
+        (str(event.get("project")), str(event.get("id"))): Received(
+            str(event["sha256"]), float(event["wall_s"])
+        )
         for event in iter_events(store)
         if event.get("kind") == "run"
         and event.get("action") in {Action.PUBLISHED, Action.REPLACED}
         and event.get("sha256")
     }
+
+
+def _list_expected(
+    store: Path, folders: list[Path], received: Mapping[tuple[str, str], Received]
+) -> dict[Path, Expected]:
+    """Return what each run's sealed file should be, by the log and by the cache of hashes."""
     hashes = recall_hashes(store)
     found = {}
     for folder in folders:
         project, run = folder.parent.name, folder.name
-        event = received.get((project, run))
         known = hashes.get(f"{project}/{run}/{SEALED_NAME}")
         found[folder] = Expected(
-            received=Received(str(event["sha256"]), float(event["wall_s"])) if event else None,
+            received=received.get((project, run)),
             stamp=known[:3] if known else None,
             sha256=known[3] if known else "",
         )
@@ -218,6 +236,8 @@ def check_run(folder: Path, expected: Expected, *, options: CheckOptions) -> Rep
         report.findings += _check_hash(folder / SEALED_NAME, expected)
     if (folder / ACCOUNTING_NAME).exists():
         report.findings += _check_accounting(folder)
+    if (folder / OWNER_NAME).exists():
+        report.findings += _check_owner(folder / OWNER_NAME)
     return report
 
 
@@ -287,18 +307,30 @@ def _check_accounting(folder: Path) -> Iterator[Finding]:
         yield _error(ACCOUNTING_NAME, f"it is of {told.get('project')}/{told.get('run')}")
 
 
+def _check_owner(path: Path) -> Iterator[Finding]:
+    """Nobody but the owner may go on with a run: with a damaged name nobody may."""
+    try:
+        owner = path.read_text().strip()
+    except (OSError, ValueError):
+        owner = ""
+    if not is_id(owner):
+        yield _error(OWNER_NAME, "it is damaged: it is to be the user whose run it is")
+
+
 def _check_beside(project: Path, options: CheckOptions) -> Iterator[Report]:
     """Look at what a project has besides its runs."""
     for name, check in (
         (BLOBS_FOLDER, partial(_check_blob, options=options)),
         (SWEEPS_FOLDER, _check_json),
-        (ANNOTATIONS_FOLDER, _check_json),
+        (ANNOTATIONS_FOLDER, _check_annotations),
     ):
         report = Report(name, project.name)
         folder = project / name
         for path in _iter_files(folder):
-            if path.name.endswith(".tmp") or (name == SWEEPS_FOLDER and path.name != SWEEP_NAME):
+            if is_leftover(path.name) or is_set_aside(path.name) or path.name in _LOCKS:
                 continue
+            if name == SWEEPS_FOLDER and path.name != SWEEP_NAME:
+                continue  # of a sweep that runs here
             report.files += 1
             report.size_bytes += _size(path)
             what = check(path)
@@ -326,6 +358,13 @@ def _check_blob(path: Path, *, options: CheckOptions) -> str | None:
     return None if found == path.name else _differ("those of its name", path.name, found)
 
 
+def _check_annotations(path: Path) -> str | None:
+    what = _check_json(path)
+    if what is None and Annotations.from_bytes(path.read_bytes()) is None:
+        what = "it is damaged: these are no annotations"
+    return what
+
+
 def _check_json(path: Path) -> str | None:
     try:
         if _size(path) > SMALL_MAX_BYTES:
@@ -338,18 +377,18 @@ def _check_json(path: Path) -> str | None:
     return None if isinstance(found, Mapping) else "it is damaged: it is no JSON object"
 
 
-def _check_server_folder(store: Path) -> Report:
+def _check_server_folder(store: Path, missing: list[tuple[str, str]]) -> Report:
     report = Report(SERVER_FOLDER, "", files=1)
     try:
         read_quotas(store)
     except StoreFormatError as error:
         report.findings.append(_error(QUOTAS_NAME, error.message))
-    try:
-        report.points = 0
-        for _event in iter_events(store):
-            pass
-    except (OSError, HpctrackError) as error:
-        report.findings.append(_error(AUDIT_NAME, f"it cannot be read: {error}"))
+    if missing:
+        # Somebody may have removed them on purpose: nothing else removes a run.
+        names = ", ".join("/".join(one) for one in missing[:NAMED_MAX])
+        more = f" and {len(missing) - NAMED_MAX} more" if len(missing) > NAMED_MAX else ""
+        what = f"received once, and not there any more: {names}{more}"
+        report.findings.append(Finding(AUDIT_NAME, what, Severity.WARNING))
     return report
 
 

@@ -8,9 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from hpctrack.sync.carriers.paramiko_transport import ParamikoTransport
-
-from hpctrack.sync.carriers.remote import SshRemote, parse_remote
+from hpctrack.sync.carriers.choice import open_transport
+from hpctrack.sync.carriers.remote import parse_remote
 from hpctrack.sync.carriers.transport import ConnectOptions
 
 TIMEOUT_S = 60.0
@@ -18,15 +17,12 @@ TIMEOUT_S = 60.0
 
 def main(told: dict[str, Any]) -> None:
     """Do it."""
-    remote = parse_remote(told["url"])
-    if not isinstance(remote, SshRemote):
-        raise TypeError(told["url"])
     options = ConnectOptions(
+        transport="paramiko",
         remote_command="true",
-        identity=Path(told["identity"]),
-        known_hosts=Path(told["known_hosts"]),
+        ssh_config=Path(told["ssh_config"]),
     )
-    with closing(ParamikoTransport(remote, options)) as transport:
+    with closing(open_transport(parse_remote(told["url"]), options)) as transport:
         if transport.wait(TIMEOUT_S) != 0:
             raise ConnectionError(transport.read_stderr())
 

@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.core.clock import Clock
-from hpctrack.core.layout import has_run_files, iter_run_folders, run_folder
+from hpctrack.core.layout import (
+    ANNOTATIONS_FOLDER,
+    FileStamp,
+    has_run_files,
+    iter_run_folders,
+    run_folder,
+)
 from hpctrack.core.names import check_id
 from hpctrack.errors import HpctrackError, InvalidNameError, NotFoundError, StoreFormatError
+from hpctrack.store.annotation_file import find_annotation_stamp, iter_annotated
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.stored_run import StoredRun
 
@@ -121,7 +128,8 @@ class Entries:
         if not (self.path / project).is_dir():
             raise NotFoundError(f"no project {project!r}")
         folders = [one for one in iter_run_folders(self.path, project) if _is_id(one.name)]
-        found = [self._fresh(folder) for folder in folders]
+        edited = dict(iter_annotated(self.path, project))
+        found = [self._fresh(folder, edited.get(folder.name)) for folder in folders]
         self._forget(self.path / project, keep=set(folders))
         return found
 
@@ -136,7 +144,7 @@ class Entries:
         folder = run_folder(self.path, project, run_id)
         if not folder.is_dir() or not has_run_files(folder):
             raise NotFoundError(f"no run {run_id!r} in project {project!r}")
-        return self._fresh(folder)
+        return self._fresh(folder, find_annotation_stamp(self.path, project, run_id))
 
     def close(self) -> None:
         """Close all files."""
@@ -149,12 +157,12 @@ class Entries:
         for folder in gone:
             self._entries.pop(folder).run.close()
 
-    def _fresh(self, folder: Path) -> Entry:
+    def _fresh(self, folder: Path, edited: FileStamp | None) -> Entry:
         entry = self._entries.get(folder)
         if entry is None:
             run = StoredRun(folder, clock=self._clock, stale_after_s=self._stale_after_s)
             entry = self._entries[folder] = Entry(run)
-        fingerprint = _fingerprint(folder)
+        fingerprint = _fingerprint(folder, edited)
         is_settled = not entry.is_live and entry.error is None
         begun_mono_s = self._clock.mono_s()
         if fingerprint == entry.fingerprint and (
@@ -163,20 +171,20 @@ class Entries:
             return entry
         if entry.is_live and begun_mono_s < entry.next_read_mono_s:
             return entry
-        self._reread(entry, fingerprint)
+        self._reread(entry, fingerprint, edited)
         took_s = self._clock.mono_s() - begun_mono_s
         rest_s = REREAD_BROKEN_S if entry.error else max(REREAD_MIN_S, took_s * REREAD_SHARE)
         entry.next_read_mono_s = begun_mono_s + took_s + rest_s
         return entry
 
-    def _reread(self, entry: Entry, fingerprint: Fingerprint) -> None:
+    def _reread(self, entry: Entry, fingerprint: Fingerprint, edited: FileStamp | None) -> None:
         before = (entry.fingerprint, entry.record, entry.sizes)
         entry.fingerprint = fingerprint
         try:
             self._read_into(entry)
         except NotFoundError:
             # Sealing has just replaced the node files: what is there now can be read.
-            entry.fingerprint = _fingerprint(entry.run.folder)
+            entry.fingerprint = _fingerprint(entry.run.folder, edited)
             try:
                 self._read_into(entry)
             except HpctrackError as error:
@@ -221,9 +229,9 @@ def _replace_halves(value: Any) -> Any:
     return value
 
 
-def _fingerprint(folder: Path) -> Fingerprint:
-    """Tell the files of a run apart from what they were at another time."""
-    found = []
+def _fingerprint(folder: Path, edited: FileStamp | None) -> Fingerprint:
+    """Tell the files of a run, and what people have said of it, from what they were before."""
+    found = [(ANNOTATIONS_FOLDER, *edited)] if edited else []
     try:
         for one in folder.iterdir():
             if one.suffix == ".h5":

@@ -223,8 +223,8 @@ def test_verify_ends_with_4_if_something_is_damaged(store: Path, capsys: Capture
 def test_reindex_tells_what_it_has_found(store: Path, capsys: Capture) -> None:
     code, out, _err = call(capsys, "server", "reindex")
     assert code == 0
-    assert "hashed 1 files" in out
-    assert "listed 1 runs; 0 cannot be read" in out
+    assert "hashed 1 file (" in out
+    assert "listed 1 run; 0 cannot be read" in out
     assert (store / ".hashes.json").exists()
     assert call_json(capsys, "reindex")["runs"] == 1  # type: ignore[index]
 

@@ -32,15 +32,12 @@ class Scene:
     def on_loss(self, error: SyncError, wait_s: float) -> None:
         self.said.append(f"lost: {error.message}, {wait_s:g}")
 
-    def on_return(self) -> None:
-        self.said.append("back")
-
     def run(self, interval_s: float = 30.0) -> None:
         def sleep(seconds: float) -> None:
             self.now_s += seconds
 
         clock = Clock(wall_s=lambda: self.now_s, mono_s=lambda: self.now_s)
-        keep_pushing(self.push, self, Pace(interval_s=interval_s, clock=clock, sleep=sleep))
+        keep_pushing(self.push, self.on_loss, Pace(interval_s=interval_s, clock=clock, sleep=sleep))
 
 
 def test_pushes_begin_every_interval() -> None:
@@ -60,7 +57,7 @@ def test_a_loss_is_told_once_and_tried_again_less_and_less_often() -> None:
     lost = ConnectError("nobody answers")
     scene = Scene(0.0, lost, SyncError("cut"), *[lost] * 6, 0.0, None)
     scene.run()
-    assert scene.said == ["lost: nobody answers, 30", "back"]
+    assert scene.said == ["lost: nobody answers, 30"]
     pauses = [later - before for before, later in pairwise(scene.began_s)]
     assert pauses == [30, 30, 60, 120, 240, 300, 300, 300, 300, 30]
     assert max(pauses) == BACK_OFF_MAX_S
@@ -70,7 +67,7 @@ def test_another_loss_is_told_anew() -> None:
     lost = SyncError("cut")
     scene = Scene(0.0, lost, 0.0, lost, None)
     scene.run()
-    assert scene.said == ["lost: cut, 30", "back"] * 2
+    assert scene.said == ["lost: cut, 30"] * 2
 
 
 @pytest.mark.parametrize("make", [AuthError, RefusedError])

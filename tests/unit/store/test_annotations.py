@@ -236,6 +236,15 @@ def test_edits_by_several_processes_at_once_are_all_kept(store: Path) -> None:
     assert len(read_annotations(store, "p", "one").added_tags()) == 60
 
 
+def test_the_example_of_the_format_page_is_canonical() -> None:
+    page = (ROOT / "docs/reference/format.md").read_text()
+    (example,) = [one for one in page.splitlines() if one.startswith('{"entries"')]
+    found = Annotations.from_bytes(example.encode())
+    assert found is not None
+    assert found.to_bytes().decode() == f"{example}\n"
+    assert (found.name, found.added_tags()) == ("best so far", ["paper"])
+
+
 # -- the lock --------------------------------------------------------------------------------------
 
 

@@ -304,7 +304,7 @@ def test_killed_anywhere_the_replica_is_a_beginning_and_goes_on(source: Path, fo
         for tail in tails:
             while chance.random() < 0.8:
                 before = read_rows(path) if path.exists() else {}
-                kills += appender.append(source.name, tail, kill_at=chance.randrange(1, 500))
+                kills += appender.append(source.name, tail, kill_at=chance.randrange(1, 600))
                 if path.exists():
                     found = read_rows(path)
                     assert_prefix(found, rows)

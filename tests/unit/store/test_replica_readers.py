@@ -100,9 +100,9 @@ def test_readers_that_stay_open_follow_a_replica_through_its_writers(
     session = writer.start(0)
     chance = random.Random(3)
     run: StoredRun | None = None
+    path = writer.file.path
     for number in range(12):
         write_some(writer, number)
-        path = writer.file.path
         if number % 3 == 2:
             _kill_one(appender, path, chance)
         appender.sync(path, as_of_wall_s=writer.wall_s)
@@ -128,7 +128,7 @@ def _kill_one(appender: Appender, path: Path, chance: random.Random) -> None:
     since = known[path.name].rows if known else {}
     with TailReader(path) as reader:
         (tail,) = reader.iter_tails(since, START_S)
-    appender.append(path.name, tail, kill_at=chance.randrange(1, 300))
+    appender.append(path.name, tail, kill_at=chance.randrange(230, 400))
 
 
 def test_watching_goes_on_where_it_was_when_a_replica_is_made_anew(
@@ -139,7 +139,7 @@ def test_watching_goes_on_where_it_was_when_a_replica_is_made_anew(
     chance = random.Random(5)
     tail: RunTail | None = None
     steps: list[int] = []
-    inodes = set()
+    inode, made_anew = 0, 0
     for number in range(14):
         write_some(writer, number)
         path = writer.file.path
@@ -148,7 +148,8 @@ def test_watching_goes_on_where_it_was_when_a_replica_is_made_anew(
             if tail is not None:
                 steps += _read_loss(tail)
         appender.sync(path, as_of_wall_s=writer.wall_s)
-        inodes.add((folder / path.name).stat().st_ino)
+        made_anew += (folder / path.name).stat().st_ino not in {inode, 0}
+        inode = (folder / path.name).stat().st_ino
         tail = tail or RunTail(folder, clock=clock_ahead(DAY_S), rows=None)
         steps += _read_loss(tail)
         assert steps == list(range(300 * (number + 1)))
@@ -156,7 +157,7 @@ def test_watching_goes_on_where_it_was_when_a_replica_is_made_anew(
         assert tail.synced_wall_s == writer.wall_s
         assert len(tail.record.ranks) == 1
         assert not tail.has_missed
-    assert len(inodes) > 2
+    assert made_anew > 2
     assert tail is not None
     tail.close()
     writer.close()
@@ -235,9 +236,8 @@ def test_a_replica_of_a_run_that_has_ended_can_be_sealed(there: Path, folder: Pa
     seal_run(writer.file.path.parent, clock=clock_ahead(DAY_S))
     here, original = (SealedReader(one / "run.h5") for one in (folder, writer.file.path.parent))
     assert here.node_ids() == original.node_ids()
-    assert (
-        here.read_columns()["loss"].step.tolist() == original.read_columns()["loss"].step.tolist()
-    )
+    steps = [one.read_columns()["loss"].step.tolist() for one in (here, original)]
+    assert steps[0] == steps[1] == list(range(300))
     assert [one.name for one in folder.iterdir()] == ["run.h5"]
     assert StoredRun(folder).synced_wall_s is None
 

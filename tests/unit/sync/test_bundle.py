@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,8 @@ from hpctrack.sync.sending.push_result import Status
 from hpctrack.sync.wire.messages import Hello, ItemKind
 from hpctrack.sync.wire.packing import Compress
 from hpctrack.sync.wire.protocol import SMALL_BYTES, encode
-from tests.programs import ROOT
-from tests.unit.sync.made_stores import hash_files
+from tests.programs import ROOT, start_python, wait_for
+from tests.unit.sync.made_stores import has_only_sealed, hash_files
 
 Capture = pytest.CaptureFixture[str]
 
@@ -105,6 +106,46 @@ def test_only_what_was_chosen_goes_in(rich: Path, target: Path) -> None:
     assert [run.id for run in Store(target).runs()] == ["two"]
     take(make(rich, project="other"), target)
     assert {run.project for run in Store(target).runs()} == {"digits", "other"}
+
+
+LOG = """
+import sys, hpctrack
+run = hpctrack.init(project="digits", id="live", dir=sys.argv[1])
+for line in sys.stdin:
+    for _ in range(int(line)):
+        run.log({"loss": 1.0})
+    run.flush()
+    print("logged", flush=True)
+"""
+
+
+def test_a_run_that_goes_on_is_carried_as_it_is_and_goes_on_there(
+    tmp_path: Path, target: Path
+) -> None:
+    store = tmp_path / "store"
+    program = start_python(LOG, str(store), stdin=subprocess.PIPE)
+    assert program.stdin is not None
+    assert program.stdout is not None
+    with program:
+        bundles = []
+        for points in (10, 5, 0):
+            program.stdin.write(f"{points}\n")
+            program.stdin.flush()
+            assert program.stdout.readline() == "logged\n"
+            bundles.append(make(store))
+        for data, points in ((bundles[0], 10), (bundles[1], 15), (bundles[0], 15)):
+            imported = take(data, target)
+            assert imported.result.refused == 0
+            with closing(Store(target).run("digits/live")) as run_:
+                assert (run_.state, len(run_.history()["loss"])) == ("running", points)
+        program.stdin.close()
+        assert program.wait(60) == 0
+    wait_for(lambda: has_only_sealed(store / "digits/live"))
+    take(make(store), target)
+    assert hash_files(target) == hash_files(store)
+    # An old bundle does not bring back what is older.
+    assert take(bundles[1], target).result.refused == 0
+    assert hash_files(target) == hash_files(store)
 
 
 def test_a_pipe_will_do(rich: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,22 @@ def test_accounting_that_is_not_over_there_keeps_the_run(source: Path) -> None:
     wanted = confirm(source, "digits/one", accounting_sha256=digest)
     assert delete_copy(source, wanted, make_rules()).kept is None
     assert not (source / "digits/one").exists()
+
+
+def test_what_people_wrote_goes_along_or_keeps_the_run(source: Path, target: Path) -> None:
+    with closing(Store(source).run("digits/one")) as run_:
+        run_.tags.append("good")
+        run_.update()
+    path = source / "digits/.annotations/one.json"
+    assert path.exists()
+    wanted = confirm(source, "digits/one")
+    assert delete_copy(source, wanted, make_rules()).kept == Kept.ANNOTATIONS
+    result = push(source, str(target), project="digits")
+    (wanted,) = [one for one in list_confirmed(result.items) if one.id == "one"]
+    assert delete_copy(source, wanted, make_rules()).kept is None
+    assert not path.exists()
+    with closing(Store(target).run("digits/one")) as run_:
+        assert "good" in run_.tags
 
 
 def test_a_run_that_is_gone_is_no_trouble(source: Path) -> None:

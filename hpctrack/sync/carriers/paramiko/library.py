@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from types import ModuleType
 from typing import Any
@@ -34,6 +35,9 @@ def _import_paramiko() -> Any:
 
 paramiko: Any = _import_paramiko()
 """The library."""
+
+# Without a handler Python prints what a library warns of; our errors say it all.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 LOST = (paramiko.SSHException, EOFError, OSError)
 """How it says that a connection is no more; anything else is a mistake of ours."""

@@ -60,6 +60,8 @@ class Session(paramiko.Transport):  # type: ignore[misc]
         self.shown = shown
         self.packetizer.REKEY_BYTES = REKEY_BYTES
         self._preferred_ciphers = tuple(one for one in CIPHERS if one in self._cipher_info)
+        # What OpenSSH says to a channel that was asked for too early.
+        self._handler_table[paramiko.common.MSG_UNIMPLEMENTED] = lambda _message: None
         self._wanted_keys: tuple[str, ...] = super().preferred_keys
 
     @property
@@ -95,6 +97,7 @@ class Session(paramiko.Transport):  # type: ignore[misc]
         ConnectError
             It says nothing, or does not speak SSH with us.
         """
+        patience_s = time.monotonic() + greeting_timeout_s
         self.banner_timeout = greeting_timeout_s
         self.handshake_timeout = self.auth_timeout = HANDSHAKE_TIMEOUT_S
         try:
@@ -106,12 +109,12 @@ class Session(paramiko.Transport):  # type: ignore[misc]
                 hint="the system's ssh may: --transport ssh",
             ) from None
         except LOST as error:
-            if self.remote_version or "timed out" not in f"{say(error)}{error!r}".lower():
-                why = f"does not speak SSH with us: {say(error)}"
-                hint = "is that the port of sshd?"
-            else:
+            if not self.remote_version and time.monotonic() >= patience_s:
                 why = f"takes connections but says nothing for {greeting_timeout_s:g} s"
                 hint = f"is its sshd alive? {KEPT_HINT}"
+            else:
+                why = f"does not speak SSH with us: {say(error)}"
+                hint = "is that the port of sshd?"
             raise ConnectError(f"{self.shown} {why}", hint=hint) from None
 
     @property

@@ -169,14 +169,30 @@ class ParamikoTransport:
             session.close()
 
 
+class _Tunnel:
+    """A channel in the place of a socket; closing it may come too late, and is no error."""
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def close(self) -> None:
+        with contextlib.suppress(*LOST):
+            self._channel.close()
+
+
 def _tunnel(session: Session, target: SshTarget) -> Any:
     """Return a channel that the machine of a session connects to the next one."""
     try:
-        return session.open_channel(
-            "direct-tcpip",
-            (target.host, target.port),
-            ("127.0.0.1", 0),
-            timeout=target.connect_timeout_s,
+        return _Tunnel(
+            session.open_channel(
+                "direct-tcpip",
+                (target.host, target.port),
+                ("127.0.0.1", 0),
+                timeout=target.connect_timeout_s,
+            )
         )
     except LOST as error:
         raise ConnectError(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack.store.accounting_file import write_accounting
+from hpctrack.store.annotation_file import edit_annotations
 from hpctrack.store.seal import seal_run
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.upkeep.audit import Action, Actor, AuditEvent, AuditLog
@@ -27,13 +28,10 @@ def kept_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(store, project="other", run="live")
     told = {"project": "digits", "run": "one", "asked_wall_s": 5.0, "attempts": []}
     write_accounting(store / "digits" / "one", told)
-    for name, value in {
-        ".sweeps/k3x9a0bq/sweep.json": {"method": "random"},
-        ".annotations/one.json": {"notes": "good"},
-    }.items():
-        path = store / "digits" / name
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(value))
+    sweep = store / "digits" / ".sweeps" / "k3x9a0bq" / "sweep.json"
+    sweep.parent.mkdir(parents=True)
+    sweep.write_text(json.dumps({"method": "random"}))
+    edit_annotations(store, "digits", "one", notes="good")
     put_blob(store, BLOB)
     return store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import threading
 import time
@@ -93,6 +94,22 @@ def test_readers_choose_by_time_project_and_user(store: Path) -> None:
     assert not list(iter_events(store, since_wall_s=clock.now_s))
 
 
+def test_rows_that_come_again_and_again_are_one_event(store: Path) -> None:
+    log = AuditLog(store)
+    for _round in range(3):
+        for number in (1, 2):
+            log.add(event(number, action=Action.APPENDED, kind="live", size_bytes=10))
+    log.add(event(3))
+    assert not (store / ".server").exists()
+    log.append([event(4)])
+    log.flush()
+    found = [(one["id"], one["bytes"]) for one in iter_events(store)]
+    assert found == [("r1", 30), ("r2", 30), ("r3", 0), ("r4", 0)]
+    log.add(event(1, action=Action.APPENDED, kind="live", size_bytes=5))
+    log.flush()
+    assert [one["bytes"] for one in iter_events(store)][-1] == 5
+
+
 def test_a_store_that_never_received_has_no_events(store: Path) -> None:
     assert list(iter_events(store)) == []
     AuditLog(store).append([])
@@ -181,7 +198,7 @@ def test_sshd_says_who_is_there(tmp_path: Path) -> None:
     assert Actor.from_environment(environ).user == "shared"
     told.write_text("password\npublickey\npublickey ssh-ed25519 ???\n")
     assert Actor.from_environment(environ).key == ""
-    assert Actor.from_environment({}) == Actor()
+    assert Actor.from_environment({}) == Actor(getpass.getuser())
 
 
 def test_thousands_of_events_are_cheap(store: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -12,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hpctrack.store.replica_states import read_replicas, write_replicas
 from hpctrack.store.seal import seal_run
 from hpctrack.store.store import Store
+from hpctrack.store.tails import NodeState
 from hpctrack.sync.upkeep.audit import iter_events
 from hpctrack.sync.upkeep.collection import DAY_S, Collection, Leftover, collect
 from hpctrack.sync.upkeep.quotas import list_usage
@@ -113,8 +114,8 @@ def doubled(store: Path) -> Path:
     shutil.copy(kept, node)
     (extra,) = write_run(store.parent / "extra", project="other", run="live").glob("node-*.h5")
     shutil.copy(extra, folder / extra.name)
-    told = {node.name: {"rows": 1}, extra.name: {"rows": 2}}
-    (folder / ".replica.json").write_text(json.dumps(told))
+    states = {name: NodeState(uuid=name, as_of_wall_s=5.0) for name in (node.name, extra.name)}
+    write_replicas(folder, states, is_durable=False)
     return node
 
 
@@ -124,7 +125,9 @@ def test_node_files_that_are_in_the_sealed_file_go(store: Path, doubled: Path) -
     assert paths(found, Leftover.REPLICA) == [f"other/live/{doubled.name}"]
     assert not doubled.exists()
     (left,) = doubled.parent.glob("node-*.h5")
-    assert json.loads((doubled.parent / ".replica.json").read_text()) == {left.name: {"rows": 2}}
+    assert set(read_replicas(doubled.parent)) == {left.name}
+    assert left.name in (doubled.parent / ".replica.json").read_text()
+    assert doubled.name not in (doubled.parent / ".replica.json").read_text()
     assert Store(store).run("live").history()["loss"].tolist() == before
     (event,) = [one for one in iter_events(store) if one["action"] == "removed"]
     assert (event["kind"], event["id"]) == ("live", f"live/{doubled.name}")

@@ -80,7 +80,11 @@ def test_a_file_that_was_written_here_since_is_no_damage(store: Path) -> None:
     (finding,) = [item for item in found["digits/one"].findings if item.file == "run.h5"]
     assert finding.severity == Severity.WARNING
     two.unlink()
-    assert "digits/two" not in check(store)
+    found = check(store)
+    assert "digits/two" not in found
+    (finding,) = found["/.server"].findings
+    assert finding.severity == Severity.WARNING
+    assert finding.what == "received once, and not there any more: digits/two"
 
 
 def test_what_lies_beside_the_runs_is_read(store: Path) -> None:
@@ -120,7 +124,7 @@ def test_a_quick_look_opens_files_and_hashes_none(store: Path) -> None:
 def test_reindex_makes_every_cache_anew(store: Path) -> None:
     (store / ".hashes.json").write_text("none")
     found = reindex(store)
-    assert (found.files, found.runs, found.broken) == (4, 3, 0)
+    assert (found.files, found.runs, found.broken) == (6, 3, 0)
     assert set(found.usage) == {"digits", "other"}
     hashes = json.loads((store / ".hashes.json").read_text())
     assert "digits/one/run.h5" in hashes
