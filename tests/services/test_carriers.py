@@ -13,13 +13,15 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from hpctrack.errors import ConnectError
-from hpctrack.sync.carriers.transport import Transport
+from hpctrack.sync.carriers.choice import PendingTransport
+from hpctrack.sync.carriers.transport import ConnectOptions, Transport
 from tests.programs import wait_for
 from tests.services import sshd as private_sshd
 from tests.services.carrier_peer import GREETING, SIZE_BYTES, STATUS
@@ -66,6 +68,28 @@ def test_it_says_what_it_is(route: Route) -> None:
     with route.start("echo") as transport:
         assert transport.peer
         assert read_exactly(transport, len(GREETING)) == GREETING
+
+
+def test_it_can_be_opened_beside_other_work(route: Route, tmp_path: Path) -> None:
+    file = tmp_path / "peer"
+    options = {"remote_command": peer_command(f"mark:{file}"), **route.options}
+    pending = PendingTransport(route.remote, ConnectOptions(**options))
+    with closing(pending.result()) as transport:
+        assert read_exactly(transport, len(GREETING)) == GREETING
+    wait_for(Path(f"{file}.ended").exists)
+    # Nobody wants it any more: it is closed as soon as it is there.
+    file.unlink()
+    left = PendingTransport(route.remote, ConnectOptions(**options))
+    left.close()
+    left.result()
+    wait_for(lambda: not is_running(file))
+
+
+def is_running(file: Path) -> bool:
+    """Tell whether a peer that was to leave its number in a file is running."""
+    if not file.exists() or not file.read_text():
+        return False
+    return Path("/proc", file.read_text().splitlines()[0]).exists()
 
 
 def test_bytes_go_there_and_back(route: Route) -> None:

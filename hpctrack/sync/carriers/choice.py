@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -92,6 +93,68 @@ def open_transport(
     if bwlimit_bytes_s is not None:
         return LimitedTransport(found, bwlimit_bytes_s, clock=clock)
     return found
+
+
+class PendingTransport:
+    """A transport that is being opened on a thread: a login takes half a second, imports too.
+
+    Parameters
+    ----------
+    remote, options, bwlimit_bytes_s, clock
+        As for `open_transport`.
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        options: ConnectOptions,
+        *,
+        bwlimit_bytes_s: float | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._found: Transport | None = None
+        self._error: BaseException | None = None
+        self._is_left = False
+        self._lock = threading.Lock()
+
+        def work() -> None:
+            try:
+                found = open_transport(
+                    remote, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock
+                )
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                self._error = error
+                return
+            with self._lock:
+                self._found = found
+                is_left = self._is_left
+            if is_left:
+                found.close()
+
+        self._thread = threading.Thread(target=work, name="open", daemon=True)
+        self._thread.start()
+
+    def result(self) -> Transport:
+        """Wait until it is open, and return it; it is then the caller's to close.
+
+        Raises
+        ------
+        HpctrackError
+            What `open_transport` raises.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        assert self._found is not None  # noqa: S101 - or there were an error
+        return self._found
+
+    def close(self) -> None:
+        """Close what is or will be open, without waiting for it."""
+        with self._lock:
+            self._is_left = True
+            found = self._found
+        if found is not None:
+            found.close()
 
 
 def choose_carrier(

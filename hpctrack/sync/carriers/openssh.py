@@ -220,7 +220,9 @@ def make_arguments(
         settings["ConnectTimeout"] = str(int(CONNECT_TIMEOUT_S))
     if config.first("serveraliveinterval", "0") == "0":
         settings["ServerAliveInterval"] = str(KEEPALIVE_S)
-    if config.first("stricthostkeychecking").lower() in {"no", "off", "false"}:
+    # "ask" where nobody can be asked is "yes", but does not say what it has not found.
+    loose = {"no", "off", "false"} if can_ask else {"no", "off", "false", "ask", ""}
+    if config.first("stricthostkeychecking").lower() in loose:
         settings["StrictHostKeyChecking"] = "yes"
     allowed = config.first("ciphers").split(",")
     fast = [one for one in GCM_CIPHERS if one in allowed]

@@ -91,21 +91,24 @@ class Landing:
         self._tell = tell
         self._group: list[Small] = []
         self._group_bytes = 0
-        self._queued = 0
-        self._is_due = False
-        self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
         self._free = threading.Semaphore(MAX_WAITING)
         self._futures: list[Future[None]] = []
 
+    @property
+    def has_group(self) -> bool:
+        """Whether small files have come that were not submitted yet."""
+        return bool(self._group)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until everything that was submitted is done; return whether it is."""
+        return not self._futures or not wait(self._futures[-1:], timeout_s).not_done
+
     def add_small(self, small: Small) -> None:
         """Take a small file."""
-        with self._lock:
-            self._is_due = False
-            self._group.append(small)
-            self._group_bytes += len(small.data)
-            is_full = len(self._group) >= GROUP_FILES or self._group_bytes >= GROUP_BYTES
-        if is_full:
+        self._group.append(small)
+        self._group_bytes += len(small.data)
+        if len(self._group) >= GROUP_FILES or self._group_bytes >= GROUP_BYTES:
             self.submit()
 
     def add_large(self, large: Large) -> None:
@@ -125,17 +128,9 @@ class Landing:
 
     def submit(self) -> None:
         """Publish the small files that have come so far."""
-        with self._lock:
-            group = self._take_group()
-        if group:
+        if self._group:
+            group, self._group, self._group_bytes = self._group, [], 0
             self._run(lambda: self._land_group(group))
-
-    def submit_soon(self) -> None:
-        """Do the same as soon as the disk has nothing else to do, unless more files come."""
-        with self._lock:
-            self._is_due = bool(self._queued)
-        if not self._is_due:
-            self.submit()
 
     def finish(self) -> None:
         """Publish everything and wait until it is safe.
@@ -159,30 +154,11 @@ class Landing:
         while self._futures and self._futures[0].done():
             self._futures.pop(0).result()
         self._free.acquire()
-        with self._lock:
-            self._queued += 1
-        future = self._thread.submit(self._work, work)
+        future = self._thread.submit(work)
         future.add_done_callback(lambda _future: self._free.release())
         self._futures.append(future)
 
-    def _take_group(self) -> list[Small]:
-        """Return the files that wait; the lock is held."""
-        group, self._group, self._group_bytes = self._group, [], 0
-        self._is_due = False
-        return group
-
     # -- on the thread -------------------------------------------------------------------------
-
-    def _work(self, work: Callable[[], None]) -> None:
-        """Do one thing, and what was waiting for the end of all things."""
-        try:
-            work()
-        finally:
-            with self._lock:
-                self._queued -= 1
-                group = self._take_group() if self._is_due and not self._queued else []
-        if group:
-            self._land_group(group)
 
     def _land_group(self, group: Sequence[Small]) -> None:
         from hpctrack.sync.receiving.verification import (  # noqa: PLC0415 - brings numpy

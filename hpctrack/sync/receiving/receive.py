@@ -55,6 +55,9 @@ IDLE_TIMEOUT_S = 3600.0
 """A sender that says nothing for so long is gone, though its connection may look alive. It may be
 sealing runs meanwhile, so the bound is generous."""
 
+LOOK_AGAIN_S = 0.01
+"""So often the stream is looked at while the disk is busy."""
+
 OFFER_MAX_ITEMS = 2_000_000
 """In all offers of a connection; what is wanted of them is held in memory."""
 
@@ -169,8 +172,10 @@ class Receiver:
         So groups are as large as the disk is slow: what comes during one look at it waits for the
         next, and a single run does not wait at all.
         """
-        if self._landing is not None and not self._talk.has_message():
-            self._landing.submit_soon()
+        landing = self._landing
+        while landing is not None and landing.has_group and not self._talk.has_message():
+            if landing.wait(LOOK_AGAIN_S):
+                landing.submit()
 
     def _open_store(self) -> int:
         """Return the store's descriptor; make its folder if need be."""
@@ -214,6 +219,7 @@ class Receiver:
                 self._journal = Journal(self._open_store(), self._policy, self._actor, self._clock)
             except (OSError, HpctrackError):
                 raise self._refuse_all("store-unwritable") from None
+            self._stack.callback(self._journal.close)
         return self._journal
 
     def _answer(self, message: Message) -> bool:
