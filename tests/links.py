@@ -14,6 +14,7 @@ from hpctrack.errors import HpctrackError, SyncError
 from hpctrack.store.annotation_file import fold_annotations
 from hpctrack.store.store import Store
 from hpctrack.sync.carriers.fd_stream import FdStream
+from hpctrack.sync.carriers.transport import Transport
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.receiving.policy import Policy
 from hpctrack.sync.receiving.receive import Receiver
@@ -52,7 +53,7 @@ class Tap:
     cut : Cut
     """
 
-    peer = "the other side"
+    peer, carrier, reason = "the other side", "socket", ""
 
     def __init__(self, stream: ByteStream, end: Callable[[], None], cut: Cut | None = None) -> None:
         self.sent, self.got = bytearray(), bytearray()
@@ -157,7 +158,7 @@ def link(
 
 def push_over(
     store: Path,
-    tap: Tap,
+    tap: Transport,
     *,
     clock: Clock = SYSTEM_CLOCK,
     compress: Compress = Compress.OFF,

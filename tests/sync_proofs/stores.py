@@ -1,9 +1,8 @@
-"""A small store with one thing of every kind, and what must be true of one that it was pushed to."""
+"""A small store with one thing of every kind, and what is true of any store it was pushed to."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,9 @@ from tests.unit.sync.made_stores import hash_files, make_blob, make_sweep, seal_
 
 LARGE_POINTS = 320_000
 """A sealed file of 2.2 MB, which travels in pieces."""
+
+TOKEN_CHARS = 16
+"""Of the name of a quarantine."""
 
 OWN_NAMES = {".replica.json", ".replica.lock", ".seal.lock", ".owner", ".lock"}
 """What is of one side only."""
@@ -108,5 +110,5 @@ def check_equal(target: Path, source: Path) -> None:
             assert read_rows(target / name) == read_rows(source / name)
         elif name not in own:
             assert there[name] == digest, name
-    left = [one for one in os.listdir(target / ".incoming") if len(one) == 16]
+    left = [one for one in (target / ".incoming").iterdir() if len(one.name) == TOKEN_CHARS]
     assert not left, "a quarantine was left"

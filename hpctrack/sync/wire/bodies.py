@@ -304,7 +304,9 @@ def _read_result(value: object) -> Result:
     number, outcome, code, facts, *_ = [*value, "", {}][:4] if len(value) < 4 else value  # noqa: PLR2004
     if outcome not in list(Outcome):
         raise ProtocolError("a result has an unknown outcome")
-    return Result(number, Outcome(outcome), str(code), _take_facts(facts))
+    if not isinstance(code, str):
+        raise ProtocolError("a result has a code that is none")
+    return Result(number, Outcome(outcome), code, _take_facts(facts))
 
 
 # -- JSON --------------------------------------------------------------------------------------
