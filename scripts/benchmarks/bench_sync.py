@@ -95,7 +95,7 @@ def _measure_small(desk: Desk, rtt_ms: float, outcome: Outcome) -> None:
     measure(desk, f"{link}, nothing new", names, push_again, outcome.samples)
     if rtt_ms:
         measure(desk, f"{link}, connect", CONNECTING, desk.connect, outcome.samples)
-    for name in ("paramiko", "ssh"):
+    for name in ("paramiko", "ssh") if not rtt_ms else ():
         sample = push(desk, name, is_first=True, is_watched=True)
         outcome.samples[f"{link}, memory: {name}"] = [sample]
     for name in names:
