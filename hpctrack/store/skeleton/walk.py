@@ -35,7 +35,9 @@ PIECES_MAX = 64
 PIECE_BYTES_MAX = 2048
 LEARNED_MAX = 256
 """So many shapes a file may have that nobody has had before."""
-SHAPES_MAX = 4096
+SHAPES_MAX = 1024
+"""Runs have some hundred; each takes up to 15 kB."""
+
 
 _SUPERBLOCK_BYTES = 48
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
