@@ -177,7 +177,11 @@ def list_(*, file: str, as_json: bool) -> None:
         right=frozenset({1}),
     )
     size = show_bytes(sum(one.size_bytes for one in items))
-    click.echo(f"{count(len(runs), 'run')}, {size} without compression")
+    what = [count(len(runs), "run")]
+    for kind, noun in ((ItemKind.SWEEP, "sweep"), (ItemKind.BLOB, "blob")):
+        number = sum(one.key.kind == kind for one in items)
+        what += [count(number, noun)] if number else []
+    click.echo(f"{', '.join(what)}; {size} without compression")
 
 
 _WORDS = {

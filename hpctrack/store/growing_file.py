@@ -110,13 +110,15 @@ class GrowingFile:
             self._check_name()
         self._flushed_points = self._tables["points"].rows
 
-    def close_file(self, *, is_durable: bool) -> None:
+    def close_file(self, *, is_durable: bool, keeps_room: bool = False) -> None:
         """Close it; a plain HDF5 tool can open it then.
 
         Parameters
         ----------
         is_durable : bool
             Wait until the disk has it (fsync of file and folder).
+        keeps_room : bool, optional
+            See `Reservation.close`.
 
         Raises
         ------
@@ -129,7 +131,7 @@ class GrowingFile:
             self._file.close()
         self._is_gone = True
         try:
-            self._room.close(is_durable=is_durable)
+            self._room.close(is_durable=is_durable, keeps_room=keeps_room)
             if is_durable:
                 sync_folder(self.path.parent)
                 self._is_durable = True

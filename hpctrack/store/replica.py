@@ -53,6 +53,9 @@ class _UnusableError(StoreError):
 class Replicas:
     """The replicas of one run, held by one receiver.
 
+    HDF5 opens no file for writing that the same process has open for reading: a process that adds
+    to a replica must not read it meanwhile, or the file is made anew each time.
+
     Parameters
     ----------
     folder : Path
@@ -223,7 +226,7 @@ class Replicas:
                 file.write_through(state.pulse_wall_s, state.closed_wall_s)
         finally:
             if not file.is_abandoned:
-                file.close_file(is_durable=False)
+                file.close_file(is_durable=False, keeps_room=not state.closed_wall_s)
         if known is not None and lost:
             self._correct(path.name, replace(known, rows={**known_rows, **lost}))
         return state

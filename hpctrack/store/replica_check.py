@@ -45,6 +45,7 @@ def _look_at_facts(facts: Mapping[str, Any], name: str, project: str, run: str) 
     problems = {
         "it is of no live file": facts["kind"] != LIVE_KIND or type(facts["format"]) is not int,
         "an attribute is no text": not all(isinstance(facts[key], str) for key in _TEXTS),
+        "a number is none": any(type(facts[key]) is not int for key in ("node", "attempt")),
         "it was made at no time": not _is_time(facts["created_wall_s"]),
     }
     found = next((problem for problem, is_so in problems.items() if is_so), "")

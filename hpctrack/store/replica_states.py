@@ -191,7 +191,8 @@ def hold_replicas(folder: Path, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None
 def _open_lock(path: Path) -> int:
     flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open(path, flags, 0o644)
+        # Others may seal the run: whom the folder lets write may have the lock, too.
+        return os.open(path, flags, 0o666)
     except OSError as error:
         raise explain(error, path) from None
 

@@ -20,6 +20,9 @@ LOCK_AGE_MAX_S = 3600.0
 
 TOUCH_INTERVAL_S = 60.0
 
+REPLICAS_WAIT_S = 0.5
+"""For who adds to the run's replicas, which takes milliseconds."""
+
 
 class SealLock:
     """The lock of a run that is being sealed.
@@ -120,7 +123,7 @@ def hold_lock(folder: Path, clock: Clock) -> Iterator[SealLock]:
         Somebody else has it.
     """
     lock = SealLock(folder, clock)
-    with hold_replicas(folder) if has_replicas(folder) else nullcontext():
+    with hold_replicas(folder, wait_s=REPLICAS_WAIT_S) if has_replicas(folder) else nullcontext():
         lock.take()
         try:
             yield lock

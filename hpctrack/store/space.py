@@ -32,6 +32,9 @@ little waste for short ones."""
 ZEROS_MAX_BYTES = 4 * 1024 * 1024
 """The largest step where room can only be taken by writing: it is written twice then."""
 
+KEEP_MAX_BYTES = 2 * 1024 * 1024
+"""Blocks behind the end of a replica that are kept from one tail to the next."""
+
 _KEEP_SIZE = 1
 _UNKNOWN_HERE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -193,13 +196,16 @@ class Reservation:
         except OSError as error:
             raise explain(error, self._path) from None
 
-    def close(self, *, is_durable: bool) -> None:
+    def close(self, *, is_durable: bool, keeps_room: bool = False) -> None:
         """Give back what is not used and close the descriptor; HDF5 has closed the file already.
 
         Parameters
         ----------
         is_durable : bool
             Wait until the disk has everything.
+        keeps_room : bool, optional
+            Keep up to `KEEP_MAX_BYTES`: the file grows again soon, and giving them back costs
+            more than all the rest.
 
         Raises
         ------
@@ -207,12 +213,18 @@ class Reservation:
             The disk may not have it, though the pages were written.
         """
         try:
-            _cut(self._handle)
+            if not (keeps_room and self._is_little_left()):
+                _cut(self._handle)
             if is_durable:
                 os.fsync(self._handle)
         finally:
             os.close(self._handle)
             self._handle = -1
+
+    def _is_little_left(self) -> bool:
+        found = os.fstat(self._handle)
+        end = find_end(os.pread(self._handle, HEAD_BYTES, 0))
+        return end == found.st_size and found.st_blocks * 512 - end <= KEEP_MAX_BYTES
 
     def sync(self) -> bool:
         """Wait until the disk has the file as it is; return whether it does."""

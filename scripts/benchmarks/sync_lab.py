@@ -35,6 +35,10 @@ from scripts.benchmarks.sync_link import Link, find_program
 HOST, SHARED_HOST = "bench", "bench-shared"
 """Names in the client's ssh_config; the second goes over a ControlMaster."""
 
+PROFILE_NAME = "BENCH_PROFILE"
+"""Variable of the environment: a folder for profiles of both ends, whose times are worth nothing
+then."""
+
 SOCKET_NAME = "m"
 """A socket's path has at most 107 bytes, and ssh adds 17 while it makes one."""
 
@@ -79,7 +83,7 @@ Host {shared_host}
 
 REMOTE_COMMAND = """\
 #!/bin/sh
-exec {before}{python} -P -c {start} "$@"
+exec {before}{start} "$@"
 """
 
 
@@ -175,7 +179,7 @@ class Desk:
             ]
         program = remote or self.folder / "hpctrack"
         return [
-            *(self.lab.python(), "-P", "-c", START, "sync", f"ssh://{carrier.host}{target}"),
+            *(*self.start_words(), "sync", f"ssh://{carrier.host}{target}"),
             *("--ssh-config", str(self.ssh_config), "--remote-command", str(program)),
             *("--store", str(source), "--no-accounting", *carrier.options, *extra),
         ]
@@ -189,6 +193,14 @@ class Desk:
         program = "scripts.benchmarks.programs.connect_once"
         return self.run([self.lab.python(), "-P", "-m", program, json.dumps(told)])
 
+    def start_words(self) -> list[str]:
+        """Return how hpctrack is started at either end."""
+        folder = os.environ.get(PROFILE_NAME)
+        if folder is None:
+            return [self.lab.python(), "-P", "-c", START]
+        program = "scripts.benchmarks.programs.profiled"
+        return [self.lab.python(), "-P", "-m", program, str(Path(folder, "sync").absolute())]
+
     def write_remote(self, name: str, before: Sequence[str] = ()) -> Path:
         """Write the program that stands for hpctrack there.
 
@@ -201,10 +213,8 @@ class Desk:
         """
         path = self.folder / name
         words = f"{shlex.join(before)} " if before else ""
-        python = shlex.quote(self.lab.python())
-        path.write_text(
-            REMOTE_COMMAND.format(before=words, python=python, start=shlex.quote(START))
-        )
+        start = shlex.join(self.start_words())
+        path.write_text(REMOTE_COMMAND.format(before=words, start=start))
         path.chmod(0o755)
         return path
 

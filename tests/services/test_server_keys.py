@@ -17,6 +17,7 @@ from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import Status
 from hpctrack.sync.upkeep.audit import iter_events
+from hpctrack.sync.upkeep.collection import Leftover, collect
 from hpctrack.sync.upkeep.key_file import add_key
 from hpctrack.sync.upkeep.key_lines import Grant, KeyLine
 from hpctrack.sync.upkeep.public_key import parse_public_key
@@ -24,7 +25,7 @@ from hpctrack.sync.upkeep.store_check import check_store
 from tests.programs import ROOT
 from tests.services import sshd as private_sshd
 from tests.services.sshd import Sshd, find_free_port, make_key, write_script
-from tests.stores import write_run
+from tests.stores import NodeWriter, write_run
 
 pytestmark = pytest.mark.ssh
 
@@ -192,6 +193,30 @@ def test_a_push_is_limited_and_logged(telling_sshd: Sshd, tmp_path: Path) -> Non
     fingerprint = parse_public_key(administrator.public_key.read_text()).fingerprint
     assert (event["user"], event["from"], event["key"]) == ("ana", "127.0.0.1", fingerprint)
     assert all(report.is_intact for report in check_store(target))
+    _push_more(administrator, source, target, remote, options)
     assert administrator.call("revoke", "ana").returncode == 0
     with pytest.raises(AuthError):
         push(source, remote, connect=options)
+
+
+def _push_more(
+    administrator: Administrator, source: Path, target: Path, remote: str, options: ConnectOptions
+) -> None:
+    """Push another attempt of the run under an append-only key: the file before is kept a while."""
+    administrator.add("--store", str(target), "--project", "digits", "--append-only")
+    folder = source / "digits" / "one"
+    before = (folder / "run.h5").read_bytes()
+    writer = NodeWriter(source, project="digits", run="one", attempt=2)
+    session = writer.start(0)
+    writer.points("loss", 0, range(5, 9), [0.5] * 4)
+    writer.end(0, session)
+    writer.close()
+    seal_run(folder)
+    push(source, remote, connect=options)
+    assert (target / "digits" / "one" / "run.h5").read_bytes() != before
+    assert [one["action"] for one in iter_events(target, project="digits")][-1] == "replaced"
+    (kept,) = (target / ".server" / "replaced").iterdir()
+    assert kept.read_bytes() == before
+    assert all(report.is_intact for report in check_store(target))
+    assert [one.kind for one in collect(target, keep_days=0).freed] == [Leftover.REPLACED]
+    assert not kept.exists()

@@ -57,6 +57,8 @@ def find_place(key: Key) -> Place:
         A name is not allowed.
     """
     what = "project"
+    if key.kind == ItemKind.UNKNOWN:
+        raise ItemRefusal("unknown-kind")
     try:
         check_id(key.project, what="project")
         what = _WHAT.get(key.kind, "run id")

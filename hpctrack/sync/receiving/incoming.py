@@ -7,11 +7,12 @@ from pathlib import Path
 
 from hpctrack.core.layout import INCOMING_FOLDER
 from hpctrack.store import accounting_file
+from hpctrack.store.annotations import MERGED_MAX_BYTES
 from hpctrack.sync.files.place import open_folder
 from hpctrack.sync.receiving.journal import Journal
 from hpctrack.sync.receiving.landing import Large
 from hpctrack.sync.receiving.publication import translate
-from hpctrack.sync.receiving.quarantine import PARTIAL_NAME, Partial
+from hpctrack.sync.receiving.quarantine import PARTIAL_NAME, Partial, Quarantine
 from hpctrack.sync.wire.messages import Begin, End, ItemKind, Key, Outcome, Result
 from hpctrack.sync.wire.refusal import ItemRefusal
 
@@ -20,7 +21,7 @@ MAX_BYTES = {
     ItemKind.BLOB: 1 << 44,
     ItemKind.SWEEP: 16 << 20,
     ItemKind.ACCOUNTING: accounting_file.MAX_BYTES,
-    ItemKind.ANNOTATIONS: 1 << 16,
+    ItemKind.ANNOTATIONS: MERGED_MAX_BYTES,
     ItemKind.LIVE: 0,
 }
 """Far above what is real, far below what fills a disk by mistake. Node files come as rows."""
@@ -38,11 +39,16 @@ class Incoming:
         The store, by its path.
     store_fd : int
         The store, open.
+    quarantine : Quarantine
+        Of this connection.
     journal : Journal
         Of this connection.
     """
 
-    def __init__(self, store: Path, store_fd: int, journal: Journal) -> None:
+    def __init__(
+        self, store: Path, store_fd: int, quarantine: Quarantine, journal: Journal
+    ) -> None:
+        self._quarantine = quarantine
         self._journal = journal
         self._folder = store / INCOMING_FOLDER / PARTIAL_NAME
         self._store_fd = store_fd
@@ -62,15 +68,7 @@ class Incoming:
         try:
             self._check_size(key, begin.size_bytes, begin.offset_bytes)
             self._journal.check_room(key, begin.size_bytes)
-            with open_folder(
-                self._store_fd, (INCOMING_FOLDER, PARTIAL_NAME), create=True
-            ) as folder_fd:
-                kept_fd = os.dup(folder_fd)
-            try:
-                self._partial = Partial(kept_fd, self._folder, token, begin.offset_bytes)
-            except BaseException:
-                os.close(kept_fd)
-                raise
+            self._partial = self._open(token, begin.offset_bytes)
         except ItemRefusal as refusal:
             self._refuse(refusal)
         except BlockingIOError:
@@ -117,6 +115,16 @@ class Incoming:
         if self._partial is not None:
             self._partial.close()
             self._partial = None
+
+    def _open(self, token: str, offset_bytes: int) -> Partial:
+        with open_folder(self._store_fd, (INCOMING_FOLDER, PARTIAL_NAME), create=True) as folder_fd:
+            try:
+                return Partial(folder_fd, self._folder, token, offset_bytes)
+            except BlockingIOError:
+                if offset_bytes:
+                    raise
+        # Another connection is sending the same, or there are no locks: this one does it alone.
+        return Partial(self._quarantine.fd, self._quarantine.path, token, 0, is_private=True)
 
     def _check_size(self, key: Key, size_bytes: int, there_bytes: int) -> None:
         limit_bytes = MAX_BYTES[key.kind]

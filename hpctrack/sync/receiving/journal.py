@@ -14,10 +14,13 @@ from hpctrack.sync.upkeep.quotas import QuotaGate
 from hpctrack.sync.wire.messages import Key, Outcome, Result
 from hpctrack.sync.wire.refusal import ItemRefusal
 
+FLUSH_INTERVAL_S = 5.0
+"""So long lines about rows of live runs wait; a receiver that is killed then loses them."""
+
 _ACTIONS = {
     Outcome.PUBLISHED: Action.PUBLISHED,
     Outcome.REPLACED: Action.REPLACED,
-    Outcome.MERGED: Action.REPLACED,
+    Outcome.MERGED: Action.MERGED,
     Outcome.APPENDED: Action.APPENDED,
     Outcome.REFUSED: Action.REFUSED,
 }
@@ -70,6 +73,8 @@ class Journal:
         self._log = AuditLog(store_fd, actor, clock=clock)
         self._gate = QuotaGate(store_fd, policy.quota_bytes, clock=clock)
         self._lock = threading.Lock()
+        self._clock = clock
+        self._flushed_s = clock.mono_s() - FLUSH_INTERVAL_S
         self.problem = ""
 
     def check_room(self, key: Key, size_bytes: int) -> None:
@@ -86,16 +91,34 @@ class Journal:
                 raise ItemRefusal("quota", quota_bytes=quota_bytes, project=key.project)
 
     def note(self, events: Sequence[Event]) -> None:
-        """Write what happened; a log that cannot be written does not undo it."""
+        """Write what happened; a log that cannot be written does not undo it.
+
+        Rows of live runs come every few seconds, and the disk needs longer for their line in the
+        log than for them: their lines wait a while for company.
+        """
         with self._lock:
             for one in events:
                 if one.grown_bytes:
                     self._gate.add(one.key.project, one.grown_bytes)
-            try:
-                self._log.append(_make_audit(one) for one in events if _is_event(one))
-                self._gate.commit()
-            except (OSError, HpctrackError) as error:
-                self.problem = f"the log cannot be written: {error}"
+                if _is_event(one):
+                    self._log.add(_make_audit(one))
+            only_rows = all(one.result.outcome == Outcome.APPENDED for one in events)
+            now_s = self._clock.mono_s()
+            if not only_rows or now_s - self._flushed_s >= FLUSH_INTERVAL_S:
+                self._flushed_s = now_s
+                self._flush()
+
+    def close(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            self._log.flush()
+            self._gate.commit()
+        except (OSError, HpctrackError) as error:
+            self.problem = f"the log cannot be written: {error}"
 
 
 def _is_event(event: Event) -> bool:

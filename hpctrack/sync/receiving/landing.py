@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from hpctrack.errors import HpctrackError, StoreFormatError
@@ -96,9 +96,13 @@ class Landing:
         self._futures: list[Future[None]] = []
 
     @property
-    def is_idle(self) -> bool:
-        """Whether everything that was submitted is done."""
-        return not self._futures or self._futures[-1].done()
+    def has_group(self) -> bool:
+        """Whether small files have come that were not submitted yet."""
+        return bool(self._group)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until everything that was submitted is done; return whether it is."""
+        return not self._futures or not wait(self._futures[-1:], timeout_s).not_done
 
     def add_small(self, small: Small) -> None:
         """Take a small file."""
@@ -117,6 +121,11 @@ class Landing:
         self.submit()
         self._run(lambda: self._land_rows(key, rows))
 
+    def add_refused(self, key: Key, result: Result) -> None:
+        """Take the news that something is not taken; it is told after what came before."""
+        self.submit()
+        self._run(lambda: self._tell([Event(result, key)]))
+
     def submit(self) -> None:
         """Publish the small files that have come so far."""
         if self._group:
@@ -132,8 +141,10 @@ class Landing:
             Whatever went wrong on the thread that is not the fault of one item.
         """
         self.submit()
-        while self._futures:
-            self._futures.pop(0).result()
+        futures, self._futures = self._futures, []
+        wait(futures)  # all of them, even if the first one cannot tell its results any more
+        for one in futures:
+            one.result()
 
     def close(self) -> None:
         """End the thread."""
@@ -244,7 +255,7 @@ class Landing:
         except OSError as error:
             answer = translate(error, size_bytes)
         grown_bytes = size_bytes if answer == Outcome.APPENDED else 0
-        result = _make_result(rows.number, answer)
+        result = make_result(rows.number, answer)
         self._tell([Event(result, key, size_bytes, rows.sha256.hex(), grown_bytes)])
 
     def _fold(self, small: Small) -> Event:
@@ -291,10 +302,11 @@ def _make_event(
     grown_bytes = 0
     if answer in _TAKEN and arrived is not None:
         grown_bytes = size_bytes - arrived.replaced_bytes
-    return Event(_make_result(one.number, answer), one.key, size_bytes, one.sha256, grown_bytes)
+    return Event(make_result(one.number, answer), one.key, size_bytes, one.sha256, grown_bytes)
 
 
-def _make_result(number: int, answer: Outcome | ItemRefusal) -> Result:
+def make_result(number: int, answer: Outcome | ItemRefusal) -> Result:
+    """Return what the sender is told of an item."""
     if isinstance(answer, ItemRefusal):
         return Result(number, Outcome.REFUSED, answer.code, answer.facts)
     return Result(number, answer)

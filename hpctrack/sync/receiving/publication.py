@@ -32,6 +32,7 @@ from hpctrack.sync.files.place import (
 )
 from hpctrack.sync.receiving.policy import OWNED, Policy
 from hpctrack.sync.receiving.quarantine import (
+    NO_LOCKS,
     SYNC_ALL_FROM,
     QuarantinedFile,
     sync_file_system,
@@ -45,11 +46,11 @@ REPLACED_FOLDER = "replaced"
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-"""A file system that is mounted without locks, as Lustre is by default on some clusters."""
-
 _FRESH = frozenset({ItemKind.RUN, ItemKind.LIVE})
 """What may begin a run's folder."""
+
+_OF_A_RUN = frozenset({ItemKind.ACCOUNTING, ItemKind.ANNOTATIONS})
+"""What has an owner only through the run that it belongs to."""
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class Publisher:
         except NotADirectoryError:
             raise ItemRefusal("link") from None
         except FileNotFoundError:
-            raise ItemRefusal("no-run" if kind == ItemKind.ACCOUNTING else "unwritable") from None
+            raise ItemRefusal("no-run" if kind in _OF_A_RUN else "unwritable") from None
         except OSError as error:
             raise translate(error, arrived.size_bytes) from None
 
@@ -203,7 +204,7 @@ class Publisher:
             outcome = _look_at_others(place, folder_fd)
         if outcome == Outcome.PRESENT:
             return outcome
-        if outcome == Outcome.REPLACED and key.kind == ItemKind.RUN and self._policy.append_only:
+        if outcome == Outcome.REPLACED and self._policy.append_only:
             self._keep(folder_fd, place)
         self._rename(arrived, folder_fd, place)
         if key.kind == ItemKind.RUN:
@@ -358,7 +359,7 @@ def hold_lock(store_fd: int) -> Iterator[None]:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.errno not in NO_LOCKS:
                 raise
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -15,16 +16,32 @@ from pathlib import Path
 
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import INCOMING_FOLDER
-from hpctrack.sync.files.place import list_names, open_folder, stat_no_follow
+from hpctrack.sync.files.place import (
+    list_names,
+    open_file_no_follow,
+    open_folder,
+    stat_no_follow,
+)
+from hpctrack.sync.wire.refusal import ItemRefusal
 
 ABANDONED_AFTER_S = 24 * 3600.0
 """A folder that nothing was written to for a day was left by a receiver that was killed."""
+
+PARTIAL_NAME = "partial"
+
+PARTIAL_KEPT_S = 7 * 24 * 3600.0
+"""So long a part of a large file waits for its sender, who may come once a night, or not at all
+at the weekend."""
 
 SYNC_ALL_FROM = 8
 """From so many files on, the whole file system is synced at once: 5,000 small files take 0.15 s
 then, and 1.5 s one by one."""
 
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""A file system that is mounted without locks, as Lustre is by default on some clusters."""
+
 _TOKEN = re.compile(r"[0-9a-f]{16}\Z")
+_PARTIAL = re.compile(r"[0-9a-f]{32}\Z")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -100,15 +117,19 @@ class QuarantinedFile:
     def __init__(self, folder_fd: int, name: str, folder: Path) -> None:
         self.folder_fd, self.name, self.path = folder_fd, name, folder / name
         self.status = os.stat_result((0,) * 10)
+        self._is_here = True
 
     def publish(self, folder_fd: int, name: str) -> None:
         """Move it to its place in one step."""
         os.rename(self.name, name, src_dir_fd=self.folder_fd, dst_dir_fd=folder_fd)
+        self._is_here = False
 
     def discard(self) -> None:
-        """Remove it, if it has not been published."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.name, dir_fd=self.folder_fd)
+        """Remove it, if it has not been published: the name may be somebody else's by now."""
+        if self._is_here:
+            self._is_here = False
+            with contextlib.suppress(OSError):
+                os.unlink(self.name, dir_fd=self.folder_fd)
 
 
 def sync_files(files: Sequence[QuarantinedFile]) -> None:
@@ -153,38 +174,46 @@ class Partial:
     Parameters
     ----------
     folder_fd : int
-        ``<store>/.incoming/partial``, open; closed with the file.
+        ``<store>/.incoming/partial``, open.
     folder : Path
         The same by its path.
     token : str
         What the sender calls these bytes; the same in the next connection.
     offset_bytes : int
         Where to go on; what is behind that is thrown away.
+    is_private : bool
+        The folder is that of one connection: nobody else knows the file.
 
     Raises
     ------
     BlockingIOError
-        Another connection is writing it.
+        Another connection is writing it, or it cannot be known whether one does.
+    ItemRefusal
+        It has less than so many bytes.
     OSError
-        It cannot be written, or has less than so many bytes.
+        It cannot be written.
     """
 
-    def __init__(self, folder_fd: int, folder: Path, token: str, offset_bytes: int) -> None:
-        import fcntl  # noqa: PLC0415 - a large file is seldom
-
-        self.file = QuarantinedFile(folder_fd, token, folder)
-        self._fd = os.open(
-            token, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder_fd
-        )
+    def __init__(
+        self,
+        folder_fd: int,
+        folder: Path,
+        token: str,
+        offset_bytes: int,
+        *,
+        is_private: bool = False,
+    ) -> None:
+        open_part = _open_part if is_private else _open_locked
+        self._fd = open_part(folder_fd, token)
+        self.file = QuarantinedFile(os.dup(folder_fd), token, folder)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._hash = hashlib.sha256()
             self.size_bytes = 0
             self._hash_beginning(offset_bytes)
             os.ftruncate(self._fd, offset_bytes)
             os.lseek(self._fd, offset_bytes, os.SEEK_SET)
         except BaseException:
-            os.close(self._fd)
+            self.close()
             raise
 
     @property
@@ -214,23 +243,55 @@ class Partial:
         while self.size_bytes < size_bytes:
             data = os.read(self._fd, min(1 << 20, size_bytes - self.size_bytes))
             if not data:
-                raise OSError(errno.EIO, "the part that was there is shorter")
+                raise ItemRefusal("part-lost")
             self._hash.update(data)
             self.size_bytes += len(data)
 
 
+def _open_locked(folder_fd: int, name: str) -> int:
+    """Open a file that nobody else is writing; make it if need be.
+
+    Between opening and locking it the one who had it may have published it: then what is locked
+    is a file of the store, which must not be touched.
+    """
+    while True:
+        fd = _open_part(folder_fd, name)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = stat_no_follow(folder_fd, name)
+            if there is not None and os.path.samestat(os.fstat(fd), there):
+                return fd
+        except OSError as error:
+            os.close(fd)
+            if error.errno in NO_LOCKS:
+                raise BlockingIOError from None
+            raise
+        os.close(fd)
+
+
+def _open_part(folder_fd: int, name: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.open(name, flags, 0o666, dir_fd=folder_fd)
+
+
 def measure_partial(store_fd: int, token: str) -> int:
-    """Return how many bytes of a large file have come in earlier connections."""
-    try:
-        status = os.stat(
-            f"{INCOMING_FOLDER}/{PARTIAL_NAME}/{token}", dir_fd=store_fd, follow_symlinks=False
-        )
-    except OSError:
+    """Return how many bytes of a large file have come in earlier connections.
+
+    None of one that another connection is sending just now: whoever comes later begins anew.
+    """
+    folders = (INCOMING_FOLDER, PARTIAL_NAME)
+    # One call for each of the thousands of small files of which there never is a part.
+    if stat_no_follow(store_fd, "/".join((*folders, token))) is None:
         return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
-
-
-PARTIAL_NAME = "partial"
+    with contextlib.suppress(OSError), open_folder(store_fd, folders) as folder_fd:
+        fd = open_file_no_follow(folder_fd, token)
+        if fd is not None:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return os.fstat(fd).st_size
+            finally:
+                os.close(fd)
+    return 0
 
 
 def remove_abandoned(store_fd: int, clock: Clock) -> None:
@@ -240,6 +301,21 @@ def remove_abandoned(store_fd: int, clock: Clock) -> None:
             last_wall_s = _last_change_wall_s(incoming_fd, name)
             if last_wall_s is not None and clock.wall_s() - last_wall_s > ABANDONED_AFTER_S:
                 _remove_folder(incoming_fd, name)
+        with open_folder(incoming_fd, (PARTIAL_NAME,)) as partial_fd:
+            for name in filter(_PARTIAL.match, list_names(partial_fd)):
+                status = stat_no_follow(partial_fd, name)
+                if status and clock.wall_s() - status.st_mtime > PARTIAL_KEPT_S:
+                    _remove_partial(partial_fd, name)
+
+
+def _remove_partial(folder_fd: int, name: str) -> None:
+    """Remove a part, unless somebody has just gone on with it."""
+    with contextlib.suppress(OSError):
+        fd = _open_locked(folder_fd, name)
+        try:
+            os.unlink(name, dir_fd=folder_fd)
+        finally:
+            os.close(fd)
 
 
 def _last_change_wall_s(incoming_fd: int, name: str) -> float | None:

@@ -18,11 +18,11 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import SERVER_FOLDER
 from hpctrack.errors import HpctrackError, ProtocolError, RefusedError, SyncError
 from hpctrack.sync.files.inventory import HashCache
-from hpctrack.sync.files.place import ensure_folder
+from hpctrack.sync.files.place import open_folder
 from hpctrack.sync.receiving.answers import Answerer
-from hpctrack.sync.receiving.incoming import Incoming
+from hpctrack.sync.receiving.incoming import MAX_BYTES, Incoming
 from hpctrack.sync.receiving.journal import Event, Journal
-from hpctrack.sync.receiving.landing import Landing, Small, split_results
+from hpctrack.sync.receiving.landing import Landing, Small, make_result, split_results
 from hpctrack.sync.receiving.policy import Policy
 from hpctrack.sync.receiving.quarantine import Quarantine, remove_abandoned
 from hpctrack.sync.upkeep.audit import NOBODY, Actor
@@ -37,6 +37,7 @@ from hpctrack.sync.wire.messages import (
     Error,
     File,
     Hello,
+    ItemKind,
     Key,
     Message,
     Offer,
@@ -47,15 +48,21 @@ from hpctrack.sync.wire.messages import (
     Wish,
 )
 from hpctrack.sync.wire.packing import ZSTD, can_pack
-from hpctrack.sync.wire.protocol import negotiate
-from hpctrack.sync.wire.refusal import describe
+from hpctrack.sync.wire.protocol import OFFER_ITEMS, negotiate
+from hpctrack.sync.wire.refusal import ItemRefusal, describe
 
 IDLE_TIMEOUT_S = 3600.0
 """A sender that says nothing for so long is gone, though its connection may look alive. It may be
 sealing runs meanwhile, so the bound is generous."""
 
+LOOK_AGAIN_S = 0.01
+"""So often the stream is looked at while the disk is busy."""
+
 OFFER_MAX_ITEMS = 2_000_000
 """In all offers of a connection; what is wanted of them is held in memory."""
+
+FRAME_MAX_ITEMS = 4 * OFFER_ITEMS
+"""In one offer: a pack of short names could hold half a million, at 300 bytes of memory each."""
 
 
 class Receiver:
@@ -98,6 +105,7 @@ class Receiver:
         self._offered = 0
         self._wanted: dict[int, Key] = {}
         self._tokens: dict[int, bytes] = {}
+        self._landing_tokens: set[bytes] = set()
         self._is_told = False
 
     def serve(self) -> None:
@@ -151,10 +159,11 @@ class Receiver:
             try:
                 while self._answer(self._talk.receive()):
                     self._land_when_idle()
-            except (EOFError, ConnectionError, TimeoutError):
-                # What has come whole is published all the same.
-                if self._landing is not None:
-                    self._landing.finish()
+            except (EOFError, ConnectionError, TimeoutError, ProtocolError):
+                # What has come whole is published all the same, though nobody may hear of it.
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    if self._landing is not None:
+                        self._landing.finish()
                 raise
 
     def _land_when_idle(self) -> None:
@@ -164,8 +173,9 @@ class Receiver:
         next, and a single run does not wait at all.
         """
         landing = self._landing
-        if landing is not None and landing.is_idle and not self._talk.has_message():
-            landing.submit()
+        while landing is not None and landing.has_group and not self._talk.has_message():
+            if landing.wait(LOOK_AGAIN_S):
+                landing.submit()
 
     def _open_store(self) -> int:
         """Return the store's descriptor; make its folder if need be."""
@@ -184,8 +194,8 @@ class Receiver:
         if self._landing is None or self._incoming is None:
             store_fd = self._open_store()
             try:
-                ensure_folder(store_fd, SERVER_FOLDER)
-                quarantine = Quarantine(self._store, store_fd)
+                with open_folder(store_fd, (SERVER_FOLDER,), create=True):
+                    quarantine = Quarantine(self._store, store_fd)
             except OSError:
                 raise self._refuse_all("store-unwritable") from None
             self._stack.callback(quarantine.close)
@@ -198,7 +208,8 @@ class Receiver:
                 tell=self._report,
             )
             self._stack.callback(self._landing.close)
-            self._incoming = Incoming(self._store, store_fd, self._open_journal())
+            journal = self._open_journal()
+            self._incoming = Incoming(self._store, store_fd, quarantine, journal)
             self._stack.callback(self._incoming.close)
         return self._landing, self._incoming
 
@@ -208,6 +219,7 @@ class Receiver:
                 self._journal = Journal(self._open_store(), self._policy, self._actor, self._clock)
             except (OSError, HpctrackError):
                 raise self._refuse_all("store-unwritable") from None
+            self._stack.callback(self._journal.close)
         return self._journal
 
     def _answer(self, message: Message) -> bool:
@@ -237,6 +249,8 @@ class Receiver:
         return True
 
     def _take_offer(self, offer: Offer) -> None:
+        if len(offer.items) > FRAME_MAX_ITEMS:
+            raise ProtocolError(f"an offer of {len(offer.items)} items")
         answer = Answerer(self._store_fd, self._cache, self._policy).answer(offer)
         for place, wish in enumerate(answer.wishes):
             if wish in {Wish.WANTED, Wish.CONTINUED}:
@@ -264,43 +278,53 @@ class Receiver:
     def _take_file(self, file: File) -> None:
         landing, _incoming = self._open_landing()
         key = self._find_wanted(file.number)
-        data = bytes(file.data)
-        if hashlib.sha256(data).digest() != file.sha256:
-            refused = Result(file.number, Outcome.REFUSED, "hash-mismatch")
-            self._report([Event(refused, key, len(data), file.sha256.hex())])
+        data, limit_bytes = bytes(file.data), MAX_BYTES[key.kind]
+        refusal = None
+        if len(data) > limit_bytes:
+            refusal = ItemRefusal("too-large", size_bytes=len(data), limit_bytes=limit_bytes)
+        elif hashlib.sha256(data).digest() != file.sha256:
+            refusal = ItemRefusal("hash-mismatch")
+        if refusal is not None:
+            landing.add_refused(key, make_result(file.number, refusal))
             return
         landing.add_small(Small(file.number, key, file.sha256.hex(), data))
 
     def _take_rows(self, rows: Rows) -> None:
         landing, _incoming = self._open_landing()
-        key = self._find_wanted(rows.number)
+        key = self._find_wanted(rows.number, is_live=True)
         digest = hashlib.sha256()
         for piece in rows.tail.pieces:
             digest.update(piece.data)
         if digest.digest() != rows.sha256:
-            refused = Result(rows.number, Outcome.REFUSED, "hash-mismatch")
-            self._report([Event(refused, key, 0, rows.sha256.hex())])
+            landing.add_refused(key, make_result(rows.number, ItemRefusal("hash-mismatch")))
             return
         landing.add_rows(key, rows)
 
     def _begin(self, begin: Begin) -> None:
-        _landing, incoming = self._open_landing()
-        key = self._find_wanted(begin.number)
-        incoming.begin(begin, key, self._tokens[begin.number].hex())
+        landing, incoming = self._open_landing()
+        key, token = self._find_wanted(begin.number), self._tokens[begin.number]
+        if token in self._landing_tokens:
+            # The same bytes for another place: the first ones are still on their way there.
+            landing.finish()
+            self._landing_tokens.clear()
+        incoming.begin(begin, key, token.hex())
 
     def _end(self, end: End) -> None:
         landing, incoming = self._open_landing()
+        key = self._find_wanted(end.number)
         done = incoming.end(end)
         if isinstance(done, Result):
-            key = self._find_wanted(end.number)
-            self._report([Event(done, key, 0, end.sha256.hex())])
+            landing.add_refused(key, done)
         else:
+            self._landing_tokens.add(self._tokens[end.number])
             landing.add_large(done)
 
-    def _find_wanted(self, number: int) -> Key:
+    def _find_wanted(self, number: int, *, is_live: bool = False) -> Key:
         key = self._wanted.get(number)
         if key is None:
             raise ProtocolError(f"item {number} was not asked for")
+        if (key.kind == ItemKind.LIVE) != is_live:
+            raise ProtocolError(f"item {number} does not come like that")
         return key
 
     def _finish(self) -> None:

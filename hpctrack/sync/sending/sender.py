@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -255,10 +256,15 @@ class Sender:
         if found.left:
             return
         del self._open[result.number]
-        if not found.is_refused:
-            self._add(ItemResult.of_result(found.candidate, result))
-            if found.candidate.digest and theirs is None:
-                self._remember(found.candidate)
+        if found.is_refused:
+            return
+        if isinstance(theirs, str):
+            # What both sides have now is not what was sent.
+            merged = hashlib.sha256(theirs.encode()).hexdigest()
+            found.candidate = replace(found.candidate, digest=merged)
+        elif found.candidate.digest:
+            self._remember(found.candidate)
+        self._add(ItemResult.of_result(found.candidate, result))
 
     def _remember(self, candidate: Candidate) -> None:
         self._cache.remember(candidate.name, candidate.status, candidate.digest)
@@ -284,7 +290,7 @@ class Sender:
         theirs = details.get("sha256")
         if isinstance(theirs, str) and theirs == hash_path(candidate.path):
             self._cache.remember(candidate.name, candidate.status, theirs)
-            self._add(ItemResult.of(candidate, Status.PRESENT))
+            self._add(ItemResult.of(replace(candidate, digest=theirs), Status.PRESENT))
             return
         offset = details.get("offset_bytes")
         offset_bytes = offset if isinstance(offset, int) and offset > 0 else 0

@@ -181,9 +181,8 @@ class Survey:
         """Add everything to the chunk, and yield after each thing."""
         if self._choice.is_everything:
             for project in self._choice.projects:
-                self._add_sweeps(project)
-                self._add_blobs(project)
-                yield
+                yield from self._add_sweeps(project)
+                yield from self._add_blobs(project)
         for project, run in self._order_runs():
             self._wanted.on_run(f"{project}/{run}")
             key = Key(ItemKind.RUN, project, run)
@@ -295,9 +294,10 @@ class Survey:
 
     # -- what is beside them ---------------------------------------------------------------------
 
-    def _add_sweeps(self, project: str) -> None:
+    def _add_sweeps(self, project: str) -> Iterator[None]:
         for sweep in _list_folder(f"{self._store}/{project}/{SWEEPS_FOLDER}"):
             self._add_sweep(project, sweep)
+            yield
 
     def _add_sweep(self, project: str, sweep: str) -> None:
         """Add a sweep's description, once."""
@@ -309,12 +309,13 @@ class Survey:
             check_id(sweep, what="sweep id")
             self._add(key, f"{project}/{SWEEPS_FOLDER}/{sweep}/{SWEEP_NAME}")
 
-    def _add_blobs(self, project: str) -> None:
+    def _add_blobs(self, project: str) -> Iterator[None]:
         place = f"{project}/{BLOBS_FOLDER}"
         for folder in _list_folder(f"{self._store}/{place}"):
             for name in _list_folder(f"{self._store}/{place}/{folder}"):
                 with contextlib.suppress(OSError):
                     self._add(Key(ItemKind.BLOB, project, name), f"{place}/{folder}/{name}")
+                yield
 
     def _find_annotated(self, project: str) -> frozenset[str]:
         """Return the runs of a project that somebody has written about: one listing for all."""

@@ -14,6 +14,7 @@ from typing import Self
 
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.node_tail import PULSE_ROW, check_facts
+from hpctrack.store.replica_states import ReplicaStates
 from hpctrack.store.tails import TAIL_BYTES, NodeState, Piece, Tail
 from hpctrack.store.thin_hdf5 import ThinFile, ThinTable
 from hpctrack.store.vocabulary import PULSE, ROOT_ATTRIBUTES, TABLE_ROW_BYTES
@@ -108,6 +109,8 @@ class TailReader:
         StoreFormatError
             It cannot be read any more.
         """
+        # A replica that is sent on is known as of the look at its original.
+        known_wall_s = ReplicaStates(self.path.parent).as_of_wall_s(self.path.name)
         self._look()
         pulse_wall_s, closed_wall_s = self._pulse
         return NodeState(
@@ -115,7 +118,7 @@ class TailReader:
             rows={name: self._tables[name].rows for name in TABLE_ROW_BYTES},
             pulse_wall_s=pulse_wall_s,
             closed_wall_s=closed_wall_s,
-            as_of_wall_s=as_of_wall_s,
+            as_of_wall_s=as_of_wall_s if known_wall_s is None else known_wall_s,
         )
 
     def iter_tails(
@@ -146,7 +149,7 @@ class TailReader:
         """
         found = self.state(as_of_wall_s)
         # What an agent wrote may arrive after its farewell, too.
-        is_settled = as_of_wall_s - found.pulse_wall_s >= self._stale_after_s
+        is_settled = found.as_of_wall_s - found.pulse_wall_s >= self._stale_after_s
         stops = dict(found.rows)
         if not is_settled:
             stops = find_whole(self._tables, stops, since, is_closed=found.closed_wall_s > 0)

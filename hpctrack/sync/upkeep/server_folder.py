@@ -121,8 +121,8 @@ def read_small(folder_fd: int, name: str) -> bytes | None:
     return data
 
 
-def replace_small(folder_fd: int, name: str, data: bytes, *, is_durable: bool = True) -> None:
-    """Put a file there in one step.
+def replace_small(folder_fd: int, name: str, data: bytes) -> None:
+    """Put a file there in one step, and bring it to the disk.
 
     Parameters
     ----------
@@ -132,8 +132,6 @@ def replace_small(folder_fd: int, name: str, data: bytes, *, is_durable: bool = 
         The file.
     data : bytes
         What is to be in it.
-    is_durable : bool, optional
-        Bring it to the disk: not for caches.
 
     Raises
     ------
@@ -146,15 +144,13 @@ def replace_small(folder_fd: int, name: str, data: bytes, *, is_durable: bool = 
         with os.fdopen(os.open(scratch, flags, 0o666, dir_fd=folder_fd), "wb") as file:
             file.write(data)
             file.flush()
-            if is_durable:
-                os.fsync(file.fileno())
+            os.fsync(file.fileno())
         os.rename(scratch, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(scratch, dir_fd=folder_fd)
         raise
-    if is_durable:
-        os.fsync(folder_fd)
+    os.fsync(folder_fd)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -132,9 +132,11 @@ def check_store(
     options : CheckOptions, optional
         How thorough to be.
     jobs : int, optional
-        How many processes read: HDF5 reads one file at a time in each.
+        How many processes read runs: HDF5 reads one file at a time in each. Of other files, how
+        many are read at once.
     on_bytes : callable, optional
-        For a progress bar: called with the size of each run that is done.
+        For a progress bar: called with the size of each run, and of each other file, that is
+        done.
 
     Yields
     ------
@@ -158,15 +160,18 @@ def check_store(
             on_bytes(report.size_bytes)
             yield report
     for one in [project] if project else list_projects(store):
-        yield from _check_beside(store / one, options)
+        yield from _check_beside(store / one, options, jobs, on_bytes)
     if project is None and (store / SERVER_FOLDER).is_dir():
         there = {(folder.parent.name, folder.name) for folder in folders}
         yield _check_server_folder(store, sorted(received.keys() - there))
 
 
 def measure_store(store: Path, project: str | None = None) -> int:
-    """Return how many bytes `check_store` will report for runs, about."""
-    return sum(measure(Path(found.path)) for found in scan_runs(store, project))
+    """Return how many bytes `check_store` will report, about."""
+    runs = sum(measure(Path(found.path)) for found in scan_runs(store, project))
+    names = [project] if project else list_projects(store)
+    beside = (store / name / one for name in names for one in _BESIDE)
+    return runs + sum(_size(path) for folder in beside for path in _iter_files(folder))
 
 
 def _map(
@@ -317,32 +322,41 @@ def _check_owner(path: Path) -> Iterator[Finding]:
         yield _error(OWNER_NAME, "it is damaged: it is to be the user whose run it is")
 
 
-def _check_beside(project: Path, options: CheckOptions) -> Iterator[Report]:
+_BESIDE = (BLOBS_FOLDER, SWEEPS_FOLDER, ANNOTATIONS_FOLDER)
+
+
+def _check_beside(
+    project: Path, options: CheckOptions, jobs: int, on_bytes: Callable[[int], None]
+) -> Iterator[Report]:
     """Look at what a project has besides its runs."""
-    for name, check in (
-        (BLOBS_FOLDER, partial(_check_blob, options=options)),
-        (SWEEPS_FOLDER, _check_json),
-        (ANNOTATIONS_FOLDER, _check_annotations),
-    ):
+    checks: dict[str, Callable[[Path], str | None]] = {
+        BLOBS_FOLDER: partial(_check_blob, options=options),
+        SWEEPS_FOLDER: _check_json,
+        ANNOTATIONS_FOLDER: _check_annotations,
+    }
+    for name in _BESIDE:
         report = Report(name, project.name)
-        folder = project / name
-        for path in _iter_files(folder):
-            if is_leftover(path.name) or is_set_aside(path.name) or path.name in _LOCKS:
-                continue
-            if name == SWEEPS_FOLDER and path.name != SWEEP_NAME:
-                continue  # of a sweep that runs here
-            report.files += 1
-            report.size_bytes += _size(path)
-            what = check(path)
-            if what:
-                report.findings.append(_error(str(path.relative_to(folder)), what))
+        paths = list(_iter_files(project / name))
+        with ThreadPoolExecutor(jobs) as pool:  # hashing lets other threads run
+            for path, what in zip(paths, pool.map(checks[name], paths), strict=True):
+                report.files += 1
+                size_bytes = _size(path)
+                report.size_bytes += size_bytes
+                on_bytes(size_bytes)
+                if what:
+                    file = str(path.relative_to(project / name))
+                    report.findings.append(_error(file, what))
         if report.files:
             yield report
 
 
 def _iter_files(folder: Path) -> Iterator[Path]:
+    """Yield the files that mean something: no locks, and nothing of sweeps that run here."""
     for at, _folders, names in os.walk(folder):
-        yield from (Path(at, name) for name in sorted(names))
+        for name in sorted(names):
+            is_odd = is_leftover(name) or is_set_aside(name) or name in _LOCKS
+            if not is_odd and (folder.name != SWEEPS_FOLDER or name == SWEEP_NAME):
+                yield Path(at, name)
 
 
 def _check_blob(path: Path, *, options: CheckOptions) -> str | None:

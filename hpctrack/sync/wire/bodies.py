@@ -47,6 +47,7 @@ Fields = Mapping[str, Any]
 _SIZE = struct.Struct("<I")
 _FILE_HEAD = struct.Struct(f"<I{SHA256_BYTES}s")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_PLACE = re.compile(r"[0-9]{1,9}\Z")
 _MAX_NUMBER = 2**63
 
 
@@ -80,12 +81,12 @@ def _read_hello(body: memoryview) -> Hello:
     fields = _load(body)
     versions = _as_object(fields.get("protocol"))
     oldest, newest = _take(versions, "oldest", int), _take(versions, "newest", int)
-    unpacks = fields.get("unpacks")
+    unpacks, software = fields.get("unpacks"), fields.get("software")
     return Hello(
         oldest,
         newest,
-        str(fields.get("software", ""))[:SOFTWARE_MAX_CHARS],
-        tuple(str(one) for one in unpacks) if isinstance(unpacks, list) else (),
+        software[:SOFTWARE_MAX_CHARS] if isinstance(software, str) else "",
+        tuple(one for one in unpacks if isinstance(one, str)) if isinstance(unpacks, list) else (),
         _take_number(fields, "now_wall_s") if "now_wall_s" in fields else 0.0,
     )
 
@@ -150,10 +151,11 @@ def _read_group(group: object) -> tuple[ItemKind, str, int, bool]:
     if not isinstance(group, list) or len(group) != 4:  # noqa: PLR2004 - kind to is_hashed
         raise ProtocolError("a group of an offer is not one")
     kind, project, count, is_hashed = group
-    is_right = isinstance(project, str) and _is_int(count) and isinstance(is_hashed, bool)
-    if not is_right or kind not in list(ItemKind) or count < 0:
+    is_right = isinstance(kind, str) and isinstance(project, str) and isinstance(is_hashed, bool)
+    if not is_right or not _is_count(count):
         raise ProtocolError("a group of an offer is not one")
-    return ItemKind(kind), project, count, is_hashed
+    known = ItemKind(kind) if kind in list(ItemKind) else ItemKind.UNKNOWN
+    return known, project, count, is_hashed
 
 
 def _write_answer(answer: Answer) -> bytes:
@@ -168,7 +170,7 @@ def _read_answer(body: memoryview) -> Answer:
         raise ProtocolError("an answer has a wish that is not known")
     details = {}
     for place, one in _as_object(head.get("details")).items():
-        if not (place.isascii() and place.isdigit() and int(place) < len(wishes)):
+        if not (_PLACE.match(place) and int(place) < len(wishes)):
             raise ProtocolError("an answer has details of nothing")
         details[int(place)] = _as_object(one)
     return Answer(wishes, details)
@@ -302,7 +304,9 @@ def _read_result(value: object) -> Result:
     number, outcome, code, facts, *_ = [*value, "", {}][:4] if len(value) < 4 else value  # noqa: PLR2004
     if outcome not in list(Outcome):
         raise ProtocolError("a result has an unknown outcome")
-    return Result(number, Outcome(outcome), str(code), _take_facts(facts))
+    if not isinstance(code, str):
+        raise ProtocolError("a result has a code that is none")
+    return Result(number, Outcome(outcome), code, _take_facts(facts))
 
 
 # -- JSON --------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ class ItemKind(StrEnum):
     """Name, notes and tags that people have given a run since."""
     BLOB = "blob"
     """Bytes that are named by their SHA-256, once in a project."""
+    UNKNOWN = "unknown"
+    """Something that only a newer sender has. It is refused; what is offered with it is not."""
 
 
 class Outcome(StrEnum):

@@ -46,7 +46,9 @@ REASONS: Mapping[str, str] = {
     "other-user": "the run belongs to $owner",
     "quota": "the project's quota of $quota_bytes bytes is used up",
     "busy": "another connection is sending the same file just now",
+    "part-lost": "the part of it that was there is gone; the next push sends all of it",
     "not-wanted": "it was not asked for",
+    "unknown-kind": "the hpctrack there does not know such things yet",
     # the whole transfer
     "no-parent": "the folder that the store should be made in is not there; make it first",
     "not-a-folder": "the store is not a folder",

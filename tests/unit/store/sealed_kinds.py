@@ -67,6 +67,7 @@ def shuffled_points(store: Path) -> Path:
 
 
 def requeued(store: Path) -> Path:
+    folder = store
     for attempt in (1, 2):
         writer = NodeWriter(store, attempt=attempt)
         session = writer.start(0)

@@ -156,6 +156,7 @@ def test_a_gap_is_an_error_and_changes_nothing(source: Path, folder: Path) -> No
     [
         ({"facts": {"run": "other"}}, "another run"),
         ({"facts": {"attempt": 2}}, "another node or attempt"),
+        ({"facts": {"attempt": True}}, "a number is none"),
         ({"facts": {"format": 99}}, "format 99"),
         ({"facts": {"kind": "hpctrack-sealed"}}, "no live file"),
         ({"facts": {"host": "h" * 5000}}, "too long"),

@@ -14,6 +14,7 @@ from hpctrack.errors import BusyError
 from hpctrack.store.record import State
 from hpctrack.store.repair import Deed, repair_run
 from hpctrack.store.replica import drop_replicas, read_replicas
+from hpctrack.store.replica_states import hold_replicas
 from hpctrack.store.run_tail import RunTail
 from hpctrack.store.seal import seal_run
 from hpctrack.store.sealed_file import SealedReader
@@ -232,6 +233,8 @@ def test_a_replica_of_a_run_that_has_ended_can_be_sealed(there: Path, folder: Pa
     writer.end(0, session)
     writer.close()
     sync_node_file(writer.file.path, folder, as_of_wall_s=START_S + 5)
+    with hold_replicas(folder), pytest.raises(BusyError, match="replicas"):
+        seal_run(folder, clock=clock_ahead(-DAY_S))  # somebody adds to it
     seal_run(folder, clock=clock_ahead(-DAY_S))
     seal_run(writer.file.path.parent, clock=clock_ahead(DAY_S))
     here, original = (SealedReader(one / "run.h5") for one in (folder, writer.file.path.parent))

@@ -6,11 +6,14 @@ import hashlib
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpctrack.core.layout import SEALED_NAME
-from hpctrack.sync.wire.messages import Item, ItemKind, Key
+from hpctrack.store.seal import seal_run
+from hpctrack.sync.wire.messages import TOKEN_BYTES, ItemKind, Key, Offered
 from tests.programs import run_python, wait_for
+from tests.stores import NodeWriter
 
 LOG_RUNS = """
 import sys, hpctrack
@@ -49,11 +52,58 @@ def has_only_sealed(folder: Path) -> bool:
     return folder.is_dir() and [one.name for one in folder.iterdir()] == [SEALED_NAME]
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a sender has, or claims to have.
+
+    Parameters
+    ----------
+    key : Key
+    data : bytes
+        All of it.
+    """
+
+    key: Key
+    data: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256."""
+        return hashlib.sha256(self.data).digest()
+
+    def offered(self, *, is_hashed: bool = True) -> Offered:
+        """Return what is said of it."""
+        return Offered(self.key, self.digest[:TOKEN_BYTES], is_hashed)
+
+
 def make_item(path: Path, *, kind: str = "run", project: str = "", id: str = "") -> Item:  # noqa: A002
     """Describe a file of a store, or claim that it is something else."""
-    data = path.read_bytes()
     key = Key(ItemKind(kind), project or path.parent.parent.name, id or path.parent.name)
-    return Item(key, hashlib.sha256(data).hexdigest(), len(data))
+    return Item(key, path.read_bytes())
+
+
+def make_sweep(name: str = "abc", data: bytes = b'{"id": "abc"}') -> Item:
+    """Make the description of a sweep: the smallest thing that can be sent."""
+    return Item(Key(ItemKind.SWEEP, "digits", name), data)
+
+
+def make_blob(data: bytes, project: str = "digits") -> Item:
+    """Make a blob, under its right name."""
+    return Item(Key(ItemKind.BLOB, project, hashlib.sha256(data).hexdigest()), data)
+
+
+def seal_made(
+    store: Path, run: str = "r", *, project: str = "digits", steps: int = 5, attempt: int = 1
+) -> Path:
+    """Write a run, or one attempt more of it, and seal it, in 30 ms; return the sealed file."""
+    writer = NodeWriter(store, project=project, run=run, attempt=attempt)
+    session = writer.start(0)
+    start = 1000 * (attempt - 1)
+    writer.points("loss", 0, range(start, start + steps), [1 / (one + 1) for one in range(steps)])
+    writer.end(0, session)
+    folder = writer.close().parent
+    seal_run(folder)
+    return folder / SEALED_NAME
 
 
 def hash_files(store: Path) -> dict[str, str]:
@@ -72,3 +122,11 @@ def list_below(folder: Path) -> set[str]:
         for root, folders, files in os.walk(folder)
         for name in (*folders, *files)
     }
+
+
+QUIET = {".incoming", ".incoming/publish.lock", ".incoming/partial", ".server", ".hashes.json"}
+
+
+def list_news(store: Path) -> set[str]:
+    """Return all below a store but what a receiver may leave besides what it published."""
+    return {one for one in list_below(store) - QUIET if not one.startswith(".server/")}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,21 +13,13 @@ from hpctrack.cli.main import run as run_cli
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.store.accounting_file import write_accounting
 from hpctrack.store.seal import seal_run
-from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import PushResult, Status
-from hpctrack.sync.wire.messages import Inventory, Item, Outcome
+from hpctrack.sync.wire.messages import ItemKind, Key, Outcome, Wish
 from tests.stores import NodeWriter
 from tests.unit.scheduler.slurm_double import SacctDouble, make_rows
-from tests.unit.sync.conftest import Peer
-from tests.unit.sync.made_stores import hash_files, list_below, make_item
-
-Connect = Callable[[], Peer]
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "target"
+from tests.unit.sync.conftest import Connect, Peer
+from tests.unit.sync.made_stores import Item, hash_files, list_below, make_item
 
 
 def account(store: Path, name: str, asked_wall_s: float, /, **more: object) -> Path:
@@ -93,44 +82,26 @@ def test_what_is_no_accounting_of_this_run_stays_here(
     assert (result.sent, result.accountings) == (3, ())
 
 
-def test_it_is_not_offered_to_a_side_that_speaks_version_1(source: Path, tmp_path: Path) -> None:
-    account(source, "digits/one", 1.0)
-    code = (
-        "import sys; from hpctrack.sync.receiving import receive;"
-        " receive.Hello.__init__.__defaults__ = (1, 1, '');"
-        " from hpctrack.cli.main import main; main(sys.argv[1:])"
-    )
-    path = f"PYTHONPATH={shlex.quote(os.pathsep.join(sys.path))}"
-    command = f"{path} {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
-    options = ConnectOptions(remote_command=command)
-    result = push(source, str(tmp_path / "old"), connect=options)
-    assert (result.sent, result.accountings) == (3, ())
-
-
-def test_the_inventory_names_it_by_its_own_hash(
+def test_an_offer_of_it_is_answered_by_its_own_hash(
     connect: Connect, source: Path, target: Path
 ) -> None:
-    path = account(source, "digits/one", 1.0)
+    item = make_item(account(source, "digits/one", 1.0), kind="accounting")
     sealed = make_item(source / "digits/one/run.h5")
-    item = make_item(path, kind="accounting")
     peer = connect().greet()
-    peer.offer(sealed, (source / "digits/one/run.h5").read_bytes())
-    peer.send(Inventory((sealed, item), is_last=True))
-    assert peer.talk.receive() == Inventory((sealed,), is_last=True)
-    assert peer.offer(item, path.read_bytes(), 1).outcome == Outcome.PUBLISHED
-    peer.send(Inventory((sealed, item), is_last=True))
-    assert peer.talk.receive() == Inventory((sealed, item), is_last=True)
+    peer.give(sealed)
+    assert peer.offer(sealed, item).wishes == bytes([Wish.PRESENT, Wish.WANTED])
+    assert peer.give(item).outcome == Outcome.PUBLISHED
+    assert peer.offer(sealed, item).wishes == bytes([Wish.PRESENT, Wish.PRESENT])
     peer.finish()
 
 
 def test_without_its_run_it_is_refused_and_leaves_nothing(
     connect: Connect, source: Path, target: Path
 ) -> None:
-    path = account(source, "digits/one", 1.0)
-    item = make_item(path, kind="accounting")
+    item = make_item(account(source, "digits/one", 1.0), kind="accounting")
     peer = connect().greet()
-    for number in range(2):
-        answer = peer.offer(item, path.read_bytes(), number)
+    for _again in range(2):
+        answer = peer.give(item)
         assert (answer.outcome, answer.code) == (Outcome.REFUSED, "no-run")
         # The second time there is a folder, but no sealed run in it.
         (target / "digits" / "one").mkdir(parents=True, exist_ok=True)
@@ -139,10 +110,10 @@ def test_without_its_run_it_is_refused_and_leaves_nothing(
 
 
 def offer(peer: Peer, source: Path, path: Path) -> str:
-    sealed = source / "digits/one/run.h5"
-    peer.offer(make_item(sealed), sealed.read_bytes())
-    item: Item = make_item(path, kind="accounting", project="digits", id="one")
-    answer = peer.offer(item, path.read_bytes(), 1)
+    sealed = make_item(source / "digits/one/run.h5")
+    if peer.offer(sealed).wishes != bytes([Wish.PRESENT]):
+        peer.give(sealed)
+    answer = peer.give(Item(Key(ItemKind.ACCOUNTING, "digits", "one"), path.read_bytes()))
     peer.finish()
     return answer.code
 

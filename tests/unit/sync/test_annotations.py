@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,18 @@ def target(tmp_path: Path) -> Path:
 
 def say(store: Path, run: str = "one", **more: Any) -> None:
     edit_annotations(store, "p", run, **more)
+
+
+def test_a_push_confirms_what_both_sides_have_then(source: Path, target: Path) -> None:
+    say(source, name="mine")
+    (target / "p" / "one").mkdir(parents=True)
+    (target / SERVER_FOLDER).mkdir()
+    say(target, add_tags=["theirs"])
+    result = push(source, str(target))
+    (found,) = [one for one in result.items if one.key.kind == ItemKind.ANNOTATIONS]
+    data = read_annotation_bytes(source, "p", "one")
+    assert data is not None
+    assert found.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def check_equal(source: Path, target: Path, run: str = "one") -> str:
@@ -110,9 +123,8 @@ def test_two_clients_and_a_server_end_alike(source: Path, target: Path, tmp_path
     say(source, add_tags=["a"])
     say(other, add_tags=["b"], notes="from other")
     say(target, name="server's")
-    for _round in range(2):
-        push(source, str(target))
-        push(other, str(target))
+    for store in (source, other, source):
+        push(store, str(target))
     assert check_equal(source, target) == check_equal(other, target) == "server's"
     assert set(Store(other).run("one").tags) == {"a", "b"}
 
@@ -131,7 +143,10 @@ def test_a_run_that_goes_on_takes_its_edits_along(source: Path, target: Path) ->
     writer.close()
 
 
-LONG = {"notes": "\N{LATIN SMALL LETTER E WITH ACUTE}\n" * 10_000, "add_tags": ['"' * 199] * 9}
+LONG: dict[str, Any] = {
+    "notes": "\N{LATIN SMALL LETTER E WITH ACUTE}\n" * 10_000,
+    "add_tags": ['"' * 199] * 9,
+}
 
 
 def test_what_was_said_of_many_runs_fits_into_a_frame_or_waits(source: Path) -> None:

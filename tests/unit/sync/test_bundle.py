@@ -279,7 +279,7 @@ def test_the_commands_carry_a_store(rich: Path, target: Path, capsys: Capture) -
     assert run(["bundle", "list", "runs.hpb"]) == 0
     listed = capsys.readouterr().out
     assert "digits/one" in listed
-    assert listed.splitlines()[-1].startswith("3 runs, ")
+    assert listed.splitlines()[-1].startswith("3 runs, 1 sweep, 1 blob; ")
     assert run(["bundle", "list", "runs.hpb", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["parts"] for one in told["runs"]] == [["run"]] * 3

@@ -123,6 +123,7 @@ def test_what_people_wrote_goes_along_or_keeps_the_run(source: Path, target: Pat
     assert path.exists()
     wanted = confirm(source, "digits/one")
     assert delete_copy(source, wanted, make_rules()).kept == Kept.ANNOTATIONS
+    push(source, str(target), project="digits")  # the other side's form of it comes back
     result = push(source, str(target), project="digits")
     (wanted,) = [one for one in list_confirmed(result.items) if one.id == "one"]
     assert delete_copy(source, wanted, make_rules()).kept is None

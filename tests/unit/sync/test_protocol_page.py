@@ -18,7 +18,7 @@ def test_every_message_is_described(kind: Kind) -> None:
     assert f"| {kind.value} | {kind.name} |" in PAGE
 
 
-@pytest.mark.parametrize("word", [*REASONS, *Outcome, *ItemKind])
+@pytest.mark.parametrize("word", sorted({*REASONS, *Outcome, *ItemKind}))
 def test_every_code_and_outcome_is_described(word: str) -> None:
     assert f"`{word}`" in PAGE
 

@@ -28,11 +28,6 @@ from tests.programs import wait_for
 from tests.unit.sync.made_stores import hash_files, log_runs
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "the target"
-
-
 def statuses(store: Path, target: Path, **options: object) -> dict[str, str]:
     result = push(store, str(target), **options)  # type: ignore[arg-type]
     return {str(one.key): one.status for one in result.items}
@@ -65,7 +60,7 @@ def test_only_what_was_named_is_sent(source: Path, target: Path) -> None:
 def test_runs_that_have_ended_are_sealed_first(tmp_path: Path, target: Path) -> None:
     store = tmp_path / "unsealed"
     log_runs(store, "digits/one", seal=False)
-    assert statuses(store, target, seal=False) == {"digits/one": Status.SKIPPED}
+    assert statuses(store, target, seal=False, live=False) == {"digits/one": Status.SKIPPED}
     assert statuses(store, target, dry_run=True) == {"digits/one": Status.WOULD_SEND}
     assert not target.exists()
     assert not (store / "digits/one/run.h5").exists()
@@ -82,8 +77,8 @@ sys.stdin.readline()
 """
 
 
-def test_a_running_run_stays_here_and_the_others_go(
-    source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+def test_a_running_run_stays_here_if_only_sealed_ones_are_wanted(
+    source: Path, target: Path
 ) -> None:
     program = subprocess.Popen(
         [sys.executable, "-c", RECORD, str(source)],
@@ -95,10 +90,9 @@ def test_a_running_run_stays_here_and_the_others_go(
         assert program.stdout is not None
         assert program.stdout.readline() == b"ready\n"
         wait_for(lambda: any((source / "digits/live").glob("node-*.h5")))
-        assert run(["sync", str(target), "--store", str(source)]) == 0
-        out = capsys.readouterr().out
-        assert "digits/live: skipped: running" in out
-        assert "sent 3 runs" in out
+        result = push(source, str(target), live=False)
+        assert {one.key.id: one.reason for one in result.runs if one.reason} == {"live": "running"}
+        assert (result.sent, result.skipped) == (3, 1)
         assert not (target / "digits/live").exists()
     finally:
         program.communicate(b"\n", timeout=60)
@@ -215,7 +209,7 @@ def test_another_version_is_told_with_both_numbers(source: Path, target: Path) -
         " sys.stdout.flush(); sys.stdin.buffer.read()"
     )
     path = f"PYTHONPATH={shlex.quote(os.pathsep.join(sys.path))}"
-    with pytest.raises(ProtocolError, match=r"protocol 1 to 2, the other 8 to 9 \(hpctrack 7.0\)"):
+    with pytest.raises(ProtocolError, match=r"protocol 3, the other 8 to 9 \(hpctrack 7.0\)"):
         push_through(source, target, f"{path} {shlex.quote(sys.executable)} -c {shlex.quote(code)}")
 
 

@@ -231,6 +231,16 @@ def test_bytes_that_no_event_tells_of_yet_wait_for_theirs(writer: NodeWriter) ->
     assert (tail.state.rows["blobs"], tail.state.rows["text"]) == (7, 10)
 
 
+def test_a_replica_can_be_sent_on(writer: NodeWriter, folder: Path, tmp_path: Path) -> None:
+    write_some(writer, 0)
+    path = writer.file.path
+    sync_node_file(path, folder, as_of_wall_s=NOW_S)
+    further = run_folder(tmp_path / "further", "p", "r")
+    state = sync_node_file(folder / path.name, further, as_of_wall_s=LATER_S)
+    assert state.as_of_wall_s == NOW_S
+    assert read_rows(further / path.name) == read_rows(path)
+
+
 def test_a_replica_that_has_more_gets_nothing(writer: NodeWriter) -> None:
     write_some(writer, 0)
     many = dict.fromkeys(TABLE_ROW_BYTES, 10**9)
