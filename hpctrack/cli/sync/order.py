@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hpctrack.cli.sync.destination import Destination
 from hpctrack.cli.sync_accounting import ask_before_sync
 from hpctrack.core.settings import Settings
+from hpctrack.sync.carriers.choice import PendingTransport
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import ProgressCallback, PushResult
 from hpctrack.sync.wire.packing import Compress
@@ -37,6 +38,8 @@ class Order:
         How many processes seal runs.
     compress : Compress
     bwlimit_bytes_s : float or None
+    ahead : list of PendingTransport
+        Connections that are being made; each push takes one, if there is one.
     """
 
     settings: Settings
@@ -51,6 +54,7 @@ class Order:
     jobs: int = 1
     compress: Compress = Compress.AUTO
     bwlimit_bytes_s: float | None = None
+    ahead: list[PendingTransport] = field(default_factory=list)
 
     def without_questions(self) -> Order:
         """Return the same, with a connection that asks nobody for anything."""
@@ -105,6 +109,7 @@ def push_once(
         compress=order.compress,
         bwlimit_bytes_s=order.bwlimit_bytes_s,
         connect=order.destination.connect,
+        opening=order.ahead.pop() if order.ahead else None,
         stale_after_s=settings.stale_after_s,
         on_progress=on_progress,
     )

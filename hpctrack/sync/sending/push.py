@@ -14,7 +14,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.annotation_file import fold_annotations
 from hpctrack.store.store import Store
-from hpctrack.sync.carriers.choice import open_transport
+from hpctrack.sync.carriers.choice import PendingTransport, open_transport
 from hpctrack.sync.carriers.remote import LocalRemote, parse_remote
 from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.files.inventory import HashCache
@@ -54,6 +54,7 @@ def push(
     compress: Compress = Compress.AUTO,
     bwlimit_bytes_s: float | None = None,
     connect: ConnectOptions | None = None,
+    opening: PendingTransport | None = None,
     stale_after_s: float = 60.0,
     clock: Clock = SYSTEM_CLOCK,
     on_progress: ProgressCallback = ignore_progress,
@@ -90,6 +91,8 @@ def push(
         Bytes per second that are sent at most.
     connect : ConnectOptions, optional
         Keys, known hosts, the command to run there.
+    opening : PendingTransport, optional
+        A connection to it that is being made already, with these options; it is used up.
     stale_after_s : float, optional
         A live run that is silent for so long, by the clock, has ended.
     on_progress : callable, optional
@@ -111,12 +114,12 @@ def push(
     SyncError
         The connection was lost; the next push goes on from there.
     """
+    started_mono_s = clock.mono_s()
     where = parse_remote(remote)
     opened = Store(store, clock=clock, stale_after_s=stale_after_s)
     if isinstance(where, LocalRemote) and where.path.exists() and where.path.samefile(opened.path):
         raise UsageError(f"{where} is this very store")
     choice = choose_runs(opened, runs, project, states=states, since_wall_s=since_wall_s)
-    started_mono_s = clock.mono_s()
     on_progress(Progress("connect", str(where)))
     wanted = Wanted(
         seal=seal,
@@ -135,6 +138,8 @@ def push(
         survey,
         closing(
             open_transport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
+            if opening is None
+            else opening.result()
         ) as transport,
     ):
         sender = Sender(
