@@ -1,67 +1,25 @@
-"""Two things that take time and have nothing to do with each other, done at once."""
+"""What takes time, done on a thread some steps ahead of who needs it."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import suppress
-from typing import Self
 
-from hpctrack.errors import HpctrackError
-from hpctrack.sync.carriers.transport import Transport
 from hpctrack.sync.sending.candidates import Chunk
 
 CHUNKS_AHEAD = 2
 """What is looked at before the other side has heard of what was looked at before."""
 
 
-class Dialling:
-    """Connects on a thread, while who wants the connection does something else.
-
-    Used as a context manager it hangs up, also if nobody has asked for the connection.
+class Ahead:
+    """Iterates on a thread of its own; used as a context manager.
 
     Parameters
     ----------
-    dial : callable
-        Returns the connection, or raises.
+    make : callable
+        Returns what is iterated over.
     """
-
-    def __init__(self, dial: Callable[[], Transport]) -> None:
-        self._dial = dial
-        self._future: Future[Transport] = Future()
-        self._thread = threading.Thread(target=self._work, name="dialling", daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Hang up."""
-        with suppress(HpctrackError, OSError):
-            self._future.result().close()
-
-    def transport(self) -> Transport:
-        """Return the connection when it is there.
-
-        Raises
-        ------
-        HpctrackError
-            There is none.
-        """
-        return self._future.result()
-
-    def _work(self) -> None:
-        try:
-            self._future.set_result(self._dial())
-        except BaseException as error:  # noqa: BLE001 - raised again where it is asked for
-            self._future.set_exception(error)
-
-
-class Ahead:
-    """Iterates on a thread of its own, some steps ahead of who takes the things."""
 
     def __init__(self, make: Callable[[], Iterator[Chunk]]) -> None:
         self._make = make

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.sync.carriers.choice import open_transport
+from hpctrack.sync.carriers.choice import PendingTransport
 from hpctrack.sync.carriers.remote import parse_remote
 from hpctrack.sync.carriers.transport import ConnectOptions
-from hpctrack.sync.sending.ahead import Dialling
 from hpctrack.sync.sending.push_result import (
     Progress,
     ProgressCallback,
@@ -86,9 +86,9 @@ def push(
     on_progress(Progress("connect", str(where)))
     options = connect or ConnectOptions()
     # What reads runs takes a while to load, and so does a connection: both at once.
-    with Dialling(
-        lambda: open_transport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
-    ) as dialling:
+    with closing(
+        PendingTransport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
+    ) as pending:
         from hpctrack.sync.sending import survey  # noqa: PLC0415 - brings numpy and h5py
         from hpctrack.sync.sending.pushing import Pushing  # noqa: PLC0415 - as above
 
@@ -98,4 +98,4 @@ def push(
         )  # fmt: skip
         pushing = Pushing(store, where, wanted)
         pushing.choose(runs, project, states=states, since_wall_s=since_wall_s)
-        return pushing.run(dialling, compress, on_progress)
+        return pushing.run(pending, compress, on_progress)

@@ -11,9 +11,10 @@ from pathlib import Path
 from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.annotation_file import fold_annotations
 from hpctrack.store.store import Store
+from hpctrack.sync.carriers.choice import PendingTransport
 from hpctrack.sync.carriers.remote import LocalRemote, Remote
 from hpctrack.sync.files.inventory import HashCache
-from hpctrack.sync.sending.ahead import Ahead, Dialling
+from hpctrack.sync.sending.ahead import Ahead
 from hpctrack.sync.sending.push_result import ItemResult, ProgressCallback, PushResult, Status
 from hpctrack.sync.sending.sender import Sender
 from hpctrack.sync.sending.survey import Choice, Survey, Wanted, choose_runs
@@ -65,7 +66,7 @@ class Pushing:
         )
 
     def run(
-        self, dialling: Dialling, compress: Compress, on_progress: ProgressCallback
+        self, pending: PendingTransport, compress: Compress, on_progress: ProgressCallback
     ) -> PushResult:
         """Look at the runs while the connection is made, and push them over it.
 
@@ -78,7 +79,7 @@ class Pushing:
         survey = Ahead(Survey(path, self._choice, self._wanted, cache).iter_chunks)
         with survey:
             sender = Sender(
-                dialling.transport(),
+                pending.result(),
                 cache,
                 self._wanted.clock,
                 compress=compress,
