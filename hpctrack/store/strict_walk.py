@@ -35,6 +35,8 @@ ATTRIBUTE_BYTES_MAX = 65536
 DEPTH_MAX = 16
 PIECE_BYTES = 1024 * 1024
 CHECKSUM_BYTES = 4
+WHERE_CHARS = 200
+"""A name may have 64 KiB, and an answer has to fit into a line."""
 
 SUPERBLOCK_BYTES = 48
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -312,4 +314,4 @@ def _join(path: bytes, name: bytes) -> bytes:
 
 
 def _show(path: bytes) -> str:
-    return path.decode("utf-8", "replace")
+    return path.decode("utf-8", "replace")[:WHERE_CHARS]
