@@ -81,6 +81,7 @@ def show(*, run: str, store: Path | None, project: str | None, carbon: str, as_j
 def _entry(run: StoredRun, metrics: dict[str, int]) -> dict[str, Any]:
     return {
         **run.record.to_json(),
+        "annotations": {key: one.to_json() for key, one in run.annotations.entries.items()},
         "accounting": run.accounting,
         "sealed": run.is_sealed,
         "synced_wall_s": run.synced_wall_s,
@@ -101,6 +102,10 @@ def _print(run: StoredRun, metrics: dict[str, int], used: dict[str, str]) -> Non
     for key, value in _facts(record, [path.name for path in run.files()]).items():
         if value:
             console.print(f"  {key:<10}{escape(value)}")
+    edited = max(run.annotations.entries.values(), key=lambda one: one.wall_s, default=None)
+    if edited:
+        by = f" by {edited.by}" if edited.by else ""
+        console.print(f"  {'edited':<10}{escape(show_time(edited.wall_s) + by)}")
     _print_accounting(console, run.accounting)
     _print_ranks(console, record.ranks, record.size)
     _print_pairs(console, "config", flatten(record.config))

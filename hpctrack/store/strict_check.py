@@ -117,7 +117,8 @@ class StrictChecker:
             mine, its = socket.socketpair()
             with its:
                 self._child = subprocess.Popen(
-                    [sys.executable, "-m", "hpctrack.store.strict_worker", str(its.fileno())],
+                    # -P: nothing is imported from wherever this process happens to be.
+                    [sys.executable, "-P", "-m", _WORKER, str(its.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -136,6 +137,8 @@ class StrictChecker:
             self._child.wait()
         self._child = self._connection = None
 
+
+_WORKER = "hpctrack.store.strict_worker"
 
 _QUIET = {
     "HDF5_PLUGIN_PRELOAD": "::",  # HDF5's word for no plug-ins at all

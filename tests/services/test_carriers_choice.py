@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hpctrack.errors import AuthError, UsageError
+from hpctrack.errors import AuthError, ConnectError, UsageError
 from hpctrack.sync.carriers.host_config import read_host_config
 from hpctrack.sync.carriers.remote import SshRemote
 from tests.services import sshd as private_sshd
@@ -22,6 +22,7 @@ from tests.services.carriers import (
     peer_command,
     read_exactly,
 )
+from tests.services.other_sshd import other_sshd
 from tests.services.sshd import ROOT, Sshd, running
 
 pytestmark = pytest.mark.ssh
@@ -116,6 +117,52 @@ for name in ("auto", "paramiko"):
         f"paramiko is not installed {GREETING!r}",
         "MissingPackageError pip install 'hpctrack[sync]'",
     ]
+
+
+# -- other servers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "first_channel", "connections"),
+    [("", 0, 1), ("", 9, 1), ("OpenSSH_99.9", 0, 1), ("OpenSSH_99.9", 9, 2)],
+)
+def test_a_server_that_is_not_openssh_is_served_as_well(
+    sshd: Sshd, tmp_path: Path, version: str, first_channel: int, connections: int
+) -> None:
+    # What is sent early, to save a round trip, is for a channel 0: where there is none, the
+    # connection is made again without haste.
+    with other_sshd(
+        sshd.folder / "host_key", sshd.identity, version=version, first_channel=first_channel
+    ) as (port, count):
+        known = tmp_path / "known"
+        known.write_text(sshd.known_hosts.read_text().replace(str(sshd.port), str(port)))
+        config = tmp_path / "config"
+        text = "\n".join(describe_host("peer", sshd)).replace(str(sshd.port), str(port))
+        config.write_text(text + "\n")
+        options = {"ssh_config": config, "known_hosts": known, "transport": "paramiko"}
+        remote = SshRemote("peer", "/store")
+        route = Route(carrier="paramiko", remote=remote, options=options)
+        with route.start("echo") as transport:
+            transport.write(b"one")
+            assert read_exactly(transport, len(GREETING) + 3) == GREETING + b"one"
+        with route.start("nothing") as transport:
+            assert transport.read(1, timeout_s=TIMEOUT_S) == b""
+            assert transport.wait(TIMEOUT_S) == 0
+        assert count() == 2 * connections
+
+
+@pytest.mark.parametrize("carrier", ["paramiko", "ssh"])
+def test_a_server_that_runs_no_command_is_told(sshd: Sshd, tmp_path: Path, carrier: str) -> None:
+    with other_sshd(sshd.folder / "host_key", sshd.identity, may_run=False) as (port, _count):
+        known = tmp_path / "known"
+        known.write_text(sshd.known_hosts.read_text().replace(str(sshd.port), str(port)))
+        config = tmp_path / "config"
+        text = "\n".join(describe_host("peer", sshd)).replace(str(sshd.port), str(port))
+        config.write_text(text + "\n")
+        options = {"ssh_config": config, "known_hosts": known, "transport": carrier, "batch": True}
+        route = Route(carrier=carrier, remote=SshRemote("peer", "/store"), options=options)
+        with pytest.raises(ConnectError, match="does not allow to start a command"):
+            greet(route)
 
 
 # -- what ssh_config says ------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from hpctrack.store.skeleton.buffer import (
     Mask,
     Places,
     Words,
-    cut_names,
     matches,
     read_field,
 )
@@ -48,7 +47,7 @@ _ADDRESS_MAX = np.uint64(2**62)
 
 def find_targets(
     buffer: Buffer, heap: Words, tree: Words, owner: Places
-) -> tuple[Words, Places, Words]:
+) -> tuple[Words, Places, Places, Places]:
     """Return where the links of dense groups lead.
 
     Parameters
@@ -65,8 +64,8 @@ def find_targets(
         Addresses of objects.
     owner : ndarray of int64
         Their files.
-    names : ndarray of uint64
-        What the links are called, see `cut_names`.
+    places, lengths : ndarray of int64
+        Where in the buffer their names are.
     """
     return _DenseGroups(buffer, heap, tree, owner).find_targets()
 
@@ -79,7 +78,7 @@ class _DenseGroups:
         self._owner = owner
         self._told = np.zeros(len(tree), np.uint64)
 
-    def find_targets(self) -> tuple[Words, Places, Words]:
+    def find_targets(self) -> tuple[Words, Places, Places, Places]:
         buffer = self._buffer
         places, length, group = self._find_links(*self._find_blocks(*self._read_records()))
         head = buffer.read(places, 8)
@@ -87,8 +86,8 @@ class _DenseGroups:
         is_plain = (head[:, 0] == 1) & (head[:, 1] == 0) & (length == _LINK_HEAD_BYTES + names + 8)
         self._reject(group[~is_plain])
         places, names = places[is_plain] + _LINK_HEAD_BYTES, names[is_plain]
-        called = cut_names(buffer.read_words(places), names)
-        return buffer.read_words(places + names), self._owner[group[is_plain]], called
+        owner = self._owner[group[is_plain]]
+        return buffer.read_words(places + names), owner, places, names
 
     def _reject(self, group: Places) -> None:
         self._buffer.reject(self._owner[group])

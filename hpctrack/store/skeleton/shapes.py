@@ -393,6 +393,8 @@ class _Parser:
             return None
         if self._space is None or self._type is None or self._layout is None:
             raise _NotUnderstoodError
+        # The library believes the filters, not the layout, whether there are any.
+        _need(self._layout.stored is None or self._filters)
         return Extents(
             dimensions=tuple(self._space.dimensions),
             element=self._element,

@@ -35,7 +35,9 @@ PIECES_MAX = 64
 PIECE_BYTES_MAX = 2048
 LEARNED_MAX = 256
 """So many shapes a file may have that nobody has had before."""
-SHAPES_MAX = 4096
+SHAPES_MAX = 1024
+"""Runs have some hundred; each takes up to 15 kB."""
+
 
 _SUPERBLOCK_BYTES = 48
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -77,7 +79,8 @@ class Walk:
         self._logical_bytes = np.zeros(count)
         self._learned = np.zeros(count, np.int64)
         self._is_root = True
-        self._targets: list[tuple[Words, Places, Words]] = []
+        self._targets: list[tuple[Words, Places]] = []
+        self._names: list[tuple[Words, Places]] = []
         self._continuations: list[tuple[Words, Words, Places]] = []
         self._dense: list[tuple[Words, Words, Places]] = []
 
@@ -122,19 +125,22 @@ class Walk:
         for _address, _length, owners in self._continuations:
             buffer.reject(owners)
         for heap, tree, owners in self._dense:
-            self._targets.append(find_targets(buffer, heap, tree, owners))
-        self._targets.append((_NO_ADDRESS, _NO_PLACE, _NO_ADDRESS))
-        targets, owner, names = _join(self._targets)
+            targets, owner, places, lengths = find_targets(buffer, heap, tree, owners)
+            self._targets.append((targets, owner))
+            if self._is_root:
+                self._names.append((cut_names(buffer.read_words(places), lengths), owner))
         if self._is_root:
-            self._check_names(names, owner)
+            self._check_names()
+        targets, owner = _join([(_NO_ADDRESS, _NO_PLACE), *self._targets])
         places, owner = buffer.locate(targets, owner, _HEAD_BYTES)
         places = np.sort(places[buffer.is_known[owner]])  # numpy's unique takes six times as long
         places = places[np.diff(places, prepend=-1) > 0]
         owner = np.searchsorted(buffer.start, places, "right") - 1
         return (places - buffer.start[owner]).astype(np.uint64), owner
 
-    def _check_names(self, names: Words, owner: Places) -> None:
+    def _check_names(self) -> None:
         """Reject files whose roots do not have what every sealed file has."""
+        names, owner = _join([(_NO_ADDRESS, _NO_PLACE), *self._names])
         there = np.bincount(owner, np.isin(names, _REQUIRED), len(self._buffer.size))
         self._buffer.reject(np.flatnonzero(there < len(_REQUIRED)))
 
@@ -238,8 +244,9 @@ class Walk:
     def _take(self, shape: Shape, rows: Bytes, owner: Places) -> None:
         """Note what pieces of one shape lead to."""
         for at, width in shape.links:
-            names = cut_names(read_field(rows, (at, 8)), width)
-            self._targets.append((read_field(rows, (at + width, 8)), owner, names))
+            self._targets.append((read_field(rows, (at + width, 8)), owner))
+            if self._is_root:
+                self._names.append((cut_names(read_field(rows, (at, 8)), width), owner))
         for at in shape.continuations:
             address, length = read_field(rows, (at, 8)), read_field(rows, (at + 8, 8))
             self._continuations.append((address, length, owner))

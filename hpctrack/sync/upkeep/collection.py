@@ -292,8 +292,11 @@ class _Collector:
             if status is None:
                 continue
             age_s = self._now_wall_s - (status.st_ctime if by_change else status.st_mtime)
-            if age_s > self._keep_s and _is_free(fd, name):
-                self._remove(fd, name, at, kind)
+            if age_s <= self._keep_s:
+                continue
+            with _try_hold(fd, name) as is_free:
+                if is_free:
+                    self._remove(fd, name, at, kind)
 
     def _remove(self, fd: int, name: str, at: str, kind: Leftover) -> bool:
         path = f"{at}/{name}" if at else name
@@ -338,13 +341,15 @@ class _Collector:
             yield
 
 
-def _is_free(folder_fd: int, name: str) -> bool:
-    """Tell whether nobody holds a file locked, as a receiver does that writes it."""
+@contextmanager
+def _try_hold(folder_fd: int, name: str) -> Iterator[bool]:
+    """Hold a file, unless somebody else does, as a receiver that goes on with it."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
     except OSError:
-        return False
+        yield False
+        return
     try:
-        return try_lock(fd)
+        yield try_lock(fd)
     finally:
         os.close(fd)

@@ -46,6 +46,8 @@ def test_a_run_gets_a_name_notes_and_tags(store: Path, capsys: Capture) -> None:
     _code, shown, _err = call(capsys, "show", "best so far")
     assert "best so far" in shown
     assert "paper, seed 3" in shown
+    assert any(line.split()[:1] == ["edited"] and "by ann" in line for line in shown.splitlines())
+    assert call_json(capsys, "show", "one")["annotations"]["name"]["value"] == "best so far"
     assert "best so far" in call(capsys, "ls")[1]
 
 

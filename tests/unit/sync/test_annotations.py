@@ -123,9 +123,8 @@ def test_two_clients_and_a_server_end_alike(source: Path, target: Path, tmp_path
     say(source, add_tags=["a"])
     say(other, add_tags=["b"], notes="from other")
     say(target, name="server's")
-    for _round in range(2):
-        push(source, str(target))
-        push(other, str(target))
+    for store in (source, other, source):
+        push(store, str(target))
     assert check_equal(source, target) == check_equal(other, target) == "server's"
     assert set(Store(other).run("one").tags) == {"a", "b"}
 

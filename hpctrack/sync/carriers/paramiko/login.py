@@ -69,7 +69,7 @@ def log_in(
     target: SshTarget,
     person: Person | None,
     *,
-    is_last: bool = True,
+    hurry: Callable[[], Any] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Any:
     """Prove who we are.
@@ -82,15 +82,15 @@ def log_in(
         The user, and where the keys are.
     person : Person or None
         None if nobody is to be asked.
-    is_last : bool, optional
-        Whether a command is to run there: a channel is then asked for in the same breath.
+    hurry : callable, optional
+        Sends what is to follow the login in the same breath, and returns a channel.
     clock : Clock, optional
         Tells which certificates have expired.
 
     Returns
     -------
     Channel or None
-        The one that was asked for.
+        What ``hurry`` has returned.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def log_in(
         dialogue = Dialogue(session, target.user)
         if not keys:
             course.take(dialogue.try_nothing())
-        for early in _try_keys(session, dialogue, keys, course, is_last=is_last):
+        for early in _try_keys(session, dialogue, keys, course, hurry):
             return early
     for _attempt in range(MAX_QUESTIONNAIRES):
         if course.is_lost or person is None or "keyboard-interactive" not in course.methods:
@@ -119,8 +119,7 @@ def _try_keys(
     dialogue: Dialogue,
     keys: list[Credential],
     course: _Course,
-    *,
-    is_last: bool,
+    hurry: Callable[[], Any] | None,
 ) -> Iterator[Any]:
     """Try one key after the other; yield once, when the login is done."""
     for key in keys:
@@ -139,9 +138,9 @@ def _try_keys(
             if not session.is_active():
                 course.is_lost = True
             continue
-        # A channel can be asked for before the answer has come: OpenSSH handles one message after
+        # A command can be asked for before the answer has come: OpenSSH handles one message after
         # the other, and passes by what comes before its time.
-        early = session.ask_for_channel() if is_last and session.is_openssh else None
+        early = hurry() if hurry is not None and session.is_openssh else None
         answer = dialogue.wait()
         if answer.said is Said.WELCOME:
             yield early

@@ -18,6 +18,9 @@ HANDSHAKE_TIMEOUT_S = 30.0
 EARLY_TIMEOUT_S = 5.0
 """For a channel that was asked for before the login was done; then it is asked for again."""
 
+FIRST_CHANNEL = 0
+"""The number that OpenSSH gives to the first channel of a connection."""
+
 WINDOW_BYTES = 16 * 1024 * 1024
 """How much the other side may send ahead; the default of 2 MiB stops it at a long round trip."""
 
@@ -40,6 +43,10 @@ CIPHERS = (
 
 class IncompatibleError(ConnectError):
     """The server and paramiko have no algorithm in common; the system's ssh may."""
+
+
+class WrongGuessError(ConnectError):
+    """What was sent early was for a channel that is not there: connect again, without haste."""
 
 
 class Session(paramiko.Transport):  # type: ignore[misc]
@@ -122,8 +129,12 @@ class Session(paramiko.Transport):  # type: ignore[misc]
         """Whether the server is OpenSSH, of which is known what it does with early messages."""
         return bool(self.remote_version.startswith("SSH-2.0-OpenSSH_"))
 
-    def ask_for_channel(self) -> Any:
-        """Ask for a channel to run a command in; do not wait for the answer."""
+    def hurry_command(self, command: str) -> Any:
+        """Ask for a channel and a command on it in one breath; wait for neither.
+
+        The command is for the channel with the number that OpenSSH gives to the first one. Whether
+        that was right is known as soon as the channel is open: see `run_command`.
+        """
         with self.lock:
             number = self._next_channel()
             channel = paramiko.Channel(number)
@@ -132,24 +143,14 @@ class Session(paramiko.Transport):  # type: ignore[misc]
             self.channels_seen[number] = True
             channel._set_transport(self)  # noqa: SLF001 - what open_channel does, less its wait
             channel._set_window(WINDOW_BYTES, PACKET_BYTES)  # noqa: SLF001
-        message = paramiko.Message()
-        message.add_byte(bytes([paramiko.common.MSG_CHANNEL_OPEN]))
+        message = _message(paramiko.common.MSG_CHANNEL_OPEN)
         message.add_string("session")
         message.add_int(number)
         message.add_int(WINDOW_BYTES)
         message.add_int(PACKET_BYTES)
         self._send_user_message(message)
+        self._send_command(channel, FIRST_CHANNEL, command)
         return channel
-
-    def is_channel_open(self, channel: Any, *, timeout_s: float) -> bool:
-        """Wait for the answer to `ask_for_channel`; False is a refusal, or none in time."""
-        event = self.channel_events.get(channel.chanid)
-        deadline_s = time.monotonic() + timeout_s
-        while event is not None and not event.is_set() and time.monotonic() < deadline_s:
-            event.wait(0.1)
-            if not self.active:
-                raise self.get_exception() or EOFError
-        return bool(channel.active)
 
     def forget_channel(self, channel: Any) -> None:
         """Forget a channel that was asked for too early."""
@@ -164,28 +165,53 @@ class Session(paramiko.Transport):  # type: ignore[misc]
         command : str
             For the user's shell there.
         early : Channel, optional
-            One that was asked for already.
+            From `hurry_command`.
 
         Raises
         ------
+        WrongGuessError
+            ``early`` has another number than was thought.
         ConnectError
             The server does not allow a channel.
         """
-        channel = early
         try:
-            if channel is None or not self.is_channel_open(channel, timeout_s=EARLY_TIMEOUT_S):
-                channel = self.open_session(timeout=HANDSHAKE_TIMEOUT_S)
-            message = paramiko.Message()
-            message.add_byte(bytes([paramiko.common.MSG_CHANNEL_REQUEST]))
-            message.add_int(channel.remote_chanid)
-            message.add_string("exec")
-            message.add_boolean(True)  # noqa: FBT003 - wants a reply: a refusal is worth knowing
-            message.add_string(command)
-            channel._event_pending()  # noqa: SLF001 - exec_command, less its wait
-            self._send_user_message(message)
+            if early is not None and self._is_open(early):
+                if early.remote_chanid != FIRST_CHANNEL:
+                    raise WrongGuessError(f"{self.shown} counts channels from another number")
+                return early
+            channel = self.open_session(timeout=HANDSHAKE_TIMEOUT_S)
+            self._send_command(channel, channel.remote_chanid, command)
+        except ConnectError:
+            raise
         except LOST as error:
             raise ConnectError(
                 f"{self.shown} does not start a command: {say(error)}",
                 hint="are shell commands allowed for this user there?",
             ) from None
         return channel
+
+    def _is_open(self, channel: Any) -> bool:
+        """Wait for the answer to `hurry_command`; False is a refusal, or none in time."""
+        event = self.channel_events.get(channel.chanid)
+        deadline_s = time.monotonic() + EARLY_TIMEOUT_S
+        while event is not None and not event.is_set() and time.monotonic() < deadline_s:
+            event.wait(0.1)
+            if not self.active:
+                raise self.get_exception() or EOFError
+        return bool(channel.active)
+
+    def _send_command(self, channel: Any, number: int, command: str) -> None:
+        """Ask for a command: exec_command, less its wait."""
+        message = _message(paramiko.common.MSG_CHANNEL_REQUEST)
+        message.add_int(number)
+        message.add_string("exec")
+        message.add_boolean(True)  # noqa: FBT003 - wants a reply: a refusal is worth knowing
+        message.add_string(command)
+        channel._event_pending()  # noqa: SLF001
+        self._send_user_message(message)
+
+
+def _message(number: int) -> Any:
+    message = paramiko.Message()
+    message.add_byte(bytes([number]))
+    return message

@@ -6,13 +6,14 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hpctrack.errors import ConnectError
 from hpctrack.sync.carriers.paramiko.host_check import check_server
 from hpctrack.sync.carriers.paramiko.library import LOST, say
 from hpctrack.sync.carriers.paramiko.login import Person, log_in
-from hpctrack.sync.carriers.paramiko.session import PACKET_BYTES, Session
+from hpctrack.sync.carriers.paramiko.session import PACKET_BYTES, Session, WrongGuessError
 from hpctrack.sync.carriers.ssh_target import SshTarget
 from hpctrack.sync.carriers.tcp import EagerSocket, connect_tcp
 from hpctrack.sync.carriers.transport import STDERR_KEPT_BYTES
@@ -66,18 +67,9 @@ class ParamikoTransport:
         self._stderr = b""
         self._sessions: list[Session] = []
         try:
-            early = None
-            for number, target in enumerate(way):
-                sock = self._reach(way, number, connected)
-                session = Session(sock, target.shown)
-                self._sessions.append(session)
-                check_server(session, target)
-                early = log_in(session, target, person, is_last=target is way[-1])
-                session.set_keepalive(target.keepalive_s)
-            self._channel = self._sessions[-1].run_command(command, early)
-        except BaseException:
-            self._close_sessions()
-            raise
+            self._channel = self._open(way, command, person, connected)
+        except WrongGuessError:
+            self._channel = self._open(way, command, person, None, is_hurried=False)
         # paramiko sets it whenever there are bytes to read, or no more will come.
         self._readable = threading.Event()
         self._channel.in_buffer.set_event(self._readable)
@@ -131,6 +123,31 @@ class ParamikoTransport:
             self._channel.close()
         self._close_sessions()
 
+    def _open(
+        self,
+        way: tuple[SshTarget, ...],
+        command: str,
+        person: Person | None,
+        connected: Callable[[], socket.socket] | None,
+        *,
+        is_hurried: bool = True,
+    ) -> Any:
+        """Go all the way, and start the command at its end."""
+        early = None
+        try:
+            for number, target in enumerate(way):
+                session = Session(self._reach(way, number, connected), target.shown)
+                self._sessions.append(session)
+                check_server(session, target)
+                is_early = is_hurried and target is way[-1]
+                hurry = partial(session.hurry_command, command) if is_early else None
+                early = log_in(session, target, person, hurry=hurry)
+                session.set_keepalive(target.keepalive_s)
+            return self._sessions[-1].run_command(command, early)
+        except BaseException:
+            self._close_sessions()
+            raise
+
     def _reach(
         self,
         way: tuple[SshTarget, ...],
@@ -165,8 +182,8 @@ class ParamikoTransport:
             self._stderr = (self._stderr + data)[-STDERR_KEPT_BYTES:]
 
     def _close_sessions(self) -> None:
-        for session in reversed(self._sessions):
-            session.close()
+        while self._sessions:
+            self._sessions.pop().close()
 
 
 class _Tunnel:
