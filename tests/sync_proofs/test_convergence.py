@@ -64,7 +64,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Extent], list[int]]:
     return states, [*pushes, len(states) - 1]
 
 
-@settings(deadline=None, max_examples=2000)
+@settings(deadline=None, max_examples=1000)
 @given(histories(), st.randoms(use_true_random=False))
 def test_the_last_state_of_a_run_is_kept_in_whatever_order_its_states_come(
     history: tuple[list[Extent], list[int]], chance: object
@@ -77,7 +77,7 @@ def test_the_last_state_of_a_run_is_kept_in_whatever_order_its_states_come(
     assert there == states[-1]
 
 
-@settings(deadline=None, max_examples=2000)
+@settings(deadline=None, max_examples=1000)
 @given(
     st.lists(st.builds(Extent, points=st.integers(0, 5), attempts=st.integers(1, 4)), min_size=1)
 )
@@ -92,7 +92,7 @@ def test_what_has_arrived_is_never_given_up_for_less(pushes: list[Extent]) -> No
             assert one.points < there.points or one.attempts < there.attempts
 
 
-@settings(deadline=None, max_examples=2000)
+@settings(deadline=None, max_examples=1000)
 @given(st.lists(st.floats(0, 9), min_size=1), st.randoms(use_true_random=False))
 def test_the_newest_accounting_is_kept_in_whatever_order_they_come(
     times: list[float], chance: object
