@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,25 @@ for name in ("auto", "paramiko"):
         f"paramiko is not installed {GREETING!r}",
         "MissingPackageError pip install 'hpctrack[sync]'",
     ]
+
+
+def test_a_shared_connection_that_stays_behind_does_not_hold_a_sync(
+    sshd: Sshd, tmp_path: Path
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="c-") as short:
+        lines = (f"  ControlPath {short}/c", "  ControlMaster auto", "  ControlPersist 60")
+        route = auto(sshd, tmp_path, "ssh", *lines)
+        before = sshd.read_log().count("Accepted publickey")
+        try:
+            for _number in range(2):
+                started = time.monotonic()
+                greet(route)
+                assert time.monotonic() - started < 8
+            assert sshd.read_log().count("Accepted publickey") == before + 1
+        finally:
+            config = str(route.options["ssh_config"])
+            words = ["ssh", "-F", config, "-O", "exit", "peer"]
+            assert not subprocess.run(words, capture_output=True, check=False).returncode
 
 
 # -- other servers -------------------------------------------------------------------------------

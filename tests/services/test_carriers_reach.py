@@ -159,7 +159,7 @@ def reach_from(network: str, carrier: str, host: str, folder: Path) -> tuple[str
     [
         (NO_ROUTE, "10.1.2.3", "unreachable"),
         (NO_ROUTE, "login.example.org", "name"),
-        (SWALLOWED, "10.1.2.3", "no answer within 9 s|timed out"),
+        (SWALLOWED, "10.1.2.3", "no answer within|timed out"),
         (SWALLOWED, "login.example.org", "name server does not answer|name is not known"),
     ],
     ids=["no-route", "no-route-no-names", "swallowed", "swallowed-names"],

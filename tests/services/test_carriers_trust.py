@@ -333,14 +333,20 @@ def at_a_terminal(route: Route, transport: str) -> str:
     )
 
 
-def test_a_passphrase_is_asked_for_at_a_terminal_only(
-    route: Route, carrier: str, sshd: Sshd, tmp_path: Path
-) -> None:
-    locked = tmp_path / "locked_key"
+def lock_key(sshd: Sshd, folder: Path) -> Path:
+    """Return the accepted key, with a passphrase."""
+    locked = folder / "locked_key"
     locked.write_bytes(sshd.identity.read_bytes())
     locked.chmod(0o600)
     words = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "a passphrase", "-f", str(locked)]
     subprocess.run(words, check=True, capture_output=True)
+    return locked
+
+
+def test_a_passphrase_is_asked_for_at_a_terminal_only(
+    route: Route, carrier: str, sshd: Sshd, tmp_path: Path
+) -> None:
+    locked = lock_key(sshd, tmp_path)
     remove_keys(route)
     add_lines(route, f"IdentityFile {locked}", "IdentityAgent none")
     with pytest.raises(AuthError):
@@ -348,6 +354,40 @@ def test_a_passphrase_is_asked_for_at_a_terminal_only(
     spoken = speak(at_a_terminal(route, carrier), [("assphrase", "a passphrase")])
     assert f"heard {GREETING!r}" in spoken.shown, spoken.shown
     assert "a passphrase" not in spoken.shown.replace("\r", "").split("heard")[0].splitlines()[1:]
+
+
+LEFT_ASKING = """
+import sys
+from pathlib import Path
+from hpctrack.sync.carriers.choice import PendingTransport
+from hpctrack.sync.carriers.remote import SshRemote
+from hpctrack.sync.carriers.transport import ConnectOptions
+options = ConnectOptions(transport={transport!r}, ssh_config=Path({config!r}))
+pending = PendingTransport(SshRemote("peer", "/store"), options)
+sys.stdin.readline()
+pending.close()
+"""
+
+AT_THE_SAME_TERMINAL = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {code!r}], stdin=subprocess.PIPE)
+time.sleep(2)
+child.communicate(b"the question is there\\n")
+subprocess.run(["stty", "-a"])
+"""
+
+
+def test_a_question_that_nobody_waits_for_leaves_the_terminal_as_it_was(
+    route: Route, carrier: str, sshd: Sshd, tmp_path: Path
+) -> None:
+    locked = lock_key(sshd, tmp_path)
+    remove_keys(route)
+    add_lines(route, f"IdentityFile {locked}", "IdentityAgent none")
+    config = str(route.options["ssh_config"])
+    code = LEFT_ASKING.format(transport=carrier, config=config)
+    shown = speak(AT_THE_SAME_TERMINAL.format(code=code), []).shown
+    assert "assphrase" in shown
+    assert " echo " in shown, shown
 
 
 PAM = """\

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hpctrack.cli.sync.destination import Destination
-from hpctrack.cli.sync_accounting import ask_before_sync
-from hpctrack.core.settings import Settings
+from hpctrack.core.settings import Settings, environment
+from hpctrack.scheduler.commands import find_sacct
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import ProgressCallback, PushResult
 from hpctrack.sync.wire.packing import Compress
@@ -90,7 +90,7 @@ def push_once(
     chosen = order.runs if runs is None else tuple(runs)
     settings, problem = order.settings, ""
     if settings.sync_accounting and not order.dry_run:
-        problem = ask_before_sync(settings, chosen, order.project)
+        problem = _ask_slurm(order, chosen)
     result = push(
         settings.dir,
         order.destination.url,
@@ -109,3 +109,14 @@ def push_once(
         on_progress=on_progress,
     )
     return Pushed(result, problem)
+
+
+def _ask_slurm(order: Order, runs: Sequence[str]) -> str:
+    """Join what Slurm counted, where there is one; return what went wrong."""
+    if find_sacct(environment()) is None:
+        return ""
+    from hpctrack.cli.sync_accounting import (  # noqa: PLC0415 - 0.1 s that most need not pay
+        ask_before_sync,
+    )
+
+    return ask_before_sync(order.settings, runs, order.project)

@@ -9,7 +9,7 @@ from hpctrack.store.skeleton.limits import FAST_BYTES_MAX
 from hpctrack.store.skeleton.summary import Skeleton
 from hpctrack.store.skeleton.walk import Told, Walk
 
-BATCH_BYTES = 12 * 1024 * 1024
+BATCH_BYTES = 16 * 1024 * 1024
 """Looked at together: fewer make numpy's calls count, more do not fit into a processor's cache."""
 
 

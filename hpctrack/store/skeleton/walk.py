@@ -135,7 +135,8 @@ class Walk:
         places, owner = buffer.locate(targets, owner, _HEAD_BYTES)
         places = np.sort(places[buffer.is_known[owner]])  # numpy's unique takes six times as long
         places = places[np.diff(places, prepend=-1) > 0]
-        owner = np.searchsorted(buffer.start, places, "right") - 1
+        edges = np.searchsorted(places, [*buffer.start.tolist(), np.iinfo(np.int64).max])
+        owner = np.repeat(np.arange(len(buffer.start)), np.diff(edges))
         return (places - buffer.start[owner]).astype(np.uint64), owner
 
     def _check_names(self) -> None:

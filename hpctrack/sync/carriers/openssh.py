@@ -152,6 +152,10 @@ class OpensshTransport:
         for pipe in self._pipes:
             with contextlib.suppress(OSError):
                 pipe.close()
+        if not self._has_heard:
+            # It may be asking somebody, and then sees no end of its input; told so, it leaves the
+            # terminal as it was.
+            self._child.terminate()
         try:
             self._child.wait(CLOSE_TIMEOUT_S)
         except subprocess.TimeoutExpired:

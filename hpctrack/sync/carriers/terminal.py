@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import getpass
 import os
 import termios
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 TERMINAL = Path("/dev/tty")
@@ -34,9 +36,30 @@ def ask_secret(question: str) -> str:
         Nobody answers.
     """
     try:
-        return getpass.getpass(question)
+        with _kept_terminal():
+            return getpass.getpass(question)
     except (OSError, termios.error):
         raise EOFError from None
+
+
+@contextmanager
+def _kept_terminal() -> Iterator[None]:
+    """Have the terminal show again what is typed, also if the process ends within.
+
+    A question may be asked on a thread, and that does not come to its end with the process.
+    """
+    fd = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY)
+    before = termios.tcgetattr(fd)
+
+    def restore() -> None:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+    atexit.register(restore)
+    try:
+        yield
+    finally:
+        atexit.unregister(restore)
+        os.close(fd)
 
 
 def ask(question: str) -> str:
