@@ -137,17 +137,20 @@ def _list_annotated(store_fd: int, project: str) -> frozenset[str]:
 
 def _answer_live(store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
     """Say which rows of a node file are there already."""
-    from hpctrack.store.replica import read_replicas  # noqa: PLC0415 - brings numpy and h5py
+    from hpctrack.store.replica import find_replicas, read_replicas  # noqa: PLC0415 - brings h5py
 
     try:
         with open_folder(store_fd, place.folders) as folder_fd:
-            state = read_replicas(path_of(folder_fd)).get(place.file)
+            folder = path_of(folder_fd)
+            state = read_replicas(folder).get(place.file)
+            if state is None and stat_no_follow(folder_fd, place.file) is not None:
+                state = find_replicas(folder).get(place.file)
+                if state is None:
+                    raise ItemRefusal("live")
             if state is not None:
                 if state.digest == item.token:
                     return Wish.PRESENT, {}
                 return Wish.CONTINUED, {"uuid": state.uuid, "rows": dict(state.rows)}
-            if stat_no_follow(folder_fd, place.file) is not None:
-                raise ItemRefusal("live")
             sealed = stat_no_follow(folder_fd, SEALED_NAME)
             if sealed is not None and stat.S_ISREG(sealed.st_mode):
                 return Wish.CONTINUED, {"sealed": _list_sealed_nodes(folder_fd)}
