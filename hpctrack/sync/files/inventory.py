@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import stat
 from io import BufferedReader
 from pathlib import Path
@@ -80,9 +81,12 @@ class HashCache:
         """Write the cache if it has changed; a store that cannot be written has none."""
         if not self._is_changed:
             return
-        scratch = self._path.with_name(f"{HASHES_NAME}.{os.getpid()}.tmp")
+        # A new file of a name that nobody can guess: whoever may write to the store could have put
+        # a link there that leads out of it.
+        scratch = self._path.with_name(f"{HASHES_NAME}.{secrets.token_hex(4)}.tmp")
         with contextlib.suppress(OSError):
-            scratch.write_text(json.dumps(self._load(), separators=(",", ":")))
+            with scratch.open("x") as file:
+                file.write(json.dumps(self._load(), separators=(",", ":")))
             scratch.replace(self._path)
             self._is_changed = False
         with contextlib.suppress(OSError):
@@ -151,11 +155,14 @@ def _read_place(store_fd: int, place: Place, cache: HashCache) -> str:
 
 def _read_cache(path: Path) -> dict[str, _Entry]:
     """Read the cache; anything that is not as we write it is not there."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        if path.stat().st_size > CACHE_MAX_BYTES:
-            return {}
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > CACHE_MAX_BYTES:
+                return {}
+            found = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}
