@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -41,6 +42,7 @@ class RowsLanding:
         self._publisher = publisher
         self._check_room = check_room
         self._runs: dict[tuple[str, str], Replicas] = {}
+        self._coming_bytes: Counter[str] = Counter()
         self._stack = ExitStack()
 
     def land(self, group: Sequence[tuple[Key, Rows]]) -> list[Answer]:
@@ -65,8 +67,11 @@ class RowsLanding:
         if (facts.get("project"), facts.get("run")) != (key.project, key.id):
             found = {name: str(facts.get(name)) for name in ("project", "run")}
             raise ItemRefusal("other-run", **found)
-        self._check_room(key, sum(len(one.data) for one in rows.tail.pieces))
+        size_bytes = sum(len(one.data) for one in rows.tail.pieces)
+        # What this group has brought is on the project's bill only when it is told.
+        self._check_room(key, self._coming_bytes[key.project] + size_bytes)
         self._open(key).append(key.part, rows.tail)
+        self._coming_bytes[key.project] += size_bytes
 
     def _open(self, key: Key) -> Replicas:
         from hpctrack.store.replica import Replicas  # noqa: PLC0415 - brings numpy and h5py
