@@ -122,6 +122,27 @@ def make_stamp_token(name: str, status: os.stat_result) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:TOKEN_BYTES]
 
 
+def is_stamped(store_fd: int, place: Place, token: bytes) -> bool:
+    """Tell whether a store's file is the very one that a token was made of without reading it.
+
+    Path, size, time and inode are those of no copy: the peer's store is this one, over a file
+    system that both see.
+
+    Parameters
+    ----------
+    store_fd : int
+        The store's folder.
+    place : Place
+    token : bytes
+        Of an offer, see `make_stamp_token`.
+    """
+    try:
+        status = os.stat(place.name, dir_fd=store_fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return make_stamp_token(place.name, status) == token
+
+
 def hash_place(store_fd: int, place: Place, cache: HashCache) -> str:
     """Return the hash of a store's file; nothing if there is none, or a link is on the way.
 

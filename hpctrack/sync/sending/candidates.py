@@ -53,6 +53,9 @@ class Candidate:
     digest : str
         SHA-256 of the file, or the digest of a node file's state, in hexadecimal digits; empty if
         it was not read yet.
+    by_stamp : bool
+        Offer it as if it had not been read: the other side then tells its own file's hash, or that
+        it has this very file.
     """
 
     key: Key
@@ -60,6 +63,7 @@ class Candidate:
     name: str
     status: os.stat_result
     digest: str
+    by_stamp: bool = False
 
     @classmethod
     def find(cls, key: Key, store: str, name: str, cache: HashCache) -> Candidate:
@@ -77,7 +81,7 @@ class Candidate:
     @property
     def offered(self) -> Offered:
         """What is said of it."""
-        if self.digest:
+        if self.digest and not self.by_stamp:
             return Offered(self.key, make_token(self.digest))
         return Offered(self.key, make_stamp_token(self.name, self.status), is_hashed=False)
 
