@@ -60,10 +60,8 @@ def push(
         How many processes seal runs at a time; 1 is this one.
     for_deletion : bool, optional
         Find out which runs the other side has in files of its own.
-    compress : Compress, optional
-        Whether to compress; AUTO measures what is quicker.
-    bwlimit_bytes_s : float, optional
-        Bytes per second that are sent at most.
+    compress, bwlimit_bytes_s : optional
+        Whether to compress, AUTO measures what is quicker; bytes per second that go at most.
     connect : ConnectOptions, optional
         Keys, known hosts, the command to run there.
     stale_after_s : float, optional
