@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,10 @@ def delete_local(
     chosen = [one for one in judged if one.kept is None]
     if order.dry_run or not chosen:
         return judged
-    if not is_sure and sys.stdin.isatty():
-        click.confirm(_ask(chosen, order), abort=True, err=True)
+    if not is_sure and sys.stdin.isatty() and not click.confirm(_ask(chosen, order), err=True):
+        # What was pushed is still to be told.
+        gone = [replace(one, kept=Kept.UNWANTED, size_bytes=0) for one in chosen]
+        return [*(one for one in judged if one.kept), *gone]
     gone = [delete_copy(store, one.run, rules) for one in chosen]
     return [*(one for one in judged if one.kept), *gone]
 

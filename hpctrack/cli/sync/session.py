@@ -22,7 +22,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import HpctrackError, SyncError, UsageError
 from hpctrack.store.record import State
 from hpctrack.sync.sending.candidates import Skipped
-from hpctrack.sync.sending.push_result import Status
+from hpctrack.sync.sending.push_result import PushResult, Status
 
 if TYPE_CHECKING:
     from hpctrack.sync.sending.local_copies import Judged
@@ -97,6 +97,8 @@ class Session:
             )
         elif self._wishes.triggered:
             self._serve()
+            if self._wishes.as_json and not self._has_pushed:
+                self._print_json(_describe_nothing(self._order.destination.url))
         else:
             self._push(None)
         if self._problem is not None:
@@ -229,6 +231,11 @@ class Session:
     def _tell_news(self, line: str, *, err: bool = False) -> None:
         if line not in self._told:
             click.echo(line, err=err)
+
+
+def _describe_nothing(remote: str) -> dict[str, Any]:
+    """Return what is said of a push that nobody has asked for."""
+    return PushResult(remote=remote, items=(), size_bytes=0, wire_bytes=0, duration_s=0.0).to_json()
 
 
 def _describe_deletion(judged: Sequence[Judged] | None) -> dict[str, Any]:

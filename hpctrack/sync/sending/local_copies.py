@@ -64,6 +64,7 @@ class Kept(StrEnum):
     FOREIGN = "there are files beside it that hpctrack does not know"
     CHANGED = "it has changed since the other side confirmed it"
     UNREADABLE = "it cannot be read"
+    UNWANTED = "you said no"
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)

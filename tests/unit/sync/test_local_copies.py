@@ -9,6 +9,7 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 
 from hpctrack import Store
@@ -214,3 +215,16 @@ def test_a_run_of_which_the_other_side_has_no_file_of_its_own_stays(
     assert told["deleted"] == ["digits/two", "other/one"]
     assert told["kept"] == [{"run": "digits/one", "why": Kept.SAME}]
     assert (source / "digits/one/run.h5").exists()
+
+
+def test_who_says_no_keeps_everything_and_hears_what_was_pushed(
+    source: Path, target: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(click, "confirm", lambda *_words, **_more: False)
+    words = ["sync", str(target), "--store", str(source), "--delete-local", "--keep-days", "0"]
+    assert run(words) == 0
+    out = capsys.readouterr().out
+    assert "sent 3 runs" in out
+    assert "deleted 0 local copies (0 B); 3 stay: you said no" in out
+    assert len(Store(source).runs()) == 3

@@ -177,5 +177,7 @@ def test_the_command_asks_and_another_one_pushes(
     told = json.loads(capsys.readouterr().out)
     assert {one["id"]: one["status"] for one in told["runs"]} == {"one": "sent", "two": "sent"}
     assert run(words) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == []
+    assert run(words[:-1]) == 0
     assert capsys.readouterr().out == ""
     assert run(["sync", "--trigger", "absent", "--store", str(source)]) == 3
