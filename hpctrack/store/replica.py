@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +27,7 @@ from hpctrack.store.replica_file import (
 )
 from hpctrack.store.replica_states import (
     LOCK_WAIT_S,
-    forget_replicas,
-    has_replicas,
+    drop_replicas,
     hold_replicas,
     read_replicas,
     write_replicas,
@@ -273,41 +272,6 @@ def append_tail(
         state = replicas.append(name, tail)
         replicas.commit()
     return state
-
-
-def drop_replicas(folder: Path, uuids: Collection[str]) -> list[str]:
-    """Remove the replicas that a sealed file has replaced, and return their names.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's.
-    uuids : collection of str
-        Those in the sealed file's ``/nodes``.
-
-    Raises
-    ------
-    BusyError
-        Somebody else has held the run's replicas for 10 s.
-    StoreError
-        The folder cannot be written.
-    """
-    if not has_replicas(folder):
-        return []
-    with hold_replicas(folder):
-        states = read_replicas(folder)
-        dropped = [name for name, state in states.items() if state.uuid in uuids]
-        kept = {name: state for name, state in states.items() if name not in dropped}
-        try:
-            for name in dropped:
-                (folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise explain(error, folder) from None
-        if kept:
-            write_replicas(folder, kept, is_durable=True)
-        else:
-            forget_replicas(folder)
-    return dropped
 
 
 def _check_gap(name: str, tail: Tail, known: NodeState | None) -> None:

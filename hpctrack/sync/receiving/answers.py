@@ -10,6 +10,7 @@ from typing import Any
 
 from hpctrack.core.layout import ANNOTATIONS_FOLDER, SEALED_NAME
 from hpctrack.store.annotations import MERGED_MAX_BYTES
+from hpctrack.store.replica_states import read_replicas
 from hpctrack.sync.files.inventory import HashCache, hash_place, make_token
 from hpctrack.sync.files.place import (
     Place,
@@ -137,8 +138,6 @@ def _list_annotated(store_fd: int, project: str) -> frozenset[str]:
 
 def _answer_live(store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
     """Say which rows of a node file are there already."""
-    from hpctrack.store.replica import read_replicas  # noqa: PLC0415 - brings numpy and h5py
-
     try:
         with open_folder(store_fd, place.folders) as folder_fd:
             state = read_replicas(path_of(folder_fd)).get(place.file)

@@ -21,6 +21,7 @@ from hpctrack.core.layout import (
     NodeFileName,
 )
 from hpctrack.store.accounting_file import MAX_BYTES
+from hpctrack.store.replica_states import drop_replicas, read_replicas
 from hpctrack.sync.files.inventory import HashCache, hash_place
 from hpctrack.sync.files.place import (
     Place,
@@ -333,14 +334,10 @@ def _check_regular(place: Place, folder_fd: int) -> bool:
 
 
 def _read_replicas(folder_fd: int) -> dict[str, object]:
-    from hpctrack.store.replica import read_replicas  # noqa: PLC0415 - as above
-
     return dict(read_replicas(path_of(folder_fd)))
 
 
 def _drop_replicas(folder_fd: int, nodes: frozenset[str]) -> None:
-    from hpctrack.store.replica import drop_replicas  # noqa: PLC0415 - as above
-
     drop_replicas(path_of(folder_fd), nodes)
 
 
