@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hpctrack.core.layout import NodeFileName
 from hpctrack.errors import StoreError, StoreFullError
 from hpctrack.store.replica_check import check_tail
 from hpctrack.store.replica_file import (
@@ -23,11 +24,13 @@ from hpctrack.store.replica_file import (
     check_is_replica,
     is_left_open,
     open_replica,
+    read_mark,
     rebuild,
 )
 from hpctrack.store.replica_states import (
     LOCK_WAIT_S,
-    drop_replicas,
+    forget_replicas,
+    has_replicas,
     hold_replicas,
     read_replicas,
     write_replicas,
@@ -36,7 +39,14 @@ from hpctrack.store.space import explain
 from hpctrack.store.tails import NodeState, Piece, Tail
 from hpctrack.store.vocabulary import TABLE_ROW_BYTES
 
-__all__ = ["ReplicaGapError", "Replicas", "append_tail", "drop_replicas", "read_replicas"]
+__all__ = [
+    "ReplicaGapError",
+    "Replicas",
+    "append_tail",
+    "drop_replicas",
+    "find_replicas",
+    "read_replicas",
+]
 
 
 class ReplicaGapError(StoreError):
@@ -272,6 +282,52 @@ def append_tail(
         state = replicas.append(name, tail)
         replicas.commit()
     return state
+
+
+def find_replicas(folder: Path) -> dict[str, NodeState]:
+    """Return the same as `read_replicas`, and replicas that only their own mark tells of.
+
+    Of those no row is known to be there for good: what was noted of them has been lost.
+    """
+    found = read_replicas(folder)
+    names = {one.name for one in folder.iterdir() if NodeFileName.parse(one.name)}
+    marks = {name: read_mark(folder / name) for name in sorted(names - found.keys())}
+    return found | {name: NodeState(uuid=uuid) for name, uuid in marks.items() if uuid}
+
+
+def drop_replicas(folder: Path, uuids: Collection[str]) -> list[str]:
+    """Remove the replicas that a sealed file has replaced, and return their names.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+    uuids : collection of str
+        Those in the sealed file's ``/nodes``.
+
+    Raises
+    ------
+    BusyError
+        Somebody else has held the run's replicas for 10 s.
+    StoreError
+        The folder cannot be written.
+    """
+    if not has_replicas(folder) and not find_replicas(folder):
+        return []
+    with hold_replicas(folder):
+        states = find_replicas(folder)
+        dropped = [name for name, state in states.items() if state.uuid in uuids]
+        kept = {name: state for name, state in states.items() if name not in dropped}
+        try:
+            for name in dropped:
+                (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise explain(error, folder) from None
+        if kept:
+            write_replicas(folder, kept, is_durable=True)
+        else:
+            forget_replicas(folder)
+    return dropped
 
 
 def _check_gap(name: str, tail: Tail, known: NodeState | None) -> None:

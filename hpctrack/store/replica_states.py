@@ -15,7 +15,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -210,41 +210,6 @@ def _try_lock(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except OSError:
         return False  # its last holder has removed it
-
-
-def drop_replicas(folder: Path, uuids: Collection[str]) -> list[str]:
-    """Remove the replicas that a sealed file has replaced, and return their names.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's.
-    uuids : collection of str
-        Those in the sealed file's ``/nodes``.
-
-    Raises
-    ------
-    BusyError
-        Somebody else has held the run's replicas for 10 s.
-    StoreError
-        The folder cannot be written.
-    """
-    if not has_replicas(folder):
-        return []
-    with hold_replicas(folder):
-        states = read_replicas(folder)
-        dropped = [name for name, state in states.items() if state.uuid in uuids]
-        kept = {name: state for name, state in states.items() if name not in dropped}
-        try:
-            for name in dropped:
-                (folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise explain(error, folder) from None
-        if kept:
-            write_replicas(folder, kept, is_durable=True)
-        else:
-            forget_replicas(folder)
-    return dropped
 
 
 def forget_replicas(folder: Path) -> None:
