@@ -353,7 +353,7 @@ class _Parser:
         _need(end == found.end + space_bytes and end + data_bytes == at + size)
         self._note(end, data_bytes)
         if name[:-1] in ROOT_NAMES:
-            _need(found.group in {_INTEGER, _STRING} and space.count == 1)
+            _need(found.group in {_INTEGER, _STRING} and found.size > 0 and space.count == 1)
             one = Attribute(name[:-1], (end, data_bytes), found.group == _STRING)
             self._attributes.append(one)
 
