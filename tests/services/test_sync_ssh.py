@@ -379,7 +379,7 @@ def is_alive(pid: int) -> bool:
 def long_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with three runs whose files take several frames each."""
     store = tmp_path_factory.mktemp("long") / "store"
-    log_runs(store, "digits/one", "digits/two", "other/one", points=240_000)
+    log_runs(store, "digits/one", "digits/two", "other/one", points=330_000)
     sizes = [path.stat().st_size for path in store.rglob("run.h5")]
     assert min(sizes) > 3 * DATA_BYTES, "half of the bytes is the middle of a file"
     return store
