@@ -126,6 +126,22 @@ def _references(file: Any) -> None:
     file.create_dataset("extra", (1,), h5py.ref_dtype)
 
 
+def _big_endian(file: Any) -> None:
+    file.create_dataset("extra", (1,), ">f8")
+
+
+def _odd_numbers(file: Any) -> None:
+    kind = h5py.h5t.IEEE_F64LE.copy()
+    kind.set_fields(63, 53, 10, 0, 52)
+    space = h5py.h5s.create_simple((1,))
+    h5py.h5d.create(file.id, b"extra", kind, space)
+
+
+def _gaps(file: Any) -> None:
+    kind = np.dtype({"names": ["a", "b"], "formats": ["<u4", "<u4"], "offsets": [0, 100]})
+    file.create_dataset("extra", (1,), kind)
+
+
 def _varying(file: Any) -> None:
     file.create_dataset("extra", data=["a", "bc"], dtype=h5py.string_dtype())
 
@@ -161,6 +177,9 @@ ADDITIONS = [
     Addition("many endless", _many_endless, "bomb", "/metrics/m7"),
     Addition("large chunk", _large_chunk, "bomb", "/extra"),
     Addition("references", _references, "not-a-run", "/extra"),
+    Addition("big-endian", _big_endian, "not-a-run", "/extra"),
+    Addition("odd numbers", _odd_numbers, "not-a-run", "/extra"),
+    Addition("gaps", _gaps, "not-a-run", "/extra"),
     Addition("varying texts", _varying, "not-a-run", "/extra"),
     Addition("named type", _named_type, "not-a-run", "/extra"),
     Addition("newer", _newer, "too-new", "/"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from hpctrack.store.ledger import UNREADABLE, Ledger, list_losses
-from hpctrack.store.stored_run import StoredRun
+
+if TYPE_CHECKING:  # `sync` connects before it loads what reads runs
+    from hpctrack.store.stored_run import StoredRun
 
 
 def tell_losses(*runs: StoredRun) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,17 +16,14 @@ from hpctrack.cli.sync.destination import (
     connect_options,
     find_destination,
 )
+from hpctrack.cli.sync.order import Order
+from hpctrack.cli.sync.session import Session, Wishes
+from hpctrack.cli.sync.trigger import leave_request
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import Settings
 from hpctrack.errors import UsageError
 from hpctrack.store.record import State
-from hpctrack.sync.carriers.choice import PendingTransport
-from hpctrack.sync.carriers.remote import SshRemote, parse_remote
 from hpctrack.sync.wire.packing import Compress
-
-if TYPE_CHECKING:
-    from hpctrack.cli.sync.order import Order
-    from hpctrack.cli.sync.session import Wishes
 
 INTERVAL_S = 30.0
 TRIGGERED_INTERVAL_S = 2.0
@@ -122,66 +119,28 @@ def sync(
     """
     settings = read_settings(dir=store, sync_accounting=accounting)
     if trigger:
-        from hpctrack.cli.sync.trigger import leave_request  # noqa: PLC0415 - see _connect
-
         names = (remote, *runs) if remote is not None else runs
         leave_request(settings, names, given["project"], as_json=as_json)
         return
     destination = find_destination(remote, given)
-    _check(given, runs)
-    ahead = _connect(settings, destination, given)
-    try:
-        from hpctrack.cli.sync.session import Session  # noqa: PLC0415 - see _connect
-
-        order = _make_order(settings, destination, runs, given, ahead)
-        Session(order, _make_wishes(given, as_json=as_json)).run()
-    finally:
-        for one in ahead:
-            one.close()
-
-
-def _connect(
-    settings: Settings, destination: Destination, given: dict[str, Any]
-) -> list[PendingTransport]:
-    """Begin to connect: HDF5 is imported meanwhile, which takes as long."""
-    where = parse_remote(destination.url)
-    is_here = Path(settings.dir).expanduser().is_dir()
-    if given["triggered"] or not is_here or not isinstance(where, SshRemote):
-        return []
-    return [PendingTransport(where, destination.connect, bwlimit_bytes_s=given["bwlimit"])]
-
-
-def _check(given: dict[str, Any], runs: tuple[str, ...]) -> None:
-    """Refuse what does not go together."""
-    if given["takes_all"] and (runs or given["project"]):
-        raise UsageError("--all leaves nothing to choose", hint="without RUNs and --project")
-    if given["bwlimit"] is not None and given["bwlimit"] < 1:
-        raise UsageError("--bwlimit is less than a byte per second")
-    watches = given["watches"]
-    if (given["interval_s"] is not None or given["until_done"]) and not watches:
-        raise UsageError("--interval and --until-done are for --watch")
-    if watches and given["dry_run"]:
-        raise UsageError("--watch and --dry-run do not go together")
-    if given["triggered"] and (runs or given["until_done"]):
-        raise UsageError("--triggered chooses the runs itself, and has no end")
+    order = _make_order(settings, destination, runs, given)
+    Session(order, _make_wishes(given, runs, as_json=as_json)).run()
 
 
 def _make_order(
-    settings: Settings,
-    destination: Destination,
-    runs: tuple[str, ...],
-    given: dict[str, Any],
-    ahead: list[PendingTransport],
+    settings: Settings, destination: Destination, runs: tuple[str, ...], given: dict[str, Any]
 ) -> Order:
-    from hpctrack.cli.sync.order import Order  # noqa: PLC0415 - see _connect
-
     project = given["project"]
+    if given["takes_all"] and (runs or project):
+        raise UsageError("--all leaves nothing to choose", hint="without RUNs and --project")
     # A run that was named is meant, wherever it is.
     if project is None and not runs and not given["takes_all"]:
         project = destination.project
     since, since_wall_s = given["since"], None
     if since is not None:
         since_wall_s = find_wall_s(since, SYSTEM_CLOCK.wall_s())
+    if given["bwlimit"] is not None and given["bwlimit"] < 1:
+        raise UsageError("--bwlimit is less than a byte per second")
     return Order(
         settings=settings,
         destination=destination,
@@ -195,14 +154,17 @@ def _make_order(
         jobs=given["jobs"],
         compress=Compress(given["compress"]),
         bwlimit_bytes_s=given["bwlimit"],
-        ahead=ahead,
     )
 
 
-def _make_wishes(given: dict[str, Any], *, as_json: bool) -> Wishes:
-    from hpctrack.cli.sync.session import Wishes  # noqa: PLC0415 - see _connect
-
+def _make_wishes(given: dict[str, Any], runs: tuple[str, ...], *, as_json: bool) -> Wishes:
     watches, triggered = given["watches"], given["triggered"]
+    if (given["interval_s"] is not None or given["until_done"]) and not watches:
+        raise UsageError("--interval and --until-done are for --watch")
+    if watches and given["dry_run"]:
+        raise UsageError("--watch and --dry-run do not go together")
+    if triggered and (runs or given["until_done"]):
+        raise UsageError("--triggered chooses the runs itself, and has no end")
     default_s = TRIGGERED_INTERVAL_S if triggered else INTERVAL_S
     return Wishes(
         watches=watches,

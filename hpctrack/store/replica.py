@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hpctrack.core.layout import NodeFileName
 from hpctrack.errors import StoreError, StoreFullError
 from hpctrack.store.replica_check import check_tail
 from hpctrack.store.replica_file import (
@@ -23,6 +24,7 @@ from hpctrack.store.replica_file import (
     check_is_replica,
     is_left_open,
     open_replica,
+    read_mark,
     rebuild,
 )
 from hpctrack.store.replica_states import (
@@ -37,7 +39,14 @@ from hpctrack.store.space import explain
 from hpctrack.store.tails import NodeState, Piece, Tail
 from hpctrack.store.vocabulary import TABLE_ROW_BYTES
 
-__all__ = ["ReplicaGapError", "Replicas", "append_tail", "drop_replicas", "read_replicas"]
+__all__ = [
+    "ReplicaGapError",
+    "Replicas",
+    "append_tail",
+    "drop_replicas",
+    "find_replicas",
+    "read_replicas",
+]
 
 
 class ReplicaGapError(StoreError):
@@ -275,6 +284,17 @@ def append_tail(
     return state
 
 
+def find_replicas(folder: Path) -> dict[str, NodeState]:
+    """Return the same as `read_replicas`, and replicas that only their own mark tells of.
+
+    Of those no row is known to be there for good: what was noted of them has been lost.
+    """
+    found = read_replicas(folder)
+    names = {one.name for one in folder.iterdir() if NodeFileName.parse(one.name)}
+    marks = {name: read_mark(folder / name) for name in sorted(names - found.keys())}
+    return found | {name: NodeState(uuid=uuid) for name, uuid in marks.items() if uuid}
+
+
 def drop_replicas(folder: Path, uuids: Collection[str]) -> list[str]:
     """Remove the replicas that a sealed file has replaced, and return their names.
 
@@ -292,10 +312,10 @@ def drop_replicas(folder: Path, uuids: Collection[str]) -> list[str]:
     StoreError
         The folder cannot be written.
     """
-    if not has_replicas(folder):
+    if not has_replicas(folder) and not find_replicas(folder):
         return []
     with hold_replicas(folder):
-        states = read_replicas(folder)
+        states = find_replicas(folder)
         dropped = [name for name, state in states.items() if state.uuid in uuids]
         kept = {name: state for name, state in states.items() if name not in dropped}
         try:

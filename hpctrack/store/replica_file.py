@@ -136,6 +136,20 @@ def open_replica(path: Path) -> int | None:
     return handle
 
 
+def read_mark(path: Path) -> str:
+    """Return the uuid of a file that is a replica by its own mark; empty of any other one."""
+    with contextlib.suppress(StoreError, OSError, RuntimeError, KeyError, ValueError, TypeError):
+        handle = open_replica(path)
+        if handle is not None:
+            try:
+                with _open_again(handle) as file:
+                    if REPLICA_MARK in file.table(PULSE).attrs:
+                        return str(plain(file.attrs["uuid"]))
+            finally:
+                os.close(handle)
+    return ""
+
+
 def check_is_replica(path: Path, handle: int, uuid: str) -> None:
     """Make sure that a file of which nothing is known is a replica of another one.
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 from h5py import h5a, h5d, h5f, h5fd, h5g, h5l, h5o, h5p, h5s, h5t
+from h5py._objects import phil
 
 from hpctrack.store.hdf5 import find_library, plain
 from hpctrack.store.schema import FORMAT_VERSION, SEALED_KIND
@@ -35,6 +36,8 @@ ATTRIBUTE_BYTES_MAX = 65536
 DEPTH_MAX = 16
 PIECE_BYTES = 1024 * 1024
 CHECKSUM_BYTES = 4
+WHERE_CHARS = 200
+"""A name may have 64 KiB, and an answer has to fit into a line."""
 
 SUPERBLOCK_BYTES = 48
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -62,7 +65,8 @@ def forbid_plugins() -> None:
     """Have the library load no filter from anywhere in this process."""
     library = find_library()
     if library is not None:
-        library.H5PLset_loading_state(0)
+        with phil:  # past h5py nobody else keeps other threads out
+            library.H5PLset_loading_state(0)
     while h5py.h5pl.size():
         h5py.h5pl.remove(0)
 
@@ -273,7 +277,9 @@ def _list_hard_links(group: Any, path: bytes) -> list[tuple[bytes, int]]:
     # Not raised there: h5py makes something else of it.
     found = group.links.iterate(note, info=True)[0]
     if found is not None:
-        raise ForeignFileError(found[0], _show(_join(path, found[1])))
+        code, name = found
+        # A link that is not one by its name cannot be named either.
+        raise ForeignFileError(code, "/" if code == "not-a-run" else _show(_join(path, name)))
     return links
 
 
@@ -287,7 +293,7 @@ def _judge_link(name: bytes, kind: int) -> str | None:
 
 
 def _check_type(kind: Any, where: str, *, can_vary: bool = False) -> None:
-    """Take numbers and texts, and rows of them: nothing whose bytes lie in a heap elsewhere.
+    """Take plain numbers, texts, and rows of numbers: nothing whose bytes lie in a heap elsewhere.
 
     Raises
     ------
@@ -295,16 +301,39 @@ def _check_type(kind: Any, where: str, *, can_vary: bool = False) -> None:
         It is something else.
     """
     group = kind.get_class()
-    if group in {h5t.INTEGER, h5t.FLOAT} or (
-        group == h5t.STRING and (can_vary or not kind.is_variable_str())
-    ):
+    if group == h5t.STRING and (can_vary or not kind.is_variable_str()):
+        return
+    if _is_number(kind):
         return
     if group != h5t.COMPOUND or can_vary:
         raise ForeignFileError("not-a-run", where)
+    total = 0
     for number in range(kind.get_nmembers()):
-        if kind.get_member_class(number) == h5t.COMPOUND:
+        member = kind.get_member_type(number)
+        if not _is_number(member) or kind.get_member_offset(number) != total:
             raise ForeignFileError("not-a-run", where)
-        _check_type(kind.get_member_type(number), where)
+        total += member.get_size()
+    if total != kind.get_size():
+        raise ForeignFileError("not-a-run", where)
+
+
+def _is_number(kind: Any) -> bool:
+    """Tell whether a type is one of ours: HDF5 crashes on others made for that (tried)."""
+    return kind.get_class() in {h5t.INTEGER, h5t.FLOAT} and any(kind.equal(one) for one in _NUMBERS)
+
+
+_NUMBERS = (
+    h5t.STD_U8LE,
+    h5t.STD_U16LE,
+    h5t.STD_U32LE,
+    h5t.STD_U64LE,
+    h5t.STD_I8LE,
+    h5t.STD_I16LE,
+    h5t.STD_I32LE,
+    h5t.STD_I64LE,
+    h5t.IEEE_F32LE,
+    h5t.IEEE_F64LE,
+)
 
 
 def _join(path: bytes, name: bytes) -> bytes:
@@ -312,4 +341,4 @@ def _join(path: bytes, name: bytes) -> bytes:
 
 
 def _show(path: bytes) -> str:
-    return path.decode("utf-8", "replace")
+    return path.decode("utf-8", "replace")[:WHERE_CHARS]

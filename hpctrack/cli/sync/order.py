@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from hpctrack.cli.sync.destination import Destination
-from hpctrack.cli.sync_accounting import ask_before_sync
-from hpctrack.core.settings import Settings
-from hpctrack.sync.carriers.choice import PendingTransport
+from hpctrack.core.settings import Settings, environment
+from hpctrack.scheduler.commands import find_sacct
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import ProgressCallback, PushResult
 from hpctrack.sync.wire.packing import Compress
@@ -38,8 +37,6 @@ class Order:
         How many processes seal runs.
     compress : Compress
     bwlimit_bytes_s : float or None
-    ahead : list of PendingTransport
-        Connections that are being made; each push takes one, if there is one.
     """
 
     settings: Settings
@@ -54,7 +51,6 @@ class Order:
     jobs: int = 1
     compress: Compress = Compress.AUTO
     bwlimit_bytes_s: float | None = None
-    ahead: list[PendingTransport] = field(default_factory=list)
 
     def without_questions(self) -> Order:
         """Return the same, with a connection that asks nobody for anything."""
@@ -94,7 +90,7 @@ def push_once(
     chosen = order.runs if runs is None else tuple(runs)
     settings, problem = order.settings, ""
     if settings.sync_accounting and not order.dry_run:
-        problem = ask_before_sync(settings, chosen, order.project)
+        problem = _ask_slurm(order, chosen)
     result = push(
         settings.dir,
         order.destination.url,
@@ -109,8 +105,18 @@ def push_once(
         compress=order.compress,
         bwlimit_bytes_s=order.bwlimit_bytes_s,
         connect=order.destination.connect,
-        opening=order.ahead.pop() if order.ahead else None,
         stale_after_s=settings.stale_after_s,
         on_progress=on_progress,
     )
     return Pushed(result, problem)
+
+
+def _ask_slurm(order: Order, runs: Sequence[str]) -> str:
+    """Join what Slurm counted, where there is one; return what went wrong."""
+    if find_sacct(environment()) is None:
+        return ""
+    from hpctrack.cli.sync_accounting import (  # noqa: PLC0415 - 0.1 s that most need not pay
+        ask_before_sync,
+    )
+
+    return ask_before_sync(order.settings, runs, order.project)

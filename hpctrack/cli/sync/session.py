@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpctrack.cli.losses import describe_run
 from hpctrack.cli.options import print_json, print_json_line
-from hpctrack.cli.sync.deletion import delete_local, describe_deletion
-from hpctrack.cli.sync.deletion import to_json as deletion_to_json
 from hpctrack.cli.sync.order import Order, Pushed, push_once
 from hpctrack.cli.sync.progress import show_progress
 from hpctrack.cli.sync.summary import has_moved, iter_notes, iter_projects, raise_for, summarise
@@ -23,10 +21,11 @@ from hpctrack.cli.sync.watch import Pace, keep_pushing
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import HpctrackError, SyncError, UsageError
 from hpctrack.store.record import State
-from hpctrack.store.store import Store
 from hpctrack.sync.sending.candidates import Skipped
-from hpctrack.sync.sending.local_copies import Judged
 from hpctrack.sync.sending.push_result import Status
+
+if TYPE_CHECKING:
+    from hpctrack.sync.sending.local_copies import Judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,24 +144,29 @@ class Session:
         with show_progress(is_wanted=not self._wishes.quiet) as on_progress:
             pushed = push_once(self._order, on_progress, runs=runs)
         self._note_return()
-        judged = None
-        if self._wishes.deletes:
-            judged = delete_local(
-                self._order,
-                pushed.result,
-                keep_days=self._wishes.keep_days,
-                is_sure=self._wishes.is_sure,
-            )
+        judged = self._delete(pushed)
         with self._noted_problem():
             raise_for(pushed.result)
         if self._wishes.as_json:
-            more = {} if judged is None else {"deletion": deletion_to_json(judged)}
-            self._print_json({**pushed.result.to_json(), **more})
+            self._print_json({**pushed.result.to_json(), **_describe_deletion(judged)})
         else:
             self._tell(pushed, judged or ())
         self._has_pushed = True
         items = pushed.result.runs
         return frozenset(str(one.key) for one in items if one.reason == Skipped.BUSY)
+
+    def _delete(self, pushed: Pushed) -> list[Judged] | None:
+        """Delete local copies if that is wanted."""
+        if not self._wishes.deletes:
+            return None
+        from hpctrack.cli.sync.deletion import delete_local  # noqa: PLC0415 - as below
+
+        return delete_local(
+            self._order,
+            pushed.result,
+            keep_days=self._wishes.keep_days,
+            is_sure=self._wishes.is_sure,
+        )
 
     @contextmanager
     def _noted_problem(self) -> Iterator[None]:
@@ -173,6 +177,8 @@ class Session:
             self._problem = error
 
     def _is_anything_running(self) -> bool:
+        from hpctrack.store.store import Store  # noqa: PLC0415 - brings numpy and h5py
+
         settings, order = self._order.settings, self._order
         store = Store(settings.dir, stale_after_s=settings.stale_after_s)
         if order.runs:
@@ -206,7 +212,7 @@ class Session:
         wrong = [f"accounting: {pushed.accounting_problem}"] if pushed.accounting_problem else []
         wrong += [line for one in result.runs for line in describe_run(str(one.key), one.ledger)]
         notes = [] if quiet else list(iter_notes(result))
-        said = "" if quiet else describe_deletion(judged, dry_run=self._order.dry_run)
+        said = "" if quiet or not judged else _tell_deletion(judged, dry_run=self._order.dry_run)
         for line in notes:
             self._tell_news(line)
         is_news = has_moved(result) or not self._has_pushed or not self._wishes.watches
@@ -223,3 +229,17 @@ class Session:
     def _tell_news(self, line: str, *, err: bool = False) -> None:
         if line not in self._told:
             click.echo(line, err=err)
+
+
+def _describe_deletion(judged: Sequence[Judged] | None) -> dict[str, Any]:
+    if judged is None:
+        return {}
+    from hpctrack.cli.sync.deletion import to_json  # noqa: PLC0415 - brings numpy and h5py
+
+    return {"deletion": to_json(judged)}
+
+
+def _tell_deletion(judged: Sequence[Judged], *, dry_run: bool) -> str:
+    from hpctrack.cli.sync.deletion import describe_deletion  # noqa: PLC0415 - as above
+
+    return describe_deletion(judged, dry_run=dry_run)

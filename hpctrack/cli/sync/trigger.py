@@ -12,7 +12,6 @@ from hpctrack.cli.options import print_json
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.settings import Settings, environment
 from hpctrack.errors import StoreError, UsageError
-from hpctrack.store.store import Store
 from hpctrack.store.sync_requests import SyncRequest, request_sync
 
 
@@ -30,6 +29,8 @@ def leave_request(
     """
     if project is not None and not names:
         raise UsageError("--trigger asks for runs, or for everything", hint="leave out --project")
+    from hpctrack.store.store import Store  # noqa: PLC0415 - brings numpy and h5py
+
     store = Store(settings.dir, stale_after_s=settings.stale_after_s)
     asked = []
     for name in names:

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from hpctrack.store.skeleton.buffer import Buffer
 from hpctrack.store.skeleton.limits import FAST_BYTES_MAX
 from hpctrack.store.skeleton.summary import Skeleton
-from hpctrack.store.skeleton.walk import Told, Walk
+from hpctrack.store.skeleton.walk import Walk
 
-BATCH_BYTES = 12 * 1024 * 1024
+BATCH_BYTES = 16 * 1024 * 1024
 """Looked at together: fewer make numpy's calls count, more do not fit into a processor's cache."""
+
+_NAMES = (b"kind", b"format", b"project", b"run")
 
 
 def check_batch(files: Sequence[bytes | memoryview]) -> list[Skeleton | None]:
@@ -30,11 +32,11 @@ def check_batch(files: Sequence[bytes | memoryview]) -> list[Skeleton | None]:
         buffer = Buffer([files[one] for one in numbers])
         walk = Walk(buffer)
         walk.run()
-        for number, told, is_known in zip(
-            numbers, walk.told, buffer.is_known.tolist(), strict=True
+        for number, is_known, *told in zip(
+            numbers, buffer.is_known.tolist(), *(walk.told[name] for name in _NAMES), strict=True
         ):
             if is_known:
-                found[number] = _read_told(told)
+                found[number] = _read_told(*told)
     return found
 
 
@@ -54,27 +56,17 @@ def _iter_batches(files: Sequence[bytes | memoryview]) -> Iterator[list[int]]:
         yield batch
 
 
-def _read_told(told: Told) -> Skeleton | None:
-    kind, project, run = (_read_text(told, name) for name in (b"kind", b"project", b"run"))
-    if kind is None or project is None or run is None:
+def _read_told(
+    kind: bytes | int | None,
+    version: bytes | int | None,
+    project: bytes | int | None,
+    run: bytes | int | None,
+) -> Skeleton | None:
+    if not (isinstance(kind, bytes) and isinstance(project, bytes) and isinstance(run, bytes)):
         return None
-    number = _read_one(told, b"format", is_text=False)
-    if number is None:
+    if not isinstance(version, int):
         return None
-    return Skeleton(kind, int.from_bytes(number, "little", signed=True), project, run)
-
-
-def _read_text(told: Told, name: bytes) -> str | None:
-    data = _read_one(told, name, is_text=True)
     try:
-        return None if data is None else data.rstrip(b"\0").decode()
+        return Skeleton(kind.decode(), version, project.decode(), run.decode())
     except UnicodeDecodeError:
         return None
-
-
-def _read_one(told: Told, name: bytes, *, is_text: bool) -> bytes | None:
-    """Return an attribute that is there once, and what it should be."""
-    values = told.get(name, [])
-    if len(values) != 1 or values[0][0] != is_text:
-        return None
-    return values[0][1]

@@ -10,6 +10,7 @@ sealed files is not understood: `parse_piece` returns None for it.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -34,7 +35,20 @@ _PLAIN_FLAGS = 0x05
 
 ROOT_NAMES = frozenset({b"kind", b"format", b"project", b"run"})
 
-_INTEGER, _FLOAT, _STRING, _COMPOUND = 0, 1, 3, 6
+_INTEGER, _STRING, _COMPOUND = 0, 3, 6
+_STRING_V1, _COMPOUND_V3 = 0x13, 0x36
+
+_NUMBERS = (
+    *(
+        struct.pack("<BBHIHH", 0x10, sign, 0, size, 0, 8 * size)
+        for sign in (0, 8)
+        for size in (1, 2, 4, 8)
+    ),
+    struct.pack("<BBBBIHHBBBBI", 0x11, 0x20, 31, 0, 4, 0, 32, 23, 8, 0, 23, 127),
+    struct.pack("<BBBBIHHBBBBI", 0x11, 0x20, 63, 0, 8, 0, 64, 52, 11, 0, 52, 1023),
+)
+"""Integers and IEEE's floating-point numbers, little-endian. HDF5 allows bits to lie anywhere, and
+crashes on numbers made for that (tried, HDF5 2.0)."""
 _CONTIGUOUS, _CHUNKED = 1, 2
 _IS_FILTERED = 0x02
 
@@ -239,28 +253,34 @@ class _Parser:
             self._note(*self._element)
 
     def _read_type(self, at: int, *, is_member: bool = False) -> _Type:
-        version, group = self._data[at] >> 4, self._data[at] & 0x0F
-        size = self._number(at + 4, 4)
-        _need(version in {1, 3})
-        if group == _COMPOUND and not is_member:
-            _need(version == 3)  # noqa: PLR2004
+        head, size = self._data[at : at + 4], self._number(at + 4, 4)
+        group = head[0] & 0x0F
+        if group == _COMPOUND:
+            _need(head[0] == _COMPOUND_V3 and not is_member)
             return _Type(size, group, self._read_members(at, size))
-        bytes_of = {_INTEGER: 12, _FLOAT: 20, _STRING: 8}
-        _need(group in bytes_of)
-        return _Type(size, group, at + bytes_of[group])
+        if group == _STRING:
+            # Padded with zeros or ended by one; ASCII or UTF-8.
+            _need(head[0] == _STRING_V1 and not head[1] & ~0x11 and head[2:] == b"\0\0")
+            return _Type(size, group, at + 8)
+        for known in _NUMBERS:
+            if self._data[at : at + len(known)] == known:
+                return _Type(size, group, at + len(known))
+        raise _NotUnderstoodError
 
     def _read_members(self, at: int, size: int) -> int:
-        count = self._number(at + 1, 2)
-        _need(count <= MEMBERS_MAX)
+        """Read numbers that lie one behind the other; return where their description ends."""
+        count, total = self._number(at + 1, 2), 0
+        _need(count <= MEMBERS_MAX and self._data[at + 3] == 0)
         width = max(1, (size.bit_length() + 7) // 8)
         at += 8
         for _member in range(count):
             end = self._data.find(b"\0", at)
-            _need(end >= 0)
-            offset = self._number(end + 1, width)
+            _need(end > at and self._data[at:end].isascii())
+            _need(self._number(end + 1, width) == total)
             member = self._read_type(end + 1 + width, is_member=True)
-            _need(offset + member.size <= size)
+            total += member.size
             at = member.end
+        _need(total == size)
         return at
 
     def _parse_fill_value(self, at: int, size: int) -> None:
@@ -333,7 +353,7 @@ class _Parser:
         _need(end == found.end + space_bytes and end + data_bytes == at + size)
         self._note(end, data_bytes)
         if name[:-1] in ROOT_NAMES:
-            _need(found.group in {_INTEGER, _STRING} and space.count == 1)
+            _need(found.group in {_INTEGER, _STRING} and found.size > 0 and space.count == 1)
             one = Attribute(name[:-1], (end, data_bytes), found.group == _STRING)
             self._attributes.append(one)
 

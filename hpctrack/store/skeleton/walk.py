@@ -18,7 +18,9 @@ from hpctrack.store.skeleton.shapes import (
     FLAGS_TIMES,
     HEADER_MARK,
     PIECE_MARK,
+    ROOT_NAMES,
     TIMES_BYTES,
+    Attribute,
     Extents,
     Field,
     Shape,
@@ -54,9 +56,6 @@ _NO_ADDRESS, _NO_PLACE = np.zeros(0, np.uint64), np.zeros(0, np.int64)
 _shapes: dict[tuple[bool, int], list[Shape]] = {}
 """What was learned, by a number that depends on the messages, and whether it begins an object."""
 
-Told = dict[bytes, list[tuple[bool, bytes]]]
-"""Attributes by name: is it a text, and its bytes; more than one value if it is there twice."""
-
 
 class Walk:
     """Visits all that can be reached in each of some files.
@@ -68,14 +67,17 @@ class Walk:
 
     Attributes
     ----------
-    told : list of Told
-        Of each file: what its root says of itself.
+    told : dict of list
+        What the roots say of themselves: by name of `ROOT_NAMES`, one value of each file; bytes or
+        int, or None where nothing is said.
     """
 
     def __init__(self, buffer: Buffer) -> None:
         self._buffer = buffer
         count = len(buffer.size)
-        self.told: list[Told] = [{} for _file in range(count)]
+        self.told: dict[bytes, list[bytes | int | None]] = {
+            name: [None] * count for name in ROOT_NAMES
+        }
         self._logical_bytes = np.zeros(count)
         self._learned = np.zeros(count, np.int64)
         self._is_root = True
@@ -135,7 +137,8 @@ class Walk:
         places, owner = buffer.locate(targets, owner, _HEAD_BYTES)
         places = np.sort(places[buffer.is_known[owner]])  # numpy's unique takes six times as long
         places = places[np.diff(places, prepend=-1) > 0]
-        owner = np.searchsorted(buffer.start, places, "right") - 1
+        edges = np.searchsorted(places, [*buffer.start.tolist(), np.iinfo(np.int64).max])
+        owner = np.repeat(np.arange(len(buffer.start)), np.diff(edges))
         return (places - buffer.start[owner]).astype(np.uint64), owner
 
     def _check_names(self) -> None:
@@ -259,10 +262,21 @@ class Walk:
             self._take_extents(shape.extents, rows, owner)
         if self._is_root:
             for one in shape.attributes:
-                at, width = one.where
-                for row, file in zip(rows[:, at : at + width], owner.tolist(), strict=True):
-                    told = self.told[file].setdefault(one.name, [])
-                    told.append((one.is_text, row.tobytes()))
+                self._take_attribute(one, rows, owner.tolist())
+
+    def _take_attribute(self, one: Attribute, rows: Bytes, owner: Sequence[int]) -> None:
+        at, width = one.where
+        if one.is_text:
+            # As bytes of numpy's they end before the zeros that they are padded with.
+            texts = np.ascontiguousarray(rows[:, at : at + width]).view(f"S{width}")
+            values = texts[:, 0].tolist()
+        else:
+            values = read_field(rows, one.where).tolist()
+        told = self.told[one.name]
+        for file, value in zip(owner, values, strict=True):
+            if told[file] is not None:  # the library believes the first, others may not
+                self._buffer.is_known[file] = False
+            told[file] = value
 
     def _take_extents(self, extents: Extents, rows: Bytes, owner: Places) -> None:
         buffer = self._buffer

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.annotation_file import fold_annotations
 from hpctrack.sync.files.inventory import HashCache
-from hpctrack.sync.files.place import list_names
 from hpctrack.sync.receiving.journal import Event, Journal
 from hpctrack.sync.receiving.policy import Policy
 from hpctrack.sync.receiving.publication import Arrived, Publisher, path_of, translate
 from hpctrack.sync.receiving.quarantine import Partial, Quarantine, sync_files
-from hpctrack.sync.receiving.replicas import append_rows
+from hpctrack.sync.receiving.replicas import RowsLanding
 from hpctrack.sync.wire.messages import ItemKind, Key, Outcome, Result, Rows
 from hpctrack.sync.wire.refusal import ItemRefusal
 
 GROUP_FILES = 512
 GROUP_BYTES = 16 * 1024 * 1024
-"""What is held in memory of small files before they are written."""
+"""What is held in memory of small files, or of rows, before they are written."""
 
 RESULTS_BYTES = 1024 * 1024
 """Of facts in one frame of results; three times as many when all of them must be escaped."""
@@ -90,6 +89,7 @@ class Landing:
         self._journal = journal
         self._tell = tell
         self._group: list[Small] = []
+        self._rows: list[tuple[Key, Rows]] = []
         self._group_bytes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="landing")
         self._free = threading.Semaphore(MAX_WAITING)
@@ -97,8 +97,8 @@ class Landing:
 
     @property
     def has_group(self) -> bool:
-        """Whether small files have come that were not submitted yet."""
-        return bool(self._group)
+        """Whether small files or rows have come that were not submitted yet."""
+        return bool(self._group or self._rows)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until everything that was submitted is done; return whether it is."""
@@ -106,6 +106,7 @@ class Landing:
 
     def add_small(self, small: Small) -> None:
         """Take a small file."""
+        self._submit_rows()
         self._group.append(small)
         self._group_bytes += len(small.data)
         if len(self._group) >= GROUP_FILES or self._group_bytes >= GROUP_BYTES:
@@ -118,8 +119,11 @@ class Landing:
 
     def add_rows(self, key: Key, rows: Rows) -> None:
         """Take new rows of a node file; their hash was checked."""
-        self.submit()
-        self._run(lambda: self._land_rows(key, rows))
+        self._submit_small()
+        self._rows.append((key, rows))
+        self._group_bytes += _measure(rows)
+        if len(self._rows) >= GROUP_FILES or self._group_bytes >= GROUP_BYTES:
+            self.submit()
 
     def add_refused(self, key: Key, result: Result) -> None:
         """Take the news that something is not taken; it is told after what came before."""
@@ -127,10 +131,19 @@ class Landing:
         self._run(lambda: self._tell([Event(result, key)]))
 
     def submit(self) -> None:
-        """Publish the small files that have come so far."""
+        """Publish the small files, or append the rows, that have come so far."""
+        self._submit_small()
+        self._submit_rows()
+
+    def _submit_small(self) -> None:
         if self._group:
             group, self._group, self._group_bytes = self._group, [], 0
             self._run(lambda: self._land_group(group))
+
+    def _submit_rows(self) -> None:
+        if self._rows:
+            group, self._rows, self._group_bytes = self._rows, [], 0
+            self._run(lambda: self._land_rows(group))
 
     def finish(self) -> None:
         """Publish everything and wait until it is safe.
@@ -237,26 +250,19 @@ class Landing:
                 for file in files:
                     file.discard()
 
-    def _land_rows(self, key: Key, rows: Rows) -> None:
-        size_bytes = sum(len(one.data) for one in rows.tail.pieces)
-        answer: Outcome | ItemRefusal = Outcome.APPENDED
+    def _land_rows(self, group: Sequence[tuple[Key, Rows]]) -> None:
         try:
-            self._journal.check_room(key, size_bytes)
-            with (
-                Publisher(self._store_fd, self._cache, self._policy) as publisher,
-                publisher.folder((key.project, key.id), create=True) as folder_fd,
-            ):
-                publisher.check_owner(key, folder_fd, is_new=not list_names(folder_fd))
-                append_rows(folder_fd, key, rows)
-        except ItemRefusal as refusal:
-            answer = refusal
-        except NotADirectoryError:
-            answer = ItemRefusal("link")
+            with Publisher(self._store_fd, self._cache, self._policy) as publisher:
+                landing = RowsLanding(self._store_fd, publisher, self._journal.check_room)
+                answers = landing.land(group)
         except OSError as error:
-            answer = translate(error, size_bytes)
-        grown_bytes = size_bytes if answer == Outcome.APPENDED else 0
-        result = make_result(rows.number, answer)
-        self._tell([Event(result, key, size_bytes, rows.sha256.hex(), grown_bytes)])
+            answers = [translate(error, 0)] * len(group)
+        self._tell(
+            [
+                _make_rows_event(key, rows, answer)
+                for (key, rows), answer in zip(group, answers, strict=True)
+            ]
+        )
 
     def _fold(self, small: Small) -> Event:
         """Merge what people have said of a run; the sender is told what counts now."""
@@ -303,6 +309,17 @@ def _make_event(
     if answer in _TAKEN and arrived is not None:
         grown_bytes = size_bytes - arrived.replaced_bytes
     return Event(make_result(one.number, answer), one.key, size_bytes, one.sha256, grown_bytes)
+
+
+def _make_rows_event(key: Key, rows: Rows, refusal: ItemRefusal | None) -> Event:
+    size_bytes = _measure(rows)
+    grown_bytes = 0 if refusal else size_bytes
+    result = make_result(rows.number, refusal or Outcome.APPENDED)
+    return Event(result, key, size_bytes, rows.sha256.hex(), grown_bytes)
+
+
+def _measure(rows: Rows) -> int:
+    return sum(len(one.data) for one in rows.tail.pieces)
 
 
 def make_result(number: int, answer: Outcome | ItemRefusal) -> Result:

@@ -292,7 +292,7 @@ def _look_at_run(place: Place, folder_fd: int, incoming: Extent) -> Extent | Non
     names = {name for name in list_names(folder_fd) if NodeFileName.parse(name)}
     # Points of a live file would be counted twice if they are in the sealed one too; a replica
     # is only the beginning of what has been sealed now, or of a later attempt.
-    if names - _read_replicas(folder_fd).keys():
+    if names - _find_replicas(folder_fd).keys():
         raise ItemRefusal("live")
     del incoming
     if _check_regular(place, folder_fd):
@@ -332,10 +332,10 @@ def _check_regular(place: Place, folder_fd: int) -> bool:
     return True
 
 
-def _read_replicas(folder_fd: int) -> dict[str, object]:
-    from hpctrack.store.replica import read_replicas  # noqa: PLC0415 - as above
+def _find_replicas(folder_fd: int) -> dict[str, object]:
+    from hpctrack.store.replica import find_replicas  # noqa: PLC0415 - as above
 
-    return dict(read_replicas(path_of(folder_fd)))
+    return dict(find_replicas(path_of(folder_fd)))
 
 
 def _drop_replicas(folder_fd: int, nodes: frozenset[str]) -> None:

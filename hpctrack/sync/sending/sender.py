@@ -103,6 +103,7 @@ class Sender:
         self._open: dict[int, _Open] = {}
         self._results: list[ItemResult] = []
         self._total_bytes = 0
+        self._heard_at_bytes = -1
         self._is_dry = False
 
     @property
@@ -181,8 +182,11 @@ class Sender:
     def _work(self, *, is_patient: bool) -> None:
         """Send what is wanted so far; if patient, until every offer is answered."""
         while True:
-            while self._talk.has_message():
-                self._take(self._talk.receive())
+            # As long as nothing was written nobody can have answered.
+            if self._talk.sent_bytes != self._heard_at_bytes or not self._waiting:
+                self._heard_at_bytes = self._talk.sent_bytes
+                while self._talk.has_message():
+                    self._take(self._talk.receive())
             if self._waiting:
                 self._send(*self._waiting.popleft())
             elif is_patient and self._offers:

@@ -49,6 +49,7 @@ _FILE_HEAD = struct.Struct(f"<I{SHA256_BYTES}s")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _PLACE = re.compile(r"[0-9]{1,9}\Z")
 _MAX_NUMBER = 2**63
+_OUTCOMES: Mapping[str, Outcome] = {one.value: one for one in Outcome}
 
 
 def write_body(message: Message) -> bytes:
@@ -302,11 +303,12 @@ def _read_result(value: object) -> Result:
     if not isinstance(value, list) or len(value) < 2 or not _is_count(value[0]):  # noqa: PLR2004
         raise ProtocolError("a result is not one")
     number, outcome, code, facts, *_ = [*value, "", {}][:4] if len(value) < 4 else value  # noqa: PLR2004
-    if outcome not in list(Outcome):
+    found = _OUTCOMES.get(outcome) if isinstance(outcome, str) else None
+    if found is None:
         raise ProtocolError("a result has an unknown outcome")
     if not isinstance(code, str):
         raise ProtocolError("a result has a code that is none")
-    return Result(number, Outcome(outcome), code, _take_facts(facts))
+    return Result(number, found, code, _take_facts(facts))
 
 
 # -- JSON --------------------------------------------------------------------------------------

@@ -116,6 +116,14 @@ def test_a_file_that_is_searched_for_ever_is_refused_and_the_next_one_taken(
         assert not checker.check_bytes(sealed).code
 
 
+def test_a_name_without_end_is_cut(checker: StrictChecker, sealed: bytes, tmp_path: Path) -> None:
+    def add(file: h5py.File) -> None:
+        file["x" * 60_000] = h5py.SoftLink("/record")
+
+    found = checker.check_bytes(add_to(sealed, tmp_path / "made.h5", add))
+    assert found == Verdict("soft-link", "/" + "x" * 199)
+
+
 def test_a_loop_of_links_is_harmless(checker: StrictChecker, sealed: bytes, tmp_path: Path) -> None:
     def add(file: h5py.File) -> None:
         file["metrics/loop"] = file["/"]
