@@ -16,6 +16,7 @@ from typing import Any
 from hpctrack.core.names import clean
 from hpctrack.core.settings import environment
 from hpctrack.errors import NotFoundError, StoreFormatError
+from hpctrack.store.hdf5_lock import only_here
 from hpctrack.store.schema import FORMAT_VERSION
 
 READ_ATTEMPTS = 24
@@ -132,9 +133,10 @@ def _open(path: Path, *, swmr: bool) -> Any:
 def _limit_attempts(access: Any) -> None:
     library = find_library()
     if library is not None:
-        library.H5Pset_metadata_read_attempts(
-            ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS)
-        )
+        with only_here():
+            library.H5Pset_metadata_read_attempts(
+                ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS)
+            )
 
 
 @cache

@@ -17,6 +17,7 @@ from typing import Any
 
 from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError, NotFoundError, StoreFormatError
+from hpctrack.store.hdf5_lock import guard
 from hpctrack.store.holes import Chunks
 
 READ_ATTEMPTS = 24
@@ -385,6 +386,7 @@ def load_library() -> ctypes.CDLL:
                 continue
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
+            setattr(library, name, guard(function))
     except AttributeError as error:
         raise StoreFormatError(
             f"the HDF5 library is too old: {error}", hint="pip install --upgrade h5py"
@@ -416,7 +418,8 @@ def _load_by_h5py() -> ctypes.CDLL:
     library = find_library()
     if library is None:
         raise HpctrackError("no HDF5 library was found", hint="pip install --upgrade h5py")
-    return library
+    # One of our own, for its functions are changed.
+    return ctypes.CDLL(library._name)  # noqa: SLF001 - nothing else tells its path
 
 
 def _read_number(data: bytes, group: int) -> int | float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,35 @@ def test_the_first_row_that_is_late_enough_is_found_by_halving() -> None:
     assert find_first(0, 1000, is_late) == 700
     assert len(asked) <= 10
     assert find_first(0, 10, lambda _row: False) == 10
+
+
+def test_several_threads_may_read_while_another_one_uses_h5py(path: Path) -> None:
+    errors: list[BaseException] = []
+
+    def read_thinly() -> None:
+        for _again in range(150):
+            file = ThinFile(path)
+            table = file.table("points")
+            assert table.rows == POINTS
+            assert len(table.read(0, 100)) == 100 * POINT_ROW.size
+            table.close()
+            file.close()
+
+    def read_thickly() -> None:
+        for _again in range(60):
+            with NodeReader(path) as reader:
+                assert reader.read_events().is_closed
+
+    def work(read: Callable[[], None]) -> None:
+        try:
+            read()
+        except BaseException as error:  # noqa: BLE001 - told by the thread that waits
+            errors.append(error)
+
+    ways = (read_thinly, read_thinly, read_thickly)
+    threads = [threading.Thread(target=work, args=(one,)) for one in ways]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors, errors
