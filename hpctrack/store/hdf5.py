@@ -16,7 +16,6 @@ from typing import Any
 from hpctrack.core.names import clean
 from hpctrack.core.settings import environment
 from hpctrack.errors import NotFoundError, StoreFormatError
-from hpctrack.store.hdf5_lock import only_here
 from hpctrack.store.schema import FORMAT_VERSION
 
 READ_ATTEMPTS = 24
@@ -133,7 +132,9 @@ def _open(path: Path, *, swmr: bool) -> Any:
 def _limit_attempts(access: Any) -> None:
     library = find_library()
     if library is not None:
-        with only_here():
+        from h5py._objects import phil  # noqa: PLC0415 - see `open_file`
+
+        with phil:  # past h5py nobody else keeps other threads out
             library.H5Pset_metadata_read_attempts(
                 ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS)
             )

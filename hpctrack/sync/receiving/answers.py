@@ -6,10 +6,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hpctrack.core.layout import ANNOTATIONS_FOLDER, SEALED_NAME
 from hpctrack.store.annotations import MERGED_MAX_BYTES
+from hpctrack.store.replica_states import read_replicas
+from hpctrack.store.tails import NodeState
 from hpctrack.sync.files.inventory import HashCache, hash_place, make_token
 from hpctrack.sync.files.place import (
     Place,
@@ -137,14 +140,12 @@ def _list_annotated(store_fd: int, project: str) -> frozenset[str]:
 
 def _answer_live(store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
     """Say which rows of a node file are there already."""
-    from hpctrack.store.replica import find_replicas, read_replicas  # noqa: PLC0415 - brings h5py
-
     try:
         with open_folder(store_fd, place.folders) as folder_fd:
             folder = path_of(folder_fd)
             state = read_replicas(folder).get(place.file)
             if state is None and stat_no_follow(folder_fd, place.file) is not None:
-                state = find_replicas(folder).get(place.file)
+                state = _find_marked(folder, place.file)
                 if state is None:
                     raise ItemRefusal("live")
             if state is not None:
@@ -159,6 +160,13 @@ def _answer_live(store_fd: int, item: Offered, place: Place) -> tuple[Wish, Deta
     except OSError:
         pass
     return Wish.WANTED, {}
+
+
+def _find_marked(folder: Path, name: str) -> NodeState | None:
+    """Return a replica of which nothing is known any more but that it is one."""
+    from hpctrack.store.replica import find_replicas  # noqa: PLC0415 - brings numpy and h5py
+
+    return find_replicas(folder).get(name)
 
 
 def _list_sealed_nodes(folder_fd: int) -> list[str]:
