@@ -25,7 +25,7 @@ from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import Status
 from tests.programs import wait_for
-from tests.unit.sync.made_stores import hash_files, log_runs
+from tests.unit.sync.made_stores import has_only_sealed, hash_files, log_runs
 
 
 def statuses(store: Path, target: Path, **options: object) -> dict[str, str]:
@@ -232,3 +232,32 @@ def test_receive_tells_people_what_it_is_for(capfd: pytest.CaptureFixture[str]) 
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 2
     assert b"hpctrack sync ssh://" in said
+
+
+def test_a_running_run_goes_on_over_there_until_it_is_sealed(
+    source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", RECORD, str(source)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"ready\n"
+        wait_for(lambda: any((source / "digits/live").glob("node-*.h5")))
+        wait_for(lambda: Store(source).run("live").metric("loss").values.tolist() == [1.0])
+        assert run(["sync", str(target), "--store", str(source)]) == 0
+        found = Store(target).run("live")
+        assert (found.state, found.metric("loss").values.tolist()) == ("running", [1.0])
+        found.close()
+        assert not (target / "digits/live/run.h5").exists()
+    finally:
+        program.communicate(b"\n", timeout=60)
+    wait_for(lambda: has_only_sealed(source / "digits/live"))
+    result = push(source, str(target))
+    assert {one.key.id: one.status for one in result.runs}["live"] == Status.SENT
+    assert not list((target / "digits/live").glob("node-*"))
+    assert Store(target).run("live").state == "finished"
+    assert hash_files(target)["digits/live/run.h5"] == hash_files(source)["digits/live/run.h5"]
