@@ -146,14 +146,14 @@ def test_one_thread_may_read_while_another_one_waits_for_room() -> None:
     with near, far:
         stream = FdStream(near.fileno(), near.fileno())
         # The other side says much, and listens only when it has said all of it.
-        talker = threading.Thread(target=lambda: (far.sendall(said), far.shutdown(socket.SHUT_WR)))
+        talker = threading.Thread(target=far.sendall, args=(said + b"end",))
         writer = threading.Thread(target=lambda: stream.write(bytes(4_000_000)))
         for thread in (writer, talker):
             thread.start()
         heard = bytearray()
-        while data := stream.read(1000, timeout_s=10):
-            heard += data
-        assert heard == said
+        while not heard.endswith(b"end"):
+            heard += stream.read(1000, timeout_s=TIMEOUT_S)
+        assert heard == said + b"end"
         got_bytes = 0
         while got_bytes < 4_000_000:
             got_bytes += len(far.recv(1 << 20))
