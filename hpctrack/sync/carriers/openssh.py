@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.core.settings import environment
+from hpctrack.core.settings import copy_environment
 from hpctrack.errors import ConnectError, SyncError
 from hpctrack.sync.carriers.fd_stream import FdStream
 from hpctrack.sync.carriers.host_config import HostConfig
@@ -98,7 +98,7 @@ class OpensshTransport:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env={**environment(), "LC_ALL": "C"},
+                env={**copy_environment(), "LC_ALL": "C"},
                 # Without a terminal of its own it could not ask; without a session of its own it
                 # gets our Ctrl-C. So it has a session where it does not ask.
                 start_new_session=not can_ask,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import (
@@ -23,15 +24,17 @@ from hpctrack.core.layout import (
 from hpctrack.core.names import check_id
 from hpctrack.errors import BusyError, HpctrackError, InvalidNameError, NotFoundError
 from hpctrack.store.record import State
-from hpctrack.store.seal import seal_run
-from hpctrack.store.store import Store
-from hpctrack.store.stored_run import StoredRun
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.candidates import Candidate, Chunk, LeftRun, Skipped
 from hpctrack.sync.sending.sealers import order_sealed_first
 from hpctrack.sync.sending.tails import TailReader
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.protocol import OFFER_ITEMS
+
+if TYPE_CHECKING:
+    from hpctrack.store.store import Store
+    from hpctrack.store.stored_run import StoredRun
+    from hpctrack.sync.sending.lazy_store import LazyStore
 
 STILL_S = 5.0
 """A folder that has changed so lately may change again without another time on it."""
@@ -60,7 +63,7 @@ class Choice:
 
 
 def choose_runs(
-    store: Store,
+    store: Store | LazyStore,
     runs: Sequence[str],
     project: str | None,
     *,
@@ -71,7 +74,7 @@ def choose_runs(
 
     Parameters
     ----------
-    store : Store
+    store : Store or LazyStore
         Where.
     runs : sequence of str
         Ids or names; empty means all.
@@ -240,6 +243,9 @@ class Survey:
 
     def _add_unsealed(self, key: Key, nodes: Sequence[str]) -> LeftRun | None:
         """Seal a run that has ended, and offer it; offer the rows of one that goes on."""
+        from hpctrack.store.seal import seal_run  # noqa: PLC0415 - see `LazyStore`
+        from hpctrack.store.stored_run import StoredRun  # noqa: PLC0415 - as above
+
         wanted, name = self._wanted, f"{key.project}/{key.id}"
         folder = Path(self._store, name)
         run = StoredRun(folder, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
