@@ -20,6 +20,7 @@ from hpctrack.core.layout import (
     SERVER_FOLDER,
     NodeFileName,
 )
+from hpctrack.errors import HpctrackError
 from hpctrack.store.accounting_file import MAX_BYTES
 from hpctrack.sync.files.inventory import HashCache, hash_place
 from hpctrack.sync.files.place import (
@@ -341,7 +342,9 @@ def _find_replicas(folder_fd: int) -> dict[str, object]:
 def _drop_replicas(folder_fd: int, nodes: frozenset[str]) -> None:
     from hpctrack.store.replica import drop_replicas  # noqa: PLC0415 - as above
 
-    drop_replicas(path_of(folder_fd), nodes)
+    # What is in use just now stays: readers pass over it, and `hpctrack server gc` removes it.
+    with contextlib.suppress(HpctrackError):
+        drop_replicas(path_of(folder_fd), nodes)
 
 
 def path_of(folder_fd: int, name: str = "") -> Path:

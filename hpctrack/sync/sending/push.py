@@ -89,7 +89,7 @@ def push(
     with closing(
         PendingTransport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
     ) as pending:
-        from hpctrack.sync.sending import survey  # noqa: PLC0415 - brings numpy and h5py
+        from hpctrack.sync.sending import survey  # noqa: PLC0415 - see above
         from hpctrack.sync.sending.pushing import Pushing  # noqa: PLC0415 - as above
 
         wanted = survey.Wanted(

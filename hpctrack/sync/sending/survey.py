@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import (
@@ -24,15 +25,17 @@ from hpctrack.core.names import check_id
 from hpctrack.errors import BusyError, HpctrackError, InvalidNameError, NotFoundError
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.run_tail import RunTail
-from hpctrack.store.seal import seal_run
-from hpctrack.store.store import Store
-from hpctrack.store.stored_run import StoredRun
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.candidates import Candidate, Chunk, LeftRun, Skipped
 from hpctrack.sync.sending.sealers import order_sealed_first
 from hpctrack.sync.sending.tails import TailReader
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.protocol import OFFER_ITEMS
+
+if TYPE_CHECKING:
+    from hpctrack.store.store import Store
+    from hpctrack.store.stored_run import StoredRun
+    from hpctrack.sync.sending.lazy_store import LazyStore
 
 STILL_S = 5.0
 """A folder that has changed so lately may change again without another time on it."""
@@ -61,7 +64,7 @@ class Choice:
 
 
 def choose_runs(
-    store: Store,
+    store: Store | LazyStore,
     runs: Sequence[str],
     project: str | None,
     *,
@@ -72,7 +75,7 @@ def choose_runs(
 
     Parameters
     ----------
-    store : Store
+    store : Store or LazyStore
         Where.
     runs : sequence of str
         Ids or names; empty means all.
@@ -256,6 +259,8 @@ class Survey:
         if nodes and not is_running and wanted.seal:
             if wanted.dry_run:
                 return LeftRun(key, Skipped.TO_SEAL)
+            from hpctrack.store.seal import seal_run  # noqa: PLC0415 - see `LazyStore`
+
             try:
                 seal_run(folder, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
             except BusyError as error:
@@ -279,6 +284,8 @@ class Survey:
                     pass
                 if tail.nodes and not tail.broken and not tail.has_missed:
                     return tail.record
+        from hpctrack.store.stored_run import StoredRun  # noqa: PLC0415 - see `LazyStore`
+
         run = StoredRun(folder, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
         with contextlib.closing(run):
             return run.told

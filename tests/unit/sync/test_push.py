@@ -201,16 +201,31 @@ def test_a_command_that_ends_at_once_is_told_with_its_last_words(
         push_through(source, target, "echo the disk is on fire >&2; exit 3 #")
 
 
-def test_another_version_is_told_with_both_numbers(source: Path, target: Path) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "told", "behind"),
+    [
+        ("8, 9, 'hpctrack 7.0'", r"protocol 3, the other 8 to 9 \(hpctrack 7.0\)", "this side"),
+        (
+            "1, 2, 'hpctrack 0.0'",
+            r"protocol 3, the other 1 to 2 \(hpctrack 0.0\)",
+            "the other side",
+        ),
+    ],
+)
+def test_another_version_is_told_with_both_numbers_and_what_to_update(
+    source: Path, target: Path, theirs: str, told: str, behind: str
+) -> None:
     code = (
         "import sys; from hpctrack.sync.wire.messages import Hello;"
         " from hpctrack.sync.wire.protocol import MAGIC, encode;"
-        " sys.stdout.buffer.write(MAGIC + encode(Hello(8, 9, 'hpctrack 7.0')));"
+        " sys.stdout.buffer.write(MAGIC + encode(Hello(%s)));"
         " sys.stdout.flush(); sys.stdin.buffer.read()"
     )
     path = f"PYTHONPATH={shlex.quote(os.pathsep.join(sys.path))}"
-    with pytest.raises(ProtocolError, match=r"protocol 3, the other 8 to 9 \(hpctrack 7.0\)"):
-        push_through(source, target, f"{path} {shlex.quote(sys.executable)} -c {shlex.quote(code)}")
+    command = f"{path} {shlex.quote(sys.executable)} -c {shlex.quote(code % theirs)}"
+    with pytest.raises(ProtocolError, match=told) as caught:
+        push_through(source, target, command)
+    assert caught.value.hint == f"update hpctrack on {behind}"
 
 
 def test_receive_tells_people_what_it_is_for(capfd: pytest.CaptureFixture[str]) -> None:
