@@ -267,11 +267,8 @@ class Sender:
             merged = hashlib.sha256(theirs.encode()).hexdigest()
             found.candidate = replace(found.candidate, digest=merged)
         elif found.candidate.digest:
-            self._remember(found.candidate)
+            found.candidate.remember(self._cache)
         self._add(ItemResult.of_result(found.candidate, result))
-
-    def _remember(self, candidate: Candidate) -> None:
-        self._cache.remember(candidate.name, candidate.status, candidate.digest)
 
     def _add(self, result: ItemResult) -> None:
         self._results.append(result)
@@ -317,11 +314,14 @@ class Sender:
                 now_wall_s=now_s,
                 on_sent=self._count(candidate),
             )
+            is_held_back = reader.has_held_back
         if not tails:
             self._add(ItemResult.of(candidate, Status.PRESENT))
             return
-        # A file that goes on is looked at again by the next push, however it looks.
-        digest = state.digest.hex() if state and state.closed_wall_s else ""
+        # Of a file that goes on it has to be known until when it may be silent.
+        is_known = state is not None and (state.closed_wall_s or candidate.alive_until_s)
+        is_known = is_known and not is_held_back
+        digest = state.digest.hex() if state is not None and is_known else ""
         self._open[number] = _Open(replace(candidate, digest=digest), tails)
 
     def _count(self, candidate: Candidate) -> Callable[[int], None]:

@@ -23,7 +23,8 @@ from hpctrack.core.layout import (
 )
 from hpctrack.core.names import check_id
 from hpctrack.errors import BusyError, HpctrackError, InvalidNameError, NotFoundError
-from hpctrack.store.record import State
+from hpctrack.store.record import RunRecord, State
+from hpctrack.store.run_tail import RunTail
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.candidates import Candidate, Chunk, LeftRun, Skipped
 from hpctrack.sync.sending.sealers import order_sealed_first
@@ -243,23 +244,23 @@ class Survey:
 
     def _add_unsealed(self, key: Key, nodes: Sequence[str]) -> LeftRun | None:
         """Seal a run that has ended, and offer it; offer the rows of one that goes on."""
-        from hpctrack.store.seal import seal_run  # noqa: PLC0415 - see `LazyStore`
-        from hpctrack.store.stored_run import StoredRun  # noqa: PLC0415 - as above
-
         wanted, name = self._wanted, f"{key.project}/{key.id}"
         folder = Path(self._store, name)
-        run = StoredRun(folder, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
-        try:
-            record = run.told
-            if record.sweep and not self._choice.is_everything:
-                self._add_sweep(key.project, record.sweep)
-            ranks = record.ranks
-            is_running = State.RUNNING in {record.state, *(one.state for one in ranks)}
-        finally:
-            run.close()
+        known = self._recall_live(key, nodes)
+        if known:
+            if (folder / SEALED_NAME).exists():
+                self._add(key, f"{name}/{SEALED_NAME}")
+            self._chunk.candidates += known
+            return None
+        record = self._read_record(folder)
+        if record.sweep and not self._choice.is_everything:
+            self._add_sweep(key.project, record.sweep)
+        is_running = State.RUNNING in {record.state, *(one.state for one in record.ranks)}
         if nodes and not is_running and wanted.seal:
             if wanted.dry_run:
                 return LeftRun(key, Skipped.TO_SEAL)
+            from hpctrack.store.seal import seal_run  # noqa: PLC0415 - see `LazyStore`
+
             try:
                 seal_run(folder, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
             except BusyError as error:
@@ -270,10 +271,45 @@ class Survey:
         if (folder / SEALED_NAME).exists():
             self._add(key, f"{name}/{SEALED_NAME}")
         for node in nodes:
-            self._add_live(replace(key, kind=ItemKind.LIVE, part=node))
+            self._add_live(replace(key, kind=ItemKind.LIVE, part=node), is_running=is_running)
         return None
 
-    def _add_live(self, key: Key) -> None:
+    def _read_record(self, folder: Path) -> RunRecord:
+        """Return what a run is; a tenth of the time if all of it is in node files."""
+        wanted = self._wanted
+        if not (folder / SEALED_NAME).exists():
+            tail = RunTail(folder, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
+            with contextlib.closing(tail):
+                for _node in tail.visit():
+                    pass
+                if tail.nodes and not tail.broken and not tail.has_missed:
+                    return tail.record
+        from hpctrack.store.stored_run import StoredRun  # noqa: PLC0415 - see `LazyStore`
+
+        run = StoredRun(folder, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
+        with contextlib.closing(run):
+            return run.told
+
+    def _recall_live(self, key: Key, nodes: Sequence[str]) -> list[Candidate]:
+        """Return the node files of a run that goes on and in which nobody has written since.
+
+        Empty if that is not known for all of them: they have to be looked into then.
+        """
+        if not (self._wanted.live and self._choice.is_everything):
+            return []
+        found = []
+        for node in nodes:
+            about = replace(key, kind=ItemKind.LIVE, part=node)
+            name = f"{key.project}/{key.id}/{node}"
+            try:
+                found.append(Candidate.find(about, self._store, name, self._cache))
+            except OSError:
+                return []
+        ends = [one.alive_until_s for one in found if one.alive_until_s]
+        is_known = bool(ends) and all(one.digest for one in found)
+        return found if is_known and min(ends) > self._wanted.clock.wall_s() else []
+
+    def _add_live(self, key: Key, *, is_running: bool) -> None:
         name = f"{key.project}/{key.id}/{key.part}"
         with contextlib.suppress(NotFoundError, FileNotFoundError):  # sealed just now
             candidate = Candidate.find(key, self._store, name, self._cache)
@@ -282,8 +318,10 @@ class Survey:
                 with TailReader(
                     Path(candidate.path), stale_after_s=self._wanted.stale_after_s
                 ) as reader:
-                    digest = reader.state(now_s).digest.hex()
-                candidate = replace(candidate, digest=digest)
+                    state = reader.state(now_s)
+                is_alive = is_running and not state.closed_wall_s
+                until_s = state.pulse_wall_s + self._wanted.stale_after_s if is_alive else 0.0
+                candidate = replace(candidate, digest=state.digest.hex(), alive_until_s=until_s)
             self._chunk.candidates.append(candidate)
 
     def _add_accounting(self, key: Key) -> None:

@@ -40,6 +40,8 @@ class TailReader:
     ----------
     facts : dict
         The attributes of the root.
+    has_held_back : bool
+        The last tails were not all that there is: more may be there without a new stamp of time.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class TailReader:
     ) -> None:
         self.path = path
         self._stale_after_s = stale_after_s
+        self.has_held_back = False
         self._tables: dict[str, ThinTable] = {}
         self._file = ThinFile(path)
         try:
@@ -173,10 +176,10 @@ class TailReader:
                 room_bytes -= len(data)
                 rows[name] += len(data) // row_bytes
                 is_cut = len(data) < count * row_bytes
-        is_whole = is_settled or all(
-            rows[name] >= table.told_rows for name, table in self._tables.items() if name in rows
+        self.has_held_back = not is_settled and any(
+            rows[name] < table.told_rows for name, table in self._tables.items() if name in rows
         )
-        closed_wall_s = found.closed_wall_s if is_whole else 0.0
+        closed_wall_s = 0.0 if self.has_held_back else found.closed_wall_s
         yield self._make_tail(pieces, replace(found, rows=rows, closed_wall_s=closed_wall_s))
 
     def _plan(self, rows: Mapping[str, int], stops: Mapping[str, int]) -> list[tuple[str, int]]:
