@@ -193,3 +193,20 @@ def test_a_replica_of_which_nothing_is_noted_any_more_is_continued(
     peer.finish()
     path = target / "digits/one" / live.file.path.name
     assert read_rows(path) == read_rows(live.file.path)
+
+
+def test_rows_that_come_after_their_sealed_file_do_not_bring_the_run_back_to_life(
+    connect: Connect, live: NodeWriter, target: Path
+) -> None:
+    slow, quick = connect().greet(), connect().greet()
+    number, tail = ask(slow, live), read_tail(live)
+    live.end(0, 0)
+    folder = live.close().parent
+    seal_run(folder)
+    sealed = make_item(folder / "run.h5")
+    assert quick.give(sealed).outcome == Outcome.PUBLISHED
+    assert give(slow, number, tail).outcome == Outcome.PRESENT
+    for peer in (slow, quick):
+        peer.finish()
+    assert not list((target / "digits/one").glob("node-*"))
+    assert hash_files(target)["digits/one/run.h5"] == sealed.digest.hex()
