@@ -151,6 +151,7 @@ def _make_order(
         seal=given["seal"],
         live=given["live"],
         dry_run=given["dry_run"],
+        for_deletion=given["delete_local"],
         jobs=given["jobs"],
         compress=Compress(given["compress"]),
         bwlimit_bytes_s=given["bwlimit"],

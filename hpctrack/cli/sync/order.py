@@ -32,7 +32,7 @@ class Order:
         Only runs that began after this.
     seal, live : bool
         Whether to seal runs that have ended, and to send what live ones have grown by.
-    dry_run : bool
+    dry_run, for_deletion : bool
     jobs : int
         How many processes seal runs.
     compress : Compress
@@ -48,6 +48,7 @@ class Order:
     seal: bool = True
     live: bool = True
     dry_run: bool = False
+    for_deletion: bool = False
     jobs: int = 1
     compress: Compress = Compress.AUTO
     bwlimit_bytes_s: float | None = None
@@ -101,6 +102,7 @@ def push_once(
         seal=order.seal,
         live=order.live,
         dry_run=order.dry_run,
+        for_deletion=order.for_deletion,
         jobs=order.jobs,
         compress=order.compress,
         bwlimit_bytes_s=order.bwlimit_bytes_s,

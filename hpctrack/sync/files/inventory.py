@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import stat
 from io import BufferedReader
 from pathlib import Path
@@ -80,9 +81,12 @@ class HashCache:
         """Write the cache if it has changed; a store that cannot be written has none."""
         if not self._is_changed:
             return
-        scratch = self._path.with_name(f"{HASHES_NAME}.{os.getpid()}.tmp")
+        # A new file of a name that nobody can guess: whoever may write to the store could have put
+        # a link there that leads out of it.
+        scratch = self._path.with_name(f"{HASHES_NAME}.{secrets.token_hex(4)}.tmp")
         with contextlib.suppress(OSError):
-            scratch.write_text(json.dumps(self._load(), separators=(",", ":")))
+            with scratch.open("x") as file:
+                file.write(json.dumps(self._load(), separators=(",", ":")))
             scratch.replace(self._path)
             self._is_changed = False
         with contextlib.suppress(OSError):
@@ -118,6 +122,27 @@ def make_stamp_token(name: str, status: os.stat_result) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:TOKEN_BYTES]
 
 
+def is_stamped(store_fd: int, place: Place, token: bytes) -> bool:
+    """Tell whether a store's file is the very one that a token was made of without reading it.
+
+    Path, size, time and inode are those of no copy: the peer's store is this one, over a file
+    system that both see.
+
+    Parameters
+    ----------
+    store_fd : int
+        The store's folder.
+    place : Place
+    token : bytes
+        Of an offer, see `make_stamp_token`.
+    """
+    try:
+        status = os.stat(place.name, dir_fd=store_fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return make_stamp_token(place.name, status) == token
+
+
 def hash_place(store_fd: int, place: Place, cache: HashCache) -> str:
     """Return the hash of a store's file; nothing if there is none, or a link is on the way.
 
@@ -151,11 +176,14 @@ def _read_place(store_fd: int, place: Place, cache: HashCache) -> str:
 
 def _read_cache(path: Path) -> dict[str, _Entry]:
     """Read the cache; anything that is not as we write it is not there."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        if path.stat().st_size > CACHE_MAX_BYTES:
-            return {}
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > CACHE_MAX_BYTES:
+                return {}
+            found = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}

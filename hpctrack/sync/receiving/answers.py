@@ -13,7 +13,7 @@ from hpctrack.core.layout import ANNOTATIONS_FOLDER, SEALED_NAME
 from hpctrack.store.annotations import MERGED_MAX_BYTES
 from hpctrack.store.replica_states import read_replicas
 from hpctrack.store.tails import NodeState
-from hpctrack.sync.files.inventory import HashCache, hash_place, make_token
+from hpctrack.sync.files.inventory import HashCache, hash_place, is_stamped, make_token
 from hpctrack.sync.files.place import (
     Place,
     find_place,
@@ -117,7 +117,11 @@ class Answerer:
 
     def _answer_file(self, store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
         there = hash_place(store_fd, place, self._cache)
-        if item.is_hashed and there and make_token(there) == item.token:
+        if there and (
+            make_token(there) == item.token
+            if item.is_hashed
+            else is_stamped(store_fd, place, item.token)
+        ):
             return Wish.PRESENT, {}
         details: Details = {}
         offset_bytes = measure_partial(store_fd, item.token.hex())

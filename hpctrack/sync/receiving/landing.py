@@ -7,6 +7,7 @@ for all of them instead of one for each. While a group is brought to the disk th
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -181,11 +182,15 @@ class Landing:
         refusals = check_small([(one.key, one.data) for one in group])
         answers: list[Outcome | ItemRefusal] = [one or Outcome.PRESENT for one in refusals]
         arrived: dict[int, Arrived] = {}
+        coming_bytes: Counter[str] = Counter()
         for place, (one, refusal) in enumerate(zip(group, refusals, strict=True)):
             if refusal is None and one.key.kind != ItemKind.ANNOTATIONS:
                 try:
-                    self._journal.check_room(one.key, len(one.data))
+                    # What this group has brought is on the project's bill only when it is told.
+                    needed_bytes = coming_bytes[one.key.project] + len(one.data)
+                    self._journal.check_room(one.key, needed_bytes)
                     file = self._quarantine.add(one.data)
+                    coming_bytes[one.key.project] = needed_bytes
                     arrived[place] = Arrived(one.number, one.key, one.sha256, len(one.data), file)
                 except ItemRefusal as no_room:
                     answers[place] = no_room
@@ -212,10 +217,14 @@ class Landing:
             large.partial.make_durable()
             refusal = check_file(file.path, large.key)
             if refusal is None:
+                # Asked when it began, too: what came before it was still on its way then.
+                self._journal.check_room(large.key, size_bytes)
                 arrived = Arrived(large.number, large.key, large.sha256, size_bytes, file)
                 self._publish({0: arrived}, answer, is_durable=True)
             else:
                 answer = [refusal]
+        except ItemRefusal as no_room:
+            answer = [no_room]
         except OSError as error:
             answer = [translate(error, size_bytes)]
         finally:

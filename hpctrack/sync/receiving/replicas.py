@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -45,6 +46,7 @@ class RowsLanding:
         self._check_room = check_room
         self._runs: dict[tuple[str, str], Replicas] = {}
         self._sealed: dict[tuple[str, str], frozenset[str]] = {}
+        self._coming_bytes: Counter[str] = Counter()
         self._stack = ExitStack()
 
     def land(self, group: Sequence[tuple[Key, Rows]]) -> list[Answer]:
@@ -69,11 +71,14 @@ class RowsLanding:
         if (facts.get("project"), facts.get("run")) != (key.project, key.id):
             found = {name: str(facts.get(name)) for name in ("project", "run")}
             raise ItemRefusal("other-run", **found)
-        self._check_room(key, sum(len(one.data) for one in rows.tail.pieces))
+        size_bytes = sum(len(one.data) for one in rows.tail.pieces)
+        # What this group has brought is on the project's bill only when it is told.
+        self._check_room(key, self._coming_bytes[key.project] + size_bytes)
         replicas = self._open(key)
         if rows.tail.state.uuid in self._sealed[key.project, key.id]:
             return Outcome.PRESENT  # it was sealed since the sender asked
         replicas.append(key.part, rows.tail)
+        self._coming_bytes[key.project] += size_bytes
         return Outcome.APPENDED
 
     def _open(self, key: Key) -> Replicas:

@@ -56,6 +56,9 @@ class Candidate:
     alive_until_s : float
         Of a node file of a run that is going on: as long as nobody writes it, its run goes on up to
         this time. 0 of others.
+    by_stamp : bool
+        Offer it as if it had not been read: the other side then tells its own file's hash, or that
+        it has this very file.
     """
 
     key: Key
@@ -64,6 +67,7 @@ class Candidate:
     status: os.stat_result
     digest: str
     alive_until_s: float = 0.0
+    by_stamp: bool = False
 
     @classmethod
     def find(cls, key: Key, store: str, name: str, cache: HashCache) -> Candidate:
@@ -90,7 +94,7 @@ class Candidate:
     @property
     def offered(self) -> Offered:
         """What is said of it."""
-        if self.digest:
+        if self.digest and not self.by_stamp:
             return Offered(self.key, make_token(self.digest))
         return Offered(self.key, make_stamp_token(self.name, self.status), is_hashed=False)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from hpctrack.errors import ProtocolError, RefusedError, SyncError
 from hpctrack.sync.carriers.transport import Transport
-from hpctrack.sync.wire.conversation import Conversation
+from hpctrack.sync.wire.conversation import Conversation, CutOffError
 from hpctrack.sync.wire.messages import OLDEST_VERSION, Error
 from hpctrack.sync.wire.refusal import describe, make_printable
 
@@ -23,7 +23,7 @@ EXIT_TIMEOUT_S = 2.0
 NOT_FOUND_STATUSES = {126, 127}
 """What a shell returns for a command that is not there, or cannot be run."""
 
-LOST = (EOFError, ConnectionError, TimeoutError)
+LOST = (EOFError, ConnectionError, TimeoutError, CutOffError)
 """How a stream says that there is no other side any more; anything else is an answer."""
 
 
@@ -53,7 +53,7 @@ class Explainer:
         try:
             yield
         except LOST as error:
-            if isinstance(error, SyncError):
+            if isinstance(error, SyncError) and not isinstance(error, CutOffError):
                 raise  # a carrier that knows why: there is no way, or no trust
             raise self._explain_loss(error, is_start=is_start) from None
         except ProtocolError:

@@ -4,6 +4,7 @@ A run's folder goes only if all of this holds at that moment, under the lock tha
 
 - this push has seen the other side confirm the sealed file by its hash, and what Slurm counted of
   the run and what people wrote about it, if there is any;
+- the other side's file is not this very one, over a file system that both sides see;
 - these files are read again, to their last byte, and have those hashes;
 - nothing else than a sealed run is in the folder: no node file, so nobody records into it, and
   nothing that hpctrack does not know;
@@ -40,7 +41,7 @@ from hpctrack.errors import BusyError, HpctrackError
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.seal_lock import hold_lock
 from hpctrack.store.stored_run import StoredRun
-from hpctrack.sync.sending.push_result import ItemResult, Status
+from hpctrack.sync.sending.push_result import SAME_FILE, ItemResult, Status
 from hpctrack.sync.wire.messages import ItemKind
 
 DAY_S = 86_400.0
@@ -52,6 +53,7 @@ class Kept(StrEnum):
     """Why a run's folder stays."""
 
     GONE = "it is not here any more"
+    SAME = "the other side looks at this very file, and has no copy"
     LIVE = "it is recorded into, or not sealed"
     BUSY = "it is being sealed"
     RECENT = "it ended lately"
@@ -75,6 +77,8 @@ class Confirmed:
         Of the sealed file.
     accounting_sha256, annotations_sha256 : str
         Of what Slurm counted and what people wrote; empty if the other side has confirmed none.
+    is_same_file : bool
+        The other side has no file of its own.
     """
 
     project: str
@@ -82,6 +86,7 @@ class Confirmed:
     sha256: str
     accounting_sha256: str = ""
     annotations_sha256: str = ""
+    is_same_file: bool = False
 
     def __str__(self) -> str:
         """Return what people call it."""
@@ -128,8 +133,10 @@ class Rules:
 
 
 def list_confirmed(items: Iterable[ItemResult]) -> list[Confirmed]:
-    """Return the runs that a push has found, or brought, to the other side."""
-    found = [one for one in items if one.status in CONFIRMED and one.sha256]
+    """Return the runs that a push has found at the other side, or brought there."""
+    some = [one for one in items if one.status in CONFIRMED]
+    found = [one for one in some if one.sha256]
+    same = [one for one in some if one.reason == SAME_FILE and one.key.kind == ItemKind.RUN]
     hashes = {(one.key.kind, one.key.project, one.key.id): one.sha256 for one in found}
     return [
         Confirmed(
@@ -141,6 +148,9 @@ def list_confirmed(items: Iterable[ItemResult]) -> list[Confirmed]:
         )
         for (kind, project, run), sha256 in hashes.items()
         if kind == ItemKind.RUN
+    ] + [
+        Confirmed(project=one.key.project, id=one.key.id, sha256="", is_same_file=True)
+        for one in same
     ]
 
 
@@ -171,6 +181,8 @@ def judge(
     Kept or None
         None: it may go.
     """
+    if run.is_same_file:
+        return Kept.SAME
     return (
         _judge_folder(record, files)
         or _judge_age(run, record, files, rules)

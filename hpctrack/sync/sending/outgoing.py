@@ -144,7 +144,7 @@ def send_rows(
     details: Mapping[str, Any],
     now_wall_s: float,
     on_sent: Sent,
-) -> tuple[int, NodeState | None]:
+) -> NodeState:
     """Send the rows of a node file that the other side does not have.
 
     Parameters
@@ -160,20 +160,18 @@ def send_rows(
     now_wall_s : float
         This side's time.
     on_sent : callable
-        Told the bytes of each tail.
+        Told the bytes of each tail that went; each will be answered.
 
     Returns
     -------
-    int, NodeState or None
-        How many tails went, each of which will be answered, and what the last one led to.
+    NodeState
+        What the last tail leads to.
     """
     since = details.get("rows")
-    count, state = 0, None
     for tail in reader.iter_tails(since if isinstance(since, dict) else {}, now_wall_s):
         digest = hashlib.sha256()
         for piece in tail.pieces:
             digest.update(piece.data)
         talk.send(Rows(number, digest.digest(), tail))
         on_sent(sum(len(one.data) for one in tail.pieces))
-        count, state = count + 1, tail.state
-    return count, state
+    return tail.state  # there is one at least

@@ -31,6 +31,7 @@ def push(
     live: bool = True,
     dry_run: bool = False,
     jobs: int = 1,
+    for_deletion: bool = False,
     compress: Compress = Compress.AUTO,
     bwlimit_bytes_s: float | None = None,
     connect: ConnectOptions | None = None,
@@ -48,20 +49,19 @@ def push(
         This side's store.
     remote : str
         ``ssh://[user@]host[:port]/path``, or the path of a store of this machine.
-    runs, states : sequence of str, optional
-        Only runs with these ids or names, or in one of these states; default all.
-    project, since_wall_s : str, float, optional
-        Only runs of this project, or that have begun or ended since then, UTC seconds.
+    runs, states, project, since_wall_s : optional
+        Only runs with these ids or names, in one of these states, of this project, or that have
+        begun or ended since then, UTC seconds; default all.
     seal, live : bool, optional
         Seal runs that have ended, else they go row by row; send what is new of those that go on.
     dry_run : bool, optional
         Find out what would be sent; change nothing but the caches of hashes.
     jobs : int, optional
         How many processes seal runs at a time; 1 is this one.
-    compress : Compress, optional
-        Whether to compress; AUTO measures what is quicker.
-    bwlimit_bytes_s : float, optional
-        Bytes per second that are sent at most.
+    for_deletion : bool, optional
+        Find out which runs the other side has in files of its own.
+    compress, bwlimit_bytes_s : optional
+        Whether to compress, AUTO measures what is quicker; bytes per second that go at most.
     connect : ConnectOptions, optional
         Keys, known hosts, the command to run there.
     stale_after_s : float, optional
@@ -86,15 +86,15 @@ def push(
     on_progress(Progress("connect", str(where)))
     options = connect or ConnectOptions()
     # What reads runs takes a while to load, and so does a connection: both at once.
-    with closing(
-        PendingTransport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
-    ) as pending:
+    opening = PendingTransport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
+    with closing(opening) as pending:
         from hpctrack.sync.sending import survey  # noqa: PLC0415 - see above
         from hpctrack.sync.sending.pushing import Pushing  # noqa: PLC0415 - as above
 
         wanted = survey.Wanted(
             seal=seal, live=live, dry_run=dry_run, stale_after_s=stale_after_s, jobs=jobs,
-            clock=clock, on_run=lambda name: on_progress(Progress("read", name)),
+            on_run=lambda name: on_progress(Progress("read", name)), clock=clock,
+            for_deletion=for_deletion,
         )  # fmt: skip
         pushing = Pushing(store, where, wanted)
         pushing.choose(runs, project, states=states, since_wall_s=since_wall_s)

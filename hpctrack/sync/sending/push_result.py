@@ -69,6 +69,11 @@ def status_of(outcome: Outcome) -> Status:
     return _STATUSES[outcome]
 
 
+SAME_FILE = "same file"
+"""The reason of what is present there because both sides look at one file, over a file system that
+both see."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemResult:
     """What became of one run or sweep.
@@ -82,7 +87,7 @@ class ItemResult:
     sha256 : str
         Of its file, or empty.
     reason : str
-        Why it was skipped, or the code with which it was refused.
+        Why it was skipped, the code with which it was refused, or `SAME_FILE`.
     text : str
         The same for people.
     ledger : dict
@@ -107,6 +112,11 @@ class ItemResult:
             size_bytes=candidate.status.st_size,
             sha256=candidate.digest if is_file else "",
         )
+
+    @classmethod
+    def of_same_file(cls, candidate: Candidate) -> Self:
+        """Make it from a file that is the other side's, too: that confirms nothing."""
+        return replace(cls.of(candidate, Status.PRESENT), sha256="", reason=SAME_FILE)
 
     @classmethod
     def of_result(cls, candidate: Candidate, result: Result) -> Self:

@@ -46,11 +46,11 @@ Waiting = tuple[int, Candidate, Mapping[str, Any]]
 
 @dataclass(slots=True)
 class _Open:
-    """Something that was sent, and how many answers are due."""
+    """Something that was sent, how many answers are due, and whether it has failed already."""
 
     candidate: Candidate
     left: int = 1
-    is_refused: bool = False
+    has_failed: bool = False
 
 
 class Sender:
@@ -227,12 +227,14 @@ class Sender:
             theirs = details.get("annotations")
             if self._on_annotations is not None and isinstance(theirs, str) and not self._is_dry:
                 self._on_annotations(candidate.key, theirs)
-            if wish == Wish.PRESENT or self._is_sealed_there(candidate, details):
+            if wish == Wish.PRESENT and not candidate.offered.is_hashed:
+                self._add(ItemResult.of_same_file(candidate))
+            elif wish == Wish.PRESENT or self._is_sealed_there(candidate, details):
                 self._add(ItemResult.of(candidate, Status.PRESENT))
             elif wish == Wish.REFUSED:
                 self._add(ItemResult.of_refusal(candidate, details))
             elif self._is_dry:
-                self._add(ItemResult.of(candidate, Status.WOULD_SEND))
+                self._add(_foresee(candidate, details))
             else:
                 if candidate.key.kind != ItemKind.LIVE:  # how much of one goes is seen later
                     self._total_bytes += candidate.status.st_size
@@ -251,8 +253,8 @@ class Sender:
         if found is None:
             raise ProtocolError(f"the other side answers item {result.number}, which is not open")
         found.left -= 1
-        if result.outcome == Outcome.REFUSED and not found.is_refused:
-            found.is_refused = True
+        if result.outcome == Outcome.REFUSED and not found.has_failed:
+            found.has_failed = True
             self._add(ItemResult.of_result(found.candidate, result))
         theirs = result.facts.get("annotations")
         if isinstance(theirs, str) and self._on_annotations is not None:
@@ -260,7 +262,7 @@ class Sender:
         if found.left:
             return
         del self._open[result.number]
-        if found.is_refused:
+        if found.has_failed:
             return
         if isinstance(theirs, str):
             # What both sides have now is not what was sent.
@@ -286,12 +288,14 @@ class Sender:
                 raise
             # Sealed, removed or broken since it was offered: the next push sees what it is now.
             self._add(ItemResult.of_failure(candidate, error))
+            if number in self._open:  # of what had gone before that the answers are still to come
+                self._open[number].has_failed = True
 
     def _send_file(self, number: int, candidate: Candidate, details: Mapping[str, Any]) -> None:
-        theirs = details.get("sha256")
-        if isinstance(theirs, str) and theirs == hash_path(candidate.path):
-            self._cache.remember(candidate.name, candidate.status, theirs)
-            self._add(ItemResult.of(replace(candidate, digest=theirs), Status.PRESENT))
+        if _is_equal(candidate, details):
+            candidate = replace(candidate, digest=details["sha256"])
+            candidate.remember(self._cache)
+            self._add(ItemResult.of(candidate, Status.PRESENT))
             return
         offset = details.get("offset_bytes")
         offset_bytes = offset if isinstance(offset, int) and offset > 0 else 0
@@ -304,25 +308,23 @@ class Sender:
     def _send_live(self, number: int, candidate: Candidate, details: Mapping[str, Any]) -> None:
         rows = details.get("rows")
         known = rows if isinstance(rows, dict) else {}
+        # A file that goes on is looked at again by the next push, however it looks.
+        candidate, count = replace(candidate, digest=""), self._count(candidate)
+
+        def on_sent(size_bytes: int) -> None:
+            self._open.setdefault(number, _Open(candidate, 0)).left += 1
+            count(size_bytes)
+
         with TailReader(Path(candidate.path), known_rows=known) as reader:
             now_s = self._clock.wall_s()
-            tails, state = send_rows(
-                self._talk,
-                number,
-                reader,
-                details=details,
-                now_wall_s=now_s,
-                on_sent=self._count(candidate),
+            state = send_rows(
+                self._talk, number, reader, details=details, now_wall_s=now_s, on_sent=on_sent
             )
             is_held_back = reader.has_held_back
-        if not tails:
-            self._add(ItemResult.of(candidate, Status.PRESENT))
-            return
         # Of a file that goes on it has to be known until when it may be silent.
-        is_known = state is not None and (state.closed_wall_s or candidate.alive_until_s)
-        is_known = is_known and not is_held_back
-        digest = state.digest.hex() if state is not None and is_known else ""
-        self._open[number] = _Open(replace(candidate, digest=digest), tails)
+        is_known = (state.closed_wall_s or candidate.alive_until_s) and not is_held_back
+        if is_known:
+            self._open[number].candidate = replace(candidate, digest=state.digest.hex())
 
     def _count(self, candidate: Candidate) -> Callable[[int], None]:
         def count(size_bytes: int) -> None:
@@ -334,3 +336,20 @@ class Sender:
             )
 
         return count
+
+
+def _is_equal(candidate: Candidate, details: Mapping[str, Any]) -> bool:
+    """Tell whether the other side has a file of the same content; reads ours if need be."""
+    theirs = details.get("sha256")
+    return isinstance(theirs, str) and theirs == (candidate.digest or hash_path(candidate.path))
+
+
+def _foresee(candidate: Candidate, details: Mapping[str, Any]) -> ItemResult:
+    """Return what would become of a file that the other side does not know to be the same."""
+    try:
+        is_equal = _is_equal(candidate, details)
+    except OSError as error:
+        return ItemResult.of_failure(candidate, error)
+    if is_equal:
+        return ItemResult.of(replace(candidate, digest=details["sha256"]), Status.PRESENT)
+    return ItemResult.of(candidate, Status.WOULD_SEND)

@@ -136,6 +136,8 @@ class Wanted:
         Told each run's name before the work on it.
     jobs : int
         How many processes seal; 1 is this one.
+    for_deletion : bool
+        Find out which runs the other side has in files of its own.
     """
 
     seal: bool
@@ -145,6 +147,7 @@ class Wanted:
     clock: Clock
     on_run: Callable[[str], None]
     jobs: int = 1
+    for_deletion: bool = False
 
 
 class Survey:
@@ -370,7 +373,10 @@ class Survey:
         return self._annotated[project]
 
     def _add(self, key: Key, name: str) -> None:
-        self._chunk.candidates.append(Candidate.find(key, self._store, name, self._cache))
+        found = Candidate.find(key, self._store, name, self._cache)
+        if self._wanted.for_deletion and key.kind == ItemKind.RUN:
+            found = replace(found, by_stamp=True)
+        self._chunk.candidates.append(found)
 
 
 def _list_folders(path: str | Path) -> list[str]:

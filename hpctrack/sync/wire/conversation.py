@@ -27,6 +27,10 @@ REST_OF_LINE_TIMEOUT_S = 1.0
 """What is no greeting is quoted in a message; its rest is not waited for longer than this."""
 
 
+class CutOffError(ProtocolError):
+    """The connection has ended in the middle of a message: a loss, not a peer that is wrong."""
+
+
 class Conversation:
     """Sends and receives messages.
 
@@ -123,8 +127,10 @@ class Conversation:
         ------
         EOFError
             The peer has ended, between two frames.
+        CutOffError
+            It has ended within a frame.
         ProtocolError
-            It has ended within a frame, or the frame is not what it should be.
+            The frame is not what it should be.
         TimeoutError, ConnectionError
             As `ByteStream.read`.
         """
@@ -153,7 +159,7 @@ class Conversation:
         data = self._stream.read(READ_BYTES, timeout_s=self._timeout_s)
         if not data:
             if self._decoder.held_bytes:
-                raise ProtocolError("the connection ended in the middle of a message")
+                raise CutOffError("the connection ended in the middle of a message")
             raise EOFError
         self._waiting = self._decode(data)
 

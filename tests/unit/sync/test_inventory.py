@@ -104,3 +104,23 @@ def test_caches_of_two_processes_do_not_break_each_other(tmp_path: Path) -> None
         cache.save()
     assert json.loads((tmp_path / HASHES_NAME).read_text()).keys() == {"b"}
     assert ask(tmp_path, "a") == hashlib.sha256(b"a").hexdigest()
+
+
+def test_the_cache_neither_reads_nor_writes_through_a_link(tmp_path: Path) -> None:
+    store, outside = tmp_path / "store", tmp_path / "outside"
+    store.mkdir()
+    (store / "file").write_bytes(b"one")
+    outside.write_text('{"file": [3, 4, 5, "x"]}')
+    # Names that could be guessed: of whoever is about to write a cache here.
+    guessed = store / f"{HASHES_NAME}.{os.getpid()}.tmp"
+    for name in (store / HASHES_NAME, guessed):
+        name.symlink_to(outside)
+    assert ask(store) == hashlib.sha256(b"one").hexdigest()
+    assert outside.read_text() == '{"file": [3, 4, 5, "x"]}'
+    assert not (store / HASHES_NAME).is_symlink()
+
+
+def test_a_pipe_in_the_place_of_the_cache_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"one")
+    os.mkfifo(tmp_path / HASHES_NAME)
+    assert ask(tmp_path) == hashlib.sha256(b"one").hexdigest()

@@ -44,9 +44,16 @@ def hash_of(store: Path, name: str) -> str:
     return hashlib.sha256((store / name / "run.h5").read_bytes()).hexdigest()
 
 
-def confirm(store: Path, name: str, **changes: str) -> Confirmed:
+def confirm(
+    store: Path, name: str, *, sha256: str | None = None, accounting_sha256: str = ""
+) -> Confirmed:
     project, run_id = name.split("/")
-    return Confirmed(project=project, id=run_id, **{"sha256": hash_of(store, name), **changes})
+    return Confirmed(
+        project=project,
+        id=run_id,
+        sha256=hash_of(store, name) if sha256 is None else sha256,
+        accounting_sha256=accounting_sha256,
+    )
 
 
 def test_what_the_other_side_has_goes_and_nothing_else(source: Path, target: Path) -> None:
@@ -189,3 +196,21 @@ def test_the_command_deletes_and_says_what_it_freed(
     assert told["freed_bytes"] > 0
     assert Store(source).runs() == []
     assert len(Store(target).runs()) == 3
+
+
+def test_a_run_of_which_the_other_side_has_no_file_of_its_own_stays(
+    source: Path, target: Path, capsys: Capture
+) -> None:
+    push(source, str(target))
+    there = target / "digits/one/run.h5"
+    there.unlink()
+    # As if both machines saw one file system: size, time and inode are the same.
+    there.hardlink_to(source / "digits/one/run.h5")
+    words = ["sync", str(target), "--store", str(source), "--delete-local", "--keep-days", "0"]
+    assert run([*words, "--dry-run"]) == 0
+    assert "would delete 2 local copies" in capsys.readouterr().out
+    assert run([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["deletion"]
+    assert told["deleted"] == ["digits/two", "other/one"]
+    assert told["kept"] == [{"run": "digits/one", "why": Kept.SAME}]
+    assert (source / "digits/one/run.h5").exists()

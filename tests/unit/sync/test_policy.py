@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpctrack.sync.receiving.policy import Policy
-from hpctrack.sync.wire.messages import File, ItemKind, Key, Outcome, Wish
+from hpctrack.sync.wire.messages import End, File, ItemKind, Key, Outcome, Wish
 from tests.unit.sync.conftest import Connect
 from tests.unit.sync.made_stores import (
     Item,
@@ -142,3 +142,25 @@ def test_without_that_a_replaced_file_is_gone(
     peer.give(make_item(seal_made(tmp_path / "made", "r", attempt=2)))
     peer.finish()
     assert not (target / ".server/replaced").exists()
+
+
+def test_what_comes_in_one_group_counts_together(connect: Connect) -> None:
+    peer = connect(policy=Policy(quota_bytes=100_000)).greet()
+    blobs = [make_blob(bytes([number]) * 30_000) for number in range(10)]
+    assert set(peer.offer(*blobs).wishes) == {Wish.WANTED}
+    peer.send(*(File(number, one.digest, one.data) for number, one in enumerate(blobs)))
+    codes = [one.code for one in peer.expect_results(10)]
+    assert codes == ["", "", "", *["quota"] * 7]
+    peer.finish()
+
+
+def test_large_files_on_their_way_together_count_together(connect: Connect) -> None:
+    peer = connect(policy=Policy(quota_bytes=100_000)).greet()
+    blobs = [make_blob(bytes([number]) * 60_000) for number in range(3)]
+    peer.offer(*blobs)
+    for number, one in enumerate(blobs):
+        peer.begin(number, one)
+        peer.talk.send(End(number, one.digest))
+    peer.talk.flush()
+    assert [one.code for one in peer.expect_results(3)] == ["", "quota", "quota"]
+    peer.finish()

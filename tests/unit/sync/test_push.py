@@ -8,24 +8,41 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hpctrack import Store
 from hpctrack.cli.main import run
+from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import (
+    BusyError,
     NotFoundError,
     ProtocolError,
     RefusedError,
+    StoreFormatError,
     SyncError,
     UsageError,
 )
+from hpctrack.store import replica
+from hpctrack.store.record import State
+from hpctrack.store.seal import seal_run
+from hpctrack.store.stored_run import StoredRun
+from hpctrack.store.tails import Tail
 from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import Status
+from hpctrack.sync.sending.tails import TailReader
+from hpctrack.sync.wire.messages import Outcome
 from tests.programs import wait_for
-from tests.unit.sync.made_stores import has_only_sealed, hash_files, log_runs
+from tests.replicas import write_some
+from tests.stores import NodeWriter
+from tests.unit.sync.conftest import Connect
+from tests.unit.sync.made_stores import has_only_sealed, hash_files, log_runs, make_item
 
 
 def statuses(store: Path, target: Path, **options: object) -> dict[str, str]:
@@ -276,3 +293,57 @@ def test_a_running_run_goes_on_over_there_until_it_is_sealed(
     assert not list((target / "digits/live").glob("node-*"))
     assert Store(target).run("live").state == "finished"
     assert hash_files(target)["digits/live/run.h5"] == hash_files(source)["digits/live/run.h5"]
+
+
+def test_a_dry_run_knows_what_is_there_though_it_was_never_hashed(
+    source: Path, target: Path
+) -> None:
+    shutil.copytree(source, target)
+    dry = push(source, str(target), dry_run=True)
+    assert (dry.would_send, dry.present) == (0, 3)
+
+
+def test_a_node_file_that_breaks_on_the_way_keeps_nothing_else_back(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = NodeWriter(source, "digits", "live", wall_s=SYSTEM_CLOCK.wall_s())
+    writer.start(0)
+    write_some(writer, 0)
+    iter_tails = TailReader.iter_tails
+
+    def break_off(self: TailReader, *words: Any) -> Iterator[Tail]:
+        yield from islice(iter_tails(self, *words, limit_bytes=3000), 2)
+        raise StoreFormatError("it cannot be read any more")
+
+    monkeypatch.setattr(TailReader, "iter_tails", break_off)
+    result = push(source, str(target))
+    (live,) = result.live
+    assert (live.status, live.text) == (Status.SKIPPED, "it cannot be read any more")
+    assert result.sent == 3
+    monkeypatch.undo()
+    assert push(source, str(target)).live[0].status == Status.GROWN
+    writer.close()
+
+
+def test_replicas_that_somebody_holds_do_not_end_the_connection(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    writer = NodeWriter(source, "digits", "live", wall_s=SYSTEM_CLOCK.wall_s())
+    session = writer.start(0)
+    write_some(writer, 0)
+    push(source, str(target))
+    writer.end(0, session)
+    writer.close()
+    seal_run(source / "digits/live")
+    monkeypatch.setattr(replica, "drop_replicas", _raise_busy)
+    peer = connect().greet()
+    assert peer.give(make_item(source / "digits/live/run.h5")).outcome == Outcome.PUBLISHED
+    peer.finish()
+    with closing(StoredRun(target / "digits/live")) as there:
+        with closing(StoredRun(source / "digits/live")) as here:
+            assert there.metric_sizes() == here.metric_sizes()
+        assert there.record.state == State.FINISHED
+
+
+def _raise_busy(*_words: object) -> None:
+    raise BusyError("somebody else writes the replicas")
