@@ -313,8 +313,9 @@ class Survey:
         name = f"{key.project}/{key.id}/{key.part}"
         with contextlib.suppress(NotFoundError, FileNotFoundError):  # sealed just now
             candidate = Candidate.find(key, self._store, name, self._cache)
-            if not candidate.digest:
-                now_s = self._wanted.clock.wall_s()
+            now_s = self._wanted.clock.wall_s()
+            # That a file has been silent for too long is news, though it is the same.
+            if not candidate.digest or 0 < candidate.alive_until_s <= now_s:
                 with TailReader(
                     Path(candidate.path), stale_after_s=self._wanted.stale_after_s
                 ) as reader:

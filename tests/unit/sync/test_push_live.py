@@ -104,6 +104,25 @@ def test_a_run_that_falls_silent_is_looked_into_again(
     assert Store(here, index=False).run("r").record.state == State.CRASHED
 
 
+def test_a_node_that_is_lost_is_news_though_its_file_is_the_same(
+    there: Path, here: Path, clock: FakeClock
+) -> None:
+    writers = [NodeWriter(there, node=node) for node in range(2)]
+    for rank, writer in enumerate(writers):
+        writer.start(rank, size=2)
+        write(writer, clock, 0)
+    send(there, here, clock)
+    for number in range(1, 4):
+        writers[0].wall_s += 40
+        write(writers[0], clock, number)
+        send(there, here, clock)
+        run = Store(here, clock=FakeClock(9e9).clock(), index=False).run("r")
+        states = [one.state for one in run.record.ranks]
+        lost = State.LOST if number > 1 else State.RUNNING
+        assert states == [State.RUNNING, lost]
+        run.close()
+
+
 def test_another_place_gets_what_it_does_not_have(
     there: Path, here: Path, clock: FakeClock, tmp_path: Path
 ) -> None:
