@@ -83,6 +83,7 @@ class Pushing:
                 cache,
                 self._wanted.clock,
                 compress=compress,
+                stale_after_s=self._wanted.stale_after_s,
                 on_progress=on_progress,
                 on_annotations=lambda key, theirs: _fold(path, key, theirs),
             )

@@ -65,6 +65,8 @@ class Sender:
     clock : Clock
     compress : Compress
         Whether to compress.
+    stale_after_s : float
+        A node file that is silent for so long is not written any more.
     on_progress : callable
         Told how far it is.
     on_annotations : callable
@@ -85,6 +87,7 @@ class Sender:
         clock: Clock,
         *,
         compress: Compress = Compress.AUTO,
+        stale_after_s: float = 60.0,
         on_progress: ProgressCallback,
         on_annotations: OnAnnotations | None = None,
     ) -> None:
@@ -95,6 +98,7 @@ class Sender:
         self._cache = cache
         self._clock = clock
         self._compress = compress
+        self._stale_after_s = stale_after_s
         self._on_progress = on_progress
         self._on_annotations = on_annotations
         self._offers: deque[tuple[int, list[Candidate]]] = deque()
@@ -315,7 +319,8 @@ class Sender:
             self._open.setdefault(number, _Open(candidate, 0)).left += 1
             count(size_bytes)
 
-        with TailReader(Path(candidate.path), known_rows=known) as reader:
+        path, stale_after_s = Path(candidate.path), self._stale_after_s
+        with TailReader(path, known_rows=known, stale_after_s=stale_after_s) as reader:
             now_s = self._clock.wall_s()
             state = send_rows(
                 self._talk, number, reader, details=details, now_wall_s=now_s, on_sent=on_sent

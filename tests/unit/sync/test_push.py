@@ -279,7 +279,7 @@ def test_a_running_run_goes_on_over_there_until_it_is_sealed(
         assert program.stdout is not None
         assert program.stdout.readline() == b"ready\n"
         wait_for(lambda: any((source / "digits/live").glob("node-*.h5")))
-        wait_for(lambda: Store(source).run("live").metric("loss").values.tolist() == [1.0])
+        wait_for(lambda: "loss" in Store(source).run("live").metrics())
         assert run(["sync", str(target), "--store", str(source)]) == 0
         found = Store(target).run("live")
         assert (found.state, found.metric("loss").values.tolist()) == ("running", [1.0])
