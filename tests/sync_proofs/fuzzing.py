@@ -142,7 +142,7 @@ class Range:
         """
         for path in (self.store / "digits").rglob("*"):
             assert not path.is_symlink()
-            if path.name == "run.h5":
+            if path.name == "run.h5" and path.is_file():
                 key = Key(ItemKind.RUN, "digits", path.parent.name)
                 assert check_small([(key, path.read_bytes())]) == [None]
         for run in Store(self.store).runs():

@@ -26,11 +26,13 @@ from hpctrack.errors import BusyError, HpctrackError, InvalidNameError, NotFound
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.run_tail import RunTail
 from hpctrack.sync.files.inventory import HashCache
+from hpctrack.sync.files.place import find_place
 from hpctrack.sync.sending.candidates import Candidate, Chunk, LeftRun, Skipped
 from hpctrack.sync.sending.sealers import order_sealed_first
 from hpctrack.sync.sending.tails import TailReader
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.protocol import OFFER_ITEMS
+from hpctrack.sync.wire.refusal import ItemRefusal
 
 if TYPE_CHECKING:
     from hpctrack.store.store import Store
@@ -361,8 +363,11 @@ class Survey:
         place = f"{project}/{BLOBS_FOLDER}"
         for folder in _list_folder(f"{self._store}/{place}"):
             for name in _list_folder(f"{self._store}/{place}/{folder}"):
-                with contextlib.suppress(OSError):
-                    self._add(Key(ItemKind.BLOB, project, name), f"{place}/{folder}/{name}")
+                key = Key(ItemKind.BLOB, project, name)
+                # What else lies there is nobody's blob: half of one, or somebody's notes.
+                with contextlib.suppress(OSError, ItemRefusal):
+                    if find_place(key).name == f"{place}/{folder}/{name}":
+                        self._add(key, find_place(key).name)
                 yield
 
     def _find_annotated(self, project: str) -> frozenset[str]:

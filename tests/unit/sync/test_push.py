@@ -37,12 +37,12 @@ from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import Status
 from hpctrack.sync.sending.tails import TailReader
-from hpctrack.sync.wire.messages import Outcome
+from hpctrack.sync.wire.messages import ItemKind, Outcome
 from tests.programs import wait_for
 from tests.replicas import write_some
 from tests.stores import NodeWriter
 from tests.unit.sync.conftest import Connect
-from tests.unit.sync.made_stores import has_only_sealed, hash_files, log_runs, make_item
+from tests.unit.sync.made_stores import has_only_sealed, hash_files, log_runs, make_blob, make_item
 
 
 def statuses(store: Path, target: Path, **options: object) -> dict[str, str]:
@@ -124,6 +124,19 @@ def test_a_sweep_goes_along(source: Path, target: Path) -> None:
     assert [one.status for one in result.sweeps] == [Status.SENT]
     assert (target / "digits/.sweeps/abc/sweep.json").read_text() == '{"id": "abc"}'
     assert [one.status for one in push(source, str(target)).sweeps] == [Status.PRESENT, Status.SENT]
+
+
+def test_blobs_go_along_and_what_else_lies_there_does_not(source: Path, target: Path) -> None:
+    blob = make_blob(b"weights")
+    folder = source / "digits/.blobs" / blob.key.id[:2]
+    folder.mkdir(parents=True)
+    (folder / blob.key.id).write_bytes(blob.data)
+    for name in (f"{blob.key.id}.tmp", "0" * 64, "notes\n", os.fsdecode(b"\xff")):
+        (folder / name).write_bytes(b"x")
+    found = {one.key: one.status for one in push(source, str(target)).of_kind(ItemKind.BLOB)}
+    assert found == {blob.key: Status.SENT}
+    found = {one.key: one.status for one in push(source, str(target)).of_kind(ItemKind.BLOB)}
+    assert found == {blob.key: Status.PRESENT}
 
 
 def test_a_run_that_is_refused_does_not_stop_the_others(
