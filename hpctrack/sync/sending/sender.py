@@ -38,6 +38,9 @@ from hpctrack.sync.wire.messages import (
 from hpctrack.sync.wire.packing import ZSTD, Compress, can_pack
 from hpctrack.sync.wire.protocol import negotiate
 
+OFFERS_AHEAD = 16
+"""Offers that are not answered yet: what is wanted of them is held in memory, on both sides."""
+
 OnAnnotations = Callable[[Key, str], None]
 
 Waiting = tuple[int, Candidate, Mapping[str, Any]]
@@ -159,7 +162,7 @@ class Sender:
         with self._explainer.translated():
             for chunk in chunks:
                 self._offer(self._note(chunk))
-                self._work(is_patient=False)
+                self._work(is_patient=len(self._offers) > OFFERS_AHEAD)
             self._talk.flush()
             self._work(is_patient=True)
             self._end()

@@ -148,7 +148,7 @@ def test_more_items_than_anybody_has_in_one_frame_end_the_transfer(connect: Conn
 def test_more_items_than_a_store_can_have_end_the_transfer(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receive, "OFFER_MAX_ITEMS", 3)
+    monkeypatch.setattr(receive, "WANTED_MAX_ITEMS", 3)
     peer = connect().greet()
     peer.send(ASK, ASK)
     assert isinstance(peer.talk.receive(), Answer)
