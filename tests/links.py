@@ -178,7 +178,8 @@ def push_over(
     cache = HashCache(store)
 
     def fold(key: Key, theirs: str) -> None:
-        fold_annotations(store, key.project, key.id, theirs.encode())
+        with suppress(HpctrackError, OSError):
+            fold_annotations(store, key.project, key.id, theirs.encode())
 
     sender = Sender(
         tap,

@@ -39,6 +39,7 @@ ACCOUNTING_NAME = "accounting.json"
 _AGREEMENT = re.compile(r"agreement\.a(\d+)\.json\Z")
 RULES_FOLDER = ".rules"
 REPLICAS_NAME = ".replica.json"
+REPLICAS_SPARE_NAME = ".replica.json.old"
 REPLICA_LOCK_NAME = ".replica.lock"
 OWNER_NAME = ".owner"
 SIDE_FILES = frozenset(
@@ -48,6 +49,7 @@ SIDE_FILES = frozenset(
         STOP_NAME,
         ACCOUNTING_NAME,
         REPLICAS_NAME,
+        REPLICAS_SPARE_NAME,
         REPLICA_LOCK_NAME,
         OWNER_NAME,
     }

@@ -190,6 +190,16 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
+def copy_environment() -> dict[str, str]:
+    """Return a copy of the process's environment, for a child that is started beside other threads.
+
+    A child without one of its own reads the array that the C library keeps, and who sets a variable
+    meanwhile moves it: numpy does while it is imported, and ``execve`` failed with EFAULT (seen).
+    """
+    found = ((name, os.environ.get(name)) for name in list(os.environ))
+    return {name: value for name, value in found if value is not None}
+
+
 class replaced_environment:  # noqa: N801 - reads as a word of the language in `with`
     """Gives the process another environment for a while; what was there comes back.
 

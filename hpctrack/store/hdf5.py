@@ -132,9 +132,12 @@ def _open(path: Path, *, swmr: bool) -> Any:
 def _limit_attempts(access: Any) -> None:
     library = find_library()
     if library is not None:
-        library.H5Pset_metadata_read_attempts(
-            ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS)
-        )
+        from h5py._objects import phil  # noqa: PLC0415 - see `open_file`
+
+        with phil:  # past h5py nobody else keeps other threads out
+            library.H5Pset_metadata_read_attempts(
+                ctypes.c_int64(access.id), ctypes.c_uint(READ_ATTEMPTS)
+            )
 
 
 @cache

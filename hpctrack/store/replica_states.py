@@ -20,14 +20,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpctrack.core.layout import REPLICA_LOCK_NAME, REPLICAS_NAME, NodeFileName
+from hpctrack.core.layout import REPLICA_LOCK_NAME, REPLICAS_NAME, REPLICAS_SPARE_NAME, NodeFileName
 from hpctrack.errors import BusyError, StoreError
-from hpctrack.store.space import explain, sync_folder
+from hpctrack.store.space import exchange, explain, sync_folder
 from hpctrack.store.tails import NodeState
 from hpctrack.store.vocabulary import TABLE_ROW_BYTES
 
 MAX_BYTES = 64 * 1024 * 1024
 """A quarter of a million node files; a longer file is not ours."""
+
+READ_ATTEMPTS = 10
 
 LOCK_WAIT_S = 10.0
 LOCK_POLL_S = 0.01
@@ -85,21 +87,19 @@ def write_replicas(folder: Path, states: Mapping[str, NodeState], *, is_durable:
         It cannot be written; what was there is kept.
     """
     told = {name: _tell(one) for name, one in states.items()}
-    path = folder / REPLICAS_NAME
-    scratch = folder / f"{REPLICAS_NAME}.tmp"
-    flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    data = json.dumps(told, separators=(",", ":")).encode()
+    path, spare = folder / REPLICAS_NAME, folder / REPLICAS_SPARE_NAME
+    flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        try:
-            with os.fdopen(os.open(scratch, flags, 0o644), "w") as file:
-                json.dump(told, file, separators=(",", ":"))
-                file.flush()
-                if is_durable:
-                    os.fsync(file.fileno())
-            scratch.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                scratch.unlink(missing_ok=True)
-            raise
+        # What was there before the last time is written over, and then takes its name back.
+        with os.fdopen(os.open(spare, flags, 0o644), "wb", buffering=0) as file:
+            while data:
+                data = data[file.write(data) :]
+            file.truncate()
+            if is_durable:
+                os.fsync(file.fileno())
+        if not exchange(spare, path):
+            spare.replace(path)
         if is_durable:
             sync_folder(folder)
     except OSError as error:
@@ -132,7 +132,7 @@ class ReplicaStates:
         except OSError:
             self._stamp, self._states = None, {}
             return
-        stamp = there.st_ino, there.st_mtime_ns, there.st_size
+        stamp = _stamp(there)
         if stamp != self._stamp:
             self._states = _read(self._folder)
             self._stamp = stamp
@@ -214,7 +214,7 @@ def _try_lock(handle: int, path: Path) -> bool:
 
 def forget_replicas(folder: Path) -> None:
     """Remove what is known when no replica is left; only for who holds them."""
-    for name in (REPLICAS_NAME, REPLICA_LOCK_NAME):
+    for name in (REPLICAS_NAME, REPLICAS_SPARE_NAME, REPLICA_LOCK_NAME):
         with contextlib.suppress(OSError):
             (folder / name).unlink(missing_ok=True)
 
@@ -227,12 +227,22 @@ def _is_file(path: Path) -> bool:
 
 
 def _read_bytes(path: Path) -> bytes:
+    """Return a file's bytes, none if it cannot be read; not of one that is being written over."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            return file.read(MAX_BYTES)
-    except OSError:
-        return b""
+    for _attempt in range(READ_ATTEMPTS):
+        try:
+            with os.fdopen(os.open(path, flags), "rb", buffering=0) as file:
+                before = os.fstat(file.fileno())
+                data = file.read(min(before.st_size, MAX_BYTES)) or b""
+            if _stamp(before) == _stamp(path.lstat()):
+                return data
+        except OSError:
+            return b""
+    return b""
+
+
+def _stamp(there: os.stat_result) -> tuple[int, int, int]:
+    return there.st_ino, there.st_mtime_ns, there.st_size
 
 
 def _tell(state: NodeState) -> dict[str, Any]:

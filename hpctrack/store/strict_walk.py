@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 from h5py import h5a, h5d, h5f, h5fd, h5g, h5l, h5o, h5p, h5s, h5t
+from h5py._objects import phil
 
 from hpctrack.store.hdf5 import find_library, plain
 from hpctrack.store.schema import FORMAT_VERSION, SEALED_KIND
@@ -64,7 +65,8 @@ def forbid_plugins() -> None:
     """Have the library load no filter from anywhere in this process."""
     library = find_library()
     if library is not None:
-        library.H5PLset_loading_state(0)
+        with phil:  # past h5py nobody else keeps other threads out
+            library.H5PLset_loading_state(0)
     while h5py.h5pl.size():
         h5py.h5pl.remove(0)
 

@@ -10,7 +10,10 @@ import contextlib
 import ctypes
 import importlib.util
 import os
-from collections.abc import Iterable
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -175,7 +178,7 @@ class ThinFile:
         return self.call("H5Dopen2", self._id, name.encode(), 0)
 
     def _open(self) -> int:
-        kind = _ID.in_dll(self._library, "H5P_CLS_FILE_ACCESS_ID_g").value
+        kind = _ID.in_dll(self._library.library, "H5P_CLS_FILE_ACCESS_ID_g").value
         access = self.call("H5Pcreate", kind)
         try:
             # File locks are refused by some Lustre and NFS mounts, and we need none.
@@ -369,9 +372,44 @@ class ThinTable:
         return int(address.value) if is_there else None
 
 
+_lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - a thread that the child does not have may hold it
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+class _OneByOne:
+    """Calls of a library, one at a time: HDF5 is not made for threads.
+
+    h5py has a lock of its own for the same reason; where it is loaded that is taken, too.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+        for name in _SIGNATURES:
+            if name not in _MAY_BE_MISSING or hasattr(library, name):
+                setattr(self, name, _take_turns(getattr(library, name)))
+
+
+def _take_turns(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        objects = sys.modules.get("h5py._objects")
+        with _lock, getattr(objects, "phil", None) or nullcontext():
+            return function(*arguments)
+
+    return call
+
+
 @cache
-def load_library() -> ctypes.CDLL:
+def load_library() -> Any:
     """Return the HDF5 library that h5py brings, or else the one that it was built with.
+
+    Its functions may be called from any thread.
 
     Raises
     ------
@@ -385,13 +423,14 @@ def load_library() -> ctypes.CDLL:
                 continue
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
+        turns: Any = _OneByOne(library)
     except AttributeError as error:
         raise StoreFormatError(
             f"the HDF5 library is too old: {error}", hint="pip install --upgrade h5py"
         ) from None
-    library.H5open()
-    library.H5Eset_auto2(0, None, None)  # what fails is told by the result
-    return library
+    turns.H5open()
+    turns.H5Eset_auto2(0, None, None)  # what fails is told by the result
+    return turns
 
 
 def _load_bundled() -> ctypes.CDLL | None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +16,7 @@ from hpctrack.core.layout import SEALED_NAME, run_folder
 from hpctrack.store.node_file import NodeFile
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.store.seal import seal_run
+from scripts.benchmarks.bench_list import write_small_run
 from scripts.benchmarks.lab import Lab, end_process
 from scripts.benchmarks.lab import Place as LabPlace
 from scripts.benchmarks.made_runs import PROJECT, START_WALL_S, Shape, write_run
@@ -33,9 +32,6 @@ POINTS_PER_MIB = MIB / 5.2
 
 CHECKED = 20
 """Files of a copy that are compared by hash; of the others name and size."""
-
-LINKS = 50_000
-"""Names of one file: ext4 allows 65,000."""
 
 
 def make_store(lab: Lab, place: LabPlace, store: Path, kind: str, **sizes: float) -> None:
@@ -114,21 +110,21 @@ def _add_event(file: NodeFile, kind: EventKind, value: dict[str, Any]) -> None:
     file.add_event(kind, body, wall_s=START_WALL_S, rank=0, session=0)
 
 
-def link_runs(store: Path, originals: Path, *, runs: int) -> None:
-    """Make a store of many names: run folders whose sealed files are links to a few real ones.
+def copy_runs(store: Path, *, runs: int) -> None:
+    """Make a store of many runs out of one: copies that differ in a few bytes behind the end.
 
     What is in them is not the run that the folder's name says; a negotiation does not look.
     """
-    sources = sorted(originals.rglob(SEALED_NAME))
-    copies: list[Path] = []
+    original = (write_small_run(store.parent / "original", 0) / SEALED_NAME).read_bytes()
     for number in range(runs):
-        if number % LINKS == 0:
-            copies.append(store / f".original-{len(copies)}")
-            store.mkdir(exist_ok=True)
-            shutil.copy2(sources[len(copies) % len(sources)], copies[-1])
         folder = run_folder(store, f"project-{number % 10}", f"run-{number:06d}")
         folder.mkdir(parents=True)
-        os.link(copies[-1], folder / SEALED_NAME)
+        (folder / SEALED_NAME).write_bytes(original + number.to_bytes(8, "little"))
+
+
+def link_store(store: Path, copy: Path) -> None:
+    """Make a second store of the same files."""
+    subprocess.run(["cp", "-al", "--", str(store), str(copy)], check=True)
 
 
 def list_sealed(store: Path) -> dict[str, int]:
@@ -160,7 +156,7 @@ def _digest(path: Path) -> str:
 def forget(store: Path) -> None:
     """Remove what sync remembers of a store: the next push is its first."""
     for path in store.glob(".*"):
-        if path.is_file() and not path.name.startswith(".original"):
+        if path.is_file():
             path.unlink()
 
 

@@ -24,9 +24,6 @@ LARGE_POINTS = 320_000
 TOKEN_CHARS = 16
 """Of the name of a quarantine."""
 
-OWN_NAMES = {".replica.json", ".replica.lock", ".seal.lock", ".owner", ".lock"}
-"""What is of one side only."""
-
 
 @dataclass
 class Source:
@@ -75,6 +72,11 @@ def make_source(path: Path) -> Source:
     return source
 
 
+def is_of_one_side(path: Path) -> bool:
+    """Tell whether a file is a note or a lock of one side, which the other one does not get."""
+    return path.name.startswith(".")
+
+
 def check_store(target: Path, source: Path) -> None:
     """Nothing half is to be seen: each file opens, and is one of the source's."""
     if not target.is_dir():
@@ -82,7 +84,7 @@ def check_store(target: Path, source: Path) -> None:
     mine = hash_files(source)
     for name, digest in hash_files(target).items():
         path = target / name
-        if path.name in OWN_NAMES:
+        if is_of_one_side(path):
             continue
         if NodeFileName.parse(path.name):
             assert_prefix(read_rows(path), read_rows(source / name))
@@ -102,7 +104,7 @@ def check_store(target: Path, source: Path) -> None:
 def check_equal(target: Path, source: Path) -> None:
     """All is there: the same by hash, and live runs by rows; nothing lies around."""
     check_store(target, source)
-    own = {name for name in hash_files(target) if Path(name).name in OWN_NAMES}
+    own = {name for name in hash_files(target) if is_of_one_side(Path(name))}
     there, here = hash_files(target), hash_files(source)
     assert there.keys() - own == here.keys() - own
     for name, digest in here.items():

@@ -13,19 +13,29 @@ import pytest
 
 from hpctrack.sync.wire.messages import Kind
 from hpctrack.sync.wire.protocol import MAGIC
+from tests.sync_proofs.answering import answer_badly
 from tests.sync_proofs.fuzzing import fuzz, make_talks
 from tests.sync_proofs.mutations import Mutator, frame, replace_one, split_stream
 
 CASES, CASES_PER_TEST = 10_000, 1000
+ANSWERS, ANSWERS_PER_TEST = 600, 200
+ENDINGS = {"peace", "ProtocolError", "CutOffError", "RefusedError", "SyncError"}
 
 
 @pytest.mark.parametrize("first_seed", range(0, CASES, CASES_PER_TEST))
 def test_a_bent_conversation_harms_nobody(folder: Path, first_seed: int) -> None:
     endings = fuzz(folder, first_seed, CASES_PER_TEST)
-    assert endings.keys() <= {"peace", "ProtocolError", "RefusedError", "SyncError"}
+    assert endings.keys() <= ENDINGS
     # Most are noticed, and enough of them get past the first look.
     assert endings["peace"] > CASES_PER_TEST / 20
     assert endings["ProtocolError"] > CASES_PER_TEST / 5
+
+
+@pytest.mark.parametrize("first_seed", range(0, ANSWERS, ANSWERS_PER_TEST))
+def test_a_bent_receiver_harms_no_sender(folder: Path, first_seed: int) -> None:
+    endings = answer_badly(folder, first_seed, ANSWERS_PER_TEST)
+    assert endings.keys() <= ENDINGS
+    assert endings["peace"] > ANSWERS_PER_TEST / 20
 
 
 def test_the_same_seed_bends_in_the_same_way(folder: Path) -> None:

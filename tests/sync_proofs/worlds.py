@@ -153,6 +153,7 @@ class World:
         for one in self.server.glob(f"{PROJECT}/*/.replica.json"):
             if self.chance.random() < 0.3:
                 one.write_text("{}")
+                one.with_name(f"{one.name}.old").unlink(missing_ok=True)
 
     def push(self) -> None:
         self._push(self.chance.choice(self.clients))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpctrack.core.settings import environment
+from hpctrack.core.settings import copy_environment, environment
 from hpctrack.errors import UsageError
 
 READ_TIMEOUT_S = 10.0
@@ -81,6 +81,7 @@ def read_host_config(
         done = subprocess.run(
             words,
             stdin=subprocess.DEVNULL,
+            env=copy_environment(),
             capture_output=True,
             text=True,
             errors="surrogateescape",

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.core.settings import environment
+from hpctrack.core.settings import copy_environment
 from hpctrack.errors import ConnectError, SyncError
 from hpctrack.sync.carriers.fd_stream import FdStream
 from hpctrack.sync.carriers.host_config import HostConfig
@@ -23,7 +23,7 @@ from hpctrack.sync.carriers.terminal import tell
 from hpctrack.sync.carriers.transport import STDERR_KEPT_BYTES, ConnectOptions
 
 CLOSE_TIMEOUT_S = 10.0
-"""An ssh whose input has ended and that does not end is killed; nothing is lost by it."""
+"""An ssh that is told to end and does not is killed; nothing is lost by it."""
 
 END_TIMEOUT_S = 5.0
 """Between the end of its output and its exit; its last words come in between."""
@@ -98,7 +98,7 @@ class OpensshTransport:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env={**environment(), "LC_ALL": "C"},
+                env={**copy_environment(), "LC_ALL": "C"},
                 # Without a terminal of its own it could not ask; without a session of its own it
                 # gets our Ctrl-C. So it has a session where it does not ask.
                 start_new_session=not can_ask,
@@ -152,8 +152,12 @@ class OpensshTransport:
         for pipe in self._pipes:
             with contextlib.suppress(OSError):
                 pipe.close()
-        if not self._has_heard:
-            # It may be asking somebody, and then sees no end of its input; told so, it leaves the
+        # Whoever closes has heard all that mattered. To wait for the end of the other side's
+        # program would be two round trips more.
+        if self._has_heard:
+            self._child.kill()
+        else:
+            # It may be asking somebody, and sees no end of its input; told so, it leaves the
             # terminal as it was.
             self._child.terminate()
         try:
@@ -161,7 +165,7 @@ class OpensshTransport:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        self._listener.join(END_TIMEOUT_S)
+        # Not the listener: a shared connection keeps its end of the pipe for two round trips more.
 
     def _raise_if_failed(self) -> None:
         """Raise what has become of ssh, if its end is its own and not the command's."""
@@ -218,6 +222,10 @@ def make_arguments(
         "StdinNull": "no",
         "LogLevel": "INFO" if can_ask else "ERROR",
     }
+    if config.first("controlpersist", "no") == "no":
+        # Others' sessions over our connection would end with the sync. Theirs are used all the
+        # same.
+        settings["ControlMaster"] = "no"
     if not can_ask:
         settings["BatchMode"] = "yes"
     if not config.first("connecttimeout"):

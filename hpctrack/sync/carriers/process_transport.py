@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hpctrack.core.settings import copy_environment
 from hpctrack.errors import ConnectError
 from hpctrack.sync.carriers.fd_stream import FdStream
 from hpctrack.sync.carriers.transport import STDERR_KEPT_BYTES
@@ -53,6 +54,7 @@ class ProcessTransport:
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
                 bufsize=0,
+                env=copy_environment(),
                 # Ctrl-C is ours to handle: the child then sees the end of its input.
                 start_new_session=True,
             )

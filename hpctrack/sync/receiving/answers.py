@@ -6,10 +6,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hpctrack.core.layout import ANNOTATIONS_FOLDER, SEALED_NAME
 from hpctrack.store.annotations import MERGED_MAX_BYTES
+from hpctrack.store.replica_states import read_replicas
+from hpctrack.store.tails import NodeState
 from hpctrack.sync.files.inventory import HashCache, hash_place, is_stamped, make_token
 from hpctrack.sync.files.place import (
     Place,
@@ -50,6 +53,8 @@ class Answerer:
         self._cache = cache
         self._policy = policy
         self._annotated: dict[str, frozenset[str]] = {}
+        self._replicas_of: tuple[str, ...] = ()
+        self._replicas: Mapping[str, NodeState] = {}
         self._annotated_here: set[tuple[str, str]] = set()
         self._room_bytes = 0
 
@@ -61,6 +66,7 @@ class Answerer:
             if one.key.kind == ItemKind.ANNOTATIONS
         }
         self._room_bytes = ANNOTATIONS_BYTES
+        self._replicas_of = ()
         wishes = bytearray()
         details: dict[int, Mapping[str, Any]] = {}
         for place, item in enumerate(offer.items):
@@ -79,7 +85,7 @@ class Answerer:
             if self._policy.user and item.key.kind in OWNED:
                 self._check_owner(self._store_fd, item)
             if item.key.kind == ItemKind.LIVE:
-                wish, details = _answer_live(self._store_fd, item, place)
+                wish, details = self._answer_live(self._store_fd, item, place)
             else:
                 wish, details = self._answer_file(self._store_fd, item, place)
             return wish, {**details, **self._find_annotations(self._store_fd, item)}
@@ -112,6 +118,31 @@ class Answerer:
         self._room_bytes -= size_bytes
         return {"annotations": text}
 
+    def _answer_live(self, store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
+        """Say which rows of a node file are there already."""
+        try:
+            with open_folder(store_fd, place.folders) as folder_fd:
+                folder = path_of(folder_fd)
+                if self._replicas_of != place.folders:  # a run of 1,000 nodes is looked at once
+                    self._replicas_of, self._replicas = place.folders, read_replicas(folder)
+                state = self._replicas.get(place.file)
+                if state is None and stat_no_follow(folder_fd, place.file) is not None:
+                    state = _find_marked(folder, place.file)
+                    if state is None:
+                        raise ItemRefusal("live")
+                if state is not None:
+                    if state.digest == item.token:
+                        return Wish.PRESENT, {}
+                    return Wish.CONTINUED, {"uuid": state.uuid, "rows": dict(state.rows)}
+                sealed = stat_no_follow(folder_fd, SEALED_NAME)
+                if sealed is not None and stat.S_ISREG(sealed.st_mode):
+                    return Wish.CONTINUED, {"sealed": _list_sealed_nodes(folder_fd)}
+        except NotADirectoryError:
+            raise ItemRefusal("link") from None
+        except OSError:
+            pass
+        return Wish.WANTED, {}
+
     def _answer_file(self, store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
         there = hash_place(store_fd, place, self._cache)
         if there and (
@@ -139,30 +170,11 @@ def _list_annotated(store_fd: int, project: str) -> frozenset[str]:
     return frozenset(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
 
-def _answer_live(store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
-    """Say which rows of a node file are there already."""
-    from hpctrack.store.replica import find_replicas, read_replicas  # noqa: PLC0415 - brings h5py
+def _find_marked(folder: Path, name: str) -> NodeState | None:
+    """Return a replica of which nothing is known any more but that it is one."""
+    from hpctrack.store.replica import find_replicas  # noqa: PLC0415 - brings numpy and h5py
 
-    try:
-        with open_folder(store_fd, place.folders) as folder_fd:
-            folder = path_of(folder_fd)
-            state = read_replicas(folder).get(place.file)
-            if state is None and stat_no_follow(folder_fd, place.file) is not None:
-                state = find_replicas(folder).get(place.file)
-                if state is None:
-                    raise ItemRefusal("live")
-            if state is not None:
-                if state.digest == item.token:
-                    return Wish.PRESENT, {}
-                return Wish.CONTINUED, {"uuid": state.uuid, "rows": dict(state.rows)}
-            sealed = stat_no_follow(folder_fd, SEALED_NAME)
-            if sealed is not None and stat.S_ISREG(sealed.st_mode):
-                return Wish.CONTINUED, {"sealed": _list_sealed_nodes(folder_fd)}
-    except NotADirectoryError:
-        raise ItemRefusal("link") from None
-    except OSError:
-        pass
-    return Wish.WANTED, {}
+    return find_replicas(folder).get(name)
 
 
 def _list_sealed_nodes(folder_fd: int) -> list[str]:

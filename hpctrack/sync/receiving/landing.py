@@ -320,10 +320,10 @@ def _make_event(
     return Event(make_result(one.number, answer), one.key, size_bytes, one.sha256, grown_bytes)
 
 
-def _make_rows_event(key: Key, rows: Rows, refusal: ItemRefusal | None) -> Event:
+def _make_rows_event(key: Key, rows: Rows, answer: Outcome | ItemRefusal) -> Event:
     size_bytes = _measure(rows)
-    grown_bytes = 0 if refusal else size_bytes
-    result = make_result(rows.number, refusal or Outcome.APPENDED)
+    grown_bytes = size_bytes if answer == Outcome.APPENDED else 0
+    result = make_result(rows.number, answer)
     return Event(result, key, size_bytes, rows.sha256.hex(), grown_bytes)
 
 

@@ -344,7 +344,9 @@ def _find_replicas(folder_fd: int) -> dict[str, object]:
 def _drop_replicas(folder_fd: int, nodes: frozenset[str]) -> None:
     from hpctrack.store.replica import drop_replicas  # noqa: PLC0415 - as above
 
-    drop_replicas(path_of(folder_fd), nodes)
+    # What is in use just now stays: readers pass over it, and `hpctrack server gc` removes it.
+    with contextlib.suppress(HpctrackError):
+        drop_replicas(path_of(folder_fd), nodes)
 
 
 def path_of(folder_fd: int, name: str = "") -> Path:

@@ -58,8 +58,8 @@ sealing runs meanwhile, so the bound is generous."""
 LOOK_AGAIN_S = 0.01
 """So often the stream is looked at while the disk is busy."""
 
-OFFER_MAX_ITEMS = 2_000_000
-"""In all offers of a connection; what is wanted of them is held in memory."""
+WANTED_MAX_ITEMS = 300_000
+"""Offered, wanted and not come yet; 350 bytes each. A sender offers 8,192 at a time."""
 
 FRAME_MAX_ITEMS = 4 * OFFER_ITEMS
 """In one offer: a pack of short names could hold half a million, at 300 bytes of memory each."""
@@ -259,8 +259,8 @@ class Receiver:
                 self._tokens[number] = offer.items[place].token
         self._note_refused(offer, answer)
         self._offered += len(offer.items)
-        if self._offered > OFFER_MAX_ITEMS:
-            raise ProtocolError(f"more than {OFFER_MAX_ITEMS} items are offered")
+        if len(self._wanted) > WANTED_MAX_ITEMS:
+            raise ProtocolError(f"more than {WANTED_MAX_ITEMS} items are wanted at a time")
         self._talk.send(answer)
         self._talk.flush()
 
@@ -278,6 +278,7 @@ class Receiver:
     def _take_file(self, file: File) -> None:
         landing, _incoming = self._open_landing()
         key = self._find_wanted(file.number)
+        self._forget(file.number)
         data, limit_bytes = bytes(file.data), MAX_BYTES[key.kind]
         refusal = None
         if len(data) > limit_bytes:
@@ -318,6 +319,7 @@ class Receiver:
         else:
             self._landing_tokens.add(self._tokens[end.number])
             landing.add_large(done)
+        self._forget(end.number)
 
     def _find_wanted(self, number: int, *, is_live: bool = False) -> Key:
         key = self._wanted.get(number)
@@ -326,6 +328,10 @@ class Receiver:
         if (key.kind == ItemKind.LIVE) != is_live:
             raise ProtocolError(f"item {number} does not come like that")
         return key
+
+    def _forget(self, number: int) -> None:
+        """Let go of what has come: of a million items few are known at a time."""
+        del self._wanted[number], self._tokens[number]
 
     def _finish(self) -> None:
         if self._landing is not None:

@@ -6,23 +6,26 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from hpctrack.core.layout import SEALED_NAME
 from hpctrack.errors import HpctrackError, StoreFullError
-from hpctrack.sync.files.place import list_names
+from hpctrack.sync.files.place import list_names, stat_no_follow
 from hpctrack.sync.receiving.publication import Publisher, path_of, translate
 from hpctrack.sync.receiving.quarantine import SYNC_ALL_FROM, sync_file_system
-from hpctrack.sync.wire.messages import Key, Rows
+from hpctrack.sync.wire.messages import Key, Outcome, Rows
 from hpctrack.sync.wire.refusal import ItemRefusal
 
 if TYPE_CHECKING:
     from hpctrack.store.replica import Replicas
 
+Done = TypeVar("Done")
+
 CheckRoom = Callable[[Key, int], None]
 """Raises an `ItemRefusal` where a project may not grow by so many bytes."""
 
-Answer = ItemRefusal | None
-"""None: the rows are there, for good."""
+Answer = ItemRefusal | Outcome
+"""APPENDED: the rows are there, for good; PRESENT: they are in a sealed file that has come."""
 
 
 class RowsLanding:
@@ -42,6 +45,7 @@ class RowsLanding:
         self._publisher = publisher
         self._check_room = check_room
         self._runs: dict[tuple[str, str], Replicas] = {}
+        self._sealed: dict[tuple[str, str], frozenset[str]] = {}
         self._coming_bytes: Counter[str] = Counter()
         self._stack = ExitStack()
 
@@ -55,14 +59,14 @@ class RowsLanding:
         """
         answers: list[Answer] = []
         with self._stack:
-            answers += (_find_refusal(partial(self._append, *one)) for one in group)
+            answers += (_do_or_refuse(partial(self._append, *one)) for one in group)
             refusals = self._commit()
         return [
-            answer or refusals.get((key.project, key.id))
+            refusals.get((key.project, key.id), answer) if answer == Outcome.APPENDED else answer
             for answer, (key, _rows) in zip(answers, group, strict=True)
         ]
 
-    def _append(self, key: Key, rows: Rows) -> None:
+    def _append(self, key: Key, rows: Rows) -> Outcome:
         facts = rows.tail.facts
         if (facts.get("project"), facts.get("run")) != (key.project, key.id):
             found = {name: str(facts.get(name)) for name in ("project", "run")}
@@ -70,8 +74,12 @@ class RowsLanding:
         size_bytes = sum(len(one.data) for one in rows.tail.pieces)
         # What this group has brought is on the project's bill only when it is told.
         self._check_room(key, self._coming_bytes[key.project] + size_bytes)
-        self._open(key).append(key.part, rows.tail)
+        replicas = self._open(key)
+        if rows.tail.state.uuid in self._sealed[key.project, key.id]:
+            return Outcome.PRESENT  # it was sealed since the sender asked
+        replicas.append(key.part, rows.tail)
         self._coming_bytes[key.project] += size_bytes
+        return Outcome.APPENDED
 
     def _open(self, key: Key) -> Replicas:
         from hpctrack.store.replica import Replicas  # noqa: PLC0415 - brings numpy and h5py
@@ -80,6 +88,7 @@ class RowsLanding:
         if at not in self._runs:
             folder_fd = self._stack.enter_context(self._publisher.folder(at, create=True))
             self._publisher.check_owner(key, folder_fd, is_new=not list_names(folder_fd))
+            self._sealed[at] = _list_sealed_nodes(folder_fd)
             self._runs[at] = self._stack.enter_context(Replicas(path_of(folder_fd), of=at))
         return self._runs[at]
 
@@ -99,22 +108,31 @@ class RowsLanding:
         except OSError as error:
             refusal = translate(error, 0)
         for at, replicas in self._runs.items():
-            found = refusal or _find_refusal(partial(replicas.commit, is_synced=is_synced))
-            if found is not None:
+            found = refusal or _do_or_refuse(partial(replicas.commit, is_synced=is_synced))
+            if isinstance(found, ItemRefusal):
                 refused[at] = found
-        if is_synced and (last := _find_refusal(sync)):
+        if is_synced and isinstance(last := _do_or_refuse(sync), ItemRefusal):
             refused |= dict.fromkeys(self._runs, last)
         return refused
 
 
-def _find_refusal(work: Callable[[], object]) -> Answer:
-    """Do something; return why it was refused, if it was."""
+def _do_or_refuse(work: Callable[[], Done]) -> Done | ItemRefusal:
+    """Do something; return what it returns, or why it was refused."""
     try:
         with _refusing():
-            work()
+            return work()
     except ItemRefusal as refusal:
         return refusal
-    return None
+
+
+def _list_sealed_nodes(folder_fd: int) -> frozenset[str]:
+    """Return the node files that went into the sealed file of a run, if there is one."""
+    from hpctrack.sync.receiving.verification import try_read_extent  # noqa: PLC0415 - as above
+
+    if stat_no_follow(folder_fd, SEALED_NAME) is None:
+        return frozenset()
+    extent = try_read_extent(path_of(folder_fd, SEALED_NAME))
+    return extent.nodes if extent else frozenset()
 
 
 @contextmanager

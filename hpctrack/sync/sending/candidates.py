@@ -53,6 +53,9 @@ class Candidate:
     digest : str
         SHA-256 of the file, or the digest of a node file's state, in hexadecimal digits; empty if
         it was not read yet.
+    alive_until_s : float
+        Of a node file of a run that is going on: as long as nobody writes it, its run goes on up to
+        this time. 0 of others.
     by_stamp : bool
         Offer it as if it had not been read: the other side then tells its own file's hash, or that
         it has this very file.
@@ -63,6 +66,7 @@ class Candidate:
     name: str
     status: os.stat_result
     digest: str
+    alive_until_s: float = 0.0
     by_stamp: bool = False
 
     @classmethod
@@ -76,7 +80,16 @@ class Candidate:
         """
         path = f"{store}/{name}"
         status = os.stat(path)  # noqa: PTH116 - 100,000 files
-        return cls(key, path, name, status, cache.find(name, status))
+        digest, _, until = cache.find(name, status).partition(" ")
+        try:
+            return cls(key, path, name, status, digest, float(until or 0))
+        except ValueError:  # of another version
+            return cls(key, path, name, status, "")
+
+    def remember(self, cache: HashCache) -> None:
+        """Keep what has been found out: none of it is asked again as long as nobody writes it."""
+        until = f" {self.alive_until_s!r}" if self.alive_until_s else ""
+        cache.remember(self.name, self.status, f"{self.digest}{until}")
 
     @property
     def offered(self) -> Offered:

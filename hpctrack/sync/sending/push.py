@@ -88,7 +88,7 @@ def push(
     # What reads runs takes a while to load, and so does a connection: both at once.
     opening = PendingTransport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
     with closing(opening) as pending:
-        from hpctrack.sync.sending import survey  # noqa: PLC0415 - brings numpy and h5py
+        from hpctrack.sync.sending import survey  # noqa: PLC0415 - see above
         from hpctrack.sync.sending.pushing import Pushing  # noqa: PLC0415 - as above
 
         wanted = survey.Wanted(

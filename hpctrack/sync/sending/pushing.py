@@ -1,4 +1,4 @@
-"""A push of a store's runs over a connection that is being made. Brings numpy and h5py."""
+"""A push of a store's runs over a connection that is being made."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.annotation_file import fold_annotations
-from hpctrack.store.store import Store
 from hpctrack.sync.carriers.choice import PendingTransport
 from hpctrack.sync.carriers.remote import LocalRemote, Remote
 from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.sending.ahead import Ahead
+from hpctrack.sync.sending.lazy_store import LazyStore
 from hpctrack.sync.sending.push_result import ItemResult, ProgressCallback, PushResult, Status
 from hpctrack.sync.sending.sender import Sender
 from hpctrack.sync.sending.survey import Choice, Survey, Wanted, choose_runs
@@ -46,7 +46,7 @@ class Pushing:
     def __init__(self, store: str | os.PathLike[str], remote: Remote, wanted: Wanted) -> None:
         self._remote = remote
         self._wanted = wanted
-        self._store = Store(store, clock=wanted.clock, stale_after_s=wanted.stale_after_s)
+        self._store = LazyStore(store, wanted.clock, wanted.stale_after_s)
         self._choice = Choice(runs=(), projects=(), is_everything=False)
         self._started_mono_s = wanted.clock.mono_s()
         if _is_same(remote, self._store.path):
@@ -83,6 +83,7 @@ class Pushing:
                 cache,
                 self._wanted.clock,
                 compress=compress,
+                stale_after_s=self._wanted.stale_after_s,
                 on_progress=on_progress,
                 on_annotations=lambda key, theirs: _fold(path, key, theirs),
             )
@@ -110,7 +111,7 @@ def _fold(store: Path, key: Key, theirs: str) -> None:
         fold_annotations(store, key.project, key.id, theirs.encode())
 
 
-def _add_ledgers(store: Store, results: Sequence[ItemResult]) -> Iterator[ItemResult]:
+def _add_ledgers(store: LazyStore, results: Sequence[ItemResult]) -> Iterator[ItemResult]:
     """Say what is missing of runs that went, or would; of the others nobody has to look."""
     left = LEDGERS_MAX
     for one in results:
@@ -122,7 +123,7 @@ def _add_ledgers(store: Store, results: Sequence[ItemResult]) -> Iterator[ItemRe
             yield one
 
 
-def _add_ledger(store: Store, one: ItemResult) -> ItemResult:
+def _add_ledger(store: LazyStore, one: ItemResult) -> ItemResult:
     try:
         run = store.run(one.key.id, project=one.key.project)
         with closing(run):

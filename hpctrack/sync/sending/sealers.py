@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from hpctrack.core.layout import NodeFileName
+from hpctrack.core.settings import copy_environment
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 # Not multiprocessing: it would run the main module of whoever calls `push` once more.
@@ -100,6 +101,7 @@ class _Sealers:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
+                env=copy_environment(),
                 start_new_session=True,
             )
             with self._lock:

@@ -38,6 +38,9 @@ from hpctrack.sync.wire.messages import (
 from hpctrack.sync.wire.packing import ZSTD, Compress, can_pack
 from hpctrack.sync.wire.protocol import negotiate
 
+OFFERS_AHEAD = 16
+"""Offers that are not answered yet: what is wanted of them is held in memory, on both sides."""
+
 OnAnnotations = Callable[[Key, str], None]
 
 Waiting = tuple[int, Candidate, Mapping[str, Any]]
@@ -65,6 +68,8 @@ class Sender:
     clock : Clock
     compress : Compress
         Whether to compress.
+    stale_after_s : float
+        A node file that is silent for so long is not written any more.
     on_progress : callable
         Told how far it is.
     on_annotations : callable
@@ -85,6 +90,7 @@ class Sender:
         clock: Clock,
         *,
         compress: Compress = Compress.AUTO,
+        stale_after_s: float = 60.0,
         on_progress: ProgressCallback,
         on_annotations: OnAnnotations | None = None,
     ) -> None:
@@ -95,6 +101,7 @@ class Sender:
         self._cache = cache
         self._clock = clock
         self._compress = compress
+        self._stale_after_s = stale_after_s
         self._on_progress = on_progress
         self._on_annotations = on_annotations
         self._offers: deque[tuple[int, list[Candidate]]] = deque()
@@ -155,7 +162,7 @@ class Sender:
         with self._explainer.translated():
             for chunk in chunks:
                 self._offer(self._note(chunk))
-                self._work(is_patient=False)
+                self._work(is_patient=len(self._offers) > OFFERS_AHEAD)
             self._talk.flush()
             self._work(is_patient=True)
             self._end()
@@ -269,11 +276,8 @@ class Sender:
             merged = hashlib.sha256(theirs.encode()).hexdigest()
             found.candidate = replace(found.candidate, digest=merged)
         elif found.candidate.digest:
-            self._remember(found.candidate)
+            found.candidate.remember(self._cache)
         self._add(ItemResult.of_result(found.candidate, result))
-
-    def _remember(self, candidate: Candidate) -> None:
-        self._cache.remember(candidate.name, candidate.status, candidate.digest)
 
     def _add(self, result: ItemResult) -> None:
         self._results.append(result)
@@ -297,7 +301,7 @@ class Sender:
     def _send_file(self, number: int, candidate: Candidate, details: Mapping[str, Any]) -> None:
         if _is_equal(candidate, details):
             candidate = replace(candidate, digest=details["sha256"])
-            self._remember(candidate)
+            candidate.remember(self._cache)
             self._add(ItemResult.of(candidate, Status.PRESENT))
             return
         offset = details.get("offset_bytes")
@@ -318,12 +322,16 @@ class Sender:
             self._open.setdefault(number, _Open(candidate, 0)).left += 1
             count(size_bytes)
 
-        with TailReader(Path(candidate.path), known_rows=known) as reader:
+        path, stale_after_s = Path(candidate.path), self._stale_after_s
+        with TailReader(path, known_rows=known, stale_after_s=stale_after_s) as reader:
             now_s = self._clock.wall_s()
             state = send_rows(
                 self._talk, number, reader, details=details, now_wall_s=now_s, on_sent=on_sent
             )
-        if state.closed_wall_s:
+            is_held_back = reader.has_held_back
+        # Of a file that goes on it has to be known until when it may be silent.
+        is_known = (state.closed_wall_s or candidate.alive_until_s) and not is_held_back
+        if is_known:
             self._open[number].candidate = replace(candidate, digest=state.digest.hex())
 
     def _count(self, candidate: Candidate) -> Callable[[int], None]:

@@ -40,6 +40,8 @@ class TailReader:
     ----------
     facts : dict
         The attributes of the root.
+    has_held_back : bool
+        The last tails were not all that there is: more may be there without a new stamp of time.
 
     Raises
     ------
@@ -58,13 +60,14 @@ class TailReader:
     ) -> None:
         self.path = path
         self._stale_after_s = stale_after_s
+        self.has_held_back = False
         self._tables: dict[str, ThinTable] = {}
         self._file = ThinFile(path)
         try:
             facts = self._file.attributes(ROOT_ATTRIBUTES)
             self.facts = check_facts(path, facts)
             # In the opposite order of writing: what a row names is there when it is counted.
-            known_rows = known_rows or {}
+            known_rows = _count_rows(known_rows or {})
             for name in (PULSE, *reversed(TABLE_ROW_BYTES)):
                 known = known_rows.get(name, 0)
                 table = self._tables[name] = self._file.table(name, known_rows=known)
@@ -129,7 +132,7 @@ class TailReader:
         Parameters
         ----------
         since : mapping
-            Rows of each table that the other side has.
+            Rows of each table that the other side has; what is no number of rows counts as 0.
         as_of_wall_s : float
             Now.
         limit_bytes : int, optional
@@ -147,7 +150,7 @@ class TailReader:
         they are not really there yet: NFS may deliver what was written last before what was
         written first.
         """
-        found = self.state(as_of_wall_s)
+        found, since = self.state(as_of_wall_s), _count_rows(since)
         # What an agent wrote may arrive after its farewell, too.
         is_settled = found.as_of_wall_s - found.pulse_wall_s >= self._stale_after_s
         stops = dict(found.rows)
@@ -173,10 +176,10 @@ class TailReader:
                 room_bytes -= len(data)
                 rows[name] += len(data) // row_bytes
                 is_cut = len(data) < count * row_bytes
-        is_whole = is_settled or all(
-            rows[name] >= table.told_rows for name, table in self._tables.items() if name in rows
+        self.has_held_back = not is_settled and any(
+            rows[name] < table.told_rows for name, table in self._tables.items() if name in rows
         )
-        closed_wall_s = found.closed_wall_s if is_whole else 0.0
+        closed_wall_s = 0.0 if self.has_held_back else found.closed_wall_s
         yield self._make_tail(pieces, replace(found, rows=rows, closed_wall_s=closed_wall_s))
 
     def _plan(self, rows: Mapping[str, int], stops: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -211,6 +214,11 @@ class TailReader:
         if not (isfinite(pulse_wall_s) and isfinite(closed_wall_s)):
             raise StoreFormatError(f"{self.path}: the sign of life is no time")
         return pulse_wall_s, closed_wall_s
+
+
+def _count_rows(told: Mapping[str, object]) -> dict[str, int]:
+    """Return what may be numbers of rows: the other side has said them."""
+    return {name: one for name, one in told.items() if isinstance(one, int) and one > 0}
 
 
 def _on_the_way(found: NodeState, rows: Mapping[str, int]) -> NodeState:

@@ -319,8 +319,12 @@ def _dump(value: object) -> bytes:
 
 
 def _load(body: Body) -> dict[str, Any]:
+    data = bytes(body)
     try:
-        value = json.loads(bytes(body))
+        value = json.loads(data)
+        if b"\\u" in data:
+            # Half of a surrogate pair is JSON, and no text: it could be neither kept nor told.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise ProtocolError("a message is not JSON") from None
     return _as_object(value)

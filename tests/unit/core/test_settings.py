@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from hpctrack.core.settings import Settings, list_settings, load_settings
+from hpctrack.core.settings import Settings, copy_environment, list_settings, load_settings
 
 
 def test_an_argument_beats_the_environment_beats_a_file_beats_the_default(tmp_path: Path) -> None:
@@ -112,3 +114,25 @@ def test_rules_in_one_line_are_found_by_their_setting(tmp_path: Path) -> None:
     path.write_text('project = "a"\nrules = [{metrc = "loss"}]\n')
     (problem,) = load_settings({}, environ={"HOME": "/"}, cwd=tmp_path).problems
     assert problem.message == f"rule 1 is left out: unknown key 'metrc' ({path}, line 2)"
+
+
+def test_a_copy_of_the_environment_can_be_made_while_others_set_variables() -> None:
+    is_over = threading.Event()
+
+    def set_and_remove() -> None:
+        number = 0
+        while not is_over.is_set():
+            os.environ[f"HT_COPY_{number % 50}"] = "x"
+            os.environ.pop(f"HT_COPY_{(number - 25) % 50}", None)
+            number += 1
+
+    thread = threading.Thread(target=set_and_remove)
+    thread.start()
+    try:
+        for _time in range(500):
+            assert copy_environment()["PATH"] == os.environ["PATH"]
+    finally:
+        is_over.set()
+        thread.join()
+        for number in range(50):
+            os.environ.pop(f"HT_COPY_{number}", None)

@@ -74,7 +74,7 @@ def test_a_replica_has_the_rows_the_name_and_the_attributes_of_its_original(
         assert reader.read_events().as_of_wall_s == START_S + 100
         assert reader.read_events().is_closed
     assert sorted(one.name for one in folder.iterdir()) == [
-        ".replica.json", ".replica.lock", source.name,
+        ".replica.json", ".replica.json.old", ".replica.lock", source.name,
     ]  # fmt: skip
 
 

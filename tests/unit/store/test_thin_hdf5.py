@@ -144,6 +144,44 @@ def test_watching_a_run_loads_neither_numpy_nor_h5py(path: Path) -> None:
     assert found.stdout.split(maxsplit=2) == ["finished", "-1", "[]\n"], found.stderr
 
 
+def test_threads_may_use_it_beside_h5py(path: Path) -> None:
+    """HDF5 is not made for threads: without turns this died of a segmentation fault."""
+    found = run_python(
+        """
+        import sys
+        from pathlib import Path
+        from threading import Thread
+        from hpctrack.store.node_reader import NodeReader
+        from hpctrack.store.thin_hdf5 import ThinFile
+
+        def thin(path):
+            for _turn in range(300):
+                file = ThinFile(path)
+                for name in ("points", "events", "heap"):
+                    table = file.table(name)
+                    table.read(0, table.rows)
+                    table.close()
+                file.close()
+
+        def with_h5py(path):
+            for _turn in range(100):
+                with NodeReader(path) as reader:
+                    reader.read_columns()
+
+        paths = [Path(one) for one in sys.argv[1:]]
+        threads = [Thread(target=thin, args=paths[:1]), Thread(target=thin, args=paths[1:2])]
+        threads += [Thread(target=with_h5py, args=paths[2:])]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        print("done")
+        """,
+        *[str(shutil.copy(path, path.with_name(f"{number}.h5"))) for number in range(3)],
+    )
+    assert (found.returncode, found.stdout) == (0, "done\n"), found.stderr
+
+
 def test_of_many_rows_evenly_spread_blocks_are_read_and_the_last_rows() -> None:
     assert spread_blocks(0, 10, 10, block=4) == [(0, 4), (4, 8), (8, 10)]
     assert spread_blocks(5, 5, 10) == []

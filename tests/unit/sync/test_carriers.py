@@ -217,11 +217,18 @@ def test_ssh_is_told_only_what_it_must_be() -> None:
         "IdentitiesOnly=yes",
         "ConnectTimeout=",
         "RemoteCommand=none",
+        "ControlMaster=no",
     ):
         assert words in text
-    own = config(connecttimeout="3", serveraliveinterval="9", stricthostkeychecking="ask")
+    own = config(
+        connecttimeout="3",
+        serveraliveinterval="9",
+        stricthostkeychecking="ask",
+        controlpersist="8h",
+    )
     text = " ".join(make_arguments(Hop("login"), own, ConnectOptions(), can_ask=True))
-    for words in ("BatchMode", "ConnectTimeout", "ServerAliveInterval", "StrictHost", "Ciphers"):
+    unset = ("BatchMode", "ConnectTimeout", "ServerAliveInterval", "StrictHost", "Ciphers")
+    for words in (*unset, "ControlMaster"):
         assert words not in text
 
 

@@ -138,3 +138,25 @@ def test_a_peer_that_is_gone_cannot_be_written_to(
     with pytest.raises(ConnectionError):
         mine.write(bytes(8 * 1024 * 1024))
     assert mine.poll(0)
+
+
+def test_one_thread_may_read_while_another_one_waits_for_room() -> None:
+    near, far = socket.socketpair()
+    said = b"".join(number.to_bytes(4, "big") for number in range(1_000_000))
+    with near, far:
+        stream = FdStream(near.fileno(), near.fileno())
+        # The other side says much, and listens only when it has said all of it.
+        talker = threading.Thread(target=far.sendall, args=(said + b"end",))
+        writer = threading.Thread(target=lambda: stream.write(bytes(4_000_000)))
+        for thread in (writer, talker):
+            thread.start()
+        heard = bytearray()
+        while not heard.endswith(b"end"):
+            heard += stream.read(1000, timeout_s=TIMEOUT_S)
+        assert heard == said + b"end"
+        got_bytes = 0
+        while got_bytes < 4_000_000:
+            got_bytes += len(far.recv(1 << 20))
+        for thread in (writer, talker):
+            thread.join(10)
+            assert not thread.is_alive()

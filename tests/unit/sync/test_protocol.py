@@ -250,6 +250,7 @@ MALFORMED: list[tuple[type[Message], bytes]] = [
     (Results, b'{"results": [[1, "lost"]]}'),
     (Results, b'{"results": [[1, ["refused"]]]}'),
     (Error, b'{"facts": {}}'),
+    (Error, b'{"code": "x", "facts": {"what": "\\ud800"}}'),
 ]
 
 NO_STATE = {"uuid": "u", "rows": {}, "pulse_wall_s": 0, "closed_wall_s": 0, "as_of_wall_s": 0}

@@ -48,7 +48,7 @@ def test_the_constants_of_the_framing_are_the_ones_in_use() -> None:
         protocol.DATA_BYTES,
         protocol.OFFER_ITEMS,
         receive.FRAME_MAX_ITEMS,
-        receive.OFFER_MAX_ITEMS,
+        receive.WANTED_MAX_ITEMS,
         landing.GROUP_BYTES,
         landing.GROUP_FILES,
         TAIL_BYTES,

@@ -37,12 +37,12 @@ from hpctrack.sync.carriers.transport import ConnectOptions
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import Status
 from hpctrack.sync.sending.tails import TailReader
-from hpctrack.sync.wire.messages import Outcome
+from hpctrack.sync.wire.messages import ItemKind, Outcome
 from tests.programs import wait_for
 from tests.replicas import write_some
 from tests.stores import NodeWriter
 from tests.unit.sync.conftest import Connect
-from tests.unit.sync.made_stores import hash_files, log_runs, make_item
+from tests.unit.sync.made_stores import has_only_sealed, hash_files, log_runs, make_blob, make_item
 
 
 def statuses(store: Path, target: Path, **options: object) -> dict[str, str]:
@@ -124,6 +124,19 @@ def test_a_sweep_goes_along(source: Path, target: Path) -> None:
     assert [one.status for one in result.sweeps] == [Status.SENT]
     assert (target / "digits/.sweeps/abc/sweep.json").read_text() == '{"id": "abc"}'
     assert [one.status for one in push(source, str(target)).sweeps] == [Status.PRESENT, Status.SENT]
+
+
+def test_blobs_go_along_and_what_else_lies_there_does_not(source: Path, target: Path) -> None:
+    blob = make_blob(b"weights")
+    folder = source / "digits/.blobs" / blob.key.id[:2]
+    folder.mkdir(parents=True)
+    (folder / blob.key.id).write_bytes(blob.data)
+    for name in (f"{blob.key.id}.tmp", "0" * 64, "notes\n", os.fsdecode(b"\xff")):
+        (folder / name).write_bytes(b"x")
+    found = {one.key: one.status for one in push(source, str(target)).of_kind(ItemKind.BLOB)}
+    assert found == {blob.key: Status.SENT}
+    found = {one.key: one.status for one in push(source, str(target)).of_kind(ItemKind.BLOB)}
+    assert found == {blob.key: Status.PRESENT}
 
 
 def test_a_run_that_is_refused_does_not_stop_the_others(
@@ -218,16 +231,31 @@ def test_a_command_that_ends_at_once_is_told_with_its_last_words(
         push_through(source, target, "echo the disk is on fire >&2; exit 3 #")
 
 
-def test_another_version_is_told_with_both_numbers(source: Path, target: Path) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "told", "behind"),
+    [
+        ("8, 9, 'hpctrack 7.0'", r"protocol 3, the other 8 to 9 \(hpctrack 7.0\)", "this side"),
+        (
+            "1, 2, 'hpctrack 0.0'",
+            r"protocol 3, the other 1 to 2 \(hpctrack 0.0\)",
+            "the other side",
+        ),
+    ],
+)
+def test_another_version_is_told_with_both_numbers_and_what_to_update(
+    source: Path, target: Path, theirs: str, told: str, behind: str
+) -> None:
     code = (
         "import sys; from hpctrack.sync.wire.messages import Hello;"
         " from hpctrack.sync.wire.protocol import MAGIC, encode;"
-        " sys.stdout.buffer.write(MAGIC + encode(Hello(8, 9, 'hpctrack 7.0')));"
+        " sys.stdout.buffer.write(MAGIC + encode(Hello(%s)));"
         " sys.stdout.flush(); sys.stdin.buffer.read()"
     )
     path = f"PYTHONPATH={shlex.quote(os.pathsep.join(sys.path))}"
-    with pytest.raises(ProtocolError, match=r"protocol 3, the other 8 to 9 \(hpctrack 7.0\)"):
-        push_through(source, target, f"{path} {shlex.quote(sys.executable)} -c {shlex.quote(code)}")
+    command = f"{path} {shlex.quote(sys.executable)} -c {shlex.quote(code % theirs)}"
+    with pytest.raises(ProtocolError, match=told) as caught:
+        push_through(source, target, command)
+    assert caught.value.hint == f"update hpctrack on {behind}"
 
 
 def test_receive_tells_people_what_it_is_for(capfd: pytest.CaptureFixture[str]) -> None:
@@ -249,6 +277,35 @@ def test_receive_tells_people_what_it_is_for(capfd: pytest.CaptureFixture[str]) 
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 2
     assert b"hpctrack sync ssh://" in said
+
+
+def test_a_running_run_goes_on_over_there_until_it_is_sealed(
+    source: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", RECORD, str(source)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"ready\n"
+        wait_for(lambda: any((source / "digits/live").glob("node-*.h5")))
+        wait_for(lambda: "loss" in Store(source).run("live").metrics())
+        assert run(["sync", str(target), "--store", str(source)]) == 0
+        found = Store(target).run("live")
+        assert (found.state, found.metric("loss").values.tolist()) == ("running", [1.0])
+        found.close()
+        assert not (target / "digits/live/run.h5").exists()
+    finally:
+        program.communicate(b"\n", timeout=60)
+    wait_for(lambda: has_only_sealed(source / "digits/live"))
+    result = push(source, str(target))
+    assert {one.key.id: one.status for one in result.runs}["live"] == Status.SENT
+    assert not list((target / "digits/live").glob("node-*"))
+    assert Store(target).run("live").state == "finished"
+    assert hash_files(target)["digits/live/run.h5"] == hash_files(source)["digits/live/run.h5"]
 
 
 def test_a_dry_run_knows_what_is_there_though_it_was_never_hashed(

@@ -148,7 +148,7 @@ def test_more_items_than_anybody_has_in_one_frame_end_the_transfer(connect: Conn
 def test_more_items_than_a_store_can_have_end_the_transfer(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receive, "OFFER_MAX_ITEMS", 3)
+    monkeypatch.setattr(receive, "WANTED_MAX_ITEMS", 3)
     peer = connect().greet()
     peer.send(ASK, ASK)
     assert isinstance(peer.talk.receive(), Answer)
@@ -210,7 +210,7 @@ def test_results_come_in_the_order_in_which_things_came(
 def test_a_sender_that_reads_no_results_gets_them_all_in_the_end(
     connect: Connect, target: Path
 ) -> None:
-    count = 3000  # their results are more than a socket takes
+    count = 600  # their results are more than a socket takes
     sweep = make_sweep("s", bytes(2000))
     peer = connect().greet()
     assert set(peer.offer(*[sweep] * count).wishes) == {Wish.WANTED}
@@ -367,7 +367,7 @@ def test_long_annotations_of_many_runs_fit_into_frames_and_all_arrive(
 ) -> None:
     # Quotes and line ends take two characters in JSON, and four in JSON in JSON.
     notes = '"\n' * 15_000
-    source, count = tmp_path / "made", 40
+    source, count = tmp_path / "made", 24
     for number in range(count):
         (source / "digits" / f"r{number}").mkdir(parents=True)
         edit_annotations(source, "digits", f"r{number}", notes=notes)

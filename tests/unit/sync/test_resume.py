@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpctrack.sync.receiving.quarantine import Partial, measure_partial
+from hpctrack.sync.receiving.quarantine import Partial
 from hpctrack.sync.wire.messages import Begin, Data, End, File, Offer, Outcome, Wish
 from tests.unit.sync.conftest import Connect, Peer
 from tests.unit.sync.made_stores import hash_files, make_blob, make_item
@@ -115,7 +115,7 @@ def test_two_pushers_of_the_same_large_file_do_not_meet(
 ) -> None:
     first, second = connect().greet(), connect().greet()
     first.begin(first.ask_for(BLOB), BLOB, end=100_000)
-    while measure(target) == 0 and not (part.exists() and part.stat().st_size == 100_000):
+    while not (part.exists() and part.stat().st_size == 100_000):
         continue
     # The part is being written: nobody is told to continue it.
     answer = second.offer(BLOB)
@@ -148,14 +148,6 @@ def test_who_wants_to_continue_what_another_one_is_sending_comes_later(
     for peer in (first, second):
         peer.finish()
     assert list(hash_files(target).values()) == [BLOB.key.id]
-
-
-def measure(target: Path) -> int:
-    store_fd = os.open(target, os.O_RDONLY)
-    try:
-        return measure_partial(store_fd, TOKEN)
-    finally:
-        os.close(store_fd)
 
 
 def test_a_file_that_was_published_between_opening_and_locking_is_not_touched(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,6 +247,17 @@ def test_a_replica_that_has_more_gets_nothing(writer: NodeWriter) -> None:
     many = dict.fromkeys(TABLE_ROW_BYTES, 10**9)
     (tail,) = read_tails(writer.file.path, many)
     assert tail.pieces == ()
+
+
+def test_what_the_other_side_says_may_be_nonsense(writer: NodeWriter) -> None:
+    write_some(writer, 0)
+    path = writer.close()
+    told: Any = {"points": "many", "heap": -5, "blobs": None, "events": 1.5, "more": 3}
+    with TailReader(path, known_rows=told) as reader:
+        assert list(reader.iter_tails(told, NOW_S)) == read_tails(path)
+    far = dict.fromkeys(TABLE_ROW_BYTES, 2**80)
+    with TailReader(path, known_rows=far) as reader:
+        assert [one.pieces for one in reader.iter_tails(far, NOW_S)] == [()]
 
 
 def test_what_is_no_live_file_is_said_to_be_none(tmp_path: Path, writer: NodeWriter) -> None:
