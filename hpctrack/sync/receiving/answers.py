@@ -145,11 +145,7 @@ class Answerer:
 
     def _answer_file(self, store_fd: int, item: Offered, place: Place) -> tuple[Wish, Details]:
         there = hash_place(store_fd, place, self._cache)
-        if there and (
-            make_token(there) == item.token
-            if item.is_hashed
-            else is_stamped(store_fd, place, item.token)
-        ):
+        if item.is_hashed and there and make_token(there) == item.token:
             return Wish.PRESENT, {}
         details: Details = {}
         offset_bytes = measure_partial(store_fd, item.token.hex())
@@ -157,6 +153,8 @@ class Answerer:
             details["offset_bytes"] = offset_bytes
         if there and not item.is_hashed:
             details["sha256"] = there
+            if is_stamped(store_fd, place, item.token):
+                details["same_file"] = True
         return (Wish.CONTINUED, details) if details else (Wish.WANTED, {})
 
 

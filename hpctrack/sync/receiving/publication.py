@@ -209,9 +209,7 @@ class Publisher:
             self._keep(folder_fd, place)
         self._rename(arrived, folder_fd, place)
         if key.kind == ItemKind.RUN:
-            # What cannot be removed just now is passed over by readers: it is in the sealed file.
-            with contextlib.suppress(HpctrackError):
-                _drop_replicas(folder_fd, incoming.nodes)
+            _drop_replicas(folder_fd, incoming.nodes)
         return outcome
 
     def check_run_owner(self, key: Key) -> None:

@@ -234,7 +234,7 @@ class Sender:
             theirs = details.get("annotations")
             if self._on_annotations is not None and isinstance(theirs, str) and not self._is_dry:
                 self._on_annotations(candidate.key, theirs)
-            if wish == Wish.PRESENT and not candidate.offered.is_hashed:
+            if candidate.by_stamp and (wish == Wish.PRESENT or details.get("same_file")):
                 self._add(ItemResult.of_same_file(candidate))
             elif wish == Wish.PRESENT or self._is_sealed_there(candidate, details):
                 self._add(ItemResult.of(candidate, Status.PRESENT))
