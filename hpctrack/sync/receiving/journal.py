@@ -67,10 +67,13 @@ class Journal:
     ------
     StoreFormatError
         The quotas are damaged: nobody knows how much may come in.
+    OSError, StoreError
+        The log cannot be written: nobody would know what came in.
     """
 
     def __init__(self, store_fd: int, policy: Policy, actor: Actor, clock: Clock) -> None:
         self._log = AuditLog(store_fd, actor, clock=clock)
+        self._log.check()
         self._gate = QuotaGate(store_fd, policy.quota_bytes, clock=clock)
         self._lock = threading.Lock()
         self._clock = clock

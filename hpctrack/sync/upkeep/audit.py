@@ -8,10 +8,12 @@ ever removed by us.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -177,6 +179,19 @@ class AuditLog:
             f'"{name}":{quote(text[:TEXT_MAX_CHARS])},' for name, text in who.items() if text
         )
 
+    def check(self) -> None:
+        """Make sure that the log can be written, before there is anything to write.
+
+        Raises
+        ------
+        OSError
+            It cannot, or there is a link or something else in its place.
+        StoreError
+            The folder cannot be made.
+        """
+        with open_server_folder(self._store, create=True) as folder_fd:
+            os.close(_open_log(folder_fd))
+
     def add(self, event: AuditEvent) -> None:
         """Keep an event for the next `append` or `flush`.
 
@@ -223,8 +238,7 @@ class AuditLog:
 
     def _write(self, data: bytes) -> None:
         with open_server_folder(self._store, create=True) as folder_fd:
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(AUDIT_NAME, flags, 0o666, dir_fd=folder_fd)
+            fd = _open_log(folder_fd)
             try:
                 size_bytes = os.fstat(fd).st_size
                 if size_bytes and os.pread(fd, 1, size_bytes - 1) != b"\n":
@@ -237,6 +251,15 @@ class AuditLog:
                     _rotate(folder_fd, fd)
             finally:
                 os.close(fd)
+
+
+def _open_log(folder_fd: int) -> int:
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(AUDIT_NAME, flags, 0o666, dir_fd=folder_fd)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no file", AUDIT_NAME)
+    return fd
 
 
 def _encode(head: str, event: AuditEvent) -> str:

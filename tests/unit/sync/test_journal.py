@@ -58,3 +58,19 @@ def test_files_are_logged_before_they_are_acknowledged(store_fd: int, tmp_path: 
         journal.check_room(key, 1)
     journal.note([Event(Result(2, Outcome.PRESENT), key)])
     assert len(list(iter_events(tmp_path))) == 3
+
+
+@pytest.mark.parametrize("what", ["link", "pipe", "folder"])
+def test_nothing_comes_in_where_no_log_can_be_written(
+    store_fd: int, tmp_path: Path, what: str
+) -> None:
+    path, outside = tmp_path / ".server/audit.jsonl", tmp_path / "outside"
+    if what == "link":
+        path.symlink_to(outside)
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(OSError, match=r"audit\.jsonl"):
+        Journal(store_fd, Policy(), Actor("ana"), FakeClock().clock())
+    assert not outside.exists()
