@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
+import pwd
 import shutil
 import sys
 from pathlib import Path
@@ -204,7 +206,10 @@ def _find_file(given: Path | None) -> Path:
 
 def _own_account() -> str:
     names = environment()
-    return names.get("USER") or names.get("LOGNAME") or "me"
+    try:
+        return names.get("USER") or names.get("LOGNAME") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a number without a name
+        return "me"
 
 
 def _entry(line: KeyLine) -> dict[str, Any]:

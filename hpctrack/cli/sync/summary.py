@@ -72,8 +72,9 @@ def summarise(result: PushResult, *, dry_run: bool, verb: str = "sent") -> str:
     parts.append(f"{verb} {_join(news)} ({_measure(result)})" if news else "nothing new")
     if result.present or not news:
         parts.append(there)
-    if result.refused:
-        parts.append(f"{result.refused} refused")
+    refused = sum(one.status == Status.REFUSED for one in result.items)
+    if refused:  # notes and blobs, too: each has had its line
+        parts.append(f"{refused} refused")
     left = result.skipped - result.present
     if left:
         parts.append(f"{left} skipped")

@@ -101,3 +101,11 @@ def test_what_is_not_well_has_a_code_of_its_own() -> None:
         "p/x: skipped: torn",
         "p/r: refused: it has more",
     ]
+
+
+def test_all_that_was_refused_is_counted() -> None:
+    refused = [
+        make(kind, Status.REFUSED, reason="quota", text="it is used up")
+        for kind in (ItemKind.RUN, ItemKind.BLOB, ItemKind.ANNOTATIONS)
+    ]
+    assert summarise(push_of(*refused), dry_run=False).endswith("; 3 refused")
