@@ -95,6 +95,9 @@ def open_transport(
     return found
 
 
+LEAVE_S = 0.5
+
+
 class PendingTransport:
     """A transport that is being opened on a thread: a login takes half a second, imports too.
 
@@ -149,12 +152,14 @@ class PendingTransport:
         return self._found
 
     def close(self) -> None:
-        """Close what is or will be open, without waiting for it."""
+        """Close what is or will be open, without waiting for it long."""
         with self._lock:
             self._is_left = True
             found = self._found
         if found is not None:
             found.close()
+        # A thread in the middle of a login must not meet the end of the interpreter, if it can be.
+        self._thread.join(LEAVE_S)
 
 
 def choose_carrier(

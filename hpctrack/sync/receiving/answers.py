@@ -95,7 +95,7 @@ class Answerer:
     def _check_owner(self, store_fd: int, item: Offered) -> None:
         with (
             contextlib.suppress(OSError),
-            open_folder(store_fd, (item.key.project, item.key.id)) as folder_fd,
+            open_folder(store_fd, _find_owned(item.key)) as folder_fd,
         ):
             self._policy.check_owner(read_owner(folder_fd))
 
@@ -156,6 +156,11 @@ class Answerer:
             if is_stamped(store_fd, place, item.token):
                 details["same_file"] = True
         return (Wish.CONTINUED, details) if details else (Wish.WANTED, {})
+
+
+def _find_owned(key: Key) -> tuple[str, ...]:
+    """Return the folder that says whose something is."""
+    return find_place(key).folders if key.kind == ItemKind.SWEEP else (key.project, key.id)
 
 
 def _list_annotated(store_fd: int, project: str) -> frozenset[str]:

@@ -57,5 +57,7 @@ class Policy:
             raise ItemRefusal("other-user", owner=owner or "nobody who is known here")
 
 
-OWNED = frozenset({ItemKind.RUN, ItemKind.LIVE, ItemKind.ACCOUNTING, ItemKind.ANNOTATIONS})
-"""What belongs to the owner of a run."""
+OWNED = frozenset(
+    {ItemKind.SWEEP, ItemKind.RUN, ItemKind.LIVE, ItemKind.ACCOUNTING, ItemKind.ANNOTATIONS}
+)
+"""What belongs to the owner of a run, or of a sweep."""

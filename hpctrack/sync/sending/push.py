@@ -10,6 +10,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.sync.carriers.choice import PendingTransport
 from hpctrack.sync.carriers.remote import parse_remote
 from hpctrack.sync.carriers.transport import ConnectOptions
+from hpctrack.sync.sending.ahead import interrupted_afterwards
 from hpctrack.sync.sending.push_result import (
     Progress,
     ProgressCallback,
@@ -88,14 +89,13 @@ def push(
     # What reads runs takes a while to load, and so does a connection: both at once.
     opening = PendingTransport(where, options, bwlimit_bytes_s=bwlimit_bytes_s, clock=clock)
     with closing(opening) as pending:
-        from hpctrack.sync.sending import survey  # noqa: PLC0415 - see above
-        from hpctrack.sync.sending.pushing import Pushing  # noqa: PLC0415 - as above
-
+        with interrupted_afterwards():
+            from hpctrack.sync.sending import pushing, survey  # noqa: PLC0415 - see above
         wanted = survey.Wanted(
             seal=seal, live=live, dry_run=dry_run, stale_after_s=stale_after_s, jobs=jobs,
             on_run=lambda name: on_progress(Progress("read", name)), clock=clock,
             for_deletion=for_deletion,
         )  # fmt: skip
-        pushing = Pushing(store, where, wanted)
-        pushing.choose(runs, project, states=states, since_wall_s=since_wall_s)
-        return pushing.run(pending, compress, on_progress)
+        work = pushing.Pushing(store, where, wanted)
+        work.choose(runs, project, states=states, since_wall_s=since_wall_s)
+        return work.run(pending, compress, on_progress)

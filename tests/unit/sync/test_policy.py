@@ -109,6 +109,19 @@ def test_what_belongs_to_a_run_belongs_to_its_owner(connect: Connect, tmp_path: 
     bob.finish()
 
 
+def test_a_sweep_belongs_to_who_sent_it_first(connect: Connect, target: Path) -> None:
+    old, new = make_sweep(data=b'{"n": 1}'), make_sweep(data=b'{"n": 2}')
+    alice = connect(policy=ALICE).greet()
+    assert alice.give(old).outcome == Outcome.PUBLISHED
+    bob = connect(policy=BOB).greet()
+    assert bob.offer(new).details == {0: {"code": "other-user", "facts": {"owner": "alice"}}}
+    bob.finish()
+    assert alice.give(new).outcome == Outcome.REPLACED
+    alice.finish()
+    assert new.digest.hex() in hash_files(target).values()
+    assert old.digest.hex() not in hash_files(target).values()
+
+
 def test_who_may_only_add_replaces_a_run_by_more_of_it_and_the_old_file_is_kept(
     connect: Connect, tmp_path: Path, target: Path
 ) -> None:
