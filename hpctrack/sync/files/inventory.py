@@ -8,15 +8,18 @@ import json
 import os
 import secrets
 import stat
+import sys
 from io import BufferedReader
 from pathlib import Path
 
-from hpctrack.core.layout import HASHES_NAME
+from hpctrack.core.layout import HASHES_NAME, FileStamp
 from hpctrack.sync.files.place import Place, open_file_no_follow, open_folder
 from hpctrack.sync.wire.messages import TOKEN_BYTES
 
 CACHE_MAX_BYTES = 256 * 1024 * 1024
 """A million runs; a longer file is not ours."""
+
+SHORT_CHARS = 40
 
 _Entry = tuple[int, int, int, str]
 
@@ -39,14 +42,14 @@ class HashCache:
         self._entries: dict[str, _Entry] | None = None
         self._is_changed = False
 
-    def find(self, name: str, status: os.stat_result) -> str:
+    def find(self, name: str, status: os.stat_result | FileStamp) -> str:
         """Return the hash of a file that is as it was when it was hashed, or nothing.
 
         Parameters
         ----------
         name : str
             The path in the store.
-        status : stat_result
+        status : stat_result or FileStamp
             Of the file.
         """
         known = self._load().get(name)
@@ -54,7 +57,7 @@ class HashCache:
             return ""
         return known[3]
 
-    def remember(self, name: str, status: os.stat_result, digest: str) -> None:
+    def remember(self, name: str, status: os.stat_result | FileStamp, digest: str) -> None:
         """Keep the hash of a file."""
         self._load()[name] = (*identify(status), digest)
         self._is_changed = True
@@ -106,9 +109,11 @@ def recall_hashes(store: Path) -> dict[str, _Entry]:
     return _read_cache(store / HASHES_NAME)
 
 
-def identify(status: os.stat_result) -> tuple[int, int, int]:
+def identify(status: os.stat_result | FileStamp) -> FileStamp:
     """Return what a file's content can be known by without reading it."""
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    if isinstance(status, FileStamp):
+        return status
+    return FileStamp(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def make_token(sha256: str) -> bytes:
@@ -116,9 +121,9 @@ def make_token(sha256: str) -> bytes:
     return bytes.fromhex(sha256)[:TOKEN_BYTES]
 
 
-def make_stamp_token(name: str, status: os.stat_result) -> bytes:
+def make_stamp_token(name: str, status: os.stat_result | FileStamp) -> bytes:
     """Return what an offer says of a file that was never read."""
-    text = f"{name}\n{identify(status)}"
+    text = f"{name}\n{tuple(identify(status))}"
     return hashlib.sha256(text.encode()).digest()[:TOKEN_BYTES]
 
 
@@ -187,8 +192,12 @@ def _read_cache(path: Path) -> dict[str, _Entry]:
         return {}
     if not isinstance(found, dict):
         return {}
-    return {
-        name: (entry[0], entry[1], entry[2], entry[3])
-        for name, entry in found.items()
-        if isinstance(entry, list) and [type(one) for one in entry] == [int, int, int, str]
-    }
+    entries = {}
+    while found:  # one by one: of 100,000 runs both forms take 70 MB
+        name, entry = found.popitem()
+        if isinstance(entry, list) and [type(one) for one in entry] == [int, int, int, str]:
+            size_bytes, mtime_ns, inode, told = entry
+            # What folders hold is said in a few words, the same for most of them.
+            told = told if len(told) > SHORT_CHARS else sys.intern(told)
+            entries[name] = (size_bytes, mtime_ns, inode, told)
+    return entries

@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hpctrack.sync.files.inventory import HashCache, make_stamp_token, make_token
+from hpctrack.core.layout import FileStamp
+from hpctrack.sync.files.inventory import HashCache, identify, make_stamp_token, make_token
 from hpctrack.sync.wire.messages import Key, Offered
 
 
@@ -48,8 +49,8 @@ class Candidate:
     path : str
     name : str
         The same within the store, as the cache of hashes has it.
-    status : stat_result
-        As it was when it was found.
+    stamp : FileStamp
+        As it was when it was found: a tenth of what ``stat`` returns, which counts for 100,000.
     digest : str
         SHA-256 of the file, or the digest of a node file's state, in hexadecimal digits; empty if
         it was not read yet.
@@ -64,7 +65,7 @@ class Candidate:
     key: Key
     path: str
     name: str
-    status: os.stat_result
+    stamp: FileStamp
     digest: str
     alive_until_s: float = 0.0
     by_stamp: bool = False
@@ -79,24 +80,24 @@ class Candidate:
             It is not there (any more).
         """
         path = f"{store}/{name}"
-        status = os.stat(path)  # noqa: PTH116 - 100,000 files
-        digest, _, until = cache.find(name, status).partition(" ")
+        stamp = identify(os.stat(path))  # noqa: PTH116 - 100,000 files
+        digest, _, until = cache.find(name, stamp).partition(" ")
         try:
-            return cls(key, path, name, status, digest, float(until or 0))
+            return cls(key, path, name, stamp, digest, float(until or 0))
         except ValueError:  # of another version
-            return cls(key, path, name, status, "")
+            return cls(key, path, name, stamp, "")
 
     def remember(self, cache: HashCache) -> None:
         """Keep what has been found out: none of it is asked again as long as nobody writes it."""
         until = f" {self.alive_until_s!r}" if self.alive_until_s else ""
-        cache.remember(self.name, self.status, f"{self.digest}{until}")
+        cache.remember(self.name, self.stamp, f"{self.digest}{until}")
 
     @property
     def offered(self) -> Offered:
         """What is said of it."""
         if self.digest and not self.by_stamp:
             return Offered(self.key, make_token(self.digest))
-        return Offered(self.key, make_stamp_token(self.name, self.status), is_hashed=False)
+        return Offered(self.key, make_stamp_token(self.name, self.stamp), is_hashed=False)
 
 
 @dataclass(slots=True)

@@ -109,7 +109,7 @@ class ItemResult:
         return cls(
             key=candidate.key,
             status=status,
-            size_bytes=candidate.status.st_size,
+            size_bytes=candidate.stamp.size_bytes,
             sha256=candidate.digest if is_file else "",
         )
 

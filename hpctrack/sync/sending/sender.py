@@ -14,7 +14,7 @@ from hpctrack.core import __version__
 from hpctrack.core.clock import Clock
 from hpctrack.errors import HpctrackError, ProtocolError
 from hpctrack.sync.carriers.transport import Transport
-from hpctrack.sync.files.inventory import HashCache
+from hpctrack.sync.files.inventory import HashCache, identify
 from hpctrack.sync.sending.candidates import Candidate, Chunk
 from hpctrack.sync.sending.explain import ANSWER_TIMEOUT_S, GREETING_TIMEOUT_S, Explainer
 from hpctrack.sync.sending.outgoing import hash_path, send_file, send_rows
@@ -244,7 +244,7 @@ class Sender:
                 self._add(_foresee(candidate, details))
             else:
                 if candidate.key.kind != ItemKind.LIVE:  # how much of one goes is seen later
-                    self._total_bytes += candidate.status.st_size
+                    self._total_bytes += candidate.stamp.size_bytes
                 self._waiting.append((start + place, candidate, details))
 
     def _is_sealed_there(self, candidate: Candidate, details: Mapping[str, Any]) -> bool:
@@ -310,7 +310,7 @@ class Sender:
         sha256, status = send_file(
             self._talk, number, candidate, offset_bytes, self._count(candidate)
         )
-        self._open[number] = _Open(replace(candidate, status=status, digest=sha256))
+        self._open[number] = _Open(replace(candidate, stamp=identify(status), digest=sha256))
 
     def _send_live(self, number: int, candidate: Candidate, details: Mapping[str, Any]) -> None:
         rows = details.get("rows")
