@@ -26,6 +26,7 @@ from scripts.benchmarks.made_runs import PROJECT
 from scripts.benchmarks.programs.relay import FROM, TO
 from scripts.benchmarks.rows import Outcome, Row, Samples, Target, find_error, median, show_number
 from scripts.benchmarks.sync_lab import CARRIERS, Desk
+from scripts.benchmarks.sync_link import MORTAL
 from scripts.benchmarks.sync_stores import MIB, copy_runs, link_store
 
 GROW_TIMEOUT_S = 900.0
@@ -98,7 +99,8 @@ def bench_growing(lab: Lab, *, runs: int, base_mib: float, step_mib: float) -> O
 @contextmanager
 def _grow(lab: Lab, place: Place, told: dict[str, Any]) -> Iterator[Growth]:
     case = Case(OURS, "growing", told)
-    process = lab.start(place, lab.command(case, place), log_name="growing.log")
+    command = [*MORTAL, *lab.command(case, place)]
+    process = lab.start(place, command, log_name="growing.log")
     try:
         yield Growth(place, told["runs"])
     finally:

@@ -30,7 +30,7 @@ from scripts.benchmarks.processes import (
     read_tree_ticks_s,
 )
 from scripts.benchmarks.programs.command import START
-from scripts.benchmarks.sync_link import Link, find_program
+from scripts.benchmarks.sync_link import MORTAL, Link, find_program
 
 HOST, SHARED_HOST = "bench", "bench-shared"
 """Names in the client's ssh_config; the second goes over a ControlMaster."""
@@ -289,7 +289,7 @@ class Desk:
     def share(self) -> Iterator[None]:
         """Hold a connection open that `SHARED_HOST` goes over."""
         command = self.link.client.enter(self.ssh(SHARED_HOST, "-M", "-N"))
-        self.master = self.lab.start(self.place, command, log_name="master.log")
+        self.master = self.lab.start(self.place, [*MORTAL, *command], log_name="master.log")
         try:
             check = self.link.client.enter(self.ssh(SHARED_HOST, "-O", "check"))
             _wait_until(lambda: _succeeds(check), "no ControlMaster", self.master)

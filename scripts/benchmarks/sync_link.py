@@ -32,6 +32,9 @@ PROGRAMS = {
 }
 """What is needed, and the Debian package that has it."""
 
+MORTAL = ("setpriv", "--pdeathsig", "KILL")
+"""Before a command that has to end with the benchmark, however that ends."""
+
 SEARCHED = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 CLIENT_ADDRESS, SERVER_ADDRESS, LOOPBACK = "10.0.0.1", "10.0.0.2", "127.0.0.1"
 INTERFACES = ("wire0", "wire1")
@@ -198,7 +201,7 @@ def _start_delay_line(
     ready.unlink(missing_ok=True)
     line = lab.start(
         place,
-        ["setpriv", "--pdeathsig", "KILL", *client.enter(command)],
+        [*MORTAL, *client.enter(command)],
         log_name="delay-line.log",
     )
     try:
