@@ -239,4 +239,4 @@ class Sides(RuleBasedStateMachine):
 
 
 TestSides = Sides.TestCase
-TestSides.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+TestSides.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
