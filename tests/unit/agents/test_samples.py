@@ -296,6 +296,8 @@ def test_the_last_reading_is_made_when_the_last_rank_leaves(
     assert not thread.is_alive()
     stored = Store(tmp_path).run("r", project="p")
     series = stored.sensor("gpu/energy_j_total").of()
-    assert series.value.tolist() == [one + 1.0 for one in range(len(source.watches))]
+    # A machine that is slow to end asks once more, when nobody is left to ask for.
+    asked = [number for number, watch in enumerate(source.watches, 1) if watch.ranks]
+    assert series.value.tolist() == [float(number) for number in asked]
     assert series.wall_s[-1] >= left_wall_s
     hung.gate.set()
