@@ -24,7 +24,7 @@ from hpctrack.sync.wire.messages import ItemKind, Key, Outcome, Result, Rows
 from hpctrack.sync.wire.refusal import ItemRefusal
 
 GROUP_FILES = 512
-GROUP_BYTES = 16 * 1024 * 1024
+GROUP_BYTES = 8 * 1024 * 1024
 """What is held in memory of small files, or of rows, before they are written."""
 
 RESULTS_BYTES = 1024 * 1024
