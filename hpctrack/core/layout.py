@@ -67,6 +67,9 @@ INCOMING_FOLDER = ".incoming"
 ANNOTATIONS_FOLDER = ".annotations"
 BLOBS_FOLDER = ".blobs"
 SERVER_FOLDER = ".server"
+REPLACED_FOLDER = "replaced"
+"""In it: what was there before, where a key may only add."""
+
 HASHES_NAME = ".hashes.json"
 
 ATTEMPT_SUFFIX = re.compile(r"\.a\d+\Z")

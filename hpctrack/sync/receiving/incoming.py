@@ -8,11 +8,12 @@ from pathlib import Path
 from hpctrack.core.layout import INCOMING_FOLDER
 from hpctrack.store import accounting_file
 from hpctrack.store.annotations import MERGED_MAX_BYTES
+from hpctrack.sync.files.incoming_folder import PARTIAL_FOLDER
 from hpctrack.sync.files.place import open_folder
 from hpctrack.sync.receiving.journal import Journal
 from hpctrack.sync.receiving.landing import Large
 from hpctrack.sync.receiving.publication import translate
-from hpctrack.sync.receiving.quarantine import PARTIAL_NAME, Partial, Quarantine
+from hpctrack.sync.receiving.quarantine import Partial, Quarantine
 from hpctrack.sync.wire.messages import Begin, End, ItemKind, Key, Outcome, Result
 from hpctrack.sync.wire.refusal import ItemRefusal
 
@@ -50,7 +51,7 @@ class Incoming:
     ) -> None:
         self._quarantine = quarantine
         self._journal = journal
-        self._folder = store / INCOMING_FOLDER / PARTIAL_NAME
+        self._folder = store / INCOMING_FOLDER / PARTIAL_FOLDER
         self._store_fd = store_fd
         self._begin: Begin | None = None
         self._key: Key | None = None
@@ -117,7 +118,9 @@ class Incoming:
             self._partial = None
 
     def _open(self, token: str, offset_bytes: int) -> Partial:
-        with open_folder(self._store_fd, (INCOMING_FOLDER, PARTIAL_NAME), create=True) as folder_fd:
+        with open_folder(
+            self._store_fd, (INCOMING_FOLDER, PARTIAL_FOLDER), create=True
+        ) as folder_fd:
             try:
                 return Partial(folder_fd, self._folder, token, offset_bytes)
             except BlockingIOError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from hpctrack.core.layout import (
-    INCOMING_FOLDER,
     OWNER_NAME,
+    REPLACED_FOLDER,
     SEALED_NAME,
     SERVER_FOLDER,
     NodeFileName,
@@ -33,17 +32,14 @@ from hpctrack.sync.files.place import (
 )
 from hpctrack.sync.receiving.policy import OWNED, Policy
 from hpctrack.sync.receiving.quarantine import (
-    NO_LOCKS,
     SYNC_ALL_FROM,
     QuarantinedFile,
     sync_file_system,
 )
+from hpctrack.sync.upkeep.server_folder import hold_publication
 from hpctrack.sync.wire.messages import ItemKind, Key, Outcome
 from hpctrack.sync.wire.plan import Extent, choose_newest, choose_outcome
 from hpctrack.sync.wire.refusal import ItemRefusal
-
-LOCK_NAME = "publish.lock"
-REPLACED_FOLDER = "replaced"
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -104,7 +100,7 @@ class Publisher:
 
     def __enter__(self) -> Self:
         """Take the lock."""
-        self._stack.enter_context(hold_lock(self._store_fd))
+        self._stack.enter_context(hold_publication(self._store_fd))
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -350,20 +346,3 @@ def _drop_replicas(folder_fd: int, nodes: frozenset[str]) -> None:
 def path_of(folder_fd: int, name: str = "") -> Path:
     """Return a path to an open folder, or a file in it, that no link can lead astray."""
     return Path(f"/proc/self/fd/{folder_fd}", name)
-
-
-@contextmanager
-def hold_lock(store_fd: int) -> Iterator[None]:
-    """Let one receiver look and rename at a time; the kernel frees the lock of a killed one."""
-    with open_folder(store_fd, (INCOMING_FOLDER,), create=True) as incoming_fd:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        lock_fd = os.open(LOCK_NAME, flags, 0o666, dir_fd=incoming_fd)
-    try:
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-        yield
-    finally:
-        os.close(lock_fd)

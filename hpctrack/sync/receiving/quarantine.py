@@ -16,6 +16,12 @@ from pathlib import Path
 
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import INCOMING_FOLDER
+from hpctrack.sync.files.incoming_folder import (
+    ABANDONED_AFTER_S,
+    PARTIAL_FOLDER,
+    UPLOAD_NAME,
+    find_last_change_wall_s,
+)
 from hpctrack.sync.files.place import (
     list_names,
     open_file_no_follow,
@@ -23,11 +29,6 @@ from hpctrack.sync.files.place import (
     stat_no_follow,
 )
 from hpctrack.sync.wire.refusal import ItemRefusal
-
-ABANDONED_AFTER_S = 24 * 3600.0
-"""A folder that nothing was written to for a day was left by a receiver that was killed."""
-
-PARTIAL_NAME = "partial"
 
 PARTIAL_KEPT_S = 7 * 24 * 3600.0
 """So long a part of a large file waits for its sender, who may come once a night, or not at all
@@ -40,7 +41,6 @@ then, and 1.5 s one by one."""
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """A file system that is mounted without locks, as Lustre is by default on some clusters."""
 
-_TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 _PARTIAL = re.compile(r"[0-9a-f]{32}\Z")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -279,7 +279,7 @@ def measure_partial(store_fd: int, token: str) -> int:
 
     None of one that another connection is sending just now: whoever comes later begins anew.
     """
-    folders = (INCOMING_FOLDER, PARTIAL_NAME)
+    folders = (INCOMING_FOLDER, PARTIAL_FOLDER)
     # One call for each of the thousands of small files of which there never is a part.
     if stat_no_follow(store_fd, "/".join((*folders, token))) is None:
         return 0
@@ -297,11 +297,11 @@ def measure_partial(store_fd: int, token: str) -> int:
 def remove_abandoned(store_fd: int, clock: Clock) -> None:
     """Remove what receivers that were killed have left; what cannot be removed stays."""
     with contextlib.suppress(OSError), open_folder(store_fd, (INCOMING_FOLDER,)) as incoming_fd:
-        for name in filter(_TOKEN.match, list_names(incoming_fd)):
+        for name in filter(UPLOAD_NAME.match, list_names(incoming_fd)):
             last_wall_s = _last_change_wall_s(incoming_fd, name)
             if last_wall_s is not None and clock.wall_s() - last_wall_s > ABANDONED_AFTER_S:
                 _remove_folder(incoming_fd, name)
-        with open_folder(incoming_fd, (PARTIAL_NAME,)) as partial_fd:
+        with open_folder(incoming_fd, (PARTIAL_FOLDER,)) as partial_fd:
             for name in filter(_PARTIAL.match, list_names(partial_fd)):
                 status = stat_no_follow(partial_fd, name)
                 if status and clock.wall_s() - status.st_mtime > PARTIAL_KEPT_S:
@@ -323,11 +323,9 @@ def _last_change_wall_s(incoming_fd: int, name: str) -> float | None:
     status = stat_no_follow(incoming_fd, name)
     if status is None or not stat.S_ISDIR(status.st_mode):
         return None
-    times = [status.st_mtime]
     with contextlib.suppress(OSError), open_folder(incoming_fd, (name,)) as fd:
-        found = (stat_no_follow(fd, one) for one in list_names(fd))
-        times += [one.st_mtime for one in found if one is not None]
-    return max(times)
+        return find_last_change_wall_s(fd)
+    return status.st_mtime
 
 
 def _remove_folder(incoming_fd: int, name: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import (
     BLOBS_FOLDER,
     INCOMING_FOLDER,
+    REPLACED_FOLDER,
     SEAL_LOCK_NAME,
     SEALED_NAME,
     SERVER_FOLDER,
@@ -32,11 +32,17 @@ from hpctrack.store.annotation_file import is_server_store
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.replica import drop_replicas
 from hpctrack.store.sealed_file import SealedReader
+from hpctrack.sync.files.incoming_folder import (
+    ABANDONED_AFTER_S,
+    PARTIAL_FOLDER,
+    UPLOAD_NAME,
+    find_last_change_wall_s,
+)
 from hpctrack.sync.files.place import list_names, open_folder, stat_no_follow
 from hpctrack.sync.upkeep.audit import Action, Actor, AuditEvent, AuditLog
 from hpctrack.sync.upkeep.quotas import UsageBook, list_projects
 from hpctrack.sync.upkeep.server_folder import (
-    hold_lock,
+    hold_publication,
     open_store,
     try_lock,
 )
@@ -44,17 +50,8 @@ from hpctrack.sync.upkeep.tree import iter_files
 
 DAY_S = 24 * 3600.0
 
-ABANDONED_AFTER_S = DAY_S
-"""A folder or a scratch file that nothing was written to for a day was left by who was killed."""
-
 KEEP_DAYS = 14.0
 """Half of an upload is worth that long: its sender may be on holiday."""
-
-PARTIAL_FOLDER = "partial"
-REPLACED_FOLDER = "replaced"
-PUBLISH_LOCK_NAME = "publish.lock"
-
-_TOKEN = re.compile(r"[0-9a-f]{16}\Z")
 
 
 class Leftover(StrEnum):
@@ -200,7 +197,7 @@ class _Collector:
         with self._enter((INCOMING_FOLDER,)) as fd:
             if fd is None:
                 return
-            for name in filter(_TOKEN.match, sorted(list_names(fd))):
+            for name in filter(UPLOAD_NAME.match, sorted(list_names(fd))):
                 self._look_at_upload(fd, name)
             with self._enter((INCOMING_FOLDER, PARTIAL_FOLDER)) as partial_fd:
                 if partial_fd is not None:
@@ -276,9 +273,8 @@ class _Collector:
         with self._enter((INCOMING_FOLDER, name)) as fd:
             if fd is None:
                 return
-            found = [stat_no_follow(fd, one) for one in list_names(fd)]
-            times = [os.fstat(fd).st_mtime, *(one.st_mtime for one in found if one)]
-            if self._now_wall_s - max(times) <= ABANDONED_AFTER_S or not try_lock(fd):
+            last_wall_s = find_last_change_wall_s(fd)
+            if self._now_wall_s - last_wall_s <= ABANDONED_AFTER_S or not try_lock(fd):
                 return
             for one in list_names(fd):
                 self._remove(fd, one, at, Leftover.UPLOAD)
@@ -334,10 +330,7 @@ class _Collector:
         if self._dry_run:
             yield
             return
-        with (
-            open_folder(self._store_fd, (INCOMING_FOLDER,), create=True) as fd,
-            hold_lock(fd, PUBLISH_LOCK_NAME),
-        ):
+        with hold_publication(self._store_fd):
             yield
 
 

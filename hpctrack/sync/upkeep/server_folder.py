@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hpctrack.core.layout import SERVER_FOLDER
+from hpctrack.core.layout import INCOMING_FOLDER, SERVER_FOLDER
 from hpctrack.errors import NotFoundError, StoreError, StoreFormatError
+from hpctrack.sync.files.incoming_folder import PUBLISH_LOCK_NAME
 from hpctrack.sync.files.place import open_file_no_follow, open_folder, stat_no_follow
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF})
@@ -170,6 +171,16 @@ def hold_lock(folder_fd: int, name: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def hold_publication(store_fd: int) -> Iterator[None]:
+    """Let one process look and rename at a time; the kernel frees a killed one's lock."""
+    with (
+        open_folder(store_fd, (INCOMING_FOLDER,), create=True) as incoming_fd,
+        hold_lock(incoming_fd, PUBLISH_LOCK_NAME),
+    ):
+        yield
 
 
 def try_lock(fd: int) -> bool:

@@ -147,8 +147,10 @@ def test_a_body_cut_off_anywhere_is_another_message_or_an_error(
 ) -> None:
     body = write_body(message)
     end = data.draw(st.integers(0, len(body)))
+    found: list[Message] = []
     with contextlib.suppress(ProtocolError):
-        list(decode(Frame(message.kind, memoryview(body)[:end])))
+        found += decode(Frame(message.kind, memoryview(body)[:end]))
+    assert [one.kind for one in found] in ([], [message.kind])
 
 
 @relaxed
@@ -289,8 +291,10 @@ def test_a_malformed_message_is_a_protocol_error(message: type[Message], body: b
 def test_a_deeply_nested_field_is_no_way_to_stop_a_peer(kind: Kind, nested: str) -> None:
     body = f'{{"protocol": {{"oldest": 1, "newest": 3}}, "software": {nested}}}'.encode()
     for one in (body, struct.pack("<I", len(body)) + body):
+        found: list[Message] = []
         with contextlib.suppress(ProtocolError):
-            list(decode(Frame(kind, memoryview(one))))
+            found += decode(Frame(kind, memoryview(one)))
+        assert [message.kind for message in found] in ([], [kind])
 
 
 @relaxed

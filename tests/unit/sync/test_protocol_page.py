@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hpctrack.sync.files import incoming_folder
 from hpctrack.sync.receiving import landing, quarantine, receive
 from hpctrack.sync.sending import explain
 from hpctrack.sync.wire import messages, protocol
@@ -66,7 +67,7 @@ def test_limits_are_the_ones_in_use(number: int) -> None:
         f"| {explain.ANSWER_TIMEOUT_S:g} s |",
         f"| {receive.IDLE_TIMEOUT_S:g} s |",
         f"{quarantine.PARTIAL_KEPT_S / 86_400:g} days",
-        f"{quarantine.ABANDONED_AFTER_S / 3600:g} hours",
+        f"{incoming_folder.ABANDONED_AFTER_S / 3600:g} hours",
     ],
 )
 def test_times_are_the_ones_in_use(told: str) -> None:

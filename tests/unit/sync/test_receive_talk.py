@@ -11,8 +11,9 @@ import pytest
 
 from hpctrack.errors import ProtocolError, RefusedError
 from hpctrack.store.annotation_file import edit_annotations, read_annotation_bytes
+from hpctrack.sync.files.incoming_folder import ABANDONED_AFTER_S
 from hpctrack.sync.receiving import receive
-from hpctrack.sync.receiving.quarantine import ABANDONED_AFTER_S, PARTIAL_KEPT_S
+from hpctrack.sync.receiving.quarantine import PARTIAL_KEPT_S
 from hpctrack.sync.wire.messages import (
     Answer,
     Begin,
