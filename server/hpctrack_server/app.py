@@ -22,16 +22,19 @@ from tornado.web import RequestHandler
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import UsageError
 from hpctrack_server.auth import Gate
+from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
-from hpctrack_server.pages.registry import API, NAVIGATION, PAGES
+from hpctrack_server.pages.registry import API, MENUS, PAGES
 from hpctrack_server.settings import ServerSettings
 
 PORT_TRIES = 20
 STOP_TIMEOUT_S = 2.0
+BODY_MAX_BYTES = 1 << 20
+"""A thousand run ids, or a workspace; nothing larger is ever sent to us."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Dashboard:
             close = self.services.reader.call(self.services.provider.close)
             await asyncio.wait_for(close, STOP_TIMEOUT_S)
         self.services.reader.close()
+        self.services.numbers.close()
 
 
 def make_dashboard(
@@ -97,22 +101,27 @@ def make_dashboard(
     NotFoundError
         There is no store.
     """
-    reader, assets = Reader(), load_assets()
+    reader, numbers, assets = Reader("pages"), Reader("numbers"), load_assets()
     provider = DataProvider(settings, clock=clock)
     watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
     services = Services(
         gate=gate,
         provider=provider,
+        index=RunIndex(provider),
         reader=reader,
+        numbers=numbers,
         watcher=watcher,
-        asset_url=assets.url,
-        navigation=NAVIGATION,
+        asset_path=assets.path,
+        prefix=settings.prefix,
+        menus=MENUS,
     )
     given = {"services": services}
     patterns: list[Any] = [
-        (page.route, page.handler, given) for page in (*PAGES.values(), *API.values())
+        (settings.prefix + page.route, page.handler, given)
+        for page in (*PAGES.values(), *API.values())
     ]
-    patterns.append((r"/assets/([^/]+)/(.+)", AssetPage, {**given, "assets": assets}))
+    place = f"{settings.prefix}/assets/([^/]+)/(.+)"
+    patterns.append((place, AssetPage, {**given, "assets": assets}))
     # Bokeh appends routes of its own for static files, which know nothing of the gate.
     patterns.append((r"/.*", NotFound, given))
     application = BokehTornado(
@@ -125,7 +134,7 @@ def make_dashboard(
         default_handler_class=NotFound,
         default_handler_args=given,
     )
-    http = HTTPServer(application, max_body_size=1 << 16, idle_connection_timeout=120)
+    http = HTTPServer(application, max_body_size=BODY_MAX_BYTES, idle_connection_timeout=120)
     http.add_sockets(sockets)
     return Dashboard(services, BaseServer(IOLoop.current(), application, http), http)
 

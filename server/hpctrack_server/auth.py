@@ -29,6 +29,14 @@ class Verdict(Enum):
     """The Host header is not ours: a page of another site points its own name at us."""
 
 
+class Right(Enum):
+    """What a request wants to do."""
+
+    READ = "read"
+    WRITE = "write"
+    """Change what people have said of runs, or how the dashboard looks; never a run's numbers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
     """What a request says about who sent it; empty where it says nothing."""
@@ -40,6 +48,8 @@ class Visit:
     peer_uid: int | None = None
     fetch_site: str = ""
     is_navigation: bool = False
+    is_marked: bool = False
+    """It has a header of ours, which a form cannot send and another site's script may not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +80,18 @@ class Gate:
             b"hpctrack-cookie", key=hashlib.sha256(self.token.encode()).digest()
         ).hexdigest()[:64]
 
-    def judge(self, visit: Visit) -> Verdict:
-        """Decide about one request."""
+    def judge(self, visit: Visit, right: Right = Right.READ) -> Verdict:
+        """Decide about one request: the one place that does."""
         if not self._is_our_host(visit.host):
             return Verdict.MISDIRECTED
+        verdict = self._judge_reading(visit)
+        if right == Right.READ or verdict == Verdict.FORBIDDEN:
+            return verdict
+        # Behind a Unix socket there is no cookie that a browser would withhold from other sites.
+        is_ours = visit.is_marked and visit.fetch_site in {"", "none", "same-origin"}
+        return Verdict.ALLOWED if is_ours and verdict == Verdict.ALLOWED else Verdict.FORBIDDEN
+
+    def _judge_reading(self, visit: Visit) -> Verdict:
         # A page of another site may send people here, but may not embed or fetch anything.
         if visit.fetch_site == "cross-site" and not visit.is_navigation:
             return Verdict.FORBIDDEN

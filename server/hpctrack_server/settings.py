@@ -26,9 +26,13 @@ class ServerSettings:
         Time between two looks at runs that somebody watches, seconds.
     cache_bytes : int
         How much of the runs' numbers is kept in memory.
+    prefix : str
+        Path before all addresses, such as ``/hpctrack`` behind a proxy; empty, or with a slash in
+        front and none behind.
     """
 
     store: Path
     stale_after_s: float = 60.0
     poll_interval_s: float = 0.5
     cache_bytes: int = 256 * 1024 * 1024
+    prefix: str = ""

@@ -1,4 +1,4 @@
-"""Sizes and fonts of what is drawn on a canvas. Colours are in ``static/app.css``.
+"""Sizes and fonts of what is drawn on a canvas. Colours are in ``static/base/app.css``.
 
 Bokeh reads the ``--bk-*`` variables of the style sheet whenever it paints, so one set of design
 tokens restyles page and charts, and a change of theme is a repaint.

@@ -16,10 +16,15 @@ class Reader:
 
     One thread, because the readers of HDF5 files are not safe for several, and because a file
     system that hangs must stall a page and not the server.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread.
     """
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hpctrack-reader")
+    def __init__(self, name: str = "reader") -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"hpctrack-{name}")
 
     async def call(
         self,

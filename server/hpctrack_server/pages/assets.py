@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 from bokeh.settings import settings as bokeh_settings
 
 from hpctrack.errors import NotFoundError
-from hpctrack_server.components.metric_chart import metric_figure_json
+from hpctrack_server.components.figures.catalogue import FIGURES, figure_json
 from hpctrack_server.pages.guarded import Guarded, Services
 
 CACHE_MAX_AGE_S = 31_536_000
@@ -55,7 +55,7 @@ class Assets:
     version: str
     files: Mapping[str, Asset]
 
-    def url(self, name: str) -> str:
+    def path(self, name: str) -> str:
         """Return the address of a file.
 
         Raises
@@ -73,7 +73,7 @@ def load_assets() -> Assets:
     """Read the package's files, Bokeh's script and the figure; once per process."""
     bodies = dict(_iter_files(files("hpctrack_server") / "static", ""))
     bodies["bokeh.min.js"] = (bokeh_settings.bokehjs_path() / "js" / "bokeh.min.js").read_bytes()
-    bodies["metric_figure.json"] = metric_figure_json()
+    bodies.update({f"figures/{name}.json": figure_json(name) for name in FIGURES})
     digest = hashlib.blake2b(digest_size=6)
     found = {}
     for name in sorted(bodies):

@@ -7,9 +7,10 @@ import json
 import logging
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
@@ -19,8 +20,9 @@ from tornado.template import DictLoader
 from tornado.web import RequestHandler
 
 from hpctrack.errors import HpctrackError, NotFoundError, UsageError
-from hpctrack_server.auth import COOKIE_NAME, Gate, Verdict, Visit
+from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
+from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.watch import Watcher
@@ -40,6 +42,9 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+MARK_HEADER = "X-Hpctrack"
+"""Whoever changes something must send it: no form can, and no script of another site may."""
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -48,9 +53,16 @@ log = logging.getLogger(__name__)
 
 def load_templates() -> DictLoader:
     """Read the package's templates; whatever they insert is escaped."""
-    folder = files("hpctrack_server") / "templates"
-    found = {one.name: one.read_text("utf-8") for one in folder.iterdir()}
+    found = dict(_iter_templates(files("hpctrack_server") / "templates", ""))
     return DictLoader(found, autoescape="escape_text", whitespace="all")
+
+
+def _iter_templates(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
+    for one in folder.iterdir():
+        if one.is_dir():
+            yield from _iter_templates(one, f"{prefix}{one.name}/")
+        else:
+            yield f"{prefix}{one.name}", one.read_text("utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +71,16 @@ class Services:
 
     gate: Gate
     provider: DataProvider
+    index: RunIndex
     reader: Reader
+    """For what pages wait for: lists and records."""
+    numbers: Reader
+    """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
     watcher: Watcher
-    asset_url: Callable[[str], str]
-    navigation: tuple[tuple[str, str, str], ...] = ()
-    """Key, title and icon of the pages of a project."""
+    asset_path: Callable[[str], str]
+    prefix: str = ""
+    menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
+    """Names and pages of each menu, see `pages.registry`."""
     templates: DictLoader = field(default_factory=load_templates)
 
 
@@ -72,6 +89,9 @@ class Guarded(RequestHandler):
 
     is_public: ClassVar[bool] = False
     """Public answers tell nothing about any run; the Host is checked all the same."""
+
+    writes: ClassVar[frozenset[str]] = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+    """Methods that change something; a handler that only reads by POST sets it empty."""
 
     services: Services
 
@@ -87,7 +107,8 @@ class Guarded(RequestHandler):
 
     def prepare(self) -> None:
         """Let the request in, or answer it here: the one place that decides."""
-        verdict = self.services.gate.judge(self._visit())
+        right = Right.WRITE if self.request.method in self.writes else Right.READ
+        verdict = self.services.gate.judge(self._visit(), right)
         if verdict == Verdict.MISDIRECTED:
             self._refuse(421, "This is not the address of this dashboard.")
         elif verdict == Verdict.GRANTED and self.request.method in {"GET", "HEAD"}:
@@ -101,14 +122,50 @@ class Guarded(RequestHandler):
         """Ask the provider, on the reading thread."""
         return await self.services.reader.call(work, *args, **kwargs)
 
+    async def calculate(
+        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Do what takes long, such as reading many series, on the thread for numbers."""
+        return await self.services.numbers.call(work, *args, **kwargs)
+
+    def path(self, *parts: str) -> str:
+        """Return the address of a page: whatever the parts hold, each stays one part."""
+        return self.services.prefix + make_path(*parts)
+
+    def asset(self, name: str) -> str:
+        """Return the address of a script, style or figure."""
+        return self.services.prefix + self.services.asset_path(name)
+
+    @property
+    def is_for_program(self) -> bool:
+        """Whether the answer is read by a program, in JSON, and not by a person."""
+        return self.request.path.startswith(f"{self.services.prefix}/api/")
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object that was sent.
+
+        Raises
+        ------
+        UsageError
+            It is none.
+        """
+        try:
+            sent = json.loads(self.request.body or b"null")
+        except ValueError as error:
+            raise UsageError(f"the body is no JSON: {error}") from None
+        if not isinstance(sent, dict):
+            raise UsageError("the body is no JSON object", hint='send {"key": value}')
+        return sent
+
     def show(self, template: str, **values: Any) -> None:
         """Answer with a page."""
         namespace = {
             "text": text,
             "escape_text": text.escape_text,
-            "asset": self.services.asset_url,
-            "navigation": self.services.navigation,
-            "path": make_path,
+            "asset": self.asset,
+            "menus": self.services.menus,
+            "prefix": self.services.prefix,
+            "path": self.path,
             "project": None,
             "current": "",
             **values,
@@ -132,7 +189,7 @@ class Guarded(RequestHandler):
         elif status_code < 500:  # noqa: PLR2004 - the visitor's errors
             message = self._reason
         code = error.code if isinstance(error, HpctrackError) else "error"
-        if self.request.path.startswith("/api/"):
+        if self.is_for_program:
             self.answer({"error": code, "message": message, "hint": hint})
         else:
             self.show("message.html", status=status_code, message=message, hint=hint)
@@ -171,6 +228,7 @@ class Guarded(RequestHandler):
             peer_uid=read_peer_uid(self.request),
             fetch_site=headers.get("Sec-Fetch-Site", ""),
             is_navigation=headers.get("Sec-Fetch-Mode", "") == "navigate",
+            is_marked=bool(headers.get(MARK_HEADER)),
         )
 
     def _welcome(self) -> None:
@@ -196,7 +254,7 @@ class Guarded(RequestHandler):
 
     def _refuse(self, status: int, message: str) -> None:
         self.set_status(status)
-        if self.request.path.startswith("/api/"):
+        if self.is_for_program:
             self.answer({"error": "refused", "message": message, "hint": ""})
         elif status == 403:  # noqa: PLR2004
             self.show("refused.html", message=message)

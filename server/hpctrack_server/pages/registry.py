@@ -1,61 +1,48 @@
-"""All addresses, in one dictionary: routes, navigation, the smoke test and the docs use it."""
+"""All addresses, in two dictionaries: routes, navigation, the smoke test and the docs use them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from types import ModuleType
 
-from hpctrack_server.pages.api import Health, MetricsApi, ProjectsApi, RunApi, RunsApi, SeriesApi
-from hpctrack_server.pages.events import ProjectEvents, RunEvents
-from hpctrack_server.pages.guarded import Guarded
-from hpctrack_server.pages.projects import ProjectsPage
-from hpctrack_server.pages.run import RunPage
-from hpctrack_server.pages.runs import RunsPage
+from hpctrack_server.pages.compare import routes as compare
+from hpctrack_server.pages.console import routes as console
+from hpctrack_server.pages.core import routes as core
+from hpctrack_server.pages.home import routes as home
+from hpctrack_server.pages.live import routes as live
+from hpctrack_server.pages.media import routes as media
+from hpctrack_server.pages.page import Menu, Page
+from hpctrack_server.pages.panels import routes as panels
+from hpctrack_server.pages.ranks import routes as ranks
+from hpctrack_server.pages.run import routes as run
+from hpctrack_server.pages.runs import routes as runs
+from hpctrack_server.pages.statistics import routes as statistics
+from hpctrack_server.pages.sweeps import routes as sweeps
 
-PROJECT = RUN = "([^/]+)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A page or an answer of the API.
-
-    Parameters
-    ----------
-    route : str
-        Regular expression of its path.
-    handler : type
-        What answers.
-    title : str
-        In the navigation of a project; empty keeps it out.
-    icon : str
-        Path data of a 24 x 24 drawing.
-    """
-
-    route: str
-    handler: type[Guarded]
-    title: str = ""
-    icon: str = ""
+AREAS: tuple[ModuleType, ...] = (
+    home, runs, compare, panels, statistics, sweeps, run, ranks, console, media, live, core,
+)  # fmt: skip
+"""Each has ``PAGES`` and ``API``: dictionaries of `Page` by a name of its own."""
 
 
-PAGES: dict[str, Page] = {
-    "projects": Page(route="/", handler=ProjectsPage),
-    "runs": Page(
-        route=f"/p/{PROJECT}/runs",
-        handler=RunsPage,
-        title="Runs",
-        icon="M4 6.5h16M4 12h16M4 17.5h10",
-    ),
-    "run": Page(route=f"/p/{PROJECT}/runs/{RUN}", handler=RunPage),
-}
+def _join(name: str) -> dict[str, Page]:
+    joined: dict[str, Page] = {}
+    for area in AREAS:
+        found: dict[str, Page] = getattr(area, name)
+        twice = joined.keys() & found.keys()
+        if twice:
+            raise ValueError(f"{area.__name__} names {sorted(twice)} again")
+        joined.update(found)
+    return joined
 
-API: dict[str, Page] = {
-    "health": Page(route="/health", handler=Health),
-    "projects": Page(route="/api/v1/projects", handler=ProjectsApi),
-    "runs": Page(route=f"/api/v1/projects/{PROJECT}/runs", handler=RunsApi),
-    "project-events": Page(route=f"/api/v1/projects/{PROJECT}/events", handler=ProjectEvents),
-    "run": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}", handler=RunApi),
-    "metrics": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/metrics", handler=MetricsApi),
-    "series": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/series", handler=SeriesApi),
-    "run-events": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/events", handler=RunEvents),
-}
 
-NAVIGATION = tuple((key, page.title, page.icon) for key, page in PAGES.items() if page.title)
+PAGES = _join("PAGES")
+API = _join("API")
+
+
+def list_menu(menu: Menu) -> tuple[tuple[str, Page], ...]:
+    """Return the pages of a menu with their names, in its order."""
+    found = [(name, page) for name, page in PAGES.items() if page.menu == menu]
+    return tuple(sorted(found, key=lambda one: one[1].place))
+
+
+MENUS = {str(menu): list_menu(menu) for menu in Menu if menu}

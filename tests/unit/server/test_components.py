@@ -9,7 +9,7 @@ import pytest
 from bokeh.core.validation import check_integrity
 
 from hpctrack_server.components import text
-from hpctrack_server.components.metric_chart import (
+from hpctrack_server.components.figures.metric import (
     BAND_COLUMNS,
     DOT_COLUMNS,
     LINE_COLUMNS,

@@ -211,7 +211,7 @@ def test_assets_are_cached_for_ever_under_their_hash(dashboard: Live) -> None:
 def test_pages_have_names_for_everything_that_can_be_used(dashboard: Live) -> None:
     for path in ("/", "/p/p/runs", "/p/p/runs/sealed"):
         tags = parse(dashboard.get(path).text)
-        assert tags[0] == ("html", {"lang": "en"})
+        assert tags[0] == ("html", {"lang": "en", "data-base": ""})
         assert ("a", {"class": "skip", "href": "#main"}) in tags
         ids = [attributes["id"] for _tag, attributes in tags if "id" in attributes]
         assert len(ids) == len(set(ids))

@@ -1,0 +1,1 @@
+"""Comparing groups of runs with statistics. Pure: arrays go in, numbers come out."""

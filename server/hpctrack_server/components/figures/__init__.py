@@ -1,0 +1,1 @@
+"""Figures that Bokeh builds once; the browser clones and fills them."""

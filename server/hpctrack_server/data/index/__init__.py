@@ -1,0 +1,1 @@
+"""What a project's runs are, by column: filtered, sorted, grouped and paged."""

@@ -1,0 +1,1 @@
+"""Numbers of many runs for one chart: aligned, smoothed, grouped, shrunk."""

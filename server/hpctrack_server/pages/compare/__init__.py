@@ -1,0 +1,1 @@
+"""Comparing runs: a grid of panels that is saved as a workspace."""

@@ -1,0 +1,1 @@
+"""The read API that all pages share, and its events."""

@@ -1,0 +1,27 @@
+"""Its addresses."""
+
+from __future__ import annotations
+
+from hpctrack_server.pages.core.api import (
+    Alive,
+    MetricsApi,
+    ProjectsApi,
+    RunApi,
+    RunsApi,
+    SeriesApi,
+)
+from hpctrack_server.pages.core.events import ProjectEvents, RunEvents
+from hpctrack_server.pages.page import PROJECT, RUN, Page
+
+PAGES: dict[str, Page] = {}
+
+API: dict[str, Page] = {
+    "healthz": Page(route="/healthz", handler=Alive),
+    "projects": Page(route="/api/v1/projects", handler=ProjectsApi),
+    "runs": Page(route=f"/api/v1/projects/{PROJECT}/runs", handler=RunsApi),
+    "project-events": Page(route=f"/api/v1/projects/{PROJECT}/events", handler=ProjectEvents),
+    "run": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}", handler=RunApi),
+    "metrics": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/metrics", handler=MetricsApi),
+    "series": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/series", handler=SeriesApi),
+    "run-events": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/events", handler=RunEvents),
+}

@@ -1,0 +1,1 @@
+"""The whole store: what is running, and how the store is."""

@@ -1,0 +1,1 @@
+"""What a run has logged that is no number."""

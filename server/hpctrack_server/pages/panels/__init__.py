@@ -1,0 +1,1 @@
+"""What panels other than line charts draw: values of many runs."""

@@ -1,0 +1,1 @@
+"""Ranks and nodes of one run: heat maps, stragglers, hardware."""

@@ -1,0 +1,88 @@
+// @ts-nocheck until its next change
+// Keeping a page current: parts of it are fetched again, events say when.
+import { localiseTimes } from "./page.js";
+
+// Replaces the parts of this page, marked by data-part, by those of the same page as it is now.
+// The server renders and escapes; nothing is put together here.
+export async function refreshParts(names, url = location.href) {
+  const answer = await fetch(url, { headers: { Accept: "text/html" } });
+  if (!answer.ok) return null;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const name of names) {
+    const old = document.querySelector(`[data-part="${name}"]`);
+    const now = fresh.querySelector(`[data-part="${name}"]`);
+    if (!old || !now) continue;
+    const part = document.importNode(now, true);
+    localiseTimes(part);
+    if (old.innerHTML === part.innerHTML) continue;
+    const restore = keepState(old, part);
+    old.replaceWith(part);
+    restore();
+  }
+  return fresh;
+}
+
+// What the reader has opened, scrolled or focused stays as it is. To be called while the old part
+// is still in the page; the returned function finishes when the new one is.
+function keepState(old, part) {
+  const opened = [...old.querySelectorAll("details")].map((one) => one.open);
+  const left = old.querySelector(".scroll")?.scrollLeft ?? 0;
+  const link = old.contains(document.activeElement) && document.activeElement.getAttribute("href");
+  return () => {
+    part.querySelectorAll("details").forEach((one, i) => {
+      one.open = opened[i] ?? one.open;
+    });
+    const scroll = part.querySelector(".scroll");
+    if (scroll) scroll.scrollLeft = left;
+    if (link) part.querySelector(`a[href="${CSS.escape(link)}"]`)?.focus({ preventScroll: true });
+  };
+}
+
+// Listens while the page can be seen: a browser allows six connections to one server, and tabs
+// in the background must not use them up.
+export function listen(url, onChange) {
+  let source = null;
+  let isDone = false;
+  const open = () => {
+    if (source || isDone || document.hidden) return;
+    source = new EventSource(url);
+    source.addEventListener("change", (event) => onChange(JSON.parse(event.data)));
+  };
+  const close = () => {
+    source?.close();
+    source = null;
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", open);
+  open();
+  return () => {
+    isDone = true;
+    close();
+  };
+}
+
+// Runs work at most once at a time, and once more if it was asked for meanwhile.
+export function coalesce(work, restMs = 0) {
+  let isBusy = false;
+  let isWanted = false;
+  return async function run() {
+    isWanted = true;
+    if (isBusy) return;
+    isBusy = true;
+    try {
+      while (isWanted) {
+        isWanted = false;
+        await work().catch(passOverNetwork);
+        if (restMs) await new Promise((resolve) => setTimeout(resolve, restMs));
+      }
+    } finally {
+      isBusy = false;
+    }
+  };
+}
+
+// A server that is gone for a moment is no error of the page: fetch then throws a TypeError.
+function passOverNetwork(error) {
+  if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;
+}

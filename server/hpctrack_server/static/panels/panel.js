@@ -1,0 +1,96 @@
+// What a panel is: a card of a workspace that draws something of the chosen runs.
+
+/**
+ * Which runs a page is about: some by name, or those that a query finds.
+ * @typedef {object} Selection
+ * @property {string[]} [ids] in this order
+ * @property {{filter?: string, search?: string, sort?: string, limit?: number}} [query]
+ */
+
+/**
+ * A panel as a workspace keeps it; its place is in units of a grid of 12 columns.
+ * @typedef {object} PanelSpec
+ * @property {string} id
+ * @property {string} kind a name in panels/registry.js
+ * @property {string} [title]
+ * @property {number} w columns, 2 to 12
+ * @property {number} h rows of 40 px
+ * @property {Record<string, any>} settings what `fields` describes
+ */
+
+/**
+ * What a panel is given by its page.
+ * @typedef {object} PanelContext
+ * @property {string} project
+ * @property {() => Selection} selection
+ * @property {(run: string) => string} colourOf the colour of a run, the same in every panel
+ * @property {(run: string) => string} nameOf
+ * @property {(run: string | null) => void} highlight the run that the pointer is on, for all panels
+ * @property {(work: (run: string | null) => void) => void} onHighlight
+ * @property {(runs: string[] | null) => void} select what was brushed or clicked; null is all
+ * @property {(work: (runs: string[] | null) => void) => void} onSelect
+ * @property {Record<string, any>} shared settings of the page that panels follow: smoothing, x axis, grouping
+ * @property {(x: number | null, from: Panel) => void} hoverX the shared crosshair
+ * @property {(range: [number, number] | null, from: Panel) => void} zoomX the linked zoom
+ * @property {string[]} metrics names of the metrics that the runs have
+ * @property {import("./panel.js").ColumnFacts[]} columns
+ */
+
+/**
+ * @typedef {object} ColumnFacts as hpctrack_server/data/index/query.py has it
+ * @property {string} key
+ * @property {"number" | "text" | "flag" | "time" | "list"} kind
+ * @property {number} count
+ * @property {number} distinct
+ */
+
+/**
+ * One setting of a panel, for the form that its menu opens.
+ * @typedef {object} Field
+ * @property {string} name in `spec.settings`
+ * @property {string} label
+ * @property {"metric" | "column" | "columns" | "choice" | "flag" | "number" | "text"} kind
+ * @property {{value: string, label: string}[]} [choices]
+ * @property {string} [hint]
+ */
+
+export class Panel {
+  /**
+   * @param {HTMLElement} host the box to draw in; the card around it draws title, menu and caption
+   * @param {PanelSpec} spec
+   * @param {PanelContext} context
+   */
+  constructor(host, spec, context) {
+    this.host = host;
+    this.spec = spec;
+    this.context = context;
+  }
+
+  /** Fetches and draws; called again when runs or settings have changed. An error of it is shown in the card. */
+  async load() {}
+
+  /** The box has another size. */
+  resize() {}
+
+  /** The theme has changed. */
+  repaint() {}
+
+  /** Another panel moved the shared crosshair. @param {number | null} _x */
+  showX(_x) {}
+
+  /** Another panel was zoomed. @param {[number, number] | null} _range */
+  showRange(_range) {}
+
+  /** The line below the drawing, such as "2,000 points drawn of 41,233,900, extremes exact". */
+  describe() {
+    return "";
+  }
+
+  /** @returns {Field[]} */
+  fields() {
+    return [];
+  }
+
+  /** Lets go of what it holds. */
+  remove() {}
+}
