@@ -167,7 +167,7 @@ def is_open(port: int) -> bool:
 def test_two_dashboards_do_not_take_each_others_socket(store: Path) -> None:
     with serving(store) as command:
         second = subprocess.run(
-            [*command.process.args[:3], "--store", str(store)],  # type: ignore[index,misc]
+            [*command.process.args[:3], "--store", str(store)],  # type: ignore[index]
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert second.returncode != 0
