@@ -29,6 +29,8 @@ class ServerSettings:
     prefix : str
         Path before all addresses, such as ``/hpctrack`` behind a proxy; empty, or with a slash in
         front and none behind.
+    database : str
+        Where views and workspaces are saved: a URL or a file's path; empty chooses a place.
     """
 
     store: Path
@@ -36,3 +38,4 @@ class ServerSettings:
     poll_interval_s: float = 0.5
     cache_bytes: int = 256 * 1024 * 1024
     prefix: str = ""
+    database: str = ""
