@@ -30,7 +30,8 @@ class ServerSettings:
         Path before all addresses, such as ``/hpctrack`` behind a proxy; empty, or with a slash in
         front and none behind.
     database : str
-        Where views and workspaces are saved: a URL or a file's path; empty chooses a place.
+        Where saved views and workspaces are: a file, or a URL of SQLAlchemy; empty: beside a
+        server's store, else in the user's state folder.
     """
 
     store: Path

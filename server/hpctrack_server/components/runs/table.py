@@ -157,7 +157,9 @@ def make_group(
         else:
             cells.append(Cell())
     return TableGroup(
-        mark=hashlib.blake2b(repr(tuple(key)).encode("utf-8", "replace"), digest_size=4).hexdigest(),
+        mark=hashlib.blake2b(
+            repr(tuple(key)).encode("utf-8", "replace"), digest_size=4
+        ).hexdigest(),
         label=tuple((shorten_key(name), format_value(value)) for name, value in known.items()),
         count=len(group.ids),
         ids=group.ids,
@@ -184,9 +186,7 @@ def shorten_key(key: str) -> str:
     return rest if rest and area in {"config", "summary", "slurm"} else key
 
 
-def _make_cell(
-    make: Callable[[Any], Cell], column: Column, row: Row, baseline: Row | None
-) -> Cell:
+def _make_cell(make: Callable[[Any], Cell], column: Column, row: Row, baseline: Row | None) -> Cell:
     value = row.get(column.key)
     if value is None:
         return Cell() if column.kind in {"tags", "notes", "spark"} else ABSENT

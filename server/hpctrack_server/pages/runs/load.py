@@ -122,9 +122,7 @@ def _count_all(index: RunIndex, project: str, place: TablePlace) -> int:
     return index.page(project, RunQuery(scope=Scope(place.scope), count=0)).total
 
 
-def _count_states(
-    index: RunIndex, project: str, place: TablePlace, total: int
-) -> dict[str, int]:
+def _count_states(index: RunIndex, project: str, place: TablePlace, total: int) -> dict[str, int]:
     if total > COUNTED_RUNS_MAX:
         return {}
     found = index.groups(project, ["state"], make_query(replace(place, states=(), sort="")))

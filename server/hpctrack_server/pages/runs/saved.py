@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import pwd
 from collections.abc import Callable
 from typing import Any
 
 from hpctrack.errors import NotFoundError, UsageError
 from hpctrack_server.data.state.saved import Saved, SavedDocuments, SavedKind
-from hpctrack_server.pages.guarded import Guarded, read_peer_uid
+from hpctrack_server.pages.guarded import Guarded
 
 CHANGEABLE = frozenset({"title", "body", "is_default"})
 
@@ -31,11 +30,6 @@ class SavedHandler(Guarded):
             raise NotFoundError(f"no project {project!r}")
         return self.services.state.of(SavedKind(kind))
 
-    def user(self) -> str:
-        """Return who asks: behind a socket the kernel knows, else it is who has the token."""
-        uid = read_peer_uid(self.request)
-        return find_user_name(self.services.gate.uid if uid is None else uid)
-
     async def answer_saved(self, work: Callable[..., Saved], *given: Any, **named: Any) -> None:
         """Do something in the database, and answer with the document."""
         self.answer(dataclasses.asdict(await self.keep(work, *given, **named)))
@@ -55,7 +49,7 @@ class SavedListApi(SavedHandler):
         documents = await self.find_documents(project, kind)
         sent = self.body()
         await self.answer_saved(
-            documents.add, project, sent.get("title"), sent.get("body", {}), user=self.user(),
+            documents.add, project, sent.get("title"), sent.get("body", {}), user=self.user,
             is_default=bool(sent.get("is_default")),
         )  # fmt: skip
 
@@ -77,18 +71,10 @@ class SavedApi(SavedHandler):
             raise UsageError("`updated` is missing", hint="send back what you have read of it")
         changes = {key: value for key, value in sent.items() if key in CHANGEABLE}
         await self.answer_saved(
-            documents.change, project, saved_id, changes, seen=float(seen), user=self.user()
+            documents.change, project, saved_id, changes, seen=float(seen), user=self.user
         )
 
     async def delete(self, project: str, kind: str, saved_id: str) -> None:
         """Delete it; the answer is what it was, for an undo."""
         documents = await self.find_documents(project, kind)
         await self.answer_saved(documents.delete, project, saved_id)
-
-
-def find_user_name(uid: int) -> str:
-    """Return how this machine calls a user."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

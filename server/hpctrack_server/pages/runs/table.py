@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import urlencode
 
@@ -32,7 +33,7 @@ class RunsPage(Guarded):
             project=project,
             current="runs",
             place=place,
-            place_json=place.parameters(),
+            place_json=json.dumps(place.parameters()),
             table=table,
             pages=pages,
             states=STATES,
@@ -56,9 +57,7 @@ class RunsPage(Guarded):
 
     def _find_place(self, views: tuple[Saved, ...]) -> tuple[TablePlace, Saved | None]:
         """Return what is asked for, and the saved view that it began as."""
-        given = {
-            name: self.query(name) for name in PLACE if name in self.request.query_arguments
-        }
+        given = {name: self.query(name) for name in PLACE if name in self.request.query_arguments}
         wanted = given.get("view", "")
         by_id = {one.id: one for one in views}
         view = by_id.get(wanted)
@@ -66,7 +65,9 @@ class RunsPage(Guarded):
             view = next((one for one in views if one.is_default), None)
         if view is not None and not given.keys() - {"view"}:
             return _open_view(view), view
-        return TablePlace.parse({**given, "view": wanted if view or wanted == NO_VIEW else ""}), view
+        return TablePlace.parse(
+            {**given, "view": wanted if view or wanted == NO_VIEW else ""}
+        ), view
 
     def _list_exports(
         self, project: str, place: TablePlace, table: LoadedTable
