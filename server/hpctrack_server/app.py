@@ -15,10 +15,14 @@ from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack.core.settings import environment
 from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.state.database import Database
+from hpctrack_server.data.state.place import find_database
+from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
@@ -65,7 +69,11 @@ class Dashboard:
         with contextlib.suppress(TimeoutError):
             close = self.services.reader.call(self.services.provider.close)
             await asyncio.wait_for(close, STOP_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            close = self.services.keeper.call(self.services.state.close)
+            await asyncio.wait_for(close, STOP_TIMEOUT_S)
         self.services.reader.close()
+        self.services.keeper.close()
         self.services.numbers.close()
 
 
@@ -103,6 +111,8 @@ def make_dashboard(
         index=RunIndex(provider),
         reader=reader,
         numbers=numbers,
+        keeper=Reader("keeper"),
+        state=State(Database(find_database(settings.database, provider.path, environment()))),
         watcher=watcher,
         asset_path=assets.path,
         prefix=settings.prefix,

@@ -22,12 +22,13 @@ from tornado.httputil import HTTPServerRequest
 from tornado.template import DictLoader
 from tornado.web import RequestHandler
 
-from hpctrack.errors import HpctrackError, NotFoundError, UsageError
+from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.language.errors import QueryError
 
@@ -80,6 +81,9 @@ class Services:
     """For what pages wait for: lists and records."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
+    keeper: Reader
+    """For the database: one that hangs must stall saving, and nothing else."""
+    state: State
     watcher: Watcher
     asset_path: Callable[[str], str]
     prefix: str = ""
@@ -131,6 +135,12 @@ class Guarded(RequestHandler):
     ) -> Result:
         """Do what takes long, such as reading many series, on the thread for numbers."""
         return await self.services.numbers.call(work, *args, **kwargs)
+
+    async def keep(
+        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Ask the database of what people have saved, on its own thread."""
+        return await self.services.keeper.call(work, *args, **kwargs)
 
     @property
     def user(self) -> str:
@@ -294,6 +304,8 @@ def status_of(error: HpctrackError) -> int:
         return 404
     if error.code == "invalid-name":
         return 404  # a name that cannot exist does not
+    if isinstance(error, BusyError):
+        return 409
     return 400 if isinstance(error, UsageError) else 500
 
 
