@@ -25,6 +25,7 @@ from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
@@ -72,6 +73,9 @@ class Dashboard:
         with contextlib.suppress(TimeoutError):
             close = self.services.reader.call(self.services.provider.close)
             await asyncio.wait_for(close, STOP_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            close = self.services.numbers.call(self.services.charts.close)
+            await asyncio.wait_for(close, STOP_TIMEOUT_S)
         self.services.reader.close()
         self.services.numbers.close()
 
@@ -109,6 +113,7 @@ def make_dashboard(
         provider=provider,
         index=RunIndex(provider),
         reader=reader,
+        charts=ChartReader(settings, clock=clock),
         numbers=numbers,
         watcher=watcher,
         asset_path=assets.path,
