@@ -28,6 +28,7 @@ from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.language.errors import QueryError
@@ -79,6 +80,8 @@ class Services:
     index: RunIndex
     reader: Reader
     """For what pages wait for: lists and records."""
+    charts: ChartReader
+    """For the thread of `numbers` alone."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
     keeper: Reader
