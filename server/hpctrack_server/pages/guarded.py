@@ -5,10 +5,13 @@ from __future__ import annotations
 import html
 import json
 import logging
+import os
+import pwd
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import TracebackType
@@ -128,6 +131,12 @@ class Guarded(RequestHandler):
         """Do what takes long, such as reading many series, on the thread for numbers."""
         return await self.services.numbers.call(work, *args, **kwargs)
 
+    @property
+    def user(self) -> str:
+        """The name of who asks: whom the kernel sees, or whose dashboard it is."""
+        uid = read_peer_uid(self.request)
+        return find_user_name(os.getuid() if uid is None else uid)
+
     def path(self, *parts: str) -> str:
         """Return the address of a page: whatever the parts hold, each stays one part."""
         return self.services.prefix + make_path(*parts)
@@ -234,7 +243,11 @@ class Guarded(RequestHandler):
     def _welcome(self) -> None:
         """Swap the token in the address for a cookie that scripts and other sites never see."""
         self.set_cookie(
-            COOKIE_NAME, self.services.gate.cookie, httponly=True, samesite="Strict", path="/"
+            COOKIE_NAME,
+            self.services.gate.cookie,
+            httponly=True,
+            samesite="Strict",
+            path=f"{self.services.prefix}/",
         )
         arguments = {
             name: [one.decode("utf-8", "replace") for one in values]
@@ -285,6 +298,15 @@ def status_of(error: HpctrackError) -> int:
 def make_path(*parts: str) -> str:
     """Return the path of a page: whatever the parts hold, each stays one part."""
     return "/" + "/".join(quote(text.printable(one), safe="") for one in parts)
+
+
+@cache
+def find_user_name(uid: int) -> str:
+    """Return the name of a user; of one that the machine does not know, the number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def read_peer_uid(request: HTTPServerRequest) -> int | None:
