@@ -25,6 +25,8 @@ KINDS = {
 }  # fmt: skip
 """Columns that are drawn in a way of their own."""
 
+RESULTS = frozenset({"duration", "energy_wh"})
+
 ALWAYS = ("name", "state", "user", "created", "duration")
 IF_ANY = ("slurm.partition", "ranks")
 IF_DIFFERENT = ("nodes", "attempts", "lost")
@@ -78,6 +80,11 @@ class Column:
     def is_number(self) -> bool:
         """Whether it is aligned to the right."""
         return self.kind in {"number", "duration"}
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether a baseline says something about it: of a setting a difference is no result."""
+        return self.is_number and (self.area == "summary" or self.key in RESULTS)
 
     @property
     def is_largest_first(self) -> bool:

@@ -60,6 +60,9 @@ class Cell:
 
 ABSENT = Cell(DASH)
 
+NO_DELTA = Delta("", "", "")
+"""Takes the place of one, so that the numbers of a column stay below each other."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
@@ -122,8 +125,7 @@ def make_rows(
             state=str(row.get("state", "")),
             tags=tuple(str(one) for one in row.get("tags") or ()),
             cells=tuple(
-                _make_cell(make, column, row, baseline if row["id"] != base_id else None)
-                for column, make in makers
+                _make_cell(make, column, row, baseline) for column, make in makers
             ),
             is_baseline=row["id"] == base_id,
         )
@@ -191,10 +193,12 @@ def _make_cell(make: Callable[[Any], Cell], column: Column, row: Row, baseline: 
     if value is None:
         return Cell() if column.kind in {"tags", "notes", "spark"} else ABSENT
     cell = make(value)
-    if baseline is not None and column.is_number:
-        delta = make_delta(value, baseline.get(column.key), column.goal)
-        return Cell(cell.text, cell.title, delta=delta)
-    return cell
+    if baseline is None or not column.is_compared:
+        return cell
+    if row["id"] == baseline["id"]:
+        return Cell(cell.text, cell.title, delta=NO_DELTA)
+    delta = make_delta(value, baseline.get(column.key), column.goal)
+    return Cell(cell.text, cell.title, delta=delta or NO_DELTA)
 
 
 def _make_text(value: Any) -> Cell:

@@ -109,7 +109,8 @@ def load_table(
     return LoadedTable(
         columns=columns, rows=rows, groups=tuple(shown), matches=found.matches, total=found.total,
         things=len(groups) if place.group else found.matches, version=found.version,
-        baseline=make_rows([base], columns, base)[0] if base else None, states=states, broken=broken,
+        baseline=make_rows([base], columns, base)[0] if base else None, states=states,
+        broken=broken,
     )  # fmt: skip
 
 
