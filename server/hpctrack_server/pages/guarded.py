@@ -28,8 +28,10 @@ from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.watch import Watcher
+from hpctrack_server.language.errors import QueryError
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -78,6 +80,8 @@ class Services:
     index: RunIndex
     reader: Reader
     """For what pages wait for: lists and records."""
+    charts: ChartReader
+    """For the thread of `numbers` alone."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
     keeper: Reader
@@ -209,7 +213,8 @@ class Guarded(RequestHandler):
             message = self._reason
         code = error.code if isinstance(error, HpctrackError) else "error"
         if self.is_for_program:
-            self.answer({"error": code, "message": message, "hint": hint})
+            place = {"at": error.at, "end": error.end} if isinstance(error, QueryError) else {}
+            self.answer({"error": code, "message": message, "hint": hint, **place})
         else:
             self.show("message.html", status=status_code, message=message, hint=hint)
 
