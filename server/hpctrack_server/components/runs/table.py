@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,9 +125,7 @@ def make_rows(
             name=str(row.get("name") or row["id"]),
             state=str(row.get("state", "")),
             tags=tuple(str(one) for one in row.get("tags") or ()),
-            cells=tuple(
-                _make_cell(make, column, row, baseline) for column, make in makers
-            ),
+            cells=tuple(_make_cell(make, column, row, baseline) for column, make in makers),
             is_baseline=row["id"] == base_id,
         )
         for row in rows
@@ -217,14 +216,23 @@ def _make_number(value: Any) -> Cell:
 
 
 def _make_time(value: Any) -> Cell:
-    wall_s = float(value) if is_number(value) else 0.0
+    wall_s = _as_float(value)
     return Cell(format_when(wall_s), iso=format_iso(wall_s))
 
 
 def _make_duration(value: Any) -> Cell:
-    if not is_number(value) or value != value:  # noqa: PLR0124 - NaN
+    duration_s = _as_float(value)
+    if not math.isfinite(duration_s) or not is_number(value):
         return ABSENT
-    return Cell(format_duration(value), f"{value:,.1f} seconds")
+    return Cell(format_duration(duration_s), f"{duration_s:,.1f} seconds")
+
+
+def _as_float(value: Any) -> float:
+    """Return a number as a float; what is none, or too large for one, as infinity."""
+    try:
+        return float(value) if is_number(value) else math.inf
+    except OverflowError:
+        return math.inf
 
 
 def _make_tags(value: Any) -> Cell:
