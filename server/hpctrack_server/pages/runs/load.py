@@ -12,9 +12,11 @@ from hpctrack_server.components.runs.columns import Column, choose_columns
 from hpctrack_server.components.runs.place import STATES, TablePlace
 from hpctrack_server.components.runs.table import TableGroup, TableRow, make_group, make_rows
 from hpctrack_server.data.frames import BrokenFrame, RunFrame
-from hpctrack_server.data.index.query import Group, RunQuery, Scope, SortKey
+from hpctrack_server.data.index.query import Group, RunPage, RunQuery, Scope, SortKey
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
+from hpctrack_server.language.errors import QueryError
+from hpctrack_server.language.parser import parse_filter
 
 COUNTED_RUNS_MAX = 100_000
 """Up to here each state says how many runs it has; beyond, that takes longer than the table."""
@@ -89,7 +91,7 @@ def load_table(
     known = index.columns(project)
     broken = list_broken(provider, project)
     try:
-        found = index.page(project, make_query(place))
+        found = _find_page(index, project, place)
         base = _find_row(index, project, place.baseline)
         goals = _find_goals(provider, project, base or (found.rows[0] if found.rows else None))
         columns = choose_columns(known, place.columns, goals)
@@ -112,6 +114,25 @@ def load_table(
         baseline=make_rows([base], columns, base)[0] if base else None, states=states,
         broken=broken,
     )  # fmt: skip
+
+
+def _find_page(index: RunIndex, project: str, place: TablePlace) -> RunPage:
+    """Return the page; what is wrong in the filter is told of the text that was typed.
+
+    Raises
+    ------
+    UsageError
+        The filter, the search or the order cannot be understood.
+    """
+    # Alone first: with the states around it, a parenthesis too many would find a partner.
+    parse_filter(place.filter, now_wall_s=0.0)
+    query = make_query(place)
+    try:
+        return index.page(project, query)
+    except QueryError as error:
+        shift = max(query.filter.find(place.filter), 0)
+        at, end = max(error.at - shift, 0), max(error.end - shift, 0)
+        raise QueryError(error.message, at=at, end=end, hint=error.hint) from None
 
 
 def list_broken(provider: DataProvider, project: str) -> tuple[BrokenFrame, ...]:
