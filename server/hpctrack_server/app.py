@@ -56,6 +56,7 @@ class Dashboard:
     async def __aenter__(self) -> Self:
         """Start."""
         self.server.start()
+        self.services.index.start()
         self._watching = asyncio.create_task(self.services.watcher.run())
         return self
 
@@ -72,6 +73,9 @@ class Dashboard:
         with contextlib.suppress(TimeoutError):
             close = self.services.reader.call(self.services.provider.close)
             await asyncio.wait_for(close, STOP_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            closing = asyncio.to_thread(self.services.index.close)
+            await asyncio.wait_for(closing, STOP_TIMEOUT_S)
         self.services.reader.close()
         self.services.numbers.close()
 
@@ -102,12 +106,13 @@ def make_dashboard(
         There is no store.
     """
     reader, numbers, assets = Reader("pages"), Reader("numbers"), load_assets()
-    provider = DataProvider(settings, clock=clock)
+    index = RunIndex(settings, clock=clock)
+    provider = DataProvider(settings, index, clock=clock)
     watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
     services = Services(
         gate=gate,
         provider=provider,
-        index=RunIndex(provider),
+        index=index,
         reader=reader,
         numbers=numbers,
         watcher=watcher,
