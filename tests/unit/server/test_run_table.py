@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -98,14 +98,15 @@ def test_most_common_columns_come_first_and_constant_ones_last() -> None:
 
 def test_columns_that_were_asked_for_come_in_their_order_with_pinned_ones_first() -> None:
     wanted = ["state", "!config.lr", "~val/loss", "config.not there", "name"]
-    columns = choose_columns(KNOWN, wanted, {"val/loss": "minimize"}.get)  # type: ignore[arg-type]
+    columns = choose_columns(KNOWN, wanted)
     assert [one.spec for one in columns] == [
         "name", "!config.lr", "state", "~val/loss", "config.not there",
     ]  # fmt: skip
     assert [one.kind for one in columns] == ["name", "number", "state", "spark", "text"]
     assert columns[3].title == "val/loss"
-    (_, loss) = choose_columns(KNOWN, ["summary.val/loss"], lambda _: "minimize")
-    assert (loss.goal, loss.title, loss.is_compared) == ("minimize", "val/loss", True)
+    assert columns[3].metric == "val/loss"
+    (_, loss) = choose_columns(KNOWN, ["summary.val/loss"])
+    assert (loss.metric, loss.title, loss.is_compared) == ("val/loss", "val/loss", True)
     (_, rate) = choose_columns(KNOWN, ["config.lr"])
     assert not rate.is_compared, "a setting is no result"
 
@@ -144,7 +145,8 @@ def test_differences_have_a_sign_and_a_verdict(
 
 
 def test_rows_are_compared_with_the_baseline_but_not_it_with_itself() -> None:
-    columns = choose_columns(KNOWN, ["config.lr", "summary.val/loss"], lambda _: "minimize")
+    chosen = choose_columns(KNOWN, ["config.lr", "summary.val/loss"])
+    columns = [replace(one, goal="minimize") for one in chosen]
     base: dict[str, Any] = {"id": "a", "name": "A", "config.lr": 1.0, "summary.val/loss": 2.0}
     rows: list[dict[str, Any]] = [
         base,
