@@ -121,6 +121,7 @@ def make_dashboard(
         state=State(Database(find_database(settings.database, provider.path, environment()))),
         watcher=watcher,
         asset_path=assets.path,
+        clock=clock,
         prefix=settings.prefix,
         menus=MENUS,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hpctrack_server.components.activity import DAY_S, DAYS, count_by_day, make_bars
 from hpctrack_server.components.runs.columns import Column, choose_columns, list_default_keys
 from hpctrack_server.components.runs.deltas import make_delta
 from hpctrack_server.components.runs.place import TablePlace, join_keys, split_keys
@@ -205,3 +206,15 @@ def test_states_are_part_of_the_filter() -> None:
         compose_filter("a > 1 or b", ("failed", "crashed"))
         == '(a > 1 or b) and (state == "failed" or state == "crashed")'
     )
+
+
+def test_runs_are_counted_by_day_and_drawn() -> None:
+    now_wall_s = 100 * DAY_S + 10.0
+    times = [now_wall_s, now_wall_s - 20, now_wall_s - DAY_S, now_wall_s - DAYS * DAY_S]
+    counts = count_by_day([*times, None, now_wall_s + DAY_S, float("nan"), 1e300], now_wall_s)
+    assert counts == (*(0,) * (DAYS - 2), 2, 1)
+    bars = make_bars(counts)
+    assert [one.height for one in bars[-2:]] == [28, 14]
+    assert bars[0].height == 1
+    assert all(one.y + one.height == 28 for one in bars)
+    assert make_bars((0, 1000, 1))[2].height == 3, "one run can be seen beside a thousand"

@@ -106,7 +106,7 @@ def load_table(
     columns = tuple(replace(one, goal=goals(one.metric)) if one.metric else one for one in columns)
     start = (place.page - 1) * place.rows
     shown = [
-        _fill_group(index, project, place, columns, one)
+        _fill_group(index, project, place, columns, one, base=base)
         for one in groups[start : start + place.rows]
     ]
     rows = () if place.group else make_rows(found.rows, columns, base)
@@ -195,11 +195,17 @@ def _load_groups(
 
 
 def _fill_group(
-    index: RunIndex, project: str, place: TablePlace, columns: tuple[Column, ...], group: Group
+    index: RunIndex,
+    project: str,
+    place: TablePlace,
+    columns: tuple[Column, ...],
+    group: Group,
+    *,
+    base: dict[str, Any] | None,
 ) -> TableGroup:
     made = make_group(group.key, place.group, columns, group)
     if made.mark not in place.opened:
         return made
     query = make_query(place, filter="", search="", ids=group.ids, start=0, scope=Scope.ALL)
-    rows = make_rows(index.page(project, query, _list_keys(columns)).rows, columns)
+    rows = make_rows(index.page(project, query, _list_keys(columns)).rows, columns, base)
     return replace(made, is_open=True, rows=rows)

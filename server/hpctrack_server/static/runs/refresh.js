@@ -88,7 +88,7 @@ function replaceTable(fresh, isSame) {
   const nowBody = now.querySelector("tbody");
   if (!oldBody || !nowBody) {
     const next = document.importNode(now, true);
-    localise(next);
+    localiseTimes(next);
     old.replaceWith(next);
     return;
   }
@@ -124,7 +124,7 @@ function replaceRows(body, fresh) {
     if (!old || (sent.get(old) !== source && !old.querySelector(".cell-input"))) {
       placed = document.importNode(row, true);
       sent.set(placed, source);
-      localise(placed);
+      localiseTimes(placed);
       if (old?.contains(document.activeElement)) focused = describeFocus(old);
       if (old && old === next) next = old.nextElementSibling;
       old?.replaceWith(placed);
@@ -140,9 +140,6 @@ function replaceRows(body, fresh) {
     gone.remove();
   }
 }
-
-/** @param {any} part */
-const localise = (part) => localiseTimes(part);
 
 const FOCUSABLE = "a[href], button, input, select, summary";
 
