@@ -186,6 +186,7 @@ function keepPinned() {
   const grid = document.getElementById("grid");
   if (!grid) return;
   const heads = /** @type {HTMLElement[]} */ ([...grid.querySelectorAll("thead th")]);
+  for (const head of heads.slice(2)) head.draggable = true;
   const pinned = heads.filter((one) => one.classList.contains("pin"));
   let left = 0;
   const rules = [];

@@ -12,19 +12,32 @@ const sent = new WeakMap();
 /** @type {AbortController | null} */
 let asking = null;
 
+/** Something has changed while an answer was on its way, which may not know of it. */
+let isStale = false;
+
+/** The address of what is shown. */
+let shown = location.href;
+
+/** Where the reader is in the table does not change with these. */
+const SAME_PLACE = ["open", "cols", "base", "view"];
+
 /**
  * Shows an address of this page.
  * @param {string} address
  * @param {{history?: "push" | "replace" | "none", isTyping?: boolean, isSame?: boolean}} [how] `isSame`: the table as it is now
  */
 export async function go(address, { history: step = "push", isTyping = false, isSame = false } = {}) {
+  if (isSame && asking) {
+    isStale = true;
+    return;
+  }
   const url = new URL(address, location.href);
+  const isScrollKept = isSame || areSameRows(url.href, shown);
   if (url.href !== location.href) {
     if (step === "push") history.pushState(null, "", url);
     if (step === "replace") history.replaceState(null, "", url);
   }
-  if (!isSame) asking?.abort();
-  else if (asking) return; // what is on its way is newer
+  asking?.abort();
   const mine = new AbortController();
   asking = mine;
   const grid = document.querySelector('[data-part="table"]');
@@ -33,15 +46,33 @@ export async function go(address, { history: step = "push", isTyping = false, is
     const answer = await fetch(url, { headers: { Accept: "text/html" }, signal: mine.signal });
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!fresh.getElementById("runs")) throw new Error(fresh.querySelector("main h1")?.textContent ?? `the server answered ${answer.status}`);
-    showFresh(fresh, { isTyping, isSame });
+    showFresh(fresh, { isTyping, isSame, isScrollKept });
+    shown = url.href;
   } catch (error) {
     // A server that is away for a moment is no error of a page that only wants to be current.
     if (!(isSame && error instanceof TypeError)) sayError(error);
   } finally {
     clearTimeout(busy);
     document.querySelector('[data-part="table"]')?.removeAttribute("aria-busy");
-    if (asking === mine) asking = null;
+    if (asking === mine) {
+      asking = null;
+      if (isStale) {
+        isStale = false;
+        await refresh();
+      }
+    }
   }
+}
+
+/** @param {string} one @param {string} other */
+function areSameRows(one, other) {
+  const [a, b] = [one, other].map((address) => {
+    const { pathname, searchParams } = new URL(address);
+    for (const name of SAME_PLACE) searchParams.delete(name);
+    searchParams.sort();
+    return `${pathname}?${searchParams}`;
+  });
+  return a === b;
 }
 
 /** The same table as it is now. */
@@ -49,8 +80,8 @@ export function refresh() {
   return go(location.href, { history: "none", isSame: true });
 }
 
-/** @param {Document} fresh @param {{isTyping: boolean, isSame: boolean}} how */
-function showFresh(fresh, { isTyping, isSame }) {
+/** @param {Document} fresh @param {{isTyping: boolean, isSame: boolean, isScrollKept: boolean}} how */
+function showFresh(fresh, { isTyping, isSame, isScrollKept }) {
   const problem = fresh.querySelector('[data-part="problem"]');
   document.getElementById("filter-text")?.setAttribute("aria-invalid", String(Boolean(problem?.firstElementChild)));
   if (isTyping && problem?.firstElementChild) {
@@ -58,7 +89,7 @@ function showFresh(fresh, { isTyping, isSame }) {
     return;
   }
   for (const one of PARTS) replacePart(one, fresh);
-  replaceTable(fresh, isSame);
+  replaceTable(fresh, isScrollKept);
   document.dispatchEvent(new CustomEvent("tablechange", { detail: { isSame } }));
 }
 
@@ -79,8 +110,8 @@ function replacePart(part, fresh) {
   restoreFocus(next, focused);
 }
 
-/** @param {Document} fresh @param {boolean} isSame */
-function replaceTable(fresh, isSame) {
+/** @param {Document} fresh @param {boolean} isScrollKept */
+function replaceTable(fresh, isScrollKept) {
   const old = document.querySelector('[data-part="table"]');
   const now = fresh.querySelector('[data-part="table"]');
   if (!old || !now) return;
@@ -103,7 +134,7 @@ function replaceTable(fresh, isSame) {
   }
   old.querySelector("table")?.setAttribute("aria-rowcount", now.querySelector("table")?.getAttribute("aria-rowcount") ?? "");
   replaceRows(oldBody, nowBody);
-  if (!isSame) old.scrollTop = 0;
+  if (!isScrollKept) old.scrollTop = 0;
 }
 
 /** @param {Element} row */
@@ -126,6 +157,7 @@ function replaceRows(body, fresh) {
       sent.set(placed, source);
       localiseTimes(placed);
       if (old?.contains(document.activeElement)) focused = describeFocus(old);
+      if (old?.classList.contains("at")) placed.classList.add("at");
       if (old && old === next) next = old.nextElementSibling;
       old?.replaceWith(placed);
     }
