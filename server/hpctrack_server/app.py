@@ -54,6 +54,7 @@ class Dashboard:
     async def __aenter__(self) -> Self:
         """Start."""
         self.server.start()
+        self.services.index.start()
         self._watching = asyncio.create_task(self.services.watcher.run())
         return self
 
@@ -76,6 +77,8 @@ class Dashboard:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(thread.call(close), STOP_TIMEOUT_S)
             thread.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(services.index.close), STOP_TIMEOUT_S)
 
 
 def make_dashboard(
@@ -104,12 +107,13 @@ def make_dashboard(
         There is no store.
     """
     reader, numbers, assets = Reader("pages"), Reader("numbers"), load_assets()
-    provider = DataProvider(settings, clock=clock)
+    index = RunIndex(settings, clock=clock)
+    provider = DataProvider(settings, index, clock=clock)
     watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
     services = Services(
         gate=gate,
         provider=provider,
-        index=RunIndex(provider),
+        index=index,
         reader=reader,
         charts=ChartReader(settings, clock=clock),
         numbers=numbers,
@@ -117,6 +121,7 @@ def make_dashboard(
         state=State(Database(find_database(settings.database, provider.path, environment()))),
         watcher=watcher,
         asset_path=assets.path,
+        clock=clock,
         prefix=settings.prefix,
         menus=MENUS,
     )

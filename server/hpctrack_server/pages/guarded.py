@@ -22,6 +22,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.template import DictLoader
 from tornado.web import RequestHandler
 
+from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
@@ -89,6 +90,7 @@ class Services:
     state: State
     watcher: Watcher
     asset_path: Callable[[str], str]
+    clock: Clock = SYSTEM_CLOCK
     prefix: str = ""
     menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
     """Names and pages of each menu, see `pages.registry`."""
