@@ -4,33 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from hpctrack.errors import HpctrackError, StoreFormatError
 from hpctrack.store.envelope import EDGE_STEP, find_stretch, plan_window, stretch_starts
-from hpctrack.store.hdf5 import open_file
-from hpctrack.store.pyramid import (
-    SIDES,
-    BucketArray,
-    level_sizes,
-    make_buckets,
-    merge_buckets,
-)
-from hpctrack.store.schema import SEALED_KIND, FloatArray, IntArray
-from hpctrack.store.sealed_file import DAMAGE, MetricEntry, read_index
+from hpctrack.store.pyramid import SIDES, BucketArray, level_sizes, make_buckets, merge_buckets
+from hpctrack.store.schema import FloatArray, IntArray
 from hpctrack.store.sealed_layout import LOCATED
-from hpctrack.store.sealed_series import (
-    SealedSeries,
-    find_main,
-    find_series,
-    read_late,
-)
-
-SERIES_MAX = 512
-"""Series of one file whose places are remembered, a few hundred bytes each."""
+from hpctrack.store.sealed_series import SealedSeries, find_main
 
 LEVELS_BYTES = 4 << 20
 """Of a file's levels so much is kept."""
@@ -58,6 +40,8 @@ class Drawing:
         Points of the window that are neither superseded nor NaN.
     gaps : int
         Points of the window that are NaN; -1 if that is not known, as after a requeue.
+    first : (int, float)
+        Step and time where the series begins; the time to within a bucket.
     last : (int, float, float)
         Step, time and value of the last point of all.
     """
@@ -69,169 +53,75 @@ class Drawing:
     buckets: BucketArray
     points: int
     gaps: int
+    first: tuple[int, float]
     last: tuple[int, float, float]
 
 
-class OpenSealed:
-    """A sealed file that stays open for many questions. Not safe for several threads.
+class LevelCache:
+    """Small levels of a file's series, the least recently used given up first."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    NotFoundError, StoreFormatError
-        It is not there, or cannot be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = open_file(path, kind=SEALED_KIND, swmr=False)
-        self._series: OrderedDict[tuple[str, int], SealedSeries | None] = OrderedDict()
+    def __init__(self) -> None:
         self._levels: OrderedDict[tuple[str, int, int], BucketArray] = OrderedDict()
-        self._levels_bytes = 0
-        try:
-            self.index: dict[str, MetricEntry] = self._guard(lambda: read_index(self._file))
-        except BaseException:
-            self._file.close()
-            raise
+        self._size_bytes = 0
 
-    def __enter__(self) -> Self:
-        """Return the file."""
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Close it."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._series.clear()
-        self._levels.clear()
-        self._file.close()
-
-    def ranks(self, name: str) -> list[int]:
-        """Return the ranks that have logged a metric; none if there is no such metric."""
-        if name not in self.index:
-            return []
-
-        def read() -> list[int]:
-            group = self._group(name)
-            table = group["runs"]["rank"] if "runs" in group else group["rank"][:]
-            return [int(one) for one in np.unique(table)]
-
-        return list(self._guard(read))
-
-    def draw(
-        self,
-        name: str,
-        rank: int,
-        *,
-        window: tuple[float | None, float | None] = (None, None),
-        is_time: bool = False,
-        width: int = 1000,
-    ) -> Drawing | None:
-        """Return what draws a window of one rank's points.
-
-        Parameters
-        ----------
-        name : str
-        rank : int
-        window : (float or None, float or None), optional
-            From the first step, or time in UTC seconds, to the last, both included.
-        is_time : bool, optional
-            Whether it is a window of time.
-        width : int, optional
-            At least so many stretches where there are as many points, and at most twice as many.
-
-        Returns
-        -------
-        Drawing or None
-            None if that cannot be told from the file's pyramid: the series is short, or from an
-            older hpctrack, or steps are not in their order. Then all points must be read.
-
-        Notes
-        -----
-        Reads a few thousand buckets and at most a thousand points, however long the series is.
-        """
-
-        def work() -> Drawing | None:
-            series = self._find(name, rank)
-            if series is None or not series.offsets or not series.is_located:
-                return None
-            late = read_late(series.group, rank)
-            if len(late):
-                return None
-            return _draw(_Cached(self, name, rank, series), window, is_time=is_time, width=width)
-
-        found: Drawing | None = self._guard(work)
-        return found
-
-    def level(self, name: str, rank: int, level: int, series: SealedSeries) -> BucketArray | None:
-        """Return a whole level of a series, kept; None if it is too large for that."""
+    def read(self, of: tuple[str, int], series: SealedSeries, level: int) -> BucketArray | None:
+        """Return a whole level of a series; None if it is too large for that."""
         size = level_sizes(series.points, series.base, level + 1)[level]
         if size > LEVEL_BUCKETS:
             return None
-        key = (name, rank, level)
+        key = (*of, level)
         if key not in self._levels:
             self._levels[key] = series.read_located(level, 0, size)
-            self._levels_bytes += self._levels[key].nbytes
-            while self._levels_bytes > LEVELS_BYTES and len(self._levels) > 1:
-                self._levels_bytes -= self._levels.popitem(last=False)[1].nbytes
+            self._size_bytes += self._levels[key].nbytes
+            while self._size_bytes > LEVELS_BYTES and len(self._levels) > 1:
+                self._size_bytes -= self._levels.popitem(last=False)[1].nbytes
         self._levels.move_to_end(key)
         return self._levels[key]
 
-    def _find(self, name: str, rank: int) -> SealedSeries | None:
-        key = (name, rank)
-        if key not in self._series:
-            found = find_series(self._group(name), rank) if name in self.index else None
-            self._series[key] = found
-            if len(self._series) > SERIES_MAX:
-                self._series.popitem(last=False)
-        return self._series[key]
-
-    def _group(self, name: str) -> Any:
-        return self._file["metrics"][self.index[name].group]
-
-    def _guard(self, work: Any) -> Any:
-        """Turn what h5py raises on a damaged file into our error."""
-        try:
-            return work()
-        except HpctrackError:
-            raise
-        except DAMAGE as error:
-            text = str(error).partition("\n")[0]
-            raise StoreFormatError(f"{self.path} is damaged: {text}") from None
+    def clear(self) -> None:
+        """Forget all."""
+        self._levels.clear()
+        self._size_bytes = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Cached:
-    """A series whose small levels are kept."""
+class DrawnSeries:
+    """A series that its pyramid alone can draw.
 
-    file: OpenSealed
-    name: str
-    rank: int
+    Parameters
+    ----------
+    key : (str, int)
+        Metric and rank.
+    series : SealedSeries
+    last : (int, float, float)
+        Step, time and value of its last point.
+    levels : LevelCache
+    """
+
+    key: tuple[str, int]
     series: SealedSeries
+    last: tuple[int, float, float]
+    levels: LevelCache
 
     def read(self, level: int, first: int, last: int) -> BucketArray:
-        whole = self.file.level(self.name, self.rank, level, self.series)
+        """Return buckets of a level."""
+        whole = self.levels.read(self.key, self.series, level)
         if whole is None:
             return self.series.read_located(level, first, last)
         return whole[first:last]
 
 
-def _draw(
-    cached: _Cached, window: tuple[float | None, float | None], *, is_time: bool, width: int
+def draw_window(
+    drawn: DrawnSeries, window: tuple[float | None, float | None], *, is_time: bool, width: int
 ) -> Drawing:
-    series = cached.series
+    """Return what draws a window of a series; see `OpenSealed.draw`."""
+    series = drawn.series
     start, stop = window
-    first = 0 if start is None else _find_first(cached, start, is_time=is_time)
+    first = 0 if start is None else _find_first(drawn, start, is_time=is_time)
     last = series.points
     if stop is not None:
         above = stop if is_time else np.floor(stop) + 1
-        last = _find_first(cached, float(above), is_time=is_time)
+        last = _find_first(drawn, float(above), is_time=is_time)
     last = max(first, last)
     stretch = find_stretch(first, last, width)
     parts = [np.zeros(0, LOCATED)]
@@ -247,29 +137,31 @@ def _draw(
         if part.level < 0:
             found, where = _read_points(series, part.first, part.last, stretch)
         else:
-            found = cached.read(part.level, part.first, min(part.last, sizes[part.level]))
+            found = drawn.read(part.level, part.first, min(part.last, sizes[part.level]))
             where = (part.first + np.arange(len(found))) * (series.base << part.level)
         parts.append(found)
         indexes.append(where)
     beside = [one for one in (first - 1, last) if 0 <= one < series.points]
     outside += [_read_points(series, one, one + 1, 1)[0] for one in beside]
     buckets = _merge(np.concatenate(parts), np.concatenate(indexes), stretch)
-    return _make_drawing(series, buckets, np.concatenate(outside), last - first)
+    begin = drawn.read(0, 0, 1)[0]
+    at = (int(begin["step"]), float(min(begin["low_wall_s"], begin["high_wall_s"])))
+    return _make_drawing(drawn, buckets, np.concatenate(outside), last - first, at)
 
 
-def _find_first(cached: _Cached, place: float, *, is_time: bool) -> int:
+def _find_first(drawn: DrawnSeries, place: float, *, is_time: bool) -> int:
     """Return the first point that is not before a step, or a time.
 
     From the highest level down, several levels at a time: neither steps of buckets nor the times
     of their lowest points decrease. The one before the first that is not below may hold it, or,
     as its time is that of some point in it, the one after.
     """
-    series, column = cached.series, "low_wall_s" if is_time else "step"
+    series, column = drawn.series, "low_wall_s" if is_time else "step"
     sizes = level_sizes(series.points, series.base, len(series.offsets))
     level = len(sizes) - 1
     first, last = 0, sizes[level]
     while True:
-        found = cached.read(level, first, last)[column]
+        found = drawn.read(level, first, last)[column]
         first = max(first + int(np.searchsorted(found, place)) - 1, 0)
         if not level:
             break
@@ -305,10 +197,14 @@ def _read_points(
 
 
 def _make_drawing(
-    series: SealedSeries, buckets: BucketArray, outside: BucketArray, count: int
+    drawn: DrawnSeries,
+    buckets: BucketArray,
+    outside: BucketArray,
+    count: int,
+    first: tuple[int, float],
 ) -> Drawing:
     """Make points of stretches: the lowest and the highest of each, in their order."""
-    is_whole = len(series.run_ends) == 1
+    is_whole = len(drawn.series.run_ends) == 1
     # Without a requeue a stretch without numbers is a gap; else it may only be superseded.
     shown = buckets if is_whole else buckets[buckets["points"] > 0]
     points = int(buckets["points"].sum())
@@ -317,7 +213,6 @@ def _make_drawing(
     step, wall_s, value = (np.concatenate([one[i] for one in rows]) for i in range(3))
     is_outside = np.repeat([False, True], [len(one[0]) for one in rows])
     order = np.lexsort((wall_s, step))
-    last = series.group["last"][series.number]
     return Drawing(
         step[order],
         wall_s[order],
@@ -326,7 +221,8 @@ def _make_drawing(
         buckets,
         points,
         count - points if is_whole else -1,
-        (int(last["step"]), float(last["wall_s"]), float(last["value"])),
+        first,
+        drawn.last,
     )
 
 

@@ -105,8 +105,8 @@ class SealedSeries:
         return np.ones(len(steps), bool) if current is None else current
 
 
-def find_series(group: Any, rank: int) -> SealedSeries | None:
-    """Find a rank's points, and its buckets in each level."""
+def find_series(group: Any, rank: int, *, as_logged: bool = False) -> SealedSeries | None:
+    """Find a rank's points, and its buckets in each level; points by step unless ``as_logged``."""
     if "runs" in group:
         runs = group["runs"][:]
         ranks, counts = runs["rank"].astype(np.int64), runs["count"].astype(np.int64)
@@ -119,7 +119,7 @@ def find_series(group: Any, rank: int) -> SealedSeries | None:
     if begin == end:
         return None
     row = -1 if "runs" in group else begin
-    if BY_STEP_GROUP in group:
+    if BY_STEP_GROUP in group and not as_logged:
         # There the points that do not count are at the end, as NaN.
         group, row, is_limited = group[BY_STEP_GROUP], -1, np.zeros(len(ranks), bool)
     mine = slice(begin, end)
