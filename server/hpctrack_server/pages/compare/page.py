@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any
 
-from hpctrack.errors import HpctrackError
 from hpctrack_server.components.text import plain_json
 from hpctrack_server.data.index.query import RunPage
 from hpctrack_server.pages.compare.facts import RunsWanted, choose_value_key, describe_run
@@ -26,7 +24,8 @@ class CompareFacts(Guarded):
         wanted = RunsWanted.parse({name: self.query(name) for name in ARGUMENTS})
         page = await self.read(self.services.index.page, project, wanted.query)
         ids = [row["id"] for row in page.rows]
-        metrics = await self.calculate(self._count_metrics, project, ids[:METRICS_FROM_RUNS])
+        found = await self.calculate(self.services.charts.metrics, project, ids[:METRICS_FROM_RUNS])
+        metrics = [str(one["name"]) for one in found]
         value_key = wanted.value_key or choose_value_key(metrics, _keys_of(page))
         missing = [one for one in wanted.query.ids if one not in set(ids)]
         return {
@@ -38,16 +37,6 @@ class CompareFacts(Guarded):
             "metrics": metrics,
             "value": value_key,
         }
-
-    def _count_metrics(self, project: str, ids: list[str]) -> list[str]:
-        """Return the metrics of some runs, those that most runs have first."""
-        counts: Counter[str] = Counter()
-        for one in ids:
-            try:
-                counts.update(self.services.provider.metrics(project, one))
-            except HpctrackError:
-                continue  # the run says in each panel that it cannot be read
-        return sorted(counts, key=lambda name: (-counts[name], name))
 
 
 class ComparePage(CompareFacts):

@@ -70,7 +70,7 @@ export class ComparePage {
     this.tools = new Tools(byId("tools"), {
       metrics: this.facts.metrics,
       onChange: (changes, isStep) => this.change(changes, isStep), onResetZoom: () => this.zoom(null),
-      onAddPanel: () => this.addPanel(), onFind: (text) => this.find(text),
+      onFind: (text) => this.find(text),
       groupKeys: async () => (await this.columnKeys()).filter((one) => /^(config\.|group$|user$|tags$|sweep$|job_type$|name$|slurm\.)/.test(one)),
     });
     this.board = new Board(byId("board"), context, {

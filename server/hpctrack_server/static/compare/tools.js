@@ -19,7 +19,6 @@ const AMOUNTS = {
  * @typedef {object} ToolsWatch
  * @property {(changes: Partial<Shared>, isStep: boolean) => void} onChange
  * @property {() => void} onResetZoom
- * @property {() => void} onAddPanel
  * @property {(text: string) => void} onFind
  * @property {() => Promise<string[]>} groupKeys
  * @property {string[]} metrics
@@ -43,8 +42,7 @@ export class Tools {
     element.replaceChildren(this.find, this.x,
       make("span", { class: "joined" }, this.smooth, this.amount, this.amountText),
       make("span", { class: "joined" }, this.group, this.center, this.band),
-      this.more, make("span", { class: "grow" }), this.reset,
-      make("button", { type: "button", class: "button primary", on: { click: () => watch.onAddPanel() } }, "Add panel"));
+      this.more, make("span", { class: "grow" }), this.reset);
     this.listen();
     this.fillMetrics();
   }

@@ -1,6 +1,5 @@
 // Which workspace is open, whether it is saved, and the menu to open, save and rename.
-import { make } from "../base/dom.js";
-import { byId, later } from "../base/dom.js";
+import { byId, later, make } from "../base/dom.js";
 import { openMenu } from "../base/menu.js";
 import { say, sayError } from "../base/message.js";
 import { readPlace, writePlace } from "../base/place.js";
@@ -24,7 +23,8 @@ export class WorkspaceBar {
     this.name = byId("workspace-name");
     this.button = make("button", { type: "button", class: "button", "aria-haspopup": "menu", on: { click: () => this.menu() } }, "Workspace");
     this.saveButton = make("button", { type: "button", class: "button", hidden: true, on: { click: () => this.save() } }, "Save");
-    byId("workspace-actions").replaceChildren(this.saveButton, this.button);
+    const add = make("button", { type: "button", class: "button primary", on: { click: () => page.addPanel() } }, "Add panel");
+    byId("workspace-actions").replaceChildren(this.saveButton, this.button, add);
     this.keepDraft = later(() => this.keepNow(), DRAFT_REST_MS);
   }
 

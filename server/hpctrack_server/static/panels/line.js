@@ -1,8 +1,8 @@
 // Runs over steps: one MultiLine for all lines, bands of groups, a linked zoom, an ordered tooltip.
-import { apiAddress, fetchArrays } from "../base/api.js";
 import { make } from "../base/dom.js";
 import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
+import { fetchChart } from "../charts/series.js";
 import { colourOf } from "../charts/tokens.js";
 import { Panel } from "./panel.js";
 import { makeColumns, rangeOfX, rangeOfY } from "./line_columns.js";
@@ -17,7 +17,7 @@ import { FIELDS, figureOf, makeRequest, settle, widthFor } from "./line_settings
  * @property {string} key what was asked for, without runs and range
  * @property {Set<string> | null} runs those that were asked for; null if a query was
  * @property {[number, number] | null} zoom
- * @property {any} head
+ * @property {import("../charts/series.js").Chart} head
  * @property {Curve[]} curves
  */
 
@@ -89,16 +89,16 @@ export default class LinePanel extends Panel {
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
     const zoom = this.zoom;
-    const url = apiAddress(["projects", this.context.project, "series"]);
-    const [answer] = await Promise.all([fetchArrays(url, request, abort.signal), mounted]);
+    const [chart] = await Promise.all([fetchChart(this.context.project, request, abort.signal), mounted]);
     if (abort.signal.aborted) throw new DOMException("a newer request took its place", "AbortError");
-    this.held = { key, runs: selection.ids ? new Set(selection.ids) : null, zoom, head: answer.head, curves: readCurves(answer) };
+    this.held = { key, runs: selection.ids ? new Set(selection.ids) : null, zoom, head: chart, curves: readCurves(chart) };
     if (!zoom) this.whole = this.held;
     this.draw();
   }
 
   plan() {
     const selection = this.context.selection();
+    if (selection.ids && !selection.ids.length) throw new Error("no run is chosen: choose some in the list of runs");
     const lines = selection.ids?.length ?? selection.query?.limit ?? 20;
     const width = widthFor(this.plot.clientWidth - 60, lines, this.how.smooth.kind !== "none");
     const request = makeRequest(this.how, selection, width, this.zoom);

@@ -1,14 +1,15 @@
 // From series to what a figure draws: columns of its sources, and ranges of its axes. Pure.
+import { Extent } from "../charts/numbers.js";
 
 /**
  * @typedef {object} Curve one line or group of the answer
  * @property {string | null} run
  * @property {string} label
- * @property {any} group
  * @property {number | null} rank
- * @property {string[]} [runs] of a group
+ * @property {number} runs how many it stands for
  * @property {number} total
  * @property {number} drawn
+ * @property {number} gaps points that are not a number
  * @property {ArrayLike<number>} x
  * @property {ArrayLike<number>} y true points; the centre of a group
  * @property {ArrayLike<number>} [sx]
@@ -54,7 +55,7 @@ export function makeColumns(curves, toAxis, isLogY) {
     const { color } = curve;
     const x = convert(curve.x, toAxis);
     const isCold = isAnyHot && !curve.isHot;
-    const width = curve.isHot ? HOT_WIDTH : isDense && !curve.low ? 1 : 1.5;
+    const width = isDense && !curve.low ? 1 : curve.isHot ? HOT_WIDTH : 1.5;
     if (curve.low && curve.high) {
       addBand(bands, x, curve.low, curve.high, isLogY, color);
       // A spike of one step is too narrow to be seen as an area.
@@ -112,30 +113,6 @@ function addBand(bands, x, low, high, isLogY, color) {
   }
 }
 
-/** The lowest and the highest of what is shown. */
-export class Extent {
-  low = Infinity;
-  high = -Infinity;
-
-  /** @param {number} value */
-  add(value) {
-    if (value < this.low) this.low = value;
-    if (value > this.high) this.high = value;
-  }
-
-  /** @param {boolean} isLog @param {number} fraction @returns {[number, number]} */
-  padded(isLog, fraction) {
-    let { low, high } = this;
-    if (!(low <= high)) return isLog ? [1, 10] : [0, 1];
-    if (isLog) {
-      const pad = high > low ? (high / low) ** fraction : 1.5;
-      return [low / pad, high * pad];
-    }
-    const pad = high > low ? (high - low) * fraction : Math.abs(low) * 0.05 || 0.5;
-    return [low - pad, high + pad];
-  }
-}
-
 /**
  * @param {Curve[]} curves in numbers of the data
  * @param {{zoom: [number, number] | null, isLog: boolean, fixed: (number | null)[]}} how
@@ -146,12 +123,9 @@ export function rangeOfX(curves, { zoom, isLog, fixed }) {
   const extent = new Extent();
   for (const { x } of curves) {
     for (let i = 0; i < x.length && isLog; i++) if (x[i] > 0) extent.add(x[i]);
-    if (!isLog && x.length) {
-      extent.add(x[0]);
-      extent.add(x[x.length - 1]);
-    }
+    if (!isLog) extent.takeEnds(x);
   }
-  const [low, high] = extent.padded(isLog, X_PADDING);
+  const [low, high] = extent.padded(X_PADDING, isLog);
   return [fixed[0] ?? low, fixed[1] ?? high];
 }
 
@@ -179,18 +153,6 @@ export function rangeOfY(curves, { window, isLog, fixed, clip }) {
     extent.low = Math.max(extent.low, isLog ? clip[0] : clip[0] - spare);
     extent.high = Math.min(extent.high, clip[1] + spare);
   }
-  const [low, high] = extent.padded(isLog, Y_PADDING);
+  const [low, high] = extent.padded(Y_PADDING, isLog);
   return [fixed[0] ?? low, fixed[1] ?? high];
-}
-
-/** Index of the value that is nearest; -1 if there is none. @param {ArrayLike<number>} sorted @param {number} wanted */
-export function nearest(sorted, wanted) {
-  if (!sorted.length) return -1;
-  let [low, high] = [0, sorted.length - 1];
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle] < wanted) low = middle;
-    else high = middle;
-  }
-  return Math.abs(sorted[low] - wanted) <= Math.abs(sorted[high] - wanted) ? low : high;
 }

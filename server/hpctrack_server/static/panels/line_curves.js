@@ -3,32 +3,27 @@ import { formatCount } from "../base/format.js";
 
 /** @typedef {import("./line_columns.js").Curve} Curve */
 
-/**
- * @param {{head: any, arrays: any[]}} answer
- * @returns {Curve[]}
- */
-export function readCurves({ head, arrays }) {
-  const curves = head.lines.map((/** @type {any} */ line) => ({ ...line, run: line.run ?? null, color: "", isHot: false, x: [], y: [] }));
-  for (const { line, name, values } of arrays) {
-    const curve = curves[line];
-    if (name === "gx") curve.x = values;
-    else if (name === "center") curve.y = values;
-    else curve[name] = values;
-  }
-  return curves;
+/** @typedef {import("../charts/series.js").Chart} Chart */
+
+const NOTHING = new Float64Array(0);
+
+/** @param {Chart} chart @returns {Curve[]} */
+export function readCurves(chart) {
+  return chart.lines.map(({ gx, center, x, y, sx, sy, ...line }) => ({
+    ...line, x: gx ?? x ?? NOTHING, y: center ?? y ?? NOTHING, ...(sx && sy ? { sx, sy } : {}), color: "", isHot: false,
+  }));
 }
 
 const NAMED_MAX = 2;
 
 /**
- * @param {any} head of the answer
+ * @param {Chart} head
  * @param {Curve[]} shown
  * @param {(run: string) => string} nameOf
  */
 export function describeCurves(head, shown, nameOf) {
   if (!shown.length) {
-    const why = head.errors?.length ? `: ${head.errors[0].message}` : "";
-    return head.errors?.length ? `nothing can be drawn${why}` : "none of the runs has logged this";
+    return head.errors.length ? `nothing can be drawn: ${head.errors[0].message}` : "none of the runs has logged this";
   }
   const total = shown.reduce((sum, one) => sum + one.total, 0);
   const drawn = shown.reduce((sum, one) => sum + one.drawn, 0);
@@ -38,16 +33,18 @@ export function describeCurves(head, shown, nameOf) {
   if (drawn < total) {
     parts.push(isGrouped
       ? `${formatCount(drawn, "point")} drawn, computed from all ${total.toLocaleString("en")}`
-      : `${formatCount(drawn, "point")} drawn of ${total.toLocaleString("en")}${head.exact === false ? "" : ", extremes exact"}`);
+      : `${formatCount(drawn, "point")} drawn of ${total.toLocaleString("en")}${head.exact ? ", extremes exact" : ""}`);
   } else parts.push(`all ${formatCount(total, "point")} drawn`);
+  const gaps = shown.reduce((sum, one) => sum + one.gaps, 0);
+  if (gaps) parts.push(`${gaps.toLocaleString("en")} not a number`);
   if (head.note) parts.push(head.note);
-  const missing = head.missing ?? [];
+  const { missing, errors } = head;
   if (missing.length) {
-    const names = missing.length <= NAMED_MAX ? missing.map((/** @type {string} */ one) => cut(nameOf(one))).join(", ") : formatCount(missing.length, "run");
+    const names = missing.length <= NAMED_MAX ? missing.map((one) => cut(nameOf(one))).join(", ") : formatCount(missing.length, "run");
     parts.push(`not logged by ${names}`);
   }
-  for (const error of (head.errors ?? []).slice(0, NAMED_MAX)) parts.push(`${cut(nameOf(error.run))}: ${error.message}`);
-  if ((head.errors?.length ?? 0) > NAMED_MAX) parts.push(`${head.errors.length - NAMED_MAX} more runs failed`);
+  for (const error of errors.slice(0, NAMED_MAX)) parts.push(`${cut(nameOf(error.run))}: ${error.message}`);
+  if (errors.length > NAMED_MAX) parts.push(`${errors.length - NAMED_MAX} more runs cannot be read`);
   return parts.join(" · ");
 }
 

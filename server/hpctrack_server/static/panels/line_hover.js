@@ -1,7 +1,7 @@
 // The pointer over a line panel: crosshair in all panels, values in order, the nearest line in front.
 import { formatX } from "../base/format.js";
 import { hideTip, showTip } from "../base/tip.js";
-import { nearest } from "./line_columns.js";
+import { nearest } from "../charts/numbers.js";
 
 /** @typedef {import("./line_columns.js").Curve} Curve */
 

@@ -1,4 +1,5 @@
 // What a line panel is set to: its own settings, else those of the page; and what it asks for. Pure.
+import { chooseWidth } from "../charts/series.js";
 
 /** @typedef {import("./panel.js").Shared} Shared */
 /** @typedef {import("./panel.js").Selection} Selection */
@@ -90,27 +91,25 @@ export function figureOf(how) {
   return axes ? `line-log-${axes}` : "line";
 }
 
-const WIDTH_MIN = 120;
-const WIDTH_MAX = 1200;
-const BYTES_MAX = 96_000;
-const BYTES_PER_COLUMN = 16;
-const BYTES_SMOOTHED = 8;
+const WIDTH_MIN = 64;
+const WIDTH_MAX = 1500;
+const POINTS_MAX = 12_000;
 
 /**
- * How many buckets a line is asked for: one per pixel, fewer where many lines share a budget. Extremes
- * are exact with any number of them.
- * @param {number} pixels @param {number} lines @param {boolean} isSmoothed
+ * How many buckets a line is asked for: two points for each 1.25 pixels, fewer where many lines
+ * share what a panel may send. Extremes are exact with any number of them.
+ * @param {number} pixels @param {number} lines @param {boolean} isSmoothed smoothed lines are sent beside true points
  */
 export function widthFor(pixels, lines, isSmoothed) {
-  const each = BYTES_PER_COLUMN + (isSmoothed ? BYTES_SMOOTHED : 0);
-  const affordable = Math.floor(BYTES_MAX / (Math.max(lines, 1) * each));
-  return Math.round(Math.max(WIDTH_MIN, Math.min(pixels, affordable, WIDTH_MAX)));
+  const affordable = POINTS_MAX / (Math.max(lines, 1) * (isSmoothed ? 3 : 2));
+  return Math.round(Math.max(WIDTH_MIN, Math.min(chooseWidth(pixels), affordable, WIDTH_MAX)));
 }
 
 /**
  * The body of a request, see pages/core of the series API.
  * @param {Effective} how @param {Selection} selection @param {number} width
  * @param {[number, number] | null} zoom
+ * @returns {import("../charts/series.js").ChartQuery}
  */
 export function makeRequest(how, selection, width, zoom) {
   const [low, high] = how.xRange;
@@ -123,7 +122,7 @@ export function makeRequest(how, selection, width, zoom) {
     x1: zoom ? zoom[1] : high,
     width,
     log_x: how.logX,
-    ranks: /^\d+$/.test(how.ranks) ? Number(how.ranks) : how.ranks,
+    ranks: /^\d+$/.test(how.ranks) ? Number(how.ranks) : /** @type {any} */ (how.ranks),
     smooth: how.smooth,
     group: how.group?.by.length ? how.group : null,
   };
