@@ -12,6 +12,7 @@
 const FIRST = ["train", "training", "val", "valid", "validation", "eval", "test"];
 const LAST = ["system", "sys", "gpu", "cpu", "mem", "net", "disk", "power"];
 const UNNAMED = "metrics";
+const FEW_PANELS = 24;
 const OPEN_PANELS_MAX = 72;
 
 /**
@@ -32,7 +33,8 @@ export function makeSections(metrics, size = { w: 6, h: 7 }) {
   let shown = 0;
   return prefixes.map((prefix) => {
     const names = byPrefix.get(prefix) ?? [];
-    const isOpen = shown === 0 || (shown + names.length <= OPEN_PANELS_MAX && !LAST.includes(prefix));
+    const isMachine = LAST.includes(prefix.toLowerCase()) && metrics.length > FEW_PANELS;
+    const isOpen = shown === 0 || (shown + names.length <= OPEN_PANELS_MAX && !isMachine);
     shown += isOpen ? names.length : 0;
     return { title: prefix, isOpen, panels: names.map((name) => makeLinePanel(name, size)) };
   });

@@ -201,9 +201,10 @@ export class Board {
     this.element.dataset.empty = String(Boolean(wanted) && this.boxes.every((one) => one.hidden));
   }
 
-  /** All panels show something old now; those on the screen load at once. */
-  spoil() {
-    for (const card of this.cards) card.spoil();
+  /** All panels show something old now; those on the screen load at once. @param {import("../panels/panel.js").Panel} [first] */
+  spoil(first) {
+    for (const card of this.cards) if (first && card.panel === first) card.spoil();
+    for (const card of this.cards) if (!first || card.panel !== first) card.spoil();
   }
 }
 

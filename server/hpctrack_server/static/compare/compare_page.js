@@ -104,7 +104,7 @@ export class ComparePage {
     for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(range);
     this.tools?.show(this.shared);
     this.writeAddress(true);
-    this.board?.spoil();
+    this.board?.spoil(from);
   }
 
   /** @param {number | null} x */

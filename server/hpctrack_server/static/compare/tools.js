@@ -1,5 +1,5 @@
 // The bar above the panels: what all of them follow.
-import { later, make } from "../base/dom.js";
+import { byId, later, make } from "../base/dom.js";
 import { RANKS, SMOOTHINGS, X_CHOICES } from "../panels/line_settings.js";
 
 /** @typedef {import("../panels/panel.js").Shared} Shared */
@@ -37,12 +37,13 @@ export class Tools {
     this.group = select("Groups", [["", "No groups"], [SEED_KEY, "Everything but seed"]]);
     this.center = select("Centre", [["mean", "mean"], ["median", "median"]]);
     this.band = select("Band", BANDS);
-    this.reset = make("button", { type: "button", class: "button", disabled: true, on: { click: () => watch.onResetZoom() } }, "Reset zoom");
+    this.reset = make("button", { type: "button", class: "button", hidden: true, on: { click: () => watch.onResetZoom() } }, "Reset zoom");
     this.more = this.makeMore();
     element.replaceChildren(this.find, this.x,
       make("span", { class: "joined" }, this.smooth, this.amount, this.amountText),
       make("span", { class: "joined" }, this.group, this.center, this.band),
-      this.more, make("span", { class: "grow" }), this.reset);
+      this.more);
+    byId("zoom-actions").replaceChildren(this.reset);
     this.listen();
     this.fillMetrics();
   }
@@ -127,7 +128,7 @@ export class Tools {
       ensureOption(this.ranks, shared.ranks);
       this.ranks.value = shared.ranks;
     }
-    this.reset.disabled = !shared.zoom;
+    this.reset.hidden = !shared.zoom;
   }
 }
 

@@ -109,9 +109,7 @@ export class WorkspaceBar {
   async save() {
     if (!this.saved) return this.saveAs();
     try {
-      const body = this.body();
-      await this.workspaces.change(String(this.saved.id), { title: this.saved.title, body });
-      this.settle({ ...this.saved, body });
+      this.settle(await this.workspaces.change(this.saved, { body: this.body() }));
       say("The workspace is saved.");
     } catch (error) {
       sayError(error);
@@ -122,10 +120,9 @@ export class WorkspaceBar {
     const title = await askText("Save this workspace", "Name", this.saved ? `${this.saved.title} (copy)` : "", "Save");
     if (!title) return;
     try {
-      const body = this.body();
-      const saved = await this.workspaces.create(title, body);
+      const saved = await this.workspaces.create(title, this.body());
       this.workspaces.keepDraft(this.id, null);
-      this.settle({ ...saved, title, body });
+      this.settle(saved);
       say("The workspace is saved.");
     } catch (error) {
       sayError(error);
@@ -148,8 +145,7 @@ export class WorkspaceBar {
     const title = await askText("Rename this workspace", "Name", this.saved.title, "Rename");
     if (!title) return;
     try {
-      await this.workspaces.change(String(this.saved.id), { title, body: this.saved.body });
-      this.saved.title = title;
+      this.saved = await this.workspaces.change(this.saved, { title });
       this.show();
     } catch (error) {
       sayError(error);
@@ -164,7 +160,7 @@ export class WorkspaceBar {
   async remove() {
     if (!this.saved || !(await ask(`Delete the workspace “${this.saved.title.slice(0, 80)}” for everybody?`, [], "Delete"))) return;
     try {
-      await this.workspaces.remove(String(this.saved.id));
+      await this.workspaces.remove(this.saved);
       this.workspaces.keepDraft(this.id, null);
       this.go(null);
     } catch (error) {

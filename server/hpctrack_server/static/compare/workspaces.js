@@ -21,6 +21,7 @@ import { DEFAULTS } from "./place.js";
  * @property {string} title
  * @property {string} user
  * @property {Body} body
+ * @property {number} updated UTC seconds
  */
 
 const KIND = "workspace";
@@ -39,15 +40,12 @@ export class Workspaces {
 
   /** @returns {Promise<Saved[]>} */
   async list() {
-    const answer = await getJson(this.url());
-    return answer.saved ?? answer.items ?? answer;
+    return (await getJson(this.url())).saved;
   }
 
   /** @param {string} id @returns {Promise<Saved>} */
-  async open(id) {
-    const found = (await this.list()).find((one) => String(one.id) === id);
-    if (!found) throw new Error("this workspace is not there any more");
-    return found;
+  open(id) {
+    return getJson(this.url(id));
   }
 
   /** @param {string} title @param {Body} body @returns {Promise<Saved>} */
@@ -55,14 +53,14 @@ export class Workspaces {
     return sendJson("POST", this.url(), { title, body });
   }
 
-  /** @param {string} id @param {{title?: string, body?: Body}} changes @returns {Promise<Saved>} */
-  change(id, changes) {
-    return sendJson("PUT", this.url(id), changes);
+  /** Refused if somebody else has changed it meanwhile. @param {Saved} saved @param {{title?: string, body?: Body}} changes @returns {Promise<Saved>} */
+  change(saved, changes) {
+    return sendJson("PUT", this.url(String(saved.id)), { ...changes, updated: saved.updated });
   }
 
-  /** @param {string} id */
-  remove(id) {
-    return sendJson("DELETE", this.url(id));
+  /** @param {Saved} saved @returns {Promise<Saved>} */
+  remove(saved) {
+    return sendJson("DELETE", this.url(String(saved.id)));
   }
 
   // -- drafts ----------------------------------------------------------------------------------

@@ -135,7 +135,9 @@ export default class LinePanel extends Panel {
   /** The reader dragged a box or turned the wheel. @param {{x0: number, x1: number, y0: number, y1: number}} event */
   onZoomed(event) {
     const drawn = this.drawnY;
-    const isYMoved = drawn && (event.y0 !== drawn[0] || event.y1 !== drawn[1]);
+    // A box as high as the frame comes back from pixels, so not quite as it was.
+    const span = drawn ? Math.abs(drawn[1] - drawn[0]) : 0;
+    const isYMoved = drawn && Math.abs(event.y0 - drawn[0]) + Math.abs(event.y1 - drawn[1]) > span * 1e-6;
     this.yZoom = isYMoved ? [event.y0, event.y1] : this.yZoom;
     const range = /** @type {[number, number]} */ ([this.fromAxis(event.x0), this.fromAxis(event.x1)]);
     if (this.how.isXOfPage) this.context.zoomX(range, this);
