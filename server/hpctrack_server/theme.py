@@ -12,6 +12,9 @@ CHART_BORDER_LEFT_PX = 52
 CHART_BORDER_RIGHT_PX = 14
 CHART_BORDER_TOP_PX = 6
 
+PANEL_MIN_HEIGHT_PX = 60
+"""Of what a panel draws; its card gives the height."""
+
 FONT_TEXT = "Inter"
 TICK_FONT_SIZE = "11px"
 X_TICKS = 6

@@ -9,10 +9,12 @@ from typing import Any
 
 from bokeh.embed import json_item
 
+from hpctrack_server.components.figures.line import LINE_FIGURES
 from hpctrack_server.components.figures.metric import make_metric_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
     "metric": make_metric_figure,
+    **LINE_FIGURES,
 }
 
 

@@ -9,4 +9,6 @@
  */
 
 /** @type {Record<string, Kind>} */
-export const KINDS = {};
+export const KINDS = {
+  line: { title: "Line chart", load: () => import("./line.js"), size: { w: 6, h: 7 } },
+};
