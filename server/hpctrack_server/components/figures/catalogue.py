@@ -10,9 +10,12 @@ from typing import Any
 from bokeh.embed import json_item
 
 from hpctrack_server.components.figures.metric import make_metric_figure
+from hpctrack_server.components.figures.panel import make_layer_figure, make_panel_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
     "metric": make_metric_figure,
+    "panel": make_panel_figure,
+    "layer": make_layer_figure,
 }
 
 
