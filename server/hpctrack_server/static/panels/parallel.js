@@ -5,11 +5,12 @@ import { Axis } from "./parallel/axis.js";
 import { findHits, readIntervals, writeFilter, writeIntervals } from "./parallel/brush.js";
 import { Layers, shuffle } from "./parallel/layers.js";
 import { Overlay } from "./parallel/overlay.js";
-import { Defaults, fetchColumns, quantile } from "./columns.js";
+import { Colouring } from "./colouring.js";
+import { Defaults, fetchColumns, shortName } from "./columns.js";
 import { loadBokeh, loadFigure, loadStyle } from "./figure.js";
-import { gradient, PALETTES, ramp, seriesColour, token } from "./palette.js";
+import { PALETTES, token } from "./palette.js";
 import { Panel } from "./panel.js";
-import { Scale } from "./scale.js";
+import { loadFacts } from "./plot.js";
 import { hideTip, showTip } from "./tip.js";
 
 /** @typedef {import("./parallel/brush.js").Interval} Interval */
@@ -21,8 +22,6 @@ const MISSING_PX = 30;
 /** Lines that are drawn while a brush moves: a frame must not take longer than 60 ms. */
 const DRAGGED_LINES = 1500;
 const NEAR_PX = 8;
-/** Colours of a scale: more cannot be told apart, and equal ones are drawn together. */
-const SHADES = 64;
 const AXES_MAX = 8;
 
 /**
@@ -60,6 +59,10 @@ export default class ParallelPanel extends Panel {
     return this.spec.settings;
   }
 
+  title() {
+    return "Parallel coordinates";
+  }
+
   fields() {
     return [
       { name: "color", label: "Colour", kind: /** @type {const} */ ("column") },
@@ -69,10 +72,10 @@ export default class ParallelPanel extends Panel {
     ];
   }
 
-  /** Axes that show something, unless some are chosen. @returns {{key: string, flip?: boolean, scale?: string}[]} */
-  #chooseAxes() {
+  /** Axes that show something, unless some are chosen. @param {import("./panel.js").ColumnFacts[]} facts @returns {{key: string, flip?: boolean, scale?: string}[]} */
+  #chooseAxes(facts) {
     if (this.settings.axes?.length) return this.settings.axes;
-    const defaults = new Defaults(this.context.columns);
+    const defaults = new Defaults(facts);
     const [metric] = defaults.metrics();
     const keys = defaults.parameters(AXES_MAX - 1);
     const chosen = [...keys, ...(metric ? [metric] : [])].map((key) => ({ key }));
@@ -87,7 +90,7 @@ export default class ParallelPanel extends Panel {
   async load() {
     this.abort?.abort();
     this.abort = new AbortController();
-    const wanted = this.#chooseAxes();
+    const wanted = this.#chooseAxes(await loadFacts(this.context));
     if (!wanted.length) return this.#sayEmpty("These runs have no configuration that differs", "Log a config with init(config={...}), or add axes by hand.");
     const keys = [...new Set([...wanted.map((one) => one.key), ...(this.settings.color ? [this.settings.color] : []), "state"])];
     const [table] = await Promise.all([
@@ -198,39 +201,15 @@ export default class ParallelPanel extends Panel {
   // -- colours ---------------------------------------------------------------------------------
 
   #computeColours() {
-    /** @type {object | null} what the colours mean, for a legend */
-    this.legend = null;
     const column = this.table?.columns.get(this.colourKey);
-    if (!column) {
-      this.colourAt = () => token("--accent");
-      return;
-    }
-    const missing = token("--muted");
-    if (column.kind === "category") {
-      this.colourAt = (/** @type {number} */ run) => (Number.isNaN(column.values[run]) ? missing : seriesColour(column.values[run]));
-      this.legend = { column, labels: column.labels };
-      return;
-    }
-    const axis = this.axes.find((one) => one.key === column.key);
-    const scale = axis?.scale ?? Scale.of(column);
-    const palette = this.settings.palette || "viridis";
-    // The outermost fiftieths would take all colours for themselves.
-    const low = this.settings.low ?? quantile(column.values, 0.02);
-    const high = this.settings.high ?? quantile(column.values, 0.98);
-    const [from, to] = [scale.at(low), scale.at(high)];
-    const shades = Array.from({ length: SHADES }, (_, i) => ramp(palette, i / (SHADES - 1)));
-    this.legend = { column, low, high, scale, gradient: gradient(palette), palette };
-    this.colourAt = (/** @type {number} */ run) => {
-      const place = scale.at(column.values[run]);
-      if (Number.isNaN(place)) return missing;
-      const part = to > from ? (place - from) / (to - from) : 0.5;
-      return shades[Math.round(Math.min(Math.max(part, 0), 1) * (SHADES - 1))];
-    };
+    const scale = this.axes.find((one) => one.key === column?.key)?.scale;
+    /** @type {Colouring | null} */
+    this.colouring = column ? new Colouring(column, this.settings, scale) : null;
   }
 
-  /** @param {number} _run @returns {string} */
-  colourAt(_run) {
-    return token("--accent");
+  /** @param {number} run @returns {string} */
+  colourAt(run) {
+    return this.colouring?.at(run) ?? token("--accent");
   }
 
   // -- choosing --------------------------------------------------------------------------------
@@ -375,7 +354,7 @@ export default class ParallelPanel extends Panel {
     }
     if (run < 0) return hideTip();
     const rows = this.axes.map((axis) => ({
-      label: axis.key.replace(/^(config|summary)\./, ""), value: axis.scale.format(axis.values[run]),
+      label: shortName(axis.key), value: axis.scale.format(axis.values[run]),
       colour: axis.key === this.colourKey ? this.colourAt(run) : undefined, isNear: axis.key === this.colourKey,
     }));
     return showTip(event, this.table.names[run] || this.table.ids[run], "", rows);

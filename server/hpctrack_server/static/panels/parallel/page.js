@@ -76,7 +76,8 @@ const context = {
   onHighlight: (work) => highlights.push(work),
   select: () => {},
   onSelect: () => {},
-  shared: {},
+  // Parallel coordinates follow nothing that charts over steps share.
+  shared: /** @type {any} */ ({}),
   hoverX: () => {},
   zoomX: () => {},
   metrics: [],
@@ -136,24 +137,17 @@ function showControls(chosen, total) {
 
 function showLegend() {
   const legend = byId("parallel-legend");
-  const found = /** @type {any} */ (panel.legend);
-  const isRamp = Boolean(found?.gradient);
-  for (const name of ["palette", "low", "high"]) control(name).disabled = !isRamp;
-  control("low").value = panel.settings.low === null ? "" : String(panel.settings.low ?? "");
-  control("high").value = panel.settings.high === null ? "" : String(panel.settings.high ?? "");
-  if (isRamp) {
-    const bar = make("i", { class: "gradient" });
-    bar.style.background = found.gradient;
-    legend.replaceChildren(make("span", {}, found.scale.format(found.low)), bar, make("span", {}, found.scale.format(found.high)));
-    control("low").placeholder = found.scale.format(found.low);
-    control("high").placeholder = found.scale.format(found.high);
-  } else if (found?.labels) {
-    legend.replaceChildren(...found.labels.slice(0, 8).map((/** @type {string} */ label, /** @type {number} */ i) => {
-      const key = make("i", { class: "key" });
-      key.style.background = seriesColour(i);
-      return make("span", { class: "clip" }, key, make("bdi", {}, label));
-    }));
-  } else legend.replaceChildren();
+  const { colouring } = panel;
+  for (const name of ["palette", "low", "high"]) control(name).disabled = !colouring?.isRamp;
+  control("low").value = String(panel.settings.low ?? "");
+  control("high").value = String(panel.settings.high ?? "");
+  const bar = make("i", { class: "gradient" });
+  if (colouring?.isRamp) {
+    bar.style.background = colouring.gradient;
+    control("low").placeholder = colouring.scale.format(colouring.low ?? NaN);
+    control("high").placeholder = colouring.scale.format(colouring.high ?? NaN);
+    legend.replaceChildren(bar);
+  } else legend.replaceChildren(...(colouring ? [colouring.makeLegend()] : []));
 }
 
 function prepareControls() {
