@@ -23,6 +23,13 @@ CATEGORIES_MAX = 200
 TEXT_MAX_CHARS = 120
 
 
+DECADES_MIN = 100.0
+MIDDLE_MIN = 30.0
+"""Between the 5th and the 95th of a hundred: uniform numbers from 0 on have 19 there."""
+
+DOUBLED_MAX = 24
+
+
 class Kind(StrEnum):
     """How a column is drawn."""
 
@@ -109,12 +116,22 @@ def categorise(column: Column, *, most: int = CATEGORIES_MAX) -> Column:
 
 
 def is_worth_logarithm(numbers: FloatArray) -> bool:
-    """Tell whether values span decades: all above 0, the largest 100 times the smallest."""
-    known = numbers[np.isfinite(numbers)]
-    if len(known) < 3:  # noqa: PLR2004 - two values span nothing
+    """Tell whether values are told apart better by their logarithm; all must be above 0.
+
+    They span decades, as most of them do and not the smallest alone, or each is about twice or
+    more the one before, as batch sizes are. ``static/panels/scale.js`` decides the same.
+    """
+    known = np.sort(numbers[np.isfinite(numbers)])
+    if len(known) < 3 or known[0] <= 0:  # noqa: PLR2004 - two values span nothing
         return False
-    low, high = float(known.min()), float(known.max())
-    return low > 0 and high / low >= 100  # noqa: PLR2004 - two decades
+    different = np.unique(known)
+    if 4 <= len(different) <= DOUBLED_MAX:  # noqa: PLR2004
+        ratios = different[1:] / different[:-1]
+        if ratios.min() >= 1.8 and ratios.max() < 4 * ratios.min():  # noqa: PLR2004 - about twice
+            return True
+    low, high = (float(known[int(part * (len(known) - 1))]) for part in (0.05, 0.95))
+    spans = known[-1] / known[0] >= DECADES_MIN
+    return bool(spans and high / low >= MIDDLE_MIN)
 
 
 def show_value(value: Any) -> str:

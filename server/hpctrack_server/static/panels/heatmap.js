@@ -6,6 +6,7 @@ import { makeRamp } from "./colouring.js";
 import { inkOn, mix, PALETTES, token } from "./palette.js";
 import { describeBin, scaleOf } from "./histogram.js";
 import { AnswerPanel } from "./plot.js";
+import { formatShort } from "./scale.js";
 
 const LABELLED_CELLS_MAX = 80;
 const AGGREGATES = [
@@ -70,7 +71,7 @@ export default class HeatmapPanel extends AnswerPanel {
       if (!isLabelled) return;
       texts.x.push((xs[i] + xs[i + 1]) / 2);
       texts.y.push((ys[j] + ys[j + 1]) / 2);
-      texts.text.push(formatNumber(Number(value.toPrecision(3))));
+      texts.text.push(formatShort(Number(value.toPrecision(3))));
       texts.color.push(inkOn(rgb));
     }));
     this.drawPlot(

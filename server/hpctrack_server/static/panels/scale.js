@@ -5,21 +5,32 @@ import { formatNumber } from "../base/format.js";
 /** @typedef {{at: number, label: string}} Tick */
 
 const DECADES_MIN = 100;
+/** Between the 5th and the 95th of a hundred: uniform numbers from 0 on have 19 there. */
+const MIDDLE_MIN = 30;
+const DOUBLED_MAX = 24;
 const DAY_S = 86_400;
 /** Steps of ticks of a time axis, in seconds. */
 const TIME_STEPS_S = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, DAY_S, 2 * DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S, 365 * DAY_S];
 
-/** Whether values span decades: all above 0, the largest 100 times the smallest. @param {ArrayLike<number>} values */
+/**
+ * Whether values are told apart better by their logarithm: they span decades, as most of them do
+ * and not the smallest alone, or double from one to the next. All must be above 0.
+ * `is_worth_logarithm` of hpctrack_server/components/panels/column.py decides the same.
+ * @param {ArrayLike<number>} values
+ */
 export function isWorthLogarithm(values) {
-  let [low, high, known] = [Infinity, -Infinity, 0];
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i];
-    if (Number.isNaN(value)) continue;
-    known++;
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  return known >= 3 && low > 0 && high / low >= DECADES_MIN;
+  const known = Float64Array.from(values).filter((one) => !Number.isNaN(one)).sort();
+  if (known.length < 3 || !(known[0] > 0)) return false;
+  const at = (/** @type {number} */ part) => known[Math.floor(part * (known.length - 1))];
+  const different = [...new Set(known)];
+  if (different.length >= 4 && different.length <= DOUBLED_MAX && isDoubling(different)) return true;
+  return known[known.length - 1] / known[0] >= DECADES_MIN && at(0.95) / at(0.05) >= MIDDLE_MIN;
+}
+
+/** Whether each is about as many times the one before, 1.8 or more. @param {number[]} sorted */
+function isDoubling(sorted) {
+  const ratios = sorted.slice(1).map((one, i) => one / sorted[i]);
+  return ratios.every((one) => one >= 1.8) && Math.max(...ratios) < 4 * Math.min(...ratios);
 }
 
 /** A place is a number that an axis of the drawing can be linear in; NaN is no place. */
@@ -74,8 +85,8 @@ export class Scale {
     if (this.kind === "time") return timeTicks(low, high, most);
     if (this.kind === "log" && high - low >= 1) return decadeTicks(low, high, most);
     if (this.kind === "log") {
-      const inner = roundSteps(10 ** low, 10 ** high, most);
-      return inner.map((value) => ({ at: Math.log10(value), label: formatNumber(value) }));
+      const inner = roundSteps(10 ** low, 10 ** high, most).filter((value) => value > 0);
+      return inner.map((value) => ({ at: Math.log10(value), label: formatShort(value) }));
     }
     return roundSteps(low, high, most).map((value) => ({ at: value, label: formatTick(value, (high - low) / most) }));
   }
@@ -128,6 +139,11 @@ function formatTick(value, step) {
   return value.toLocaleString("en", { minimumFractionDigits: 0, maximumFractionDigits: decimals });
 }
 
+/** With as many digits as it takes, at most four. @param {number} value */
+export function formatShort(value) {
+  return formatNumber(value).replace(/(\.\d*?)0+(?=e|$)/, "$1").replace(/\.(?=e|$)/, "");
+}
+
 const RAISED = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
 
 /** 0.01 to 100 as they are, others as powers of ten. @param {number} power */
@@ -146,11 +162,12 @@ function decadeTicks(low, high, most) {
   const found = [];
   for (let power = first; power <= last; power += step) found.push({ at: power, label: formatPower(power) });
   if (found.length >= 3 || step > 1) return found;
-  // Two decades are little to read from: 2 and 5 of each as well.
+  // Two decades are little to read from: 2 and 5 of each as well, if there is room.
+  if (3 * (high - low) > most) return found;
   for (let power = Math.floor(low); power <= last; power++) {
     for (const part of [2, 5]) {
       const at = power + Math.log10(part);
-      if (at >= low && at <= high) found.push({ at, label: formatNumber(part * 10 ** power) });
+      if (at >= low && at <= high) found.push({ at, label: formatShort(part * 10 ** power) });
     }
   }
   return found.sort((a, b) => a.at - b.at);
