@@ -39,6 +39,7 @@ def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) ->
     paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs"]
     paths += [f"/p/p/runs/{run}" for run in runs]
     paths += [f"/p/hostile/runs/hostile-{number}" for number in range(len(HOSTILE))]
+    paths += [f"/p/{one}/parallel" for one in ("p", "empty", "hostile")]
     for path in paths:
         answer = dashboard.get(path)
         assert answer.status == 200, (path, answer.text[-400:])

@@ -11,10 +11,13 @@ from bokeh.embed import json_item
 
 from hpctrack_server.components.figures.line import LINE_FIGURES
 from hpctrack_server.components.figures.metric import make_metric_figure
+from hpctrack_server.components.figures.panel import make_layer_figure, make_panel_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
     "metric": make_metric_figure,
     **LINE_FIGURES,
+    "panel": make_panel_figure,
+    "layer": make_layer_figure,
 }
 
 
