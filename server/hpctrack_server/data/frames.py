@@ -90,6 +90,7 @@ class RunFrame:
             "tags": one.tags,
             "group": one.group,
             "sweep": one.sweep,
+            "fork": one.fork.get("run"),
         }
         row.update({f"config.{key}": value for key, value in iter_flat(one.config)})
         row.update({f"summary.{key}": value for key, value in iter_flat(one.summary)})
