@@ -16,8 +16,7 @@ from hpctrack_server.pages.registry import API, PAGES
 from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, Live, Zoo
 
-
-RUN_TABS = ("", "/charts", "/config", "/files", "/code")
+RUN_TABS = ("", "/charts", "/config", "/files", "/code", "/console")
 
 
 class Tags(HTMLParser):
