@@ -20,6 +20,7 @@ from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
@@ -72,7 +73,7 @@ class Dashboard:
         for thread, close in (
             (services.reader, services.provider.close),
             (services.keeper, services.state.close),
-            (services.numbers, services.charts.close),
+            (services.numbers, services.close_numbers),
         ):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(thread.call(close), STOP_TIMEOUT_S)
@@ -119,6 +120,7 @@ def make_dashboard(
         numbers=numbers,
         keeper=Reader("keeper"),
         state=State(Database(find_database(settings.database, provider.path, environment()))),
+        consoles=Consoles(provider),
         watcher=watcher,
         asset_path=assets.path,
         clock=clock,
