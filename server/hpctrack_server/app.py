@@ -17,6 +17,7 @@ from tornado.web import RequestHandler
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
+from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.watch import Watcher
@@ -65,6 +66,9 @@ class Dashboard:
         with contextlib.suppress(TimeoutError):
             close = self.services.reader.call(self.services.provider.close)
             await asyncio.wait_for(close, STOP_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            close = self.services.numbers.call(self.services.ranks.close)
+            await asyncio.wait_for(close, STOP_TIMEOUT_S)
         self.services.reader.close()
         self.services.numbers.close()
 
@@ -103,6 +107,7 @@ def make_dashboard(
         index=RunIndex(provider),
         reader=reader,
         numbers=numbers,
+        ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         watcher=watcher,
         asset_path=assets.path,
         prefix=settings.prefix,

@@ -26,6 +26,7 @@ from hpctrack.errors import HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
+from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.watch import Watcher
@@ -79,6 +80,8 @@ class Services:
     """For what pages wait for: lists and records."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
+    ranks: RankNumbers
+    """Numbers of all ranks at once, for the thread of numbers."""
     watcher: Watcher
     asset_path: Callable[[str], str]
     prefix: str = ""

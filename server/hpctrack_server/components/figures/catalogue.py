@@ -9,10 +9,18 @@ from typing import Any
 
 from bokeh.embed import json_item
 
+from hpctrack_server.components.figures.heatmap import (
+    make_bands_figure,
+    make_bars_figure,
+    make_heatmap_figure,
+)
 from hpctrack_server.components.figures.metric import make_metric_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
     "metric": make_metric_figure,
+    "rank-bands": make_bands_figure,
+    "rank-bars": make_bars_figure,
+    "rank-heatmap": make_heatmap_figure,
 }
 
 
