@@ -103,7 +103,7 @@ class SealedMatrix:
 
     @property
     def _leveled(self) -> Any:
-        return self._group[BY_STEP_GROUP] if BY_STEP_GROUP in self._group else self._group
+        return self._group.get(BY_STEP_GROUP, self._group)
 
     @property
     def levels(self) -> int:

@@ -15,11 +15,16 @@ from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack.core.settings import environment
 from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.state.database import Database
+from hpctrack_server.data.state.place import find_database
+from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
@@ -63,14 +68,18 @@ class Dashboard:
         self.server.stop(wait=False)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.http.close_all_connections(), STOP_TIMEOUT_S)
+        services = self.services
         with contextlib.suppress(TimeoutError):
-            close = self.services.reader.call(self.services.provider.close)
-            await asyncio.wait_for(close, STOP_TIMEOUT_S)
-        with contextlib.suppress(TimeoutError):
-            close = self.services.numbers.call(self.services.ranks.close)
-            await asyncio.wait_for(close, STOP_TIMEOUT_S)
-        self.services.reader.close()
-        self.services.numbers.close()
+            close_ranks = services.numbers.call(services.ranks.close)
+            await asyncio.wait_for(close_ranks, STOP_TIMEOUT_S)
+        for thread, close in (
+            (services.reader, services.provider.close),
+            (services.keeper, services.state.close),
+            (services.numbers, services.charts.close),
+        ):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(thread.call(close), STOP_TIMEOUT_S)
+            thread.close()
 
 
 def make_dashboard(
@@ -106,8 +115,11 @@ def make_dashboard(
         provider=provider,
         index=RunIndex(provider),
         reader=reader,
+        charts=ChartReader(settings, clock=clock),
         numbers=numbers,
         ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
+        keeper=Reader("keeper"),
+        state=State(Database(find_database(settings.database, provider.path, environment()))),
         watcher=watcher,
         asset_path=assets.path,
         prefix=settings.prefix,

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shlex
+import signal
 import socket
 import sys
 import tempfile
@@ -171,11 +172,15 @@ def _listen(
     )
     host = f"{gate.host_name}:{number}" if number else f"localhost:{DEFAULT_PORT}"
     url = f"http://{host}{settings.prefix}/" + (f"?token={secret}" if secret else "")
+    for (
+        ending
+    ) in ENDING:  # until the loop takes them: whoever has read the address may end us at once
+        signal.signal(ending, lambda _number, _frame: sys.exit(0))
     _announce(url, number, unix, as_json=as_json)
     is_browser_wanted = bool(number) and not no_browser and not as_json
 
-    def work() -> int:
-        return asyncio.run(_serve(settings, gate, sockets))
+    def work(life: int | None = None) -> int:
+        return asyncio.run(_serve(settings, gate, sockets, life))
 
     try:
         with _browser(url, is_wanted=is_browser_wanted):
@@ -187,12 +192,16 @@ def _listen(
             unix.unlink(missing_ok=True)
 
 
-async def _serve(settings: ServerSettings, gate: Gate, sockets: list[socket.socket]) -> int:
+async def _serve(
+    settings: ServerSettings, gate: Gate, sockets: list[socket.socket], life: int | None
+) -> int:
     from hpctrack_server.app import make_dashboard  # noqa: PLC0415 - see `_require_packages`
 
     stop = asyncio.Event()
     for name in ENDING:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    if life is not None:
+        asyncio.get_running_loop().add_reader(life, stop.set)
     async with make_dashboard(settings, gate, sockets):
         await stop.wait()
     return 0

@@ -27,15 +27,17 @@ class Crew:
     Parameters
     ----------
     work : callable
-        What a process does; returns its exit status.
+        What a process does until it is told to end by a signal, or the descriptor that it is given
+        can be read: then this process is gone, however it was ended. Returns its exit status.
     size : int
         How many.
     """
 
-    work: Callable[[], int]
+    work: Callable[[int], int]
     size: int
     _members: set[int] = field(default_factory=set)
     _is_ending: bool = False
+    _life: tuple[int, int] = field(default_factory=os.pipe)
 
     def run(self) -> int:
         """Work until told to end by a signal; return an exit status: 0, or 1 if they kept falling.
@@ -52,6 +54,8 @@ class Crew:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            for one in self._life:
+                os.close(one)
 
     def _start(self) -> None:
         # A signal that came between fork and the child's own handlers must not be lost.
@@ -70,7 +74,8 @@ class Crew:
             for number in ENDING:
                 signal.signal(number, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-            status = self.work()
+            os.close(self._life[1])
+            status = self.work(self._life[0])
         except KeyboardInterrupt:
             status = 0
         finally:

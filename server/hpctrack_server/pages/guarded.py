@@ -22,14 +22,17 @@ from tornado.httputil import HTTPServerRequest
 from tornado.template import DictLoader
 from tornado.web import RequestHandler
 
-from hpctrack.errors import HpctrackError, NotFoundError, UsageError
+from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.watch import Watcher
+from hpctrack_server.language.errors import QueryError
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -78,10 +81,15 @@ class Services:
     index: RunIndex
     reader: Reader
     """For what pages wait for: lists and records."""
+    charts: ChartReader
+    """For the thread of `numbers` alone."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
     ranks: RankNumbers
     """Numbers of all ranks at once, for the thread of numbers."""
+    keeper: Reader
+    """For the database: one that hangs must stall saving, and nothing else."""
+    state: State
     watcher: Watcher
     asset_path: Callable[[str], str]
     prefix: str = ""
@@ -133,6 +141,12 @@ class Guarded(RequestHandler):
     ) -> Result:
         """Do what takes long, such as reading many series, on the thread for numbers."""
         return await self.services.numbers.call(work, *args, **kwargs)
+
+    async def keep(
+        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Ask the database of what people have saved, on its own thread."""
+        return await self.services.keeper.call(work, *args, **kwargs)
 
     @property
     def user(self) -> str:
@@ -202,7 +216,8 @@ class Guarded(RequestHandler):
             message = self._reason
         code = error.code if isinstance(error, HpctrackError) else "error"
         if self.is_for_program:
-            self.answer({"error": code, "message": message, "hint": hint})
+            place = {"at": error.at, "end": error.end} if isinstance(error, QueryError) else {}
+            self.answer({"error": code, "message": message, "hint": hint, **place})
         else:
             self.show("message.html", status=status_code, message=message, hint=hint)
 
@@ -295,6 +310,8 @@ def status_of(error: HpctrackError) -> int:
         return 404
     if error.code == "invalid-name":
         return 404  # a name that cannot exist does not
+    if isinstance(error, BusyError):
+        return 409
     return 400 if isinstance(error, UsageError) else 500
 
 

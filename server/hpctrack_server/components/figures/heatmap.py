@@ -77,9 +77,7 @@ def make_bands_figure() -> Any:
             name=f"area-{low}",
         )  # fmt: skip
     lines = ColumnDataSource({"xs": [], "ys": [], "color": [], "alpha": []}, name="lines")
-    plot.multi_line(
-        "xs", "ys", line_color="color", line_alpha="alpha", line_width=1, source=lines
-    )
+    plot.multi_line("xs", "ys", line_color="color", line_alpha="alpha", line_width=1, source=lines)
     _add_cursor(plot, "height", "column")
     plot.yaxis.ticker.desired_num_ticks = 3
     plot.xaxis.visible = False

@@ -47,7 +47,8 @@ def describe_cell(table: Table, query: CellQuery) -> dict[str, Any]:
         ``p50`` and ``p99`` are over all ranks at that step; None while they are being read.
     """
     found = [
-        (rank, *table.read_points(rank, query.start, query.stop)) for rank in query.ranks[:RANKS_MAX]
+        (rank, *table.read_points(rank, query.start, query.stop))
+        for rank in query.ranks[:RANKS_MAX]
     ]
     rank = np.concatenate([np.full(len(step), one) for one, step, _value in found] or [[]])
     step = np.concatenate([step for _one, step, _value in found] or [[]])

@@ -107,8 +107,7 @@ def _find_ends(row: IntArray, begin: IntArray, points: IntArray, whole: int) -> 
 
 
 def find_steps(matrix: SealedMatrix) -> IntArray | None:
-    """Return all steps that any rank has logged; None if they are so scattered that a row for
-    each would waste memory."""
+    """Return all steps that any rank has logged; None if a row for each would waste memory."""
     if matrix.is_grid:
         return matrix.steps
     marks = np.zeros(0, bool)

@@ -14,10 +14,10 @@ import numpy as np
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.store.record import RankRecord
 from hpctrack_server.data.downsample import IntArray
+from hpctrack_server.data.encode import Packed, make_encodable, pack_arrays, pack_floats
 from hpctrack_server.data.entries import Entries, Entry
 from hpctrack_server.data.matrix.cell import CellQuery, describe_cell
 from hpctrack_server.data.matrix.hosts import describe_nodes, group_hosts, order_by_host
-from hpctrack_server.data.matrix.packing import pack_arrays
 from hpctrack_server.data.matrix.picture import Wanted, draw
 from hpctrack_server.data.matrix.plane import How, Plane, choose_columns, reduce_rows
 from hpctrack_server.data.matrix.spread import measure_bands
@@ -76,9 +76,7 @@ class RankNumbers:
         entry.read()
         return entry
 
-    def picture(
-        self, project: str, run_id: str, metric: str, sort: Sort, wanted: Wanted
-    ) -> bytes:
+    def picture(self, project: str, run_id: str, metric: str, sort: Sort, wanted: Wanted) -> bytes:
         """Return a window of a heat map, for the browser.
 
         Raises
@@ -104,7 +102,7 @@ class RankNumbers:
         head = {
             **self._facts(table),
             "metric": metric, "how": str(wanted.how), "sort": str(sort),
-            "rows": rows, "columns": columns, "first": first, "last": first + found.starts[-1],
+            "rows": rows, "columns": columns, "first": first, "last": first + int(found.starts[-1]),
             "x0": found.x0, "x1": found.x1, "low": found.low, "high": found.high,
             "lowest": found.lowest, "highest": found.highest, "clipped": found.clipped,
             "each_step": found.each_step,
@@ -112,13 +110,12 @@ class RankNumbers:
             "hosts": group_hosts(chosen[first:last].tolist(), homes),
         }  # fmt: skip
         return pack_arrays(
-            _plain(head),
+            make_encodable(head),
             [
-                ({"name": "codes"}, found.codes),
-                ({"name": "starts"}, found.starts.astype("<u4")),
-                ({"name": "ranks"}, chosen[first:last].astype("<u4")),
-                ({"name": "spread"}, found.spread.astype("<f4")),
-                ({"name": "means"}, found.means.astype("<f4")),
+                ({"name": "codes"}, Packed(found.codes.reshape(-1))),
+                ({"name": "starts"}, Packed(found.starts.astype("<u4"))),
+                ({"name": "ranks"}, Packed(chosen[first:last].astype("<u4"))),
+                ({"name": "means"}, pack_floats(found.means)),
             ],
         )
 
@@ -133,8 +130,8 @@ class RankNumbers:
             **self._facts(table), "x0": columns.x0, "x1": columns.x1,
             "each_step": (columns.x1 - columns.x0) / max(len(columns), 1),
         }  # fmt: skip
-        arrays = [({"name": name}, values.astype("<f8")) for name, values in bands.items()]
-        return pack_arrays(_plain(head), arrays)
+        arrays = [({"name": name}, pack_floats(values)) for name, values in bands.items()]
+        return pack_arrays(make_encodable(head), arrays)
 
     def cell(self, project: str, run_id: str, metric: str, query: CellQuery) -> dict[str, Any]:
         """Return what is known of a pixel: the exact value, where, and what the others had."""
@@ -227,10 +224,11 @@ class RankNumbers:
 
     def _facts(self, table: Table) -> dict[str, Any]:
         building = table.building
-        is_read = table.held is not None or (building is not None and building.is_done)
+        is_read = table.whole is not None
+        share = building.share if building and not building.error else None
         return {
             "version": table.version, "total_ranks": len(table.ranks), "points": table.points,
-            "share": 1.0 if is_read else building.share if building and not building.error else None,
+            "share": 1.0 if is_read else share,
             "is_partial": not is_read and table.overview is None,
             "error": building.error if building else "",
         }  # fmt: skip
@@ -256,14 +254,3 @@ def _order_by_value(plane: Plane, sort: Sort) -> IntArray:
     columns = choose_columns(plane, float(plane.starts[0]), float(plane.stops[-1]), 1)
     found = reduce_rows(plane, columns, how)[0]
     return np.argsort(np.where(np.isnan(found), np.inf, -found), kind="stable")
-
-
-def _plain(head: dict[str, Any]) -> dict[str, Any]:
-    """Return a header that JSON has a form for."""
-    plain = {}
-    for key, value in head.items():
-        if isinstance(value, (float, np.floating)):
-            plain[key] = float(value) if math.isfinite(value) else None
-        else:
-            plain[key] = int(value) if isinstance(value, np.integer) else value
-    return plain

@@ -78,8 +78,6 @@ class Picture:
         Pixels whose value is beyond the colours.
     each_step : float
         Steps of a column.
-    spread : ndarray of float32, shape (columns, 5)
-        Over the ranks: lowest, 5 %, median, 95 %, highest of each column.
     means : ndarray of float32, shape (ranks,)
         Of each rank, over the window.
     """
@@ -94,7 +92,6 @@ class Picture:
     highest: float
     clipped: int
     each_step: float
-    spread: CellArray
     means: CellArray
 
 
@@ -115,8 +112,6 @@ def draw(plane: Plane, order: IntArray, wanted: Wanted, *, beside: Plane | None 
     chosen = order[min(max(wanted.first, 0), max(last - 1, 0)) : last]
     columns = choose_columns(plane, start, stop, wanted.width)
     cells = reduce_rows(plane, columns, wanted.how)
-    # Of all ranks: what the others did does not depend on which of them are on the screen.
-    spread = measure_spread(cells)
     rows, starts = reduce_ranks(cells[:, chosen], wanted.height, wanted.how)
     low, high = choose_limits(rows, wanted.low, wanted.high)
     finite = rows[np.isfinite(rows)]
@@ -133,7 +128,6 @@ def draw(plane: Plane, order: IntArray, wanted: Wanted, *, beside: Plane | None 
         highest=float(finite.max()) if len(finite) else math.nan,
         clipped=clipped,
         each_step=(columns.x1 - columns.x0) / max(len(columns), 1),
-        spread=spread,
         means=mean_of_ranks(beside or plane, start, stop)[chosen],
     )
 
@@ -202,4 +196,4 @@ def encode(values: CellArray, low: float, high: float) -> NDArray[np.uint8]:
         scaled = np.clip(np.rint(scaled), 0, TOP_CODE)
     scaled[np.isnan(values)] = NO_VALUE
     scaled[np.isnan(scaled)] = TOP_CODE
-    return scaled.astype(np.uint8)
+    return np.asarray(scaled, np.uint8)

@@ -75,7 +75,7 @@ class Table:
 
     @property
     def summary(self) -> Plane | None:
-        """What is cheap to look at from end to end; of a metric that is being read, what is there."""
+        """What is cheap to look at from end to end; maybe not all of it is read yet."""
         if self.overview is not None:
             return self.overview
         if self.held is not None:

@@ -14,7 +14,15 @@ from hpctrack_server.data.entries import Entry, reading
 from hpctrack_server.data.matrix.plane import Plane
 from hpctrack_server.data.matrix.table import DIRECT_CELLS, Table
 
-TIME_WORDS = ("step_time", "iter_time", "iteration_time", "batch_time", "step_s", "compute_s", "time")
+TIME_WORDS = (
+    "step_time",
+    "iter_time",
+    "iteration_time",
+    "batch_time",
+    "step_s",
+    "compute_s",
+    "time",
+)
 RATE_WORDS = ("per_s", "throughput", "tokens_s", "samples_s", "it/s", "fps", "tflops")
 
 
@@ -54,7 +62,10 @@ def find_verdict(entry: Entry, table: Table, *, higher_is_better: bool) -> dict[
                 return {"pending": True}
             each = _points_of_row(table, plane)
             found = _find(entry, _metric_of_plane(table, plane), higher_is_better, each)
-    return {**found.to_json(), "each": each, "pending": False}
+    said = found.to_json()
+    for one in said["stragglers"]:
+        one["slow_steps"] *= each
+    return {**said, "each": each, "pending": False}
 
 
 def _find(entry: Entry, metric: Metric, higher_is_better: bool, each: int) -> Stragglers:  # noqa: FBT001

@@ -64,7 +64,7 @@ class CellApi(Asked):
     """``cell``: what stands behind a pixel."""
 
     async def get(self, project: str, run_id: str) -> None:
-        """Answer with the exact value, its rank, step, host and GPU, and the others' percentiles."""
+        """Answer with the exact value, where it is, and percentiles of all ranks at its step."""
         texts = [one for one in self.name("ranks").split(",") if one][:RANKS_MAX]
         if not all(one.isdecimal() for one in texts):
             raise UsageError("the parameter 'ranks' is no list of numbers", hint="such as 4,5")
