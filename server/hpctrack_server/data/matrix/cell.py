@@ -47,12 +47,11 @@ def describe_cell(table: Table, query: CellQuery) -> dict[str, Any]:
         ``p50`` and ``p99`` are over all ranks at that step; None while they are being read.
     """
     found = [
-        (rank, *table.read_points(rank, query.start, query.stop))
-        for rank in query.ranks[:RANKS_MAX]
+        (one, *table.read_points(one, query.start, query.stop)) for one in query.ranks[:RANKS_MAX]
     ]
-    rank = np.concatenate([np.full(len(step), one) for one, step, _value in found] or [[]])
-    step = np.concatenate([step for _one, step, _value in found] or [[]])
-    value = np.concatenate([value for _one, _step, value in found] or [[]])
+    rank = np.repeat([one for one, *_points in found], [len(step) for _one, step, _value in found])
+    step = np.concatenate([np.zeros(0, np.int64), *(step for _one, step, _value in found)])
+    value = np.concatenate([np.zeros(0), *(value for _one, _step, value in found)])
     is_there = ~np.isnan(value)
     rank, step, value = rank[is_there], step[is_there], value[is_there]
     if not len(value):
