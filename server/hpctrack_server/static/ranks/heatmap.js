@@ -1,7 +1,8 @@
 // The picture of ranks x steps, with bands above it, bars beside it, and its scale.
-import { apiAddress, fetchArrays } from "../base/api.js";
+import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
 import { make } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
+import { bokeh, first as early } from "./early.js";
 import { mountFigure, placeOf } from "./figure.js";
 import { labelTicks, makeGradient, makePalette, niceTicks, token, TOP_CODE } from "./palette.js";
 import { labelRows } from "./rows.js";
@@ -52,9 +53,8 @@ export class Heatmap {
 
   /** @param {View} view */
   async begin(view) {
-    // The numbers are asked for before there is anything to draw them in.
-    const { clientWidth } = this.host;
-    const first = this.fetch(view, Math.max(200, clientWidth - 132), 484);
+    const first = this.takeEarly();
+    await bokeh;
     this.figure = await mountFigure(this.card.dataset.heatmap ?? "", this.host);
     this.picture = this.figure.find("picture");
     this.setColours();
@@ -68,6 +68,14 @@ export class Heatmap {
     this.setColours();
     this.drawBars();
     await this.loadBands(view);
+  }
+
+  /** The answer that was asked for before this script was there. */
+  async takeEarly() {
+    const answer = await early;
+    if (!answer) throw new ServerError(0, { message: "the server does not answer" });
+    if (!answer.ok) throw new ServerError(answer.status, await answer.json().catch(() => ({})));
+    return decodeArrays(await answer.arrayBuffer());
   }
 
   /** @param {View} view @param {number} width @param {number} height */
@@ -236,11 +244,12 @@ export class Heatmap {
       color: BAND_LINES.map(() => accent),
       alpha: BAND_LINES.map((name) => (name === "median" ? 1 : 0.35)),
     };
-    let [low, high] = [Infinity, -Infinity];
-    for (const value of data.low) if (value < low) low = value;
-    for (const value of data.high) if (value > high) high = value;
+    const [low, high] = fitBands(data);
     const pad = 0.06 * (high - low) || Math.abs(low) * 0.05 || 0.5;
     if (low <= high) bands.model.y_range.setv({ start: low - pad, end: high + pad });
+    const key = /** @type {HTMLElement} */ (this.card.querySelector(".bands-key"));
+    const top = data.high.reduce((/** @type {number} */ a, /** @type {number} */ b) => (b > a ? b : a), -Infinity);
+    key.textContent = `lowest to highest, 5\u201395\u00a0%, median of the ranks${top > high + pad ? `; spikes up to ${formatNumber(top)}` : ""}`;
     const { start, end } = figure.model.x_range;
     bands.model.x_range.setv({ start, end });
     this.card.dataset.bandsReady = "true";
@@ -317,4 +326,18 @@ export class Heatmap {
       if (span && span.location !== at) span.setv({ location: at, line_color: token("--muted") });
     }
   }
+}
+
+/**
+ * Limits in which the bands can be seen: single spikes may leave them.
+ * @param {Record<string, Float64Array>} data
+ * @returns {[number, number]}
+ */
+function fitBands(data) {
+  const sorted = (/** @type {Float64Array} */ values) => Float64Array.from(values).filter((one) => !Number.isNaN(one)).sort();
+  const [lows, highs, inner] = [sorted(data.low), sorted(data.high), sorted(data.p95)];
+  if (!lows.length) return [Infinity, -Infinity];
+  const [low, high] = [lows[Math.floor(lows.length * 0.02)], highs[Math.floor(highs.length * 0.75)]];
+  const [all, most] = [highs[highs.length - 1] - low, Math.max(high, inner[inner.length - 1]) - low];
+  return [Math.min(low, lows[0] < low - most ? low : lows[0]), all > 3 * most ? low + 1.4 * most : highs[highs.length - 1]];
 }
