@@ -27,6 +27,7 @@ from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
+from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
@@ -86,6 +87,8 @@ class Services:
     """For the thread of `numbers` alone."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
+    ranks: RankNumbers
+    """Numbers of all ranks at once, for the thread of numbers."""
     keeper: Reader
     """For the database: one that hangs must stall saving, and nothing else."""
     state: State
