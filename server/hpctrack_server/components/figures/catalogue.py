@@ -9,9 +9,11 @@ from typing import Any
 
 from bokeh.embed import json_item
 
+from hpctrack_server.components.figures.intervals import make_intervals_figure
 from hpctrack_server.components.figures.metric import make_metric_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
+    "intervals": make_intervals_figure,
     "metric": make_metric_figure,
 }
 
