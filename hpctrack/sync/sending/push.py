@@ -17,6 +17,7 @@ from hpctrack.sync.sending.push_result import (
     PushResult,
     ignore_progress,
 )
+from hpctrack.sync.sending.sweep_news import SweepOwner
 from hpctrack.sync.wire.packing import Compress
 
 
@@ -39,6 +40,7 @@ def push(
     stale_after_s: float = 60.0,
     clock: Clock = SYSTEM_CLOCK,
     on_progress: ProgressCallback = ignore_progress,
+    sweeps: SweepOwner | None = None,
 ) -> PushResult:
     """Send what another store does not have.
 
@@ -69,6 +71,8 @@ def push(
         A live run that is silent for so long, by the clock, has ended.
     on_progress : callable, optional
         Told a `Progress` before each piece of work; on another thread while runs are read.
+    sweeps : SweepOwner, optional
+        Says how sweeps stand, and does what was asked of them there; by default nobody does.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def push(
         wanted = survey.Wanted(
             seal=seal, live=live, dry_run=dry_run, stale_after_s=stale_after_s, jobs=jobs,
             on_run=lambda name: on_progress(Progress("read", name)), clock=clock,
-            for_deletion=for_deletion,
+            for_deletion=for_deletion, sweeps=sweeps,
         )  # fmt: skip
         work = pushing.Pushing(store, where, wanted)
         work.choose(runs, project, states=states, since_wall_s=since_wall_s)
