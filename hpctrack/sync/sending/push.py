@@ -44,7 +44,7 @@ def push(
 ) -> PushResult:
     """Send what another store does not have.
 
-    Can be repeated at any time; a transfer that was cut off leaves nothing half done.
+    Can be repeated at any time; one that was cut off leaves nothing half done.
 
     Parameters
     ----------
@@ -54,13 +54,11 @@ def push(
         ``ssh://[user@]host[:port]/path``, or the path of a store of this machine.
     runs, states, project, since_wall_s : optional
         Only runs with these ids or names, in one of these states, of this project, or that have
-        begun or ended since then, UTC seconds; default all.
+        begun or ended since then; default all.
     seal, live : bool, optional
         Seal runs that have ended, else they go row by row; send what is new of those that go on.
-    dry_run : bool, optional
-        Find out what would be sent; change nothing but the caches of hashes.
-    jobs : int, optional
-        How many processes seal runs at a time; 1 is this one.
+    dry_run, jobs : bool, int, optional
+        Only find out what would be sent; how many processes seal runs, 1 is this one.
     for_deletion : bool, optional
         Find out which runs the other side has in files of its own.
     compress, bwlimit_bytes_s : optional
@@ -72,7 +70,7 @@ def push(
     on_progress : callable, optional
         Told a `Progress` before each piece of work; on another thread while runs are read.
     sweeps : SweepOwner, optional
-        Says how sweeps stand, and does what was asked of them there; by default nobody does.
+        Says how sweeps stand, and does what was asked of them there.
 
     Returns
     -------
