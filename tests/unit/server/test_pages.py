@@ -46,6 +46,7 @@ def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) ->
         for tab in RUN_TABS
     ]
     paths += [f"/p/{one}/parallel" for one in ("p", "empty", "hostile")]
+    paths += [f"/p/{project}/statistics" for project in ("p", "empty", "hostile")]
     for path in paths:
         answer = dashboard.get(path)
         assert answer.status == 200, (path, answer.text[-400:])

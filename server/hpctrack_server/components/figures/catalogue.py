@@ -15,10 +15,12 @@ from hpctrack_server.components.figures.heatmap import (
     make_bars_figure,
     make_heatmap_figure,
 )
+from hpctrack_server.components.figures.intervals import make_intervals_figure
 from hpctrack_server.components.figures.metric import make_metric_figure
 from hpctrack_server.components.figures.panel import make_layer_figure, make_panel_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
+    "intervals": make_intervals_figure,
     "metric": make_metric_figure,
     **LINE_FIGURES,
     "panel": make_panel_figure,
