@@ -22,7 +22,8 @@ from hpctrack.store.events import NodeEvents, iter_events
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.record import RunRecord
 from hpctrack.store.schema import PLACE_TABLES, SEALED_KIND, FloatArray, IntArray, Place
-from hpctrack.store.sealed_layout import SYSTEM_GROUP, Layout
+from hpctrack.store.sealed_layout import METRICS_GROUP, SYSTEM_GROUP, Layout
+from hpctrack.store.sealed_matrix import SealedMatrix
 from hpctrack.store.sealed_window import draw_sealed
 from hpctrack.store.streams import SensorColumns, Stream
 
@@ -163,6 +164,13 @@ class SealedReader:
                 return None
             group = file["metrics"][entry.group]
             return draw_sealed(group, rank, window, width)
+
+    @contextmanager
+    def open_matrix(self, name: str) -> Iterator[SealedMatrix | None]:
+        """Open one metric of all ranks; None if nobody has logged it. The file is open meanwhile."""
+        with self._open() as file:
+            entry = read_index(file).get(name)
+            yield None if entry is None else SealedMatrix(file[METRICS_GROUP][entry.group])
 
     def read_bytes(self, place: Place, offset: int, size: int) -> bytes:
         """Return bytes that an event or a payload's description points to.

@@ -27,6 +27,9 @@ SYSTEM_GROUP = "system"
 BY_STEP_GROUP = "by_step"
 """Of a metric with many late points: its points by step, and their levels."""
 
+BEYOND = np.iinfo(np.int64).max
+"""There, the step of points that do not count; they are at the end, and are NaN."""
+
 CHUNK_ROWS = 65536
 """Half a megabyte of doubles: gzip has enough to work on, and a reader of a few points pays 1 ms
 for the chunk around them."""

@@ -20,7 +20,7 @@ from hpctrack.store.envelope import (
 )
 from hpctrack.store.pyramid import BoolArray, BucketArray, level_sizes, make_buckets
 from hpctrack.store.schema import FloatArray, IntArray
-from hpctrack.store.sealed_layout import BUCKET, BY_STEP_GROUP, LATE
+from hpctrack.store.sealed_layout import BEYOND, BUCKET, BY_STEP_GROUP, LATE
 from hpctrack.store.supersession import find_current, find_limits
 
 
@@ -112,6 +112,39 @@ def draw_sealed(group: Any, rank: int, window: Window, width: int) -> Envelope |
     envelope = make_envelope(np.concatenate(parts), np.concatenate(indexes), stretch)
     inside = within(late["step"], window)
     return add_late(envelope, late["step"][inside], late["value"][inside], width)
+
+
+def read_window_points(group: Any, rank: int, window: Window) -> tuple[IntArray, FloatArray]:
+    """Return steps and values of one rank's points in a window, by step, superseded ones left out.
+
+    Returns
+    -------
+    step : ndarray of int64, shape (n,)
+        Never decreasing; of several points at a step the one that was logged last is the last.
+    value : ndarray of float64, shape (n,)
+    """
+    series = _find_series(group, rank)
+    if series is None:
+        return np.zeros(0, np.int64), np.zeros(0)
+    late = np.zeros(0, LATE)
+    first, last = 0, series.points
+    if series.offsets:
+        late = _read_late(series.group, rank)
+        start, stop = window
+        first = 0 if start is None else _find_step(series, start, late["index"])
+        last = series.points if stop is None else _find_step(series, stop, late["index"])
+        last = max(first, last)
+    step, value = series.read_steps(first, last), series.read_values(first, last)
+    which = _main_of(series, first, step, late["index"]) & within(step, window)
+    if BY_STEP_GROUP in group:
+        which &= step != BEYOND
+    too = within(late["step"].astype(np.int64), window)
+    step = np.concatenate([step[which], late["step"][too]])
+    value = np.concatenate([value[which], late["value"][too]])
+    if len(step) < 2 or (step[1:] >= step[:-1]).all():  # noqa: PLR2004 - one is in order
+        return step, value
+    order = np.argsort(step, kind="stable")
+    return step[order], value[order]
 
 
 def _find_series(group: Any, rank: int) -> _Series | None:

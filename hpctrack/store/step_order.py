@@ -18,7 +18,7 @@ from hpctrack.store.pyramid import PyramidBuilder, count_levels
 from hpctrack.store.pyramid_writer import open_levels
 from hpctrack.store.schema import POINT, FloatArray, IntArray, PointArray
 from hpctrack.store.scratch import Scratch
-from hpctrack.store.sealed_layout import BY_STEP_GROUP, COLUMN_TYPES
+from hpctrack.store.sealed_layout import BEYOND, BY_STEP_GROUP, COLUMN_TYPES
 from hpctrack.store.sealed_writer import ColumnWriter
 
 LATE_SHARE = 20
@@ -29,9 +29,6 @@ LATE_MAX = 1_000_000
 
 POINT_BYTES_MAX = 20
 """A point takes so much more in the sealed file, at most."""
-
-BEYOND = np.iinfo(np.int64).max
-"""Step of points that do not count; they are at the end, and are NaN."""
 
 Block = tuple[IntArray, FloatArray]
 """Steps and values of points that count."""

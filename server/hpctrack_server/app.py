@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
-import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
-from tornado.netutil import bind_unix_socket
 from tornado.web import RequestHandler
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.errors import UsageError
+from hpctrack.core.settings import environment
 from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.state.database import Database
+from hpctrack_server.data.state.place import find_database
+from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
 from hpctrack_server.pages.registry import API, MENUS, PAGES
 from hpctrack_server.settings import ServerSettings
 
-PORT_TRIES = 20
 STOP_TIMEOUT_S = 2.0
 BODY_MAX_BYTES = 1 << 20
 """A thousand run ids, or a workspace; nothing larger is ever sent to us."""
@@ -70,14 +68,17 @@ class Dashboard:
         self.server.stop(wait=False)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.http.close_all_connections(), STOP_TIMEOUT_S)
+        services = self.services
+        for thread, close in (
+            (services.reader, services.provider.close),
+            (services.keeper, services.state.close),
+            (services.numbers, services.charts.close),
+        ):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(thread.call(close), STOP_TIMEOUT_S)
+            thread.close()
         with contextlib.suppress(TimeoutError):
-            close = self.services.reader.call(self.services.provider.close)
-            await asyncio.wait_for(close, STOP_TIMEOUT_S)
-        with contextlib.suppress(TimeoutError):
-            closing = asyncio.to_thread(self.services.index.close)
-            await asyncio.wait_for(closing, STOP_TIMEOUT_S)
-        self.services.reader.close()
-        self.services.numbers.close()
+            await asyncio.wait_for(asyncio.to_thread(services.index.close), STOP_TIMEOUT_S)
 
 
 def make_dashboard(
@@ -96,7 +97,7 @@ def make_dashboard(
     gate : Gate
         Who may look.
     sockets : list of socket
-        Bound and listening, see `bind_loopback` and `bind_private`.
+        Bound and listening, see `hpctrack_server.listen`.
     clock : Clock, optional
         For tests.
 
@@ -114,7 +115,10 @@ def make_dashboard(
         provider=provider,
         index=index,
         reader=reader,
+        charts=ChartReader(settings, clock=clock),
         numbers=numbers,
+        keeper=Reader("keeper"),
+        state=State(Database(find_database(settings.database, provider.path, environment()))),
         watcher=watcher,
         asset_path=assets.path,
         prefix=settings.prefix,
@@ -147,75 +151,3 @@ def make_dashboard(
 def _log_nothing(handler: RequestHandler) -> None:
     """Keep the access log empty: addresses hold the token, and errors are logged elsewhere."""
     del handler
-
-
-def bind_loopback(port: int) -> list[socket.socket]:
-    """Listen on a port of this machine's own addresses, IPv4 and IPv6.
-
-    Both, because a browser tries both for a ``localhost`` name: on a login node somebody else
-    could listen on the one we left free, and be sent the token.
-
-    Raises
-    ------
-    UsageError
-        The port is in use.
-    """
-    for _ in range(1 if port else PORT_TRIES):
-        first = _bind(socket.AF_INET, "127.0.0.1", port)
-        if first is None:
-            break
-        sockets = [first]
-        if not _has_ipv6_loopback():
-            return sockets
-        second = _bind(socket.AF_INET6, "::1", first.getsockname()[1])
-        if second is not None:
-            return [*sockets, second]
-        first.close()
-    raise UsageError(f"port {port} is in use", hint="--port 0 takes any that is free")
-
-
-def _bind(family: socket.AddressFamily, address: str, port: int) -> socket.socket | None:
-    one = socket.socket(family, socket.SOCK_STREAM)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    try:
-        one.bind((address, port))
-        one.listen(128)
-    except OSError as error:
-        one.close()
-        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-            return None
-        raise
-    one.setblocking(False)  # noqa: FBT003 - the socket module's signature
-    return one
-
-
-def _has_ipv6_loopback() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-def bind_private(path: Path) -> list[socket.socket]:
-    """Listen on a Unix socket in a folder that nobody else can enter.
-
-    Raises
-    ------
-    UsageError
-        The folder is not ours alone, or the path is too long for a socket.
-    """
-    folder = path.absolute().parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    facts = folder.stat()
-    if facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o077:
-        raise UsageError(
-            f"others can enter {folder}", hint=f"choose another folder, or: chmod 700 {folder}"
-        )
-    try:
-        return [bind_unix_socket(str(path), mode=0o600)]
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot listen on {path}: {error}") from None

@@ -66,12 +66,15 @@ class Gate:
         Empty behind a Unix socket.
     uid : int
         Who may connect to a Unix socket.
+    hosts : frozenset of str
+        Names of a proxy in front, in lower case, without a port; it chooses the port.
     """
 
     host_name: str
     port: int
     token: str
     uid: int
+    hosts: frozenset[str] = frozenset()
 
     @property
     def cookie(self) -> str:
@@ -108,6 +111,8 @@ class Gate:
         name, colon, port = host.rpartition(":")
         if not colon or not port.isdigit():
             name, port = host, "80"
+        if name.lower() in self.hosts:
+            return True
         is_known = name.lower() in LOCAL_NAMES or name.lower() == self.host_name
         if not self.port:
             return is_known or name.lower().endswith(".localhost")

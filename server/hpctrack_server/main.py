@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import logging
 import os
 import platform
+import re
+import shlex
 import signal
 import socket
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hpctrack.core.settings import environment, load_settings
 from hpctrack.errors import MissingPackageError, UsageError
 from hpctrack_server.auth import Gate, make_host_name, make_token
+from hpctrack_server.listen import bind_loopback, bind_private, choose_socket
+from hpctrack_server.processes import ENDING, Crew
 from hpctrack_server.settings import DEFAULT_PORT, TOKEN_MIN_CHARS, ServerSettings
 
 
@@ -32,14 +38,32 @@ from hpctrack_server.settings import DEFAULT_PORT, TOKEN_MIN_CHARS, ServerSettin
     help="The store's folder. [default: $HPCTRACK_DIR, else ./hpctrack-store]",
 )
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    help=f"Port on 127.0.0.1; 0 takes any. [default: {DEFAULT_PORT}, else any]",
-)
-@click.option(
     "--unix",
     type=click.Path(path_type=Path),
-    help="Listen on a Unix socket in a private folder instead; needs no token.",
+    help="Listen on this Unix socket, in a private folder. [default: one for each store and user]",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Listen on a port of 127.0.0.1 instead, and ask for a token; 0 takes any that is free.",
+)
+@click.option("--prefix", default="", help="Path before all addresses, as a proxy passes it on.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Name under which a proxy is asked; others are refused. Repeatable.",
+)
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="How many serve."
+)
+@click.option(
+    "--database",
+    metavar="URL",
+    default="",
+    help="Where saved views and workspaces are: a file, or a URL of SQLAlchemy. "
+    "[default: beside a server's store, else the user's state folder]",
 )
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option(
@@ -47,39 +71,71 @@ from hpctrack_server.settings import DEFAULT_PORT, TOKEN_MIN_CHARS, ServerSettin
     help="Secret of the URL; better in $HPCTRACK_TOKEN, where `ps` does not show it. "
     "[default: a new one for each start]",
 )
-@click.option("--json", "as_json", is_flag=True, help='Print {"url", "port"} on one line.')
-def server(
-    *,
-    store: Path | None,
-    port: int | None,
-    unix: Path | None,
-    no_browser: bool,
-    token: str | None,
-    as_json: bool,
-) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help='Print {"url", "port"} or {"unix"} on a line.'
+)
+def server(*, store: Path | None, unix: Path | None, port: int | None, **given: Any) -> None:
     """Serve the dashboard: compare runs and watch live ones in a browser.
 
-    It listens on this machine only, and only who has the URL it prints may look. From your own
-    machine, paste the ssh line that it prints and open the same URL there.
+    It listens on a Unix socket that only you can reach. From your own machine, paste the ssh line
+    that it prints and open http://localhost:8091/ there; no password or token is asked for. Where
+    you sit before the screen of this very machine, it opens a browser on a port instead.
 
     \b
     Examples:
       hpctrack server                                  the runs of ./hpctrack-store
-      hpctrack server --store /data/store --port 0     any free port
-      hpctrack server --unix ~/.hpctrack/web.sock      for ssh -L, without a token
+      hpctrack server --store /data/store --unix ~/web/dash.sock
+      hpctrack server --port 0                         any free port, with a token
+      hpctrack server --port 9000 --prefix /track --host portal.example.org
     """
     _require_packages()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    if unix and port is not None:
+        raise UsageError("--unix and --port exclude each other", hint="leave one of them out")
     loaded = load_settings({"dir": store})
     if loaded.problems:
         raise loaded.problems[0]
     settings = ServerSettings(
-        store=Path(loaded.values.dir), stale_after_s=loaded.values.stale_after_s
+        store=Path(loaded.values.dir),
+        stale_after_s=loaded.values.stale_after_s,
+        prefix=clean_prefix(given["prefix"]),
+        database=given["database"],
     )
-    secret = "" if unix else _choose_token(token)
-    asyncio.run(
-        _serve(settings, secret, port=port, unix=unix, no_browser=no_browser, as_json=as_json)
-    )
+    _check_store(settings)
+    if unix is None and port is None and not _sits_before_it(given):
+        unix = choose_socket(settings.store, environment(), asked=loaded.values.runtime_dir)
+    sys.exit(_listen(settings, unix=unix, port=port, **given))
+
+
+def clean_prefix(text: str) -> str:
+    """Return a prefix as addresses have it: a slash in front, none behind.
+
+    Raises
+    ------
+    UsageError
+        It holds what a path may not hold unquoted.
+    """
+    clean = text.strip("/")
+    if not clean:
+        return ""
+    if not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", clean) or ".." in clean:
+        raise UsageError(f"the prefix {text!r} is no path", hint="such as --prefix /track")
+    return f"/{clean}"
+
+
+def _sits_before_it(given: Mapping[str, Any]) -> bool:
+    """Tell whether the user sees this machine's screen: then there is nothing to forward."""
+    names = environment()
+    has_screen = bool(names.get("DISPLAY") or names.get("WAYLAND_DISPLAY"))
+    is_remote = bool(names.get("SSH_CONNECTION") or names.get("SLURM_JOB_ID"))
+    return has_screen and not is_remote and not given["no_browser"]
+
+
+def _check_store(settings: ServerSettings) -> None:
+    """Say what is wrong with the store before anything listens."""
+    from hpctrack.store.store import Store  # noqa: PLC0415 - whoever wants help waits for no HDF5
+
+    Store(settings.store)
 
 
 def _require_packages() -> None:
@@ -91,39 +147,67 @@ def _require_packages() -> None:
         raise MissingPackageError(missing, extra="server") from None
 
 
-async def _serve(
+def _listen(
     settings: ServerSettings,
-    token: str,
     *,
-    port: int | None,
     unix: Path | None,
+    port: int | None,
+    hosts: Sequence[str],
+    processes: int,
+    token: str | None,
     no_browser: bool,
     as_json: bool,
-) -> None:
-    from hpctrack_server.app import bind_private, make_dashboard  # noqa: PLC0415 - see above
-
+    **_rest: Any,
+) -> int:
+    """Bind the sockets, say where, and serve until a signal comes."""
+    secret = "" if unix else _choose_token(token)
     sockets = bind_private(unix) if unix else _bind_port(port)
     number = 0 if unix else int(sockets[0].getsockname()[1])
-    gate = Gate(host_name=make_host_name(), port=number, token=token, uid=os.getuid())
-    url = f"http://{gate.host_name}:{number}/?token={token}" if number else "http://localhost/"
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    gate = Gate(
+        host_name=make_host_name(),
+        port=number,
+        token=secret,
+        uid=os.getuid(),
+        hosts=frozenset(one.lower() for one in hosts),
+    )
+    host = f"{gate.host_name}:{number}" if number else f"localhost:{DEFAULT_PORT}"
+    url = f"http://{host}{settings.prefix}/" + (f"?token={secret}" if secret else "")
+    for (
+        ending
+    ) in ENDING:  # until the loop takes them: whoever has read the address may end us at once
+        signal.signal(ending, lambda _number, _frame: sys.exit(0))
+    _announce(url, number, unix, as_json=as_json)
+    is_browser_wanted = bool(number) and not no_browser and not as_json
+
+    def work(life: int | None = None) -> int:
+        return asyncio.run(_serve(settings, gate, sockets, life))
+
     try:
-        async with make_dashboard(settings, gate, sockets):
-            _announce(url, number, unix, as_json=as_json)
-            with _browser(url, is_wanted=bool(number) and not no_browser and not as_json):
-                await stop.wait()
+        with _browser(url, is_wanted=is_browser_wanted):
+            return work() if processes == 1 else Crew(work, processes).run()
     finally:
         for one in sockets:
             one.close()
         if unix:
-            unix.unlink(missing_ok=True)  # noqa: ASYNC240 - nothing else runs any more
+            unix.unlink(missing_ok=True)
+
+
+async def _serve(
+    settings: ServerSettings, gate: Gate, sockets: list[socket.socket], life: int | None
+) -> int:
+    from hpctrack_server.app import make_dashboard  # noqa: PLC0415 - see `_require_packages`
+
+    stop = asyncio.Event()
+    for name in ENDING:
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    if life is not None:
+        asyncio.get_running_loop().add_reader(life, stop.set)
+    async with make_dashboard(settings, gate, sockets):
+        await stop.wait()
+    return 0
 
 
 def _bind_port(port: int | None) -> list[socket.socket]:
-    from hpctrack_server.app import bind_loopback  # noqa: PLC0415 - see above
-
     if port is not None:
         return bind_loopback(port)
     try:
@@ -150,16 +234,17 @@ def _choose_token(given: str | None) -> str:
 def _announce(url: str, port: int, unix: Path | None, *, as_json: bool) -> None:
     """Print where to look; to standard output, which is the user's, never to a log."""
     if as_json:
-        facts = {"url": url, "port": port, **({"unix": str(unix.absolute())} if unix else {})}
-        click.echo(json.dumps(facts))
+        place = {"unix": str(unix.absolute())} if unix else {"port": port}
+        click.echo(json.dumps({"url": url, **place}))
     else:
         names = environment()
-        user = names.get("USER") or names.get("LOGNAME") or "me"
+        user = names.get("USER") or names.get("LOGNAME") or getpass.getuser()
         there = f"{user}@{platform.node()}"
         if unix:
-            click.echo(f"hpctrack listens on {unix.absolute()}")
-            click.echo(f"  ssh -N -L {DEFAULT_PORT}:{unix.absolute()} {there}")
-            click.echo(f"  then open http://localhost:{DEFAULT_PORT}/")
+            click.echo("hpctrack listens; on your own machine:")
+            click.echo(f"  ssh -N -L {DEFAULT_PORT}:{shlex.quote(str(unix.absolute()))} {there}")
+            click.echo(f"  then open {click.style(url, bold=True)}")
+            click.echo("  in a browser on this machine instead: hpctrack server --port 0")
         else:
             click.echo(f"hpctrack is at {click.style(url, bold=True)}")
             click.echo(f"  from another machine first: ssh -N -L {port}:127.0.0.1:{port} {there}")

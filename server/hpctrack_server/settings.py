@@ -29,6 +29,9 @@ class ServerSettings:
     prefix : str
         Path before all addresses, such as ``/hpctrack`` behind a proxy; empty, or with a slash in
         front and none behind.
+    database : str
+        Where saved views and workspaces are: a file, or a URL of SQLAlchemy; empty: beside a
+        server's store, else in the user's state folder.
     """
 
     store: Path
@@ -36,3 +39,4 @@ class ServerSettings:
     poll_interval_s: float = 0.5
     cache_bytes: int = 256 * 1024 * 1024
     prefix: str = ""
+    database: str = ""

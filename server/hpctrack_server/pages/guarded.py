@@ -5,10 +5,13 @@ from __future__ import annotations
 import html
 import json
 import logging
+import os
+import pwd
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import TracebackType
@@ -19,12 +22,14 @@ from tornado.httputil import HTTPServerRequest
 from tornado.template import DictLoader
 from tornado.web import RequestHandler
 
-from hpctrack.errors import HpctrackError, NotFoundError, UsageError
+from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.language.errors import QueryError
 
@@ -75,8 +80,13 @@ class Services:
     index: RunIndex
     reader: Reader
     """For what pages wait for: lists and records."""
+    charts: ChartReader
+    """For the thread of `numbers` alone."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
+    keeper: Reader
+    """For the database: one that hangs must stall saving, and nothing else."""
+    state: State
     watcher: Watcher
     asset_path: Callable[[str], str]
     prefix: str = ""
@@ -128,6 +138,18 @@ class Guarded(RequestHandler):
     ) -> Result:
         """Do what takes long, such as reading many series, on the thread for numbers."""
         return await self.services.numbers.call(work, *args, **kwargs)
+
+    async def keep(
+        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Ask the database of what people have saved, on its own thread."""
+        return await self.services.keeper.call(work, *args, **kwargs)
+
+    @property
+    def user(self) -> str:
+        """The name of who asks: whom the kernel sees, or whose dashboard it is."""
+        uid = read_peer_uid(self.request)
+        return find_user_name(os.getuid() if uid is None else uid)
 
     def path(self, *parts: str) -> str:
         """Return the address of a page: whatever the parts hold, each stays one part."""
@@ -236,7 +258,11 @@ class Guarded(RequestHandler):
     def _welcome(self) -> None:
         """Swap the token in the address for a cookie that scripts and other sites never see."""
         self.set_cookie(
-            COOKIE_NAME, self.services.gate.cookie, httponly=True, samesite="Strict", path="/"
+            COOKIE_NAME,
+            self.services.gate.cookie,
+            httponly=True,
+            samesite="Strict",
+            path=f"{self.services.prefix}/",
         )
         arguments = {
             name: [one.decode("utf-8", "replace") for one in values]
@@ -281,12 +307,23 @@ def status_of(error: HpctrackError) -> int:
         return 404
     if error.code == "invalid-name":
         return 404  # a name that cannot exist does not
+    if isinstance(error, BusyError):
+        return 409
     return 400 if isinstance(error, UsageError) else 500
 
 
 def make_path(*parts: str) -> str:
     """Return the path of a page: whatever the parts hold, each stays one part."""
     return "/" + "/".join(quote(text.printable(one), safe="") for one in parts)
+
+
+@cache
+def find_user_name(uid: int) -> str:
+    """Return the name of a user; of one that the machine does not know, the number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def read_peer_uid(request: HTTPServerRequest) -> int | None:

@@ -18,8 +18,9 @@ import pytest
 
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
-from hpctrack_server.app import bind_loopback, make_dashboard
+from hpctrack_server.app import make_dashboard
 from hpctrack_server.auth import Gate
+from hpctrack_server.listen import bind_loopback
 from hpctrack_server.settings import ServerSettings
 from tests.stores import NodeWriter, write_run
 

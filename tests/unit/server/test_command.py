@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hpctrack.errors import NotFoundError, UsageError
-from hpctrack_server.app import bind_loopback, bind_private
+from hpctrack_server.listen import bind_loopback, bind_private
 from hpctrack_server.main import server
 from tests.stores import write_run
 

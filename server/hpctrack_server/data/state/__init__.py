@@ -1,1 +1,1 @@
-"""What people have arranged in the dashboard: saved views and workspaces; in a database."""
+"""What people keep of the dashboard itself: saved views and workspaces, in a database."""

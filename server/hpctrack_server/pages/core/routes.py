@@ -11,6 +11,7 @@ from hpctrack_server.pages.core.api import (
     SeriesApi,
 )
 from hpctrack_server.pages.core.events import ProjectEvents, RunEvents
+from hpctrack_server.pages.core.series import ChartApi, ChartMetricsApi
 from hpctrack_server.pages.page import PROJECT, RUN, Page
 
 PAGES: dict[str, Page] = {}
@@ -20,6 +21,8 @@ API: dict[str, Page] = {
     "projects": Page(route="/api/v1/projects", handler=ProjectsApi),
     "runs": Page(route=f"/api/v1/projects/{PROJECT}/runs", handler=RunsApi),
     "project-events": Page(route=f"/api/v1/projects/{PROJECT}/events", handler=ProjectEvents),
+    "chart-series": Page(route=f"/api/v1/projects/{PROJECT}/series", handler=ChartApi),
+    "chart-metrics": Page(route=f"/api/v1/projects/{PROJECT}/metrics", handler=ChartMetricsApi),
     "run": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}", handler=RunApi),
     "metrics": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/metrics", handler=MetricsApi),
     "series": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/series", handler=SeriesApi),

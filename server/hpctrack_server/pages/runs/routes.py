@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpctrack_server.pages.page import PROJECT, Menu, Page
+from hpctrack_server.pages.runs.saved import SavedApi, SavedListApi
 from hpctrack_server.pages.runs.table import RunsPage
 
 PAGES: dict[str, Page] = {
@@ -16,4 +17,9 @@ PAGES: dict[str, Page] = {
     ),
 }
 
-API: dict[str, Page] = {}
+SAVED = f"/api/v1/projects/{PROJECT}/saved/([^/]+)"
+
+API: dict[str, Page] = {
+    "saved-list": Page(route=SAVED, handler=SavedListApi),
+    "saved": Page(route=f"{SAVED}/([^/]+)", handler=SavedApi),
+}

@@ -29,11 +29,24 @@
  * @property {(work: (run: string | null) => void) => void} onHighlight
  * @property {(runs: string[] | null) => void} select what was brushed or clicked; null is all
  * @property {(work: (runs: string[] | null) => void) => void} onSelect
- * @property {Record<string, any>} shared settings of the page that panels follow: smoothing, x axis, grouping
+ * @property {Shared} shared settings of the page that panels follow
  * @property {(x: number | null, from: Panel) => void} hoverX the shared crosshair
  * @property {(range: [number, number] | null, from: Panel) => void} zoomX the linked zoom
  * @property {string[]} metrics names of the metrics that the runs have
  * @property {import("./panel.js").ColumnFacts[]} columns
+ */
+
+/**
+ * What the page sets for all of its panels; a panel's own settings go before.
+ * @typedef {object} Shared
+ * @property {string} x "step", "time" (UTC seconds), "relative" (seconds), or a metric
+ * @property {{kind: "none" | "ema" | "twema" | "gaussian" | "mean", amount: number}} smooth
+ * @property {{by: string[], center: "mean" | "median", band: "none" | "minmax" | "std" | "stderr" | "ci"} | null} group
+ * @property {boolean} clip outliers are left out of the ranges of the axes
+ * @property {boolean} logX
+ * @property {boolean} logY
+ * @property {string} ranks "mean", "min", "max", "all", or a number
+ * @property {[number, number] | null} zoom the part of the x axis that is shown
  */
 
 /**
@@ -84,6 +97,21 @@ export class Panel {
   /** The line below the drawing, such as "2,000 points drawn of 41,233,900, extremes exact". */
   describe() {
     return "";
+  }
+
+  /** The heading of the card if the workspace gives none. */
+  title() {
+    return this.spec.kind;
+  }
+
+  /** The drawing as a file. @param {"png" | "svg"} _type @returns {Promise<Blob | null>} null if there is none */
+  async exportPicture(_type) {
+    return null;
+  }
+
+  /** What is drawn, as a table. @returns {{columns: string[], rows: (string | number | null)[][]} | null} */
+  exportRows() {
+    return null;
   }
 
   /** @returns {Field[]} */

@@ -1,0 +1,1 @@
+"""The table of runs, its parts and its place. Pure."""

@@ -1,0 +1,79 @@
+"""One line of numbers, whole, before anything is left out for drawing. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hpctrack_server.data.downsample import FloatArray, IntArray, NumberArray
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """All points of a line.
+
+    Parameters
+    ----------
+    step : ndarray of int64, shape (n,)
+    wall_s : ndarray of float64, shape (n,)
+        UTC seconds.
+    value : ndarray of float64, shape (n,)
+        NaN is a gap.
+    rank : int or None
+        None if the line stands for several ranks.
+    """
+
+    step: IntArray
+    wall_s: FloatArray
+    value: FloatArray
+    rank: int | None = None
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return len(self.step)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the points take."""
+        return self.step.nbytes + self.wall_s.nbytes + self.value.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A line along its x axis.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Never decreasing, finite.
+    y : ndarray of float64, shape (n,)
+        NaN is a gap; never infinite.
+    gaps : int
+        How many points had a value that cannot be drawn.
+    """
+
+    x: NumberArray
+    y: FloatArray
+    gaps: int = 0
+
+
+def lay_along(x: NumberArray, value: FloatArray) -> Drawn:
+    """Put values in the order of x; points without an x are left out."""
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        has_x = np.isfinite(x)
+        x, value = x[has_x], value[has_x]
+    if len(x) > 1 and (x[1:] < x[:-1]).any():
+        order = np.argsort(x, kind="stable")
+        x, value = x[order], value[order]
+    is_number = np.isfinite(value)
+    gaps = len(value) - int(np.count_nonzero(is_number))
+    if gaps:
+        value = np.where(is_number, value, np.nan)
+    return Drawn(x, value, gaps)
+
+
+def cut_positive(drawn: Drawn) -> Drawn:
+    """Leave out what a logarithmic axis has no place for."""
+    first = int(np.searchsorted(drawn.x, 0, side="right"))
+    return replace(drawn, x=drawn.x[first:], y=drawn.y[first:]) if first else drawn

@@ -1,0 +1,83 @@
+"""``/api/v1/projects/<project>/series`` and ``/metrics``: numbers of many runs for charts."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from hpctrack_server.data.encode import encode_chart
+from hpctrack_server.data.index.query import RunQuery
+from hpctrack_server.data.series.charts import Wanted
+from hpctrack_server.data.series.query import ChartQuery, Grouping, parse_runs
+from hpctrack_server.pages.guarded import Guarded
+
+NO_GROUP = "all runs"
+
+
+class ChartApi(Guarded):
+    """``/api/v1/projects/<project>/series``: what a chart of many runs draws, as bytes."""
+
+    writes: ClassVar[frozenset[str]] = frozenset()
+
+    async def post(self, project: str) -> None:
+        """Answer with lines; `hpctrack_server.data.encode` describes the bytes."""
+        body = self.body()
+        query, runs = ChartQuery.parse(body), parse_runs(body)
+        wanted = await self.read(self._find, project, runs, query.group)
+        # Encoding is arithmetic on up to a megabyte: it has no place on the event loop either.
+        charts = self.services.charts
+        sent = await self.calculate(lambda: encode_chart(charts.draw(project, wanted, query)))
+        self.set_header("Content-Type", "application/octet-stream")
+        self.finish(sent)
+
+    def _find(self, project: str, runs: RunQuery, group: Grouping | None) -> list[Wanted]:
+        """Return the runs with the names that people know them by, in their order."""
+        index = self.services.index
+        ids, columns = index.values(project, ["name"], runs)
+        names = dict(zip(ids, columns["name"], strict=True))
+        chosen = [*runs.ids] if runs.ids else ids[: runs.count]
+        groups: dict[str, str] = {}
+        if group is not None:
+            only = RunQuery(ids=tuple(chosen), count=len(chosen))
+            for one in index.groups(project, group.keys, only) if group.keys else ():
+                label = describe_group(group.keys, one.key)
+                groups.update(dict.fromkeys(one.ids, label))
+        return [
+            Wanted(one, str(names.get(one) or one), groups.get(one, NO_GROUP) if group else None)
+            for one in chosen
+        ]
+
+
+class ChartMetricsApi(Guarded):
+    """``/api/v1/projects/<project>/metrics``: which metrics some runs have."""
+
+    async def get(self, project: str) -> None:
+        """Answer with names, numbers of points and of runs."""
+        given = self.query("runs")
+        limit = self.query("limit")
+        runs = parse_runs(
+            {"runs": given.split(",")}
+            if given
+            else {
+                "query": {
+                    "filter": self.query("filter"),
+                    "search": self.query("search"),
+                    "sort": self.query("sort"),
+                    "limit": int(limit) if limit.isdecimal() else None,
+                }
+            }
+        )
+        ids = [*runs.ids]
+        if not ids:
+            found = await self.read(self.services.index.ids, project, runs)
+            ids = found[: runs.count]
+        metrics = await self.calculate(self.services.charts.metrics, project, ids)
+        self.answer({"metrics": metrics, "runs": len(ids)})
+
+
+def describe_group(keys: tuple[str, ...], values: tuple[object, ...]) -> str:
+    """Return what a legend calls a group: ``lr 0.1 · batch 64``. Pure."""
+    parts = []
+    for key, value in zip(keys, values, strict=True):
+        short = key.removeprefix("config.").removeprefix("summary.")
+        parts.append(f"{short} {'none' if value is None else value}")
+    return " \N{MIDDLE DOT} ".join(parts)
