@@ -143,9 +143,7 @@ class Entries:
         NotFoundError
             There is no such run.
         """
-        folder = run_folder(self.path, project, run_id)
-        if not folder.is_dir() or not has_run_files(folder):
-            raise NotFoundError(f"no run {run_id!r} in project {project!r}")
+        folder = self._find_folder(project, run_id)
         return self._fresh(folder, find_annotation_stamp(self.path, project, run_id))
 
     def fresh(self, folder: Path, edited: FileStamp | None) -> Entry:
@@ -169,11 +167,28 @@ class Entries:
         if entry is not None:
             entry.run.close()
 
+    def make_run(self, project: str, run_id: str) -> StoredRun:
+        """Return an own view of a run's files, which nobody else uses.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such run.
+        """
+        folder = self._find_folder(project, run_id)
+        return StoredRun(folder, clock=self._clock, stale_after_s=self._stale_after_s)
+
     def close(self) -> None:
         """Close all files."""
         for entry in self._entries.values():
             entry.run.close()
         self._entries.clear()
+
+    def _find_folder(self, project: str, run_id: str) -> Path:
+        folder = run_folder(self.path, project, run_id)
+        if not folder.is_dir() or not has_run_files(folder):
+            raise NotFoundError(f"no run {run_id!r} in project {project!r}")
+        return folder
 
     def _forget(self, project: Path, *, keep: set[Path]) -> None:
         gone = [one for one in self._entries if one.parent == project and one not in keep]
@@ -236,11 +251,17 @@ def make_encodable(record: RunRecord) -> RunRecord:
     neither a page nor a socket can.
     """
     plain = record.to_json()
+    made = make_plain_text(plain)
+    return record if made is plain else RunRecord.from_json(made)
+
+
+def make_plain_text(value: Any) -> Any:
+    """Return a JSON-able value with only such text as can be sent; the same one if it has."""
     try:
-        json.dumps(plain, ensure_ascii=False, default=str).encode()
+        json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
-        return RunRecord.from_json(_replace_halves(plain))
-    return record
+        return _replace_halves(value)
+    return value
 
 
 def _replace_halves(value: Any) -> Any:

@@ -104,6 +104,7 @@ class RunFrame:
             "trial": one.trial if one.trial >= 0 else None,
             "archived": self.is_archived,
             "deleted": self.is_deleted,
+            "fork": one.fork.get("run"),
         }
         row.update(iter_slurm(one.job))
         row.update({f"config.{key}": value for key, value in iter_flat(one.config)})

@@ -14,6 +14,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError
 from hpctrack.store.metric import Metric
 from hpctrack.store.store import Store
+from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.cache import ByteCache
 from hpctrack_server.data.downsample import Band, envelope, shrink_band, window
 from hpctrack_server.data.entries import Entries, Entry, reading
@@ -154,6 +155,30 @@ class DataProvider:
         return Pulse(
             version=entry.version, state=state, is_live=entry.is_live, sizes=dict(entry.sizes)
         )
+
+    @contextmanager
+    def open_run(self, project: str, run_id: str) -> Iterator[tuple[StoredRun, RunFrame]]:
+        """Hold a run while its files are read; what they raise becomes an error of ours.
+
+        Raises
+        ------
+        HpctrackError
+            There is no such run, or it cannot be read.
+        """
+        entry = self._entries.run(project, run_id)
+        frame = self._run_frame(entry)
+        with self._reading(entry):
+            yield entry.run, frame
+
+    def own_run(self, project: str, run_id: str) -> StoredRun:
+        """Return an own view of a run, for another thread than the one for pages; close it.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such run.
+        """
+        return self._entries.make_run(project, run_id)
 
     def close(self) -> None:
         """Close all files."""
