@@ -14,7 +14,8 @@ TITLES = {
     "id": "Id", "name": "Name", "state": "State", "lost": "Lost", "user": "User",
     "created": "Created", "ended": "Ended", "duration": "Duration", "ranks": "Ranks",
     "nodes": "Nodes", "attempts": "Attempts", "tags": "Tags", "notes": "Notes",
-    "group": "Group", "sweep": "Sweep", "trial": "Trial", "job_type": "Job type", "energy_wh": "Energy (Wh)",
+    "group": "Group", "sweep": "Sweep", "trial": "Trial", "job_type": "Job type",
+    "energy_wh": "Energy (Wh)",
     "slurm.partition": "Partition", "slurm.account": "Account", "slurm.qos": "QOS",
     "slurm.job_id": "Job", "slurm.nodelist": "Node list",
 }  # fmt: skip
