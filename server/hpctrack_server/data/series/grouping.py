@@ -104,7 +104,7 @@ def cut_buckets(lines: Sequence[Drawn], window: Window) -> Buckets:
     window : Window
         At most ``window.width`` buckets; equal on a logarithmic axis if it says so.
     """
-    inside = [one.x[slice(*window.find(one.x))].astype(np.float64) for one in lines]
+    inside = [one.x[slice(*window.find(one.x))] for one in lines]
     inside = [one for one in inside if len(one)]
     if not inside:
         return Buckets(np.zeros(0), np.zeros(0), 0.0, is_single=True)
@@ -125,6 +125,9 @@ def cut_buckets(lines: Sequence[Drawn], window: Window) -> Buckets:
 
 def _find_distinct(inside: Sequence[FloatArray], limit: int) -> FloatArray | None:
     """Return all distinct x, or None if there are more than so many."""
+    head = 4 * limit + 4
+    if any(np.count_nonzero(np.diff(one[:head])) >= limit for one in inside):
+        return None  # seldom is more to be looked at
     found = np.zeros(0)
     for one in inside:
         own = one[np.flatnonzero(np.diff(one, prepend=np.nan) != 0)]
@@ -174,40 +177,43 @@ def _spread_member(
 
     NaN before its first and after its last point; None if it has none.
     """
-    at, value = _find_buckets(member.line, buckets)
-    if not len(at):
+    has, starts, value = _find_buckets(member.line, buckets)
+    if not len(has):
         return None
     count = len(buckets.edges)
     mean, low, high = (np.full(count, np.nan) for _ in range(3))
-    starts = np.flatnonzero(np.diff(at, prepend=-1) > 0)
-    has, sizes = at[starts], np.diff(np.append(starts, len(at)))
+    sizes = np.diff(np.append(starts, len(value)))
     with np.errstate(over="ignore", invalid="ignore"):
         mean[has] = np.add.reduceat(value, starts) / sizes
+    seen = has
     if member.extremes is not member.line:
-        at, value = _find_buckets(member.extremes, buckets)
-        starts = np.flatnonzero(np.diff(at, prepend=-1) > 0)
-    if len(at):
-        low[at[starts]] = np.minimum.reduceat(value, starts)
-        high[at[starts]] = np.maximum.reduceat(value, starts)
+        seen, starts, value = _find_buckets(member.extremes, buckets)
+    if len(seen):
+        low[seen] = np.minimum.reduceat(value, starts)
+        high[seen] = np.maximum.reduceat(value, starts)
     low, high = np.fmin(low, mean), np.fmax(high, mean)
     _bridge(mean, low, high, x=buckets.x, has=has)
     return mean, low, high, member.points or int(sizes.sum())
 
 
-def _find_buckets(line: Drawn, buckets: Buckets) -> tuple[IntArray, FloatArray]:
-    """Return the bucket and the value of each number of a line that is in one."""
+def _find_buckets(line: Drawn, buckets: Buckets) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return the buckets that a line has numbers in, where those begin, and the numbers."""
+    nothing = np.zeros(0, np.int64)
     if not len(buckets.edges):
-        return np.zeros(0, np.int64), np.zeros(0)
+        return nothing, nothing, np.zeros(0)
     first = int(np.searchsorted(line.x, buckets.edges[0], "left"))
     last = int(np.searchsorted(line.x, buckets.end, "right"))
     x, y = line.x[first:last], line.y[first:last].astype(np.float64)
-    at = np.searchsorted(buckets.edges, x, side="right") - 1
-    inside = ~np.isnan(y)
+    there = ~np.isnan(y)
+    if not there.all():
+        x, y = x[there], y[there]
     if buckets.is_single:
-        inside &= buckets.edges[np.maximum(at, 0)] == x
-    if inside.all():
-        return at, y
-    return at[inside], y[inside]
+        at = np.searchsorted(buckets.edges, x, side="right") - 1
+        inside = buckets.edges[np.maximum(at, 0)] == x
+        x, y = x[inside], y[inside]
+    bounds = np.append(np.searchsorted(x, buckets.edges, "left"), len(x))
+    has = np.flatnonzero(bounds[1:] > bounds[:-1])
+    return has, bounds[has], y
 
 
 def _bridge(
@@ -296,4 +302,6 @@ def _resample(
             return np.asarray(np.nanmedian(part[chosen], axis=1))
     there = ~np.isnan(part)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return np.asarray((weights @ np.where(there, part, 0.0)) / (weights @ there))
+        # Without the threads of a BLAS, which wait for each other on a busy node.
+        total = np.einsum("ij,jk->ik", weights, np.where(there, part, 0.0))
+        return np.asarray(total / np.einsum("ij,jk->ik", weights, there.astype(np.float64)))

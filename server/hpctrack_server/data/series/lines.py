@@ -70,8 +70,8 @@ class LineReader:
     """
 
     def __init__(self, cache_bytes: int) -> None:
-        self._curves = CurveReader(cache_bytes * 3 // 4)
-        self._smoothed: ByteCache[tuple[int, FloatArray]] = ByteCache(cache_bytes // 4)
+        self._curves = CurveReader(cache_bytes // 2)
+        self._smoothed: ByteCache[tuple[int, FloatArray]] = ByteCache(cache_bytes // 2)
 
     def read(self, opened: OpenRun, node: Node, query: ChartQuery) -> list[WholeLine]:
         """Return the lines of a run that has all metrics of an expression.
