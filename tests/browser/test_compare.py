@@ -216,9 +216,9 @@ def test_runs_are_hidden_recoloured_and_ordered(compare: Callable[..., Any]) -> 
     colour = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--series-3')")
     assert colour.strip() in columns(page, 0, "lines")["color"]
     page.get_by_label("Find runs").fill("ember")
-    expect(page.locator(".rail-list li")).to_have_count(1)
+    expect(page.locator(".rail-list li")).to_have_count(2)
     wait_until_drawn(page)
-    assert len(columns(page, 0, "lines")["xs"]) == 1
+    assert len(columns(page, 0, "lines")["xs"]) == 2
 
 
 def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., Any]) -> None:
