@@ -213,7 +213,9 @@ def test_runs_are_hidden_recoloured_and_ordered(compare: Callable[..., Any]) -> 
     assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs
     page.get_by_role("button", name=f"Colour of {name}").click()
     page.get_by_role("button", name="Colour 4", exact=True).click()
-    colour = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--series-3')")
+    colour = page.evaluate(
+        "getComputedStyle(document.documentElement).getPropertyValue('--series-3')"
+    )
     assert colour.strip() in columns(page, 0, "lines")["color"]
     page.get_by_label("Find runs").fill("ember")
     expect(page.locator(".rail-list li")).to_have_count(2)
