@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def compared() -> list[str]:
 
 
 @pytest.fixture
-def compare(compared: list[str], open_page: Callable[..., Any]) -> Iterator[Callable[..., Any]]:  # noqa: F811
+def compare(compared: list[str], open_page: Callable[..., Any]) -> Callable[..., Any]:  # noqa: F811
     """Return a function that opens the compare page, with an address of its own."""
 
     def make(query: str = "", **window: Any) -> Any:
@@ -42,7 +42,7 @@ def compare(compared: list[str], open_page: Callable[..., Any]) -> Iterator[Call
         return page
 
     assert compared
-    yield make
+    return make
 
 
 def wait_until_drawn(page: Any) -> None:

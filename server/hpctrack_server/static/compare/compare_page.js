@@ -81,6 +81,7 @@ export class ComparePage {
       onHover: (run) => context.highlight(run), valueKeys: () => this.columnKeys(),
     });
     context.onHighlight((run) => this.rail?.highlight(run));
+    context.onSelect((runs) => this.rail?.showSelection(runs, () => context.select(null)));
     this.tools = new Tools(byId("tools"), {
       metrics: this.facts.metrics,
       onChange: (changes, isStep) => this.change(changes, isStep), onResetZoom: () => this.zoom(null),
@@ -186,7 +187,9 @@ export class ComparePage {
     if (!wanted) return;
     const kind = KINDS[wanted.kind];
     const { w, h } = kind.size ?? { w: 6, h: 7 };
-    const settings = { ...structuredClone(kind.settings ?? {}), ...(wanted.metric ? { y: wanted.metric } : {}) };
+    // Other kinds choose for themselves, from columns of the table.
+    const isLine = wanted.kind === "line";
+    const settings = { ...structuredClone(kind.settings ?? {}), ...(isLine ? { y: wanted.metric } : {}) };
     this.board?.addPanel({ id: newId(), kind: wanted.kind, w, h, settings }, wanted.section);
   }
 

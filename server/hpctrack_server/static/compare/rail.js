@@ -35,6 +35,7 @@ export class Rail {
     this.valueName = make("bdi", { class: "rail-value clip" });
     this.all = make("input", { type: "checkbox", "aria-label": "Draw all runs", on: { change: () => this.toggleAll() } });
     this.list = make("ul", { class: "rail-list" });
+    this.selection = make("p", { class: "rail-selection", role: "status", hidden: true });
     this.more = make("p", { class: "muted rail-more" });
     this.search = make("input", {
       type: "search", placeholder: "Find runs", "aria-label": "Find runs", "aria-keyshortcuts": "/", spellcheck: "false", autocomplete: "off",
@@ -42,7 +43,7 @@ export class Rail {
     this.form = this.makeForm();
     element.replaceChildren(
       make("header", {}, make("label", { class: "rail-all" }, this.all, this.count), this.valueName),
-      this.form, this.list, this.more);
+      this.form, this.selection, this.list, this.more);
     this.listen();
   }
 
@@ -196,6 +197,17 @@ export class Rail {
     this.runs.show(run, true);
     this.showChecks();
     this.watch.onShown();
+  }
+
+  /** A panel has picked out some runs. @param {string[] | null} runs @param {() => void} clear */
+  showSelection(runs, clear) {
+    const chosen = runs && new Set(runs);
+    for (const [id, row] of this.rows) row.classList.toggle("unselected", Boolean(chosen && !chosen.has(id)));
+    this.selection.hidden = !runs;
+    this.selection.replaceChildren(...(runs ? [
+      make("span", {}, `${runs.length.toLocaleString("en")} picked out in a panel`),
+      make("button", { type: "button", class: "link", on: { click: clear } }, "Show all"),
+    ] : []));
   }
 
   /** @param {string | null} run */

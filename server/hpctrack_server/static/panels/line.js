@@ -39,6 +39,8 @@ export default class LinePanel extends Panel {
   yZoom = null;
   /** @type {string | null} The run or group that the pointer is on, in any panel. */
   hot = null;
+  /** @type {Set<string> | null} Runs that another panel has picked out; null is all. */
+  chosen = null;
   /** @type {string | null} The one that is drawn so. */
   drawnHot = null;
   zoneS = 0;
@@ -57,6 +59,10 @@ export default class LinePanel extends Panel {
     });
     this.showHotLater = later(() => this.showHot(), HOT_REST_MS);
     context.onHighlight((run) => this.highlight(run));
+    context.onSelect((runs) => {
+      this.chosen = runs && new Set(runs);
+      this.draw();
+    });
   }
 
   title() {
@@ -154,7 +160,8 @@ export default class LinePanel extends Panel {
   get shown() {
     const ids = this.context.selection().ids;
     const wanted = ids ? new Set(ids) : null;
-    const curves = (this.held?.curves ?? []).filter((one) => one.run === null || !wanted || wanted.has(one.run));
+    const isWanted = (/** @type {string} */ run) => (!wanted || wanted.has(run)) && (!this.chosen || this.chosen.has(run));
+    const curves = (this.held?.curves ?? []).filter((one) => one.run === null || isWanted(one.run));
     curves.forEach((one, i) => {
       one.isHot = this.hot !== null && (one.run ?? one.label) === this.hot;
       one.color = one.run === null ? colourOf(i) : this.context.colourOf(one.run);
