@@ -182,7 +182,7 @@ export default class ParallelPanel extends Panel {
       const x = xs[i] + 0.5;
       strokes.xs.push([x, x]);
       strokes.ys.push([height - low, height - high]);
-      for (const tick of axis.scale.ticks(axis.range[0], axis.range[1])) {
+      for (const tick of axis.ticks(low - high)) {
         const unit = (tick.at - axis.range[0]) / (axis.range[1] - axis.range[0]);
         const y = height - low + (axis.isFlipped ? 1 - unit : unit) * (low - high);
         strokes.xs.push([x - 4, x]);
@@ -396,7 +396,9 @@ export default class ParallelPanel extends Panel {
   // -- the panel -------------------------------------------------------------------------------
 
   resize() {
-    if (this.table && this.layers) this.#refresh();
+    const isSame = this.plot?.clientWidth === this.size?.width && this.plot?.clientHeight === this.size?.height;
+    // Building it anew would take a head out of the hand that drags it.
+    if (this.table && this.layers && !isSame) this.#refresh();
   }
 
   repaint() {

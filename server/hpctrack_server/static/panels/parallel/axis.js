@@ -42,6 +42,13 @@ export class Axis {
     return units;
   }
 
+  /** Ticks for an axis of some pixels. @param {number} length */
+  ticks(length) {
+    const isNamed = this.scale.kind === "category";
+    const most = Math.max(2, Math.floor(length / (isNamed ? 15 : 44)));
+    return this.scale.ticks(this.range[0], this.range[1], isNamed ? most : Math.min(most, 9));
+  }
+
   get hasMissing() {
     return this.units.some(Number.isNaN);
   }
