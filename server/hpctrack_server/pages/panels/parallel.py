@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 from hpctrack_server.pages.guarded import Guarded
 
-
 MODULES = (
     "base/api.js", "base/dom.js", "base/format.js", "base/message.js", "base/place.js",
     "panels/columns.js", "panels/figure.js", "panels/palette.js", "panels/panel.js",

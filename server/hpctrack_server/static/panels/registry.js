@@ -10,6 +10,7 @@
 
 /** @type {Record<string, Kind>} */
 export const KINDS = {
+  line: { title: "Line chart", load: () => import("./line.js"), size: { w: 6, h: 7 } },
   bar: { title: "Bars", load: () => import("./bar.js"), size: { w: 6, h: 7 } },
   scatter: { title: "Scatter plot", load: () => import("./scatter.js"), size: { w: 6, h: 8 } },
   parallel: { title: "Parallel coordinates", load: () => import("./parallel.js"), size: { w: 12, h: 10 } },
