@@ -7,7 +7,7 @@ import { Layers, shuffle } from "./parallel/layers.js";
 import { Overlay } from "./parallel/overlay.js";
 import { Colouring } from "./colouring.js";
 import { Defaults, fetchColumns, shortName } from "./columns.js";
-import { loadBokeh, loadFigure, loadStyle } from "./figure.js";
+import { loadBokeh, loadStyle } from "./figure.js";
 import { PALETTES, token } from "./palette.js";
 import { Panel } from "./panel.js";
 import { loadFacts } from "./plot.js";
@@ -49,7 +49,6 @@ export default class ParallelPanel extends Panel {
     this.others = null;
     this.hovered = -1;
     loadBokeh();
-    loadFigure("layer");
     context.onSelect((runs) => this.#followSelection(runs));
     context.onHighlight((run) => this.#followHighlight(run));
   }
