@@ -63,6 +63,8 @@ class Entry:
     fingerprint: Fingerprint = ()
     record: RunRecord | None = None
     error: HpctrackError | None = None
+    is_archived: bool = False
+    is_deleted: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
     synced_wall_s: float | None = None
     next_read_mono_s: float = 0.0
@@ -144,6 +146,27 @@ class Entries:
         folder = self._find_folder(project, run_id)
         return self._fresh(folder, find_annotation_stamp(self.path, project, run_id))
 
+    def fresh(self, folder: Path, edited: FileStamp | None) -> Entry:
+        """Return a run of which it is known that it is there, as it is now.
+
+        Parameters
+        ----------
+        folder : Path
+        edited : FileStamp or None
+            Of its annotations.
+        """
+        return self._fresh(folder, edited)
+
+    def peek(self, folder: Path) -> Entry | None:
+        """Return what was last read of a run, without a look at it."""
+        return self._entries.get(folder)
+
+    def forget(self, folder: Path) -> None:
+        """Close a run's files and forget what was read of it."""
+        entry = self._entries.pop(folder, None)
+        if entry is not None:
+            entry.run.close()
+
     def make_run(self, project: str, run_id: str) -> StoredRun:
         """Return an own view of a run's files, which nobody else uses.
 
@@ -215,6 +238,7 @@ class Entries:
         with reading(entry.label):
             entry.run.refresh()
             entry.record, entry.error = make_encodable(entry.run.record), None
+            entry.is_archived, entry.is_deleted = entry.run.archived, entry.run.deleted
             is_sealed = entry.run.is_sealed
             entry.synced_wall_s = entry.run.synced_wall_s
             entry.sizes = {} if is_sealed else {k: len(v) for k, v in entry.run.columns().items()}

@@ -22,10 +22,12 @@ from tornado.httputil import HTTPServerRequest
 from tornado.template import DictLoader
 from tornado.web import RequestHandler
 
+from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
+from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
@@ -85,6 +87,8 @@ class Services:
     """For the thread of `numbers` alone."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
+    ranks: RankNumbers
+    """Numbers of all ranks at once, for the thread of numbers."""
     keeper: Reader
     """For the database: one that hangs must stall saving, and nothing else."""
     state: State
@@ -92,6 +96,7 @@ class Services:
     """For the thread of `numbers` alone."""
     watcher: Watcher
     asset_path: Callable[[str], str]
+    clock: Clock = SYSTEM_CLOCK
     prefix: str = ""
     menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
     """Names and pages of each menu, see `pages.registry`."""
