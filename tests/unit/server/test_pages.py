@@ -38,7 +38,7 @@ def parse(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) -> None:
     runs = ["live", "sealed", "unsealed", "broken"]
-    paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs"]
+    paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs", "/p/p/diff"]
     paths += [f"/p/p/runs/{run}{tab}" for run in runs for tab in RUN_TABS]
     paths += [
         f"/p/hostile/runs/hostile-{number}{tab}"
