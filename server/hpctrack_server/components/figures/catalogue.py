@@ -15,12 +15,14 @@ from hpctrack_server.components.figures.heatmap import (
     make_heatmap_figure,
 )
 from hpctrack_server.components.figures.metric import make_metric_figure
+from hpctrack_server.components.figures.sensor import make_sensor_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
     "metric": make_metric_figure,
     "rank-bands": make_bands_figure,
     "rank-bars": make_bars_figure,
     "rank-heatmap": make_heatmap_figure,
+    "sensor": make_sensor_figure,
 }
 
 
