@@ -15,6 +15,9 @@
                                       workers/ab12cd.json    a worker; its mtime is a heartbeat
                                       work/0003/             for the trial's own checkpoints
                                       control.json           what people want: pause, stop, ...
+                                      progress.json          how it stands, for who is elsewhere
+                                      request.json           what was asked elsewhere
+                                      taken.json             what became of that
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP})
 """What file systems without hard links answer; there, two writers at once are not told apart."""
 
 _TRIAL_FILE = re.compile(r"(?P<trial>\d{4,})(?:\.rank-(?P<rank>\d+))?\.json\Z")
+_OWN = ("trials", "submissions", "claims")
+"""Folders that only workers make, and who starts them."""
+
 _SUBMISSION_FILE = re.compile(r"(?P<number>\d{4,})\.json\Z")
 
 
@@ -130,6 +136,11 @@ class SweepFolder:
             found = _SUBMISSION_FILE.match(name)
             if found:
                 yield int(found["number"]), path
+
+
+def has_own_files(folder: SweepFolder) -> bool:
+    """Tell whether a sweep runs, or has run, in this very folder."""
+    return any((folder.path / name).is_dir() for name in _OWN)
 
 
 def iter_sweep_folders(store: Path, project: str | None = None) -> Iterator[SweepFolder]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hpctrack.cli.sync.destination import Destination
 from hpctrack.core.settings import Settings, environment
 from hpctrack.scheduler.commands import find_sacct
+from hpctrack.sweeps.sync_desk import SweepDesk
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import ProgressCallback, PushResult
 from hpctrack.sync.wire.packing import Compress
@@ -109,6 +110,7 @@ def push_once(
         connect=order.destination.connect,
         stale_after_s=settings.stale_after_s,
         on_progress=on_progress,
+        sweeps=SweepDesk(stale_after_s=settings.stale_after_s),
     )
     return Pushed(result, problem)
 

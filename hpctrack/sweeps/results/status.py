@@ -12,6 +12,8 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import StoreFormatError, SweepError
 from hpctrack.store.record import RunRecord, State
 from hpctrack.sweeps.control import read_control
+from hpctrack.sweeps.folder import has_own_files
+from hpctrack.sweeps.results.progress import read_progress
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.slurm_queue import read_queue
 from hpctrack.sweeps.submission_record import Submission, read_submissions
@@ -82,7 +84,18 @@ class SweepReader:
         self._final: dict[int, tuple[TrialResult, TrialStatus]] = {}
 
     def read(self, *, asks_queue: bool = True) -> SweepStatus:
-        """Return how the sweep stands now; without ``asks_queue`` Slurm is not bothered."""
+        """Return how the sweep stands now; without ``asks_queue`` Slurm is not bothered.
+
+        Of a sweep that runs elsewhere that is what the last push from there has told.
+
+        Raises
+        ------
+        StoreFormatError
+            What has come from elsewhere cannot be read.
+        """
+        told = None if has_own_files(self.sweep.folder) else read_progress(self.sweep)
+        if told is not None:
+            return SweepStatus(self.sweep, told.trials, told.wall_s, told.wish, told.wisher)
         words = self.read_words(asks_queue=asks_queue)
         logs = self._find_logs()
         runs = TrialRuns(self.sweep, self._stale_after_s)

@@ -75,7 +75,12 @@ class WishEnd:
 
 
 def make_wish(
-    sweep: Sweep, wish: Wish, *, moment_s: float = CANCEL_MOMENT_S, clock: Clock = SYSTEM_CLOCK
+    sweep: Sweep,
+    wish: Wish,
+    *,
+    who: str = "",
+    moment_s: float = CANCEL_MOMENT_S,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> WishEnd:
     """Say what the workers of a sweep are to do, and tell Slurm; fine to call again.
 
@@ -85,6 +90,8 @@ def make_wish(
         Whose workers.
     wish : Wish
         What. A sweep that is being cancelled cannot merely be stopped.
+    who : str, optional
+        Whose wish it is. Default: the user of this process.
     moment_s : float
         How long a cancelled sweep's workers have to leave by themselves, seconds.
     clock : Clock, optional
@@ -98,8 +105,8 @@ def make_wish(
     before = read_control(sweep.folder).wish
     if wish == Wish.STOP and before == Wish.CANCEL:
         wish = Wish.CANCEL
-    who = environment().get("USER") or environment().get("LOGNAME") or str(os.getuid())
-    write_control(sweep.folder, wish, who=who, clock=clock)
+    me = environment().get("USER") or environment().get("LOGNAME") or str(os.getuid())
+    write_control(sweep.folder, wish, who=who or me, clock=clock)
     end = WishEnd(wish=wish, before=before)
     tasks = _find_tasks(sweep)
     if tasks is None:

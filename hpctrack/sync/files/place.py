@@ -19,6 +19,7 @@ from hpctrack.core.layout import (
     ACCOUNTING_NAME,
     ANNOTATIONS_FOLDER,
     BLOBS_FOLDER,
+    PROGRESS_NAME,
     SEALED_NAME,
     SWEEP_NAME,
     SWEEPS_FOLDER,
@@ -31,7 +32,11 @@ from hpctrack.sync.wire.refusal import ItemRefusal
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-_WHAT = {ItemKind.SWEEP: "sweep id", ItemKind.BLOB: "name of a blob"}
+_WHAT = {
+    ItemKind.SWEEP: "sweep id",
+    ItemKind.PROGRESS: "sweep id",
+    ItemKind.BLOB: "name of a blob",
+}
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -71,8 +76,9 @@ def find_place(key: Key) -> Place:
         id_ = check_id(key.id, what=what)
     except InvalidNameError:
         raise ItemRefusal("bad-name", what=what) from None
-    if key.kind == ItemKind.SWEEP:
-        return Place((key.project, SWEEPS_FOLDER, id_), SWEEP_NAME)
+    if key.kind in {ItemKind.SWEEP, ItemKind.PROGRESS}:
+        file = SWEEP_NAME if key.kind == ItemKind.SWEEP else PROGRESS_NAME
+        return Place((key.project, SWEEPS_FOLDER, id_), file)
     if key.kind == ItemKind.ANNOTATIONS:
         return Place((key.project, ANNOTATIONS_FOLDER), f"{id_}.json")
     name = ACCOUNTING_NAME if key.kind == ItemKind.ACCOUNTING else SEALED_NAME

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpctrack.core.layout import ANNOTATIONS_FOLDER, SEALED_NAME
+from hpctrack.core.layout import ANNOTATIONS_FOLDER, REQUEST_NAME, SEALED_NAME
 from hpctrack.store.annotations import MERGED_MAX_BYTES
 from hpctrack.store.replica_states import read_replicas
 from hpctrack.store.tails import NodeState
@@ -25,7 +25,15 @@ from hpctrack.sync.files.place import (
 from hpctrack.sync.receiving.policy import OWNED, Policy
 from hpctrack.sync.receiving.publication import path_of, read_owner
 from hpctrack.sync.receiving.quarantine import measure_partial
-from hpctrack.sync.wire.messages import Answer, ItemKind, Key, Offer, Offered, Wish
+from hpctrack.sync.wire.messages import (
+    REQUEST_MAX_CHARS,
+    Answer,
+    ItemKind,
+    Key,
+    Offer,
+    Offered,
+    Wish,
+)
 from hpctrack.sync.wire.refusal import ItemRefusal
 
 Details = dict[str, Any]
@@ -88,6 +96,8 @@ class Answerer:
                 wish, details = self._answer_live(self._store_fd, item, place)
             else:
                 wish, details = self._answer_file(self._store_fd, item, place)
+            if item.key.kind == ItemKind.PROGRESS:
+                return wish, {**details, **_find_request(self._store_fd, place)}
             return wish, {**details, **self._find_annotations(self._store_fd, item)}
         except ItemRefusal as refusal:
             return Wish.REFUSED, {"code": refusal.code, "facts": refusal.facts}
@@ -160,7 +170,14 @@ class Answerer:
 
 def _find_owned(key: Key) -> tuple[str, ...]:
     """Return the folder that says whose something is."""
-    return find_place(key).folders if key.kind == ItemKind.SWEEP else (key.project, key.id)
+    is_sweep = key.kind in {ItemKind.SWEEP, ItemKind.PROGRESS}
+    return find_place(key).folders if is_sweep else (key.project, key.id)
+
+
+def _find_request(store_fd: int, place: Place) -> Details:
+    """Return what was asked here of a sweep that runs on the other side."""
+    text = _read_small(store_fd, Place(place.folders, REQUEST_NAME))
+    return {"request": text} if 0 < len(text) <= REQUEST_MAX_CHARS else {}
 
 
 def _list_annotated(store_fd: int, project: str) -> frozenset[str]:

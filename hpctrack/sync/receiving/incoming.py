@@ -21,6 +21,7 @@ MAX_BYTES = {
     ItemKind.RUN: 1 << 40,
     ItemKind.BLOB: 1 << 44,
     ItemKind.SWEEP: 16 << 20,
+    ItemKind.PROGRESS: 64 << 20,
     ItemKind.ACCOUNTING: accounting_file.MAX_BYTES,
     ItemKind.ANNOTATIONS: MERGED_MAX_BYTES,
     ItemKind.LIVE: 0,

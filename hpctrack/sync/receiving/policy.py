@@ -58,6 +58,13 @@ class Policy:
 
 
 OWNED = frozenset(
-    {ItemKind.SWEEP, ItemKind.RUN, ItemKind.LIVE, ItemKind.ACCOUNTING, ItemKind.ANNOTATIONS}
+    {
+        ItemKind.SWEEP,
+        ItemKind.PROGRESS,
+        ItemKind.RUN,
+        ItemKind.LIVE,
+        ItemKind.ACCOUNTING,
+        ItemKind.ANNOTATIONS,
+    }
 )
 """What belongs to the owner of a run, or of a sweep."""

@@ -201,7 +201,9 @@ class Publisher:
             outcome = _look_at_others(place, folder_fd)
         if outcome == Outcome.PRESENT:
             return outcome
-        if outcome == Outcome.REPLACED and self._policy.append_only:
+        # How a sweep stood an hour ago is nothing that anybody could lose.
+        is_kept = self._policy.append_only and key.kind != ItemKind.PROGRESS
+        if outcome == Outcome.REPLACED and is_kept:
             self._keep(folder_fd, place)
         self._rename(arrived, folder_fd, place)
         if key.kind == ItemKind.RUN:

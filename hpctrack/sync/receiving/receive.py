@@ -118,7 +118,10 @@ class Receiver:
         """
         packs = (ZSTD,) if can_pack() else ()
         ours = Hello(
-            software=f"hpctrack {__version__}", unpacks=packs, now_wall_s=self._clock.wall_s()
+            software=f"hpctrack {__version__}",
+            unpacks=packs,
+            now_wall_s=self._clock.wall_s(),
+            takes=(ItemKind.PROGRESS,),
         )
         try:
             self._talk.greet()

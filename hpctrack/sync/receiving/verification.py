@@ -190,6 +190,7 @@ _Check = Callable[[Key, bytes], ItemRefusal | None]
 
 _TEXT_KINDS: Mapping[str, tuple[_Check, int]] = {
     "sweep": (_check_sweep, 16 * 1024 * 1024),
+    "progress": (_check_sweep, 64 * 1024 * 1024),
     "accounting": (_check_accounting, MAX_BYTES),
     "annotations": (_check_annotations, 4 * 1024 * 1024),
 }

@@ -17,6 +17,7 @@ from hpctrack.sync.sending.push_result import (
     PushResult,
     ignore_progress,
 )
+from hpctrack.sync.sending.sweep_news import SweepOwner
 from hpctrack.sync.wire.packing import Compress
 
 
@@ -39,10 +40,11 @@ def push(
     stale_after_s: float = 60.0,
     clock: Clock = SYSTEM_CLOCK,
     on_progress: ProgressCallback = ignore_progress,
+    sweeps: SweepOwner | None = None,
 ) -> PushResult:
     """Send what another store does not have.
 
-    Can be repeated at any time; a transfer that was cut off leaves nothing half done.
+    Can be repeated at any time; one that was cut off leaves nothing half done.
 
     Parameters
     ----------
@@ -52,13 +54,11 @@ def push(
         ``ssh://[user@]host[:port]/path``, or the path of a store of this machine.
     runs, states, project, since_wall_s : optional
         Only runs with these ids or names, in one of these states, of this project, or that have
-        begun or ended since then, UTC seconds; default all.
+        begun or ended since then; default all.
     seal, live : bool, optional
         Seal runs that have ended, else they go row by row; send what is new of those that go on.
-    dry_run : bool, optional
-        Find out what would be sent; change nothing but the caches of hashes.
-    jobs : int, optional
-        How many processes seal runs at a time; 1 is this one.
+    dry_run, jobs : bool, int, optional
+        Only find out what would be sent; how many processes seal runs, 1 is this one.
     for_deletion : bool, optional
         Find out which runs the other side has in files of its own.
     compress, bwlimit_bytes_s : optional
@@ -69,6 +69,8 @@ def push(
         A live run that is silent for so long, by the clock, has ended.
     on_progress : callable, optional
         Told a `Progress` before each piece of work; on another thread while runs are read.
+    sweeps : SweepOwner, optional
+        Says how sweeps stand, and does what was asked of them there.
 
     Returns
     -------
@@ -94,7 +96,7 @@ def push(
         wanted = survey.Wanted(
             seal=seal, live=live, dry_run=dry_run, stale_after_s=stale_after_s, jobs=jobs,
             on_run=lambda name: on_progress(Progress("read", name)), clock=clock,
-            for_deletion=for_deletion,
+            for_deletion=for_deletion, sweeps=sweeps,
         )  # fmt: skip
         work = pushing.Pushing(store, where, wanted)
         work.choose(runs, project, states=states, since_wall_s=since_wall_s)

@@ -18,6 +18,7 @@ from hpctrack.sync.sending.lazy_store import LazyStore
 from hpctrack.sync.sending.push_result import ItemResult, ProgressCallback, PushResult, Status
 from hpctrack.sync.sending.sender import Sender
 from hpctrack.sync.sending.survey import Choice, Survey, Wanted, choose_runs
+from hpctrack.sync.sending.sweep_news import SweepNews
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.packing import Compress
 
@@ -76,6 +77,7 @@ class Pushing:
             See `hpctrack.sync.sending.push.push`.
         """
         path, cache = self._store.path, HashCache(self._store.path)
+        news = SweepNews(path, self._wanted.sweeps, cache)
         survey = Ahead(Survey(path, self._choice, self._wanted, cache).iter_chunks)
         with survey:
             sender = Sender(
@@ -86,9 +88,12 @@ class Pushing:
                 stale_after_s=self._wanted.stale_after_s,
                 on_progress=on_progress,
                 on_annotations=lambda key, theirs: _fold(path, key, theirs),
+                on_request=news.note,
             )
             try:
-                results = sender.transfer(iter(survey), dry_run=self._wanted.dry_run)
+                results = sender.transfer(
+                    iter(survey), dry_run=self._wanted.dry_run, afterwards=news.act
+                )
             finally:
                 cache.save()
         ordered = sorted(results, key=lambda one: one.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -42,6 +43,7 @@ OFFERS_AHEAD = 16
 """Offers that are not answered yet: what is wanted of them is held in memory, on both sides."""
 
 OnAnnotations = Callable[[Key, str], None]
+OnRequest = Callable[[Key, str], None]
 
 Waiting = tuple[int, Candidate, Mapping[str, Any]]
 """The number of an item that is wanted, the item, and what the other side said about it."""
@@ -74,6 +76,8 @@ class Sender:
         Told how far it is.
     on_annotations : callable
         Told what people have written about a run on the other side.
+    on_request : callable
+        Told what was asked of a sweep on the other side.
 
     Attributes
     ----------
@@ -93,6 +97,7 @@ class Sender:
         stale_after_s: float = 60.0,
         on_progress: ProgressCallback,
         on_annotations: OnAnnotations | None = None,
+        on_request: OnRequest | None = None,
     ) -> None:
         self.sent_bytes = 0
         self.theirs: Hello | None = None
@@ -104,6 +109,7 @@ class Sender:
         self._stale_after_s = stale_after_s
         self._on_progress = on_progress
         self._on_annotations = on_annotations
+        self._on_request = on_request
         self._offers: deque[tuple[int, list[Candidate]]] = deque()
         self._offered = 0
         self._waiting: deque[Waiting] = deque()
@@ -147,7 +153,13 @@ class Sender:
             self._talk.compress(self._compress)
         return self.theirs
 
-    def transfer(self, chunks: Iterator[Chunk], *, dry_run: bool = False) -> list[ItemResult]:
+    def transfer(
+        self,
+        chunks: Iterator[Chunk],
+        *,
+        dry_run: bool = False,
+        afterwards: Callable[[], Chunk] = Chunk,
+    ) -> list[ItemResult]:
         """Offer everything, send what is wanted, and return what became of each item.
 
         Parameters
@@ -156,17 +168,32 @@ class Sender:
             What there is.
         dry_run : bool
             Only find out what would be sent.
+        afterwards : callable, optional
+            Returns what the answers have changed here, when everything else was sent.
         """
         self._is_dry = dry_run
-        self.greet(self._note(next(chunks, Chunk())))
+        first = self._note(next(chunks, Chunk()))
+        # It is said before the other side has said what it takes.
+        late = _split_late(first)
+        self.greet(first)
         with self._explainer.translated():
-            for chunk in chunks:
-                self._offer(self._note(chunk))
+            for chunk in itertools.chain([late], chunks):
+                self._offer(self._drop_untaken(self._note(chunk)))
                 self._work(is_patient=len(self._offers) > OFFERS_AHEAD)
+            self._talk.flush()
+            self._work(is_patient=True)
+            self._offer(self._drop_untaken(afterwards()))
             self._talk.flush()
             self._work(is_patient=True)
             self._end()
         return self._results
+
+    def _drop_untaken(self, chunk: Chunk) -> Chunk:
+        """Take out what only a newer receiver knows: an older one would complain of it."""
+        taken = self.theirs.takes if self.theirs else ()
+        if ItemKind.PROGRESS not in taken:
+            _split_late(chunk)
+        return chunk
 
     def end(self) -> None:
         """Leave without having sent anything."""
@@ -234,6 +261,9 @@ class Sender:
             theirs = details.get("annotations")
             if self._on_annotations is not None and isinstance(theirs, str) and not self._is_dry:
                 self._on_annotations(candidate.key, theirs)
+            request = details.get("request")
+            if self._on_request is not None and isinstance(request, str) and not self._is_dry:
+                self._on_request(candidate.key, request)
             if candidate.by_stamp and (wish == Wish.PRESENT or details.get("same_file")):
                 self._add(ItemResult.of_same_file(candidate))
             elif wish == Wish.PRESENT or self._is_sealed_there(candidate, details):
@@ -344,6 +374,15 @@ class Sender:
             )
 
         return count
+
+
+def _split_late(chunk: Chunk) -> Chunk:
+    """Move to another chunk what not every receiver of this version takes."""
+    late = [one for one in chunk.candidates if one.key.kind == ItemKind.PROGRESS]
+    if late:
+        kept = [one for one in chunk.candidates if one.key.kind != ItemKind.PROGRESS]
+        chunk.candidates = kept
+    return Chunk(late)
 
 
 def _is_equal(candidate: Candidate, details: Mapping[str, Any]) -> bool:

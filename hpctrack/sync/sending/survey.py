@@ -29,6 +29,7 @@ from hpctrack.sync.files.inventory import HashCache
 from hpctrack.sync.files.place import find_place
 from hpctrack.sync.sending.candidates import Candidate, Chunk, LeftRun, Skipped
 from hpctrack.sync.sending.sealers import order_sealed_first
+from hpctrack.sync.sending.sweep_news import SweepOwner, name_progress
 from hpctrack.sync.sending.tails import TailReader
 from hpctrack.sync.wire.messages import ItemKind, Key
 from hpctrack.sync.wire.protocol import OFFER_ITEMS
@@ -140,6 +141,8 @@ class Wanted:
         How many processes seal; 1 is this one.
     for_deletion : bool
         Find out which runs the other side has in files of its own.
+    sweeps : SweepOwner or None
+        Who knows how sweeps stand; None: only their descriptions go.
     """
 
     seal: bool
@@ -150,6 +153,7 @@ class Wanted:
     on_run: Callable[[str], None]
     jobs: int = 1
     for_deletion: bool = False
+    sweeps: SweepOwner | None = None
 
 
 class Survey:
@@ -358,6 +362,11 @@ class Survey:
             key = Key(ItemKind.SWEEP, check_id(project, what="project"), sweep)
             check_id(sweep, what="sweep id")
             self._add(key, f"{project}/{SWEEPS_FOLDER}/{sweep}/{SWEEP_NAME}")
+            if self._wanted.sweeps is not None:
+                if not self._wanted.dry_run:
+                    self._wanted.sweeps.tell(Path(self._store), project, sweep)
+                about = replace(key, kind=ItemKind.PROGRESS)
+                self._add(about, name_progress(about))
 
     def _add_blobs(self, project: str) -> Iterator[None]:
         place = f"{project}/{BLOBS_FOLDER}"

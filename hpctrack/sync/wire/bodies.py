@@ -74,7 +74,9 @@ def read_body(kind: int, body: memoryview) -> Message | None:
 
 def _write_hello(hello: Hello) -> bytes:
     versions = {"oldest": hello.oldest, "newest": hello.newest}
-    rest = {"unpacks": hello.unpacks, "now_wall_s": hello.now_wall_s}
+    rest: dict[str, Any] = {"unpacks": hello.unpacks, "now_wall_s": hello.now_wall_s}
+    if hello.takes:
+        rest["takes"] = hello.takes
     return _dump({"protocol": versions, "software": hello.software, **rest})
 
 
@@ -82,14 +84,19 @@ def _read_hello(body: memoryview) -> Hello:
     fields = _load(body)
     versions = _as_object(fields.get("protocol"))
     oldest, newest = _take(versions, "oldest", int), _take(versions, "newest", int)
-    unpacks, software = fields.get("unpacks"), fields.get("software")
+    software = fields.get("software")
     return Hello(
         oldest,
         newest,
         software[:SOFTWARE_MAX_CHARS] if isinstance(software, str) else "",
-        tuple(one for one in unpacks if isinstance(one, str)) if isinstance(unpacks, list) else (),
+        _keep_texts(fields.get("unpacks")),
         _take_number(fields, "now_wall_s") if "now_wall_s" in fields else 0.0,
+        _keep_texts(fields.get("takes")),
     )
+
+
+def _keep_texts(found: object) -> tuple[str, ...]:
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
 
 
 def _write_error(error: Error) -> bytes:

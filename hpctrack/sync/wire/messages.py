@@ -27,6 +27,9 @@ its own files. Whole hashes travel with the files."""
 
 SHA256_BYTES = 32
 
+REQUEST_MAX_CHARS = 4096
+"""Of what is asked of a sweep; it goes along with an answer."""
+
 Fact = str | int
 Facts = Mapping[str, Fact]
 
@@ -61,6 +64,8 @@ class ItemKind(StrEnum):
     """What the scheduler counted of a run: its key is the run's."""
     ANNOTATIONS = "annotations"
     """Name, notes and tags that people have given a run since."""
+    PROGRESS = "progress"
+    """How a sweep stands; offered only to who says in its HELLO that it takes it."""
     BLOB = "blob"
     """Bytes that are named by their SHA-256, once in a project."""
     UNKNOWN = "unknown"
@@ -118,6 +123,8 @@ class Hello:
         Compressions that this side can read.
     now_wall_s : float
         Its clock, for the message about clocks that differ; nothing else depends on it.
+    takes : tuple of str
+        Kinds of items that it knows beyond those of the version's beginning.
     """
 
     kind: ClassVar[Kind] = Kind.HELLO
@@ -126,6 +133,7 @@ class Hello:
     software: str = ""
     unpacks: tuple[str, ...] = ()
     now_wall_s: float = 0.0
+    takes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +174,7 @@ class Answer:
     details : mapping
         By position in the offer: ``offset`` (bytes of it that are there), ``sha256`` (of the file
         that is there), ``rows`` and ``uuid`` (of the replica), ``annotations`` (of the other side),
-        ``code`` and ``facts`` (why it is refused).
+        ``request`` (what was asked of a sweep there), ``code`` and ``facts`` (why it is refused).
     """
 
     kind: ClassVar[Kind] = Kind.ANSWER

@@ -1,7 +1,7 @@
 // One sensor over time: lines of a few devices, strips of many.
 import { apiAddress, fetchArrays } from "../base/api.js";
 import { make } from "../base/dom.js";
-import { mountFigure, placeOf } from "./figure.js";
+import { Figure } from "../charts/figure.js";
 import { labelTicks, makeGradient, makePalette, niceTicks, NO_VALUE, token, TOP_CODE } from "./palette.js";
 import { labelRows, shorten } from "./rows.js";
 import { chooseScale, formatReading } from "./units.js";
@@ -15,7 +15,6 @@ const TICKS = 4;
  * What all panels share.
  * @typedef {object} SystemView
  * @property {string[]} run project and id
- * @property {string} figure address of the figure
  * @property {string} host
  * @property {string} device
  * @property {string} how
@@ -49,7 +48,7 @@ export class SensorPanel {
   async show() {
     this.isVisible = true;
     if (!this.figure) {
-      this.figure = await mountFigure(this.view.figure, this.plot);
+      this.figure = await Figure.mount("sensor", this.plot);
       const { figure } = this;
       figure.model.on_event("rangesupdate", (/** @type {any} */ event) => this.view.onZoom([(event.x0 - this.zero) / MS, (event.x1 - this.zero) / MS]));
       this.plot.addEventListener("dblclick", () => this.view.onZoom(null));
@@ -200,7 +199,7 @@ export class SensorPanel {
 
   /** @param {PointerEvent} event */
   hover(event) {
-    const place = this.figure && !event.buttons ? placeOf(this.figure, event) : null;
+    const place = this.figure && !event.buttons ? this.figure.locate(event) : null;
     if (!place || !this.head) {
       this.leave();
       return;

@@ -28,7 +28,7 @@ let about = { devices: [], hosts: [], groups: [], marks: [] };
 
 /** @type {import("./sensor.js").SystemView} */
 const view = {
-  run, figure: tab.dataset.figure ?? "", host: "", device: "", how: "mean", isWall: false, zoom: null, zeroMs: 0, marks: [],
+  run, host: "", device: "", how: "mean", isWall: false, zoom: null, zeroMs: 0, marks: [],
   onZoom: (zoom) => {
     writePlace(zoom ? { x0: Math.round(zoom[0] * 10) / 10, x1: Math.round(zoom[1] * 10) / 10 } : { x0: null, x1: null }, { isStep: true });
     readView();

@@ -1,0 +1,1 @@
+"""Groups of a project's runs, compared with statistics."""

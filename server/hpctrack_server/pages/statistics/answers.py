@@ -1,0 +1,80 @@
+"""``/api/v1/projects/<project>/statistics``: groups of runs compared, for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from hpctrack.errors import UsageError
+from hpctrack_server.components.statistics_export import write_csv, write_latex
+from hpctrack_server.components.text import plain_json, printable
+from hpctrack_server.data.statistics.query import StatisticsQuery
+from hpctrack_server.data.statistics.report import collect_groups, find_choices, make_report
+from hpctrack_server.pages.guarded import Guarded
+
+LISTS = frozenset({"by"})
+"""Parameters that may come several times in an address."""
+
+
+class Compared(Guarded):
+    """A handler that compares groups."""
+
+    writes = frozenset()
+
+    async def compare(self, project: str, query: StatisticsQuery) -> dict[str, Any]:
+        """Return what is said of the groups: files on one thread, numbers on another."""
+        services = self.services
+        found = await self.read(collect_groups, services.index, services.provider, project, query)
+        return await self.calculate(make_report, found, query)
+
+    async def parse_address(self, project: str) -> StatisticsQuery:
+        """Return what the address asks for."""
+        choices = await self.read(find_choices, self.services.index, project)
+        given: dict[str, Any] = {}
+        for name in self.request.query_arguments:
+            values = self.get_query_arguments(name, strip=False)
+            given[name] = values if name in LISTS and len(values) > 1 else values[-1]
+        return StatisticsQuery.parse(given, default_metric=choices.default_metric)
+
+
+class StatisticsApi(Compared):
+    """Takes the page's parameters as JSON: ``metric``, ``by`` (a list), ``test``, ..."""
+
+    async def post(self, project: str) -> None:
+        """Answer with groups, comparisons, matrix, verdict, assumptions and notes."""
+        body = self.body()
+        choices = await self.read(find_choices, self.services.index, project)
+        query = StatisticsQuery.parse(body, default_metric=choices.default_metric)
+        self.answer(await self.compare(project, query))
+
+
+class StatisticsExport(Compared):
+    """Takes the page's parameters in the address, and ``format``: latex, csv or json."""
+
+    async def get(self, project: str) -> None:
+        """Answer with a file."""
+        name = self.query("format", "csv")
+        writers: dict[str, tuple[str, Callable[[dict[str, Any], StatisticsQuery], str]]] = {
+            "csv": ("text/csv", lambda report, _query: write_csv(report)),
+            "json": ("application/json", _write_json),
+            "latex": ("application/x-tex", _write_latex),
+        }
+        if name not in writers:
+            raise UsageError(f"format is {name[:40]!r}", hint=f"use one of {', '.join(writers)}")
+        query = await self.parse_address(project)
+        report = await self.compare(project, query)
+        kind, write = writers[name]
+        suffix = "tex" if name == "latex" else name
+        self.set_header("Content-Type", f"{kind}; charset=utf-8")
+        self.set_header("Content-Disposition", f'attachment; filename="statistics.{suffix}"')
+        self.finish(write(report, query))
+
+
+def _write_json(report: dict[str, Any], _query: StatisticsQuery) -> str:
+    return json.dumps(plain_json(report), allow_nan=False, indent=1)
+
+
+def _write_latex(report: dict[str, Any], query: StatisticsQuery) -> str:
+    caption = f"{printable(query.metric)}, {query.method.long_name}"
+    return write_latex(report, caption=caption, confidence=query.confidence)
