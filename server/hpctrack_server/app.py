@@ -24,6 +24,7 @@ from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
@@ -112,6 +113,7 @@ def make_dashboard(
         index=RunIndex(provider),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
         keeper=Reader("keeper"),
         state=State(Database(find_database(settings.database, provider.path, environment()))),

@@ -37,7 +37,11 @@ def parse(page: str) -> list[tuple[str, dict[str, str | None]]]:
 def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) -> None:
     runs = ["live", "sealed", "unsealed", "broken"]
     paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs"]
-    paths += [f"/p/{project}/statistics" for project in ("p", "empty", "hostile")]
+    paths += [
+        f"/p/{project}/{page}"
+        for project in ("p", "empty", "hostile")
+        for page in ("statistics", "sweeps")
+    ]
     paths += [f"/p/p/runs/{run}" for run in runs]
     paths += [f"/p/hostile/runs/hostile-{number}" for number in range(len(HOSTILE))]
     for path in paths:

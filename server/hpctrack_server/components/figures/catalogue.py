@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from bokeh.embed import json_item
 
 from hpctrack_server.components.figures.intervals import make_intervals_figure
+from hpctrack_server.components.figures.marks import make_marks_figure
 from hpctrack_server.components.figures.metric import make_metric_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
     "intervals": make_intervals_figure,
+    "marks": make_marks_figure,
+    "marks-log": partial(make_marks_figure, is_log=True),
     "metric": make_metric_figure,
 }
 
