@@ -9,6 +9,9 @@ from typing import Any
 from hpctrack.core.names import clean
 from hpctrack.errors import UsageError
 from hpctrack.store.annotation_entry import (
+    ARCHIVED,
+    DELETED,
+    FLAGS,
     NAME,
     NAME_MAX_CHARS,
     NOTES,
@@ -60,6 +63,8 @@ def edit(
         known = entries.get(key)
         if known is not None and write_canonical(known.value) == write_canonical(value):
             continue
+        if known is None and key in FLAGS and not value:
+            continue  # nobody has ever set the mark
         # A microsecond apart, so that tags given at once stay in their order.
         entries[key] = _edit_entry(
             known, value, is_server=is_server, wall_s=wall_s + number * 1e-6, by=user
@@ -75,6 +80,8 @@ def make_changes(
     notes: str | None = None,
     add_tags: Sequence[str] = (),
     remove_tags: Sequence[str] = (),
+    archived: bool | None = None,
+    deleted: bool | None = None,
 ) -> dict[str, Any]:
     """Return the changes that `edit` takes; None leaves a field alone.
 
@@ -90,6 +97,9 @@ def make_changes(
         changes[NAME] = _check_text(name, what="name", max_chars=NAME_MAX_CHARS)
     if notes is not None:
         changes[NOTES] = _check_notes(notes)
+    for key, flag in ((ARCHIVED, archived), (DELETED, deleted)):
+        if flag is not None:
+            changes[key] = bool(flag)
     for tags, value in ((add_tags, True), (remove_tags, False)):
         for one in tags:
             tag = check_tag(one)

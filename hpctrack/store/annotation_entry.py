@@ -12,6 +12,11 @@ from hpctrack.core.names import clean
 
 NAME = "name"
 NOTES = "notes"
+ARCHIVED = "archived"
+DELETED = "deleted"
+FLAGS = frozenset({ARCHIVED, DELETED})
+"""Whether listings leave the run out; deleting is a mark that can be taken back."""
+
 TAG_PREFIX = "tag:"
 """Before a tag, as the key of its entry, whose value tells whether the run has it."""
 
@@ -130,7 +135,7 @@ def _fits(key: str, value: object) -> bool:
     if key == NOTES:
         is_text = isinstance(value, str) and clean_lines(value) == value
         return is_text and len(str(value).encode()) <= NOTES_MAX_BYTES
-    return type(value) is bool or not key.startswith(TAG_PREFIX)
+    return type(value) is bool or not (key in FLAGS or key.startswith(TAG_PREFIX))
 
 
 def _is_text(value: object, max_chars: int) -> bool:

@@ -109,10 +109,12 @@ def edit_annotations(
     notes: str | None = None,
     add_tags: Sequence[str] = (),
     remove_tags: Sequence[str] = (),
+    archived: bool | None = None,
+    deleted: bool | None = None,
     by: str = "",
     clock: Clock = SYSTEM_CLOCK,
 ) -> Annotations:
-    """Change a run's name, notes or tags, and return its annotations.
+    """Change a run's name, notes, tags or marks, and return its annotations.
 
     Parameters
     ----------
@@ -122,6 +124,8 @@ def edit_annotations(
         None leaves them alone; an empty name gives back the job's.
     add_tags, remove_tags : sequence of str, optional
         A tag that was taken away stays away, whoever gave it, until it is added again.
+    archived, deleted : bool, optional
+        Whether listings leave it out; None leaves the mark alone. No file of the run is removed.
     by : str, optional
         Who does it.
     clock : Clock, optional
@@ -137,7 +141,14 @@ def edit_annotations(
     StoreError
         The store cannot be written.
     """
-    changes = make_changes(name=name, notes=notes, add_tags=add_tags, remove_tags=remove_tags)
+    changes = make_changes(
+        name=name,
+        notes=notes,
+        add_tags=add_tags,
+        remove_tags=remove_tags,
+        archived=archived,
+        deleted=deleted,
+    )
     folder = store / check_id(project, what="project") / check_id(run, what="run id")
     if not folder.is_dir():
         raise NotFoundError(f"no run {run!r} in project {project!r}")

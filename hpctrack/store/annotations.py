@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from hpctrack.store.annotation_entry import (
+    ARCHIVED,
+    DELETED,
     NAME,
     NOTES,
     TAG_PREFIX,
@@ -43,7 +45,7 @@ class Annotations:
     Parameters
     ----------
     entries : mapping
-        By ``name``, ``notes``, ``tag:<tag>``, or what only a newer hpctrack knows.
+        By ``name``, ``notes``, ``archived``, ``deleted``, ``tag:<tag>``, or what only a newer hpctrack knows.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
@@ -59,6 +61,23 @@ class Annotations:
         """The notes, or None if the job's count."""
         found = self.entries.get(NOTES)
         return found.value if found else None
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether somebody has put the run away."""
+        found = self.entries.get(ARCHIVED)
+        return bool(found and found.value)
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether somebody has marked the run as deleted; it is there until it is collected."""
+        return self.deleted_wall_s is not None
+
+    @property
+    def deleted_wall_s(self) -> float | None:
+        """When it was marked as deleted, UTC seconds; None if it is not."""
+        found = self.entries.get(DELETED)
+        return found.wall_s if found and found.value else None
 
     def added_tags(self) -> list[str]:
         """Return the tags that people have added, the first one first."""

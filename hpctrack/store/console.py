@@ -151,6 +151,14 @@ class ConsoleFollower:
         self._makers.clear()
         self._torn.clear()
 
+    def unfinished(self) -> Iterator[ConsoleLine]:
+        """Yield the lines that have begun and not ended, as far as they are there; none is taken.
+
+        Of a run that goes on they are what a terminal shows last: a progress bar, a prompt.
+        """
+        for maker in self._makers.values():
+            yield from maker.peek()
+
     def _wants(self, event: Event) -> bool:
         return event.kind in self._kinds and self._rank in {None, event.rank}
 
@@ -190,6 +198,11 @@ class _LineMaker:
             yield self._make()
             self.start_wall_s = wall_s
             self.rest = [text] if text else []
+
+    def peek(self) -> Iterator[ConsoleLine]:
+        """Yield the line that has no end yet, and keep it; of a torn letter nothing."""
+        if self.rest:
+            yield self._make()
 
     def end(self) -> Iterator[ConsoleLine]:
         """Yield the line that has no end."""

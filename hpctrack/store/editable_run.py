@@ -50,6 +50,8 @@ class EditableRun(DescribedRun):
     _laid_over: tuple[RunRecord, RunRecord] | None = None
     _new_name: str | None = None
     _new_notes: str | None = None
+    _new_archived: bool | None = None
+    _new_deleted: bool | None = None
     _tags: TagList | None = None
     _known_tags: tuple[str, ...] = ()
 
@@ -136,8 +138,30 @@ class EditableRun(DescribedRun):
         known = self.tags
         known[:] = _tags_of(tags)
 
+    @property
+    def archived(self) -> bool:
+        """Whether listings leave the run out because it was put away; `update` saves what is set."""
+        return self.annotations.is_archived if self._new_archived is None else self._new_archived
+
+    @archived.setter
+    def archived(self, archived: bool) -> None:
+        self._new_archived = bool(archived)
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the run is marked as deleted; `update` saves what it is set to.
+
+        A mark that can be taken back: no file is removed. ``hpctrack server gc`` can do that, long
+        after.
+        """
+        return self.annotations.is_deleted if self._new_deleted is None else self._new_deleted
+
+    @deleted.setter
+    def deleted(self, deleted: bool) -> None:
+        self._new_deleted = bool(deleted)
+
     def update(self) -> None:
-        """Save name, notes and tags that were set; ``hpctrack sync`` brings them to the server.
+        """Save name, notes, tags and marks that were set; ``hpctrack sync`` brings them to the server.
 
         Of the tags only what was added and removed is said: what others add meanwhile stays.
 
@@ -161,7 +185,9 @@ class EditableRun(DescribedRun):
         tags = self._tags if self._tags is not None else TagList()
         added = [one for one in dict.fromkeys(tags) if one not in self._known_tags]
         removed = [one for one in self._known_tags if one not in tags]
-        if self._new_name is None and self._new_notes is None and not (added or removed):
+        marks = (self._new_archived, self._new_deleted)
+        texts = (self._new_name, self._new_notes)
+        if not (added or removed) and all(one is None for one in (*texts, *marks)):
             return
         edited = edit_annotations(
             self.folder.parent.parent,
@@ -171,10 +197,13 @@ class EditableRun(DescribedRun):
             notes=self._new_notes,
             add_tags=added,
             remove_tags=removed,
+            archived=self._new_archived,
+            deleted=self._new_deleted,
             by=find_user(),
             clock=self._clock,
         )
         self._new_name = self._new_notes = self._tags = None
+        self._new_archived = self._new_deleted = None
         self._known_tags, self._laid_over = (), None
         self._annotations = edited
 

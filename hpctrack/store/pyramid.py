@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpctrack.store.schema import FloatArray, IntArray
-from hpctrack.store.sealed_layout import BUCKET
+from hpctrack.store.sealed_layout import BUCKET, LOCATED
 
 BASE_POINTS = 256
 """Points of a bucket of the lowest level: the pyramid then takes 2 % of the points' space."""
@@ -24,6 +24,8 @@ TOP_BUCKETS = 512
 """No level is made above one that has so few buckets."""
 
 NOTHING_YET = np.iinfo(np.int64).min
+
+SIDES = ("low", "high")
 
 BucketArray = NDArray[np.void]
 BoolArray = NDArray[np.bool_]
@@ -51,15 +53,16 @@ def merge_buckets(buckets: BucketArray, starts: IntArray) -> BucketArray:
 
     Parameters
     ----------
-    buckets : structured array of `BUCKET`, shape (n,)
+    buckets : structured array of `BUCKET` or `LOCATED`, shape (n,)
     starts : ndarray of int64, shape (m,)
         Where each group begins; increasing, the first is 0.
 
     Returns
     -------
-    structured array of `BUCKET`, shape (m,)
+    structured array, shape (m,)
+        Of the same type.
     """
-    merged = np.zeros(len(starts), BUCKET)
+    merged = np.zeros(len(starts), buckets.dtype)
     if not len(starts):
         return merged
     counts = buckets["points"].astype(np.int64)
@@ -71,6 +74,11 @@ def merge_buckets(buckets: BucketArray, starts: IntArray) -> BucketArray:
         weighted = np.where(counts > 0, buckets["mean"] * counts, 0.0)
         merged["mean"] = _divide(np.add.reduceat(weighted, starts), total)
     merged["points"] = total
+    if buckets.dtype == LOCATED:
+        for side in SIDES:
+            at = _first_equal(buckets[side], merged[side], starts)
+            for name in (f"{side}_step", f"{side}_wall_s"):
+                merged[name] = buckets[name][at]
     return merged
 
 
@@ -81,6 +89,7 @@ def make_buckets(
     *,
     main: BoolArray | None = None,
     top: int = NOTHING_YET,
+    wall_s: FloatArray | None = None,
 ) -> BucketArray:
     """Make buckets of points.
 
@@ -93,16 +102,19 @@ def make_buckets(
         The points that count, whose steps never decrease; default all.
     top : int, optional
         The highest step before these that counts.
+    wall_s : ndarray of float64, shape (n,), optional
+        When each was logged: then the places of the extremes are found too.
 
     Returns
     -------
-    structured array of `BUCKET`, shape (m,)
+    structured array of `BUCKET`, or of `LOCATED` if ``wall_s`` was given, shape (m,)
         A bucket's step is that of the first point at or after its beginning that counts, or, if
         there is none here, of the last one before: so the steps of buckets never decrease.
     """
-    buckets = np.zeros(len(starts), BUCKET)
+    buckets = np.zeros(len(starts), BUCKET if wall_s is None else LOCATED)
     if not len(starts):
         return buckets
+    true_step = step
     if main is not None:
         value = np.where(main, value, np.nan)
         step = _carry(step, main, top)
@@ -115,7 +127,21 @@ def make_buckets(
         buckets["high"] = np.fmax.reduceat(value, starts)
         total = np.add.reduceat(np.where(is_number, value, 0.0), starts)
         buckets["mean"] = _divide(total, points)
+    if wall_s is not None:
+        for side in SIDES:
+            at = _first_equal(value, buckets[side], starts)
+            buckets[f"{side}_step"], buckets[f"{side}_wall_s"] = true_step[at], wall_s[at]
     return buckets
+
+
+def _first_equal(value: FloatArray, wanted: FloatArray, starts: IntArray) -> IntArray:
+    """Return per group the first index that has its wanted value; of a NaN one its beginning."""
+    sizes = np.diff(np.append(starts, len(value)))
+    hits = np.flatnonzero(value == np.repeat(wanted, sizes))
+    if not len(hits):
+        return starts
+    found = hits[np.minimum(np.searchsorted(hits, starts), len(hits) - 1)]
+    return np.where(np.isnan(wanted), starts, found)
 
 
 def _carry(step: IntArray, main: BoolArray, top: int) -> IntArray:
@@ -184,15 +210,25 @@ class PyramidBuilder:
         self._index = 0
         self._finder = LateFinder()
         self._emitted = int(NOTHING_YET)
-        self._rest: tuple[IntArray, FloatArray, BoolArray] = (
+        self._rest: tuple[IntArray, FloatArray, BoolArray, FloatArray | None] = (
             np.zeros(0, np.int64),
             np.zeros(0),
             np.zeros(0, bool),
+            None,
         )
-        self._odd = [np.zeros(0, BUCKET) for _sink in self._sinks]
+        self._odd: list[BucketArray | None] = [None for _sink in self._sinks]
 
-    def add(self, step: IntArray, value: FloatArray, is_current: BoolArray | None = None) -> None:
-        """Add points in their order; those that are not current are superseded."""
+    def add(
+        self,
+        step: IntArray,
+        value: FloatArray,
+        is_current: BoolArray | None = None,
+        wall_s: FloatArray | None = None,
+    ) -> None:
+        """Add points in their order; those that are not current are superseded.
+
+        The places of extremes are found if ``wall_s`` is given, with all points of a series.
+        """
         main, late = self._finder.find(step, is_current)
         if late is not None:
             self._on_late(np.flatnonzero(late) + self._index, step[late], value[late])
@@ -200,23 +236,37 @@ class PyramidBuilder:
         steps = np.concatenate([self._rest[0], step])
         values = np.concatenate([self._rest[1], value])
         mains = np.concatenate([self._rest[2], main])
+        times = self._rest[3]
+        if wall_s is not None:
+            times = wall_s if times is None else np.concatenate([times, wall_s])
         whole = len(steps) // self._base * self._base
-        self._emit(steps[:whole], values[:whole], mains[:whole])
-        self._rest = (steps[whole:].copy(), values[whole:].copy(), mains[whole:].copy())
+        rest = None if times is None else times[whole:].copy()
+        self._emit(
+            steps[:whole],
+            values[:whole],
+            mains[:whole],
+            None if times is None else times[:whole],
+        )
+        self._rest = (steps[whole:].copy(), values[whole:].copy(), mains[whole:].copy(), rest)
 
     def end_series(self) -> None:
         """Finish the last, incomplete bucket of each level."""
         self._emit(*self._rest)
         for level in range(len(self._sinks)):
-            odd, self._odd[level] = self._odd[level], np.zeros(0, BUCKET)
-            self._put(level + 1, odd)
+            odd, self._odd[level] = self._odd[level], None
+            if odd is not None:
+                self._put(level + 1, odd)
         self._begin()
 
-    def _emit(self, step: IntArray, value: FloatArray, main: BoolArray) -> None:
+    def _emit(
+        self, step: IntArray, value: FloatArray, main: BoolArray, wall_s: FloatArray | None
+    ) -> None:
         counted = step[main]
         starts = np.arange(0, len(step), self._base)
         which = None if len(counted) == len(step) else main
-        self._put(0, make_buckets(step, value, starts, main=which, top=self._emitted))
+        self._put(
+            0, make_buckets(step, value, starts, main=which, top=self._emitted, wall_s=wall_s)
+        )
         if len(counted):
             self._emitted = int(counted[-1])
 
@@ -225,7 +275,8 @@ class PyramidBuilder:
         if level >= len(self._sinks) or not len(buckets):
             return
         self._sinks[level](buckets)
-        waiting = np.concatenate([self._odd[level], buckets])
+        odd = self._odd[level]
+        waiting = buckets if odd is None else np.concatenate([odd, buckets])
         whole = len(waiting) // 2 * 2
         self._odd[level] = waiting[whole:]
         if whole:

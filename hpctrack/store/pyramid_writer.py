@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from hpctrack.store.pyramid import (
     BASE_POINTS,
+    NOTHING_YET,
     SERIES_MIN,
     BoolArray,
+    BucketArray,
     PyramidBuilder,
     count_levels,
     level_sizes,
 )
 from hpctrack.store.schema import FloatArray, IntArray
-from hpctrack.store.sealed_layout import BUCKET, LATE
-from hpctrack.store.sealed_writer import ColumnWriter, TableWriter
+from hpctrack.store.sealed_layout import BUCKET, EXTREME, LAST, LATE, LEVEL_CHUNK_ROWS
+from hpctrack.store.sealed_writer import ColumnWriter, TableWriter, write_column
 
 LATE_CHUNK_ROWS = 4096
 
@@ -41,14 +44,23 @@ class PyramidWriter:
         self._rank = rank.tolist()
         self._ends = np.cumsum(count)
         self._series = 0
+        self._last = np.zeros(len(count), LAST)
+        self._last["value"] = np.nan
+        self._last["step"] = NOTHING_YET
         self._late: TableWriter | None = None
-        columns = open_levels(group, count, bucket, count_levels(int(count.max()), bucket))
-        self._builder = PyramidBuilder(
-            bucket, [column.append for column in columns], self._note_late
-        )
+        levels = count_levels(int(count.max()), bucket)
+        columns = open_levels(group, count, bucket, levels)
+        places = open_extremes(group, count, bucket, levels)
+        sinks = [_split(*both) for both in zip(columns, places, strict=True)]
+        self._builder = PyramidBuilder(bucket, sinks, self._note_late)
 
     def add(
-        self, start: int, step: IntArray, value: FloatArray, is_current: BoolArray | None
+        self,
+        start: int,
+        step: IntArray,
+        wall_s: FloatArray,
+        value: FloatArray,
+        is_current: BoolArray | None,
     ) -> None:
         """Add the metric's points from ``start`` on; those that are not current are superseded."""
         first, end = start, start + len(step)
@@ -57,7 +69,8 @@ class PyramidWriter:
             last = min(series_end, end)
             part = slice(first - start, last - start)
             mask = None if is_current is None else is_current[part]
-            self._builder.add(step[part], value[part], mask)
+            self._note_last(step[part], wall_s[part], value[part], mask)
+            self._builder.add(step[part], value[part], mask, wall_s[part])
             first = last
             if last == series_end:
                 self._builder.end_series()
@@ -65,8 +78,20 @@ class PyramidWriter:
 
     def close(self) -> None:
         """Write what was held back."""
+        write_column(self._group, "last", self._last)
         if self._late:
             self._late.close()
+
+    def _note_last(
+        self, step: IntArray, wall_s: FloatArray, value: FloatArray, is_current: BoolArray | None
+    ) -> None:
+        """Remember the current series' number with the highest step, the latest of several."""
+        counts = ~np.isnan(value) if is_current is None else is_current & ~np.isnan(value)
+        steps = np.where(counts, step, NOTHING_YET)
+        highest = steps.max(initial=NOTHING_YET)
+        if highest > NOTHING_YET and highest >= self._last["step"][self._series]:
+            at = int(np.flatnonzero(steps == highest)[-1])
+            self._last[self._series] = (step[at], wall_s[at], value[at])
 
     def _note_late(self, index: IntArray, step: IntArray, value: FloatArray) -> None:
         if self._late is None:
@@ -77,15 +102,42 @@ class PyramidWriter:
         self._late.append(rows)
 
 
+def _split(columns: ColumnWriter, places: ColumnWriter) -> Callable[[BucketArray], None]:
+    """Return what writes buckets to a level, and the places of their extremes beside it."""
+
+    def write(located: BucketArray) -> None:
+        for writer, dtype in ((columns, BUCKET), (places, EXTREME)):
+            rows = np.empty(len(located), dtype)
+            for name in dtype.names or ():
+                rows[name] = located[name]
+            writer.append(rows)
+
+    return write
+
+
 def open_levels(group: Any, count: IntArray, bucket: int, levels: int) -> list[ColumnWriter]:
     """Make the levels of series of so many points each."""
     place = group.create_group("levels")
     place.attrs["bucket"] = bucket
-    sizes = np.array([level_sizes(one, bucket, levels) for one in count.tolist()])
     return [
-        ColumnWriter(place, str(level), BUCKET, (int(size),))
-        for level, size in enumerate(sizes.sum(axis=0))
+        ColumnWriter(place, str(level), BUCKET, (size,), chunk_rows=LEVEL_CHUNK_ROWS)
+        for level, size in enumerate(_total_sizes(count, bucket, levels))
     ]
+
+
+def open_extremes(group: Any, count: IntArray, bucket: int, levels: int) -> list[ColumnWriter]:
+    """Make the places of the extremes of all levels."""
+    place = group.create_group("extremes")
+    return [
+        ColumnWriter(place, str(level), EXTREME, (size,), chunk_rows=LEVEL_CHUNK_ROWS)
+        for level, size in enumerate(_total_sizes(count, bucket, levels))
+    ]
+
+
+def _total_sizes(count: IntArray, bucket: int, levels: int) -> list[int]:
+    """Return the number of buckets of each level of series of so many points."""
+    sizes = np.array([level_sizes(one, bucket, levels) for one in count.tolist()])
+    return [int(one) for one in sizes.sum(axis=0)]
 
 
 def needs_pyramid(count: IntArray, series_min: int = SERIES_MIN) -> bool:

@@ -339,7 +339,7 @@ def _summarise(
     step, value = np.ascontiguousarray(rows["step"]), np.ascontiguousarray(rows["value"])
     current = runs.is_current(start, step)
     if pyramid:
-        pyramid.add(start, step, value, current)
+        pyramid.add(start, step, np.ascontiguousarray(rows["wall_s"]), value, current)
     if start < lowest_rank:
         step, value = step[: lowest_rank - start], value[: lowest_rank - start]
         which = slice(None) if current is None else current[: len(step)]

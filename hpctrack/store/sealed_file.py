@@ -167,7 +167,7 @@ class SealedReader:
 
     @contextmanager
     def open_matrix(self, name: str) -> Iterator[SealedMatrix | None]:
-        """Open one metric of all ranks; None if nobody has logged it. The file is open meanwhile."""
+        """Open one metric of all ranks, and its file meanwhile; None if nobody has logged it."""
         with self._open() as file:
             entry = read_index(file).get(name)
             yield None if entry is None else SealedMatrix(file[METRICS_GROUP][entry.group])

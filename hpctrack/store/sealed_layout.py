@@ -34,6 +34,9 @@ CHUNK_ROWS = 65536
 """Half a megabyte of doubles: gzip has enough to work on, and a reader of a few points pays 1 ms
 for the chunk around them."""
 
+LEVEL_CHUNK_ROWS = 4096
+"""Of levels, of which a reader wants a hundred buckets in several places: 0.6 ms for each."""
+
 BYTES_CHUNK = 131072
 """Of heap, text and blobs: their last chunk is written whole, so it must not be large."""
 
@@ -64,7 +67,26 @@ number of points that these are of: not NaN, not superseded, not late."""
 LATE = np.dtype([("rank", "<u4"), ("index", "<u8"), ("step", "<i8"), ("value", "<f8")])
 """A point whose step is below one that its rank had logged before: no bucket counts it."""
 
-TABLES = {"runs": RUN, "replaced": np.dtype("<u8"), "levels": BUCKET, "late": LATE}
+EXTREME = np.dtype(
+    [("low_step", "<i8"), ("low_wall_s", "<f8"), ("high_step", "<i8"), ("high_wall_s", "<f8")]
+)
+"""Where a bucket's lowest and its highest value are: the first such point."""
+
+LAST = np.dtype([("step", "<i8"), ("wall_s", "<f8"), ("value", "<f8")])
+"""The point of a series with the highest step that is a number and not superseded; its value is NaN
+if there is none."""
+
+LOCATED = np.dtype([*BUCKET.descr, *EXTREME.descr])
+"""A bucket with the places of its extremes, in memory."""
+
+TABLES = {
+    "runs": RUN,
+    "replaced": np.dtype("<u8"),
+    "levels": BUCKET,
+    "extremes": EXTREME,
+    "last": LAST,
+    "late": LATE,
+}
 """What a metric has besides its columns."""
 
 ROOT_ATTRIBUTES = {

@@ -103,7 +103,7 @@ class SealedMatrix:
 
     @property
     def _leveled(self) -> Any:
-        return self._group[BY_STEP_GROUP] if BY_STEP_GROUP in self._group else self._group
+        return self._group.get(BY_STEP_GROUP, self._group)
 
     @property
     def levels(self) -> int:
@@ -159,3 +159,12 @@ class SealedMatrix:
         last = self.longest if stop is None else int(np.searchsorted(self.steps, stop))
         last = max(first, last)
         return self.steps[first:last], self._group["value"][row, first:last]
+
+    def read_times(self) -> tuple[IntArray, FloatArray]:
+        """Return steps and times of the lowest rank's points, by step; UTC seconds."""
+        count = int(self.counts[0])
+        column = self._group["wall_s"]
+        wall_s: FloatArray = column[0] if self.is_grid else column[:count]
+        step = self.steps if self.is_grid else self._group["step"][:count]
+        order = np.argsort(step, kind="stable")
+        return step[order], wall_s[order]

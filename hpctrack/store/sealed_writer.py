@@ -106,11 +106,21 @@ class ColumnWriter:
         Of the values, and in the file.
     shape : tuple of int
         One or two dimensions.
+    chunk_rows : int, optional
+        Values of a chunk, about.
     """
 
-    def __init__(self, group: Any, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        group: Any,
+        name: str,
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+        *,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> None:
         self._dtype = dtype
-        self._chunk = choose_chunk(shape)
+        self._chunk = choose_chunk(shape, chunk_rows)
         self._set = _create(group, name, dtype, shape, self._chunk)
         self._chunks = _iter_chunks(shape, self._chunk)
         self._offset, self._wanted = next(self._chunks, ((0,), 0))
@@ -136,12 +146,12 @@ class ColumnWriter:
         self._held = 0
 
 
-def choose_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a chunk of about `CHUNK_ROWS` values; of a matrix whole rows, or pieces of one."""
-    width = min(max(shape[-1], 1), CHUNK_ROWS)
+def choose_chunk(shape: tuple[int, ...], rows: int = CHUNK_ROWS) -> tuple[int, ...]:
+    """Return a chunk of about so many values; of a matrix whole rows, or pieces of one."""
+    width = min(max(shape[-1], 1), rows)
     if len(shape) == 1:
         return (width,)
-    return min(max(shape[0], 1), max(1, CHUNK_ROWS // width)), width
+    return min(max(shape[0], 1), max(1, rows // width)), width
 
 
 def _iter_chunks(

@@ -18,8 +18,10 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
+from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
@@ -55,6 +57,7 @@ class Dashboard:
     async def __aenter__(self) -> Self:
         """Start."""
         self.server.start()
+        self.services.index.start()
         self._watching = asyncio.create_task(self.services.watcher.run())
         return self
 
@@ -69,14 +72,19 @@ class Dashboard:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.http.close_all_connections(), STOP_TIMEOUT_S)
         services = self.services
+        with contextlib.suppress(TimeoutError):
+            close_ranks = services.numbers.call(services.ranks.close)
+            await asyncio.wait_for(close_ranks, STOP_TIMEOUT_S)
         for thread, close in (
             (services.reader, services.provider.close),
             (services.keeper, services.state.close),
-            (services.numbers, services.charts.close),
+            (services.numbers, services.close_numbers),
         ):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(thread.call(close), STOP_TIMEOUT_S)
             thread.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(services.index.close), STOP_TIMEOUT_S)
 
 
 def make_dashboard(
@@ -105,20 +113,24 @@ def make_dashboard(
         There is no store.
     """
     reader, numbers, assets = Reader("pages"), Reader("numbers"), load_assets()
-    provider = DataProvider(settings, clock=clock)
+    index = RunIndex(settings, clock=clock)
+    provider = DataProvider(settings, index, clock=clock)
     watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
     services = Services(
         gate=gate,
         provider=provider,
-        index=RunIndex(provider),
+        index=index,
         reader=reader,
         charts=ChartReader(settings, clock=clock),
         sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
+        ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         keeper=Reader("keeper"),
         state=State(Database(find_database(settings.database, provider.path, environment()))),
+        consoles=Consoles(provider),
         watcher=watcher,
         asset_path=assets.path,
+        clock=clock,
         prefix=settings.prefix,
         menus=MENUS,
     )

@@ -92,6 +92,8 @@ def server(*, store: Path | None, unix: Path | None, port: int | None, **given: 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     if unix and port is not None:
         raise UsageError("--unix and --port exclude each other", hint="leave one of them out")
+    if given["token"] is not None and port is None:
+        raise UsageError("--token is for --port", hint="a Unix socket needs none: add --port 0")
     loaded = load_settings({"dir": store})
     if loaded.problems:
         raise loaded.problems[0]

@@ -12,6 +12,9 @@ CHART_BORDER_LEFT_PX = 52
 CHART_BORDER_RIGHT_PX = 14
 CHART_BORDER_TOP_PX = 6
 
+PANEL_MIN_HEIGHT_PX = 60
+"""Of what a panel draws; its card gives the height."""
+
 FONT_TEXT = "Inter"
 TICK_FONT_SIZE = "11px"
 X_TICKS = 6
@@ -21,6 +24,15 @@ BAND_ALPHA = 0.2
 OTHERS_ALPHA = 0.25
 """Of the lines beside the one under the pointer."""
 DOT_SIZE_PX = 5
+UNSELECTED_ALPHA = 0.08
+AREA_EDGE_ALPHA = 0.5
 
 LOD_TIMEOUT_MS = 80
 """Time from the last wheel tick to the end of a zoom: 91 ms measured, against 303 ms by default."""
+
+HEATMAP_HEIGHT_PX = 520
+HEATMAP_BORDER_LEFT_PX = 124
+"""Room for the name of a host and a rank's number."""
+HEATMAP_BORDER_BOTTOM_PX = 30
+BANDS_HEIGHT_PX = 96
+STRIP_GAP_PX = 6

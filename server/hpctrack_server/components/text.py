@@ -103,6 +103,11 @@ def plain_json(value: Any) -> Any:
     return str(value)
 
 
+def json_text(value: Any) -> str:
+    """Return JSON for an attribute of a page."""
+    return json.dumps(plain_json(value))
+
+
 def _moment(wall_s: float) -> dt.datetime | None:
     try:
         return dt.datetime.fromtimestamp(wall_s, dt.UTC) if wall_s > 0 else None

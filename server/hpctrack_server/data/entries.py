@@ -63,6 +63,8 @@ class Entry:
     fingerprint: Fingerprint = ()
     record: RunRecord | None = None
     error: HpctrackError | None = None
+    is_archived: bool = False
+    is_deleted: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
     synced_wall_s: float | None = None
     next_read_mono_s: float = 0.0
@@ -141,16 +143,52 @@ class Entries:
         NotFoundError
             There is no such run.
         """
-        folder = run_folder(self.path, project, run_id)
-        if not folder.is_dir() or not has_run_files(folder):
-            raise NotFoundError(f"no run {run_id!r} in project {project!r}")
+        folder = self._find_folder(project, run_id)
         return self._fresh(folder, find_annotation_stamp(self.path, project, run_id))
+
+    def fresh(self, folder: Path, edited: FileStamp | None) -> Entry:
+        """Return a run of which it is known that it is there, as it is now.
+
+        Parameters
+        ----------
+        folder : Path
+        edited : FileStamp or None
+            Of its annotations.
+        """
+        return self._fresh(folder, edited)
+
+    def peek(self, folder: Path) -> Entry | None:
+        """Return what was last read of a run, without a look at it."""
+        return self._entries.get(folder)
+
+    def forget(self, folder: Path) -> None:
+        """Close a run's files and forget what was read of it."""
+        entry = self._entries.pop(folder, None)
+        if entry is not None:
+            entry.run.close()
+
+    def make_run(self, project: str, run_id: str) -> StoredRun:
+        """Return an own view of a run's files, which nobody else uses.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such run.
+        """
+        folder = self._find_folder(project, run_id)
+        return StoredRun(folder, clock=self._clock, stale_after_s=self._stale_after_s)
 
     def close(self) -> None:
         """Close all files."""
         for entry in self._entries.values():
             entry.run.close()
         self._entries.clear()
+
+    def _find_folder(self, project: str, run_id: str) -> Path:
+        folder = run_folder(self.path, project, run_id)
+        if not folder.is_dir() or not has_run_files(folder):
+            raise NotFoundError(f"no run {run_id!r} in project {project!r}")
+        return folder
 
     def _forget(self, project: Path, *, keep: set[Path]) -> None:
         gone = [one for one in self._entries if one.parent == project and one not in keep]
@@ -200,6 +238,7 @@ class Entries:
         with reading(entry.label):
             entry.run.refresh()
             entry.record, entry.error = make_encodable(entry.run.record), None
+            entry.is_archived, entry.is_deleted = entry.run.archived, entry.run.deleted
             is_sealed = entry.run.is_sealed
             entry.synced_wall_s = entry.run.synced_wall_s
             entry.sizes = {} if is_sealed else {k: len(v) for k, v in entry.run.columns().items()}
@@ -212,11 +251,17 @@ def make_encodable(record: RunRecord) -> RunRecord:
     neither a page nor a socket can.
     """
     plain = record.to_json()
+    made = make_plain_text(plain)
+    return record if made is plain else RunRecord.from_json(made)
+
+
+def make_plain_text(value: Any) -> Any:
+    """Return a JSON-able value with only such text as can be sent; the same one if it has."""
     try:
-        json.dumps(plain, ensure_ascii=False, default=str).encode()
+        json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
-        return RunRecord.from_json(_replace_halves(plain))
-    return record
+        return _replace_halves(value)
+    return value
 
 
 def _replace_halves(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -61,12 +62,16 @@ class RunFrame:
         Something may still be written.
     now_wall_s : float
         When this was true, UTC seconds.
+    is_archived, is_deleted : bool
+        What people have marked it as.
     """
 
     record: RunRecord
     version: int
     is_live: bool
     now_wall_s: float
+    is_archived: bool = False
+    is_deleted: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -74,7 +79,10 @@ class RunFrame:
         return max(0.0, (self.record.ended_wall_s or self.now_wall_s) - self.record.created_wall_s)
 
     def row(self) -> dict[str, Any]:
-        """Return the run as one flat row of a table: facts, ``config.X`` and ``summary.X``."""
+        """Return the run as one flat row of a table.
+
+        Facts, ``slurm.X``, ``config.X`` and ``summary.X``; what is not there is None, or absent.
+        """
         one = self.record
         row: dict[str, Any] = {
             "id": one.id,
@@ -82,18 +90,56 @@ class RunFrame:
             "name": one.name or one.id,
             "user": one.user,
             "created": one.created_wall_s,
+            "ended": one.ended_wall_s,
             "duration": self.duration_s,
             "ranks": one.size,
             "nodes": one.nodes,
             "attempts": one.attempts,
             "lost": shorten_losses(list_losses(one.ledger)),
             "tags": one.tags,
+            "notes": one.notes,
             "group": one.group,
+            "job_type": one.job_type,
             "sweep": one.sweep,
+            "trial": one.trial if one.trial >= 0 else None,
+            "archived": self.is_archived,
+            "deleted": self.is_deleted,
+            "fork": one.fork.get("run"),
         }
+        row.update(iter_slurm(one.job))
         row.update({f"config.{key}": value for key, value in iter_flat(one.config)})
         row.update({f"summary.{key}": value for key, value in iter_flat(one.summary)})
         return row
+
+
+SLURM_KEYS = {
+    "SLURM_JOB_ID": "job_id",
+    "SLURM_JOB_NAME": "job_name",
+    "SLURM_JOB_PARTITION": "partition",
+    "SLURM_JOB_ACCOUNT": "account",
+    "SLURM_JOB_QOS": "qos",
+    "SLURM_JOB_NODELIST": "nodelist",
+    "SLURM_ARRAY_JOB_ID": "array_job",
+    "SLURM_ARRAY_TASK_ID": "array_task",
+    "SLURM_CLUSTER_NAME": "cluster",
+    "SLURM_RESTART_COUNT": "restarts",
+    "SLURM_JOB_RESERVATION": "reservation",
+    "SLURM_CPUS_PER_TASK": "cpus_per_task",
+    "SLURM_MEM_PER_NODE": "mem_per_node",
+    "SLURM_GPUS_ON_NODE": "gpus_on_node",
+}
+"""What the scheduler said in a job's environment, by the name of its column behind ``slurm.``."""
+
+_NUMBERS = frozenset({"array_task", "restarts", "cpus_per_task", "mem_per_node", "gpus_on_node"})
+
+
+def iter_slurm(job: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Yield the columns of what the scheduler said; counts as numbers."""
+    for name, key in SLURM_KEYS.items():
+        value = job.get(name)
+        if value:
+            is_count = key in _NUMBERS and str(value).isascii() and str(value).isdigit()
+            yield f"slurm.{key}", int(value) if is_count and len(value) < 16 else str(value)  # noqa: PLR2004
 
 
 def iter_flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError
 from hpctrack.store.metric import Metric
 from hpctrack.store.store import Store
+from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.cache import ByteCache
 from hpctrack_server.data.downsample import Band, envelope, shrink_band, window
 from hpctrack_server.data.entries import Entries, Entry, reading
@@ -29,6 +30,7 @@ from hpctrack_server.data.frames import (
     SeriesQuery,
     View,
 )
+from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.reduce import Reduced, reduce_ranks
 from hpctrack_server.settings import ServerSettings
 
@@ -50,6 +52,8 @@ class DataProvider:
     ----------
     settings : ServerSettings
         Where the store is, and how much of it may be kept in memory.
+    index : RunIndex
+        Which knows the lists of projects and runs.
     clock : Clock, optional
         For tests.
 
@@ -59,7 +63,10 @@ class DataProvider:
         There is no store.
     """
 
-    def __init__(self, settings: ServerSettings, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, settings: ServerSettings, index: RunIndex, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._index = index
         self.path: Path = Store(settings.store).path
         self._clock = clock
         self._entries = Entries(self.path, clock=clock, stale_after_s=settings.stale_after_s)
@@ -72,9 +79,7 @@ class DataProvider:
 
     def projects(self) -> tuple[ProjectFrame, ...]:
         """Return the projects that have runs, the most recently active first."""
-        frames = [self._project(name) for name in self._entries.project_names()]
-        kept = [one for one in frames if one.runs or one.broken]
-        return tuple(sorted(kept, key=lambda one: (-one.last_wall_s, one.name)))
+        return self._index.projects()
 
     def runs(self, project: str) -> RunsFrame:
         """Return a project's runs.
@@ -144,12 +149,36 @@ class DataProvider:
             It is gone, or cannot be read.
         """
         if run_id is None:
-            return Pulse(version=_list_version(self._entries.project(project)))
+            return Pulse(version=self._index.version(project))
         entry = self._entries.run(project, run_id)
         state = entry.read().state
         return Pulse(
             version=entry.version, state=state, is_live=entry.is_live, sizes=dict(entry.sizes)
         )
+
+    @contextmanager
+    def open_run(self, project: str, run_id: str) -> Iterator[tuple[StoredRun, RunFrame]]:
+        """Hold a run while its files are read; what they raise becomes an error of ours.
+
+        Raises
+        ------
+        HpctrackError
+            There is no such run, or it cannot be read.
+        """
+        entry = self._entries.run(project, run_id)
+        frame = self._run_frame(entry)
+        with self._reading(entry):
+            yield entry.run, frame
+
+    def own_run(self, project: str, run_id: str) -> StoredRun:
+        """Return an own view of a run, for another thread than the one for pages; close it.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such run.
+        """
+        return self._entries.make_run(project, run_id)
 
     def close(self) -> None:
         """Close all files."""
@@ -164,20 +193,6 @@ class DataProvider:
             if not entry.is_live:
                 entry.run.close()  # file handles are for runs that grow
 
-    def _project(self, name: str) -> ProjectFrame:
-        entries = self._entries.project(name)
-        records = [one.record for one in entries if one.record is not None]
-        running = sum(one.is_live for one in entries)
-        last = [one.ended_wall_s or one.created_wall_s for one in records]
-        last += [self._clock.wall_s()] if running else []
-        return ProjectFrame(
-            name=name,
-            runs=len(records),
-            running=running,
-            broken=len(entries) - len(records),
-            last_wall_s=max(last, default=0.0),
-        )
-
     def _run_frame(self, entry: Entry) -> RunFrame:
         return RunFrame(
             record=entry.read(),
@@ -185,6 +200,8 @@ class DataProvider:
             is_live=entry.is_live,
             # A run of another machine is known up to the last look at it there.
             now_wall_s=entry.synced_wall_s or self._clock.wall_s(),
+            is_archived=entry.is_archived,
+            is_deleted=entry.is_deleted,
         )
 
     def _broken(self, entry: Entry) -> BrokenFrame:

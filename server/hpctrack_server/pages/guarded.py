@@ -22,12 +22,15 @@ from tornado.httputil import HTTPServerRequest
 from tornado.template import DictLoader
 from tornado.web import RequestHandler
 
+from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
+from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
@@ -87,15 +90,25 @@ class Services:
     """For the thread of `numbers` alone, too."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
+    ranks: RankNumbers
+    """Numbers of all ranks at once, for the thread of numbers."""
     keeper: Reader
     """For the database: one that hangs must stall saving, and nothing else."""
     state: State
+    consoles: Consoles
+    """For the thread of `numbers` alone."""
     watcher: Watcher
     asset_path: Callable[[str], str]
+    clock: Clock = SYSTEM_CLOCK
     prefix: str = ""
     menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
     """Names and pages of each menu, see `pages.registry`."""
     templates: DictLoader = field(default_factory=load_templates)
+
+    def close_numbers(self) -> None:
+        """Close what belongs to the thread of `numbers`."""
+        self.charts.close()
+        self.consoles.close()
 
 
 class Guarded(RequestHandler):

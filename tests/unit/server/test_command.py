@@ -140,7 +140,11 @@ def test_missing_store_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_weak_token_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too weak"):
-        server.main(["--store", str(tmp_path), "--token", "short"], standalone_mode=False)
+        server.main(
+            ["--store", str(tmp_path), "--port", "0", "--token", "short"], standalone_mode=False
+        )
+    with pytest.raises(UsageError, match="--token is for --port"):
+        server.main(["--store", str(tmp_path), "--token", "x" * 20], standalone_mode=False)
 
 
 def test_help_has_an_example() -> None:

@@ -16,13 +16,6 @@ from hpctrack_server.components.figures.metric import (
     make_metric_figure,
 )
 from hpctrack_server.components.rank_strip import CELLS_MAX, PROBLEMS_MAX, make_rank_strip
-from hpctrack_server.components.run_table import (
-    FACTS,
-    LOST,
-    TableQuery,
-    choose_columns,
-    make_run_table,
-)
 from hpctrack_server.data.cache import ByteCache
 
 MODELS_MAX = 60
@@ -71,51 +64,6 @@ def test_durations_have_two_units(duration_s: float, shown: str) -> None:
 def test_impossible_times_are_a_dash() -> None:
     assert text.format_when(0) == "\u2013"
     assert text.format_when(1e300) == "\u2013"
-
-
-def test_most_common_columns_come_first_and_constant_ones_last() -> None:
-    rows = [
-        {"config.seed": 1, "config.lr": number / 10, "summary.loss": 0.5, "config.rare": 1}
-        if number == 0
-        else {"config.seed": 1, "config.lr": number / 10, "summary.loss": 0.4}
-        for number in range(4)
-    ]
-    keys = [one.key for one in choose_columns(rows)[len(FACTS) - 1 :]]
-    assert keys == ["config.lr", "config.seed", "config.rare", "summary.loss"]
-
-
-def test_losses_are_a_column_only_if_something_is_missing() -> None:
-    rows: list[dict[str, Any]] = [{"id": "a", "lost": ""}, {"id": "b", "lost": ""}]
-    assert LOST not in choose_columns(rows)
-    rows[1]["lost"] = "3 points dropped"
-    assert LOST in choose_columns(rows)
-
-
-def test_rows_without_a_value_come_last_in_both_directions() -> None:
-    rows: list[dict[str, Any]] = [
-        {"id": "a", "x": 2},
-        {"id": "b"},
-        {"id": "c", "x": float("nan")},
-        {"id": "d", "x": 1},
-    ]
-    for is_descending, first in ((True, "a"), (False, "d")):
-        query = TableQuery(sort="x", is_descending=is_descending)
-        order = [row["id"] for row in make_run_table(rows, query).rows]
-        assert order[0] == first
-        assert set(order[2:]) == {"b", "c"}
-
-
-def test_numbers_and_text_in_one_column_can_be_sorted() -> None:
-    rows: list[dict[str, Any]] = [{"x": "many"}, {"x": 3}, {"x": True}, {"x": [1]}, {"x": ("t",)}]
-    assert make_run_table(rows, TableQuery(sort="x", is_descending=False)).rows[-1]["x"] != 3
-
-
-def test_links_keep_the_search() -> None:
-    query = TableQuery.parse(
-        {"q": "a&b", "state": "failed", "sort": "name", "dir": "asc", "page": "3"}
-    )
-    assert query.link(page=4) == "?q=a%26b&state=failed&sort=name&dir=asc&page=4"
-    assert TableQuery.parse({"page": "\u0663", "state": "<b>"}) == TableQuery()
 
 
 @dataclass

@@ -16,6 +16,8 @@ from hpctrack_server.pages.registry import API, PAGES
 from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, Live, Zoo
 
+RUN_TABS = ("", "/charts", "/config", "/files", "/code", "/console")
+
 
 class Tags(HTMLParser):
     """Collects what a browser would make of a page."""
@@ -37,13 +39,16 @@ def parse(page: str) -> list[tuple[str, dict[str, str | None]]]:
 def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) -> None:
     runs = ["live", "sealed", "unsealed", "broken"]
     paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs"]
+    paths += [f"/p/p/runs/{run}{tab}" for run in runs for tab in RUN_TABS]
     paths += [
-        f"/p/{project}/{page}"
-        for project in ("p", "empty", "hostile")
-        for page in ("statistics", "sweeps")
+        f"/p/hostile/runs/hostile-{number}{tab}"
+        for number in range(len(HOSTILE))
+        for tab in RUN_TABS
     ]
-    paths += [f"/p/p/runs/{run}" for run in runs]
-    paths += [f"/p/hostile/runs/hostile-{number}" for number in range(len(HOSTILE))]
+    paths += [f"/p/{one}/parallel" for one in ("p", "empty", "hostile")]
+    paths += [f"/p/{project}/statistics" for project in ("p", "empty", "hostile")]
+    paths += [f"/p/{project}/sweeps" for project in ("p", "empty", "hostile")]
+    paths += ["/p/p/sweeps/swept"]
     for path in paths:
         answer = dashboard.get(path)
         assert answer.status == 200, (path, answer.text[-400:])
@@ -112,8 +117,12 @@ def test_hostile_text_is_text_on_every_page(dashboard: Live) -> None:
     known = {"script", "link", "meta"}
     for path in (
         "/p/hostile/runs",
-        *(f"/p/hostile/runs/hostile-{number}" for number in range(len(HOSTILE))),
-        f"/p/p/runs?q={quote(HOSTILE[0])}&sort={quote(HOSTILE[1])}&state=%3Cb%3E&page=-1&dir=x",
+        *(
+            f"/p/hostile/runs/hostile-{number}{tab}"
+            for number in range(len(HOSTILE))
+            for tab in RUN_TABS
+        ),
+        f"/p/p/runs?search={quote(HOSTILE[2])}&sort={quote(HOSTILE[1])}&state=%3Cb%3E&page=-1&cols={quote(HOSTILE[0])}",
         f"/p/{quote(HOSTILE[0], safe='')}/runs",
     ):
         page = dashboard.get(path).text
@@ -130,7 +139,7 @@ def test_hostile_text_is_text_on_every_page(dashboard: Live) -> None:
 
 
 def test_hostile_metric_names_reach_the_page_and_their_series(dashboard: Live) -> None:
-    page = dashboard.get("/p/hostile/runs/hostile-0").text
+    page = dashboard.get("/p/hostile/runs/hostile-0/charts").text
     cards = [dict(attributes)["data-metric"] for tag, attributes in parse(page) if tag == "article"]
     assert sorted(str(one) for one in cards) == sorted(HOSTILE_METRICS)
     for metric in HOSTILE_METRICS:
@@ -151,7 +160,7 @@ def test_hidden_metrics_are_not_drawn_but_served(
     writer.end(0, session)
     writer.close()
     dashboard = start_dashboard(tmp_path)
-    page = dashboard.get("/p/p/runs/r").text
+    page = dashboard.get("/p/p/runs/r/charts").text
     cards = [dict(attributes)["data-metric"] for tag, attributes in parse(page) if tag == "article"]
     assert cards == ["loss"]
     assert "2 more metrics are not drawn here" in page
@@ -179,15 +188,12 @@ def test_runs_are_searched_filtered_sorted_and_paged(
 
     assert len(shown("")) == 50
     assert len(shown("?page=2")) == 5
-    assert len(shown("?page=99999999999999")) == 50
-    assert shown("?q=run-07") == ["run-07"]
-    assert len(shown("?state=finished")) == 50
-    assert shown("?state=running") == []
-    by_loss = shown("?sort=summary.loss&dir=asc")
+    assert len(shown("?page=99999999999999")) == 50, "no page is the first"
+    assert len(shown("?rows=100")) == 55
+    assert shown("?search=run-07") == ["run-07"]
+    by_loss = shown("?sort=summary.loss")
     assert by_loss[0] in {f"run-{number:02d}" for number in range(0, 55, 3)}
-    assert shown("?sort=id&dir=asc")[:2] == ["run-00", "run-01"]
-    assert shown("?sort=id&dir=desc")[:2] == ["run-54", "run-53"]
-    page = dashboard.get("/p/p/runs?sort=id&dir=asc").text
+    page = dashboard.get("/p/p/runs?sort=summary.loss").text
     assert 'rel="next"' in page
     assert "Page 1 of 2" in page
 
@@ -201,7 +207,7 @@ def test_failed_ranks_are_named_with_host_and_exit_code(dashboard: Live) -> None
 
 
 def test_assets_are_cached_for_ever_under_their_hash(dashboard: Live) -> None:
-    page = dashboard.get("/p/p/runs/sealed").text
+    page = dashboard.get("/p/p/runs/sealed/charts").text
     assets = set(re.findall(r'"(/assets/[^"]+)"', page))
     assert {path.rpartition(".")[2] for path in assets} >= {"css", "js", "woff2", "svg", "json"}
     for path in assets:

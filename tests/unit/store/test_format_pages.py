@@ -136,7 +136,9 @@ def test_every_number_of_the_format_has_a_name_and_a_meaning_on_the_page() -> No
     assert set(table("Attributes of the root")) >= {f"`{one}`" for one in schema.ROOT_ATTRIBUTES}
 
 
-@pytest.mark.parametrize("name", ["runs", "levels", "late", "replaced", "pulse"])
+@pytest.mark.parametrize(
+    "name", ["runs", "levels", "extremes", "last", "late", "replaced", "pulse"]
+)
 def test_the_page_has_the_type_of_what_a_sealed_metric_consists_of(name: str) -> None:
     assert all(re.fullmatch(r"`[<|][fiu]\d`", cells[0]) for cells in table(name).values())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,8 @@ KINDS = {
     "notes": "notes", "id": "id", "sweep": "sweep",
 }  # fmt: skip
 """Columns that are drawn in a way of their own."""
+
+RESULTS = frozenset({"duration", "energy_wh"})
 
 ALWAYS = ("name", "state", "user", "created", "duration")
 IF_ANY = ("slurm.partition", "ranks")
@@ -80,6 +82,18 @@ class Column:
         return self.kind in {"number", "duration"}
 
     @property
+    def metric(self) -> str:
+        """The name of the metric that it is about; empty if it is about none."""
+        if self.area != "summary":
+            return ""
+        return self.key if self.kind == "spark" else self.key.removeprefix("summary.")
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether a baseline says something about it: of a setting a difference is no result."""
+        return self.is_number and (self.area == "summary" or self.key in RESULTS)
+
+    @property
     def is_largest_first(self) -> bool:
         """Which way it is sorted first: of a loss the smallest is the best."""
         return (self.is_number or self.kind == "time") and self.goal != "minimize"
@@ -91,9 +105,7 @@ class Column:
         return pin + (SPARK if self.kind == "spark" else "") + self.key
 
 
-def choose_columns(
-    known: Iterable[Known], wanted: Sequence[str], find_goal: Callable[[str], str] = lambda _: ""
-) -> tuple[Column, ...]:
+def choose_columns(known: Iterable[Known], wanted: Sequence[str]) -> tuple[Column, ...]:
     """Return the columns that were asked for, else those that most runs have.
 
     Parameters
@@ -102,14 +114,12 @@ def choose_columns(
         What the project's runs have.
     wanted : sequence of str
         As the address names them; what no run has is an empty column, and not left out.
-    find_goal : callable
-        Of a metric's name: ``minimize``, ``maximize`` or empty.
     """
     kinds = {one.key: one for one in known}
     specs = wanted or list_default_keys(kinds.values())
-    columns = [_make_column(one, kinds, find_goal) for one in specs]
+    columns = [_make_column(one, kinds) for one in specs]
     name = next((one for one in columns if one.kind == "name"), None)
-    name = name or _make_column("name", kinds, find_goal)
+    name = name or _make_column("name", kinds)
     rest = [one for one in columns if one.key != "name" or one.kind == "spark"]
     pinned = [one for one in rest if one.is_pinned]
     return (name, *pinned, *(one for one in rest if not one.is_pinned))
@@ -135,7 +145,7 @@ def _choose(known: Iterable[Known], prefix: str, limit: int) -> list[str]:
     return [one.key for one in found[:limit]]
 
 
-def _make_column(spec: str, known: dict[str, Known], find_goal: Callable[[str], str]) -> Column:
+def _make_column(spec: str, known: dict[str, Known]) -> Column:
     is_pinned = spec.startswith(PIN)
     key = spec.removeprefix(PIN)
     if key.startswith(SPARK):
@@ -144,12 +154,10 @@ def _make_column(spec: str, known: dict[str, Known], find_goal: Callable[[str], 
     area, _, rest = key.partition(".")
     area = area if rest and area in {"config", "summary", "slurm"} else "fact"
     kind = KINDS.get(key) or ("number" if key in known and known[key].kind == "number" else "text")
-    metric = rest if area == "summary" else ""
     return Column(
         key=key,
         title=TITLES.get(key) or (rest if area != "fact" else key.replace("_", " ").capitalize()),
         kind=kind,
         area=area,
-        goal=find_goal(metric) if metric else "",
         is_pinned=is_pinned or key == "name",
     )

@@ -63,7 +63,7 @@ def make_delta(value: Any, base: Any, goal: str) -> Delta | None:
 def _sign(value: float, unit: str = "") -> str:
     size = abs(value)
     if unit and size >= 100:  # noqa: PLR2004 - more digits of a percentage say nothing
-        text = f"{size:,.0f}" if size < 1e6 else format_number(size)  # noqa: PLR2004
+        text = f"{size:,.0f}" if size < 1e6 else f"{size:.0e}".replace("e+", "e")  # noqa: PLR2004
     elif unit:
         text = f"{size:.1f}" if size >= 0.05 else "<0.1"  # noqa: PLR2004
     else:

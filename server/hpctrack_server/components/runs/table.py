@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +60,9 @@ class Cell:
 
 
 ABSENT = Cell(DASH)
+
+NO_DELTA = Delta("", "", "")
+"""Takes the place of one, so that the numbers of a column stay below each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +125,7 @@ def make_rows(
             name=str(row.get("name") or row["id"]),
             state=str(row.get("state", "")),
             tags=tuple(str(one) for one in row.get("tags") or ()),
-            cells=tuple(
-                _make_cell(make, column, row, baseline if row["id"] != base_id else None)
-                for column, make in makers
-            ),
+            cells=tuple(_make_cell(make, column, row, baseline) for column, make in makers),
             is_baseline=row["id"] == base_id,
         )
         for row in rows
@@ -191,10 +192,12 @@ def _make_cell(make: Callable[[Any], Cell], column: Column, row: Row, baseline: 
     if value is None:
         return Cell() if column.kind in {"tags", "notes", "spark"} else ABSENT
     cell = make(value)
-    if baseline is not None and column.is_number:
-        delta = make_delta(value, baseline.get(column.key), column.goal)
-        return Cell(cell.text, cell.title, delta=delta)
-    return cell
+    if baseline is None or not column.is_compared:
+        return cell
+    if row["id"] == baseline["id"]:
+        return Cell(cell.text, cell.title, delta=NO_DELTA)
+    delta = make_delta(value, baseline.get(column.key), column.goal)
+    return Cell(cell.text, cell.title, delta=delta or NO_DELTA)
 
 
 def _make_text(value: Any) -> Cell:
@@ -213,14 +216,23 @@ def _make_number(value: Any) -> Cell:
 
 
 def _make_time(value: Any) -> Cell:
-    wall_s = float(value) if is_number(value) else 0.0
+    wall_s = _as_float(value)
     return Cell(format_when(wall_s), iso=format_iso(wall_s))
 
 
 def _make_duration(value: Any) -> Cell:
-    if not is_number(value) or value != value:  # noqa: PLR0124 - NaN
+    duration_s = _as_float(value)
+    if not math.isfinite(duration_s) or not is_number(value):
         return ABSENT
-    return Cell(format_duration(value), f"{value:,.1f} seconds")
+    return Cell(format_duration(duration_s), f"{duration_s:,.1f} seconds")
+
+
+def _as_float(value: Any) -> float:
+    """Return a number as a float; what is none, or too large for one, as infinity."""
+    try:
+        return float(value) if is_number(value) else math.inf
+    except OverflowError:
+        return math.inf
 
 
 def _make_tags(value: Any) -> Cell:

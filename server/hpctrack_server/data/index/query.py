@@ -106,12 +106,15 @@ class RunPage:
         Runs that fit the query, and runs of the scope.
     version : str
         Differs whenever the table looks different.
+    pending : int
+        Runs of the project that have not been read yet: it is being looked at for the first time.
     """
 
     rows: tuple[dict[str, Any], ...]
     matches: int
     total: int
     version: str
+    pending: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,34 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
-from hpctrack.errors import UsageError
-from hpctrack_server.data.index.query import (
-    ColumnFacts,
-    ColumnKind,
-    Group,
-    RunPage,
-    RunQuery,
-    Scope,
-)
-from hpctrack_server.data.provider import DataProvider
+from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack_server.data.frames import BrokenFrame, ProjectFrame
+from hpctrack_server.data.index.parts import RowArray
+from hpctrack_server.data.index.query import ColumnFacts, Group, RunPage, RunQuery
+from hpctrack_server.data.index.scanner import Scanner
+from hpctrack_server.data.index.segment import Segment
+from hpctrack_server.data.index.snapshot import Snapshot
+from hpctrack_server.language.completion import Completion, complete
+from hpctrack_server.settings import ServerSettings
+
+SCAN_INTERVALS = 2
+"""The index looks half as often as the watcher of single runs."""
 
 
 class RunIndex:
-    """Answers from memory; what has changed in the store is found by the watcher, not by a page.
+    """Answers from memory; what has changed in the store is found by a thread, not by a page.
+
+    Every method may be called from any thread. One that has not been started reads a project when
+    it is asked for, and again only by `refresh`.
 
     Parameters
     ----------
-    provider : DataProvider
+    settings : ServerSettings
+        Where the store is.
+    clock : Clock, optional
+        For tests.
+    cache : Path, optional
+        Where tables are kept for the next start; default the user's cache folder.
     """
 
-    def __init__(self, provider: DataProvider) -> None:
-        self._provider = provider
+    def __init__(
+        self, settings: ServerSettings, *, clock: Clock = SYSTEM_CLOCK, cache: Path | None = None
+    ) -> None:
+        self._clock = clock
+        self._scanner = Scanner(
+            settings.store,
+            clock=clock,
+            stale_after_s=settings.stale_after_s,
+            interval_s=settings.poll_interval_s * SCAN_INTERVALS,
+            cache=cache,
+        )
 
-    def page(self, project: str, query: RunQuery) -> RunPage:
+    def start(self) -> None:
+        """Begin to follow the store."""
+        self._scanner.start()
+
+    def close(self) -> None:
+        """Stop, and keep what is known for the next start."""
+        self._scanner.close()
+
+    def refresh(self) -> None:
+        """Wait, not longer than two seconds, until what has just been written is known."""
+        self._scanner.refresh()
+
+    def projects(self) -> tuple[ProjectFrame, ...]:
+        """Return the projects that have runs, the most recently active first."""
+        frames = [self._describe(name, found) for name, found in self._scanner.snapshots().items()]
+        kept = [one for one in frames if one.runs or one.broken]
+        return tuple(sorted(kept, key=lambda one: (-one.last_wall_s, one.name)))
+
+    def version(self, project: str) -> str:
+        """Return a text that differs whenever a project's table looks different.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such project.
+        """
+        return self._scanner.snapshot(project).version
+
+    def broken(self, project: str) -> tuple[BrokenFrame, ...]:
+        """Return the runs that cannot be read, and why.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such project.
+        """
+        return self._scanner.snapshot(project).broken
+
+    def page(self, project: str, query: RunQuery, keys: Sequence[str] | None = None) -> RunPage:
         """Return a part of the runs that match.
+
+        Parameters
+        ----------
+        project : str
+        query : RunQuery
+        keys : sequence of str, optional
+            Columns of the rows; default all that there are.
 
         Raises
         ------
@@ -39,32 +103,34 @@ class RunIndex:
         QueryError
             The filter cannot be understood; it says where.
         """
-        frame = self._provider.runs(project)
-        rows = self._find(project, query)
-        part = rows[query.start : query.start + query.count]
+        snapshot, found, rows = self._find(project, query)
+        wanted = snapshot.kinds if keys is None else {"id": 0, "state": 0, **dict.fromkeys(keys)}
+        columns = snapshot.take(list(wanted), rows)
+        told = [
+            {key: value for key, value in zip(columns, values, strict=True) if value is not None}
+            for values in zip(*columns.values(), strict=True)
+        ]
         return RunPage(
-            rows=tuple(part), matches=len(rows), total=len(frame.runs), version=frame.version
+            rows=tuple(told),
+            matches=len(found),
+            total=snapshot.scope_size(query.scope),
+            version=snapshot.version,
+            pending=snapshot.pending,
         )
 
     def ids(self, project: str, query: RunQuery) -> list[str]:
-        """Return the ids of all runs that match, whatever ``start`` and ``count``."""
-        return [row["id"] for row in self._find(project, query)]
+        """Return the ids of all runs that match, in order, whatever ``start`` and ``count``."""
+        snapshot = self._scanner.snapshot(project)
+        rows = self._order_all(snapshot, query)
+        return snapshot.take(["id"], rows)["id"]
 
     def columns(self, project: str) -> list[ColumnFacts]:
         """Return all columns that the runs of a project have, facts first."""
-        rows = [one.row() for one in self._provider.runs(project).runs]
-        found: dict[str, list[Any]] = {}
-        for row in rows:
-            for key, value in row.items():
-                if value is not None:
-                    found.setdefault(key, []).append(value)
-        return [
-            ColumnFacts(
-                key=key, kind=_kind_of(key, values), count=len(values),
-                distinct=len({repr(one) for one in values}),
-            )
-            for key, values in found.items()
-        ]  # fmt: skip
+        return self._scanner.snapshot(project).facts()
+
+    def columns_left_out(self, project: str) -> int:
+        """Return how many columns there are too many of: those that the fewest runs have."""
+        return self._scanner.snapshot(project).left_out
 
     def values(
         self, project: str, keys: Sequence[str], query: RunQuery
@@ -73,44 +139,73 @@ class RunIndex:
 
         A run without a value has None.
         """
-        rows = self._find(project, query)
-        return [row["id"] for row in rows], {key: [row.get(key) for row in rows] for key in keys}
+        snapshot = self._scanner.snapshot(project)
+        rows = self._order_all(snapshot, query)
+        found = snapshot.take(list(dict.fromkeys([*keys, "id"])), rows)
+        return found["id"], {key: found[key] for key in keys}
 
-    def groups(self, project: str, keys: Sequence[str], query: RunQuery) -> list[Group]:
-        """Return the runs that match by their values of some keys, the largest group first."""
-        rows = self._find(project, query)
-        found: dict[tuple[Any, ...], list[str]] = {}
-        for row in rows:
-            found.setdefault(tuple(row.get(key) for key in keys), []).append(row["id"])
-        ordered = sorted(found.items(), key=lambda one: -len(one[1]))
-        return [Group(key=key, ids=tuple(ids)) for key, ids in ordered]
+    def groups(
+        self,
+        project: str,
+        keys: Sequence[str],
+        query: RunQuery,
+        columns: Sequence[str] | None = None,
+    ) -> list[Group]:
+        """Return the runs that match by their values of some keys, the largest group first.
 
-    def _find(self, project: str, query: RunQuery) -> list[dict[str, Any]]:
-        if query.filter:
-            raise UsageError("filters are not understood yet")
-        rows = [one.row() for one in self._provider.runs(project).runs]
-        if query.scope not in {Scope.ACTIVE, Scope.ALL}:
-            return []
-        if query.ids:
-            known = {row["id"]: row for row in rows}
-            rows = [known[one] for one in query.ids if one in known]
-        if query.search:
-            word = query.search.casefold()
-            rows = [row for row in rows if word in f"{row['name']} {row['id']}".casefold()]
-        for key in reversed(query.sort):
-            there = [row for row in rows if isinstance(row.get(key.key), (int, float))]
-            rest = [row for row in rows if not isinstance(row.get(key.key), (int, float))]
-            there.sort(key=itemgetter(key.key), reverse=key.is_descending)
-            rows = there + rest
-        return rows
+        Parameters
+        ----------
+        project : str
+        keys : sequence of str
+            Column keys; ``@config-but-seed`` is all of the configuration but seeds.
+        query : RunQuery
+            The runs of a group are in its order.
+        columns : sequence of str, optional
+            Whose mean, min, max, std and n are told; default all that hold numbers.
+        """
+        snapshot = self._scanner.snapshot(project)
+        return snapshot.group(keys, self._order_all(snapshot, query), columns)
 
+    def table(self, project: str, keys: Sequence[str], query: RunQuery) -> tuple[Segment, RunPage]:
+        """Return a part of the runs that match as Arrow arrays, and the page without rows."""
+        snapshot, found, rows = self._find(project, query)
+        page = RunPage(
+            rows=(),
+            matches=len(found),
+            total=snapshot.scope_size(query.scope),
+            version=snapshot.version,
+            pending=snapshot.pending,
+        )
+        return snapshot.table(list(dict.fromkeys(["id", *keys])), rows), page
 
-def _kind_of(key: str, values: Sequence[Any]) -> ColumnKind:
-    if key == "created":
-        return ColumnKind.TIME
-    first = values[0]
-    if isinstance(first, bool):
-        return ColumnKind.FLAG
-    if isinstance(first, (int, float)):
-        return ColumnKind.NUMBER
-    return ColumnKind.LIST if isinstance(first, (list, tuple)) else ColumnKind.TEXT
+    def complete(self, project: str, text: str, at: int) -> Completion:
+        """Propose what could be typed next in a filter."""
+        snapshot = self._scanner.snapshot(project)
+        return complete(text, at, columns=snapshot.kinds, values=snapshot.common_values)
+
+    def kinds(self, project: str) -> dict[str, str]:
+        """Return what each column holds, by key."""
+        return {key: str(kind) for key, kind in self._scanner.snapshot(project).kinds.items()}
+
+    def _find(self, project: str, query: RunQuery) -> tuple[Snapshot, RowArray, RowArray]:
+        """Return the snapshot, all rows that match, and those of the part that is wanted."""
+        snapshot = self._scanner.snapshot(project)
+        found = snapshot.find(query, now_wall_s=self._clock.wall_s())
+        start, count = max(query.start, 0), max(query.count, 0)
+        rows = snapshot.order(query, found, min(start + count, len(found)))
+        return snapshot, found, rows[start : start + count]
+
+    def _order_all(self, snapshot: Snapshot, query: RunQuery) -> RowArray:
+        found = snapshot.find(query, now_wall_s=self._clock.wall_s())
+        return snapshot.order(query, found, len(found))
+
+    def _describe(self, name: str, snapshot: Snapshot) -> ProjectFrame:
+        counts = snapshot.counts
+        running = int(counts["running"])
+        return ProjectFrame(
+            name=name,
+            runs=int(counts["runs"]),
+            running=running,
+            broken=len(snapshot.broken),
+            last_wall_s=self._clock.wall_s() if running else counts["last_wall_s"],
+        )

@@ -13,10 +13,15 @@ from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.store import Store
 from hpctrack_server.data.series.curve import Curve, Drawn, cut_positive, lay_along
-from hpctrack_server.data.series.curves import CurveReader
+from hpctrack_server.data.series.curves import RANKS_MAX, CurveReader, spread
 from hpctrack_server.data.series.frames import ChartFrame, ChartLine
 from hpctrack_server.data.series.open_runs import OpenRun, OpenRuns
-from hpctrack_server.data.series.query import ChartQuery
+from hpctrack_server.data.series.pyramid_lines import (
+    PyramidLine,
+    draw_from_pyramid,
+    find_ranks,
+)
+from hpctrack_server.data.series.query import ChartQuery, XAxis
 from hpctrack_server.data.series.shrink import Window, choose_points
 from hpctrack_server.settings import ServerSettings
 
@@ -24,6 +29,9 @@ POINTS_MAX = 120_000
 """Points of one answer, about 1 MB; of more lines each has fewer."""
 
 WIDTH_MIN = 32
+
+KEPT_POINTS = 1_000_000
+"""Of a longer line a part is read from the file each time, 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +132,33 @@ class ChartReader:
     def _draw_run(
         self, opened: OpenRun, one: Wanted, query: ChartQuery, window: Window
     ) -> list[tuple[ChartLine, tuple[float, float]]]:
+        is_whole = query.start is None and query.end is None and not query.log_x
+        ranks = find_ranks(opened, query.y, query.ranks)
+        # Of a short line that is looked at closely its points are kept: the next look is quicker.
+        if ranks is not None and (is_whole or opened.sizes[query.y] > KEPT_POINTS * len(ranks)):
+            ranks = spread(ranks, RANKS_MAX)
+            share = _share(window, len(ranks))
+            found = [draw_from_pyramid(opened, query.y, rank, query.x, share) for rank in ranks]
+            lines = [line for line in found if line is not None]
+            if len(lines) == len(ranks) and lines:
+                return [(_line_of_pyramid(one, line, share), line.extent) for line in lines]
+        return self._draw_points(opened, one, query, window)
+
+    def _draw_points(
+        self, opened: OpenRun, one: Wanted, query: ChartQuery, window: Window
+    ) -> list[tuple[ChartLine, tuple[float, float]]]:
         found = []
-        curves = self._curves.read(opened, query.y, query.ranks)
+        with_times = query.x in {XAxis.TIME, XAxis.RELATIVE}
+        curves = self._curves.read(opened, query.y, query.ranks, with_times=with_times)
+        share = _share(window, len(curves))
         for curve in curves:
             x = self._curves.find_x(opened, curve, query.x, query.ranks)
             drawn = lay_along(x, curve.value)
             if query.log_x:
                 drawn = cut_positive(drawn)
-            if not len(drawn.x):
-                continue
-            share = dataclasses.replace(window, width=max(WIDTH_MIN, window.width // len(curves)))
-            line = _make_line(one, curve, drawn, share if len(curves) > 1 else window)
-            found.append((line, (float(drawn.x[0]), float(drawn.x[-1]))))
+            if len(drawn.x):
+                extent = (float(drawn.x[0]), float(drawn.x[-1]))
+                found.append((_make_line(one, curve, drawn, share), extent))
         return found
 
     def _describe(self, run: str, error: HpctrackError) -> dict[str, str]:
@@ -156,6 +179,25 @@ def _make_line(one: Wanted, curve: Curve, drawn: Drawn, window: Window) -> Chart
         gaps=drawn.gaps,
         arrays={"x": drawn.x[chosen], "y": drawn.y[chosen]},
     )
+
+
+def _line_of_pyramid(one: Wanted, line: PyramidLine, window: Window) -> ChartLine:
+    chosen = choose_points(line.drawn.x, line.drawn.y, window)
+    return ChartLine(
+        run=one.id,
+        label=one.label,
+        group=one.group,
+        rank=line.rank,
+        total=line.total,
+        last=line.last,
+        gaps=line.drawn.gaps,
+        arrays={"x": line.drawn.x[chosen], "y": line.drawn.y[chosen]},
+    )
+
+
+def _share(window: Window, lines: int) -> Window:
+    """Return the window with fewer buckets, where a run has many lines."""
+    return dataclasses.replace(window, width=max(WIDTH_MIN, window.width // max(lines, 1)))
 
 
 def _last_point(drawn: Drawn) -> tuple[float, float] | None:

@@ -16,16 +16,16 @@ class Curve:
     Parameters
     ----------
     step : ndarray of int64, shape (n,)
-    wall_s : ndarray of float64, shape (n,)
-        UTC seconds.
-    value : ndarray of float64, shape (n,)
+    wall_s : ndarray of float64, shape (n,), or None
+        UTC seconds; None if nobody asked for it.
+    value : ndarray of float64 or float32, shape (n,)
         NaN is a gap.
     rank : int or None
         None if the line stands for several ranks.
     """
 
     step: IntArray
-    wall_s: FloatArray
+    wall_s: FloatArray | None
     value: FloatArray
     rank: int | None = None
 
@@ -36,7 +36,8 @@ class Curve:
     @property
     def size_bytes(self) -> int:
         """Memory that the points take."""
-        return self.step.nbytes + self.wall_s.nbytes + self.value.nbytes
+        times = 0 if self.wall_s is None else self.wall_s.nbytes
+        return self.step.nbytes + times + self.value.nbytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""Reading the lines of runs: each metric once, as many as memory is allowed for."""
+"""Reading the lines of runs whole: each column once, as many as memory is allowed for."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpctrack.errors import NotFoundError
 from hpctrack.store.metric import Metric
@@ -29,8 +31,58 @@ class CurveReader:
     """
 
     def __init__(self, cache_bytes: int) -> None:
-        self._metrics: ByteCache[tuple[int, Metric]] = ByteCache(cache_bytes // 2)
-        self._reduced: ByteCache[tuple[int, Curve]] = ByteCache(cache_bytes // 2)
+        self._cache: ByteCache[tuple[int, Any]] = ByteCache(cache_bytes)
+
+    def read(
+        self, opened: OpenRun, name: str, ranks: RankChoice | int, *, with_times: bool = True
+    ) -> list[Curve]:
+        """Return the lines of a metric: one, or one for each rank.
+
+        Raises
+        ------
+        NotFoundError
+            The run, or the rank that was asked for, has not logged it.
+        """
+        numbers = self.find_ranks(opened, name)
+        if isinstance(ranks, RankChoice):
+            if ranks != RankChoice.ALL and len(numbers) > 1:
+                key = (opened.run.folder, name, ranks)
+                return [self.reduce(opened, key, ranks, lambda: self.read_metric(opened, name))]
+            chosen = spread(numbers, RANKS_MAX)
+        else:
+            chosen = [ranks]
+        return [self.read_rank(opened, name, one, with_times=with_times) for one in chosen]
+
+    def find_ranks(self, opened: OpenRun, name: str) -> list[int]:
+        """Return the ranks that have logged a metric."""
+        sealed = opened.sealed()
+        if sealed is not None:
+            with reading(opened.label):
+                return sealed.ranks(name)
+        return self.read_metric(opened, name).rank_numbers()
+
+    def read_rank(self, opened: OpenRun, name: str, rank: int, *, with_times: bool) -> Curve:
+        """Return one rank's points in the order of logging, without superseded ones.
+
+        Raises
+        ------
+        NotFoundError
+            It has not logged the metric.
+        """
+        sealed = opened.sealed()
+        if sealed is None:
+            return curve_of(self.read_metric(opened, name), rank)
+        step = self._column(opened, name, rank, "step")
+        if not len(step):
+            raise NotFoundError(f"rank {rank} of run {opened.run.id} has not logged {name!r}")
+        value = self._column(opened, name, rank, "value")
+        wall_s = self._column(opened, name, rank, "wall_s") if with_times else None
+        with reading(opened.label):
+            current = sealed.find_current(name, rank, step)
+        if current is not None and not current.all():
+            step, value = step[current], value[current]
+            wall_s = None if wall_s is None else wall_s[current]
+        return Curve(step, wall_s, value, rank)
 
     def read_metric(self, opened: OpenRun, name: str) -> Metric:
         """Return a metric of all ranks.
@@ -40,47 +92,33 @@ class CurveReader:
         NotFoundError
             The run has not logged it.
         """
+
+        def read() -> Metric:
+            with reading(opened.label):
+                metric = opened.run.metric(name)
+            if not opened.is_live:
+                opened.run.close()
+            return metric
+
         key = (opened.run.folder, name)
-        held = self._metrics.get(key)
-        if held and held[0] == opened.version:
-            return held[1]
-        with reading(opened.label):
-            metric = opened.run.metric(name)
-        if not opened.is_live:
-            opened.run.close()
-        self._metrics.put(key, (opened.version, metric), metric.size_bytes)
+        metric: Metric = self._keep(key, opened.version, read, lambda one: one.size_bytes)
         return metric
 
-    def read(self, opened: OpenRun, name: str, ranks: RankChoice | int) -> list[Curve]:
-        """Return the lines of a metric: one, or one for each rank.
+    def reduce(
+        self,
+        opened: OpenRun,
+        key: Hashable,
+        how: RankChoice,
+        read: Callable[[], Metric],
+    ) -> Curve:
+        """Return all ranks of a metric as one line; ``key`` names what is kept of it."""
 
-        Raises
-        ------
-        NotFoundError
-            The run, or the rank that was asked for, has not logged it.
-        """
-        metric = self.read_metric(opened, name)
-        key = (opened.run.folder, name, ranks)
-        return self.take(metric, ranks, key=key, version=opened.version)
+        def work() -> Curve:
+            found = read().reduce(str(how), by="step")
+            return Curve(found.step, found.wall_s, found.value)
 
-    def take(
-        self, metric: Metric, ranks: RankChoice | int, *, key: Hashable, version: int
-    ) -> list[Curve]:
-        """Return the lines of a metric that has been read; ``key`` names what is kept."""
-        numbers = metric.rank_numbers()
-        if not isinstance(ranks, RankChoice):
-            return [_curve_of(metric, ranks)]
-        if ranks == RankChoice.ALL:
-            return [_curve_of(metric, one) for one in spread(numbers, RANKS_MAX)]
-        if len(numbers) == 1:
-            return [_curve_of(metric, numbers[0])]
-        held = self._reduced.get(key)
-        if held and held[0] == version:
-            return [held[1]]
-        found = metric.reduce(str(ranks), by="step")
-        curve = Curve(found.step, found.wall_s, found.value)
-        self._reduced.put(key, (version, curve), curve.size_bytes)
-        return [curve]
+        curve: Curve = self._keep(key, opened.version, work, lambda one: one.size_bytes)
+        return curve
 
     def find_x(self, opened: OpenRun, curve: Curve, x: str, ranks: RankChoice | int) -> NumberArray:
         """Return the x of each point of a line; NaN where it has none.
@@ -90,25 +128,59 @@ class CurveReader:
         """
         if x == XAxis.STEP:
             return curve.step
-        if x == XAxis.TIME:
-            return curve.wall_s
-        if x == XAxis.RELATIVE:
-            return curve.wall_s - opened.began_wall_s
-        metric = self.read_metric(opened, x)
-        if curve.rank is not None and len(metric.rank_numbers()) > 1:
-            try:
-                other = _curve_of(metric, curve.rank)
-            except NotFoundError:
-                other = _curve_of(metric, metric.rank_numbers()[0])
+        if x in {XAxis.TIME, XAxis.RELATIVE}:
+            if curve.wall_s is None:
+                return np.full(len(curve), np.nan)
+            return curve.wall_s - opened.began_wall_s if x == XAxis.RELATIVE else curve.wall_s
+        numbers = self.find_ranks(opened, x)
+        if curve.rank is not None and len(numbers) > 1:
+            rank = curve.rank if curve.rank in numbers else numbers[0]
+            other = self.read_rank(opened, x, rank, with_times=False)
         else:
             how = ranks if ranks in {RankChoice.MIN, RankChoice.MAX} else RankChoice.MEAN
-            other = self.read(opened, x, how)[0]
+            other = self.read(opened, x, how, with_times=False)[0]
         return hold_by_step(curve.step, other)
 
+    def _column(self, opened: OpenRun, name: str, rank: int, column: str) -> NDArray[Any]:
+        sealed = opened.sealed()
+        if sealed is None:
+            raise NotFoundError(f"{opened.label} is not sealed")
 
-def _curve_of(metric: Metric, rank: int) -> Curve:
+        def read() -> NDArray[Any]:
+            with reading(opened.label):
+                return shorten(sealed.read_column(name, rank, column))
+
+        with reading(opened.label):
+            place = sealed.place_of(name, column)
+        key = (opened.run.folder, place, rank)
+        values: NDArray[Any] = self._keep(key, opened.version, read, lambda one: one.nbytes)
+        return values
+
+    def _keep(
+        self, key: Hashable, version: int, make: Callable[[], Any], size: Callable[[Any], int]
+    ) -> Any:
+        held = self._cache.get(key)
+        if held and held[0] == version:
+            return held[1]
+        made = make()
+        self._cache.put(key, (version, made), size(made))
+        return made
+
+
+def curve_of(metric: Metric, rank: int) -> Curve:
+    """Return one rank of a metric."""
     found = metric.rank(rank, by="step")
     return Curve(found.step, found.wall_s, found.value, rank)
+
+
+def shorten(values: NDArray[Any]) -> NDArray[Any]:
+    """Return doubles as float32 where that loses nothing: training logs little else. Pure."""
+    if values.dtype != np.float64:
+        return values
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = values.astype(np.float32)
+        is_same = (narrow == values) | np.isnan(values)
+    return narrow if is_same.all() else values
 
 
 def spread(numbers: list[int], limit: int) -> list[int]:
@@ -126,9 +198,7 @@ def hold_by_step(step: NumberArray, other: Curve) -> NumberArray:
     if len(steps) > 1 and (steps[1:] < steps[:-1]).any():
         order = np.argsort(steps, kind="stable")
         steps, values = steps[order], values[order]
-    if np.array_equal(steps, step) and (len(step) < 2 or (step[1:] > step[:-1]).all()):  # noqa: PLR2004
-        return values
-    at = np.searchsorted(steps, step, side="right") - 1
     if not len(values):
         return np.full(len(step), np.nan)
+    at = np.searchsorted(steps, step, side="right") - 1
     return np.asarray(np.where(at >= 0, values[np.maximum(at, 0)], np.nan))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpctrack.core.clock import Clock
-from hpctrack.core.layout import has_run_files, run_folder
+from hpctrack.core.layout import SEALED_NAME, has_run_files, run_folder
 from hpctrack.errors import HpctrackError, NotFoundError
+from hpctrack.store.open_sealed import OpenSealed
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.entries import reading
@@ -47,6 +48,7 @@ class OpenRun:
     began_wall_s: float = 0.0
     is_live: bool = True
     sizes: dict[str, int] = field(default_factory=dict)
+    _sealed: OpenSealed | None = None
     _stamp: Stamp = ()
     _next_check_mono_s: float = 0.0
 
@@ -54,6 +56,25 @@ class OpenRun:
     def label(self) -> str:
         """The run as messages name it."""
         return f"{self.run.project}/{self.run.id}"
+
+    def sealed(self) -> OpenSealed | None:
+        """Return the sealed file, open; None if there is more to the run than that.
+
+        Raises
+        ------
+        HpctrackError
+            It cannot be read.
+        """
+        if self._sealed is None and not self.is_live and self.run.is_sealed:
+            self._sealed = OpenSealed(self.run.folder / SEALED_NAME)
+        return self._sealed
+
+    def close(self) -> None:
+        """Close its files."""
+        self.run.close()
+        if self._sealed is not None:
+            self._sealed.close()
+            self._sealed = None
 
     def refresh(self, clock: Clock) -> None:
         """Look whether the run has changed, and read again what may have.
@@ -83,6 +104,9 @@ class OpenRun:
             self._read()  # sealing has just replaced the node files
 
     def _read(self) -> None:
+        if self._sealed is not None:
+            self._sealed.close()  # it has been replaced
+            self._sealed = None
         self.run.refresh()
         record = self.run.told
         sizes = self.run.metric_sizes()
@@ -138,16 +162,16 @@ class OpenRuns:
         try:
             found.refresh(self._clock)
         except HpctrackError:
-            self._open.pop(folder).run.close()
+            self._open.pop(folder).close()
             raise
         while len(self._open) > self._limit:
-            self._open.popitem(last=False)[1].run.close()
+            self._open.popitem(last=False)[1].close()
         return found
 
     def close(self) -> None:
         """Close all."""
         for one in self._open.values():
-            one.run.close()
+            one.close()
         self._open.clear()
 
 

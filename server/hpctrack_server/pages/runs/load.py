@@ -12,9 +12,11 @@ from hpctrack_server.components.runs.columns import Column, choose_columns
 from hpctrack_server.components.runs.place import STATES, TablePlace
 from hpctrack_server.components.runs.table import TableGroup, TableRow, make_group, make_rows
 from hpctrack_server.data.frames import BrokenFrame, RunFrame
-from hpctrack_server.data.index.query import Group, RunQuery, Scope, SortKey
+from hpctrack_server.data.index.query import Group, RunPage, RunQuery, Scope, SortKey
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
+from hpctrack_server.language.errors import QueryError
+from hpctrack_server.language.parser import parse_filter
 
 COUNTED_RUNS_MAX = 100_000
 """Up to here each state says how many runs it has; beyond, that takes longer than the table."""
@@ -37,6 +39,8 @@ class LoadedTable:
         How many runs there are of each state, whatever states are asked for.
     problem : UsageError or None
         Why the filter, the search or the order cannot be understood.
+    pending : int
+        Runs that have not been read yet.
     """
 
     columns: tuple[Column, ...]
@@ -50,6 +54,7 @@ class LoadedTable:
     states: dict[str, int]
     broken: tuple[BrokenFrame, ...] = ()
     problem: UsageError | None = None
+    pending: int = 0
 
 
 def make_query(place: TablePlace, **changes: Any) -> RunQuery:
@@ -86,53 +91,69 @@ def load_table(
     NotFoundError
         There is no such project.
     """
-    known = index.columns(project)
-    broken = list_broken(provider, project)
+    broken = index.broken(project)
+    columns = choose_columns(index.columns(project), place.columns)
+    keys = _list_keys(columns)
     try:
-        found = index.page(project, make_query(place))
-        base = _find_row(index, project, place.baseline)
-        goals = _find_goals(provider, project, base or (found.rows[0] if found.rows else None))
-        columns = choose_columns(known, place.columns, goals)
-        groups = _load_groups(index, project, place) if place.group else []
+        found = _find_page(index, project, place, keys)
+        groups = _load_groups(index, project, place, columns) if place.group else []
         states = _count_states(index, project, place, found.total)
     except UsageError as problem:
-        return LoadedTable(
-            columns=choose_columns(known, place.columns), problem=problem, states={},
-            broken=broken, total=_count_all(index, project, place),
-        )  # fmt: skip
+        total = index.page(project, RunQuery(scope=Scope(place.scope), count=0)).total
+        return LoadedTable(columns=columns, problem=problem, states={}, broken=broken, total=total)
+    base = _find_row(index, project, place.baseline, keys)
+    goals = _find_goals(provider, project, base or (found.rows[0] if found.rows else None))
+    columns = tuple(replace(one, goal=goals(one.metric)) if one.metric else one for one in columns)
     start = (place.page - 1) * place.rows
     shown = [
-        _fill_group(index, project, place, columns, one)
+        _fill_group(index, project, place, columns, one, base=base)
         for one in groups[start : start + place.rows]
     ]
     rows = () if place.group else make_rows(found.rows, columns, base)
     return LoadedTable(
         columns=columns, rows=rows, groups=tuple(shown), matches=found.matches, total=found.total,
         things=len(groups) if place.group else found.matches, version=found.version,
-        baseline=make_rows([base], columns, base)[0] if base else None, states=states, broken=broken,
+        baseline=make_rows([base], columns, base)[0] if base else None, states=states,
+        broken=broken, pending=found.pending,
     )  # fmt: skip
 
 
-def list_broken(provider: DataProvider, project: str) -> tuple[BrokenFrame, ...]:
-    """Return the runs that cannot be read."""
-    return provider.runs(project).broken
+def _list_keys(columns: tuple[Column, ...]) -> list[str]:
+    """Return what a row needs: its columns, and what is done with it."""
+    return ["name", "tags", *(one.key for one in columns if one.kind != "spark")]
 
 
-def _count_all(index: RunIndex, project: str, place: TablePlace) -> int:
-    return index.page(project, RunQuery(scope=Scope(place.scope), count=0)).total
+def _find_page(index: RunIndex, project: str, place: TablePlace, keys: list[str]) -> RunPage:
+    """Return the page; what is wrong in the filter is told of the text that was typed.
+
+    Raises
+    ------
+    UsageError
+        The filter, the search or the order cannot be understood.
+    """
+    # Alone first: with the states around it, a parenthesis too many would find a partner.
+    parse_filter(place.filter, now_wall_s=0.0)
+    query = make_query(place, count=0) if place.group else make_query(place)
+    try:
+        return index.page(project, query, keys)
+    except QueryError as error:
+        shift = max(query.filter.find(place.filter), 0)
+        at, end = max(error.at - shift, 0), max(error.end - shift, 0)
+        raise QueryError(error.message, at=at, end=end, hint=error.hint) from None
 
 
 def _count_states(index: RunIndex, project: str, place: TablePlace, total: int) -> dict[str, int]:
     if total > COUNTED_RUNS_MAX:
         return {}
-    found = index.groups(project, ["state"], make_query(replace(place, states=(), sort="")))
+    query = make_query(replace(place, states=(), sort=""))
+    found = index.groups(project, ["state"], query, columns=[])
     return {str(one.key[0]): len(one.ids) for one in found}
 
 
-def _find_row(index: RunIndex, project: str, run_id: str) -> dict[str, Any] | None:
+def _find_row(index: RunIndex, project: str, run_id: str, keys: list[str]) -> dict[str, Any] | None:
     if not run_id:
         return None
-    rows = index.page(project, RunQuery(ids=(run_id,), scope=Scope.ALL, count=1)).rows
+    rows = index.page(project, RunQuery(ids=(run_id,), scope=Scope.ALL, count=1), keys).rows
     return rows[0] if rows else None
 
 
@@ -156,8 +177,11 @@ def _find_goals(
     return find
 
 
-def _load_groups(index: RunIndex, project: str, place: TablePlace) -> list[Group]:
-    groups = index.groups(project, list(place.group), make_query(place))
+def _load_groups(
+    index: RunIndex, project: str, place: TablePlace, columns: tuple[Column, ...]
+) -> list[Group]:
+    numbers = [one.key for one in columns if one.is_number]
+    groups = index.groups(project, list(place.group), make_query(place), numbers)
     if len(groups) > GROUPS_MAX:
         raise UsageError(
             f"there are {len(groups):,} groups", hint="group by a key with fewer different values"
@@ -171,11 +195,17 @@ def _load_groups(index: RunIndex, project: str, place: TablePlace) -> list[Group
 
 
 def _fill_group(
-    index: RunIndex, project: str, place: TablePlace, columns: tuple[Column, ...], group: Group
+    index: RunIndex,
+    project: str,
+    place: TablePlace,
+    columns: tuple[Column, ...],
+    group: Group,
+    *,
+    base: dict[str, Any] | None,
 ) -> TableGroup:
     made = make_group(group.key, place.group, columns, group)
     if made.mark not in place.opened:
         return made
     query = make_query(place, filter="", search="", ids=group.ids, start=0, scope=Scope.ALL)
-    rows = make_rows(index.page(project, query).rows, columns)
+    rows = make_rows(index.page(project, query, _list_keys(columns)).rows, columns, base)
     return replace(made, is_open=True, rows=rows)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from hpctrack.errors import HpctrackError
 from hpctrack_server.components.runs.place import NO_VIEW, ROWS, SCOPES, STATES, TablePlace
 from hpctrack_server.data.state.saved import Saved
+from hpctrack_server.language.errors import QueryError
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.runs.load import LoadedTable, compose_filter, load_table
 
@@ -43,7 +44,7 @@ class RunsPage(Guarded):
             view=view,
             view_trouble=trouble,
             is_changed=view is not None and _as_saved(place) != _as_saved(_open_view(view)),
-            store_name=services.provider.path.name,
+            problem_parts=_part_problem(place, table),
             exports=self._list_exports(project, place, table),
             compare=self._find_compare(project, place),
         )
@@ -94,6 +95,14 @@ class RunsPage(Guarded):
         kept = {key: value for key, value in asked.items() if value}
         path = self.path("p", project, "compare")
         return f"{path}?{urlencode(kept, errors='replace')}" if kept else path
+
+
+def _part_problem(place: TablePlace, table: LoadedTable) -> tuple[str, str, str] | None:
+    """Return the filter before, at and behind what is wrong in it."""
+    if not isinstance(table.problem, QueryError):
+        return None
+    at, end = table.problem.at, table.problem.end
+    return place.filter[:at], place.filter[at:end], place.filter[end:]
 
 
 def _open_view(view: Saved) -> TablePlace:

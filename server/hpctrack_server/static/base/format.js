@@ -1,9 +1,11 @@
-// @ts-nocheck until its next change
 // Numbers as people read them; hpctrack_server/components/text.py does the same for tables.
 const DIGITS = 4;
+const MS = 1000;
 
+/** @param {number} value */
 export function formatNumber(value) {
   if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e15) return value.toLocaleString("en");
@@ -12,13 +14,24 @@ export function formatNumber(value) {
   return value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 }
 
+/** @param {number} count @param {string} noun */
 export function formatCount(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-// A place on the x axis: a step, or a time since the run began.
+const clock = new Intl.DateTimeFormat(undefined, {
+  month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+});
+
+/**
+ * A place on the x axis: a step, a time since the run began, a time of the clock, or a metric.
+ * @param {number} x
+ * @param {string} axis "step", "relative", "time" (UTC seconds if it is large), or a metric's name
+ */
 export function formatX(x, axis) {
   if (axis === "step") return `step ${Math.round(x).toLocaleString("en")}`;
+  if (axis === "time" && x > 1e8) return clock.format(new Date(x * MS));
+  if (axis !== "time" && axis !== "relative") return `${axis} ${formatNumber(x)}`;
   if (x < 60) return `${x.toFixed(x < 10 ? 2 : 1)} s`;
   const seconds = Math.floor(x);
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];

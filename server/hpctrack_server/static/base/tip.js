@@ -1,45 +1,65 @@
-// @ts-nocheck until its next change
 // The box beside the pointer: values in order. Names come from users, so they are text, never HTML.
+import { make } from "./dom.js";
 import { formatNumber } from "./format.js";
 
-const ROWS_MAX = 11;
+const ROWS_MAX = 13;
 const GAP_PX = 16;
-const tip = document.getElementById("tip");
+const LABEL_MAX_CHARS = 60;
 
+/**
+ * @typedef {object} TipRow
+ * @property {string} label
+ * @property {number} value
+ * @property {string} colour
+ * @property {boolean} [isNear] the pointer is nearest to it
+ * @property {number} [raw] the value before smoothing
+ * @property {number} [low] of a group
+ * @property {number} [high]
+ */
+
+const box = () => document.getElementById("tip");
+
+/**
+ * @param {PointerEvent | MouseEvent} event
+ * @param {string} title
+ * @param {string} where
+ * @param {TipRow[]} rows in order; those around the nearest are shown
+ */
 export function showTip(event, title, where, rows) {
-  const head = make("header", "", make("b", title), make("span", where));
-  const table = document.createElement("table");
+  const tip = box();
+  if (!tip) return;
+  const table = make("table");
   const near = Math.max(rows.findIndex((row) => row.isNear), 0);
   const first = Math.max(0, Math.min(near - Math.floor(ROWS_MAX / 2), rows.length - ROWS_MAX));
-  for (const row of rows.slice(first, first + ROWS_MAX)) table.append(makeRow(row));
-  tip.replaceChildren(head, table);
+  table.append(...rows.slice(first, first + ROWS_MAX).map(makeRow));
+  tip.replaceChildren(make("header", {}, make("b", {}, make("bdi", {}, title)), make("span", {}, where)), table);
   const hidden = rows.length - table.rows.length;
-  if (hidden > 0) tip.append(make("footer", `${hidden} more`));
+  if (hidden > 0) tip.append(make("footer", {}, `${hidden} more`));
   tip.hidden = false;
-  place(event);
+  place(tip, event);
 }
 
 export function hideTip() {
-  tip.hidden = true;
+  const tip = box();
+  if (tip) tip.hidden = true;
 }
 
+/** @param {TipRow} row */
 function makeRow(row) {
-  const line = document.createElement("tr");
-  const key = document.createElement("i");
+  const key = make("i");
   key.style.background = row.colour;
-  line.className = row.isNear ? "near" : "";
-  line.append(make("td", "", key), make("td", row.label), make("td", formatNumber(row.value)));
-  return line;
+  const beside = row.raw !== undefined
+    ? formatNumber(row.raw)
+    : row.low !== undefined && row.high !== undefined ? `${formatNumber(row.low)} – ${formatNumber(row.high)}` : "";
+  return make("tr", { class: row.isNear ? "near" : "" },
+    make("td", {}, key),
+    make("td", {}, make("bdi", {}, row.label.slice(0, LABEL_MAX_CHARS))),
+    beside ? make("td", { class: "beside" }, beside) : null,
+    make("td", {}, formatNumber(row.value)));
 }
 
-function make(name, text, ...children) {
-  const element = document.createElement(name);
-  if (text) element.textContent = text;
-  element.append(...children);
-  return element;
-}
-
-function place(event) {
+/** @param {HTMLElement} tip @param {MouseEvent} event */
+function place(tip, event) {
   const { offsetWidth: width, offsetHeight: height } = tip;
   const isAtEdge = event.clientX + GAP_PX + width > innerWidth - 8;
   const left = isAtEdge ? event.clientX - GAP_PX - width : event.clientX + GAP_PX;

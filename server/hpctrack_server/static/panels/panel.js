@@ -46,6 +46,7 @@
  * @property {boolean} logX
  * @property {boolean} logY
  * @property {string} ranks "mean", "min", "max", "all", or a number
+ * @property {string} [version] differs whenever the runs have other data; what was fetched before is old then
  * @property {[number, number] | null} zoom the part of the x axis that is shown
  */
 

@@ -1,49 +1,63 @@
-// @ts-nocheck until its next change
-// The table of runs: searching while typing, and states that change by themselves.
+// The table of runs: what is clicked is an address, and the address says everything.
 import { apiAddress } from "../base/api.js";
-import { coalesce, listen, refreshParts } from "../base/live.js";
+import { coalesce, listen } from "../base/live.js";
+import { tendCells } from "./cells.js";
+import { tendColumns } from "./columns.js";
+import { tendMenus } from "./dialog.js";
+import { tendFilter } from "./filter.js";
+import { tendGroups } from "./groups.js";
+import { tendKeys } from "./keys.js";
+import { addressWith, currentPlace, facts, project } from "./place.js";
+import { go, refresh } from "./refresh.js";
+import { tendSelection } from "./selection.js";
+import { tendSparks } from "./sparks.js";
+import { tendViews } from "./views.js";
 
-const page = document.getElementById("runs");
-const form = document.getElementById("filter");
-const PARTS = ["count", "broken", "table"];
-let version = page.dataset.version;
+const REST_MS = 1500;
+/** A live project changes twice a second; whoever reads a table does not. */
 
-function addressOfForm() {
-  const wanted = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) {
-    if (value) wanted.set(name, value);
-  }
-  const text = wanted.toString();
-  return location.pathname + (text ? `?${text}` : "");
+tendMenus();
+tendFilter();
+tendSelection();
+tendCells();
+tendColumns();
+tendGroups();
+tendViews();
+tendSparks();
+tendKeys();
+
+addEventListener("click", (event) => {
+  const link = /** @type {HTMLAnchorElement | null} */ (/** @type {Element} */ (event.target).closest('#runs a[href^="?"]'));
+  if (!link || event.ctrlKey || event.metaKey || event.button) return;
+  event.preventDefault();
+  const head = /** @type {HTMLElement | null} */ (link.closest("th[data-key]"));
+  if (event.shiftKey && head) go(addressWith({ sort: addSortKey(head) }));
+  else go(link.getAttribute("href") ?? "?");
+});
+
+/**
+ * The order with one more key; the other way round if it is there already.
+ * @param {HTMLElement} head
+ */
+function addSortKey({ dataset: { key = "", kind = "" } }) {
+  const before = (currentPlace().sort || "-created").split(",");
+  const at = before.findIndex((one) => one.replace(/^[+-]/, "") === key);
+  if (at < 0) return [...before, ["number", "time", "duration"].includes(kind) ? `-${key}` : key].join(",");
+  before[at] = before[at].startsWith("-") ? key : `-${key}`;
+  return before.join(",");
 }
 
-const refresh = coalesce(async () => {
-  const fresh = await refreshParts(PARTS);
-  version = fresh?.getElementById("runs")?.dataset.version ?? version;
-}, 300);
+document.addEventListener("change", (event) => {
+  const target = /** @type {HTMLSelectElement} */ (event.target);
+  if (target.id === "row-count") go(addressWith({ rows: target.value === "50" ? "" : target.value }));
+});
 
-let timer;
-let isSearching = false;
-form.elements.q.addEventListener("input", () => {
-  clearTimeout(timer);
-  timer = setTimeout(() => {
-    // One search is one step of the history, however many letters it has.
-    history[isSearching ? "replaceState" : "pushState"](null, "", addressOfForm());
-    isSearching = true;
-    refresh();
-  }, 200);
-});
-form.elements.q.addEventListener("blur", () => {
-  isSearching = false;
-});
-form.elements.state.addEventListener("change", () => location.assign(addressOfForm()));
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  clearTimeout(timer);
-  location.assign(addressOfForm());
-});
-addEventListener("popstate", () => location.reload());
+addEventListener("popstate", () => go(location.href, { history: "none" }));
 
-listen(apiAddress(["projects", page.dataset.project, "events"]), (change) => {
-  if (change.version !== version) refresh();
+const grid = () => document.getElementById("grid");
+document.addEventListener("scroll", () => grid()?.classList.toggle("is-moved", (grid()?.scrollLeft ?? 0) > 0), { capture: true, passive: true });
+
+const keepCurrent = coalesce(refresh, REST_MS);
+listen(apiAddress(["projects", project(), "events"]), (/** @type {{version: string}} */ change) => {
+  if (change.version !== facts().dataset.version) keepCurrent();
 });

@@ -1,0 +1,1 @@
+"""What a rank has printed, as spans that a page may show."""

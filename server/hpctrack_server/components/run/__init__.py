@@ -1,0 +1,1 @@
+"""What the pages of one run show: a time line, efficiency, patches, configurations."""

@@ -1,0 +1,180 @@
+"""Runs that agree in some keys, and their numbers over each group. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hpctrack_server.data.index.parts import Parts, RowArray, decode, view_numbers, view_valid
+from hpctrack_server.data.index.query import Group
+
+BUT_SEED = "@config-but-seed"
+"""As a key: everything that was configured, but what only starts a random sequence."""
+
+_SEED = re.compile(
+    r"(^|[._/-])(seed|random_?seed|random_?state|rng|rng_?seed|torch_?seed|np_?seed|numpy_?seed"
+    r"|data_?seed|manual_?seed|seed_?\d+)$",
+    re.IGNORECASE,
+)
+Codes = NDArray[np.int64]
+
+
+def is_seed(key: str) -> bool:
+    """Tell whether a column only says where a random sequence starts.
+
+    Examples
+    --------
+    >>> [is_seed(one) for one in ("config.seed", "config.data.random_state", "config.seeds_kept")]
+    [True, True, False]
+    """
+    return bool(_SEED.search(key.removeprefix("config.")))
+
+
+def choose_config(keys: Iterable[str]) -> list[str]:
+    """Return the columns that `BUT_SEED` stands for."""
+    return [one for one in keys if one.startswith("config.") and not is_seed(one)]
+
+
+def code_values(parts: Parts, length: int) -> Codes:
+    """Return a number per run that is the same for equal values; -1 where there is none."""
+    codes = np.full(length, -1, np.int64)
+    base = 0
+    for array in parts.arrays():
+        plain = array
+        if pa.types.is_list(array.type):
+            plain = pc.binary_join(array, "\0")
+        encoded = plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
+        valid = view_valid(encoded.indices)
+        found = encoded.indices.fill_null(0).to_numpy().astype(np.int64)
+        codes[valid] = found[valid] + base
+        base += len(encoded.dictionary)
+    return codes
+
+
+def join_codes(codes: Iterable[Codes], length: int) -> Codes:
+    """Return one number per run for several: equal where all of them are."""
+    joined = np.zeros(length, np.int64)
+    for one in codes:
+        span = int(one.max(initial=-1)) + 2
+        mixed = joined * span + (one + 1)
+        # Small again, so that the next product does not overflow.
+        joined = np.asarray(pa.array(mixed).dictionary_encode().indices).astype(np.int64)
+    return joined
+
+
+class Grouping:
+    """Rows by what they agree in.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (n,)
+        The same for rows of one group.
+    """
+
+    def __init__(self, codes: Codes) -> None:
+        self._order = np.argsort(codes, kind="stable")
+        ordered = codes[self._order]
+        is_first = np.diff(ordered, prepend=ordered[:1] - 1) != 0
+        self._starts = np.flatnonzero(is_first)
+        self.sizes = np.diff(np.append(self._starts, len(codes)))
+        # The largest first; of equally large ones the one whose first row comes first.
+        first = self._order[self._starts] if len(codes) else self._starts
+        self._places = np.lexsort((first, -self.sizes))
+
+    def __len__(self) -> int:
+        """Return the number of groups."""
+        return len(self._places)
+
+    def rows(self, number: int) -> RowArray:
+        """Return the rows of a group, in their order."""
+        place = self._places[number]
+        start = self._starts[place]
+        return self._order[start : start + self.sizes[place]]
+
+    def firsts(self) -> RowArray:
+        """Return the first row of each group."""
+        return np.asarray(self._order[self._starts][self._places], np.int64)
+
+    def summarize(self, parts: Parts, rows: RowArray) -> list[dict[str, float] | None]:
+        """Return mean, min, max, std and n of a column for each group; None without a number.
+
+        ``std`` is that of a sample; of a single run it is 0. What is not finite is no number here.
+        """
+        if parts.numbers is None or not len(self._order):
+            return [None] * len(self)
+        values = view_numbers(parts.numbers)[rows].astype(np.float64)
+        is_there = view_valid(parts.numbers)[rows] & np.isfinite(values)
+        values = np.where(is_there, values, 0.0)[self._order]
+        is_there = is_there[self._order]
+        n = np.add.reduceat(is_there.astype(np.int64), self._starts)
+        safe = np.maximum(n, 1)
+        mean = np.add.reduceat(values, self._starts) / safe
+        apart = np.where(is_there, values - np.repeat(mean, self.sizes), 0.0)
+        spread = np.sqrt(np.add.reduceat(apart**2, self._starts) / np.maximum(n - 1, 1))
+        low = np.minimum.reduceat(np.where(is_there, values, np.inf), self._starts)
+        high = np.maximum.reduceat(np.where(is_there, values, -np.inf), self._starts)
+        found = zip(n, mean, low, high, spread, strict=True)
+        told = [
+            {"mean": float(b), "min": float(c), "max": float(d), "std": float(e), "n": int(a)}
+            if a else None
+            for a, b, c, d, e in found
+        ]  # fmt: skip
+        return [told[place] for place in self._places]
+
+
+def describe_config(columns: Sequence[tuple[str, list[Any]]], number: int) -> str:
+    """Return a group of `BUT_SEED` in words: only what differs between the groups."""
+    differing = [(key, values) for key, values in columns if len({repr(one) for one in values}) > 1]
+    words = [
+        f"{key.removeprefix('config.')}={_show(values[number])}"
+        for key, values in differing
+        if values[number] is not None
+    ]
+    return ", ".join(words) or "the same configuration"
+
+
+def _show(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def make_groups(
+    grouping: Grouping,
+    keys: Sequence[Sequence[Any]],
+    ids: Any,
+    numbers: Iterable[tuple[str, Parts]],
+    rows: RowArray,
+) -> list[Group]:
+    """Put groups together.
+
+    Parameters
+    ----------
+    grouping : Grouping
+    keys : sequence
+        Of each group.
+    ids : pyarrow.Array
+        Of the rows.
+    numbers : iterable of (str, Parts)
+        Columns whose numbers are told.
+    rows : ndarray of int64
+        Which rows of the columns these are.
+    """
+    values: list[dict[str, dict[str, float]]] = [{} for _ in range(len(grouping))]
+    for key, parts in numbers:
+        for place, found in enumerate(grouping.summarize(parts, rows)):
+            if found is not None:
+                values[place][key] = found
+    texts = decode(ids)
+    return [
+        Group(
+            key=tuple(keys[place]),
+            ids=tuple(texts.take(pa.array(grouping.rows(place))).to_pylist()),
+            values=values[place],
+        )
+        for place in range(len(grouping))
+    ]

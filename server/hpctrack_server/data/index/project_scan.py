@@ -1,0 +1,388 @@
+"""One project's runs, followed: what is new, changed, edited, broken or gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpctrack.core.clock import Clock
+from hpctrack.core.layout import FileStamp
+from hpctrack.errors import HpctrackError
+from hpctrack.store.annotation_file import iter_annotated
+from hpctrack.store.index import Index, IndexEntry
+from hpctrack.store.stored_run import StoredRun
+from hpctrack_server.data.entries import Entries, Entry, make_encodable, reading
+from hpctrack_server.data.frames import BrokenFrame, RunFrame
+from hpctrack_server.data.index.looking import (
+    NO_FILES,
+    Look,
+    annotations_folder,
+    find_mtime_ns,
+    iter_run_names,
+    look_at_run,
+)
+from hpctrack_server.data.index.saved import SavedTable
+from hpctrack_server.data.index.snapshot import Snapshot
+from hpctrack_server.data.index.tiers import FreshRun, Tiers
+
+BATCH_RUNS = 500
+HOT_S = 120.0
+"""A run that has just changed is looked at often for so long: it may change again."""
+
+WAITING_MAX = 1000
+"""Folders without files that are looked at often; somebody may be about to write there."""
+
+YOUNG_S = 0.5
+"""Two changes can fall into one tick of the file system's clock."""
+
+BROKEN_RETRY_S = 10.0
+BROKEN_PER_LOOK = 20
+TRUSTED_RUNS = 20_000
+"""The saved table of a larger project is shown before its runs have been looked at."""
+
+
+class ProjectScan:
+    """Follows a project. Not safe for several threads.
+
+    Parameters
+    ----------
+    store : Path
+    project : str
+    entries : Entries
+        Through which runs are read.
+    clock : Clock
+    saved : SavedTable
+    token : str
+        Of this process: begins the versions.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        project: str,
+        *,
+        entries: Entries,
+        clock: Clock,
+        saved: SavedTable,
+        token: str,
+    ) -> None:
+        self.project = project
+        self._store = store
+        self._path = os.fspath(store / project)
+        self._entries = entries
+        self._clock = clock
+        self._saved = saved
+        self._token = token
+        self._tiers = Tiers()
+        self._broken: dict[str, tuple[BrokenFrame, int, float]] = {}
+        self._waiting: set[str] = set()
+        self._hot: dict[str, tuple[int, float]] = {}
+        self._edited: dict[str, FileStamp] = {}
+        self._listed: Mapping[tuple[str, str], IndexEntry] = {}
+        self._names_mtime_ns = self._edits_mtime_ns = -1
+        self._watch_edits_until_s = 0.0
+        self._version = 0
+        self._unsaved = 0
+        self.pending = 0
+        self.is_changed = True
+        self.is_complete = False
+        """All runs have been looked at once."""
+
+    # -- what the scanner asks for ---------------------------------------------------------------
+
+    def build(self) -> Iterator[None]:
+        """Read what there is, from the saved table and the store, in small steps."""
+        table = self._saved.load()
+        if table is not None:
+            self._tiers.add_table(table)
+        else:
+            self._listed = Index(self._store).load(self.project)
+        self._list_edits()
+        if len(self._tiers) > TRUSTED_RUNS:
+            self.is_complete = True
+        else:
+            self.pending = sum(1 for _ in iter_run_names(self._path)) - len(self._tiers)
+        yield from self.pass_over(is_thorough=True)
+        self._listed = {}
+        self.pending, self.is_complete = 0, True
+        if self._unsaved:
+            self._tiers.merge()
+            self.save()
+
+    def pass_over(self, *, is_thorough: bool) -> Iterator[None]:
+        """Look for runs that are new or gone, and, if thorough, at all others.
+
+        Raises
+        ------
+        OSError
+            The project's folder cannot be listed.
+        """
+        self._names_mtime_ns = self._find_settled_mtime_ns()
+        generation = self._tiers.generation
+        seen = [np.zeros(len(one.alive), bool) for one in self._tiers.frozen]
+        names: set[str] = set()  # of those that are no rows of tables
+        batch: list[str] = []
+        for name in iter_run_names(self._path):
+            batch.append(name)
+            if len(batch) >= BATCH_RUNS:
+                yield from self._look_at_batch(batch, names, seen, is_thorough=is_thorough)
+                batch = []
+                self._tiers.settle()
+                if generation != self._tiers.generation:
+                    seen, generation = [], -1
+        yield from self._look_at_batch(batch, names, seen, is_thorough=is_thorough)
+        if generation == self._tiers.generation:
+            self._forget_unseen(names, seen)
+        if self._tiers.settle() and self._unsaved > len(self._tiers) // 100:
+            self.save()
+
+    def _find_settled_mtime_ns(self) -> int:
+        """Return when names last changed; -1 if that is so young that it may yet happen again."""
+        mtime_ns = find_mtime_ns(self._path)
+        age_s = self._clock.wall_s() - mtime_ns * 1e-9
+        return -1 if abs(age_s) < YOUNG_S else mtime_ns
+
+    def tick(self, *, budget_s: float) -> bool:
+        """Look at what changes often; return whether a pass for new names is due.
+
+        Parameters
+        ----------
+        budget_s : float
+            For runs that go on; at least one is looked at.
+        """
+        now_s = self._clock.mono_s()
+        mtime_ns = find_mtime_ns(annotations_folder(self._path))
+        if mtime_ns != self._edits_mtime_ns or now_s < self._watch_edits_until_s:
+            self._find_edits(mtime_ns, now_s)
+        self._look_at_hot(now_s + budget_s)
+        return find_mtime_ns(self._path) != self._names_mtime_ns
+
+    def snapshot(self) -> Snapshot:
+        """Return everything as it is known now."""
+        self._version += self.is_changed
+        self.is_changed = False
+        segments, alive = self._tiers.segments()
+        broken = tuple(self._broken[one][0] for one in sorted(self._broken))
+        return Snapshot(
+            segments,
+            alive,
+            version=f"{self._token}-{self._version}",
+            broken=broken,
+            pending=max(self.pending, 0),
+        )
+
+    @property
+    def has_live(self) -> bool:
+        """Whether a run goes on, whose duration grows."""
+        return any(one.is_live for one in self._tiers.fresh.values())
+
+    def grow_durations(self) -> None:
+        """Let the duration of what goes on here be as of now."""
+        now_s = self._clock.wall_s()
+        for row in self._tiers.live_rows().values():
+            if row.get("created") and not row.get("@synced"):
+                row["duration"] = max(0.0, now_s - row["created"])
+
+    def save(self) -> None:
+        """Keep the table for the next start, if anything new is in it."""
+        if self._unsaved and len(self._tiers.frozen) == 1:
+            table = self._tiers.frozen[0]
+            segment = table.segment
+            self._saved.save(segment if table.alive.all() else segment.filter(table.alive))
+            self._unsaved = 0
+
+    def close(self) -> None:
+        """Save what has changed."""
+        if self.is_complete and self._unsaved:
+            self._tiers.merge()
+            self.save()
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def _look_at_batch(
+        self, batch: list[str], names: set[str], seen: list[Any], *, is_thorough: bool
+    ) -> Iterator[None]:
+        stamps = self._tiers.find_stamps(batch, seen or None)
+        for number, (name, known) in enumerate(zip(batch, stamps, strict=True)):
+            if known is None or is_thorough:
+                self._look_at(name, known)
+            if name in self._tiers.fresh or name in self._broken:
+                names.add(name)
+            if number % 25 == 0 or known is None:
+                yield
+
+    def _look_at(self, name: str, known: int | None) -> None:
+        """Read a run if it is not as it was."""
+        look = look_at_run(f"{self._path}/{name}", self._edited.get(name))
+        if name in self._broken:
+            known = self._broken[name][1]
+        if look.stamp == NO_FILES:
+            if known is not None:
+                self._forget([name])
+            if len(self._waiting) < WAITING_MAX:
+                self._waiting.add(name)
+        elif look.stamp != known:
+            self._read(name, look, is_known=known is not None)
+
+    def _look_at_hot(self, until_s: float) -> None:
+        """Look at runs that may change at any moment, those first that waited longest."""
+        for name in [*self._waiting]:
+            self._waiting.discard(name)
+            self._look_at(name, None)
+        for name in list(self._hot):
+            stamp, since_s = self._hot.pop(name)
+            fresh = self._tiers.fresh.get(name)
+            if fresh is not None and fresh.is_live:
+                self._read_again(name)
+            elif self._clock.mono_s() - since_s < HOT_S:
+                self._hot[name] = (stamp, since_s)  # `_take` may set it anew
+                self._look_at(name, stamp)
+            if self._clock.mono_s() > until_s:
+                break
+        now_s = self._clock.mono_s()
+        due = [name for name, one in self._broken.items() if one[2] <= now_s]
+        for name in due[:BROKEN_PER_LOOK]:
+            self._read_again(name)
+
+    def _read_again(self, name: str) -> None:
+        look = look_at_run(f"{self._path}/{name}", self._edited.get(name))
+        self._read(name, look, is_known=True)
+
+    def _list_edits(self) -> None:
+        self._edits_mtime_ns = find_mtime_ns(annotations_folder(self._path))
+        self._edited = dict(iter_annotated(self._store, self.project))
+
+    def _find_edits(self, mtime_ns: int, now_s: float) -> None:
+        """Read runs again of which people have said something new."""
+        if mtime_ns != self._edits_mtime_ns:
+            # Two edits can fall into one tick of the file system's clock.
+            self._watch_edits_until_s = now_s + 2.0
+        before = self._edited
+        self._list_edits()
+        changed = {one for one, stamp in self._edited.items() if before.get(one) != stamp}
+        changed |= before.keys() - self._edited.keys()
+        names = sorted(changed)
+        for name, known in zip(names, self._tiers.find_stamps(names), strict=True):
+            self._look_at(name, known)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _read(self, name: str, look: Look, *, is_known: bool) -> None:
+        if look.stamp == NO_FILES:
+            self._forget([name])
+            return
+        folder = self._store / self.project / name
+        edited = self._edited.get(name)
+        listed = self._listed.get((self.project, name))
+        if listed is not None and listed.stamp == look.sealed:
+            frame = self._read_listed(folder, listed, is_annotated=edited is not None)
+            if frame is not None:
+                self._take(name, look, frame, is_new=True, is_known=is_known)
+                return
+        version = self._version_of(folder)
+        entry = self._entries.fresh(folder, edited)
+        if entry.record is None:
+            self._take_broken(name, look, entry)
+            self._entries.forget(folder)
+            return
+        synced_s = entry.synced_wall_s
+        frame = RunFrame(
+            record=entry.record,
+            version=entry.version,
+            is_live=entry.is_live,
+            now_wall_s=synced_s or self._clock.wall_s(),
+            is_archived=entry.is_archived,
+            is_deleted=entry.is_deleted,
+        )
+        is_new = entry.version != version
+        self._take(name, look, frame, is_new=is_new, is_known=is_known, synced_s=synced_s)
+        if not entry.is_live:
+            self._entries.forget(folder)
+
+    def _version_of(self, folder: Path) -> int:
+        entry = self._entries.peek(folder)
+        return entry.version if entry else -1
+
+    def _read_listed(
+        self, folder: Path, listed: IndexEntry, *, is_annotated: bool
+    ) -> RunFrame | None:
+        """Return a sealed run from what listings have remembered of it."""
+        run = StoredRun(folder, clock=self._clock, listed=listed, is_annotated=is_annotated)
+        try:
+            with reading(f"{self.project}/{folder.name}"):
+                return RunFrame(
+                    record=make_encodable(run.brief),
+                    version=0,
+                    is_live=False,
+                    now_wall_s=self._clock.wall_s(),
+                    is_archived=run.archived,
+                    is_deleted=run.deleted,
+                )
+        except HpctrackError:
+            return None  # its file is read instead
+        finally:
+            run.close()
+
+    def _take(
+        self,
+        name: str,
+        look: Look,
+        frame: RunFrame,
+        *,
+        is_new: bool,
+        is_known: bool,
+        synced_s: float | None = None,
+    ) -> None:
+        row = {key: value for key, value in frame.row().items() if value not in (None, "", ())}
+        if not frame.record.created_wall_s:
+            row.pop("created", None)
+            row.pop("duration", None)
+        for mark in ("archived", "deleted"):
+            if not row[mark]:
+                del row[mark]
+        if synced_s:
+            row["@synced"] = True
+        self._tiers.put(name, FreshRun(row, look.stamp, frame.is_live), is_known=is_known)
+        self._broken.pop(name, None)
+        self._waiting.discard(name)
+        if frame.is_live or look.sealed is None or (is_new and self.is_complete):
+            self._hot[name] = (look.stamp, self._clock.mono_s())
+        if is_new:
+            self._unsaved += not frame.is_live
+            self.pending -= self.pending > 0
+            self.is_changed = True
+
+    def _take_broken(self, name: str, look: Look, entry: Entry) -> None:
+        error = entry.error or HpctrackError("it cannot be read")
+        # Where the store lies is nobody's business who only looks at it.
+        message = error.message.replace(f"{self._store}/", "")
+        frame = BrokenFrame(id=name, message=message, hint=error.hint or "")
+        before = self._broken.get(name)
+        self.pending -= before is None and self.pending > 0
+        self._broken[name] = (frame, look.stamp, self._clock.mono_s() + BROKEN_RETRY_S)
+        self.is_changed |= bool(self._tiers.remove([name])) or before is None or before[0] != frame
+
+    def _forget(self, names: list[str]) -> None:
+        known = self._tiers.remove(names)
+        for name in names:
+            known += self._broken.pop(name, None) is not None
+            self._hot.pop(name, None)
+            self._entries.forget(self._store / self.project / name)
+        if known:
+            self.is_changed = True
+            self._unsaved += known
+
+    def _forget_unseen(self, names: set[str], seen: list[Any]) -> None:
+        """Forget the runs whose folders were not there in a whole pass."""
+        gone = [one for one in (*self._tiers.fresh, *self._broken) if one not in names]
+        for table, found in zip(self._tiers.frozen, seen, strict=True):
+            rows = np.flatnonzero(table.alive & ~found)
+            gone += table.segment.take(["id"], rows)["id"] if len(rows) else []
+        # What was read again meanwhile has moved: only what is not there is forgotten.
+        gone = [one for one in gone if look_at_run(f"{self._path}/{one}", None).stamp == NO_FILES]
+        if gone:
+            self._forget(gone)

@@ -1,0 +1,34 @@
+"""``/p/<project>/parallel``: parallel coordinates of a project's runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from hpctrack_server.pages.guarded import Guarded
+
+MODULES = (
+    "base/api.js", "base/dom.js", "base/format.js", "base/message.js", "base/place.js",
+    "panels/columns.js", "panels/figure.js", "panels/palette.js", "panels/panel.js",
+    "panels/parallel.js", "panels/scale.js", "panels/tip.js", "panels/parallel/axis.js",
+    "panels/parallel/brush.js", "panels/parallel/layers.js", "panels/parallel/overlay.js",
+    "panels/parallel/table.js",
+)  # fmt: skip
+"""What the page's script imports: named ahead, they are fetched at once and not one by another."""
+
+
+class ParallelPage(Guarded):
+    """The page; which runs, axes, brushes and colours is in the address, and for the browser."""
+
+    async def get(self, project: str) -> None:
+        """Answer with the page."""
+        columns = await self.read(self.services.index.columns, project)
+        self.show(
+            "panels/parallel.html",
+            project=project,
+            current="parallel",
+            # ASCII: a key may hold half a surrogate pair, which no page can.
+            has_columns=bool(columns),
+            modules=MODULES,
+            columns=json.dumps([asdict(one) for one in columns]),
+        )

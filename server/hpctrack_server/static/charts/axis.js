@@ -1,0 +1,69 @@
+// What an x axis counts: steps and metrics as numbers, times of the clock, or time since a start.
+
+/** @typedef {"number" | "time" | "relative"} AxisKind */
+
+const MS = 1000;
+
+/** @param {string} x "step", "time", "relative", or a metric @returns {AxisKind} */
+export function kindOfAxis(x) {
+  return x === "time" || x === "relative" ? x : "number";
+}
+
+/**
+ * Numbers of the data as numbers of the axis: Bokeh's times are milliseconds, and it knows no zones.
+ * @param {AxisKind} kind
+ * @param {number} zoneS seconds that local time is behind UTC
+ */
+export function toAxis(kind, zoneS) {
+  return kind === "time" ? (/** @type {number} */ x) => (x - zoneS) * MS : (/** @type {number} */ x) => x;
+}
+
+/** @param {AxisKind} kind @param {number} zoneS */
+export function fromAxis(kind, zoneS) {
+  return kind === "time" ? (/** @type {number} */ x) => x / MS + zoneS : (/** @type {number} */ x) => x;
+}
+
+/** @param {number} wallS UTC @returns {number} seconds that local time is behind UTC there */
+export function zoneAt(wallS) {
+  return new Date(wallS * MS).getTimezoneOffset() * 60;
+}
+
+/** @param {string} name @param {object} [values] */
+function model(name, values = {}) {
+  return new (Bokeh.Models.get(name))(values);
+}
+
+const DATES = {
+  seconds: "%H:%M:%S", minsec: "%H:%M:%S", minutes: "%H:%M", hourmin: "%H:%M", hours: "%H:%M",
+  days: "%b %d", months: "%b %Y", years: "%Y",
+};
+
+/**
+ * Gives the x axis the ticks and labels that its kind needs.
+ * @param {any} axis a Bokeh axis
+ * @param {AxisKind} kind
+ */
+export function dressAxis(axis, kind) {
+  if (kind === "time") {
+    axis.setv({ ticker: model("DatetimeTicker", { desired_num_ticks: 5 }), formatter: model("DatetimeTickFormatter", DATES) });
+  } else if (kind === "relative") {
+    const ticker = model("AdaptiveTicker", {
+      base: 60, mantissas: [1, 2, 5, 10, 15, 20, 30], min_interval: 1, desired_num_ticks: 5, num_minor_ticks: 0,
+    });
+    axis.setv({ ticker, formatter: model("NumeralTickFormatter", { format: "00:00:00" }) });
+  }
+}
+
+/**
+ * Thousands as 5k while that tells the ticks apart.
+ * @param {any} axis @param {[number, number]} range
+ */
+export function labelNumbers(axis, range) {
+  const size = Math.max(Math.abs(range[0]), Math.abs(range[1]));
+  const isShort = size >= 2000 && Math.abs(range[1] - range[0]) > size / 200;
+  const wanted = isShort ? "NumeralTickFormatter" : "BasicTickFormatter";
+  if (axis.formatter.type === wanted) return;
+  axis.formatter = isShort
+    ? model(wanted, { format: "0.[00]a" })
+    : model(wanted, { use_scientific: true, power_limit_high: 9, power_limit_low: -4, precision: "auto" });
+}

@@ -1,0 +1,217 @@
+// The rail of runs: which are drawn, in which colour, and one value of each.
+import { icon, later, make } from "../base/dom.js";
+import { formatNumber } from "../base/format.js";
+import { colourOf } from "../charts/tokens.js";
+import { address } from "../base/api.js";
+
+/** @typedef {import("./runs.js").RunFacts} RunFacts */
+
+const ROWS_MAX = 400;
+const SWATCHES = 30;
+const SEARCH_REST_MS = 250;
+const LIMITS = [10, 20, 50, 100, 500, 10_000];
+const SLIDERS = "M4 7h10M18 7h2M4 17h4M12 17h8M16 5v4M10 15v4";
+
+/**
+ * @typedef {object} RailWatch
+ * @property {() => void} onShown other runs are drawn
+ * @property {() => void} onColours
+ * @property {(changes: Record<string, string | null>, isStep: boolean) => void} onQuery the address asks for other runs
+ * @property {(run: string | null) => void} onHover
+ * @property {() => Promise<string[]>} valueKeys columns that the rail can show
+ */
+
+export class Rail {
+  /** @param {HTMLElement} element @param {string} project @param {import("./runs.js").RunSet} runs @param {RailWatch} watch */
+  constructor(element, project, runs, watch) {
+    this.element = element;
+    this.project = project;
+    this.runs = runs;
+    this.watch = watch;
+    this.value = "";
+    /** @type {Map<string, HTMLElement>} */
+    this.rows = new Map();
+    this.count = make("h2", { role: "status" });
+    this.valueName = make("bdi", { class: "rail-value clip" });
+    this.all = make("input", { type: "checkbox", "aria-label": "Draw all runs", on: { change: () => this.toggleAll() } });
+    this.list = make("ul", { class: "rail-list" });
+    this.more = make("p", { class: "muted rail-more" });
+    this.search = make("input", {
+      type: "search", placeholder: "Find runs", "aria-label": "Find runs", "aria-keyshortcuts": "/", spellcheck: "false", autocomplete: "off",
+    });
+    this.form = this.makeForm();
+    element.replaceChildren(
+      make("header", {}, make("label", { class: "rail-all" }, this.all, this.count), this.valueName),
+      this.form, this.list, this.more);
+    this.listen();
+  }
+
+  makeForm() {
+    this.sort = make("input", { list: "rail-columns", placeholder: "newest first", "aria-label": "Order by", spellcheck: "false", autocomplete: "off" });
+    this.direction = make("select", { "aria-label": "Direction" }, make("option", { value: "" }, "lowest first"), make("option", { value: "-" }, "highest first"));
+    this.limit = make("select", { "aria-label": "Number of runs" }, ...LIMITS.map((one) => make("option", { value: one }, one === 10_000 ? "all" : `top ${one}`)));
+    this.filter = make("input", { placeholder: "config.lr > 1e-3", "aria-label": "Filter", spellcheck: "false", autocomplete: "off" });
+    this.shownValue = make("input", { list: "rail-columns", placeholder: "summary.val/loss", "aria-label": "Value shown", spellcheck: "false", autocomplete: "off" });
+    this.columns = make("datalist", { id: "rail-columns" });
+    this.problem = make("p", { class: "rail-problem", role: "alert", hidden: true });
+    const options = make("details", { class: "rail-options" },
+      make("summary", { "aria-label": "Which runs", title: "Which runs" }, icon(SLIDERS)),
+      make("div", { class: "rail-fields" },
+        field("Filter", this.filter), field("Top", this.limit), field("by", this.sort), field("", this.direction), field("Value shown", this.shownValue),
+        make("button", { type: "submit", class: "button" }, "Show"), this.columns));
+    options.addEventListener("toggle", () => options.open && this.fillColumns());
+    return make("form", { role: "search", class: "rail-form" }, this.search, options, this.problem);
+  }
+
+  listen() {
+    const search = later(() => this.ask(false), SEARCH_REST_MS);
+    this.search.addEventListener("input", search);
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.ask(true);
+    });
+    this.list.addEventListener("pointerover", (event) => this.watch.onHover(this.runAt(event)));
+    this.list.addEventListener("pointerleave", () => this.watch.onHover(null));
+    this.list.addEventListener("focusin", (event) => this.watch.onHover(this.runAt(event)));
+    this.list.addEventListener("change", (event) => {
+      const box = /** @type {HTMLInputElement} */ (event.target);
+      const run = this.runAt(event);
+      if (run === null || box.type !== "checkbox") return;
+      this.runs.show(run, box.checked);
+      this.showChecks();
+      this.watch.onShown();
+    });
+    this.list.addEventListener("click", (event) => {
+      const target = /** @type {Element} */ (event.target);
+      const run = this.runAt(event);
+      if (run === null) return;
+      if (target.closest(".swatch")) this.chooseColour(/** @type {HTMLElement} */ (target.closest(".swatch")), run);
+      else if (target.closest(".rail-only")) this.showOnly(run);
+    });
+  }
+
+  /** @param {Event} event @returns {string | null} */
+  runAt(event) {
+    return /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("li"))?.dataset.run ?? null;
+  }
+
+  async fillColumns() {
+    const keys = await this.watch.valueKeys();
+    this.columns?.replaceChildren(...keys.map((one) => make("option", { value: one })));
+  }
+
+  /** @param {boolean} isStep */
+  ask(isStep) {
+    const sort = this.sort?.value.trim() ? `${this.direction?.value}${this.sort.value.trim()}` : null;
+    this.watch.onQuery({
+      search: this.search.value || null, filter: this.filter?.value || null, sort,
+      limit: this.limit?.value === "20" ? null : this.limit?.value ?? null, value: this.shownValue?.value || null,
+    }, isStep);
+  }
+
+  /** Fills the form from the address. @param {URLSearchParams} place */
+  readPlace(place) {
+    if (document.activeElement !== this.search) this.search.value = place.get("search") ?? "";
+    const sort = place.get("sort") ?? "";
+    if (this.filter) this.filter.value = place.get("filter") ?? "";
+    if (this.sort) this.sort.value = sort.replace(/^[-+]/, "");
+    if (this.direction) this.direction.value = sort.startsWith("-") ? "-" : "";
+    if (this.limit) this.limit.value = place.get("limit") ?? "20";
+    if (this.shownValue) this.shownValue.value = place.get("value") ?? "";
+  }
+
+  /** @param {string} message what is wrong with the query; empty if nothing is */
+  showProblem(message) {
+    if (!this.problem) return;
+    this.problem.hidden = !message;
+    this.problem.textContent = message;
+  }
+
+  /** @param {string} value the column that is shown */
+  render(value) {
+    this.value = value;
+    const { list, matches } = this.runs;
+    this.count.textContent = matches > list.length ? `${list.length} of ${matches.toLocaleString("en")} runs` : `${list.length} run${list.length === 1 ? "" : "s"}`;
+    this.valueName.textContent = value.replace(/^(summary|config)\./, "");
+    this.valueName.title = value;
+    this.rows = new Map(list.slice(0, ROWS_MAX).map((run) => [run.id, this.makeRow(run)]));
+    this.list.replaceChildren(...this.rows.values());
+    this.more.textContent = !list.length ? "No run fits." : list.length > ROWS_MAX ? `and ${list.length - ROWS_MAX} more` : "";
+    this.showChecks();
+  }
+
+  /** @param {RunFacts} run */
+  makeRow(run) {
+    const swatch = make("button", { type: "button", class: "swatch", "aria-label": `Colour of ${run.name}` });
+    const check = make("input", { type: "checkbox", "aria-label": run.name });
+    const value = typeof run.value === "number" ? formatNumber(run.value) : run.value ?? "–";
+    const row = make("li", { "data-run": run.id },
+      check, swatch,
+      make("a", { class: "clip", href: address(["p", this.project, "runs", run.id]), title: `${run.name}\n${run.state}` }, make("bdi", {}, run.name.slice(0, 200))),
+      make("button", { type: "button", class: "rail-only", title: "Draw only this run", "aria-label": `Draw only ${run.name}` }, "only"),
+      make("span", { class: `dot ${run.state}`, title: run.state }, make("span", { class: "sr" }, run.state)),
+      make("span", { class: "number value", title: String(run.value ?? "") }, String(value).slice(0, 20)));
+    return row;
+  }
+
+  showChecks() {
+    const { hidden, list } = this.runs;
+    for (const [id, row] of this.rows) {
+      const isShown = !hidden.has(id);
+      row.classList.toggle("off", !isShown);
+      /** @type {HTMLInputElement} */ (row.querySelector("input")).checked = isShown;
+      /** @type {HTMLElement} */ (row.querySelector(".swatch")).style.setProperty("--colour", this.runs.colourOf(id));
+    }
+    const off = list.filter((one) => hidden.has(one.id)).length;
+    this.all.checked = off === 0 && list.length > 0;
+    this.all.indeterminate = off > 0 && off < list.length;
+  }
+
+  toggleAll() {
+    this.runs.showAll(this.all.checked);
+    this.showChecks();
+    this.watch.onShown();
+  }
+
+  /** @param {string} run */
+  showOnly(run) {
+    const isOnly = this.runs.shown.length === 1 && this.runs.shown[0] === run;
+    this.runs.showAll(isOnly);
+    this.runs.show(run, true);
+    this.showChecks();
+    this.watch.onShown();
+  }
+
+  /** @param {string | null} run */
+  highlight(run) {
+    for (const [id, row] of this.rows) row.classList.toggle("hot", id === run);
+  }
+
+  /** @param {HTMLElement} button @param {string} run */
+  chooseColour(button, run) {
+    const box = make("div", { class: "menu swatches", popover: "auto", role: "group", "aria-label": "Colours" });
+    for (let number = 0; number < SWATCHES; number++) {
+      const choose = () => {
+        this.runs.numbers.set(run, number);
+        box.hidePopover();
+        this.showChecks();
+        this.watch.onColours();
+      };
+      const one = make("button", { type: "button", class: "swatch", "aria-label": `Colour ${number + 1}`, on: { click: choose } });
+      one.style.setProperty("--colour", colourOf(number));
+      box.append(one);
+    }
+    box.addEventListener("toggle", (event) => /** @type {ToggleEvent} */ (event).newState === "closed" && box.remove());
+    document.body.append(box);
+    box.showPopover();
+    const place = button.getBoundingClientRect();
+    box.style.left = `${place.left}px`;
+    box.style.top = `${Math.min(place.bottom + 4, innerHeight - box.offsetHeight - 8)}px`;
+    /** @type {HTMLElement} */ (box.firstElementChild).focus();
+  }
+}
+
+/** @param {string} label @param {HTMLElement} control */
+function field(label, control) {
+  return make("label", { class: "rail-field" }, label ? make("span", {}, label) : null, control);
+}

@@ -1,0 +1,71 @@
+// The runs of the page: which are shown, which colour each has. No drawing here.
+import { colourOf } from "../charts/tokens.js";
+
+/**
+ * @typedef {object} RunFacts
+ * @property {string} id
+ * @property {string} name
+ * @property {string} state
+ * @property {number} created UTC seconds
+ * @property {string} user
+ * @property {number | string | null} value of the column that the rail shows
+ */
+
+export class RunSet {
+  /** @type {RunFacts[]} */
+  list = [];
+  /** @type {Map<string, RunFacts>} */
+  byId = new Map();
+  hidden = new Set(/** @type {string[]} */ ([]));
+  /** @type {Map<string, number>} numbers of colours; once given, a run keeps its own */
+  numbers = new Map();
+  matches = 0;
+  total = 0;
+
+  /** @param {{runs: RunFacts[], matches: number, total: number}} facts */
+  take({ runs, matches, total }) {
+    this.list = runs;
+    this.matches = matches;
+    this.total = total;
+    this.byId = new Map(runs.map((one) => [one.id, one]));
+    this.number();
+  }
+
+  /** Gives colours by the order in which the runs began; runs that have one keep it. */
+  number() {
+    const taken = new Set(this.list.map((one) => this.numbers.get(one.id)).filter((one) => one !== undefined));
+    const fresh = this.list.filter((one) => !this.numbers.has(one.id)).sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1));
+    let next = 0;
+    for (const run of fresh) {
+      while (taken.has(next)) next++;
+      this.numbers.set(run.id, next);
+      taken.add(next);
+    }
+  }
+
+  /** Ids of the runs that panels draw. */
+  get shown() {
+    return this.list.filter((one) => !this.hidden.has(one.id)).map((one) => one.id);
+  }
+
+  /** @param {string} id */
+  colourOf(id) {
+    return colourOf(this.numbers.get(id) ?? 0);
+  }
+
+  /** @param {string} id */
+  nameOf(id) {
+    return this.byId.get(id)?.name || id;
+  }
+
+  /** @param {string} id @param {boolean} isShown */
+  show(id, isShown) {
+    if (isShown) this.hidden.delete(id);
+    else this.hidden.add(id);
+  }
+
+  /** @param {boolean} isShown */
+  showAll(isShown) {
+    this.hidden = new Set(isShown ? [] : this.list.map((one) => one.id));
+  }
+}

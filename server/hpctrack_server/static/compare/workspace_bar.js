@@ -1,0 +1,170 @@
+// Which workspace is open, whether it is saved, and the menu to open, save and rename.
+import { byId, later, make } from "../base/dom.js";
+import { openMenu } from "../base/menu.js";
+import { say, sayError } from "../base/message.js";
+import { readPlace, writePlace } from "../base/place.js";
+import { ask, askText } from "./dialogs.js";
+import { DEFAULTS } from "./place.js";
+import { Workspaces, readBody } from "./workspaces.js";
+
+/** @typedef {import("./workspaces.js").Body} Body */
+/** @typedef {import("./workspaces.js").Saved} Saved */
+
+const DRAFT_REST_MS = 300;
+
+export class WorkspaceBar {
+  /** @param {import("./compare_page.js").ComparePage} page */
+  constructor(page) {
+    this.page = page;
+    this.workspaces = new Workspaces(page.project);
+    /** @type {Saved | null} */
+    this.saved = null;
+    this.isChanged = false;
+    this.name = byId("workspace-name");
+    this.button = make("button", { type: "button", class: "button", "aria-haspopup": "menu", on: { click: () => this.menu() } }, "Workspace");
+    this.saveButton = make("button", { type: "button", class: "button", hidden: true, on: { click: () => this.save() } }, "Save");
+    const add = make("button", { type: "button", class: "button primary", on: { click: () => page.addPanel() } }, "Add panel");
+    byId("workspace-actions").replaceChildren(this.saveButton, this.button, add);
+    this.keepDraft = later(() => this.keepNow(), DRAFT_REST_MS);
+  }
+
+  get id() {
+    return this.saved ? String(this.saved.id) : null;
+  }
+
+  get savedShared() {
+    return this.saved ? readBody(this.saved.body).shared : {};
+  }
+
+  /** What the page begins with: what was saved, with what this browser has changed. @param {string | null} id @returns {Promise<Body>} */
+  async open(id) {
+    if (id) {
+      try {
+        this.saved = await this.workspaces.open(id);
+      } catch (error) {
+        sayError(error);
+        writePlace({ workspace: null });
+      }
+    }
+    const draft = this.workspaces.readDraft(this.id);
+    this.isChanged = draft !== null;
+    this.show();
+    return draft ?? readBody(this.saved?.body);
+  }
+
+  /** What would be saved now. @returns {Body} */
+  body() {
+    const { page } = this;
+    const { zoom: _zoom, ...shared } = page.shared;
+    const colours = Object.fromEntries([...page.runs.numbers].filter(([id]) => page.runs.byId.has(id)));
+    return { version: 1, sections: page.isAutomatic ? null : page.board?.read() ?? null, shared, colours };
+  }
+
+  keepNow() {
+    this.workspaces.keepDraft(this.id, this.body());
+    this.isChanged = true;
+    this.show();
+  }
+
+  show() {
+    const title = this.saved?.title ?? (this.page.isAutomatic && !this.isChanged ? "automatic layout" : "own layout");
+    this.name.textContent = this.isChanged ? `${title} · not saved` : title;
+    this.name.title = title;
+    this.saveButton.hidden = !this.isChanged;
+  }
+
+  async menu() {
+    /** @type {Saved[]} */
+    let all = [];
+    try {
+      all = await this.workspaces.list();
+    } catch (error) {
+      sayError(error);
+    }
+    const { saved } = this;
+    openMenu(this.button, [
+      { label: "Automatic layout", isChosen: !saved, act: () => this.go(null) },
+      ...all.slice(0, 50).map((one) => ({ label: one.title || "(no name)", isChosen: String(one.id) === this.id, act: () => this.go(String(one.id)) })),
+      null,
+      { label: "Save", isDisabled: !saved || !this.isChanged, act: () => this.save() },
+      { label: "Save as…", act: () => this.saveAs() },
+      { label: "Rename…", isDisabled: !saved, act: () => this.rename() },
+      { label: saved ? "Back to what was saved" : "Reset to automatic", isDisabled: !this.isChanged, act: () => this.reset() },
+      { label: "Delete", isDisabled: !saved, isDangerous: true, act: () => this.remove() },
+    ]);
+  }
+
+  /** Another workspace, with the same runs. @param {string | null} id */
+  go(id) {
+    const kept = new URLSearchParams();
+    const place = readPlace();
+    for (const name of ["runs", "filter", "search", "sort", "limit", "value", "hide"]) {
+      const value = place.get(name);
+      if (value) kept.set(name, value);
+    }
+    if (id) kept.set("workspace", id);
+    location.assign(`${location.pathname}?${kept}`);
+  }
+
+  async save() {
+    if (!this.saved) return this.saveAs();
+    try {
+      this.settle(await this.workspaces.change(this.saved, { body: this.body() }));
+      say("The workspace is saved.");
+    } catch (error) {
+      sayError(error);
+    }
+  }
+
+  async saveAs() {
+    const title = await askText("Save this workspace", "Name", this.saved ? `${this.saved.title} (copy)` : "", "Save");
+    if (!title) return;
+    try {
+      const saved = await this.workspaces.create(title, this.body());
+      this.workspaces.keepDraft(this.id, null);
+      this.settle(saved);
+      say("The workspace is saved.");
+    } catch (error) {
+      sayError(error);
+    }
+  }
+
+  /** What is shown is what is saved. @param {Saved} saved */
+  settle(saved) {
+    this.saved = saved;
+    this.isChanged = false;
+    this.workspaces.keepDraft(this.id, null);
+    this.page.base = { ...DEFAULTS, ...readBody(saved.body).shared };
+    writePlace({ workspace: this.id });
+    this.page.writeAddress(false);
+    this.show();
+  }
+
+  async rename() {
+    if (!this.saved) return;
+    const title = await askText("Rename this workspace", "Name", this.saved.title, "Rename");
+    if (!title) return;
+    try {
+      this.saved = await this.workspaces.change(this.saved, { title });
+      this.show();
+    } catch (error) {
+      sayError(error);
+    }
+  }
+
+  reset() {
+    this.workspaces.keepDraft(this.id, null);
+    this.go(this.id);
+  }
+
+  async remove() {
+    if (!this.saved || !(await ask(`Delete the workspace “${this.saved.title.slice(0, 80)}” for everybody?`, [], "Delete"))) return;
+    try {
+      await this.workspaces.remove(this.saved);
+      this.workspaces.keepDraft(this.id, null);
+      this.go(null);
+    } catch (error) {
+      sayError(error);
+    }
+  }
+}

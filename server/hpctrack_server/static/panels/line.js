@@ -1,0 +1,262 @@
+// Runs over steps: one MultiLine for all lines, bands of groups, a linked zoom, an ordered tooltip.
+import { make } from "../base/dom.js";
+import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
+import { Figure } from "../charts/figure.js";
+import { fetchChart } from "../charts/series.js";
+import { colourOf } from "../charts/tokens.js";
+import { Panel } from "./panel.js";
+import { makeColumns, rangeOfX, rangeOfY } from "./line_columns.js";
+import { describeCurves, readCurves } from "./line_curves.js";
+import { LineHover } from "./line_hover.js";
+import { FIELDS, figureOf, makeRequest, settle, widthFor } from "./line_settings.js";
+
+/** @typedef {import("./line_columns.js").Curve} Curve */
+
+/**
+ * @typedef {object} Held an answer, and what it is an answer to
+ * @property {string} key what was asked for, without runs and range
+ * @property {Set<string> | null} runs those that were asked for; null if a query was
+ * @property {[number, number] | null} zoom
+ * @property {import("../charts/series.js").Chart} head
+ * @property {Curve[]} curves
+ */
+
+export default class LinePanel extends Panel {
+  /** @type {Figure | null} */
+  figure = null;
+  figureName = "";
+  /** @type {Held | null} */
+  held = null;
+  /** @type {Held | null} The last answer that was not zoomed: what a reset shows at once. */
+  whole = null;
+  /** @type {AbortController | null} */
+  abort = null;
+  /** @type {[number, number] | null} The part of the y axis that was zoomed into. */
+  yZoom = null;
+  /** @type {string | null} The run or group that the pointer is on, in any panel. */
+  hot = null;
+  zoneS = 0;
+
+  /** @param {HTMLElement} host @param {import("./panel.js").PanelSpec} spec @param {import("./panel.js").PanelContext} context */
+  constructor(host, spec, context) {
+    super(host, spec, context);
+    this.how = settle(spec.settings, context.shared);
+    this.plot = make("div", { class: "line-plot" });
+    this.crosshair = make("div", { class: "crosshair", hidden: true });
+    host.replaceChildren(this.plot, this.crosshair);
+    this.hover = new LineHover(this);
+    host.addEventListener("dblclick", () => {
+      this.yZoom = null;
+      this.context.zoomX(null, this);
+    });
+    context.onHighlight((run) => this.highlight(run));
+  }
+
+  title() {
+    return this.spec.settings.y || "Line";
+  }
+
+  fields() {
+    return FIELDS;
+  }
+
+  /** What of the page's zoom is a zoom of this axis. */
+  get zoom() {
+    return this.how.isXOfPage ? this.context.shared.zoom : null;
+  }
+
+  get toAxis() {
+    return toAxis(kindOfAxis(this.how.x), this.zoneS);
+  }
+
+  get fromAxis() {
+    return fromAxis(kindOfAxis(this.how.x), this.zoneS);
+  }
+
+  async load() {
+    this.how = settle(this.spec.settings, this.context.shared);
+    if (!this.how.y) throw new Error("choose a metric for this panel in its settings");
+    const mounted = this.mount();
+    const { selection, key, request } = this.plan();
+    const reusable = this.findHeld(key, selection);
+    if (reusable) {
+      this.abort?.abort();
+      await mounted;
+      this.held = reusable;
+      this.draw();
+      return;
+    }
+    this.abort?.abort();
+    const abort = (this.abort = new AbortController());
+    const zoom = this.zoom;
+    const [chart] = await Promise.all([fetchChart(this.context.project, request, abort.signal), mounted]);
+    if (abort.signal.aborted) throw new DOMException("a newer request took its place", "AbortError");
+    this.held = { key, runs: selection.ids ? new Set(selection.ids) : null, zoom, head: chart, curves: readCurves(chart) };
+    if (!zoom) this.whole = this.held;
+    this.draw();
+  }
+
+  plan() {
+    const selection = this.context.selection();
+    if (selection.ids && !selection.ids.length) throw new Error("no run is chosen: choose some in the list of runs");
+    const lines = selection.ids?.length ?? selection.query?.limit ?? 20;
+    const width = widthFor(this.plot.clientWidth - 60, lines, this.how.smooth.kind !== "none");
+    const request = makeRequest(this.how, selection, width, this.zoom);
+    const { y, x, ranks, smooth, group, log_x: isLogX } = request;
+    const version = this.context.shared.version ?? "";
+    const key = JSON.stringify([y, x, ranks, smooth, group, isLogX, version, group ? selection : null]);
+    return { selection, key, request };
+  }
+
+  /** An answer that has all that is wanted, so nothing need be fetched. @param {string} key @param {import("./panel.js").Selection} selection */
+  findHeld(key, selection) {
+    if (this.zoom) return null;
+    const { whole } = this;
+    if (whole?.key !== key || !whole.runs || !selection.ids) return null;
+    return selection.ids.every((id) => whole.runs?.has(id)) ? whole : null;
+  }
+
+  /** Puts the figure with the right scales into the box; an older one is let go. */
+  async mount() {
+    const name = figureOf(this.how);
+    const kind = kindOfAxis(this.how.x);
+    if (this.figureName === `${name} ${kind}`) return;
+    this.figureName = `${name} ${kind}`;
+    this.figure?.remove();
+    this.figure = null;
+    this.plot.replaceChildren();
+    const figure = await Figure.mount(name, this.plot);
+    this.axis = figure.model.below[0];
+    if (!this.how.logX) dressAxis(this.axis, kind);
+    figure.model.on_event("rangesupdate", (/** @type {any} */ event) => this.onZoomed(event));
+    this.figure = figure;
+  }
+
+  /** The reader dragged a box or turned the wheel. @param {{x0: number, x1: number, y0: number, y1: number}} event */
+  onZoomed(event) {
+    const drawn = this.drawnY;
+    // A box as high as the frame comes back from pixels, so not quite as it was.
+    const span = drawn ? Math.abs(drawn[1] - drawn[0]) : 0;
+    const isYMoved = drawn && Math.abs(event.y0 - drawn[0]) + Math.abs(event.y1 - drawn[1]) > span * 1e-6;
+    this.yZoom = isYMoved ? [event.y0, event.y1] : this.yZoom;
+    const range = /** @type {[number, number]} */ ([this.fromAxis(event.x0), this.fromAxis(event.x1)]);
+    if (this.how.isXOfPage) this.context.zoomX(range, this);
+  }
+
+  /** Curves that are shown, the hottest on top. */
+  get shown() {
+    const ids = this.context.selection().ids;
+    const wanted = ids ? new Set(ids) : null;
+    const curves = (this.held?.curves ?? []).filter((one) => one.run === null || !wanted || wanted.has(one.run));
+    curves.forEach((one, i) => {
+      one.isHot = this.hot !== null && (one.run ?? one.label) === this.hot;
+      one.color = one.run === null ? colourOf(i) : this.context.colourOf(one.run);
+    });
+    return curves.sort((a, b) => Number(a.isHot) - Number(b.isHot));
+  }
+
+  draw() {
+    const { figure, held } = this;
+    if (!figure || !held) return;
+    const curves = this.shown;
+    const first = curves.find((one) => one.x.length);
+    this.zoneS = first && this.how.x === "time" ? zoneAt(first.x[0]) : 0;
+    const columns = makeColumns(curves, this.toAxis, this.how.logY);
+    for (const [name, data] of Object.entries(columns)) figure.find(name).data = data;
+    this.setRanges(curves, this.zoom);
+    this.plot.setAttribute("role", "img");
+    this.plot.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}`);
+  }
+
+  /** @param {Curve[]} curves @param {[number, number] | null} zoom */
+  setRanges(curves, zoom) {
+    const { figure, how } = this;
+    if (!figure) return;
+    const x = rangeOfX(curves, { zoom, isLog: how.logX, fixed: how.xRange });
+    const clip = how.clip ? this.held?.head.y_range ?? null : null;
+    const y = this.yZoom ?? rangeOfY(curves, { window: x, isLog: how.logY, fixed: how.yRange, clip });
+    this.drawnX = x;
+    this.drawnY = y;
+    figure.setRanges([this.toAxis(x[0]), this.toAxis(x[1])], y);
+    if (!how.logX && kindOfAxis(how.x) === "number") labelNumbers(this.axis, x);
+  }
+
+  /** Another panel was zoomed: what is there is shown at once, `load` brings the rest. @param {[number, number] | null} range */
+  showRange(range) {
+    if (!this.how.isXOfPage || !this.held) return;
+    if (!range) this.yZoom = null;
+    if (!range && this.whole && this.held !== this.whole) {
+      this.held = this.whole;
+      this.draw();
+    } else this.setRanges(this.shown, range);
+  }
+
+  /** @param {number | null} x */
+  showX(x) {
+    const { figure } = this;
+    const isShown = x !== null && figure !== null && this.how.isXOfPage && this.held !== null;
+    if (!isShown) {
+      this.crosshair.hidden = true;
+      return;
+    }
+    const { left, right, top, bottom } = figure.frame;
+    const place = figure.pixelOf(this.toAxis(x));
+    this.crosshair.hidden = !(place >= left && place <= right);
+    this.crosshair.style.transform = `translate(${Math.round(place)}px, ${top}px)`;
+    this.crosshair.style.height = `${bottom - top}px`;
+  }
+
+  /** @param {string | null} run */
+  highlight(run) {
+    if (this.hot === run) return;
+    const wasThere = this.has(this.hot);
+    this.hot = run;
+    if (this.figure && this.held && (wasThere || this.has(run))) {
+      const columns = makeColumns(this.shown, this.toAxis, this.how.logY);
+      for (const name of ["lines", "dots"]) this.figure.find(name).data = columns[/** @type {"lines" | "dots"} */ (name)];
+    }
+  }
+
+  /** @param {string | null} run */
+  has(run) {
+    return run !== null && Boolean(this.held?.curves.some((one) => (one.run ?? one.label) === run));
+  }
+
+  repaint() {
+    this.draw();
+    this.figure?.repaint();
+  }
+
+  describe() {
+    if (!this.held) return "";
+    return describeCurves(this.held.head, this.shown, this.context.nameOf);
+  }
+
+  /** Points behind what is drawn. */
+  get total() {
+    return this.held?.head.total ?? 0;
+  }
+
+  /** @param {"png" | "svg"} type */
+  async exportPicture(type) {
+    return this.figure ? this.figure.export(type) : null;
+  }
+
+  exportRows() {
+    const rows = /** @type {(string | number | null)[][]} */ ([]);
+    for (const curve of this.shown) {
+      const name = curve.run === null ? curve.label : this.context.nameOf(curve.run);
+      for (let i = 0; i < curve.x.length; i++) {
+        rows.push([curve.run ?? "", name, curve.rank ?? "", curve.x[i], curve.y[i], curve.low?.[i] ?? "", curve.high?.[i] ?? ""]);
+      }
+    }
+    return { columns: ["run", "name", "rank", this.how.x, this.title(), "low", "high"], rows };
+  }
+
+  remove() {
+    this.abort?.abort();
+    this.hover.leave();
+    this.figure?.remove();
+    this.figure = null;
+  }
+}

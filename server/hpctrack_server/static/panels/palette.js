@@ -1,0 +1,74 @@
+// Colours of values; all of them are in panels.css.
+
+const STOPS = 9;
+export const PALETTES = [
+  { value: "viridis", label: "Viridis" },
+  { value: "plasma", label: "Plasma" },
+  { value: "accent", label: "One colour" },
+  { value: "diverging", label: "Blue to red" },
+];
+
+/** @type {Map<string, any>} */
+const known = new Map();
+addEventListener("themechange", () => known.clear());
+
+/** @param {string} name of a variable of the style sheet @returns {string} */
+export function token(name) {
+  let found = known.get(name);
+  if (found === undefined) {
+    found = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    known.set(name, found);
+  }
+  return found;
+}
+
+/** Reads colours again, when the style sheet has just arrived. */
+export function forgetColours() {
+  known.clear();
+}
+
+/** @param {number} index */
+export function seriesColour(index) {
+  return token(`--series-${index % 10}`);
+}
+
+/** @param {string} text of the form #rrggbb */
+function parseHex(text) {
+  return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16) || 0);
+}
+
+/** The steps of a palette, each [red, green, blue]. @param {string} name @returns {number[][]} */
+function stops(name) {
+  const key = `stops ${name}`;
+  let found = known.get(key);
+  if (!found) {
+    found = Array.from({ length: STOPS }, (_, i) => token(`--${name}-${i}`)).filter(Boolean).map(parseHex);
+    known.set(key, found);
+  }
+  return found.length ? found : [[120, 120, 120]];
+}
+
+/** @param {string} name @param {number} part 0 to 1 @returns {number[]} red, green, blue */
+export function mix(name, part) {
+  const all = stops(name);
+  const place = Math.min(Math.max(part, 0), 1) * (all.length - 1);
+  const low = Math.min(Math.floor(place), Math.max(all.length - 2, 0));
+  const high = all[Math.min(low + 1, all.length - 1)];
+  return all[low].map((one, i) => Math.round(one + (high[i] - one) * (place - low)));
+}
+
+/** @param {string} name @param {number} part 0 to 1 */
+export function ramp(name, part) {
+  return `rgb(${mix(name, part).join(",")})`;
+}
+
+/** Black or white, whichever is read better on a colour. @param {number[]} rgb */
+export function inkOn(rgb) {
+  const [red, green, blue] = rgb.map((one) => (one / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.36 ? token("--ink-dark") : token("--ink-light");
+}
+
+/** For a background: a palette from left to right. @param {string} name */
+export function gradient(name) {
+  return `linear-gradient(to right, ${stops(name).map((one) => `rgb(${one.join(",")})`).join(", ")})`;
+}

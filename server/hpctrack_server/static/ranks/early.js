@@ -1,0 +1,44 @@
+// Asks for the first picture, and only then lets Bokeh's script be run: that takes 100 ms or more,
+// in which the server can draw.
+import { apiAddress } from "../base/api.js";
+
+const FRAME_WIDTH_PX = 130;
+const FRAME_HEIGHT_PX = 484;
+const RATIO_MAX = 2;
+
+const card = document.getElementById("matrix");
+
+/** @returns {Promise<Response> | null} */
+function ask() {
+  const page = document.getElementById("run");
+  const host = card?.querySelector(".picture");
+  if (!card?.dataset.metric || !page || !host) return null;
+  const place = new URLSearchParams(location.search);
+  const wanted = new URLSearchParams({ metric: card.dataset.metric });
+  for (const name of ["how", "sort", "x0", "x1", "r0", "r1", "low", "high"]) {
+    const value = place.get(name);
+    if (value) wanted.set(name, value);
+  }
+  const ratio = Math.min(devicePixelRatio || 1, RATIO_MAX);
+  wanted.set("width", String(Math.max(1, Math.round((host.clientWidth - FRAME_WIDTH_PX) * ratio))));
+  wanted.set("height", String(Math.round(FRAME_HEIGHT_PX * ratio)));
+  const { project = "", run = "" } = page.dataset;
+  const asked = fetch(apiAddress(["runs", project, run, "matrix"], Object.fromEntries(wanted)));
+  asked.catch(() => {}); // who awaits it tells what went wrong
+  return asked;
+}
+
+export const first = ask();
+
+/** @returns {Promise<void>} */
+function loadBokeh() {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = card?.dataset.bokeh ?? "";
+    script.addEventListener("load", () => resolve());
+    script.addEventListener("error", () => reject(new Error("a script of this page cannot be loaded")));
+    if (script.src) document.head.append(script);
+  });
+}
+
+export const bokeh = loadBokeh();

@@ -1,0 +1,343 @@
+// The picture of ranks x steps, with bands above it, bars beside it, and its scale.
+import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
+import { make } from "../base/dom.js";
+import { formatNumber } from "../base/format.js";
+import { bokeh, first as early } from "./early.js";
+import { mountFigure, placeOf } from "./figure.js";
+import { labelTicks, makeGradient, makePalette, niceTicks, token, TOP_CODE } from "./palette.js";
+import { labelRows } from "./rows.js";
+
+const POLL_MS = 350;
+const BAND_LINES = /** @type {const} */ (["low", "median", "high"]);
+const TICKS = 6;
+
+/**
+ * What is shown; all of it is in the address.
+ * @typedef {object} View
+ * @property {string} metric
+ * @property {string} how "max", "min" or "mean"
+ * @property {string} sort
+ * @property {number | null} x0
+ * @property {number | null} x1
+ * @property {number | null} r0
+ * @property {number | null} r1
+ * @property {number | null} low
+ * @property {number | null} high
+ */
+
+/** @typedef {{ranks: number[], step0: number, step1: number, x: number, y: number}} Pixel */
+
+export class Heatmap {
+  /**
+   * @param {HTMLElement} card
+   * @param {string[]} run project and id
+   * @param {{onZoom: (zoom: Partial<View> | null) => void, onHover: (pixel: Pixel | null, event: MouseEvent | null) => void}} page
+   */
+  constructor(card, run, page) {
+    const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (card.querySelector(`.${name}`));
+    this.card = card;
+    this.run = run;
+    this.page = page;
+    this.host = part("picture");
+    this.bandsHost = part("bands");
+    this.barsHost = part("bars");
+    this.scale = part("scale");
+    this.caption = part("caption");
+    /** @type {any} */
+    this.head = null;
+    /** @type {AbortController | null} */
+    this.abort = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+  }
+
+  /** @param {View} view */
+  async begin(view) {
+    const first = this.takeEarly();
+    await bokeh;
+    this.figure = await mountFigure(this.card.dataset.heatmap ?? "", this.host);
+    this.picture = this.figure.find("picture");
+    this.setColours();
+    this.listen();
+    await this.show(view, first);
+    this.bands = await mountFigure(this.card.dataset.bands ?? "", this.bandsHost);
+    this.bars = await mountFigure(this.card.dataset.bars ?? "", this.barsHost);
+    this.bands.model.on_event("rangesupdate", (/** @type {any} */ event) => this.page.onZoom({ x0: event.x0, x1: event.x1 }));
+    this.bandsHost.addEventListener("dblclick", () => this.page.onZoom(null));
+    this.barsHost.addEventListener("dblclick", () => this.page.onZoom(null));
+    this.setColours();
+    this.drawBars();
+    await this.loadBands(view);
+  }
+
+  /** The answer that was asked for before this script was there. */
+  async takeEarly() {
+    const answer = await early;
+    if (!answer) throw new ServerError(0, { message: "the server does not answer" });
+    if (!answer.ok) throw new ServerError(answer.status, await answer.json().catch(() => ({})));
+    return decodeArrays(await answer.arrayBuffer());
+  }
+
+  /** @param {View} view @param {number} width @param {number} height */
+  fetch(view, width, height) {
+    this.abort?.abort();
+    this.abort = new AbortController();
+    const { metric, how, sort, x0, x1, r0, r1, low, high } = view;
+    const ratio = Math.min(devicePixelRatio || 1, 2);
+    const wanted = { metric, how, sort, x0, x1, r0, r1, low, high, width: Math.round(width * ratio), height: Math.round(height * ratio) };
+    return fetchArrays(apiAddress(["runs", ...this.run, "matrix"], wanted), null, this.abort.signal);
+  }
+
+  /** @param {View} view */
+  async load(view) {
+    if (!this.figure) return;
+    clearTimeout(this.timer);
+    const { width, height } = this.figure.view.frame.bbox;
+    await this.show(view, this.fetch(view, width, height));
+    if (this.bands) {
+      this.drawBars();
+      await this.loadBands(view);
+    }
+  }
+
+  /** @param {View} view @param {Promise<{head: any, arrays: any[]}>} asked */
+  async show(view, asked) {
+    let answer;
+    try {
+      answer = await asked;
+    } catch (error) {
+      if (/** @type {any} */ (error).name === "AbortError") return;
+      this.fail(/** @type {any} */ (error));
+      return;
+    }
+    this.card.classList.remove("failed");
+    this.view = view;
+    this.head = answer.head;
+    this.arrays = Object.fromEntries(answer.arrays.map((one) => [one.name, one.values]));
+    this.draw();
+    if (this.head.share !== null && this.head.share < 1) {
+      // What is read meanwhile makes the picture sharper.
+      this.timer = setTimeout(() => this.load(view), POLL_MS);
+    }
+  }
+
+  draw() {
+    const { head, arrays, figure } = this;
+    if (!figure) return;
+    if (!head.rows) {
+      this.caption.textContent = head.share !== null && head.share < 1 ? "reading\u2026" : "no values";
+      return;
+    }
+    const { ndarray } = Bokeh.require("core/util/ndarray");
+    const image = ndarray(arrays.codes, { dtype: "uint8", shape: [head.rows, head.columns] });
+    this.picture.data = { image: [image], x: [head.x0], y: [head.first], dw: [head.x1 - head.x0], dh: [head.last - head.first] };
+    const shown = [this.view?.x0 ?? head.begin, this.view?.x1 ?? head.end];
+    figure.model.x_range.setv({ start: shown[0], end: shown[1] });
+    figure.model.y_range.setv({ start: head.last, end: head.first });
+    this.drawRows();
+    this.drawScale();
+    this.describe();
+    this.card.dataset.ready = "true";
+    this.card.dataset.share = String(head.share);
+    this.card.dataset.window = `${shown[0]},${shown[1]},${head.first},${head.last}`;
+  }
+
+  drawRows() {
+    const { head, arrays, figure } = this;
+    if (!figure) return;
+    const labels = labelRows(head.hosts, arrays.ranks, head.first, figure.view.frame.bbox.height || 484);
+    figure.model.left[0].major_label_overrides = labels;
+    figure.find("rows").ticks = [...labels.keys()];
+  }
+
+  drawScale() {
+    const { low, high } = this.head;
+    const ticks = niceTicks(low, high, TICKS);
+    const bar = make("i", {});
+    bar.style.background = makeGradient("to top");
+    const labels = labelTicks(ticks).map((text, i) => {
+      const label = make("span", {}, text);
+      label.style.bottom = "auto";
+      label.style.top = `${100 - (100 * (ticks[i] - low)) / (high - low)}%`;
+      return label;
+    });
+    this.scale.replaceChildren(bar, ...labels);
+    this.scale.setAttribute("aria-label", `Colours from ${formatNumber(low)} to ${formatNumber(high)}`);
+  }
+
+  describe() {
+    const { head } = this;
+    const count = (/** @type {number} */ n) => n.toLocaleString("en", { maximumFractionDigits: 1 });
+    const perRow = (head.last - head.first) / head.rows;
+    const cell = [head.each_step > 1 ? `${count(head.each_step)} steps` : "1 step", perRow > 1 ? `${count(perRow)} ranks` : "1 rank"];
+    const how = { max: "highest", min: "lowest", mean: "mean" }[/** @type {string} */ (head.how)];
+    const parts = [`a pixel is the ${how} of ${cell.join(" \u00d7 ")}`];
+    parts.push(`${count(head.total_ranks)} ranks, ${count(head.points)} points${head.how === "mean" ? "" : ", extremes exact"}`);
+    if (head.clipped) parts.push(`${count(head.clipped)} pixels beyond the colours, up to ${formatNumber(head.highest)}`);
+    if (head.error) parts.push(head.error);
+    this.caption.textContent = parts.join(" \u00b7 ");
+    if (head.share !== null && head.share < 1) {
+      const bar = make("i", {});
+      bar.style.width = `${100 * head.share}%`;
+      this.caption.append(" \u00b7 ", make("span", { class: "progress", role: "presentation" }, bar), head.is_partial ? "reading; ranks that are not read yet are empty" : "sharpening");
+    }
+    this.host.setAttribute("aria-label", `Heat map of ${head.metric}: ${this.caption.textContent}`);
+  }
+
+  drawBars() {
+    const { head, arrays, bars } = this;
+    if (!bars || !head?.rows) return;
+    const { means, starts } = arrays;
+    const rows = head.rows;
+    const data = { top: new Float64Array(rows), bottom: new Float64Array(rows), right: new Float64Array(rows), color: /** @type {string[]} */ ([]) };
+    const palette = makePalette();
+    let [low, high] = [Infinity, -Infinity];
+    for (let row = 0; row < rows; row++) {
+      let [sum, n] = [0, 0];
+      for (let i = starts[row]; i < starts[row + 1]; i++) {
+        if (Number.isNaN(means[i])) continue;
+        sum += means[i];
+        n += 1;
+      }
+      const mean = n ? sum / n : NaN;
+      data.top[row] = head.first + starts[row];
+      data.bottom[row] = head.first + starts[row + 1];
+      data.right[row] = mean;
+      if (mean < low) low = mean;
+      if (mean > high) high = mean;
+    }
+    for (const mean of data.right) {
+      const share = high > low ? (mean - low) / (high - low) : 0.5;
+      data.color.push(palette[Math.round(TOP_CODE * (0.25 + 0.75 * (Number.isNaN(share) ? 0 : share)))]);
+    }
+    bars.find("bars").data = data;
+    // From zero unless that would hide who differs.
+    const base = low > 0 && high - low < 0.5 * high ? Math.max(0, low - 0.6 * (high - low) - 1e-12) : Math.min(0, low);
+    for (const renderer of bars.model.renderers) renderer.glyph.left = { value: base };
+    const top = high > base ? high : base + 1;
+    bars.model.x_range.setv({ start: base, end: top + 0.05 * (top - base) });
+    bars.model.y_range.setv({ start: head.last, end: head.first });
+  }
+
+  /** @param {View} view */
+  async loadBands(view) {
+    const { bands, figure, abort } = this;
+    if (!bands || !figure || !this.head?.rows) return;
+    const { metric, x0, x1 } = view;
+    const wanted = { metric, x0, x1, width: Math.round(figure.view.frame.bbox.width / 1.5) };
+    let answer;
+    try {
+      answer = await fetchArrays(apiAddress(["runs", ...this.run, "spread"], wanted), null, abort?.signal);
+    } catch (error) {
+      if (/** @type {any} */ (error).name !== "AbortError") this.fail(/** @type {any} */ (error));
+      return;
+    }
+    if (!answer.arrays.length) return;
+    const data = Object.fromEntries(answer.arrays.map((one) => [one.name, one.values]));
+    // To the middle of what each column stands for.
+    data.x = data.x.map((/** @type {number} */ x) => x + answer.head.each_step / 2);
+    bands.find("bands").data = data;
+    const accent = token("--accent");
+    bands.find("lines").data = {
+      xs: BAND_LINES.map(() => data.x),
+      ys: BAND_LINES.map((name) => data[name]),
+      color: BAND_LINES.map(() => accent),
+      alpha: BAND_LINES.map((name) => (name === "median" ? 1 : 0.35)),
+    };
+    const [low, high] = fitBands(data);
+    const pad = 0.06 * (high - low) || Math.abs(low) * 0.05 || 0.5;
+    if (low <= high) bands.model.y_range.setv({ start: low - pad, end: high + pad });
+    const key = /** @type {HTMLElement} */ (this.card.querySelector(".bands-key"));
+    const top = data.high.reduce((/** @type {number} */ a, /** @type {number} */ b) => (b > a ? b : a), -Infinity);
+    key.textContent = `lowest to highest, 5\u201395\u00a0%, median of the ranks${top > high + pad ? `; spikes up to ${formatNumber(top)}` : ""}`;
+    const { start, end } = figure.model.x_range;
+    bands.model.x_range.setv({ start, end });
+    this.card.dataset.bandsReady = "true";
+  }
+
+  setColours() {
+    const { figure, bands } = this;
+    if (!figure) return;
+    const mapper = figure.find("colours");
+    mapper.setv({ palette: makePalette(), high_color: token("--heat-none"), nan_color: token("--heat-none") });
+    const accent = token("--accent");
+    for (const name of ["area-low", "area-p5"]) {
+      const area = bands?.find(name);
+      if (area) area.glyph.fill_color = accent;
+    }
+  }
+
+  repaint() {
+    this.setColours();
+    if (this.head) this.draw();
+    this.drawBars();
+    for (const one of [this.figure, this.bands, this.bars]) one?.view.request_repaint();
+  }
+
+  /** @param {any} error */
+  fail(error) {
+    this.card.classList.add("failed");
+    this.caption.textContent = [error.message, error.hint].filter(Boolean).join(" \u2014 ");
+    this.card.dataset.ready = "failed";
+  }
+
+  // -- pointer ---------------------------------------------------------------------------------
+
+  listen() {
+    const { figure, host } = this;
+    if (!figure) return;
+    figure.model.on_event("rangesupdate", (/** @type {any} */ event) => {
+      const rows = [event.y0, event.y1].sort((a, b) => a - b);
+      const isAll = rows[0] <= this.head.first + 0.5 && rows[1] >= this.head.last - 0.5;
+      const { r0 = null, r1 = null } = this.view ?? {};
+      this.page.onZoom({
+        x0: event.x0, x1: event.x1,
+        r0: isAll ? r0 : Math.max(0, Math.floor(rows[0])), r1: isAll ? r1 : Math.ceil(rows[1]),
+      });
+    });
+    host.addEventListener("dblclick", () => this.page.onZoom(null));
+    host.addEventListener("pointermove", (event) => {
+      const place = event.buttons ? null : placeOf(figure, event);
+      this.page.onHover(place && this.pixelAt(place.x, place.y), event);
+    });
+    host.addEventListener("pointerleave", () => this.page.onHover(null, null));
+  }
+
+  /** The pixel at a place, with the ranks and steps that it stands for. @param {number} x @param {number} y @returns {Pixel | null} */
+  pixelAt(x, y) {
+    const { head, arrays } = this;
+    if (!head?.rows || x < head.x0 || x >= head.x1 || y < head.first || y >= head.last) return null;
+    const column = Math.floor((x - head.x0) / head.each_step);
+    const { starts } = arrays;
+    let row = Math.min(head.rows - 1, Math.floor(((y - head.first) * head.rows) / (head.last - head.first)));
+    while (row > 0 && head.first + starts[row] > y) row -= 1;
+    while (row < head.rows - 1 && head.first + starts[row + 1] <= y) row += 1;
+    const step0 = Math.ceil(head.x0 + column * head.each_step - 1e-6);
+    const step1 = Math.max(step0 + 1, Math.ceil(head.x0 + (column + 1) * head.each_step - 1e-6));
+    return { ranks: [...arrays.ranks.slice(starts[row], starts[row + 1])], step0, step1, x, y };
+  }
+
+  /** @param {number | null} x @param {number | null} y */
+  point(x, y) {
+    for (const [figure, name, at] of /** @type {const} */ ([
+      [this.figure, "column", x], [this.figure, "row", y], [this.bands, "column", x], [this.bars, "row", y],
+    ])) {
+      const span = figure?.find(name);
+      if (span && span.location !== at) span.setv({ location: at, line_color: token("--muted") });
+    }
+  }
+}
+
+/**
+ * Limits in which the bands can be seen: single spikes may leave them.
+ * @param {Record<string, Float64Array>} data
+ * @returns {[number, number]}
+ */
+function fitBands(data) {
+  const sorted = (/** @type {Float64Array} */ values) => Float64Array.from(values).filter((one) => !Number.isNaN(one)).sort();
+  const [lows, highs, inner] = [sorted(data.low), sorted(data.high), sorted(data.p95)];
+  if (!lows.length) return [Infinity, -Infinity];
+  const [low, high] = [lows[Math.floor(lows.length * 0.02)], highs[Math.floor(highs.length * 0.75)]];
+  const [all, most] = [highs[highs.length - 1] - low, Math.max(high, inner[inner.length - 1]) - low];
+  return [Math.min(low, lows[0] < low - most ? low : lows[0]), all > 3 * most ? low + 1.4 * most : highs[highs.length - 1]];
+}

@@ -1,0 +1,77 @@
+// What people say of a run: tags and notes, edited in place.
+import { apiAddress, sendJson } from "../base/api.js";
+import { byId } from "../base/dom.js";
+import { refreshParts } from "../base/live.js";
+import { say, sayError } from "../base/message.js";
+
+const run = byId("run");
+
+/** @param {Record<string, any>} change */
+async function edit(change) {
+  await sendJson("POST", apiAddress(["projects", run.dataset.project ?? "", "edit"]), { ids: [run.dataset.run], ...change });
+  await refreshParts(["head", "tags", "edited"]);
+}
+
+/** @param {Record<string, any>} change @param {string} done @param {Record<string, any>} undo */
+async function editTags(change, done, undo) {
+  try {
+    await edit(change);
+    say(done, { action: "Undo", onAction: () => edit(undo).catch(sayError) });
+  } catch (error) {
+    sayError(error);
+  }
+}
+
+export function watchWords() {
+  const tag = /** @type {HTMLInputElement} */ (byId("tag-new"));
+  byId("tag-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const name = tag.value.trim();
+    if (!name) return;
+    await editTags({ add_tags: [name] }, `Tagged “${name}”.`, { remove_tags: [name] });
+    tag.value = "";
+    tag.focus();
+  });
+  byId("words").addEventListener("click", (event) => {
+    const button = event.target instanceof Element ? event.target.closest("[data-tag]") : null;
+    if (!(button instanceof HTMLElement)) return;
+    const name = button.dataset.tag ?? "";
+    editTags({ remove_tags: [name] }, `Removed the tag “${name}”.`, { add_tags: [name] });
+  });
+  watchNotes();
+}
+
+function watchNotes() {
+  const notes = /** @type {HTMLTextAreaElement} */ (byId("notes"));
+  const form = byId("notes-form");
+  const button = form.querySelector("button");
+  const state = byId("notes-state");
+  let saved = notes.value;
+  const show = () => {
+    const isChanged = notes.value !== saved;
+    if (button) button.disabled = !isChanged;
+    state.textContent = isChanged ? "not saved" : "";
+  };
+  const save = async () => {
+    const text = notes.value;
+    try {
+      await edit({ notes: text });
+      saved = text;
+      show();
+      if (state.textContent === "") state.textContent = "saved";
+    } catch (error) {
+      sayError(error);
+    }
+  };
+  notes.addEventListener("input", show);
+  notes.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    save();
+  });
+  addEventListener("beforeunload", (event) => {
+    if (notes.value !== saved) event.preventDefault();
+  });
+}

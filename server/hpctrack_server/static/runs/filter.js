@@ -1,0 +1,151 @@
+// The filter: applied while it is typed, completed by the server, which also says what is wrong where.
+import { apiAddress, getJson } from "../base/api.js";
+import { byId, later, make } from "../base/dom.js";
+import { addressWith, currentPlace, project } from "./place.js";
+import { go } from "./refresh.js";
+
+const TYPING_MS = 160;
+const COMPLETION_MS = 60;
+
+/** @typedef {{start: number, end: number, options: {text: string, kind: string, detail?: string}[]}} Completion */
+
+export function tendFilter() {
+  const text = /** @type {HTMLInputElement} */ (byId("filter-text"));
+  const search = /** @type {HTMLInputElement} */ (byId("name-search"));
+  const form = byId("filter");
+  const completions = new Completions(text);
+
+  // One search is one step of the history, however many letters it has.
+  let isStep = true;
+  const apply = (isTyping = false) => {
+    const address = addressWith({ filter: text.value.trim(), search: search.value });
+    go(address, { history: isStep ? "push" : "replace", isTyping });
+    isStep = !isTyping;
+  };
+  const applyLater = later(() => apply(true), TYPING_MS);
+  for (const input of [text, search]) {
+    input.addEventListener("input", applyLater);
+    input.addEventListener("blur", () => {
+      isStep = true;
+    });
+  }
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    completions.close();
+    apply();
+  });
+  document.addEventListener("tablechange", () => {
+    const place = currentPlace();
+    if (document.activeElement !== text) text.value = place.filter ?? "";
+    if (document.activeElement !== search) search.value = place.search ?? "";
+  });
+}
+
+class Completions {
+  /** @type {Completion | null} */
+  #found = null;
+  #chosen = -1;
+  /** @type {AbortController | null} */
+  #asking = null;
+
+  /** @param {HTMLInputElement} input */
+  constructor(input) {
+    this.input = input;
+    this.list = byId("completions");
+    const ask = later(() => this.#ask(), COMPLETION_MS);
+    input.addEventListener("input", ask);
+    input.addEventListener("click", ask);
+    input.addEventListener("blur", () => this.close());
+    input.addEventListener("keydown", (event) => this.#onKey(event));
+    this.list.addEventListener("pointerdown", (event) => {
+      event.preventDefault(); // the input keeps the focus
+      const line = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest("[role=option]"));
+      if (line) this.#take(Number(line.dataset.index));
+    });
+  }
+
+  close() {
+    this.#asking?.abort();
+    this.#found = null;
+    this.#chosen = -1;
+    this.list.hidden = true;
+    this.input.setAttribute("aria-expanded", "false");
+    this.input.removeAttribute("aria-activedescendant");
+  }
+
+  async #ask() {
+    this.#asking?.abort();
+    this.#asking = new AbortController();
+    const { value, selectionStart } = this.input;
+    try {
+      const url = apiAddress(["projects", project(), "complete"], { text: value, at: selectionStart });
+      this.#show(await getJson(url, this.#asking.signal));
+    } catch {
+      // Without completions the filter works all the same.
+    }
+  }
+
+  /** @param {Completion} found */
+  #show(found) {
+    if (!found.options?.length || document.activeElement !== this.input) {
+      this.close();
+      return;
+    }
+    this.#found = found;
+    this.#chosen = -1;
+    this.list.replaceChildren(
+      ...found.options.map((one, i) =>
+        make("li", { role: "option", id: `completion-${i}`, "data-index": i, "aria-selected": "false" }, make("span", {}, one.text), make("small", {}, one.detail || one.kind)),
+      ),
+    );
+    this.list.hidden = false;
+    this.list.scrollTop = 0;
+    this.input.setAttribute("aria-expanded", "true");
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    if (event.key === " " && event.ctrlKey) {
+      event.preventDefault();
+      this.#ask();
+      return;
+    }
+    if (!this.#found) return;
+    const count = this.#found.options.length;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      this.#choose(this.#chosen < 0 && step < 0 ? count - 1 : (this.#chosen + step + count) % count);
+    } else if ((event.key === "Enter" || event.key === "Tab") && this.#chosen >= 0) {
+      event.preventDefault();
+      this.#take(this.#chosen);
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      event.stopPropagation();
+      this.close();
+    }
+  }
+
+  /** @param {number} index */
+  #choose(index) {
+    this.list.children[this.#chosen]?.setAttribute("aria-selected", "false");
+    this.#chosen = index;
+    const line = this.list.children[index];
+    line.setAttribute("aria-selected", "true");
+    line.scrollIntoView({ block: "nearest" });
+    this.input.setAttribute("aria-activedescendant", line.id);
+  }
+
+  /** @param {number} index */
+  #take(index) {
+    const found = this.#found;
+    if (!found) return;
+    const { value } = this.input;
+    const before = value.slice(0, found.start) + found.options[index].text;
+    const rest = value.slice(found.end);
+    const gap = rest.startsWith(" ") ? "" : " ";
+    this.input.value = before + gap + rest;
+    this.input.setSelectionRange(before.length + 1, before.length + 1);
+    this.input.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  }
+}

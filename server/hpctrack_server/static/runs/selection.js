@@ -1,0 +1,196 @@
+// Which runs are selected, and what can be done with them.
+import { address } from "../base/api.js";
+import { make } from "../base/dom.js";
+import { formatCount } from "../base/format.js";
+import { say, sayError } from "../base/message.js";
+import { askText } from "./dialog.js";
+import { addTag, findAllIds, findTags, markRuns, removeTag } from "./edits.js";
+import { addressWith, currentPlace, facts, matches, project } from "./place.js";
+import { go } from "./refresh.js";
+
+const IN_ADDRESS_MAX = 400;
+/** More ids than this make an address that proxies refuse. */
+
+/** @type {Set<string>} */
+const picked = new Set();
+let isAll = false;
+/** @type {HTMLTableRowElement | null} */
+let last = null;
+
+const rows = () => /** @type {HTMLTableRowElement[]} */ ([...document.querySelectorAll(".runs tbody tr[data-run]:not(.baseline)")]);
+const box = (/** @type {Element} */ row) => /** @type {HTMLInputElement | null} */ (row.querySelector('.check input'));
+
+export function tendSelection() {
+  document.addEventListener("click", (event) => {
+    const target = /** @type {Element} */ (event.target);
+    if (target.id === "check-page") {
+      pickPage(/** @type {HTMLInputElement} */ (target).checked);
+    } else if (target.matches(".runs tbody .check input")) {
+      const row = /** @type {HTMLTableRowElement} */ (target.closest("tr"));
+      pick(row, /** @type {HTMLInputElement} */ (target).checked, event.shiftKey);
+    }
+  });
+  document.addEventListener("tablechange", paint);
+}
+
+/** @param {HTMLTableRowElement} row */
+export function togglePicked(row) {
+  pick(row, !picked.has(row.dataset.run ?? ""), false);
+}
+
+export function clearPicked() {
+  picked.clear();
+  isAll = false;
+  last = null;
+  paint();
+}
+
+export function hasPicked() {
+  return picked.size > 0 || isAll;
+}
+
+/** @param {HTMLTableRowElement} row @param {boolean} isPicked @param {boolean} isRange */
+function pick(row, isPicked, isRange) {
+  isAll = false;
+  const all = rows();
+  const from = isRange && last ? all.indexOf(last) : -1;
+  const to = all.indexOf(row);
+  const chosen = from >= 0 && to >= 0 ? all.slice(Math.min(from, to), Math.max(from, to) + 1) : [row];
+  for (const { dataset } of chosen) {
+    if (isPicked) picked.add(dataset.run ?? "");
+    else picked.delete(dataset.run ?? "");
+  }
+  last = row;
+  paint();
+}
+
+/** @param {boolean} isPicked */
+function pickPage(isPicked) {
+  isAll = false;
+  for (const { dataset } of rows()) {
+    if (isPicked) picked.add(dataset.run ?? "");
+    else picked.delete(dataset.run ?? "");
+  }
+  paint();
+}
+
+function paint() {
+  let count = 0;
+  const all = rows();
+  for (const row of document.querySelectorAll(".runs tbody tr[data-run]")) {
+    const isPicked = isAll || picked.has(/** @type {HTMLElement} */ (row).dataset.run ?? "");
+    count += Number(isPicked && !row.classList.contains("baseline"));
+    row.classList.toggle("is-picked", isPicked);
+    const input = box(row);
+    if (input) input.checked = isPicked;
+  }
+  const head = /** @type {HTMLInputElement | null} */ (document.getElementById("check-page"));
+  if (head) {
+    head.checked = count > 0 && count === all.length;
+    head.indeterminate = count > 0 && count < all.length;
+    head.disabled = !all.length;
+  }
+  paintBar(count > 0 && count === all.length);
+}
+
+/** @param {boolean} isWholePage */
+function paintBar(isWholePage) {
+  const bar = /** @type {HTMLElement} */ (document.getElementById("selection"));
+  const count = isAll ? matches() : picked.size;
+  bar.hidden = !count;
+  if (!count) return;
+  const focused = bar.contains(document.activeElement) ? document.activeElement?.textContent : null;
+  const scope = currentPlace().scope ?? "active";
+  const canPickAll = isWholePage && !isAll && matches() > picked.size;
+  const button = (/** @type {string} */ label, /** @type {() => unknown} */ work, more = {}) => make("button", { type: "button", class: "button", on: { click: work }, ...more }, label);
+  const parts = [
+    make("span", { role: "status" }, make("b", {}, count.toLocaleString("en")), isAll ? " selected, all that match" : " selected"),
+    canPickAll ? make("button", { type: "button", class: "link", on: { click: pickAll } }, `Select all ${matches().toLocaleString("en")} that match`) : null,
+    make("button", { type: "button", class: "link", on: { click: clearPicked } }, "Clear"),
+    make("span", { class: "divide" }),
+    button("Compare", compare, { class: "button primary" }),
+    count === 2 && !isAll ? button("Diff", diff) : null,
+    count === 1 && !isAll ? button("Baseline", setBaseline) : null,
+    make("span", { class: "divide" }),
+    button("Tag\u2026", tag),
+    button("Untag\u2026", untag),
+    scope === "active" ? button("Archive", () => mark("archived", true)) : null,
+    scope === "archived" ? button("Restore", () => mark("archived", false)) : null,
+    scope === "deleted" ? button("Restore", () => mark("deleted", false)) : button("Delete", () => mark("deleted", true)),
+  ];
+  bar.replaceChildren(...parts.filter((one) => one !== null));
+  if (focused) [...bar.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus();
+}
+
+function pickAll() {
+  isAll = true;
+  picked.clear();
+  paint();
+}
+
+async function findIds() {
+  return isAll ? findAllIds() : [...picked];
+}
+
+/** Opens the charts of the selected runs. */
+export function compare() {
+  if (isAll || !picked.size) {
+    location.assign(facts().dataset.compare ?? "");
+  } else if (picked.size > IN_ADDRESS_MAX) {
+    say(`${formatCount(picked.size, "run")} are too many for an address`, { kind: "bad" });
+  } else {
+    location.assign(address(["p", project(), "compare"], { runs: [...picked].join(",") }));
+  }
+}
+
+function diff() {
+  location.assign(address(["p", project(), "diff"], { runs: [...picked].join(",") }));
+}
+
+export function setBaseline(run = [...picked][0]) {
+  const isSame = currentPlace().base === run;
+  clearPicked();
+  return go(addressWith({ base: isSame ? "" : run, page: currentPlace().page ?? "" }));
+}
+
+/** @param {"archived" | "deleted"} what @param {boolean} isMarked */
+async function mark(what, isMarked) {
+  try {
+    const ids = await findIds();
+    clearPicked();
+    await markRuns(ids, what, isMarked);
+  } catch (error) {
+    sayError(error);
+  }
+}
+
+async function tag() {
+  try {
+    const ids = await findIds();
+    const chosen = await askText(`Tag ${formatCount(ids.length, "run")}`, { action: "Tag", options: knownTags() });
+    if (chosen) await addTag(ids, chosen);
+  } catch (error) {
+    sayError(error);
+  }
+}
+
+async function untag() {
+  try {
+    const ids = await findIds();
+    const there = new Set([...(await findTags(ids)).values()].flat());
+    if (!there.size) {
+      say("None of them has a tag");
+      return;
+    }
+    const chosen = await askText(`Take a tag off ${formatCount(ids.length, "run")}`, { action: "Untag", value: there.size === 1 ? [...there][0] : "", options: [...there].sort() });
+    if (chosen) await removeTag(ids, chosen);
+  } catch (error) {
+    sayError(error);
+  }
+}
+
+/** The tags that can be seen. */
+export function knownTags() {
+  const cells = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-tags]"));
+  return [...new Set([...cells].flatMap((one) => JSON.parse(one.dataset.tags ?? "[]")))].sort();
+}

@@ -1,0 +1,365 @@
+"""The compare page in a real browser: panels of many runs, as people use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from scripts.benchmarks.made_compared import PROJECT, Shape, make_values, write_compared
+from tests.browser.test_dashboard import chromium, open_page, picture, url  # noqa: F401
+from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SHAPE = Shape(runs=8, points=600, metrics=8)
+
+
+@pytest.fixture
+def compared() -> list[str]:
+    """Return the ids of runs that stand in the test's store."""
+    store = Path(os.environ["HPCTRACK_DIR"])
+    store.mkdir(exist_ok=True)
+    return write_compared(store, SHAPE)
+
+
+@pytest.fixture
+def compare(compared: list[str], open_page: Callable[..., Any]) -> Iterator[Callable[..., Any]]:  # noqa: F811
+    """Return a function that opens the compare page, with an address of its own."""
+
+    def make(query: str = "", **window: Any) -> Any:
+        page = open_page(**window)
+        page.goto(re.sub(r"/(\?.*)?$", f"/p/{PROJECT}/compare{query}", page.url))
+        wait_until_drawn(page)
+        return page
+
+    assert compared
+    yield make
+
+
+def wait_until_drawn(page: Any) -> None:
+    """Wait until every panel on the screen has what it asked for."""
+    expect(page.locator(".panel[data-ready]").first).to_be_visible()
+    deadline = time.monotonic() + 60
+    busy = """() => [...document.querySelectorAll('.panel')].filter((one) => {
+      const box = one.getBoundingClientRect();
+      const isSeen = box.height && box.top < innerHeight && box.bottom > 0;
+      return isSeen && (!one.dataset.ready || one.dataset.loading);
+    }).length"""
+    while page.evaluate(busy):
+        assert time.monotonic() < deadline, "panels are still loading"
+        page.wait_for_timeout(20)
+
+
+def card(page: Any, title: str) -> Any:
+    """Return the card of a panel."""
+    return page.get_by_role("article", name=title, exact=True)
+
+
+def x_ranges(page: Any) -> list[list[float]]:
+    """Return the ranges of the x axes of all figures."""
+    found = page.evaluate(
+        """() => Bokeh.documents.filter((one) => one.get_model_by_name('multi-line'))
+             .map((one) => one.get_model_by_name('x')).map((one) => [one.start, one.end])"""
+    )
+    return list(found)
+
+
+def columns(page: Any, number: int, source: str) -> dict[str, Any]:
+    """Return what a source of the n-th figure holds, as lists."""
+    text = page.evaluate(
+        """([number, source]) => {
+          const held = Bokeh.documents.filter((one) => one.get_model_by_name('multi-line'))[number];
+          const data = held.get_model_by_name(source).data;
+          const plain = (one) => ArrayBuffer.isView(one) ? Array.from(one) : one;
+          return JSON.stringify(Object.fromEntries(Object.entries(data)
+            .map(([key, values]) => [key, Array.from(values).map(plain)])));
+        }""",
+        [number, source],
+    )
+    return dict(json.loads(text))
+
+
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=4)
+    page.mouse.move(*end, steps=4)
+    page.mouse.up()
+
+
+def drag_zoom(page: Any, title: str) -> None:
+    """Drag over the middle of a panel's plot."""
+    box = card(page, title).locator(".panel-box").bounding_box()
+    y = box["y"] + box["height"] / 2
+    drag(page, (box["x"] + box["width"] * 0.4, y), (box["x"] + box["width"] * 0.6, y))
+
+
+def test_default_layout_comes_from_the_names_of_the_metrics(compare: Callable[..., Any]) -> None:
+    page = compare()
+    titles = page.locator(".section h2").all_inner_texts()
+    assert titles == ["metrics", "train", "val"]
+    expect(page.locator(".panel[data-title='train/loss']")).to_be_attached()
+    expect(page.locator(".rail-list li")).to_have_count(SHAPE.runs)
+    expect(card(page, "grad_norm").locator(".caption")).to_contain_text("extremes exact")
+
+
+def test_a_drag_zooms_all_panels_and_back_undoes_it(compare: Callable[..., Any]) -> None:
+    page = compare()
+    whole = x_ranges(page)
+    for _attempt in range(4):  # a busy browser may take a quick drag for a click
+        drag_zoom(page, "grad_norm")
+        page.wait_for_timeout(300)
+        if "zoom=" in page.url:
+            break
+    wait_until_drawn(page)
+    zoomed = x_ranges(page)
+    assert len(zoomed) > 3
+    assert zoomed[0][1] - zoomed[0][0] < 0.3 * (whole[0][1] - whole[0][0])
+    assert all(one == pytest.approx(zoomed[0]) for one in zoomed), "linked"
+    address = page.url
+    page.go_back()
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden()
+    wait_until_drawn(page)
+    assert x_ranges(page)[0] == pytest.approx(whole[0])
+    page.goto(address)
+    wait_until_drawn(page)
+    assert x_ranges(page)[0] == pytest.approx(zoomed[0]), "a deep link"
+    page.get_by_role("button", name="Reset zoom").click()
+    wait_until_drawn(page)
+    assert "zoom=" not in page.url
+    assert x_ranges(page)[0] == pytest.approx(whole[0])
+
+
+def test_tooltip_is_in_order_and_the_nearest_run_is_bold(compare: Callable[..., Any]) -> None:
+    page = compare()
+    box = card(page, "grad_norm").locator(".panel-box").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.4)
+    page.mouse.move(box["x"] + box["width"] * 0.52, box["y"] + box["height"] * 0.5)
+    tip = page.locator("#tip")
+    expect(tip).to_be_visible()
+    expect(tip).to_contain_text(re.compile(r"step \d+"))
+    expect(tip.locator("tr")).to_have_count(SHAPE.runs)
+    values = [float(one) for one in tip.locator("td:last-child").all_inner_texts()]
+    assert values == sorted(values, reverse=True)
+    expect(tip.locator("tr.near")).to_have_count(1)
+    name = tip.locator("tr.near td").nth(1).inner_text()
+    expect(page.locator(".rail-list li.hot")).to_contain_text(name)
+    expect(page.locator(".crosshair:visible")).not_to_have_count(0)
+    assert page.locator(".crosshair:visible").count() > 1, "in all panels"
+    page.mouse.move(2, 2)
+    expect(tip).to_be_hidden()
+    expect(page.locator(".crosshair:visible")).to_have_count(0)
+
+
+def test_smoothing_keeps_the_true_points_faint(compare: Callable[..., Any]) -> None:
+    page = compare()
+    assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs
+    page.get_by_label("Smoothing", exact=True).select_option("ema")
+    wait_until_drawn(page)
+    assert "smooth=ema" in page.url
+    lines = columns(page, 0, "lines")
+    assert len(lines["xs"]) == 2 * SHAPE.runs
+    faint = [ys for ys, alpha in zip(lines["ys"], lines["alpha"], strict=True) if alpha < 0.5]
+    smooth = [ys for ys, alpha in zip(lines["ys"], lines["alpha"], strict=True) if alpha == 1]
+    assert len(faint) == len(smooth) == SHAPE.runs
+    assert np.ptp(faint[0][-50:]) > 2 * np.ptp(smooth[0][-50:])
+
+
+def test_band_of_a_group_is_what_numpy_says(compare: Callable[..., Any]) -> None:
+    page = compare("?group=@config-but-seed&band=minmax&center=mean&find=grad_norm")
+    lines, bands = columns(page, 0, "lines"), columns(page, 0, "bands")
+    assert len(bands["xs"]) == 2, "two configurations of four seeds"
+    truth = [
+        np.stack([make_values("grad_norm", 4 * group + seed, SHAPE.points, SHAPE.seed)
+                  for seed in range(4)])
+        for group in (0, 1)
+    ]  # fmt: skip
+    centers = [
+        (np.array(x), np.array(y))
+        for x, y, alpha in zip(lines["xs"], lines["ys"], lines["alpha"], strict=True)
+        if alpha == 1
+    ]
+    assert len(centers) == 2
+    for x, y in centers:
+        steps = x.round().astype(int)
+        errors = [np.abs(one.mean(0)[steps] - y).max() for one in truth]
+        assert min(errors) < 1e-3
+    highest = max(max(ys) for ys in bands["ys"])
+    assert highest == pytest.approx(max(one.max() for one in truth), rel=1e-4)
+
+
+def test_runs_are_hidden_recoloured_and_ordered(compare: Callable[..., Any]) -> None:
+    page = compare()
+    first = page.locator(".rail-list li").first
+    name = first.locator("a").inner_text()
+    page.get_by_role("checkbox", name=name, exact=True).uncheck()
+    wait_until_drawn(page)
+    assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs - 1
+    assert "hide=" in page.url
+    page.reload()
+    wait_until_drawn(page)
+    assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs - 1
+    page.get_by_role("checkbox", name="Draw all runs").check()
+    wait_until_drawn(page)
+    assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs
+    page.get_by_role("button", name=f"Colour of {name}").click()
+    page.get_by_role("button", name="Colour 4", exact=True).click()
+    colour = page.evaluate(
+        "getComputedStyle(document.documentElement).getPropertyValue('--series-3')"
+    )
+    assert colour.strip() in columns(page, 0, "lines")["color"]
+    page.get_by_label("Find runs").fill("ember")
+    expect(page.locator(".rail-list li")).to_have_count(1)
+    wait_until_drawn(page)
+    assert len(columns(page, 0, "lines")["xs"]) == 1
+
+
+def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., Any]) -> None:
+    page = compare()
+    handle = page.get_by_role("button", name="Move or resize grad_norm")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("#announce")).to_contain_text("7 columns")
+    expect(page.locator(".panel").nth(1)).to_have_attribute("data-title", "grad_norm")
+    expect(handle).to_be_focused()
+    expect(page.locator("#workspace-name")).to_contain_text("not saved")
+    page.reload()
+    wait_until_drawn(page)
+    expect(page.locator(".panel").nth(1)).to_have_attribute("data-title", "grad_norm")
+
+    page.get_by_label("Smoothing", exact=True).select_option("gaussian")
+    page.get_by_role("button", name="Workspace").click()
+    page.get_by_role("menuitem", name="Save as").click()
+    page.get_by_label("Name", exact=True).fill("<b>mine</b>")
+    page.get_by_role("button", name="Save", exact=True).last.click()
+    expect(page.locator("#workspace-name")).to_have_text("<b>mine</b>")
+    assert "workspace=" in page.url
+    page.get_by_role("button", name="Workspace").click()
+    page.get_by_role("menuitemradio", name="Automatic layout").click()
+    wait_until_drawn(page)
+    assert "workspace=" not in page.url
+    expect(page.locator(".panel").first).to_have_attribute("data-title", "grad_norm")
+    page.get_by_role("button", name="Workspace").click()
+    page.get_by_role("menuitemradio", name="<b>mine</b>").click()
+    wait_until_drawn(page)
+    expect(page.locator(".panel").nth(1)).to_have_attribute("data-title", "grad_norm")
+    expect(page.get_by_label("Smoothing", exact=True)).to_have_value("gaussian")
+
+    page.get_by_role("button", name="Workspace").click()
+    page.get_by_role("menuitem", name="Rename").click()
+    page.get_by_label("Name", exact=True).fill("ours")
+    page.get_by_role("button", name="Rename", exact=True).click()
+    expect(page.locator("#workspace-name")).to_have_text("ours")
+    page.get_by_role("button", name="Workspace").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    page.get_by_role("button", name="Delete", exact=True).last.click()
+    page.wait_for_url(re.compile(r"compare\??$"))
+    wait_until_drawn(page)
+
+
+def test_panels_are_dragged_resized_added_and_removed(compare: Callable[..., Any]) -> None:
+    page = compare()
+    first, second = card(page, "grad_norm"), card(page, "lr")
+    start = first.locator("header").bounding_box()
+    goal = second.bounding_box()
+    drag(
+        page,
+        (start["x"] + 60, start["y"] + 12),
+        (goal["x"] + goal["width"] * 0.8, goal["y"] + goal["height"] * 0.5),
+    )
+    expect(page.locator(".panel").nth(1)).to_have_attribute("data-title", "grad_norm")
+    corner = second.bounding_box()
+    x, y = corner["x"] + corner["width"] - 6, corner["y"] + corner["height"] - 6
+    drag(page, (x, y), (x + 5, y + 80))
+    assert second.bounding_box()["height"] == pytest.approx(corner["height"] + 80, abs=1)
+    wait_until_drawn(page)
+
+    page.get_by_role("button", name="Add panel").click()
+    page.get_by_label("Metric or expression").fill("log(grad_norm)")
+    page.get_by_role("button", name="Add", exact=True).click()
+    added = card(page, "log(grad_norm)")
+    expect(added).to_have_attribute("data-ready", "true")
+    expect(added.locator(".caption")).to_contain_text("drawn")
+    added.get_by_role("button", name="Menu of").click()
+    page.get_by_role("menuitem", name="Settings").click()
+    page.get_by_label("Metric or expression").fill("log(")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator(".panel-error:visible")).to_contain_text("cannot be drawn")
+    expect(card(page, "lr").locator(".panel-error")).to_be_hidden()
+    card(page, "log(").get_by_role("button", name="Menu of").click()
+    page.get_by_role("menuitem", name="Remove").click()
+    expect(card(page, "log(")).to_have_count(0)
+
+
+def test_full_screen_and_files(compare: Callable[..., Any]) -> None:
+    page = compare()
+    one = card(page, "grad_norm")
+    one.get_by_role("button", name="Menu of").click()
+    page.get_by_role("menuitem", name="Full screen").click()
+    assert one.bounding_box()["width"] > 1000
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    assert one.bounding_box()["width"] < 800
+    for item, start in (("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b"run,name,rank,step")):
+        one.get_by_role("button", name="Menu of").click()
+        with page.expect_download() as waiting:
+            page.get_by_role("menuitem", name=re.compile(item)).click()
+        assert Path(waiting.value.path()).read_bytes()[: len(start)] == start
+
+
+def test_axes_are_logarithmic_or_times_and_the_address_says_so(
+    compare: Callable[..., Any],
+) -> None:
+    page = compare("?x=relative&logy=1")
+    wait_until_drawn(page)
+    expect(page.get_by_label("Horizontal axis")).to_have_value("relative")
+    box = card(page, "grad_norm").locator(".panel-box").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    page.mouse.move(box["x"] + box["width"] * 0.51, box["y"] + box["height"] * 0.5)
+    expect(page.locator("#tip")).to_contain_text(re.compile(r"1[0-9]\.\d s"))
+    page.get_by_label("Horizontal axis").select_option("time")
+    wait_until_drawn(page)
+    assert "x=time" in page.url
+    page.go_back()
+    expect(page.get_by_label("Horizontal axis")).to_have_value("relative")
+    page.get_by_label("Horizontal axis").select_option("lr")
+    wait_until_drawn(page)
+    expect(card(page, "grad_norm").locator(".panel-error")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("width", "height", "theme"), [(1280, 860, "light"), (3840, 2000, "dark")])
+def test_it_fits_screens_of_any_width(
+    compare: Callable[..., Any],
+    picture: Callable[[Any, str], None],  # noqa: F811
+    width: int,
+    height: int,
+    theme: str,
+) -> None:
+    page = compare("?smooth=ema:0.9", width=width, height=height, theme=theme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert 300 < card(page, "grad_norm").bounding_box()["width"] < 1000
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    picture(page, f"compare_{theme}")
+
+
+def test_hostile_names_are_shown_as_they_are_in_panels(open_page: Callable[..., Any]) -> None:  # noqa: F811
+    write_hostile(Path(os.environ["HPCTRACK_DIR"]), "hostile", HOSTILE[0])
+    page = open_page()
+    page.goto(re.sub(r"/(\?.*)?$", "/p/hostile/compare", page.url))
+    wait_until_drawn(page)
+    expect(page.locator(".rail-list")).to_contain_text(HOSTILE[0][:40])
+    for metric in HOSTILE_METRICS:
+        one = page.locator(".panel").filter(has_text=metric.strip()).first
+        one.scroll_into_view_if_needed()
+        expect(one.locator(".caption")).to_contain_text("all 4 points drawn")
+    assert page.locator("script:not([src])").count() == 0
