@@ -47,6 +47,8 @@ def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) ->
     ]
     paths += [f"/p/{one}/parallel" for one in ("p", "empty", "hostile")]
     paths += [f"/p/{project}/statistics" for project in ("p", "empty", "hostile")]
+    paths += [f"/p/{project}/sweeps" for project in ("p", "empty", "hostile")]
+    paths += ["/p/p/sweeps/swept"]
     for path in paths:
         answer = dashboard.get(path)
         assert answer.status == 200, (path, answer.text[-400:])
