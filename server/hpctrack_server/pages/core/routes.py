@@ -11,6 +11,7 @@ from hpctrack_server.pages.core.api import (
     SeriesApi,
 )
 from hpctrack_server.pages.core.events import ProjectEvents, RunEvents
+from hpctrack_server.pages.core.points import PointEvents
 from hpctrack_server.pages.core.series import ChartApi, ChartMetricsApi
 from hpctrack_server.pages.page import PROJECT, RUN, Page
 
@@ -22,6 +23,7 @@ API: dict[str, Page] = {
     "runs": Page(route=f"/api/v1/projects/{PROJECT}/runs", handler=RunsApi),
     "project-events": Page(route=f"/api/v1/projects/{PROJECT}/events", handler=ProjectEvents),
     "chart-series": Page(route=f"/api/v1/projects/{PROJECT}/series", handler=ChartApi),
+    "points": Page(route=f"/api/v1/projects/{PROJECT}/points", handler=PointEvents),
     "chart-metrics": Page(route=f"/api/v1/projects/{PROJECT}/metrics", handler=ChartMetricsApi),
     "run": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}", handler=RunApi),
     "metrics": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/metrics", handler=MetricsApi),
