@@ -28,6 +28,7 @@ from hpctrack_server.data.series.live_watch import PointWatcher
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
@@ -124,6 +125,7 @@ def make_dashboard(
         index=index,
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
         ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         keeper=Reader("keeper"),
