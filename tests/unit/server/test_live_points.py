@@ -66,7 +66,7 @@ def test_a_page_is_told_what_comes_and_what_came_just_before(
     asked = urlencode({"runs": "live,gone", "metric": "loss"})
     with listen(live, f"/api/v1/projects/p/points?{asked}") as read_event:
         name, said = read_event()
-        assert (name, list(said["runs"])) == ("open", ["live"])
+        assert (name, list(said["runs"])) == ("begin", ["live"])
         name, pieces = read_event()
         assert (name, pieces[-1]["step"]) == ("points", list(range(10)))
         growing.grow(range(10, 13))
@@ -81,7 +81,7 @@ def test_a_page_is_told_what_comes_and_what_came_just_before(
 
 def test_a_page_whose_runs_are_over_is_let_go(dashboard: Live) -> None:
     answer = dashboard.get("/api/v1/projects/p/points?runs=sealed,broken")
-    assert answer.text.endswith('event: open\ndata: {"runs": {}}\n\n')
+    assert answer.text.endswith('event: begin\ndata: {"runs": {}}\n\n')
     assert dashboard.get("/api/v1/projects/p/points").status == 400
 
 

@@ -28,7 +28,7 @@ class PointEvents(Guarded):
     async def get(self, project: str) -> None:
         """Send events.
 
-        ``open`` comes first: the runs that are live, and when they began; what was logged before it
+        ``begin`` comes first: the runs that are live, and when they began; what was logged before it
         has to be fetched after it. Then ``points``, ``metrics``, ``stale`` and ``over``, see
         `hpctrack_server.data.series.live_watch.make_events`.
         """
@@ -45,7 +45,7 @@ class PointEvents(Guarded):
             try:
                 await self._send(f"retry: {RETRY_MS}\n\n".encode())
                 await self.services.points.begin(viewer)
-                await self._send(make_event("open", {"runs": live}))
+                await self._send(make_event("begin", {"runs": live}))
                 await self._stream(viewer)
             except StreamClosedError:
                 return
