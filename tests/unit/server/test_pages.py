@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -136,10 +137,14 @@ def test_hostile_text_is_text_on_every_page(dashboard: Live) -> None:
                 assert target.startswith(("/", "?", "#")), (path, target)
 
 
+def metrics_of(page: str) -> list[str]:
+    (found,) = (one["data-metrics"] for _tag, one in parse(page) if "data-metrics" in one)
+    return [str(one) for one in json.loads(found or "")]
+
+
 def test_hostile_metric_names_reach_the_page_and_their_series(dashboard: Live) -> None:
     page = dashboard.get("/p/hostile/runs/hostile-0/charts").text
-    cards = [dict(attributes)["data-metric"] for tag, attributes in parse(page) if tag == "article"]
-    assert sorted(str(one) for one in cards) == sorted(HOSTILE_METRICS)
+    assert sorted(metrics_of(page)) == sorted(HOSTILE_METRICS)
     for metric in HOSTILE_METRICS:
         path = f"/api/v1/runs/hostile/hostile-0/series?metric={quote(metric, safe='')}"
         answer = dashboard.get(path)
@@ -159,9 +164,9 @@ def test_hidden_metrics_are_not_drawn_but_served(
     writer.close()
     dashboard = start_dashboard(tmp_path)
     page = dashboard.get("/p/p/runs/r/charts").text
-    cards = [dict(attributes)["data-metric"] for tag, attributes in parse(page) if tag == "article"]
-    assert cards == ["loss"]
-    assert "2 more metrics are not drawn here" in page
+    assert metrics_of(page) == ["loss"]
+    assert "2 metrics more are hidden" in page
+    assert dashboard.get("/api/v1/runs/p/r/metrics?shown=1").json()["metrics"] == ["loss"]
     assert "internal/a" in dashboard.get("/api/v1/runs/p/r/metrics").json()["metrics"]
     assert dashboard.get("/api/v1/runs/p/r/series?metric=internal/a").status == 200
 
