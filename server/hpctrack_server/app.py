@@ -26,6 +26,7 @@ from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
@@ -121,6 +122,7 @@ def make_dashboard(
         index=index,
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
         ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         keeper=Reader("keeper"),

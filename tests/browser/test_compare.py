@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def compared() -> list[str]:
 
 
 @pytest.fixture
-def compare(compared: list[str], open_page: Callable[..., Any]) -> Iterator[Callable[..., Any]]:  # noqa: F811
+def compare(compared: list[str], open_page: Callable[..., Any]) -> Callable[..., Any]:  # noqa: F811
     """Return a function that opens the compare page, with an address of its own."""
 
     def make(query: str = "", **window: Any) -> Any:
@@ -42,7 +42,7 @@ def compare(compared: list[str], open_page: Callable[..., Any]) -> Iterator[Call
         return page
 
     assert compared
-    yield make
+    return make
 
 
 def wait_until_drawn(page: Any) -> None:
@@ -218,9 +218,9 @@ def test_runs_are_hidden_recoloured_and_ordered(compare: Callable[..., Any]) -> 
     )
     assert colour.strip() in columns(page, 0, "lines")["color"]
     page.get_by_label("Find runs").fill("ember")
-    expect(page.locator(".rail-list li")).to_have_count(1)
+    expect(page.locator(".rail-list li")).to_have_count(2)
     wait_until_drawn(page)
-    assert len(columns(page, 0, "lines")["xs"]) == 1
+    assert len(columns(page, 0, "lines")["xs"]) == 2
 
 
 def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., Any]) -> None:
