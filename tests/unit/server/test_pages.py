@@ -17,7 +17,7 @@ from hpctrack_server.pages.registry import API, PAGES
 from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, Live, Zoo
 
-RUN_TABS = ("", "/charts", "/config", "/files", "/code", "/console")
+RUN_TABS = ("", "/charts", "/config", "/files", "/code", "/console", "/ranks", "/system")
 
 
 class Tags(HTMLParser):
