@@ -139,6 +139,7 @@ def make_dashboard(
         clock=clock,
         prefix=settings.prefix,
         menus=MENUS,
+        api=API,
     )
     given = {"services": services}
     patterns: list[Any] = [
