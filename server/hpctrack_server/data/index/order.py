@@ -15,6 +15,7 @@ from hpctrack_server.data.index.parts import (
     Parts,
     RowArray,
     is_encoded,
+    join_items,
     view_numbers,
     view_valid,
 )
@@ -53,7 +54,7 @@ def rank_values(parts: Parts, length: int) -> Ranks:
         ranks[is_there] = found.places[is_there] + base
         base += len(found.plain)
     if parts.lists is not None:
-        found = order_texts(pc.binary_join(parts.lists, ", ").cast(pa.large_string()))
+        found = order_texts(join_items(parts.lists, ", "))
         is_there = ~np.isnan(found.places)
         ranks[is_there] = found.places[is_there] + base
     return ranks
