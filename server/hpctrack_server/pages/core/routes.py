@@ -12,6 +12,7 @@ from hpctrack_server.pages.core.api import (
 )
 from hpctrack_server.pages.core.edit import EditApi
 from hpctrack_server.pages.core.events import ProjectEvents, RunEvents
+from hpctrack_server.pages.core.points import PointEvents
 from hpctrack_server.pages.core.series import ChartApi, ChartMetricsApi
 from hpctrack_server.pages.core.table import (
     ColumnsApi,
@@ -38,6 +39,7 @@ API: dict[str, Page] = {
     "edit": Page(route=f"/api/v1/projects/{PROJECT}/edit", handler=EditApi),
     "project-events": Page(route=f"/api/v1/projects/{PROJECT}/events", handler=ProjectEvents),
     "chart-series": Page(route=f"/api/v1/projects/{PROJECT}/series", handler=ChartApi),
+    "points": Page(route=f"/api/v1/projects/{PROJECT}/points", handler=PointEvents),
     "chart-metrics": Page(route=f"/api/v1/projects/{PROJECT}/metrics", handler=ChartMetricsApi),
     "run": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}", handler=RunApi),
     "metrics": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/metrics", handler=MetricsApi),

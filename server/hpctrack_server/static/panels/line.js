@@ -1,5 +1,6 @@
 // Runs over steps: one MultiLine for all lines, bands of groups, a linked zoom, an ordered tooltip.
 import { later, make } from "../base/dom.js";
+import { formatCount } from "../base/format.js";
 import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 import { fetchChart } from "../charts/series.js";
@@ -24,6 +25,7 @@ import { FIELDS, figureOf, makeRequest, settle, widthFor } from "./line_settings
 /** A panel that has become so much wider asks for more points. */
 const FINER = 1.4;
 const HOT_REST_MS = 70;
+const LEGEND_MAX = 12;
 
 export default class LinePanel extends Panel {
   /** @type {Figure | null} */
@@ -51,7 +53,8 @@ export default class LinePanel extends Panel {
     this.how = settle(spec.settings, context.shared);
     this.plot = make("div", { class: "line-plot" });
     this.crosshair = make("div", { class: "crosshair", hidden: true });
-    host.replaceChildren(this.plot, this.crosshair);
+    this.legend = make("ul", { class: "line-legend", hidden: true });
+    host.replaceChildren(this.plot, this.crosshair, this.legend);
     this.hover = new LineHover(this);
     host.addEventListener("dblclick", () => {
       this.yZoom = null;
@@ -179,8 +182,22 @@ export default class LinePanel extends Panel {
     const columns = makeColumns(curves, this.toAxis, this.how.logY);
     for (const [name, data] of Object.entries(columns)) figure.find(name).data = data;
     this.setRanges(curves, this.zoom);
+    this.showLegend(curves);
     this.plot.setAttribute("role", "img");
     this.plot.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}`);
+  }
+
+  /** Runs are named in the rail; groups here. @param {Curve[]} curves */
+  showLegend(curves) {
+    const groups = curves.filter((one) => one.run === null);
+    this.legend.hidden = !groups.length;
+    this.host.classList.toggle("grouped", groups.length > 0);
+    this.legend.replaceChildren(...groups.slice(0, LEGEND_MAX).map((one) => {
+      const key = make("i");
+      key.style.background = one.color;
+      const enter = () => this.context.highlight(one.label);
+      return make("li", { title: `${one.fullLabel} (${formatCount(one.runs, "run")})`, on: { pointerenter: enter, pointerleave: () => this.context.highlight(null) } }, key, make("bdi", {}, one.label || "all runs"));
+    }), ...(groups.length > LEGEND_MAX ? [make("li", { class: "muted" }, `${groups.length - LEGEND_MAX} more`)] : []));
   }
 
   /** @param {Curve[]} curves @param {[number, number] | null} zoom */
