@@ -14,6 +14,7 @@ from hpctrack_server.data.index.parts import (
     Parts,
     RowArray,
     decode,
+    join_items,
     view_numbers,
     view_valid,
 )
