@@ -67,6 +67,7 @@ class Dashboard:
     async def __aexit__(self, *_error: object) -> None:
         """Stop; open event streams are ended first."""
         await self.services.watcher.close(STOP_TIMEOUT_S)
+        await self.services.points.close(STOP_TIMEOUT_S)
         if self._watching:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
