@@ -162,6 +162,23 @@ def test_tooltip_is_in_order_and_the_nearest_run_is_bold(compare: Callable[..., 
     expect(page.locator(".crosshair:visible")).to_have_count(0)
 
 
+def test_keys_read_a_chart_and_zoom_it(compare: Callable[..., Any]) -> None:
+    page = compare()
+    box = card(page, "grad_norm").locator(".panel-box")
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#announce")).to_contain_text(re.compile(r"step 3\d\d: \S+ \d"))
+    expect(page.locator("#tip tr")).to_have_count(SHAPE.runs)
+    page.keyboard.press("+")
+    wait_until_drawn(page)
+    assert "zoom=" in page.url
+    page.keyboard.press("0")
+    wait_until_drawn(page)
+    assert "zoom=" not in page.url
+    page.keyboard.press("Escape")
+    expect(page.locator("#tip")).to_be_hidden()
+
+
 def test_smoothing_keeps_the_true_points_faint(compare: Callable[..., Any]) -> None:
     page = compare()
     assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs

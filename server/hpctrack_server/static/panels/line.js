@@ -205,8 +205,9 @@ export default class LinePanel extends Panel {
     for (const [name, data] of Object.entries(columns)) figure.find(name).data = data;
     this.setRanges(curves, this.zoom);
     this.showLegend(curves);
-    this.plot.setAttribute("role", "img");
-    this.plot.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}`);
+    this.host.setAttribute("role", "group");
+    this.host.setAttribute("aria-roledescription", "chart");
+    this.host.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}. Arrow keys read values, plus and minus zoom.`);
   }
 
   /** Runs are named in the rail; groups here. @param {Curve[]} curves */
