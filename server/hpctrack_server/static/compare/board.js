@@ -29,6 +29,7 @@ export class Board {
     /** @type {Grid[]} */
     this.grids = [];
     this.search = "";
+    element.addEventListener("panelchange", () => watch.onChange());
   }
 
   get cards() {

@@ -169,7 +169,7 @@ export default class ScatterPanel extends PlotPanel {
 
   /** @param {string[] | null} runs */
   #followSelection(runs) {
-    if (this.isTelling || !this.figure || !this.answer) return;
+    if (this.isRemoved || this.isTelling || !this.figure || !this.answer) return;
     const wanted = new Set(runs ?? []);
     const indices = runs ? this.rows.flatMap((row, i) => (wanted.has(this.answer.ids[row]) ? [i] : [])) : [];
     this.isTelling = true;
@@ -179,7 +179,7 @@ export default class ScatterPanel extends PlotPanel {
 
   /** @param {string | null} run */
   #followHighlight(run) {
-    if (!this.figure || !this.axes || !this.answer || this.isTelling) return;
+    if (this.isRemoved || !this.figure || !this.axes || !this.answer || this.isTelling) return;
     const at = run === null ? -1 : this.rows.findIndex((row) => this.answer.ids[row] === run);
     this.#ring(at);
   }

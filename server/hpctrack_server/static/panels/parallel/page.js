@@ -132,7 +132,7 @@ function showControls(chosen, total) {
     ...columns.filter((one) => !shown.has(one.key) && one.kind !== "list").map((one) => make("option", { value: one.key }, one.key)),
   );
   control("color").value = panel.colourKey;
-  control("palette").value = panel.settings.palette || "viridis";
+  control("palette").value = panel.colouring?.palette ?? "viridis";
 }
 
 function showLegend() {
