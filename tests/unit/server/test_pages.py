@@ -38,7 +38,7 @@ def parse(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) -> None:
     runs = ["live", "sealed", "unsealed", "broken"]
-    paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs"]
+    paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs", "/p/p/diff"]
     paths += [f"/p/p/runs/{run}{tab}" for run in runs for tab in RUN_TABS]
     paths += [
         f"/p/hostile/runs/hostile-{number}{tab}"
@@ -47,6 +47,8 @@ def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) ->
     ]
     paths += [f"/p/{one}/parallel" for one in ("p", "empty", "hostile")]
     paths += [f"/p/{project}/statistics" for project in ("p", "empty", "hostile")]
+    paths += [f"/p/{project}/sweeps" for project in ("p", "empty", "hostile")]
+    paths += ["/p/p/sweeps/swept"]
     for path in paths:
         answer = dashboard.get(path)
         assert answer.status == 200, (path, answer.text[-400:])
@@ -187,7 +189,18 @@ def test_runs_are_searched_filtered_sorted_and_paged(
     assert len(shown("")) == 50
     assert len(shown("?page=2")) == 5
     assert len(shown("?page=99999999999999")) == 50, "no page is the first"
+    assert shown("?page=7") == shown("?page=2"), "a page that is gone is the last one"
     assert len(shown("?rows=100")) == 55
+    assert len(shown("?state=finished")) == 50
+    assert shown("?state=running") == []
+    assert shown("?sort=id")[:2] == ["run-00", "run-01"]
+    assert shown("?sort=-id")[:2] == ["run-54", "run-53"]
+    assert shown("?filter=id+%3D%3D+%22run-03%22&sort=id") == ["run-03"]
+    grouped = dashboard.get("/p/p/runs?group=state").text
+    mark = re.findall(r'<tr class="group" data-group="([^"]+)"', grouped)
+    assert len(mark) == 1
+    assert len(shown(f"?group=state&open={mark[0]}")) == 50
+    assert shown("?base=run-07&filter=id+%3D%3D+%22run-03%22") == ["run-07", "run-03"]
     assert shown("?search=run-07") == ["run-07"]
     by_loss = shown("?sort=summary.loss")
     assert by_loss[0] in {f"run-{number:02d}" for number in range(0, 55, 3)}
