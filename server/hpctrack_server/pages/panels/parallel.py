@@ -28,7 +28,7 @@ class ParallelPage(Guarded):
             project=project,
             current="parallel",
             # ASCII: a key may hold half a surrogate pair, which no page can.
-            has_columns=bool(columns),
+            has_columns=any(one.count for one in columns),
             modules=MODULES,
             columns=json.dumps([asdict(one) for one in columns]),
         )
