@@ -105,7 +105,7 @@ export default class BarPanel extends AnswerPanel {
       const spread = SPREADS.find((one) => one.value === (this.settings.spread || "std"));
       parts.push(`${bars.length} groups`, this.settings.spread === "none" ? "" : `error bars: ${spread?.label.toLowerCase()}`);
     }
-    if (hidden) parts.push(`the ${hidden.toLocaleString("en")} lowest are not drawn`);
+    if (hidden) parts.push(`${hidden.toLocaleString("en")} ${this.settings.order === "label" ? "more" : "lower ones"} are not drawn`);
     return parts.filter(Boolean).join(" · ");
   }
 
