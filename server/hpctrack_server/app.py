@@ -23,9 +23,11 @@ from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound, Services
@@ -119,8 +121,10 @@ def make_dashboard(
         gate=gate,
         provider=provider,
         index=index,
+        sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
         ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         keeper=Reader("keeper"),

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, MissingPackageError
 from hpctrack.sweeps.results.best import find_winners
 from hpctrack.sweeps.results.curves import Curve
 from hpctrack.sweeps.results.importance import find_logarithmic, measure_importance
+from hpctrack.sweeps.results.rungs import find_rungs
 from hpctrack.sweeps.results.trial_status import SweepStatus, TrialStatus
 from hpctrack.sweeps.schema.command import iter_flat, show
 from hpctrack.sweeps.search.point import PointRecord, PointState
@@ -38,7 +39,8 @@ def make_dashboard(
         ``sweep``, ``counts``, ``cost``, ``eta_s``; ``trials``: number, state, run and values as
         columns; ``parallel``: the axes of a parallel-coordinates plot over the same rows;
         ``curves``; ``best``: configurations that won, of several metrics the Pareto front;
-        ``importance``; ``timeline``: who ran what when.
+        ``importance``; ``timeline``: who ran what when; ``rungs``: iterations at which trials were
+        compared.
     """
     whole = status.to_json()
     trials = whole.pop("trials")
@@ -63,7 +65,12 @@ def make_dashboard(
         "best": _make_best(status),
         "importance": _make_importance(status) if has_importance else {},
         "timeline": make_timeline(status),
+        "rungs": find_rungs(status.sweep.file.early, max(map(_find_end, curves), default=0)),
     }  # fmt: skip
+
+
+def _find_end(curve: Curve) -> int:
+    return int(curve.iterations[-1]) if len(curve) else 0
 
 
 def make_parallel(status: SweepStatus) -> list[Columns]:
@@ -156,5 +163,10 @@ def _make_best(status: SweepStatus) -> list[Columns]:
 def _make_importance(status: SweepStatus) -> Columns:
     try:
         return measure_importance(status, evaluators=("ped-anova",)).to_json()
+    except MissingPackageError as error:
+        # A server needs no Optuna; correlations are better than nothing.
+        found = measure_importance(status, evaluators=()).to_json()
+        note = f"correlations only, for {error.message}"
+        return {**found, "notes": [*found["notes"], note]}
     except HpctrackError as error:
         return {"error": error.in_a_line()}

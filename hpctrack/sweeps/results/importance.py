@@ -83,7 +83,8 @@ def measure_importance(
     metric : str, optional
         One of the sweep's. Default: its first.
     evaluators : sequence of {"fanova", "ped-anova"}, optional
-        With both, a missing scikit-learn costs fANOVA only, and a note says so.
+        With both, a missing scikit-learn costs fANOVA only, and a note says so. With none, there
+        are correlations only, which need nothing but scipy.
 
     Raises
     ------
@@ -117,6 +118,7 @@ def measure_importance(
             " and do not count"
         )
     names = list(dict.fromkeys(name for evaluator in found.values() for name in evaluator))
+    names = names if evaluators else _list_varied(records)
     rows = [
         ParameterImportance(
             name=name,
@@ -128,7 +130,7 @@ def measure_importance(
     ]
     if any(one.fanova is None for one in rows) and "fanova" in found:
         notes.append("fANOVA knows only parameters that every trial has")
-    rows.sort(key=lambda one: -max(one.fanova or 0.0, one.ped_anova or 0.0))
+    rows.sort(key=_rank_row)
     return Importance(
         metric=chosen.name,
         goal=chosen.goal,
@@ -192,6 +194,19 @@ def _make_record(one: Standing, metric: str) -> PointRecord:
         parameters=one.parameters,
         values=(one.values[metric],),
     )
+
+
+def _list_varied(records: Sequence[PointRecord]) -> list[str]:
+    """Return the parameters that have more than one value."""
+    values: dict[str, set[str]] = {}
+    for record in records:
+        for name, value in record.parameters.items():
+            values.setdefault(name, set()).add(repr(value))
+    return [name for name, different in values.items() if len(different) > 1]
+
+
+def _rank_row(one: ParameterImportance) -> tuple[float, float]:
+    return (-max(one.fanova or 0.0, one.ped_anova or 0.0), -abs(one.correlation or 0.0))
 
 
 def _correlate(records: Sequence[PointRecord], name: str) -> float | None:

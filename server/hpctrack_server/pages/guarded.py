@@ -32,7 +32,9 @@ from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.language.errors import QueryError
 
@@ -81,10 +83,13 @@ class Services:
     gate: Gate
     provider: DataProvider
     index: RunIndex
+    sparks: SparkReader
     reader: Reader
     """For what pages wait for: lists and records."""
     charts: ChartReader
     """For the thread of `numbers` alone."""
+    sweeps: Sweeps
+    """For the thread of `numbers` alone, too."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
     ranks: RankNumbers

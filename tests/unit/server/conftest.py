@@ -18,11 +18,13 @@ import pytest
 
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
+from hpctrack.sweeps.sweep import create_sweep
 from hpctrack_server.app import make_dashboard
 from hpctrack_server.auth import Gate
 from hpctrack_server.listen import bind_loopback
 from hpctrack_server.settings import ServerSettings
 from tests.stores import NodeWriter, write_run
+from tests.sweep_stores import CONFIG as SWEEP
 
 TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - a made-up one
 HOST_NAME = "hpctrack-test.localhost"
@@ -161,6 +163,7 @@ def make_zoo(store: Path) -> Zoo:
     for number, name in enumerate(HOSTILE):
         write_hostile(store, f"hostile-{number}", name)
     (store / "empty").mkdir()
+    create_sweep(store, SWEEP, project="p", sweep_id="swept")
     (store / "<b>no project").mkdir()
     made = Zoo(store, NodeWriter(store, run="live", wall_s=time.time()))
     made.writer.start(0, name="still going")

@@ -52,6 +52,7 @@ def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) ->
             if page.route.count("(") == 1
         ]
         paths += ["/" + "/".join(page.parts(project, run)) for page in of_runs for run in ids]
+    paths += ["/p/p/sweeps/swept"]
     for path in paths:
         answer = dashboard.get(path)
         assert answer.status == 200, (path, answer.text[-400:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from bokeh.embed import json_item
@@ -16,12 +16,15 @@ from hpctrack_server.components.figures.heatmap import (
 )
 from hpctrack_server.components.figures.intervals import make_intervals_figure
 from hpctrack_server.components.figures.line import LINE_FIGURES
+from hpctrack_server.components.figures.marks import make_marks_figure
 from hpctrack_server.components.figures.metric import make_metric_figure
 from hpctrack_server.components.figures.panel import make_layer_figure, make_panel_figure
 from hpctrack_server.components.figures.sensor import make_sensor_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
     "intervals": make_intervals_figure,
+    "marks": make_marks_figure,
+    "marks-log": partial(make_marks_figure, is_log=True),
     "metric": make_metric_figure,
     **LINE_FIGURES,
     "panel": make_panel_figure,

@@ -1,0 +1,82 @@
+"""A figure for marks of all kinds: lines, bars, dots, crosses, rules and names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bokeh.core.properties import value
+from bokeh.models import ColumnDataSource, Range1d
+from bokeh.plotting import figure
+
+from hpctrack_server import theme
+from hpctrack_server.components.figures.metric import plain_axes
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "bars": ("left", "right", "y", "color"),
+    "rules": ("x",),
+    "lines": ("xs", "ys", "color", "width", "alpha"),
+    "dots": ("x", "y", "color", "alpha"),
+    "crosses": ("x", "y", "color"),
+    "names": ("x", "y", "text"),
+}
+"""What the browser fills in; ``static/sweeps/plot.js`` has the same names."""
+
+BAR_HEIGHT = 0.66
+
+
+def make_marks_figure(*, is_log: bool = False) -> Any:
+    """Return an empty figure; what a chart does not need stays empty.
+
+    Parameters
+    ----------
+    is_log : bool, optional
+        Of the horizontal axis.
+
+    Returns
+    -------
+    bokeh.plotting.figure
+        With a source for each key of `COLUMNS`; the browser sets the ranges.
+    """
+    plot = figure(
+        height=theme.CHART_HEIGHT_PX,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        tools=[],
+        x_axis_type="log" if is_log else "linear",
+        x_range=Range1d(0.1, 1, name="x"),
+        y_range=Range1d(0, 1, name="y"),
+        min_border_left=theme.CHART_BORDER_LEFT_PX,
+        min_border_right=theme.CHART_BORDER_RIGHT_PX,
+        min_border_top=theme.CHART_BORDER_TOP_PX,
+        min_border_bottom=0,
+        lod_threshold=None,
+        name="figure",
+    )
+    sources = {
+        name: ColumnDataSource({column: [] for column in columns}, name=name)
+        for name, columns in COLUMNS.items()
+    }
+    plot.vspan(x="x", line_color="grey", line_dash=[4, 4], line_alpha=0.7, source=sources["rules"])
+    plot.hbar(
+        left="left", right="right", y="y", height=BAR_HEIGHT, fill_color="color", line_alpha=0,
+        source=sources["bars"],
+    )  # fmt: skip
+    plot.multi_line(
+        "xs", "ys", line_color="color", line_width="width", line_alpha="alpha",
+        source=sources["lines"],
+    )  # fmt: skip
+    plot.scatter(
+        "x", "y", fill_color="color", fill_alpha="alpha", line_alpha=0,
+        size=theme.DOT_SIZE_PX + 2, source=sources["dots"],
+    )  # fmt: skip
+    plot.scatter(
+        "x", "y", marker="x", line_color="color", line_width=2, size=theme.DOT_SIZE_PX + 3,
+        source=sources["crosses"],
+    )  # fmt: skip
+    plot.text(
+        "x", "y", text="text", text_align="center", text_baseline="bottom", y_offset=-4,
+        text_color="grey", text_font=value(theme.FONT_TEXT), text_font_size=theme.TICK_FONT_SIZE,
+        source=sources["names"],
+    )  # fmt: skip
+    plain_axes(plot)
+    return plot
