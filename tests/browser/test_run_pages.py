@@ -121,6 +121,13 @@ def run_path(name: str = "") -> str:
     raise AssertionError([str(one) for one in runs])
 
 
+def open_named(page: Any, name: str) -> None:
+    """Open a run of the project by its name."""
+    go_to(page, "/p/vision/runs")
+    page.locator("tbody").get_by_role("link", name=name).first.click()
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+
+
 def panel(page: Any, metric: str = "train/loss") -> Any:
     return page.locator(f'.panel[data-title="{metric}"]')
 
@@ -270,9 +277,9 @@ def test_configuration_files_and_code_can_be_looked_at_and_taken_away(
     wait_for_end(print_run(repository, "whole-oak"))
     wait_for_end(print_run(repository, "other-elm", lr=0.2))
     page = open_page()
-    go_to(page, "/p/vision/runs")
-    page.get_by_role("link", name="whole-oak").first.click()
+    open_named(page, "whole-oak")
     page.get_by_role("link", name="Config", exact=True).click()
+    page.wait_for_url("**/config")  # and all its scripts
     page.keyboard.press("/")
     page.keyboard.type("layers")
     expect(page.locator("#tree tbody tr:visible")).to_have_count(2)
@@ -431,8 +438,7 @@ def test_differences_are_searched_based_and_shared(
     (repository / "model.py").write_text("layers = 48\n")
     wait_for_end(print_run(repository, "second-elm", lr=0.25))
     page = open_page()
-    go_to(page, "/p/vision/runs")
-    page.get_by_role("link", name="first-oak").first.click()
+    open_named(page, "first-oak")
     page.get_by_role("link", name="Differences", exact=True).click()
     expect(page.get_by_text("Compare first-oak with another run")).to_be_visible()
     page.get_by_label("Add a run").select_option(label="second-elm")
