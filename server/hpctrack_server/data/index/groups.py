@@ -173,7 +173,7 @@ def make_groups(
     return [
         Group(
             key=tuple(keys[place]),
-            ids=tuple(texts.take(pa.array(grouping.rows(place))).to_pylist()),
+            ids=tuple(texts.take(pa.array(grouping.rows(place), pa.int64())).to_pylist()),
             values=values[place],
         )
         for place in range(len(grouping))

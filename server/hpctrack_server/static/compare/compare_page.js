@@ -115,11 +115,9 @@ export class ComparePage {
   zoom(range, from) {
     if (!range && !this.shared.zoom && !from) return;
     this.shared.zoom = range;
-    // What is there is shown at once, in all panels; then each asks for more points.
-    for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(range);
     this.tools?.show(this.shared);
     this.writeAddress(true);
-    this.board?.spoil(from);
+    this.board?.zoom(range, from);
   }
 
   /** @param {number | null} x */
@@ -209,7 +207,7 @@ export class ComparePage {
     this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
     this.rail?.readPlace(place);
     this.rail?.showChecks();
-    for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(this.shared.zoom);
+    this.board?.zoom(this.shared.zoom);
     this.fetchRuns();
   }
 

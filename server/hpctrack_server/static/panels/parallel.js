@@ -75,7 +75,8 @@ export default class ParallelPanel extends Panel {
   #chooseAxes(facts) {
     if (this.settings.axes?.length) return this.settings.axes;
     const defaults = new Defaults(facts);
-    const [metric] = defaults.metrics();
+    const given = `summary.${this.spec.settings.y}`;
+    const metric = facts.some((one) => one.key === given) ? given : defaults.metrics()[0];
     const keys = defaults.parameters(AXES_MAX - 1);
     const chosen = [...keys, ...(metric ? [metric] : [])].map((key) => ({ key }));
     this.settings.axes = chosen;
