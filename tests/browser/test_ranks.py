@@ -112,7 +112,8 @@ def test_a_drag_zooms_the_address_keeps_it_and_back_undoes_it(open_page: OpenPag
     x0, x1, first, last = window(page)
     assert abs(x0 - 1000) < 10
     assert abs(x1 - 1600) < 10
-    assert (first, last) == (pytest.approx(40, abs=1), pytest.approx(90, abs=1))
+    assert abs(first - 40) <= 1
+    assert abs(last - 90) <= 1
     address = page.url
     page.go_back()
     expect(page.locator("#matrix")).to_have_attribute("data-window", "0,3000,0,128")
