@@ -10,14 +10,13 @@ from typing import Any
 
 import click
 
-from hpctrack.cli.format import flatten
 from hpctrack.cli.losses import tell_losses
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.core.names import clean
 from hpctrack.core.wire import make_plain
 from hpctrack.errors import UsageError
+from hpctrack.store.comparison import SECTIONS, Difference, compare, make_side
 from hpctrack.store.stored_run import StoredRun
-from hpctrack.telemetry.provenance.compare import SECTIONS, Difference, Side, compare
 
 SHOWN_CHARS = 500
 """Of one value; ``--json`` has all of it."""
@@ -56,7 +55,7 @@ def diff(
     opened = open_store(store)
     runs = [opened.run(one, project=project) for one in (left, right)]
     try:
-        sides = [_make_side(one) for one in runs]
+        sides = [make_side(one.record, one.provenance) for one in runs]
         found = compare(sides[0], sides[1], only=sections, is_complete=is_complete)
         blank = [one for one, side in zip(runs, sides, strict=True) if not side.provenance]
         if as_json:
@@ -76,26 +75,6 @@ def _read_sections(only: str | None) -> list[str]:
         if one not in SECTIONS:
             raise UsageError(f"there is no section {one!r}", hint=f"use {', '.join(SECTIONS)}")
     return chosen
-
-
-def _make_side(run: StoredRun) -> Side:
-    record = run.record
-    job = {
-        **record.job,
-        "ranks": record.size,
-        "nodes": record.nodes,
-        "launcher": record.launcher,
-        "group": record.group,
-        "job_type": record.job_type,
-        "tags": ", ".join(record.tags),
-        "state": str(record.state),
-    }
-    return Side(
-        config=flatten(record.config),
-        summary=flatten(record.summary),
-        job=job,
-        provenance=run.provenance,
-    )
 
 
 def _print_as_json(

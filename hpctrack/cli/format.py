@@ -83,14 +83,3 @@ def show_synced(synced_wall_s: float | None, now_wall_s: float) -> str:
 def styled_state(state: str) -> str:
     """Return a state with rich's colour markup."""
     return f"[{STATE_STYLES.get(state, 'white')}]{state}[/]"
-
-
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Join the keys of nested mappings with dots."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

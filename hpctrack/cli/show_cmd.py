@@ -14,7 +14,6 @@ from rich.table import Table
 
 from hpctrack.cli.accounting_view import describe_facts
 from hpctrack.cli.format import (
-    flatten,
     make_console,
     show_duration,
     show_synced,
@@ -25,6 +24,7 @@ from hpctrack.cli.format import (
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
 from hpctrack.cli.usage_view import describe_usage, read_usage
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.fields import flatten
 from hpctrack.core.names import clean
 from hpctrack.scheduler.job_facts import read_slurm
 from hpctrack.scheduler.others import read_other

@@ -1,4 +1,4 @@
-"""Reading dataclasses back from JSON that another version may have written."""
+"""Dataclasses read back from JSON that another version may have written; nested keys joined."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ def pick_fields(kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = {one.name for one in dataclasses.fields(kind)}
     return {key: item for key, item in value.items() if key in known}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Join the keys of nested mappings with dots."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,6 +1,6 @@
 """Runs as people compare them: sealed, with a configuration, seeds, and curves that look real.
 
-    python -m scripts.benchmarks.made_compared --out /tmp/compared --runs 20 --points 100000
+``python -m scripts.benchmarks.made_compared --out FOLDER`` makes a store of them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ PROJECT = "flow-surrogate"
 START_WALL_S = 1.75e9
 GAP_S = 5400.0
 STEP_S = 0.05
+FAILED_EVERY, FAILED_FIRST = 9, 5
 SEEDS = 4
 """Runs that differ in nothing but their seed."""
 
 METRICS = (
-    "train/loss", "train/acc", "val/loss", "val/acc", "grad_norm", "lr", "throughput", "step_time_s",
-    "train/aux_loss", "val/f1", "system/gpu_util", "system/gpu_mem_gb",
+    "train/loss", "train/acc", "val/loss", "val/acc", "grad_norm", "lr", "throughput",
+    "step_time_s", "train/aux_loss", "val/f1", "system/gpu_util", "system/gpu_mem_gb",
 )  # fmt: skip
 WORDS = ("deft", "brisk", "eager", "calm", "quiet", "amber", "bold", "keen")
 THINGS = ("ember", "river", "falcon", "comet", "harbor", "maple", "orbit")
@@ -102,7 +103,7 @@ def make_values(name: str, number: int, steps: int, seed: int) -> FloatArray:
     if name == "grad_norm":
         return 0.4 + fall * draw.lognormal(0, 0.5, steps) * 2
     if name == "lr":
-        return configure(number)["lr"] * np.minimum(x * 20, 0.5 * (1 + np.cos(np.pi * x)))
+        return float(configure(number)["lr"]) * np.minimum(x * 20, 0.5 * (1 + np.cos(np.pi * x)))
     dips = 1 - 0.5 * (draw.random(steps) < 30 / steps) * draw.random(steps)
     return (80 + 3 * (group % 5) + 4 * np.sin(x * 9 + number) + draw.normal(0, 1, steps)) * dips
 
@@ -128,7 +129,7 @@ def _write_run(store: Path, project: str, run: str, number: int, shape: Shape) -
         rows["value"] = make_values(name, number, shape.points, shape.seed)
         rows["metric"] = key
         file.add_points(rows.tobytes())
-    end = json.dumps({"exit_code": int(number % 9 == 5)}).encode()
+    end = json.dumps({"exit_code": int(number % FAILED_EVERY == FAILED_FIRST)}).encode()
     file.add_event(EventKind.END, end, wall_s=times[-1], rank=0, session=0)
     file.close(wall_s=float(times[-1]), is_durable=False)
     seal_run(file.path.parent)

@@ -102,9 +102,11 @@ def _write_node(
         file.add_points(rows.tobytes())
     if shape.telemetry:
         _write_samples(file, node, shape)
+    end_s = START_WALL_S + shape.steps * TYPICAL_S
     for local, rank in enumerate(ranks):
-        _tell(file, EventKind.END, {"exit_code": 0}, rank, local)
-    file.close(wall_s=START_WALL_S + shape.steps * TYPICAL_S)
+        body = json.dumps({"exit_code": 0}).encode()
+        file.add_event(EventKind.END, body, wall_s=end_s, rank=rank, session=local)
+    file.close(wall_s=end_s)
 
 
 def iter_rows(

@@ -23,6 +23,9 @@ from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.series.live_feed import LiveFeeds
+from hpctrack_server.data.series.live_watch import PointWatcher
+from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
 from hpctrack_server.data.state.saved import State
@@ -116,10 +119,12 @@ def make_dashboard(
     index = RunIndex(settings, clock=clock)
     provider = DataProvider(settings, index, clock=clock)
     watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
+    feeds = LiveFeeds(provider.path, clock=clock, stale_after_s=settings.stale_after_s)
     services = Services(
         gate=gate,
         provider=provider,
         index=index,
+        sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
         sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
@@ -129,6 +134,7 @@ def make_dashboard(
         state=State(Database(find_database(settings.database, provider.path, environment()))),
         consoles=Consoles(provider),
         watcher=watcher,
+        points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),
         asset_path=assets.path,
         clock=clock,
         prefix=settings.prefix,

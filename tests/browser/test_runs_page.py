@@ -32,8 +32,8 @@ OPTIMIZERS = ("adamw", "sgd", "lion")
 WORDS = ("deft", "bold", "lunar", "eager", "crisp")
 
 
-def write_one(store: Path, number: int, *, is_live: bool = False) -> NodeWriter:
-    """Write a run as an agent would."""
+def write_one(store: Path, number: int, *, is_live: bool = False) -> tuple[NodeWriter, int]:
+    """Write a run as an agent would; return its writer and session."""
     dice = random.Random(number)
     begun_s = time.time() - 3600 * (RUNS - number)
     writer = NodeWriter(store, project=PROJECT, run=f"r{number:03d}", wall_s=begun_s)
@@ -50,7 +50,7 @@ def write_one(store: Path, number: int, *, is_live: bool = False) -> NodeWriter:
     if not is_live:
         writer.end(0, session, exit_code=1 if number % 10 == 9 else 0)
         writer.close()
-    return writer
+    return writer, session
 
 
 @pytest.fixture
@@ -63,12 +63,20 @@ def store() -> Path:
 
 
 @pytest.fixture
-def live(store: Path) -> Iterator[NodeWriter]:
-    """Add a run that goes on."""
-    writer = write_one(store, RUNS, is_live=True)
+def end_live(store: Path) -> Iterator[Callable[[], None]]:
+    """Add a run that goes on, and return what makes it fail."""
+    writer, session = write_one(store, RUNS, is_live=True)
     writer.flush()
-    yield writer
-    writer.close()
+    done: list[bool] = []
+
+    def end() -> None:
+        writer.end(0, session, exit_code=1)
+        writer.close()
+        done.append(True)
+
+    yield end
+    if not done:
+        writer.close()
 
 
 @pytest.fixture
@@ -318,7 +326,7 @@ def test_a_view_is_saved_opened_changed_and_deleted(runs: Any) -> None:
 
 
 def test_a_run_that_goes_on_changes_its_row_and_nothing_else(
-    live: NodeWriter, open_page: Callable[..., Any]
+    end_live: Callable[[], None], open_page: Callable[..., Any]
 ) -> None:
     page = open_runs(open_page(width=900, height=500))
     row = page.locator(f'tr[data-run="r{RUNS:03d}"]')
@@ -331,8 +339,7 @@ def test_a_run_that_goes_on_changes_its_row_and_nothing_else(
     page.keyboard.press("Control+A")
     page.keyboard.type("half a na")
     quiet.evaluate("one => { one.isTheSame = true }")
-    live.end(0, 1, exit_code=1)
-    live.close()
+    end_live()
     expect(row.locator(".pill")).to_have_text("failed")
     expect(page.locator("input.cell-input")).to_be_focused()
     expect(page.locator("input.cell-input")).to_have_value("half a na")
@@ -381,9 +388,12 @@ def test_hostile_runs_are_shown_searched_and_edited_as_text(open_page: Callable[
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_table_looks_as_it_should_at_any_width(
-    live: NodeWriter, open_page: Callable[..., Any], picture: Callable[[Any, str], None], theme: Any
+    end_live: Callable[[], None],
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
+    theme: Any,
 ) -> None:
-    del live
+    del end_live
     for width, height in ((1280, 800), (3840, 1600)):
         page = open_runs(open_page(width=width, height=height, theme=theme), "?base=r030")
         expect(page.locator("tr.baseline")).to_be_visible()

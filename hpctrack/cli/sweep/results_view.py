@@ -12,13 +12,13 @@ from rich.table import Table
 
 from hpctrack.cli.format import (
     STATE_STYLES,
-    flatten,
     show_duration,
     show_value,
     styled_state,
 )
 from hpctrack.cli.sweep.drawing import can_draw, draw_bar
 from hpctrack.cli.table import format_table
+from hpctrack.core.fields import flatten
 from hpctrack.core.names import clean
 from hpctrack.errors import HpctrackError
 from hpctrack.sweeps.control import TARGET, Wish

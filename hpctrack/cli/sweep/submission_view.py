@@ -12,9 +12,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hpctrack.cli.format import flatten, make_console, show_value, styled_state
+from hpctrack.cli.format import make_console, show_value, styled_state
 from hpctrack.cli.options import print_json
 from hpctrack.cli.sweep.results_view import print_status
+from hpctrack.core.fields import flatten
 from hpctrack.errors import SweepError
 from hpctrack.sweeps.control import Wish
 from hpctrack.sweeps.results.status import read_states, read_status

@@ -119,3 +119,13 @@ def _cut(text: str) -> str:
     return (
         text if len(text) <= TEXT_MAX_CHARS else f"{text[:TEXT_MAX_CHARS]}\N{HORIZONTAL ELLIPSIS}"
     )
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Return an amount of memory or disk, in powers of 1,000 as disks are sold."""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 999.5:  # noqa: PLR2004 - what would be shown as 1,000
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"  # noqa: PLR2004
+        size /= 1000
+    return f"{size:,.1f} PB"

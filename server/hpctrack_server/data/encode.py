@@ -77,7 +77,7 @@ class Packed:
 
 def pack_floats(values: NumberArray) -> Packed:
     """Return values as float32 if nobody can see the difference, else as float64."""
-    return Packed(_narrow(values))
+    return Packed(narrow(values))
 
 
 def pack_places(values: NumberArray) -> Packed:
@@ -96,10 +96,10 @@ def pack_places(values: NumberArray) -> Packed:
             more = {"start": int(values[0]), "is_delta": True}
             return Packed(steps.astype(f"<u{size}"), more)
     wide = values.astype(np.float64)
-    near = _narrow(wide - wide[0])
+    near = narrow(wide - wide[0])
     if near.itemsize == 4 and wide[0]:  # noqa: PLR2004 - float32
         return Packed(near, {"start": float(wide[0])})
-    return Packed(_narrow(wide))
+    return Packed(narrow(wide))
 
 
 class Places:
@@ -184,7 +184,7 @@ def encode_series(frame: SeriesFrame) -> bytes:
     )
 
 
-def _narrow(values: NumberArray) -> NumberArray:
+def narrow(values: NumberArray) -> NumberArray:
     """Return the values as float32 if nobody can see the difference, else as float64."""
     wide = values.astype("<f8")
     with np.errstate(over="ignore", invalid="ignore"):

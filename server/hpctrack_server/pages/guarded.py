@@ -32,6 +32,8 @@ from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.series.live_watch import PointWatcher
+from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
@@ -82,6 +84,7 @@ class Services:
     gate: Gate
     provider: DataProvider
     index: RunIndex
+    sparks: SparkReader
     reader: Reader
     """For what pages wait for: lists and records."""
     charts: ChartReader
@@ -98,6 +101,7 @@ class Services:
     consoles: Consoles
     """For the thread of `numbers` alone."""
     watcher: Watcher
+    points: PointWatcher
     asset_path: Callable[[str], str]
     clock: Clock = SYSTEM_CLOCK
     prefix: str = ""

@@ -19,6 +19,7 @@ from hpctrack_server.components.figures.line import LINE_FIGURES
 from hpctrack_server.components.figures.marks import make_marks_figure
 from hpctrack_server.components.figures.metric import make_metric_figure
 from hpctrack_server.components.figures.panel import make_layer_figure, make_panel_figure
+from hpctrack_server.components.figures.sensor import make_sensor_figure
 
 FIGURES: dict[str, Callable[[], Any]] = {
     "intervals": make_intervals_figure,
@@ -31,6 +32,7 @@ FIGURES: dict[str, Callable[[], Any]] = {
     "rank-bands": make_bands_figure,
     "rank-bars": make_bars_figure,
     "rank-heatmap": make_heatmap_figure,
+    "sensor": make_sensor_figure,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -73,7 +74,7 @@ def make_line_figure(*, is_log_x: bool = False, is_log_y: bool = False) -> Any:
     return plot
 
 
-LINE_FIGURES = {
+LINE_FIGURES: dict[str, Callable[[], Any]] = {
     "line": make_line_figure,
     "line-log-x": partial(make_line_figure, is_log_x=True),
     "line-log-y": partial(make_line_figure, is_log_y=True),

@@ -12,9 +12,10 @@ PIN, SPARK = "!", "~"
 
 TITLES = {
     "id": "Id", "name": "Name", "state": "State", "lost": "Lost", "user": "User",
-    "created": "Created", "duration": "Duration", "ranks": "Ranks", "nodes": "Nodes",
-    "attempts": "Attempts", "tags": "Tags", "notes": "Notes", "group": "Group", "sweep": "Sweep",
-    "trial": "Trial", "job_type": "Job type", "energy_wh": "Energy (Wh)",
+    "created": "Created", "ended": "Ended", "duration": "Duration", "ranks": "Ranks",
+    "nodes": "Nodes", "attempts": "Attempts", "tags": "Tags", "notes": "Notes",
+    "group": "Group", "sweep": "Sweep", "trial": "Trial", "job_type": "Job type",
+    "energy_wh": "Energy (Wh)",
     "slurm.partition": "Partition", "slurm.account": "Account", "slurm.qos": "QOS",
     "slurm.job_id": "Job", "slurm.nodelist": "Node list",
 }  # fmt: skip
@@ -153,7 +154,8 @@ def _make_column(spec: str, known: dict[str, Known]) -> Column:
         return Column(key=metric, title=metric, kind="spark", area="summary", is_pinned=is_pinned)
     area, _, rest = key.partition(".")
     area = area if rest and area in {"config", "summary", "slurm"} else "fact"
-    kind = KINDS.get(key) or ("number" if key in known and known[key].kind == "number" else "text")
+    found = known[key].kind if key in known else "text"
+    kind = KINDS.get(key) or (found if found in {"number", "time"} else "text")
     return Column(
         key=key,
         title=TITLES.get(key) or (rest if area != "fact" else key.replace("_", " ").capitalize()),

@@ -48,7 +48,7 @@ def code_values(parts: Parts, length: int) -> Codes:
     for array in parts.arrays():
         plain = array
         if pa.types.is_list(array.type):
-            plain = pc.binary_join(array, "\0")
+            plain = pc.binary_join(array, pa.scalar("\0", array.type.value_type))
         encoded = plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
         valid = view_valid(encoded.indices)
         found = encoded.indices.fill_null(0).to_numpy().astype(np.int64)
@@ -173,7 +173,7 @@ def make_groups(
     return [
         Group(
             key=tuple(keys[place]),
-            ids=tuple(texts.take(pa.array(grouping.rows(place))).to_pylist()),
+            ids=tuple(texts.take(pa.array(grouping.rows(place), pa.int64())).to_pylist()),
             values=values[place],
         )
         for place in range(len(grouping))

@@ -64,7 +64,7 @@ class Parts:
     def take(self, rows: RowArray) -> list[Any]:
         """Return the values of some runs as Python has them; None where there is none."""
         values: list[Any] = [None] * len(rows)
-        wanted = pa.array(rows)
+        wanted = pa.array(rows, pa.int64())
         for array in self.arrays():
             for place, value in enumerate(array.take(wanted).to_pylist()):
                 if value is not None:

@@ -121,7 +121,7 @@ class Snapshot:
             The filter or the search cannot be understood.
         """
         key = (query.filter, query.search, query.ids, query.scope)
-        held = self._memo.get("found")
+        held = self._memo.get(("found",))
         if held is not None and held[0] == key and held[1] == int(now_wall_s):
             return np.asarray(held[2])
         mask = self._scope(query.scope)
@@ -131,7 +131,7 @@ class Snapshot:
             check_pattern(Value(ValueKind.TEXT, query.search, 0, len(query.search)))
             mask = mask & self._each(lambda one: find_search(one, query.search))
         rows = self._find_ids(query.ids, mask) if query.ids else np.flatnonzero(mask)
-        self._memo["found"] = (key, int(now_wall_s), rows)
+        self._memo[("found",)] = (key, int(now_wall_s), rows)
         return rows
 
     def order(self, query: RunQuery, rows: RowArray, count: int) -> RowArray:
@@ -164,10 +164,10 @@ class Snapshot:
 
     def parts(self, key: str) -> Parts:
         """Return a column of all rows."""
-        held = self._memo.get(key)
+        held = self._memo.get(("parts", key))
         if held is None:
             held = join_parts([(one.parts(key), one.length) for one in self.segments])
-            self._memo[key] = held
+            self._memo["parts", key] = held
         return held
 
     def ranks(self, key: str) -> Ranks:
@@ -221,14 +221,14 @@ class Snapshot:
         return make_groups(
             grouping,
             [[one[number] for one in told] for number in range(len(grouping))],
-            self.parts("id").texts.take(pa.array(rows)),
+            self.parts("id").texts.take(pa.array(rows, pa.int64())),
             ((key, self.parts(key)) for key in columns),
             rows,
         )
 
     def table(self, keys: Sequence[str], rows: RowArray) -> Segment:
         """Return some columns of some rows as a table of its own, in the order of the rows."""
-        wanted = pa.array(rows)
+        wanted = pa.array(rows, pa.int64())
         columns = {}
         for key in keys:
             given = self.parts(key)
@@ -246,11 +246,11 @@ class Snapshot:
     def _codes(self, key: str) -> Codes:
         length = len(self.alive)
         if key == BUT_SEED:
-            held = self._memo.get(BUT_SEED)
+            held = self._memo.get(("codes", BUT_SEED))
             if held is None:
                 keys = choose_config(self.kinds)
                 held = join_codes((code_values(self.parts(one), length) for one in keys), length)
-                self._memo[BUT_SEED] = held
+                self._memo["codes", BUT_SEED] = held
             return np.asarray(held)
         return code_values(self.parts(key), length)
 
@@ -280,7 +280,7 @@ class Snapshot:
         return np.array(found, np.int64)
 
     def _scope(self, scope: Scope) -> BoolArray:
-        held = self._memo.get(scope)
+        held = self._memo.get(("scope", scope))
         if held is None:
             archived, deleted = self._flag("archived"), self._flag("deleted")
             chosen = {
@@ -289,7 +289,7 @@ class Snapshot:
                 Scope.DELETED: deleted,
                 Scope.ALL: np.ones(len(self.alive), bool),
             }[scope]
-            held = self._memo[scope] = chosen & self.alive
+            held = self._memo["scope", scope] = chosen & self.alive
         return np.asarray(held)
 
     def _flag(self, key: str) -> BoolArray:

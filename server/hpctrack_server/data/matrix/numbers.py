@@ -22,6 +22,7 @@ from hpctrack_server.data.matrix.picture import Wanted, draw
 from hpctrack_server.data.matrix.plane import How, Plane, choose_columns, reduce_rows
 from hpctrack_server.data.matrix.spread import measure_bands
 from hpctrack_server.data.matrix.table import Table, open_table
+from hpctrack_server.data.matrix.telemetry import SensorQuery, Telemetry
 from hpctrack_server.data.matrix.verdict import find_verdict
 
 HELD_BYTES = 640 * 1024 * 1024
@@ -30,7 +31,7 @@ HELD_BYTES = 640 * 1024 * 1024
 SHARP_BYTES = 512 * 1024 * 1024
 """Of the points of one metric; larger ones are kept in buckets."""
 
-LIVE_REST_S = 2.0
+LIVE_REST_S = 0.5
 """A table of a run that grows is used for so long, and for ten times as long as making it took."""
 
 MEANS_ROWS = 8192
@@ -68,6 +69,7 @@ class RankNumbers:
     def __init__(self, store: Path, *, stale_after_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
         self._entries = Entries(store, clock=clock, stale_after_s=stale_after_s)
         self._clock = clock
+        self.telemetry = Telemetry()
         self._tables: OrderedDict[tuple[Path, str], _Held] = OrderedDict()
 
     def entry(self, project: str, run_id: str) -> Entry:
@@ -174,6 +176,18 @@ class RankNumbers:
         entry = self.entry(project, run_id)
         values = self._means(self.table(entry, metric)) if metric else {}
         return describe_nodes(entry.read().ranks, values)
+
+    def system(self, project: str, run_id: str) -> dict[str, Any]:
+        """Return what was sampled of a run, see `Telemetry.describe`."""
+        return self.telemetry.describe(self.entry(project, run_id))
+
+    def sensor(self, project: str, run_id: str, query: SensorQuery) -> bytes:
+        """Return the samples of a sensor, see `Telemetry.draw`."""
+        return self.telemetry.draw(self.entry(project, run_id), query)
+
+    def energy(self, project: str, run_id: str) -> dict[str, Any]:
+        """Return what a run has used, see `Telemetry.energy`."""
+        return self.telemetry.energy(self.entry(project, run_id))
 
     def _means(self, table: Table) -> dict[int, float]:
         plane = table.summary

@@ -169,7 +169,7 @@ def _add_moments(attempt: Attempt, said: Mapping[str, Any]) -> Attempt:
         submit_wall_s=_moment(said.get("submit_wall_s")),
         eligible_wall_s=_moment(said.get("eligible_wall_s")),
         granted_wall_s=_moment(said.get("start_wall_s")) or attempt.granted_wall_s,
-        limit_s=_moment(limit) if limit != "UNLIMITED" else math.inf,
+        limit_s=math.inf if limit == "UNLIMITED" else _moment(limit) or attempt.limit_s,
     )
 
 

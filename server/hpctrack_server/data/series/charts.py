@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.store import Store
-from hpctrack_server.data.series.curve import Curve, Drawn, cut_positive, lay_along
-from hpctrack_server.data.series.curves import RANKS_MAX, CurveReader, spread
-from hpctrack_server.data.series.frames import ChartFrame, ChartLine
-from hpctrack_server.data.series.open_runs import OpenRun, OpenRuns
-from hpctrack_server.data.series.pyramid_lines import (
-    PyramidLine,
-    draw_from_pyramid,
-    find_ranks,
+from hpctrack_server.data.series.curves import RANKS_MAX, spread
+from hpctrack_server.data.series.draw_lines import (
+    draw_group,
+    draw_pyramid_line,
+    draw_whole_line,
+    find_y_range,
+    share_window,
 )
-from hpctrack_server.data.series.query import ChartQuery, XAxis
-from hpctrack_server.data.series.shrink import Window, choose_points
+from hpctrack_server.data.series.frames import ChartFrame, ChartLine
+from hpctrack_server.data.series.grouping import Member, cut_buckets
+from hpctrack_server.data.series.lines import LineReader
+from hpctrack_server.data.series.open_runs import OpenRun, OpenRuns
+from hpctrack_server.data.series.pyramid_lines import draw_from_pyramid, find_ranks
+from hpctrack_server.data.series.query import ChartQuery, Grouping
+from hpctrack_server.data.series.shrink import Window
+from hpctrack_server.language.errors import QueryError
+from hpctrack_server.language.expression import Name, Node, iter_names, parse_expression
 from hpctrack_server.settings import ServerSettings
 
 POINTS_MAX = 120_000
@@ -32,6 +36,9 @@ WIDTH_MIN = 32
 
 KEPT_POINTS = 1_000_000
 """Of a longer line a part is read from the file each time, 10 ms."""
+
+OPERATORS = re.compile(r"[()*+%<>=!^,`]")
+"""Signs that a metric's name seldom has: a text without them is taken for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,19 @@ class Wanted:
     group: str | None = None
 
 
+@dataclass(slots=True)
+class _Parts:
+    """What a chart is put together from."""
+
+    lines: list[ChartLine] = field(default_factory=list)
+    extents: list[tuple[float, float]] = field(default_factory=list)
+    groups: dict[str, list[Member]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+    stretch: int = 1
+    note: str = ""
+
+
 class ChartReader:
     """Answers what charts ask. All of it runs on one thread.
 
@@ -63,7 +83,7 @@ class ChartReader:
     def __init__(self, settings: ServerSettings, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path: Path = Store(settings.store).path
         self._runs = OpenRuns(self._path, clock=clock, stale_after_s=settings.stale_after_s)
-        self._curves = CurveReader(settings.cache_bytes)
+        self._lines = LineReader(settings.cache_bytes)
 
     def draw(self, project: str, wanted: Sequence[Wanted], query: ChartQuery) -> ChartFrame:
         """Return a chart; a run that cannot be read is named in it and hinders no other.
@@ -71,39 +91,32 @@ class ChartReader:
         Raises
         ------
         UsageError
-            The question itself is wrong.
+            The question itself is wrong, such as an expression that cannot be understood.
         """
+        parts = _Parts()
+        opened = self._open(project, wanted, parts)
+        node = self._parse(query.y, opened, parts)
         window = Window(
             start=query.start,
             end=query.end,
-            width=max(WIDTH_MIN, min(query.width, POINTS_MAX // (2 * max(len(wanted), 1)))),
+            width=max(WIDTH_MIN, min(query.width, POINTS_MAX // (2 * max(len(opened), 1)))),
             log_x=query.log_x,
         )
-        lines: list[ChartLine] = []
-        missing: list[str] = []
-        errors: list[dict[str, str]] = []
-        extents: list[tuple[float, float]] = []
         for one in wanted:
+            if one.id not in opened:
+                continue
+            if node is None or any(name not in opened[one.id].sizes for name in iter_names(node)):
+                parts.missing.append(one.id)
+                continue
             try:
-                opened = self._runs.get(project, one.id)
-                if query.y not in opened.sizes:
-                    missing.append(one.id)
-                    continue
-                for line, extent in self._draw_run(opened, one, query, window):
-                    lines.append(line)
-                    extents.append(extent)
+                self._add_run(parts, opened[one.id], one, node=node, query=query, window=window)
             except UsageError:
                 raise
             except HpctrackError as error:
-                errors.append(self._describe(one.id, error))
-        return ChartFrame(
-            y=query.y,
-            x=query.x,
-            lines=tuple(lines),
-            x_range=_span(extents),
-            missing=tuple(missing),
-            errors=tuple(errors),
-        )
+                parts.errors.append(self._describe(one.id, error))
+        if query.group is not None:
+            _add_groups(parts, query.group, window)
+        return _make_frame(parts, query)
 
     def metrics(self, project: str, ids: Sequence[str]) -> list[dict[str, object]]:
         """Return the metrics of some runs: name, points of all of them, and in how many they are.
@@ -129,36 +142,79 @@ class ChartReader:
         """Close all files."""
         self._runs.close()
 
-    def _draw_run(
-        self, opened: OpenRun, one: Wanted, query: ChartQuery, window: Window
-    ) -> list[tuple[ChartLine, tuple[float, float]]]:
-        is_whole = query.start is None and query.end is None and not query.log_x
-        ranks = find_ranks(opened, query.y, query.ranks)
-        # Of a short line that is looked at closely its points are kept: the next look is quicker.
-        if ranks is not None and (is_whole or opened.sizes[query.y] > KEPT_POINTS * len(ranks)):
-            ranks = spread(ranks, RANKS_MAX)
-            share = _share(window, len(ranks))
-            found = [draw_from_pyramid(opened, query.y, rank, query.x, share) for rank in ranks]
-            lines = [line for line in found if line is not None]
-            if len(lines) == len(ranks) and lines:
-                return [(_line_of_pyramid(one, line, share), line.extent) for line in lines]
-        return self._draw_points(opened, one, query, window)
+    def _open(self, project: str, wanted: Sequence[Wanted], parts: _Parts) -> dict[str, OpenRun]:
+        found = {}
+        for one in wanted:
+            try:
+                found[one.id] = self._runs.get(project, one.id)
+            except HpctrackError as error:
+                parts.errors.append(self._describe(one.id, error))
+        return found
 
-    def _draw_points(
+    def _parse(self, text: str, opened: dict[str, OpenRun], parts: _Parts) -> Node | None:
+        """Return the expression; None if it is the name of a metric that no run has."""
+        if any(text in one.sizes for one in opened.values()):
+            return Name(text)
+        known = {name for one in opened.values() for name in one.sizes}
+        try:
+            return parse_expression(text, known)
+        except QueryError as error:
+            if OPERATORS.search(text) or not text.strip():
+                raise
+            parts.note = error.in_a_line() if known else ""
+            return None
+
+    def _add_run(
+        self,
+        parts: _Parts,
+        opened: OpenRun,
+        one: Wanted,
+        *,
+        node: Node,
+        query: ChartQuery,
+        window: Window,
+    ) -> None:
+        """Add what is drawn of a run."""
+        if query.group is None and isinstance(node, Name) and not query.smooth.is_on:
+            found = self._draw_pyramid(opened, one, query, window)
+            if found is not None:
+                parts.lines += [line for line, _extent in found]
+                parts.extents += [extent for _line, extent in found]
+                return
+        lines = self._lines.read(opened, node, query)
+        share = share_window(window, len(lines), WIDTH_MIN)
+        for line in lines:
+            parts.stretch = max(parts.stretch, line.stretch)
+            parts.extents.append((float(line.raw.x[0]), float(line.raw.x[-1])))
+            if query.group is None:
+                parts.lines.append(draw_whole_line(one.id, one.label, line, share))
+                continue
+            raw = line.raw
+            points = line.points if line.stretch > 1 else 0
+            extremes = line.extremes
+            if line.smoothed is not None:
+                raw = extremes = type(raw)(raw.x, line.smoothed)
+            parts.groups.setdefault(one.group or "", []).append(Member(raw, extremes, points))
+
+    def _draw_pyramid(
         self, opened: OpenRun, one: Wanted, query: ChartQuery, window: Window
-    ) -> list[tuple[ChartLine, tuple[float, float]]]:
+    ) -> list[tuple[ChartLine, tuple[float, float]]] | None:
+        """Return a run's lines from its pyramids; None if they have to be read."""
+        ranks = find_ranks(opened, query.y, query.ranks)
+        if not ranks:
+            return None
+        is_whole = query.start is None and query.end is None and not query.log_x
+        # Of a short line that is looked at closely its points are kept: the next look is quicker.
+        if not is_whole and opened.sizes[query.y] <= KEPT_POINTS * len(ranks):
+            return None
+        ranks = spread(ranks, RANKS_MAX)
+        share = share_window(window, len(ranks), WIDTH_MIN)
         found = []
-        with_times = query.x in {XAxis.TIME, XAxis.RELATIVE}
-        curves = self._curves.read(opened, query.y, query.ranks, with_times=with_times)
-        share = _share(window, len(curves))
-        for curve in curves:
-            x = self._curves.find_x(opened, curve, query.x, query.ranks)
-            drawn = lay_along(x, curve.value)
-            if query.log_x:
-                drawn = cut_positive(drawn)
-            if len(drawn.x):
-                extent = (float(drawn.x[0]), float(drawn.x[-1]))
-                found.append((_make_line(one, curve, drawn, share), extent))
+        for rank in ranks:
+            line = draw_from_pyramid(opened, query.y, rank, query.x, share)
+            if line is None:
+                return None
+            found.append((draw_pyramid_line(one.id, one.label, line, share), line.extent))
         return found
 
     def _describe(self, run: str, error: HpctrackError) -> dict[str, str]:
@@ -166,46 +222,34 @@ class ChartReader:
         return {"run": run, "message": error.message.replace(f"{self._path}/", "")}
 
 
-def _make_line(one: Wanted, curve: Curve, drawn: Drawn, window: Window) -> ChartLine:
-    chosen = choose_points(drawn.x, drawn.y, window)
-    first, last = window.find(drawn.x)
-    return ChartLine(
-        run=one.id,
-        label=one.label,
-        group=one.group,
-        rank=curve.rank,
-        total=last - first,
-        last=_last_point(drawn),
-        gaps=drawn.gaps,
-        arrays={"x": drawn.x[chosen], "y": drawn.y[chosen]},
+def _add_groups(parts: _Parts, how: Grouping, window: Window) -> None:
+    """Make the lines of all groups, over the same buckets."""
+    whole = [member.line for members in parts.groups.values() for member in members]
+    buckets = cut_buckets(whole, window)
+    for label, members in parts.groups.items():
+        parts.lines.append(draw_group(label, members, buckets, how))
+
+
+def _make_frame(parts: _Parts, query: ChartQuery) -> ChartFrame:
+    notes = [parts.note] if parts.note else []
+    if parts.stretch > 1:
+        what = "grouped" if query.group else "smoothed" if query.smooth.is_on else "computed"
+        notes.append(f"{what} from means of {parts.stretch:,} points")
+    if query.group is not None and query.smooth.is_on:
+        notes.append("runs are smoothed before they are grouped")
+    return ChartFrame(
+        y=query.y,
+        x=query.x,
+        lines=tuple(parts.lines),
+        exact=parts.stretch == 1,
+        note="; ".join(notes),
+        y_range=find_y_range(parts.lines),
+        x_range=(
+            min(low for low, _high in parts.extents),
+            max(high for _low, high in parts.extents),
+        )
+        if parts.extents
+        else None,
+        missing=tuple(parts.missing),
+        errors=tuple(parts.errors),
     )
-
-
-def _line_of_pyramid(one: Wanted, line: PyramidLine, window: Window) -> ChartLine:
-    chosen = choose_points(line.drawn.x, line.drawn.y, window)
-    return ChartLine(
-        run=one.id,
-        label=one.label,
-        group=one.group,
-        rank=line.rank,
-        total=line.total,
-        last=line.last,
-        gaps=line.drawn.gaps,
-        arrays={"x": line.drawn.x[chosen], "y": line.drawn.y[chosen]},
-    )
-
-
-def _share(window: Window, lines: int) -> Window:
-    """Return the window with fewer buckets, where a run has many lines."""
-    return dataclasses.replace(window, width=max(WIDTH_MIN, window.width // max(lines, 1)))
-
-
-def _last_point(drawn: Drawn) -> tuple[float, float] | None:
-    there = np.flatnonzero(~np.isnan(drawn.y))
-    return (float(drawn.x[there[-1]]), float(drawn.y[there[-1]])) if len(there) else None
-
-
-def _span(extents: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    if not extents:
-        return None
-    return min(low for low, _high in extents), max(high for _low, high in extents)

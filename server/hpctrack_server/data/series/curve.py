@@ -22,12 +22,22 @@ class Curve:
         NaN is a gap.
     rank : int or None
         None if the line stands for several ranks.
+    stretch : int
+        1 if it has all points; of a line that is too long to be read the values are means of so
+        many points.
+    extremes : Curve or None
+        Of such a line the lowest and highest points of each stretch.
+    points : int
+        How many points it is made of; 0 if as many as it has.
     """
 
     step: IntArray
     wall_s: FloatArray | None
     value: FloatArray
     rank: int | None = None
+    stretch: int = 1
+    extremes: Curve | None = None
+    points: int = 0
 
     def __len__(self) -> int:
         """Return the number of points."""

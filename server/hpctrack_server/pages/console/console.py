@@ -15,13 +15,13 @@ from hpctrack.errors import UsageError
 from hpctrack.store.console import ConsoleLine, collapsed, show_line
 from hpctrack.store.console_line import make_plain_line
 from hpctrack_server.components.console.ansi import Span, cut_spans, parse_spans
-from hpctrack_server.data.frames import BrokenFrame, RunFrame
+from hpctrack_server.data.frames import RunFrame
 from hpctrack_server.data.run.console_search import Pattern
 from hpctrack_server.data.run.console_spool import SpooledLine
 from hpctrack_server.data.run.consoles import ConsolePage, ConsoleQuery
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.run.files import describe_download
-from hpctrack_server.pages.run.frame import RunTab
+from hpctrack_server.pages.run.frame import RunTab, read_whole
 
 STREAMS = ("", "stdout", "stderr")
 FINDS = ("", "next", "previous", "nearest", "first", "last")
@@ -85,8 +85,7 @@ class ConsoleText(Guarded):
         rank = read_rank(self.query("rank"))
         stream = _one_of(self.query("stream"), STREAMS, "stream")
         is_labelled = rank is None
-        run = await self.read(self.services.provider.run, project, run_id)
-        size = 0 if isinstance(run, BrokenFrame) else run.record.size
+        size = (await read_whole(self, project, run_id)).record.size
         lines = self.services.consoles.iter_text(project, run_id, rank, stream)
         name = f"{run_id}-rank-{rank}.txt" if rank is not None else f"{run_id}.txt"
         headers = {**describe_download(name), "Content-Type": "text/plain; charset=utf-8"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +32,11 @@ class ColumnsApi(Guarded):
     """
 
     writes: ClassVar[frozenset[str]] = frozenset()
+
+    async def get(self, project: str) -> None:
+        """Answer with what columns there are, as JSON."""
+        columns = await self.read(self.services.index.columns, project)
+        self.answer({"columns": [asdict(one) for one in columns]})
 
     async def post(self, project: str) -> None:
         """Answer with the columns."""

@@ -11,6 +11,7 @@ from hpctrack_server.pages.ranks.api import (
     StragglersApi,
 )
 from hpctrack_server.pages.ranks.ranks import RanksTab
+from hpctrack_server.pages.ranks.system import EnergyApi, SensorApi, SystemApi, SystemTab
 
 _API = f"/api/v1/runs/{PROJECT}/{RUN}"
 
@@ -22,6 +23,13 @@ PAGES: dict[str, Page] = {
         menu=Menu.RUN,
         place=20,
     ),
+    "system": Page(
+        route=f"/p/{PROJECT}/runs/{RUN}/system",
+        handler=SystemTab,
+        title="System",
+        menu=Menu.RUN,
+        place=30,
+    ),
 }
 
 API: dict[str, Page] = {
@@ -29,5 +37,8 @@ API: dict[str, Page] = {
     "cell": Page(route=f"{_API}/cell", handler=CellApi),
     "spread": Page(route=f"{_API}/spread", handler=SpreadApi),
     "stragglers": Page(route=f"{_API}/stragglers", handler=StragglersApi),
+    "system": Page(route=f"{_API}/system", handler=SystemApi),
+    "sensor": Page(route=f"{_API}/system/sensor", handler=SensorApi),
+    "energy": Page(route=f"{_API}/system/energy", handler=EnergyApi),
     "nodes": Page(route=f"{_API}/nodes", handler=NodesApi),
 }

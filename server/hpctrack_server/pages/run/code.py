@@ -7,12 +7,12 @@ from typing import Any
 
 from hpctrack_server.components.run.efficiency import format_bytes
 from hpctrack_server.components.run.patch import parse_patch
-from hpctrack_server.data.frames import BrokenFrame, RunFrame
+from hpctrack_server.data.frames import RunFrame
 from hpctrack_server.data.run.details import read_provenance
 from hpctrack_server.data.run.saved import list_saved, preview_text, read_saved
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.run.files import describe_download
-from hpctrack_server.pages.run.frame import RunTab
+from hpctrack_server.pages.run.frame import RunTab, read_whole
 
 SHOWN_UNTRACKED = 50
 SCRIPT_MAX_CHARS = 200_000
@@ -65,10 +65,8 @@ class PatchText(Guarded):
 
     async def get(self, project: str, run_id: str) -> None:
         """Answer with the patch as it was recorded."""
-        run = await self.read(self.services.provider.run, project, run_id)
-        found = {}
-        if not isinstance(run, BrokenFrame):
-            found = await self.read(read_provenance, self.services.provider, project, run_id)
+        await read_whole(self, project, run_id)
+        found = await self.read(read_provenance, self.services.provider, project, run_id)
         for key, value in describe_download(f"{run_id}.patch").items():
             self.set_header(key, value)
         self.finish(str(_part(found, "git").get("diff") or "").encode("utf-8", "replace"))

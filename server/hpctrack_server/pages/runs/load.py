@@ -35,6 +35,8 @@ class LoadedTable:
         Runs that fit, and runs of the scope.
     things : int
         What is paged: runs, or groups.
+    page, pages : int
+        Which of them, from 1: the last one if a later one was asked for.
     states : dict of str to int
         How many runs there are of each state, whatever states are asked for.
     problem : UsageError or None
@@ -50,6 +52,8 @@ class LoadedTable:
     matches: int = 0
     total: int = 0
     things: int = 0
+    page: int = 1
+    pages: int = 1
     version: str = ""
     states: dict[str, int]
     broken: tuple[BrokenFrame, ...] = ()
@@ -104,6 +108,10 @@ def load_table(
     base = _find_row(index, project, place.baseline, keys)
     goals = _find_goals(provider, project, base or (found.rows[0] if found.rows else None))
     columns = tuple(replace(one, goal=goals(one.metric)) if one.metric else one for one in columns)
+    things = len(groups) if place.group else found.matches
+    pages = max(1, -(-things // place.rows))
+    if place.page > pages:  # runs have gone since somebody kept this address
+        return load_table(index, provider, project, replace(place, page=pages))
     start = (place.page - 1) * place.rows
     shown = [
         _fill_group(index, project, place, columns, one, base=base)
@@ -112,7 +120,7 @@ def load_table(
     rows = () if place.group else make_rows(found.rows, columns, base)
     return LoadedTable(
         columns=columns, rows=rows, groups=tuple(shown), matches=found.matches, total=found.total,
-        things=len(groups) if place.group else found.matches, version=found.version,
+        page=place.page, pages=pages, things=things, version=found.version,
         baseline=make_rows([base], columns, base)[0] if base else None, states=states,
         broken=broken, pending=found.pending,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,7 +29,7 @@ class RunsPage(Guarded):
         views, trouble = await self._list_views(project)
         place, view = self._find_place(views)
         table = await self.read(load_table, services.index, services.provider, project, place)
-        pages = max(1, -(-table.things // place.rows))
+        place = replace(place, page=table.page)
         self.show(
             "runs/table.html",
             project=project,
@@ -36,7 +37,7 @@ class RunsPage(Guarded):
             place=place,
             place_json=json.dumps(place.parameters()),
             table=table,
-            pages=pages,
+            pages=table.pages,
             states=STATES,
             scopes=SCOPES,
             row_counts=ROWS,

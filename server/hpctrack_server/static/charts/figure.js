@@ -43,7 +43,7 @@ export class Figure {
   static async mount(name, host) {
     const text = await fetchFigure(name);
     const views = await Bokeh.embed.embed_item(JSON.parse(text), host);
-    const figure = new Figure([...views][0] ?? views.roots[0]);
+    const figure = new this([...views][0] ?? views.roots[0]);
     if (drawsSharpSlowly()) figure.model.hidpi = false;
     // Nothing can be done with keys in the canvas, so it is no place to stop at.
     const { events_el: events } = figure.view.canvas_view;

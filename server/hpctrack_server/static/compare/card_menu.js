@@ -80,6 +80,8 @@ function showFull(card) {
     card.menu.focus();
   });
   dialog.showModal();
+  card.isVisible = true;
+  card.spoil(); // a large picture has room for more points
 }
 
 /** @param {HTMLElement} box @param {ComparePage} page */

@@ -1,6 +1,7 @@
 // Puts the page together: address, rail, tools, board, workspace, and what one tells another.
 import { apiAddress, getJson } from "../base/api.js";
 import { byId } from "../base/dom.js";
+import { coalesce, listen } from "../base/live.js";
 import { sayError } from "../base/message.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
 import { KINDS } from "../panels/registry.js";
@@ -18,6 +19,9 @@ import { WorkspaceBar } from "./workspace_bar.js";
 
 /** @typedef {import("../panels/panel.js").Shared} Shared */
 /** @typedef {import("../panels/host.js").PanelCard} PanelCard */
+
+/** Between two looks at runs that grow. */
+const LIVE_REST_MS = 2000;
 
 export class ComparePage {
   /** @param {string} project @param {any} facts of CompareFacts.collect in pages/compare/page.py */
@@ -41,6 +45,7 @@ export class ComparePage {
     this.base = { ...DEFAULTS, ...this.bar.savedShared };
     Object.assign(this.shared, readShared(place, { ...this.base, ...body.shared, zoom: null }));
     for (const [id, number] of Object.entries(body.colours)) this.runs.numbers.set(id, number);
+    this.shared.version = this.facts.version;
     this.runs.take(this.facts);
     this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
     this.context = makeContext({
@@ -56,6 +61,15 @@ export class ComparePage {
     this.writeAddress(false);
     onPlaceChange((now) => this.restore(now));
     addEventListener("themechange", () => this.repaint());
+    this.follow();
+  }
+
+  /** Runs that come, grow or end are shown as they do. */
+  follow() {
+    const refresh = coalesce(() => this.fetchRuns(), LIVE_REST_MS);
+    listen(apiAddress(["projects", this.project, "events"]), (/** @type {{version: string}} */ change) => {
+      if (change.version !== this.shared.version) refresh();
+    });
   }
 
   makeParts() {
@@ -67,6 +81,7 @@ export class ComparePage {
       onHover: (run) => context.highlight(run), valueKeys: () => this.columnKeys(),
     });
     context.onHighlight((run) => this.rail?.highlight(run));
+    context.onSelect((runs) => this.rail?.showSelection(runs, () => context.select(null)));
     this.tools = new Tools(byId("tools"), {
       metrics: this.facts.metrics,
       onChange: (changes, isStep) => this.change(changes, isStep), onResetZoom: () => this.zoom(null),
@@ -100,11 +115,9 @@ export class ComparePage {
   zoom(range, from) {
     if (!range && !this.shared.zoom && !from) return;
     this.shared.zoom = range;
-    // What is there is shown at once, in all panels; then each asks for more points.
-    for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(range);
     this.tools?.show(this.shared);
     this.writeAddress(true);
-    this.board?.spoil(from);
+    this.board?.zoom(range, from);
   }
 
   /** @param {number | null} x */
@@ -143,12 +156,14 @@ export class ComparePage {
     const wanted = Object.fromEntries(RUN_PARAMETERS.map((name) => [name, place.get(name)]));
     try {
       const facts = await getJson(apiAddress(["projects", this.project, "compare"], wanted), asking.signal);
+      this.rail?.showProblem("");
+      if (JSON.stringify(facts) === JSON.stringify(this.facts)) return;
       const known = new Set(this.facts.metrics);
       const isNewMetric = facts.metrics.some((/** @type {string} */ one) => !known.has(one));
       this.facts = facts;
+      this.shared.version = facts.version;
       this.runs.take(facts);
       if (this.context) this.context.metrics = facts.metrics;
-      this.rail?.showProblem("");
       this.rail?.render(facts.value);
       if (this.isAutomatic && isNewMetric) this.showSections(null);
       else this.board?.spoil();
@@ -170,7 +185,9 @@ export class ComparePage {
     if (!wanted) return;
     const kind = KINDS[wanted.kind];
     const { w, h } = kind.size ?? { w: 6, h: 7 };
-    const settings = { ...structuredClone(kind.settings ?? {}), ...(wanted.metric ? { y: wanted.metric } : {}) };
+    // Other kinds choose for themselves, from columns of the table.
+    const isLine = wanted.kind === "line";
+    const settings = { ...structuredClone(kind.settings ?? {}), ...(isLine ? { y: wanted.metric } : {}) };
     this.board?.addPanel({ id: newId(), kind: wanted.kind, w, h, settings }, wanted.section);
   }
 
@@ -190,7 +207,7 @@ export class ComparePage {
     this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
     this.rail?.readPlace(place);
     this.rail?.showChecks();
-    for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(this.shared.zoom);
+    this.board?.zoom(this.shared.zoom);
     this.fetchRuns();
   }
 

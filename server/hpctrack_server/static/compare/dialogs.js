@@ -72,8 +72,14 @@ export async function askPanel(metrics, sections) {
   const kind = make("select", {}, ...Object.entries(KINDS).map(([name, one]) => make("option", { value: name }, one.title)));
   const metric = make("input", { type: "text", list: "known-metrics", placeholder: metrics[0] ?? "", maxlength: 1000, autocomplete: "off", spellcheck: "false" });
   const section = make("input", { type: "text", list: "known-sections", value: sections[0] ?? "Panels", maxlength: 200, autocomplete: "off" });
+  const what = wrap("Metric or expression", metric, "such as val/loss, log(loss), or a / b");
+  const later = make("p", { class: "muted", hidden: true }, "It chooses columns by itself; its menu has the settings.");
+  kind.addEventListener("change", () => {
+    what.hidden = kind.value !== "line";
+    later.hidden = !what.hidden;
+  });
   const isSure = await ask("Add a panel", [
-    wrap("Kind", kind), wrap("Metric or expression", metric, "such as val/loss, log(loss), or a / b; other kinds of panels have more settings in their menu"),
+    wrap("Kind", kind), what, later,
     wrap("Section", section), makeList("known-metrics", metrics), makeList("known-sections", sections)], "Add");
   return isSure ? { kind: kind.value, metric: metric.value.trim() || metrics[0] || "", section: section.value.trim() } : null;
 }

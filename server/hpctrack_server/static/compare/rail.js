@@ -35,6 +35,7 @@ export class Rail {
     this.valueName = make("bdi", { class: "rail-value clip" });
     this.all = make("input", { type: "checkbox", "aria-label": "Draw all runs", on: { change: () => this.toggleAll() } });
     this.list = make("ul", { class: "rail-list" });
+    this.selection = make("p", { class: "rail-selection", role: "status", hidden: true });
     this.more = make("p", { class: "muted rail-more" });
     this.search = make("input", {
       type: "search", placeholder: "Find runs", "aria-label": "Find runs", "aria-keyshortcuts": "/", spellcheck: "false", autocomplete: "off",
@@ -42,7 +43,7 @@ export class Rail {
     this.form = this.makeForm();
     element.replaceChildren(
       make("header", {}, make("label", { class: "rail-all" }, this.all, this.count), this.valueName),
-      this.form, this.list, this.more);
+      this.form, this.selection, this.list, this.more);
     this.listen();
   }
 
@@ -134,8 +135,13 @@ export class Rail {
     this.count.textContent = matches > list.length ? `${list.length} of ${matches.toLocaleString("en")} runs` : `${list.length} run${list.length === 1 ? "" : "s"}`;
     this.valueName.textContent = value.replace(/^(summary|config)\./, "");
     this.valueName.title = value;
-    this.rows = new Map(list.slice(0, ROWS_MAX).map((run) => [run.id, this.makeRow(run)]));
-    this.list.replaceChildren(...this.rows.values());
+    const shown = list.slice(0, ROWS_MAX);
+    const isSame = shown.length === this.rows.size && [...this.rows.keys()].every((id, i) => id === shown[i].id);
+    if (isSame) for (const run of shown) this.updateRow(run);
+    else {
+      this.rows = new Map(shown.map((run) => [run.id, this.makeRow(run)]));
+      this.list.replaceChildren(...this.rows.values());
+    }
     this.more.textContent = !list.length ? "No run fits." : list.length > ROWS_MAX ? `and ${list.length - ROWS_MAX} more` : "";
     this.showChecks();
   }
@@ -144,14 +150,25 @@ export class Rail {
   makeRow(run) {
     const swatch = make("button", { type: "button", class: "swatch", "aria-label": `Colour of ${run.name}` });
     const check = make("input", { type: "checkbox", "aria-label": run.name });
-    const value = typeof run.value === "number" ? formatNumber(run.value) : run.value ?? "–";
     const row = make("li", { "data-run": run.id },
       check, swatch,
       make("a", { class: "clip", href: address(["p", this.project, "runs", run.id]), title: `${run.name}\n${run.state}` }, make("bdi", {}, run.name.slice(0, 200))),
       make("button", { type: "button", class: "rail-only", title: "Draw only this run", "aria-label": `Draw only ${run.name}` }, "only"),
-      make("span", { class: `dot ${run.state}`, title: run.state }, make("span", { class: "sr" }, run.state)),
-      make("span", { class: "number value", title: String(run.value ?? "") }, String(value).slice(0, 20)));
+      make("span", { class: "dot" }, make("span", { class: "sr" })), make("span", { class: "number value" }));
+    this.rows.set(run.id, row);
+    this.updateRow(run);
     return row;
+  }
+
+  /** What of a row changes while a run is going on: nothing that has the focus. @param {RunFacts} run */
+  updateRow(run) {
+    const row = this.rows.get(run.id);
+    const [dot, state, value] = [".dot", ".dot .sr", ".value"].map((one) => /** @type {HTMLElement} */ (row?.querySelector(one)));
+    dot.className = `dot ${run.state}`;
+    dot.title = state.textContent = run.state;
+    const text = typeof run.value === "number" ? formatNumber(run.value) : run.value ?? "–";
+    value.textContent = String(text).slice(0, 20);
+    value.title = String(run.value ?? "");
   }
 
   showChecks() {
@@ -180,6 +197,17 @@ export class Rail {
     this.runs.show(run, true);
     this.showChecks();
     this.watch.onShown();
+  }
+
+  /** A panel has picked out some runs. @param {string[] | null} runs @param {() => void} clear */
+  showSelection(runs, clear) {
+    const chosen = runs && new Set(runs);
+    for (const [id, row] of this.rows) row.classList.toggle("unselected", Boolean(chosen && !chosen.has(id)));
+    this.selection.hidden = !runs;
+    this.selection.replaceChildren(...(runs ? [
+      make("span", {}, `${runs.length.toLocaleString("en")} picked out in a panel`),
+      make("button", { type: "button", class: "link", on: { click: clear } }, "Show all"),
+    ] : []));
   }
 
   /** @param {string | null} run */

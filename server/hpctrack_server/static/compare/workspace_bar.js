@@ -55,7 +55,7 @@ export class WorkspaceBar {
   /** What would be saved now. @returns {Body} */
   body() {
     const { page } = this;
-    const { zoom: _zoom, ...shared } = page.shared;
+    const { zoom: _zoom, version: _version, ...shared } = page.shared;
     const colours = Object.fromEntries([...page.runs.numbers].filter(([id]) => page.runs.byId.has(id)));
     return { version: 1, sections: page.isAutomatic ? null : page.board?.read() ?? null, shared, colours };
   }

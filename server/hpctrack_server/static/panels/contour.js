@@ -15,6 +15,11 @@ export default class ContourPanel extends AnswerPanel {
 
   /** @param {import("./columns.js").Defaults} defaults */
   complete(defaults) {
+    // A new panel is given a metric as y: here that is what is coloured.
+    if (this.settings.y && !this.settings.x && this.settings.color === undefined) {
+      this.settings.color = this.settings.y;
+      delete this.settings.y;
+    }
     const [first, second] = defaults.numbers();
     const [metric] = defaults.metrics();
     this.settings.x ||= first ?? "";

@@ -5,8 +5,8 @@ import { TablePanel } from "./answer.js";
 import { shortName } from "./columns.js";
 import { inkOn, mix } from "./palette.js";
 
-const DEFAULT_MAX = 12;
-const METRICS_MAX = 4;
+const DEFAULT_MAX = 10;
+const METRICS_MAX = 3;
 
 export default class CorrelationPanel extends TablePanel {
   static needs = "columns";
@@ -54,11 +54,16 @@ export default class CorrelationPanel extends TablePanel {
   }
 }
 
+/** Two decimals, and no minus before zero. @param {number} value */
+export function formatSigned(value) {
+  return (Math.abs(value) < 0.005 ? 0 : value).toFixed(2).replace("-", "\u2212");
+}
+
 /** @param {number | null} value @param {string} title */
 function makeCell(value, title) {
   if (value === null) return make("td", { title, class: "muted" }, "–");
   const rgb = mix("diverging", (value + 1) / 2);
-  const cell = make("td", { title }, value.toFixed(2).replace("-", "\u2212"));
+  const cell = make("td", { title }, formatSigned(value));
   cell.style.background = `rgb(${rgb.join(",")})`;
   cell.style.color = inkOn(rgb);
   return cell;

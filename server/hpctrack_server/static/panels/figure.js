@@ -1,11 +1,10 @@
-// Figures that the server has built, cloned and filled.
+// Figures of panels: on any page, whether or not it has Bokeh and the style sheet already.
+import { Figure } from "../charts/figure.js";
 
 const ASSETS = new URL("../", import.meta.url);
 
 /** @type {Promise<void> | null} */
 let bokeh = null;
-/** @type {Map<string, Promise<string>>} */
-const items = new Map();
 /** @type {Promise<void> | null} */
 let style = null;
 
@@ -25,7 +24,7 @@ export function loadBokeh() {
   return bokeh;
 }
 
-/** The style sheet of panels, whatever page they are on. @returns {Promise<void>} */
+/** The style sheet of panels. @returns {Promise<void>} */
 export function loadStyle() {
   style ??= new Promise((resolve) => {
     if (document.querySelector('link[href$="/panels/panels.css"]')) return resolve();
@@ -40,63 +39,15 @@ export function loadStyle() {
   return style;
 }
 
-/** The JSON of a figure. @param {string} name */
-export function loadFigure(name) {
-  let found = items.get(name);
-  if (!found) {
-    found = fetch(new URL(`figures/${name}.json`, ASSETS)).then((answer) => {
-      if (!answer.ok) throw new Error(`the server has no figure ${name}`);
-      return answer.text();
-    });
-    items.set(name, found);
-  }
-  return found;
-}
-
-export class Figure {
-  /** @param {any} view */
-  constructor(view) {
-    this.view = view;
-    this.model = view.model;
-  }
-
-  /** @param {HTMLElement} host @param {string} name */
-  static async mount(host, name) {
-    const [text] = await Promise.all([loadFigure(name), loadBokeh()]);
-    const views = await Bokeh.embed.embed_item(JSON.parse(text), host);
-    return new Figure([...views][0] ?? views.roots[0]);
-  }
-
-  /** @param {string} name @returns {any} a model of the figure */
-  get(name) {
-    return this.model.document.get_model_by_name(name);
+export class PanelFigure extends Figure {
+  /** @param {string} name @param {HTMLElement} host @returns {Promise<PanelFigure>} */
+  static async mount(name, host) {
+    await loadBokeh();
+    return /** @type {Promise<PanelFigure>} */ (super.mount(name, host));
   }
 
   /** @param {string} source @param {Record<string, any>} columns */
   fill(source, columns) {
-    this.get(source).data = columns;
-  }
-
-  /** @param {[number, number]} x @param {[number, number]} y */
-  setRanges(x, y) {
-    this.model.x_range.setv({ start: x[0], end: x[1] });
-    this.model.y_range.setv({ start: y[0], end: y[1] });
-  }
-
-  /** Where the pointer is, in places; null outside of the frame. @param {PointerEvent | MouseEvent} event @returns {[number, number] | null} */
-  placeOf(event) {
-    const box = this.view.canvas_view.el.getBoundingClientRect();
-    const [sx, sy] = [event.clientX - box.left, event.clientY - box.top];
-    const { left, right, top, bottom } = this.view.frame.bbox;
-    if (sx < left || sx > right || sy < top || sy > bottom) return null;
-    return [this.view.frame.x_scale.invert(sx), this.view.frame.y_scale.invert(sy)];
-  }
-
-  repaint() {
-    this.view.request_repaint();
-  }
-
-  remove() {
-    this.model.document?.clear();
+    this.find(source).data = columns;
   }
 }

@@ -3,6 +3,7 @@ import { make } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
 import { TablePanel } from "./answer.js";
 import { shortName } from "./columns.js";
+import { formatSigned } from "./correlation.js";
 
 const WEAK = 0.2;
 
@@ -32,7 +33,7 @@ export default class ImportancePanel extends TablePanel {
       make("td", { class: "meter-cell" }, makeMeter(one.share / most, "accent")),
       make("td", { class: "number" }, `${(one.share * 100).toFixed(1)} %`),
       make("td", { class: "meter-cell" }, one.correlation === null ? null : makeSigned(one.correlation)),
-      make("td", { class: "number" }, one.correlation === null ? "–" : one.correlation.toFixed(2).replace("-", "\u2212"))));
+      make("td", { class: "number" }, one.correlation === null ? "–" : formatSigned(one.correlation))));
     const head = make("tr", {}, make("th", { scope: "col" }, "Parameter"), make("th", { scope: "col", colspan: 2 }, "Importance"), make("th", { scope: "col", colspan: 2 }, "Correlation"));
     this.host.replaceChildren(make("div", { class: "importance scroll", tabindex: 0, role: "region", "aria-label": this.title() }, make("table", { class: "list" }, make("thead", {}, head), make("tbody", {}, ...rows))));
   }

@@ -1,5 +1,6 @@
 // Runs over steps: one MultiLine for all lines, bands of groups, a linked zoom, an ordered tooltip.
-import { make } from "../base/dom.js";
+import { later, make } from "../base/dom.js";
+import { formatCount } from "../base/format.js";
 import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 import { fetchChart } from "../charts/series.js";
@@ -16,10 +17,15 @@ import { FIELDS, figureOf, makeRequest, settle, widthFor } from "./line_settings
  * @typedef {object} Held an answer, and what it is an answer to
  * @property {string} key what was asked for, without runs and range
  * @property {Set<string> | null} runs those that were asked for; null if a query was
- * @property {[number, number] | null} zoom
+ * @property {number} width buckets per line
  * @property {import("../charts/series.js").Chart} head
  * @property {Curve[]} curves
  */
+
+/** A panel that has become so much wider asks for more points. */
+const FINER = 1.4;
+const HOT_REST_MS = 70;
+const LEGEND_MAX = 12;
 
 export default class LinePanel extends Panel {
   /** @type {Figure | null} */
@@ -35,6 +41,10 @@ export default class LinePanel extends Panel {
   yZoom = null;
   /** @type {string | null} The run or group that the pointer is on, in any panel. */
   hot = null;
+  /** @type {Set<string> | null} Runs that another panel has picked out; null is all. */
+  chosen = null;
+  /** @type {string | null} The one that is drawn so. */
+  drawnHot = null;
   zoneS = 0;
 
   /** @param {HTMLElement} host @param {import("./panel.js").PanelSpec} spec @param {import("./panel.js").PanelContext} context */
@@ -43,13 +53,19 @@ export default class LinePanel extends Panel {
     this.how = settle(spec.settings, context.shared);
     this.plot = make("div", { class: "line-plot" });
     this.crosshair = make("div", { class: "crosshair", hidden: true });
-    host.replaceChildren(this.plot, this.crosshair);
+    this.legend = make("ul", { class: "line-legend", hidden: true });
+    host.replaceChildren(this.plot, this.crosshair, this.legend);
     this.hover = new LineHover(this);
     host.addEventListener("dblclick", () => {
       this.yZoom = null;
       this.context.zoomX(null, this);
     });
+    this.showHotLater = later(() => this.showHot(), HOT_REST_MS);
     context.onHighlight((run) => this.highlight(run));
+    context.onSelect((runs) => {
+      this.chosen = runs && new Set(runs);
+      this.draw();
+    });
   }
 
   title() {
@@ -78,7 +94,7 @@ export default class LinePanel extends Panel {
     if (!this.how.y) throw new Error("choose a metric for this panel in its settings");
     const mounted = this.mount();
     const { selection, key, request } = this.plan();
-    const reusable = this.findHeld(key, selection);
+    const reusable = this.findHeld(key, selection, request.width ?? 0);
     if (reusable) {
       this.abort?.abort();
       await mounted;
@@ -89,11 +105,33 @@ export default class LinePanel extends Panel {
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
     const zoom = this.zoom;
-    const [chart] = await Promise.all([fetchChart(this.context.project, request, abort.signal), mounted]);
+    const [chart] = await Promise.all([this.fetch(request, abort.signal), mounted]);
     if (abort.signal.aborted) throw new DOMException("a newer request took its place", "AbortError");
-    this.held = { key, runs: selection.ids ? new Set(selection.ids) : null, zoom, head: chart, curves: readCurves(chart) };
+    this.held = { key, runs: selection.ids ? new Set(selection.ids) : null, width: request.width ?? 0, head: chart, curves: readCurves(chart) };
     if (!zoom) this.whole = this.held;
     this.draw();
+  }
+
+  /** @param {import("../charts/series.js").ChartQuery} request @param {AbortSignal} signal */
+  fetch(request, signal) {
+    return fetchChart(this.context.project, request, signal);
+  }
+
+  /** What is brought to the front together; null is nothing. @param {Curve} curve @returns {string | null} */
+  keyOf(curve) {
+    return curve.run ?? curve.label;
+  }
+
+  /** @param {Curve} curve @param {number} at its place among the curves */
+  colourOfCurve(curve, at) {
+    return curve.run === null ? colourOf(at) : this.context.colourOf(curve.run);
+  }
+
+  /** What the box beside the pointer calls it. @param {Curve} curve */
+  labelOf(curve) {
+    if (curve.run === null) return curve.label;
+    const name = this.context.nameOf(curve.run);
+    return this.how.ranks === "all" && curve.rank !== null ? `${name} · rank ${curve.rank}` : name;
   }
 
   plan() {
@@ -108,11 +146,11 @@ export default class LinePanel extends Panel {
     return { selection, key, request };
   }
 
-  /** An answer that has all that is wanted, so nothing need be fetched. @param {string} key @param {import("./panel.js").Selection} selection */
-  findHeld(key, selection) {
+  /** An answer that has all that is wanted, so nothing need be fetched. @param {string} key @param {import("./panel.js").Selection} selection @param {number} width */
+  findHeld(key, selection, width) {
     if (this.zoom) return null;
     const { whole } = this;
-    if (whole?.key !== key || !whole.runs || !selection.ids) return null;
+    if (whole?.key !== key || !whole.runs || !selection.ids || width > whole.width * FINER) return null;
     return selection.ids.every((id) => whole.runs?.has(id)) ? whole : null;
   }
 
@@ -147,10 +185,11 @@ export default class LinePanel extends Panel {
   get shown() {
     const ids = this.context.selection().ids;
     const wanted = ids ? new Set(ids) : null;
-    const curves = (this.held?.curves ?? []).filter((one) => one.run === null || !wanted || wanted.has(one.run));
+    const isWanted = (/** @type {string} */ run) => (!wanted || wanted.has(run)) && (!this.chosen || this.chosen.has(run));
+    const curves = (this.held?.curves ?? []).filter((one) => one.run === null || isWanted(one.run));
     curves.forEach((one, i) => {
-      one.isHot = this.hot !== null && (one.run ?? one.label) === this.hot;
-      one.color = one.run === null ? colourOf(i) : this.context.colourOf(one.run);
+      one.isHot = this.hot !== null && this.keyOf(one) === this.hot;
+      one.color = this.colourOfCurve(one, i);
     });
     return curves.sort((a, b) => Number(a.isHot) - Number(b.isHot));
   }
@@ -159,13 +198,28 @@ export default class LinePanel extends Panel {
     const { figure, held } = this;
     if (!figure || !held) return;
     const curves = this.shown;
+    this.drawnHot = this.hot;
     const first = curves.find((one) => one.x.length);
     this.zoneS = first && this.how.x === "time" ? zoneAt(first.x[0]) : 0;
     const columns = makeColumns(curves, this.toAxis, this.how.logY);
     for (const [name, data] of Object.entries(columns)) figure.find(name).data = data;
     this.setRanges(curves, this.zoom);
+    this.showLegend(curves);
     this.plot.setAttribute("role", "img");
     this.plot.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}`);
+  }
+
+  /** Runs are named in the rail; groups here. @param {Curve[]} curves */
+  showLegend(curves) {
+    const groups = curves.filter((one) => one.run === null);
+    this.legend.hidden = !groups.length;
+    this.host.classList.toggle("grouped", groups.length > 0);
+    this.legend.replaceChildren(...groups.slice(0, LEGEND_MAX).map((one) => {
+      const key = make("i");
+      key.style.background = one.color;
+      const enter = () => this.context.highlight(one.label);
+      return make("li", { title: `${one.fullLabel} (${formatCount(one.runs, "run")})`, on: { pointerenter: enter, pointerleave: () => this.context.highlight(null) } }, key, make("bdi", {}, one.label || "all runs"));
+    }), ...(groups.length > LEGEND_MAX ? [make("li", { class: "muted" }, `${groups.length - LEGEND_MAX} more`)] : []));
   }
 
   /** @param {Curve[]} curves @param {[number, number] | null} zoom */
@@ -206,20 +260,27 @@ export default class LinePanel extends Panel {
     this.crosshair.style.height = `${bottom - top}px`;
   }
 
-  /** @param {string | null} run */
+  /** The panel under the pointer follows at once, the others when it rests: each costs a repaint. @param {string | null} run */
   highlight(run) {
-    if (this.hot === run) return;
-    const wasThere = this.has(this.hot);
     this.hot = run;
-    if (this.figure && this.held && (wasThere || this.has(run))) {
-      const columns = makeColumns(this.shown, this.toAxis, this.how.logY);
-      for (const name of ["lines", "dots"]) this.figure.find(name).data = columns[/** @type {"lines" | "dots"} */ (name)];
-    }
+    if (this.host.matches(":hover")) this.showHot();
+    else this.showHotLater();
+  }
+
+  showHot() {
+    const { hot, drawnHot } = this;
+    if (hot === drawnHot || !this.figure || !this.held || !(this.has(hot) || this.has(drawnHot))) return;
+    const { top, bottom } = this.host.getBoundingClientRect();
+    const isSeen = bottom > 0 && top < innerHeight;
+    if (!isSeen && drawnHot === null) return;
+    this.drawnHot = hot;
+    const columns = makeColumns(this.shown, this.toAxis, this.how.logY);
+    for (const name of /** @type {("lines" | "dots")[]} */ (["lines", "dots"])) this.figure.find(name).data = columns[name];
   }
 
   /** @param {string | null} run */
   has(run) {
-    return run !== null && Boolean(this.held?.curves.some((one) => (one.run ?? one.label) === run));
+    return run !== null && Boolean(this.held?.curves.some((one) => this.keyOf(one) === run));
   }
 
   repaint() {

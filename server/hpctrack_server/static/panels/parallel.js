@@ -7,7 +7,7 @@ import { Layers, shuffle } from "./parallel/layers.js";
 import { Overlay } from "./parallel/overlay.js";
 import { Colouring } from "./colouring.js";
 import { Defaults, fetchColumns, shortName } from "./columns.js";
-import { loadBokeh, loadFigure, loadStyle } from "./figure.js";
+import { loadBokeh, loadStyle } from "./figure.js";
 import { PALETTES, token } from "./palette.js";
 import { Panel } from "./panel.js";
 import { loadFacts } from "./plot.js";
@@ -49,7 +49,6 @@ export default class ParallelPanel extends Panel {
     this.others = null;
     this.hovered = -1;
     loadBokeh();
-    loadFigure("layer");
     context.onSelect((runs) => this.#followSelection(runs));
     context.onHighlight((run) => this.#followHighlight(run));
   }
@@ -76,7 +75,8 @@ export default class ParallelPanel extends Panel {
   #chooseAxes(facts) {
     if (this.settings.axes?.length) return this.settings.axes;
     const defaults = new Defaults(facts);
-    const [metric] = defaults.metrics();
+    const given = `summary.${this.spec.settings.y}`;
+    const metric = facts.some((one) => one.key === given) ? given : defaults.metrics()[0];
     const keys = defaults.parameters(AXES_MAX - 1);
     const chosen = [...keys, ...(metric ? [metric] : [])].map((key) => ({ key }));
     this.settings.axes = chosen;
@@ -182,7 +182,7 @@ export default class ParallelPanel extends Panel {
       const x = xs[i] + 0.5;
       strokes.xs.push([x, x]);
       strokes.ys.push([height - low, height - high]);
-      for (const tick of axis.scale.ticks(axis.range[0], axis.range[1])) {
+      for (const tick of axis.ticks(low - high)) {
         const unit = (tick.at - axis.range[0]) / (axis.range[1] - axis.range[0]);
         const y = height - low + (axis.isFlipped ? 1 - unit : unit) * (low - high);
         strokes.xs.push([x - 4, x]);
@@ -396,7 +396,9 @@ export default class ParallelPanel extends Panel {
   // -- the panel -------------------------------------------------------------------------------
 
   resize() {
-    if (this.table && this.layers) this.#refresh();
+    const isSame = this.plot?.clientWidth === this.size?.width && this.plot?.clientHeight === this.size?.height;
+    // Building it anew would take a head out of the hand that drags it.
+    if (this.table && this.layers && !isSame) this.#refresh();
   }
 
   repaint() {

@@ -2,7 +2,7 @@
 import { apiAddress, getJson, sendJson } from "../base/api.js";
 import { make } from "../base/dom.js";
 import { Defaults, shortName } from "./columns.js";
-import { Figure, loadBokeh, loadFigure, loadStyle } from "./figure.js";
+import { loadBokeh, loadStyle, PanelFigure } from "./figure.js";
 import { Panel } from "./panel.js";
 import { hideTip, showTip } from "./tip.js";
 
@@ -28,7 +28,7 @@ export function loadFacts(context) {
   if (context.columns.length) return Promise.resolve(context.columns);
   let found = facts.get(context.project);
   if (!found) {
-    found = getJson(apiAddress(["projects", context.project, "columns"])).then((answer) => answer.columns);
+    found = getJson(apiAddress(["projects", context.project, "panels", "columns"])).then((answer) => answer.columns);
     found.catch(() => facts.delete(context.project));
     facts.set(context.project, found);
   }
@@ -45,7 +45,7 @@ export class PlotPanel extends Panel {
   /** @param {HTMLElement} host @param {import("./panel.js").PanelSpec} spec @param {import("./panel.js").PanelContext} context */
   constructor(host, spec, context) {
     super(host, spec, context);
-    /** @type {Figure | null} */
+    /** @type {PanelFigure | null} */
     this.figure = null;
     /** @type {{x: PlotAxis, y: PlotAxis} | null} */
     this.axes = null;
@@ -55,7 +55,6 @@ export class PlotPanel extends Panel {
     /** @type {any} */
     this.answer = null;
     loadBokeh();
-    loadFigure("panel");
   }
 
   get settings() {
@@ -93,7 +92,7 @@ export class PlotPanel extends Panel {
     this.empty = make("div", { class: "empty plot-empty", hidden: true });
     this.host.classList.add("plot-host");
     this.host.replaceChildren(this.yLabel, this.box, this.xLabel, this.legend, this.empty);
-    this.figure = await Figure.mount(this.box, "panel");
+    this.figure = await PanelFigure.mount("panel", this.box);
     this.figure.model.on_event?.("rangesupdate", () => this.#showTicks());
     this.box.addEventListener("pointermove", (event) => this.#onMove(event));
     this.box.addEventListener("pointerleave", () => this.leave());
@@ -163,17 +162,17 @@ export class PlotPanel extends Panel {
 
   /** @param {PointerEvent} event */
   #onMove(event) {
-    const place = event.buttons ? null : this.figure?.placeOf(event);
-    const found = place && this.answer ? this.tipAt(place[0], place[1], event) : null;
+    const place = event.buttons ? null : this.figure?.locate(event);
+    const found = place && this.answer ? this.tipAt(place.x, place.y, event) : null;
     if (found) showTip(event, found.title, found.where ?? "", found.rows);
     else hideTip();
   }
 
   /** @param {MouseEvent} event */
   #onClick(event) {
-    const place = this.figure?.placeOf(event);
+    const place = this.figure?.locate(/** @type {PointerEvent} */ (event));
     if (!place || !this.answer) return;
-    const rows = this.rowsAt(place[0], place[1], event);
+    const rows = this.rowsAt(place.x, place.y, event);
     if (rows) this.context.select(rows.length ? rows.map((row) => this.answer.ids[row]) : null);
   }
 
@@ -214,10 +213,7 @@ export class PlotPanel extends Panel {
 
   /** @param {"png" | "svg"} type @returns {Promise<Blob | null>} */
   async exportPicture(type) {
-    if (!this.figure || !this.answer) return null;
-    const layer = this.figure.view.export(type, false);
-    if (type === "svg") return new Blob([layer.ctx.get_serialized_svg(true)], { type: "image/svg+xml" });
-    return new Promise((resolve) => layer.canvas.toBlob(resolve, "image/png"));
+    return this.figure && this.answer ? this.figure.export(type) : null;
   }
 
   remove() {

@@ -163,7 +163,7 @@ function decadeTicks(low, high, most) {
   for (let power = first; power <= last; power += step) found.push({ at: power, label: formatPower(power) });
   if (found.length >= 3 || step > 1) return found;
   // Two decades are little to read from: 2 and 5 of each as well, if there is room.
-  if (3 * (high - low) > most) return found;
+  if (2.2 * (high - low) > most) return found;
   for (let power = Math.floor(low); power <= last; power++) {
     for (const part of [2, 5]) {
       const at = power + Math.log10(part);

@@ -74,7 +74,7 @@ export default class ScatterPanel extends PlotPanel {
 
   #addTools() {
     if (this.tools || !this.box || !this.figure) return;
-    const [box, lasso] = [this.figure.get("box"), this.figure.get("lasso")];
+    const [box, lasso] = [this.figure.find("box"), this.figure.find("lasso")];
     const button = make("button", { type: "button", class: "plot-tool", "aria-pressed": "false", title: "Drag a free shape instead of a box" }, "Lasso");
     button.addEventListener("click", () => {
       const isLasso = button.getAttribute("aria-pressed") !== "true";
@@ -84,7 +84,7 @@ export default class ScatterPanel extends PlotPanel {
     });
     this.tools = make("div", { class: "plot-tools" }, button);
     this.host.append(this.tools);
-    this.figure.get("points").selected.properties.indices.change.connect(() => this.#onChosen());
+    this.figure.find("points").selected.properties.indices.change.connect(() => this.#onChosen());
   }
 
   draw() {
@@ -161,7 +161,7 @@ export default class ScatterPanel extends PlotPanel {
 
   #onChosen() {
     if (this.isTelling || !this.figure) return;
-    const { indices } = this.figure.get("points").selected;
+    const { indices } = this.figure.find("points").selected;
     this.isTelling = true;
     this.context.select(indices.length ? indices.map((/** @type {number} */ i) => this.answer.ids[this.rows[i]]) : null);
     this.isTelling = false;
@@ -173,7 +173,7 @@ export default class ScatterPanel extends PlotPanel {
     const wanted = new Set(runs ?? []);
     const indices = runs ? this.rows.flatMap((row, i) => (wanted.has(this.answer.ids[row]) ? [i] : [])) : [];
     this.isTelling = true;
-    this.figure.get("points").selected.indices = indices;
+    this.figure.find("points").selected.indices = indices;
     this.isTelling = false;
   }
 
@@ -191,7 +191,7 @@ export default class ScatterPanel extends PlotPanel {
     this.mark ??= this.box.appendChild(make("i", { class: "plot-mark", hidden: true }));
     this.mark.hidden = at < 0;
     if (at < 0) return;
-    const { data } = this.figure.get("points");
+    const { data } = this.figure.find("points");
     const { frame } = this.figure.view;
     this.mark.style.left = `${frame.x_scale.compute(data.x[at])}px`;
     this.mark.style.top = `${frame.y_scale.compute(data.y[at])}px`;
@@ -220,7 +220,7 @@ export default class ScatterPanel extends PlotPanel {
     if (!this.figure) return -1;
     const box = this.figure.view.canvas_view.el.getBoundingClientRect();
     const { x_scale: across, y_scale: up } = this.figure.view.frame;
-    const { data } = this.figure.get("points");
+    const { data } = this.figure.find("points");
     const [sx, sy] = [event.clientX - box.left, event.clientY - box.top];
     let [best, distance] = [-1, NEAR_PX];
     for (let i = 0; i < data.x.length; i++) {
@@ -238,7 +238,7 @@ export default class ScatterPanel extends PlotPanel {
 
   resetZoom() {
     super.resetZoom();
-    if (this.figure) this.figure.get("points").selected.indices = [];
+    if (this.figure) this.figure.find("points").selected.indices = [];
   }
 
   describe() {

@@ -2,8 +2,8 @@
 import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
 import { make } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
+import { Figure } from "../charts/figure.js";
 import { bokeh, first as early } from "./early.js";
-import { mountFigure, placeOf } from "./figure.js";
 import { labelTicks, makeGradient, makePalette, niceTicks, token, TOP_CODE } from "./palette.js";
 import { labelRows } from "./rows.js";
 
@@ -55,13 +55,13 @@ export class Heatmap {
   async begin(view) {
     const first = this.takeEarly();
     await bokeh;
-    this.figure = await mountFigure(this.card.dataset.heatmap ?? "", this.host);
+    this.figure = await Figure.mount("rank-heatmap", this.host);
     this.picture = this.figure.find("picture");
     this.setColours();
     this.listen();
     await this.show(view, first);
-    this.bands = await mountFigure(this.card.dataset.bands ?? "", this.bandsHost);
-    this.bars = await mountFigure(this.card.dataset.bars ?? "", this.barsHost);
+    this.bands = await Figure.mount("rank-bands", this.bandsHost);
+    this.bars = await Figure.mount("rank-bars", this.barsHost);
     this.bands.model.on_event("rangesupdate", (/** @type {any} */ event) => this.page.onZoom({ x0: event.x0, x1: event.x1 }));
     this.bandsHost.addEventListener("dblclick", () => this.page.onZoom(null));
     this.barsHost.addEventListener("dblclick", () => this.page.onZoom(null));
@@ -297,7 +297,7 @@ export class Heatmap {
     });
     host.addEventListener("dblclick", () => this.page.onZoom(null));
     host.addEventListener("pointermove", (event) => {
-      const place = event.buttons ? null : placeOf(figure, event);
+      const place = event.buttons ? null : figure.locate(event);
       this.page.onHover(place && this.pixelAt(place.x, place.y), event);
     });
     host.addEventListener("pointerleave", () => this.page.onHover(null, null));

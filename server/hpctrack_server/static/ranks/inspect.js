@@ -1,24 +1,23 @@
 // What stands behind the pixel under the pointer: asked of the server, which knows every value.
 import { apiAddress, getJson } from "../base/api.js";
-import { byId, later, make } from "../base/dom.js";
+import { later, make } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
+import { Tip } from "./tip.js";
 
 const ASK_MS = 40;
 const AGAIN_MS = 600;
-const GAP_PX = 16;
-const EDGE_PX = 8;
 
 export class Inspector {
   /** @param {string[]} run project and id @param {HTMLElement} speech says it to who cannot see it */
   constructor(run, speech) {
     this.run = run;
     this.speech = speech;
-    this.tip = byId("tip");
+    this.tip = new Tip();
     /** @type {AbortController | null} */
     this.abort = null;
     /** @type {import("./heatmap.js").Pixel | null} */
     this.pixel = null;
-    this.at = { x: 0, y: 0 };
+    this.at = { clientX: 0, clientY: 0 };
     this.ask = later((/** @type {any} */ view) => this.load(view), ASK_MS);
     /** @type {any} */
     this.found = null;
@@ -26,7 +25,7 @@ export class Inspector {
 
   /**
    * @param {import("./heatmap.js").Pixel | null} pixel
-   * @param {{x: number, y: number} | null} at on the screen
+   * @param {{clientX: number, clientY: number} | null} at on the screen
    * @param {import("./heatmap.js").View} view
    */
   look(pixel, at, view) {
@@ -37,14 +36,14 @@ export class Inspector {
       this.hide();
       return;
     }
-    if (isSame) this.place();
+    if (isSame) this.tip.place(this.at);
     else this.ask(view);
   }
 
   hide() {
     this.abort?.abort();
     this.pixel = null;
-    this.tip.hidden = true;
+    this.tip.hide();
   }
 
   /** @param {import("./heatmap.js").View} view */
@@ -87,25 +86,14 @@ export class Inspector {
     const table = make("table", {}, ...rows.filter(([, value]) => value !== "").map(([label, value]) =>
       make("tr", {}, make("td", {}, make("bdi", { class: "clip" }, label)), make("td", {}, make("bdi", {}, value)))));
     const head = make("header", {}, make("b", {}, `rank ${found.rank}`), make("span", {}, `step ${count(found.step)}`));
-    this.tip.dataset.value = String(found.value);
+    this.tip.box.dataset.value = String(found.value);
     this.show([head, table], `rank ${found.rank}, step ${count(found.step)}: ${formatNumber(found.value)} on ${found.host || "an unknown host"}`);
   }
 
   /** @param {Node[]} parts @param {string} sentence */
   show(parts, sentence) {
-    this.tip.className = "tip cell";
-    this.tip.replaceChildren(...parts);
-    this.tip.hidden = false;
+    this.tip.fill(parts, this.at);
     this.speech.textContent = sentence;
-    this.place();
-  }
-
-  place() {
-    const { offsetWidth: width, offsetHeight: height } = this.tip;
-    const { x, y } = this.at;
-    const left = x + GAP_PX + width > innerWidth - EDGE_PX ? x - GAP_PX - width : x + GAP_PX;
-    const top = Math.min(y + GAP_PX, innerHeight - height - EDGE_PX);
-    Object.assign(this.tip.style, { left: `${Math.max(left, EDGE_PX)}px`, top: `${Math.max(top, EDGE_PX)}px` });
   }
 }
 

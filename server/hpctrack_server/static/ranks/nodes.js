@@ -47,7 +47,7 @@ export class NodeMap {
     const wanted = this.search.value.trim().toLowerCase();
     const shown = this.nodes.filter((one) => one.host.toLowerCase().includes(wanted));
     const values = this.nodes.flatMap((one) => one.ranks.map((rank) => rank[4])).filter((one) => one !== null).sort((a, b) => a - b);
-    const [low, high] = [values[Math.floor(0.01 * values.length)] ?? 0, values[Math.min(values.length - 1, Math.floor(0.99 * values.length))] ?? 1];
+    const [low, high] = [values[0] ?? 0, values.at(-1) ?? 1];
     const palette = makePalette();
     const colour = (/** @type {number} */ value) => palette[Math.round(TOP_CODE * Math.min(1, Math.max(0, high > low ? (value - low) / (high - low) : 0.5)))];
     let room = CELLS_MAX;
@@ -123,7 +123,7 @@ export class NodeMap {
     }
     const ramp = make("i", { class: "ramp" });
     ramp.style.background = makeGradient("to right");
-    this.key.replaceChildren(make("span", {}, formatNumber(low), ramp, formatNumber(high)), make("span", {}, "mean of each rank over the run, colours from 1 % to 99 %"));
+    this.key.replaceChildren(make("span", {}, formatNumber(low), ramp, formatNumber(high)), make("span", {}, "mean of each rank over the run"));
   }
 }
 

@@ -68,7 +68,7 @@ const heatmap = new Heatmap(card, run, {
   },
   onHover: (pixel, event) => {
     heatmap.point(pixel?.x ?? null, pixel?.y ?? null);
-    inspector.look(pixel, event && { x: event.clientX, y: event.clientY }, readView());
+    inspector.look(pixel, event, readView());
     cursor = pixel;
   },
 });
@@ -148,7 +148,7 @@ function moveCursor(dx, dy) {
   cursor = heatmap.pixelAt(xs.invert(sx), ys.invert(sy));
   heatmap.point(cursor?.x ?? null, cursor?.y ?? null);
   const box = figure.view.canvas_view.el.getBoundingClientRect();
-  inspector.look(cursor, { x: box.left + sx, y: box.top + sy }, readView());
+  inspector.look(cursor, { clientX: box.left + sx, clientY: box.top + sy }, readView());
 }
 
 /** @param {number} centre @param {number} factor */

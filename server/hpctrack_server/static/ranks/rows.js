@@ -13,7 +13,7 @@ export function shorten(text, most = LABEL_MAX) {
 
 /**
  * @param {[string, number, number][]} hosts name, beginning and number of neighbours
- * @param {ArrayLike<number>} ranks in the order of the rows
+ * @param {ArrayLike<number | string>} ranks numbers, or names, in the order of the rows
  * @param {number} first the row that the first one is
  * @param {number} height pixels
  * @returns {Map<number, string>} labels by place on the axis
@@ -32,16 +32,21 @@ export function labelRows(hosts, ranks, first, height) {
     for (const [host, begin, count] of hosts) {
       for (let i = 0; i < count; i++) {
         const rank = ranks[begin + i];
-        add(begin + i + 0.5, host ? `${shorten(host, 11)} \u00b7 ${rank}` : `rank ${rank}`);
+        add(begin + i + 0.5, host ? `${shorten(host, 11)} \u00b7 ${rank}` : nameRank(rank));
       }
     }
     return labels;
   }
   const areBlocks = hosts.length * 2 <= ranks.length && hosts.some(([host]) => host);
   if (areBlocks) {
-    for (const [host, begin, count] of hosts) add(begin + count / 2, shorten(host || `rank ${ranks[begin]}`));
+    for (const [host, begin, count] of hosts) add(begin + count / 2, shorten(host || nameRank(ranks[begin])));
   } else {
-    for (let i = 0; i < ranks.length; i++) add(i + 0.5, `rank ${ranks[i]}`);
+    for (let i = 0; i < ranks.length; i++) add(i + 0.5, nameRank(ranks[i]));
   }
   return labels;
+}
+
+/** @param {number | string} rank */
+function nameRank(rank) {
+  return typeof rank === "number" ? `rank ${rank}` : shorten(rank);
 }

@@ -34,7 +34,7 @@ export async function showStragglers(box, run, what, look) {
   /** @type {HTMLElement[]} */
   const parts = [makeSummary(found)];
   const lines = [
-    ...found.stragglers.slice(0, SHOWN).map((/** @type {any} */ one) => makeSlow(one, run, look)),
+    ...found.stragglers.slice(0, SHOWN).map((/** @type {any} */ one) => makeSlow(one, found.each > 1, run, look)),
     ...found.silent.slice(0, SHOWN).map((/** @type {any} */ one) => makeSilent(one, run, look)),
   ];
   if (lines.length) parts.push(make("ul", { class: "verdict" }, ...lines));
@@ -55,10 +55,11 @@ function makeSummary(found) {
   return text;
 }
 
-/** @param {any} one @param {string[]} run @param {(ranks: number[], step: number | null) => void} look */
-function makeSlow(one, run, look) {
+/** @param {any} one @param {boolean} isAbout steps are known to a bucket only @param {string[]} run @param {(ranks: number[], step: number | null) => void} look */
+function makeSlow(one, isAbout, run, look) {
   const who = one.kind === "node" ? `${one.host || `node ${one.node}`}, ${one.ranks.length} ranks` : `rank ${one.rank}${one.host ? ` on ${one.host}` : ""}`;
-  const when = one.until_step === null ? `since step ${count(one.since_step)}` : `from step ${count(one.since_step)} until ${count(one.until_step)}`;
+  const about = isAbout ? "about " : "";
+  const when = one.until_step === null ? `since ${about}step ${count(one.since_step)}` : `from ${about}step ${count(one.since_step)} until ${count(one.until_step)}`;
   const times = one.intervals.length > 1 ? `, ${one.intervals.length} times` : "";
   const reason = `${formatNumber(one.factor)} \u00d7 the time of the median rank ${when}${times}`;
   return make("li", { "data-ranks": one.ranks.join(",") },

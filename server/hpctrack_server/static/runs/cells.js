@@ -1,6 +1,6 @@
 // Editing in place: the name, the tags and the notes of a run.
 import { make } from "../base/dom.js";
-import { sayError } from "../base/message.js";
+import { say, sayError } from "../base/message.js";
 import { edit } from "./edits.js";
 import { refresh } from "./refresh.js";
 import { knownTags } from "./selection.js";
@@ -37,6 +37,7 @@ export function editName(row) {
 /** @param {HTMLTableRowElement} row */
 export function editNotes(row) {
   const cell = /** @type {HTMLElement | null} */ (row.querySelector(".noted"));
+  if (!cell) say("Notes are edited in their column: show it by Columns");
   const before = cell?.dataset.notes ?? "";
   const input = make("textarea", { class: "cell-input", "aria-label": "Notes; Enter saves, Shift and Enter begin a line" });
   input.value = before;

@@ -24,6 +24,8 @@ export class Axis {
     /** @type {Interval[]} */
     this.intervals = [];
     this.units = this.#place();
+    /** Whether a run has no place on it. */
+    this.hasMissing = this.units.some(Number.isNaN);
   }
 
   /** From 0, the lower end, to 1; NaN without a place. */
@@ -42,8 +44,11 @@ export class Axis {
     return units;
   }
 
-  get hasMissing() {
-    return this.units.some(Number.isNaN);
+  /** Ticks for an axis of some pixels. @param {number} length */
+  ticks(length) {
+    const isNamed = this.scale.kind === "category";
+    const most = Math.max(2, Math.floor(length / (isNamed ? 15 : 44)));
+    return this.scale.ticks(this.range[0], this.range[1], isNamed ? most : Math.min(most, 9));
   }
 
   /** @param {number} value */

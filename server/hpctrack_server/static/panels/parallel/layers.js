@@ -1,7 +1,7 @@
 // What is drawn of parallel coordinates: three figures over each other, in pixels.
 // The runs in grey are drawn once; those that are chosen at each step of a brush; axes and the
 // run under the pointer, which change most often, cost nothing.
-import { Figure } from "../figure.js";
+import { PanelFigure } from "../figure.js";
 import { token } from "../palette.js";
 
 const FEW_RUNS = 60;
@@ -39,17 +39,17 @@ export class Layers {
       return layer;
     });
     this.hosts[0].hidden = true;
-    /** @type {Figure | null} */
+    /** @type {PanelFigure | null} */
     this.back = null;
-    /** @type {Figure | null} */
+    /** @type {PanelFigure | null} */
     this.front = null;
-    /** @type {Figure | null} */
+    /** @type {PanelFigure | null} */
     this.top = null;
     this.isGreyStale = true;
   }
 
   async mount() {
-    [this.front, this.top] = await Promise.all([Figure.mount(this.hosts[1], "layer"), Figure.mount(this.hosts[2], "layer")]);
+    [this.front, this.top] = await Promise.all([PanelFigure.mount("layer", this.hosts[1]), PanelFigure.mount("layer", this.hosts[2])]);
   }
 
   /** @param {{width: number, height: number}} size */
@@ -75,7 +75,7 @@ export class Layers {
     if (!this.isGreyStale) return;
     this.isGreyStale = false;
     if (!this.back) {
-      this.back = await Figure.mount(this.hosts[0], "layer");
+      this.back = await PanelFigure.mount("layer", this.hosts[0]);
       if (this.size) this.resize(this.size);
     }
     const grey = token("--muted");

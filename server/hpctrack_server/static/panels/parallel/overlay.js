@@ -77,9 +77,7 @@ export class Overlay {
   /** @param {Axis} axis @param {HTMLElement} column */
   #placeTicks(axis, column) {
     const { low, high, missing } = this.owner.layout();
-    const most = Math.max(2, Math.floor((low - high) / (axis.scale.kind === "category" ? 15 : 48)));
-    const labels = axis.scale.ticks(axis.range[0], axis.range[1], axis.scale.kind === "category" ? most : Math.min(most, 9));
-    const ticks = labels.map(({ at, label }) => {
+    const ticks = axis.ticks(low - high).map(({ at, label }) => {
       const unit = (at - axis.range[0]) / (axis.range[1] - axis.range[0]);
       const tick = make("span", { class: "tick" }, make("bdi", {}, label));
       tick.style.top = `${this.#pixelOf(axis.isFlipped ? 1 - unit : unit)}px`;
@@ -137,10 +135,10 @@ export class Overlay {
     if (event.button) return;
     const { clientX: start, pointerId } = event;
     let isDragged = false;
+    head.setPointerCapture(pointerId);
     const move = (/** @type {PointerEvent} */ now) => {
       if (!isDragged && Math.abs(now.clientX - start) < CLICK_PX) return;
       isDragged = true;
-      head.setPointerCapture(pointerId);
       head.classList.add("dragged");
       const left = now.clientX - this.plot.getBoundingClientRect().left;
       head.style.left = `${left}px`;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hpctrack.telemetry.provenance.compare import ABSENT, SECTIONS, Side, compare
+from hpctrack.store.comparison import ABSENT, SECTIONS, Side, compare, compare_all
 
 MADE: dict[str, Any] = {
     "program": {"argv": ["python", "t.py"], "cwd": "/a", "launchers": [["mpirun", "-n", "2"]]},
@@ -89,3 +89,24 @@ def test_every_section_survives_anything_recorded_by_others() -> None:
         "config", "summary", "command", "git", "packages", "modules", "environment", "job",
         "hardware", "libraries", "container",
     ]  # fmt: skip
+
+
+def test_several_runs_stand_side_by_side_also_where_they_agree() -> None:
+    sides = [
+        Side(config={"lr": 0.1, "seed": seed, "same": 1}, provenance=MADE if seed else {})
+        for seed in range(3)
+    ]
+    found = {f"{one.section}.{one.key}": one for one in compare_all(sides)}
+    assert found["config.seed"].values == (0, 1, 2)
+    assert not found["config.seed"].is_same
+    assert found["config.same"].is_same
+    assert found["packages.numpy"].values == (ABSENT, "2.0", "2.0")
+    assert found["git.diff"].is_text
+    assert "environment.TMPDIR" not in found, "it always differs"
+    complete = {one.key for one in compare_all(sides, only=["environment"], is_complete=True)}
+    assert complete >= {"TMPDIR"}
+
+
+def test_numbers_that_are_nan_in_all_runs_are_the_same() -> None:
+    sides = [Side(summary={"loss": math.nan}), Side(summary={"loss": math.nan})]
+    assert [one.is_same for one in compare_all(sides)] == [True]

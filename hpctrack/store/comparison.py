@@ -1,4 +1,4 @@
-"""What differs between two runs, and in what they were made of. Pure."""
+"""What differs between runs, and in what they were made of. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from hpctrack.core.fields import flatten
+from hpctrack.store.record import RunRecord
 
 ABSENT = "(none)"
 """What people read where one of two has no value."""
@@ -73,6 +76,27 @@ class Difference:
         if self.lines:
             return {"key": self.key, "diff": list(self.lines)}
         return {"key": self.key, "left": self.left, "right": self.right}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One thing of several runs, side by side.
+
+    Parameters
+    ----------
+    section, key : str
+    values : tuple of object
+        One for each run, JSON-able; `ABSENT` where it has none.
+    is_same : bool
+    is_text : bool
+        The values are of many lines.
+    """
+
+    section: str
+    key: str
+    values: tuple[Any, ...]
+    is_same: bool
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +231,69 @@ def compare(
     return found
 
 
+def make_side(record: RunRecord, provenance: Mapping[str, Any]) -> Side:
+    """Return a run as it is compared with others.
+
+    Parameters
+    ----------
+    record : RunRecord
+    provenance : mapping
+        As `StoredRun.provenance`.
+    """
+    job = {
+        **record.job,
+        "ranks": record.size,
+        "nodes": record.nodes,
+        "launcher": record.launcher,
+        "group": record.group,
+        "job_type": record.job_type,
+        "tags": ", ".join(record.tags),
+        "state": str(record.state),
+    }
+    return Side(
+        config=flatten(record.config),
+        summary=flatten(record.summary),
+        job=job,
+        provenance=provenance,
+    )
+
+
+def compare_all(
+    sides: Sequence[Side], *, only: Iterable[str] = SECTIONS, is_complete: bool = False
+) -> list[Row]:
+    """Return everything that any of several runs has, section by section, by key.
+
+    Parameters
+    ----------
+    sides : sequence of Side
+    only : iterable of str
+        Sections.
+    is_complete : bool
+        Also what always differs: ids, times, hosts.
+    """
+    wanted = set(only)
+    rows: list[Row] = []
+    for name, read in SECTIONS.items():
+        if name not in wanted:
+            continue
+        facts = [_drop_empty(name, read(one)) for one in sides]
+        for key in sorted({key for one in facts for key in one}):
+            if not is_complete and _CHANGING.fullmatch(key):
+                continue
+            rows.append(_make_row(name, key, [one.get(key, _MISSING) for one in facts]))
+    return rows
+
+
+def _make_row(section: str, key: str, values: Sequence[Any]) -> Row:
+    return Row(
+        section=section,
+        key=key,
+        values=tuple(_shown(one.text if isinstance(one, Text) else one) for one in values),
+        is_same=all(_is_same(values[0], one) for one in values[1:]),
+        is_text=any(isinstance(one, Text) for one in values),
+    )
+
+
 def _drop_empty(section: str, facts: Facts) -> Facts:
     """Leave out what was not recorded; in a configuration None is a value."""
     if section in {"config", "summary"}:
@@ -241,6 +328,11 @@ def _shown(value: Any) -> Any:
 
 
 def _diff_texts(left: Any, right: Any, name: str) -> Sequence[str]:
-    one = left.text.splitlines() if isinstance(left, Text) else []
-    other = right.text.splitlines() if isinstance(right, Text) else []
+    one, other = (side.text if isinstance(side, Text) else "" for side in (left, right))
+    return diff_texts(one, other, name)
+
+
+def diff_texts(left: str, right: str, name: str) -> list[str]:
+    """Return a unified diff of two texts, as lines; empty if they are the same."""
+    one, other = left.splitlines(), right.splitlines()
     return list(difflib.unified_diff(one, other, f"a/{name}", f"b/{name}", lineterm=""))

@@ -1,0 +1,91 @@
+"""What the compare page is about, and that it answers for every store."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+
+import pytest
+
+from hpctrack_server.components.figures.catalogue import figure_json
+from hpctrack_server.components.figures.line import LINE_FIGURES, make_line_figure
+from hpctrack_server.data.index.query import SortKey
+from hpctrack_server.pages.compare.facts import (
+    RUNS_DEFAULT,
+    RUNS_MAX,
+    RunsWanted,
+    choose_value_key,
+    describe_run,
+)
+from tests.unit.server.conftest import HOSTILE, Live
+
+
+def facts_of(page: str) -> dict[str, object]:
+    """Return what the page hands to its scripts."""
+    found = re.search(r'data-facts="([^"]*)"', page)
+    assert found
+    return dict(json.loads(html.unescape(found[1])))
+
+
+def test_address_asks_for_some_runs_or_for_a_query() -> None:
+    some = RunsWanted.parse({"runs": "b,a,,b", "limit": "3"})
+    assert some.query.ids == ("b", "a")
+    assert some.query.count == 2, "all that are named"
+    query = RunsWanted.parse({"filter": "x > 1", "sort": "-summary.loss", "limit": "7"}).query
+    assert (query.filter, query.count) == ("x > 1", 7)
+    assert query.sort == (SortKey(key="summary.loss", is_descending=True),)
+
+
+@pytest.mark.parametrize("limit", ["", "no", "-1", "1e9", "\N{SUPERSCRIPT TWO}", "9" * 30])
+def test_a_limit_that_makes_no_sense_is_the_usual_one(limit: str) -> None:
+    assert RunsWanted.parse({"limit": limit}).query.count == RUNS_DEFAULT
+
+
+def test_a_limit_is_bounded() -> None:
+    assert RunsWanted.parse({"limit": "0"}).query.count == 1
+    assert RunsWanted.parse({"limit": "99999999"}).query.count == RUNS_MAX
+
+
+def test_rail_shows_a_validation_metric_before_others() -> None:
+    keys = {"summary.train/loss", "summary.val/acc", "config.lr"}
+    assert choose_value_key(["lr", "train/loss", "val/acc"], keys) == "summary.val/acc"
+    assert choose_value_key(["lr", "train/loss"], keys) == "summary.train/loss"
+    assert choose_value_key(["lr"], keys) == ""
+
+
+def test_run_in_the_rail_is_short_whatever_its_row_holds() -> None:
+    row = {"id": "a", "name": "n", "state": "failed", "created": 1.0, "config.x": [1, 2]}
+    assert describe_run(row, "config.x")["value"] == "[1, 2]"
+    assert describe_run(row, "summary.none")["value"] is None
+    assert set(describe_run(row, "")) == {"id", "name", "state", "created", "user", "value"}
+
+
+def test_figure_has_few_models_and_both_scales() -> None:
+    models = list(make_line_figure().references())
+    assert len(models) < 60
+    kinds = {name: figure_json(name).decode() for name in LINE_FIGURES}
+    assert "LogScale" not in kinds["line"]
+    assert kinds["line-log-y"].count('"LogScale"') == 1
+    assert kinds["line-log-xy"].count('"LogScale"') == 2
+
+
+@pytest.mark.parametrize("project", ["p", "hostile", "empty"])
+def test_page_answers_for_every_kind_of_run(dashboard: Live, project: str) -> None:
+    answer = dashboard.get(f"/p/{project}/compare")
+    assert answer.status == 200
+    assert "<script>alert" not in answer.text
+    if project == "empty":
+        assert "No runs yet" in answer.text
+    names = {one["name"] for one in facts_of(answer.text)["runs"]}  # type: ignore[attr-defined]
+    if project == "hostile":
+        assert names >= {one for one in HOSTILE if "\ud83d" not in one}
+
+
+def test_api_says_the_same_as_the_page_and_names_what_is_not_there(dashboard: Live) -> None:
+    page = facts_of(dashboard.get("/p/p/compare?runs=sealed,unsealed,gone").text)
+    api = dashboard.get("/api/v1/projects/p/compare?runs=sealed,unsealed,gone").json()
+    assert api["metrics"] == page["metrics"] == ["loss"]
+    assert [one["id"] for one in api["runs"]] == ["sealed", "unsealed"]
+    assert api["missing"] == ["gone"]
+    assert dashboard.get("/api/v1/projects/no-such/compare").status == 404
