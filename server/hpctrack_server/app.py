@@ -25,6 +25,7 @@ from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.series.live_feed import LiveFeeds
 from hpctrack_server.data.series.live_watch import PointWatcher
+from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
 from hpctrack_server.data.state.saved import State
@@ -124,6 +125,7 @@ def make_dashboard(
         gate=gate,
         provider=provider,
         index=index,
+        sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
         sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
@@ -138,6 +140,7 @@ def make_dashboard(
         clock=clock,
         prefix=settings.prefix,
         menus=MENUS,
+        api=API,
     )
     given = {"services": services}
     patterns: list[Any] = [

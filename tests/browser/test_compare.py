@@ -73,17 +73,19 @@ def x_ranges(page: Any) -> list[list[float]]:
     return list(found)
 
 
-def columns(page: Any, number: int, source: str) -> dict[str, Any]:
-    """Return what a source of the n-th figure holds, as lists."""
+def columns(page: Any, title: str, source: str) -> dict[str, Any]:
+    """Return what a source of a panel's figure holds, as lists."""
     text = page.evaluate(
-        """([number, source]) => {
-          const held = Bokeh.documents.filter((one) => one.get_model_by_name('multi-line'))[number];
-          const data = held.get_model_by_name(source).data;
+        """([title, source]) => {
+          const card = [...document.querySelectorAll('.panel')].find((one) => one.dataset.title === title);
+          const box = card.querySelector('.line-plot');
+          const view = [...Bokeh.index].find((one) => box.contains(one.el));
+          const data = view.model.document.get_model_by_name(source).data;
           const plain = (one) => ArrayBuffer.isView(one) ? Array.from(one) : one;
           return JSON.stringify(Object.fromEntries(Object.entries(data)
             .map(([key, values]) => [key, Array.from(values).map(plain)])));
         }""",
-        [number, source],
+        [title, source],
     )
     return dict(json.loads(text))
 
@@ -160,13 +162,30 @@ def test_tooltip_is_in_order_and_the_nearest_run_is_bold(compare: Callable[..., 
     expect(page.locator(".crosshair:visible")).to_have_count(0)
 
 
+def test_keys_read_a_chart_and_zoom_it(compare: Callable[..., Any]) -> None:
+    page = compare()
+    box = card(page, "grad_norm").locator(".panel-box")
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#announce")).to_contain_text(re.compile(r"step 3\d\d: \S+ \d"))
+    expect(page.locator("#tip tr")).to_have_count(SHAPE.runs)
+    page.keyboard.press("+")
+    wait_until_drawn(page)
+    assert "zoom=" in page.url
+    page.keyboard.press("0")
+    wait_until_drawn(page)
+    assert "zoom=" not in page.url
+    page.keyboard.press("Escape")
+    expect(page.locator("#tip")).to_be_hidden()
+
+
 def test_smoothing_keeps_the_true_points_faint(compare: Callable[..., Any]) -> None:
     page = compare()
-    assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs
+    assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs
     page.get_by_label("Smoothing", exact=True).select_option("ema")
     wait_until_drawn(page)
     assert "smooth=ema" in page.url
-    lines = columns(page, 0, "lines")
+    lines = columns(page, "grad_norm", "lines")
     assert len(lines["xs"]) == 2 * SHAPE.runs
     faint = [ys for ys, alpha in zip(lines["ys"], lines["alpha"], strict=True) if alpha < 0.5]
     smooth = [ys for ys, alpha in zip(lines["ys"], lines["alpha"], strict=True) if alpha == 1]
@@ -175,11 +194,11 @@ def test_smoothing_keeps_the_true_points_faint(compare: Callable[..., Any]) -> N
 
 
 def test_band_of_a_group_is_what_numpy_says(compare: Callable[..., Any]) -> None:
-    page = compare("?group=@config-but-seed&band=minmax&center=mean&find=grad_norm")
-    lines, bands = columns(page, 0, "lines"), columns(page, 0, "bands")
+    page = compare("?group=@config-but-seed&band=minmax&center=mean&zoom=0,100")
+    lines, bands = columns(page, "grad_norm", "lines"), columns(page, "grad_norm", "bands")
     assert len(bands["xs"]) == 2, "two configurations of four seeds"
     truth = [
-        np.stack([make_values("grad_norm", 4 * group + seed, SHAPE.points, SHAPE.seed)
+        np.stack([make_values("grad_norm", 4 * group + seed, SHAPE.points, SHAPE.seed)[:101]
                   for seed in range(4)])
         for group in (0, 1)
     ]  # fmt: skip
@@ -203,24 +222,24 @@ def test_runs_are_hidden_recoloured_and_ordered(compare: Callable[..., Any]) -> 
     name = first.locator("a").inner_text()
     page.get_by_role("checkbox", name=name, exact=True).uncheck()
     wait_until_drawn(page)
-    assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs - 1
+    assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs - 1
     assert "hide=" in page.url
     page.reload()
     wait_until_drawn(page)
-    assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs - 1
+    assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs - 1
     page.get_by_role("checkbox", name="Draw all runs").check()
     wait_until_drawn(page)
-    assert len(columns(page, 0, "lines")["xs"]) == SHAPE.runs
+    assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs
     page.get_by_role("button", name=f"Colour of {name}").click()
     page.get_by_role("button", name="Colour 4", exact=True).click()
     colour = page.evaluate(
         "getComputedStyle(document.documentElement).getPropertyValue('--series-3')"
     )
-    assert colour.strip() in columns(page, 0, "lines")["color"]
+    assert colour.strip() in columns(page, "grad_norm", "lines")["color"]
     page.get_by_label("Find runs").fill("ember")
     expect(page.locator(".rail-list li")).to_have_count(2)
     wait_until_drawn(page)
-    assert len(columns(page, 0, "lines")["xs"]) == 2
+    assert len(columns(page, "grad_norm", "lines")["xs"]) == 2
 
 
 def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., Any]) -> None:

@@ -33,6 +33,7 @@ from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.series.live_watch import PointWatcher
+from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
@@ -83,6 +84,7 @@ class Services:
     gate: Gate
     provider: DataProvider
     index: RunIndex
+    sparks: SparkReader
     reader: Reader
     """For what pages wait for: lists and records."""
     charts: ChartReader
@@ -105,6 +107,8 @@ class Services:
     prefix: str = ""
     menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
     """Names and pages of each menu, see `pages.registry`."""
+    api: Mapping[str, Any] = field(default_factory=dict)
+    """Answers of the API by name, for its description."""
     templates: DictLoader = field(default_factory=load_templates)
 
     def close_numbers(self) -> None:

@@ -69,6 +69,10 @@ class Segment:
         """Return some columns of some runs, as Python has them."""
         return {key: self.parts(key).take(rows) for key in keys}
 
+    def to_lists(self, keys: Sequence[str]) -> dict[str, list[Any]]:
+        """Return some columns of all runs, as Python has them."""
+        return self.take(keys, np.arange(self.length))
+
     def to_arrow(self) -> Any:
         """Return it as an Arrow table: an array per column and kind."""
         arrays, names = [], []
@@ -146,7 +150,7 @@ def sort_newest_first(segment: Segment) -> Segment:
 
 def take_rows(segment: Segment, rows: RowArray) -> Segment:
     """Return some runs in another order."""
-    wanted = pa.array(rows)
+    wanted = pa.array(rows, pa.int64())
 
     def take(parts: Parts) -> Parts:
         given = (getattr(parts, one.name) for one in fields(parts))

@@ -36,12 +36,13 @@ export class ComparePage {
     /** @type {AbortController | null} */
     this.asking = null;
     this.isAutomatic = true;
+    this.factsText = "";
   }
 
-  async start() {
+  start() {
     const place = readPlace();
     this.bar = new WorkspaceBar(this);
-    const body = await this.bar.open(place.get("workspace"));
+    const body = this.bar.open(this.facts.saved, this.facts.trouble);
     this.base = { ...DEFAULTS, ...this.bar.savedShared };
     Object.assign(this.shared, readShared(place, { ...this.base, ...body.shared, zoom: null }));
     for (const [id, number] of Object.entries(body.colours)) this.runs.numbers.set(id, number);
@@ -55,6 +56,7 @@ export class ComparePage {
     this.makeParts();
     this.rail?.readPlace(place);
     this.rail?.render(this.facts.value);
+    this.rail?.showProblem(this.facts.problem ?? "");
     this.tools?.show(this.shared);
     this.showSections(body.sections);
     this.find(place.get("find") ?? "");
@@ -115,11 +117,9 @@ export class ComparePage {
   zoom(range, from) {
     if (!range && !this.shared.zoom && !from) return;
     this.shared.zoom = range;
-    // What is there is shown at once, in all panels; then each asks for more points.
-    for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(range);
     this.tools?.show(this.shared);
     this.writeAddress(true);
-    this.board?.spoil(from);
+    this.board?.zoom(range, from);
   }
 
   /** @param {number | null} x */
@@ -159,7 +159,8 @@ export class ComparePage {
     try {
       const facts = await getJson(apiAddress(["projects", this.project, "compare"], wanted), asking.signal);
       this.rail?.showProblem("");
-      if (JSON.stringify(facts) === JSON.stringify(this.facts)) return;
+      if (JSON.stringify(facts) === this.factsText) return;
+      this.factsText = JSON.stringify(facts);
       const known = new Set(this.facts.metrics);
       const isNewMetric = facts.metrics.some((/** @type {string} */ one) => !known.has(one));
       this.facts = facts;
@@ -202,14 +203,14 @@ export class ComparePage {
 
   /** The reader went back or forward. @param {URLSearchParams} place */
   restore(place) {
-    if ((place.get("workspace") ?? null) !== (this.bar?.id ?? null)) return location.reload();
+    if ((place.get("workspace") ?? "-") !== (this.bar?.id ?? "-")) return location.reload();
     Object.assign(this.shared, readShared(place, this.base));
     this.tools?.show(this.shared);
     this.find(place.get("find") ?? "");
     this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
     this.rail?.readPlace(place);
     this.rail?.showChecks();
-    for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(this.shared.zoom);
+    this.board?.zoom(this.shared.zoom);
     this.fetchRuns();
   }
 

@@ -1,5 +1,6 @@
 // Runs over steps: one MultiLine for all lines, bands of groups, a linked zoom, an ordered tooltip.
 import { later, make } from "../base/dom.js";
+import { formatCount } from "../base/format.js";
 import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 import { fetchChart } from "../charts/series.js";
@@ -24,6 +25,7 @@ import { FIELDS, figureOf, makeRequest, settle, widthFor } from "./line_settings
 /** A panel that has become so much wider asks for more points. */
 const FINER = 1.4;
 const HOT_REST_MS = 70;
+const LEGEND_MAX = 12;
 
 export default class LinePanel extends Panel {
   /** @type {Figure | null} */
@@ -51,7 +53,8 @@ export default class LinePanel extends Panel {
     this.how = settle(spec.settings, context.shared);
     this.plot = make("div", { class: "line-plot" });
     this.crosshair = make("div", { class: "crosshair", hidden: true });
-    host.replaceChildren(this.plot, this.crosshair);
+    this.legend = make("ul", { class: "line-legend", hidden: true });
+    host.replaceChildren(this.plot, this.crosshair, this.legend);
     this.hover = new LineHover(this);
     host.addEventListener("dblclick", () => {
       this.yZoom = null;
@@ -102,11 +105,33 @@ export default class LinePanel extends Panel {
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
     const zoom = this.zoom;
-    const [chart] = await Promise.all([fetchChart(this.context.project, request, abort.signal), mounted]);
+    const [chart] = await Promise.all([this.fetch(request, abort.signal), mounted]);
     if (abort.signal.aborted) throw new DOMException("a newer request took its place", "AbortError");
     this.held = { key, runs: selection.ids ? new Set(selection.ids) : null, width: request.width ?? 0, head: chart, curves: readCurves(chart) };
     if (!zoom) this.whole = this.held;
     this.draw();
+  }
+
+  /** @param {import("../charts/series.js").ChartQuery} request @param {AbortSignal} signal */
+  fetch(request, signal) {
+    return fetchChart(this.context.project, request, signal);
+  }
+
+  /** What is brought to the front together; null is nothing. @param {Curve} curve @returns {string | null} */
+  keyOf(curve) {
+    return curve.run ?? curve.label;
+  }
+
+  /** @param {Curve} curve @param {number} at its place among the curves */
+  colourOfCurve(curve, at) {
+    return curve.run === null ? colourOf(at) : this.context.colourOf(curve.run);
+  }
+
+  /** What the box beside the pointer calls it. @param {Curve} curve */
+  labelOf(curve) {
+    if (curve.run === null) return curve.label;
+    const name = this.context.nameOf(curve.run);
+    return this.how.ranks === "all" && curve.rank !== null ? `${name} · rank ${curve.rank}` : name;
   }
 
   plan() {
@@ -163,8 +188,8 @@ export default class LinePanel extends Panel {
     const isWanted = (/** @type {string} */ run) => (!wanted || wanted.has(run)) && (!this.chosen || this.chosen.has(run));
     const curves = (this.held?.curves ?? []).filter((one) => one.run === null || isWanted(one.run));
     curves.forEach((one, i) => {
-      one.isHot = this.hot !== null && (one.run ?? one.label) === this.hot;
-      one.color = one.run === null ? colourOf(i) : this.context.colourOf(one.run);
+      one.isHot = this.hot !== null && this.keyOf(one) === this.hot;
+      one.color = this.colourOfCurve(one, i);
     });
     return curves.sort((a, b) => Number(a.isHot) - Number(b.isHot));
   }
@@ -179,8 +204,23 @@ export default class LinePanel extends Panel {
     const columns = makeColumns(curves, this.toAxis, this.how.logY);
     for (const [name, data] of Object.entries(columns)) figure.find(name).data = data;
     this.setRanges(curves, this.zoom);
-    this.plot.setAttribute("role", "img");
-    this.plot.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}`);
+    this.showLegend(curves);
+    this.host.setAttribute("role", "group");
+    this.host.setAttribute("aria-roledescription", "chart");
+    this.host.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}. Arrow keys read values, plus and minus zoom.`);
+  }
+
+  /** Runs are named in the rail; groups here. @param {Curve[]} curves */
+  showLegend(curves) {
+    const groups = curves.filter((one) => one.run === null);
+    this.legend.hidden = !groups.length;
+    this.host.classList.toggle("grouped", groups.length > 0);
+    this.legend.replaceChildren(...groups.slice(0, LEGEND_MAX).map((one) => {
+      const key = make("i");
+      key.style.background = one.color;
+      const enter = () => this.context.highlight(one.label);
+      return make("li", { title: `${one.fullLabel} (${formatCount(one.runs, "run")})`, on: { pointerenter: enter, pointerleave: () => this.context.highlight(null) } }, key, make("bdi", {}, one.label || "all runs"));
+    }), ...(groups.length > LEGEND_MAX ? [make("li", { class: "muted" }, `${groups.length - LEGEND_MAX} more`)] : []));
   }
 
   /** @param {Curve[]} curves @param {[number, number] | null} zoom */
@@ -241,7 +281,7 @@ export default class LinePanel extends Panel {
 
   /** @param {string | null} run */
   has(run) {
-    return run !== null && Boolean(this.held?.curves.some((one) => (one.run ?? one.label) === run));
+    return run !== null && Boolean(this.held?.curves.some((one) => this.keyOf(one) === run));
   }
 
   repaint() {

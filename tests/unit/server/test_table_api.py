@@ -1,0 +1,213 @@
+"""The API of tables: columns, filters, groups, completion, export, edits, small pictures."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hpctrack.store.annotation_file import read_annotations
+from hpctrack.store.seal import seal_run
+from tests.stores import write_run
+from tests.unit.server.conftest import HOST_NAME, HOSTILE, TOKEN, Answer, Live
+from tests.unit.server.test_api import wait_until
+
+
+def post(dashboard: Live, path: str, body: object, **headers: str) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=30)
+    given = {"Host": f"{HOST_NAME}:{dashboard.port}", "Authorization": f"Bearer {TOKEN}"}
+    given.update({"X-Hpctrack": "1", **headers})
+    try:
+        connection.request("POST", f"/api/v1/projects{path}", json.dumps(body), given)
+        response = connection.getresponse()
+        return Answer(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
+def table(dashboard: Live, project: str = "p", **body: Any) -> Any:
+    answer = post(dashboard, f"/{project}/table", {"keys": ["name", "state"], **body})
+    assert answer.status == 200, answer.text
+    return answer.json()
+
+
+def test_a_table_has_columns_kinds_and_counts(dashboard: Live) -> None:
+    found = table(dashboard, keys=["state", "config.lr", "slurm.partition"], sort="-created")
+    assert found["ids"][0] == "live"
+    assert (found["matches"], found["total"], found["pending"]) == (3, 3, 0)
+    assert found["columns"]["state"] == ["running", "finished", "finished"]
+    assert found["columns"]["slurm.partition"] == [None, None, None]
+    assert found["kinds"] == {"state": "text", "config.lr": "number"}
+
+
+def test_filters_choose_and_their_errors_point(dashboard: Live) -> None:
+    found = table(dashboard, filter='config.lr > 1e-3 and state == "finished"')
+    assert sorted(found["ids"]) == ["sealed", "unsealed"]
+    wrong = post(dashboard, "/p/table", {"filter": "state == finished"})
+    assert (wrong.status, wrong.json()["error"]) == (400, "query")
+    assert (wrong.json()["at"], wrong.json()["end"]) == (9, 17)
+    assert '"finished"' in wrong.json()["hint"]
+
+
+def test_ids_keep_their_order_and_unknown_ones_are_left_out(dashboard: Live) -> None:
+    found = table(dashboard, ids=["unsealed", "no such", "live", "live"], scope="all")
+    assert found["ids"] == ["unsealed", "live"]
+
+
+def test_a_table_also_comes_as_arrow(dashboard: Live) -> None:
+    answer = post(
+        dashboard, "/p/table", {"keys": ["state"]}, Accept="application/vnd.apache.arrow.stream"
+    )
+    found = pa.ipc.open_stream(answer.body).read_all()
+    assert found.column_names == ["id", "state"]
+    assert found.num_rows == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"keys": "state"},
+        {"scope": "some"},
+        {"start": -1},
+        {"count": 1e9},
+        {"count": 2**31 - 1, "keys": ["a", "b"]},
+        {"search": "("},
+        {"filter": 3},
+        {"filter": 'name ~ "("'},
+    ],
+)
+def test_odd_questions_are_answered_by_400(dashboard: Live, body: dict[str, Any]) -> None:
+    answer = post(dashboard, "/p/table", body)
+    assert answer.status == 400
+    assert answer.json()["message"]
+
+
+def test_hostile_runs_are_in_the_table(dashboard: Live) -> None:
+    found = table(dashboard, "hostile", keys=["name", "tags", "config.nan"])
+    assert found["matches"] == len(HOSTILE)
+    assert "<script>alert(1)</script>" in found["columns"]["name"]
+    assert found["columns"]["config.nan"] == [None] * len(HOSTILE)
+    assert table(dashboard, "hostile", filter="config.nan is nan")["matches"] == len(HOSTILE)
+    assert table(dashboard, "hostile", search="\U0001f680")["matches"] == 1
+
+
+def test_columns_are_told_with_their_kinds(dashboard: Live) -> None:
+    found = dashboard.get("/api/v1/projects/p/columns").json()
+    by_key = {one["key"]: one for one in found["columns"]}
+    assert by_key["config.lr"]["kind"] == "number"
+    assert by_key["created"]["kind"] == "time"
+    assert by_key["config.lr"]["count"] == 2
+
+
+def test_groups_have_their_runs_and_numbers(dashboard: Live) -> None:
+    answer = post(dashboard, "/p/groups", {"keys": ["state"], "columns": ["config.lr"]}).json()
+    assert [one["key"] for one in answer["groups"]] == [["finished"], ["running"]]
+    assert answer["groups"][0]["values"]["config.lr"]["n"] == 2
+    assert post(dashboard, "/p/groups", {"keys": []}).status == 400
+
+
+def test_completion_proposes_and_says_what_is_wrong(dashboard: Live) -> None:
+    def ask(text: str) -> Any:
+        asked = urlencode({"text": text, "at": len(text)})
+        return dashboard.get(f"/api/v1/projects/p/complete?{asked}").json()
+
+    assert "config.lr" in [one["text"] for one in ask("lr")["options"]]
+    assert '"finished"' in [one["text"] for one in ask("state == ")["options"]]
+    assert ask("state == ")["error"]["at"] == 9
+    assert ask('state == "finished"')["error"] is None
+
+
+def test_runs_leave_as_csv_json_and_parquet(dashboard: Live) -> None:
+    def export(kind: str, **more: str) -> Answer:
+        return dashboard.get(f"/api/v1/projects/p/export?{urlencode({'format': kind, **more})}")
+
+    answer = export("csv", keys="state,tags,created", sort="name")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="p-runs.csv"'
+    assert answer.text.splitlines()[0] == "id,state,tags,created"
+    assert len(answer.text.splitlines()) == 4
+    assert {one["id"] for one in export("json").json()["runs"]} == {"live", "sealed", "unsealed"}
+    found = pq.read_table(io.BytesIO(export("parquet").body))
+    assert found.num_rows == 3
+    assert str(found.schema.field("created").type) == "timestamp[ms, tz=UTC]"
+    assert export("xls").status == 400
+
+
+def test_small_pictures_have_the_extremes(dashboard: Live) -> None:
+    body = {"metric": "loss", "ids": ["sealed", "live", "broken", "none"], "width": 40}
+    found = post(dashboard, "/p/sparklines", body).json()
+    assert set(found["lines"]) == {"sealed", "live"}
+    assert min(found["lines"]["sealed"]) == 0.0
+    assert len(found["lines"]["sealed"]) <= 80
+    assert post(dashboard, "/p/sparklines", {**body, "metric": "none"}).json()["lines"] == {
+        "sealed": [],
+        "live": [],
+    }
+
+
+def test_edits_show_at_once_and_can_be_undone(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    store = tmp_path / "store"
+    for run in ("one", "two"):
+        seal_run(write_run(store, run=run))
+    dashboard = start_dashboard(store)
+    assert table(dashboard)["matches"] == 2
+    body = {"ids": ["one", "two", "none"], "add_tags": ["paper"], "notes": "why"}
+    answer = post(dashboard, "/p/edit", body).json()
+    assert answer["failed"] == 1
+    assert "no run" in answer["runs"][2]["error"]
+    assert answer["runs"][0]["before"]["tags"] == []
+    found = table(dashboard, filter='"paper" in tags', keys=["notes"])
+    assert sorted(found["ids"]) == ["one", "two"]
+    assert found["columns"]["notes"] == ["why", "why"]
+    assert read_annotations(store, "p", "one").added_tags() == ["paper"]
+    _delete_and_archive(store, dashboard)
+    _add_and_remove(store, dashboard)
+
+
+def _delete_and_archive(store: Path, dashboard: Live) -> None:
+    post(dashboard, "/p/edit", {"ids": ["one"], "deleted": True})
+    post(dashboard, "/p/edit", {"ids": ["two"], "archived": True})
+    assert table(dashboard)["ids"] == []
+    assert table(dashboard, scope="deleted")["ids"] == ["one"]
+    assert table(dashboard, scope="archived")["ids"] == ["two"]
+    assert (store / "p" / "one" / "run.h5").exists(), "deleting is a mark"
+    post(dashboard, "/p/edit", {"ids": ["one"], "deleted": False})
+    assert table(dashboard)["ids"] == ["one"]
+
+
+def _add_and_remove(store: Path, dashboard: Live) -> None:
+    seal_run(write_run(store, run="three"))
+    wait_until(lambda: table(dashboard)["matches"] == 2)
+    (store / "p" / "one" / "run.h5").unlink()
+    wait_until(lambda: table(dashboard)["ids"] == ["three"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ids": ["one"]},
+        {"ids": [], "name": "x"},
+        {"ids": ["one"], "state": "finished"},
+        {"ids": ["one"], "deleted": "yes"},
+        {"ids": ["one"], "name": "x" * 300},
+        {"ids": ["one"], "add_tags": [""]},
+        {"ids": ["../one"], "name": "x"},
+        {"ids": ["one"] * 1001, "name": "x"},
+    ],
+)
+def test_edits_that_cannot_be_change_nothing(dashboard: Live, body: dict[str, Any]) -> None:
+    assert post(dashboard, "/p/edit", body).status in {400, 404}
+
+
+def test_edits_need_the_mark_of_a_script_of_ours(dashboard: Live) -> None:
+    body = {"ids": ["sealed"], "name": "x"}
+    assert post(dashboard, "/p/edit", body, **{"X-Hpctrack": ""}).status == 403
