@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,8 +58,9 @@ def write(store: Path, run: str) -> NodeWriter:
     return writer
 
 
-def ask(live: Live, **body: object) -> tuple[dict[str, object], list[Line]]:
-    head, lines = ask_chart(live, **{"runs": list(RUNS), "y": "loss", "width": 100, **body})
+def ask(live: Live, **body: Any) -> tuple[dict[str, Any], list[Line]]:
+    asked: dict[str, Any] = {"runs": list(RUNS), "y": "loss", "width": 100, **body}
+    head, lines = ask_chart(live, **asked)
     assert head["errors"] == []
     return head, lines
 
@@ -87,7 +89,7 @@ def test_the_spike_and_only_true_points_are_drawn(charts: Live, more: dict[str, 
         assert line.said["drawn"] <= 2 * 100 + 4
         assert line.said["last"][1] == whole[-1]
         assert (np.diff(line.x) >= 0).all()
-    low, high = head["y_range"]  # type: ignore[misc]  # it is there
+    low, high = head["y_range"]
     assert -10 < low < high < 10, "without the spike"
 
 
@@ -103,7 +105,7 @@ def test_a_zoom_counts_its_points_and_knows_the_whole(charts: Live) -> None:
 
 def test_x_that_lines_share_is_sent_once(charts: Live) -> None:
     head, lines = ask(charts, width=4000)
-    entries = [one for one in head["arrays"] if one["name"] == "x"]  # type: ignore[attr-defined]
+    entries = [one for one in head["arrays"] if one["name"] == "x"]
     assert [one.get("same") for one in entries] == [None, 0, 0]
     assert entries[0]["type"] == "u1"
     np.testing.assert_array_equal(lines[2].x, np.arange(POINTS))
@@ -146,11 +148,11 @@ def test_groups_are_of_all_points_of_all_their_runs(charts: Live) -> None:
         ("cumsum(loss)", lambda of: np.cumsum(of("loss"))),
     ],
 )
-def test_expressions_are_computed_per_step(charts: Live, text: str, wanted: object) -> None:
+def test_expressions_are_computed_per_step(charts: Live, text: str, wanted: Any) -> None:
     head, lines = ask(charts, y=text, x0=100, x1=150)
     assert head["exact"]
     for line in lines:
-        whole = wanted(lambda metric, line=line: values_of(line.said["run"], metric))  # type: ignore[operator]
+        whole = wanted(lambda metric, line=line: values_of(line.said["run"], metric))
         np.testing.assert_allclose(line.y, whole[line.x.astype(int)], rtol=1e-5, atol=1e-6)
 
 
@@ -162,7 +164,7 @@ def test_an_expression_that_is_wrong_says_where(charts: Live) -> None:
     assert "did you mean loss" in answer.json()["hint"]
     head, _lines = ask(charts, y="los")
     assert head["missing"] == list(RUNS)
-    assert "did you mean loss" in str(head["note"])
+    assert "did you mean loss" in head["note"]
 
 
 def test_a_live_run_is_drawn_with_its_gaps(charts: Live) -> None:

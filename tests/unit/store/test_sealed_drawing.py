@@ -55,7 +55,8 @@ def test_any_window_has_its_extremes_and_true_points(
     file, values = sealed
     start, stop = window[0], window[0] + window[1]
     step, wall_s = np.arange(POINTS) * 3, START_S + np.arange(POINTS) * 0.5
-    place, low, high = step, float(start), float(stop)
+    place: np.ndarray = step
+    low, high = float(start), float(stop)
     if is_time:
         place, low, high = wall_s, START_S + start / 6, START_S + stop / 6
     found = file.draw("loss", 0, window=(low, high), is_time=is_time, width=width)
@@ -119,7 +120,8 @@ def test_superseded_points_are_not_drawn(tmp_path: Path) -> None:
         writer = NodeWriter(tmp_path, attempt=attempt, wall_s=START_S + attempt * 1e4)
         writer.start(0)
         writer.points("loss", 0, steps, [100.0 * attempt + one % 7 for one in steps])
-        folder = writer.close().parent
+        writer.close()
+    folder = tmp_path / "p" / "r"
     seal_run(folder, limits=SMALL)
     with OpenSealed(folder / "run.h5") as file:
         found = file.draw("loss", 0, window=(140.0, 160.0), width=100)
