@@ -49,7 +49,7 @@ def train(parameters):
     height = abs(math.log10(parameters["lr"]) + 2) / 4
     for step in range(12):
         run.log({"val/loss": height + 2 / (step + 1)}, step=step)
-        time.sleep(0.05)
+        time.sleep(0.3)
 
 hpctrack.agent(sweep, train)
 """
