@@ -27,7 +27,7 @@ from hpctrack_server.data.index.looking import (
 )
 from hpctrack_server.data.index.saved import SavedTable
 from hpctrack_server.data.index.snapshot import Snapshot
-from hpctrack_server.data.index.tiers import FreshRun, Tiers
+from hpctrack_server.data.index.tiers import STAMP, FreshRun, Tiers
 
 BATCH_RUNS = 500
 HOT_S = 120.0
@@ -310,6 +310,12 @@ class ProjectScan:
         """
         version = self._version_of(folder)
         entry = self._entries.fresh(folder, edited)
+        known = self._tiers.fresh.get(name)
+        if entry.version == version and known is not None and known.is_live == entry.is_live:
+            known.stamp = look.stamp
+            known.row[STAMP] = look.stamp
+            self._hot[name] = (look.stamp, self._clock.mono_s())
+            return
         synced_s = entry.synced_wall_s
         frame = RunFrame(
             record=entry.read(),

@@ -23,8 +23,11 @@ from hpctrack_server.data.index.snapshot import Snapshot
 DUTY_SHARE = 0.05
 """Of one core: for looking at runs that have probably not changed."""
 
-HOT_SHARE = 0.25
-"""Of one core, at most: for runs that go on."""
+HOT_SHARE = 0.1
+"""Of one core, at most: for runs that go on, or have just changed."""
+
+LIVE_SHARE = 0.02
+"""Of one core, at most: for each run that goes on."""
 
 WARM_RUNS = 100_000
 """The order of so many names is found before somebody asks for it: 2 s for 1,000,000."""
@@ -252,7 +255,12 @@ class Scanner:
         scan = ProjectScan(
             self.path,
             project,
-            entries=Entries(self.path, clock=self._clock, stale_after_s=self._stale_after_s),
+            entries=Entries(
+                self.path,
+                clock=self._clock,
+                stale_after_s=self._stale_after_s,
+                reread_share=1 / LIVE_SHARE,
+            ),
             clock=self._clock,
             saved=SavedTable(self.path, project, folder=self._cache),
             token=self._token,
