@@ -203,9 +203,13 @@ class ProjectScan:
         self._entries.close()
 
     def close(self) -> None:
-        """Close all files, and save what is known, also if it is only a part."""
+        """Close all files, and save what is known, also if it is only a part.
+
+        Not a large table for the sake of a few runs: they are found again sooner.
+        """
         self._entries.close()
-        if self._unsaved:
+        count = len(self._tiers)
+        if self._unsaved and (count <= TRUSTED_RUNS or self._unsaved > count // 100):
             self._tiers.merge()
             self.save()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -69,6 +70,8 @@ _RELATIVE = re.compile(r"[+-]\d|now|today|yesterday", re.IGNORECASE)
 
 DISTINCT_MAX = 1000
 VALUES_MAX = 50
+FOUND_MAX = 4
+"""Answers that are kept: a page asks for several things of the same runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,7 @@ class Snapshot:
     broken: tuple[BrokenFrame, ...] = ()
     pending: int = 0
     _memo: dict[Any, Any] = field(default_factory=dict)
+    _found: dict[Any, RowArray] = field(default_factory=dict)
 
     @cached_property
     def kinds(self) -> dict[str, ColumnKind]:
@@ -134,9 +138,9 @@ class Snapshot:
         """
         moment = int(now_wall_s) if _RELATIVE.search(query.filter) else 0
         key = (query.filter, query.search, query.ids, query.scope, moment)
-        held = self._memo.get(("found",))
-        if held is not None and held[0] == key:
-            return np.asarray(held[1])
+        held = self._found.get(key)
+        if held is not None:
+            return held
         mask = self._scope(query.scope)
         if query.filter:
             mask = mask & self._filter(query.filter, now_wall_s)
@@ -144,7 +148,10 @@ class Snapshot:
             check_pattern(Value(ValueKind.TEXT, query.search, 0, len(query.search)))
             mask = mask & self._each(lambda one: find_search(one, query.search))
         rows = self._find_ids(query.ids, mask) if query.ids else np.flatnonzero(mask)
-        self._memo[("found",)] = (key, rows)
+        while len(self._found) >= FOUND_MAX:
+            with suppress(KeyError, StopIteration, RuntimeError):  # of another thread
+                self._found.pop(next(iter(self._found)))
+        self._found[key] = rows
         return rows
 
     def order(self, query: RunQuery, rows: RowArray, count: int) -> RowArray:
