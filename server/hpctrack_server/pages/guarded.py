@@ -28,6 +28,7 @@ from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.matrix.numbers import RankNumbers
+from hpctrack_server.data.media.library import Library
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
@@ -99,6 +100,7 @@ class Services:
     """For the database: one that hangs must stall saving, and nothing else."""
     state: State
     consoles: Consoles
+    media: Library
     """For the thread of `numbers` alone."""
     watcher: Watcher
     points: PointWatcher
@@ -110,6 +112,11 @@ class Services:
     api: Mapping[str, Any] = field(default_factory=dict)
     """Answers of the API by name, for its description."""
     templates: DictLoader = field(default_factory=load_templates)
+
+    def close_pages(self) -> None:
+        """Close what the thread of `reader` has open."""
+        self.media.close()
+        self.provider.close()
 
     def close_numbers(self) -> None:
         """Close what belongs to the thread of `numbers`."""
