@@ -56,7 +56,7 @@ RUNS_BODY = {"filter": "summary.val/acc > 0.9", "search": "", "sort": "-created"
 OPERATIONS: dict[str, Operation] = {
     "healthz": Operation(),
     "projects": Operation(),
-    "runs": Operation(),
+    "runs": Operation(query={**SELECTION, "start": "runs left out", "count": "at most 1,000"}),
     "table": Operation(
         body={"keys": ["name", "config.lr"], **RUNS_BODY, "start": 0, "count": 50},
         gives=(JSON, ARROW),
