@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from hpctrack.core import __version__
 from hpctrack.errors import StoreError, UsageError
+from hpctrack.store.definitions import leave_out_hidden
 from hpctrack_server.data.encode import encode_series
 from hpctrack_server.data.frames import Axis, BrokenFrame, RunFrame, SeriesQuery, View
 from hpctrack_server.pages.guarded import Guarded
@@ -65,8 +66,12 @@ class MetricsApi(Guarded):
     """``/api/v1/runs/<project>/<id>/metrics``."""
 
     async def get(self, project: str, run_id: str) -> None:
-        """Answer with the metrics' names."""
+        """Answer with the metrics' names; ``shown=1`` leaves out what ``define_metric`` hides."""
         metrics = await self.read(self.services.provider.metrics, project, run_id)
+        if self.query("shown") == "1":
+            run = await self.read(self.services.provider.run, project, run_id)
+            definitions = () if isinstance(run, BrokenFrame) else run.record.definitions
+            metrics = leave_out_hidden(definitions, metrics)
         self.answer({"metrics": metrics})
 
 

@@ -30,6 +30,7 @@ export class Board {
     this.grids = [];
     this.search = "";
     this.zooms = 0;
+    element.addEventListener("panelchange", () => watch.onChange());
   }
 
   get cards() {

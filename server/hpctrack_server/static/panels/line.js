@@ -129,7 +129,7 @@ export default class LinePanel extends Panel {
     const abort = (this.abort = new AbortController());
     const zoom = this.zoom;
     this.isLoading = true;
-    const fetched = fetchChart(this.context.project, request, abort.signal).finally(() => {
+    const fetched = this.fetch(request, abort.signal).finally(() => {
       if (this.abort === abort) this.isLoading = false;
     });
     const [chart] = await Promise.all([fetched, mounted]);
@@ -143,6 +143,28 @@ export default class LinePanel extends Panel {
   /** Differs whenever the same answer would look different. */
   get drawKey() {
     return JSON.stringify([this.how, this.zoom, this.context.selection().ids, this.chosen?.size, this.figureName]);
+  }
+
+  /** @param {import("../charts/series.js").ChartQuery} request @param {AbortSignal} signal */
+  fetch(request, signal) {
+    return fetchChart(this.context.project, request, signal);
+  }
+
+  /** What is brought to the front together; null is nothing. @param {Curve} curve @returns {string | null} */
+  keyOf(curve) {
+    return curve.run ?? curve.label;
+  }
+
+  /** @param {Curve} curve @param {number} at its place among the curves */
+  colourOfCurve(curve, at) {
+    return curve.run === null ? colourOf(at) : this.context.colourOf(curve.run);
+  }
+
+  /** What the box beside the pointer calls it. @param {Curve} curve */
+  labelOf(curve) {
+    if (curve.run === null) return curve.label;
+    const name = this.context.nameOf(curve.run);
+    return this.how.ranks === "all" && curve.rank !== null ? `${name} · rank ${curve.rank}` : name;
   }
 
   plan() {
@@ -211,8 +233,8 @@ export default class LinePanel extends Panel {
     const isWanted = (/** @type {string} */ run) => (!wanted || wanted.has(run)) && (!this.chosen || this.chosen.has(run));
     const curves = (this.held?.curves ?? []).filter((one) => one.run === null || isWanted(one.run));
     curves.forEach((one, i) => {
-      one.isHot = this.hot !== null && (one.run ?? one.label) === this.hot;
-      one.color = one.run === null ? colourOf(i) : this.context.colourOf(one.run);
+      one.isHot = this.hot !== null && this.keyOf(one) === this.hot;
+      one.color = this.colourOfCurve(one, i);
     });
     return curves.sort((a, b) => Number(a.isHot) - Number(b.isHot));
   }
@@ -293,7 +315,7 @@ export default class LinePanel extends Panel {
 
   /** @param {string | null} run */
   has(run) {
-    return run !== null && Boolean(this.held?.curves.some((one) => (one.run ?? one.label) === run));
+    return run !== null && Boolean(this.held?.curves.some((one) => this.keyOf(one) === run));
   }
 
   repaint() {

@@ -102,21 +102,13 @@ export class LineHover {
       const found = readAt(curve, x, reach);
       if (!found) continue;
       rows.push({
-        key: curve.run ?? curve.label, label: this.label(curve), colour: curve.color, ...found,
+        key: panel.keyOf(curve), label: panel.labelOf(curve), colour: curve.color, ...found,
         distance: Math.abs(scale.compute(found.value) - sy), isNear: false,
       });
     }
     rows.sort((a, b) => b.value - a.value);
     if (rows.length) rows.reduce((a, b) => (b.distance < a.distance ? b : a)).isNear = true;
     return rows;
-  }
-
-  /** @param {Curve} curve */
-  label(curve) {
-    const { context, how } = this.panel;
-    if (curve.run === null) return curve.label;
-    const name = context.nameOf(curve.run);
-    return how.ranks === "all" && curve.rank !== null ? `${name} · rank ${curve.rank}` : name;
   }
 
   leave() {
