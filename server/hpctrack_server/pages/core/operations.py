@@ -39,6 +39,18 @@ SELECTION = {
     "sort": "`-created,name`: a minus in front is descending",
 }
 WINDOW = {"x0": "where the window begins", "x1": "where it ends"}
+RANKS_WINDOW = {
+    "*metric": "as logged",
+    "how": "`max`, `mean` or `min`: what a pixel shows",
+    "sort": "order of the ranks: `rank`, `host`, `mean` or `peak`",
+    **WINDOW,
+    "r0": "first row, in that order",
+    "r1": "row after the last one",
+    "width": "columns",
+    "height": "rows",
+    "low": "where the colours begin",
+    "high": "where they end",
+}
 RUNS_BODY = {"filter": "summary.val/acc > 0.9", "search": "", "sort": "-created"}
 
 OPERATIONS: dict[str, Operation] = {
@@ -127,29 +139,38 @@ OPERATIONS: dict[str, Operation] = {
     "strip": Operation(
         query={"span": "seconds, back from now", "width": "columns"}, gives=(BYTES,)
     ),
-    "matrix": Operation(
+    "matrix": Operation(query=RANKS_WINDOW, gives=(BYTES,)),
+    "cell": Operation(
         query={
             "*metric": "as logged",
-            "reduce": "`max`, `mean` or `min`",
-            "sort": "order of ranks",
-            **WINDOW,
-            "width": "columns",
-            "height": "rows",
-        },
-        gives=(BYTES,),
+            "*ranks": "numbers, separated by commas: those of a pixel",
+            "*x0": "its first step",
+            "x1": "the step after its last one",
+            "how": "`max`, `mean` or `min`: which of its values is shown",
+        }
     ),
-    "cell": Operation(query={"*metric": "as logged", "*rank": "", "*step": "", **WINDOW}),
-    "spread": Operation(query={"*metric": "as logged", **WINDOW, "width": ""}, gives=(BYTES,)),
+    "spread": Operation(
+        query={"*metric": "as logged", **WINDOW, "width": "columns"}, gives=(BYTES,)
+    ),
     "stragglers": Operation(
-        query={"metric": "seconds for each step", "better": "`higher` for a throughput"}
+        query={"*metric": "seconds for each step", "better": "`higher` for a throughput"}
     ),
     "nodes": Operation(query={"metric": "that colours the ranks"}),
     "system": Operation(),
     "sensor": Operation(
-        query={"*name": "such as `gpu/util_frac`", "host": "", "device": "", **WINDOW, "width": ""},
+        query={
+            "*name": "such as `gpu/util_frac`",
+            "host": "only its devices",
+            "device": "only this one, by its key",
+            "x0": "seconds since the run began",
+            "x1": "likewise",
+            "width": "columns",
+            "height": "rows",
+            "how": "`mean`, `max` or `min`, of what falls into a pixel",
+        },
         gives=(BYTES,),
     ),
-    "energy": Operation(gives=(BYTES,)),
+    "energy": Operation(),
     "console": Operation(
         query={
             "rank": "only this rank",

@@ -140,11 +140,6 @@ export default class LinePanel extends Panel {
     this.draw();
   }
 
-  /** Differs whenever the same answer would look different. */
-  get drawKey() {
-    return JSON.stringify([this.how, this.zoom, this.context.selection().ids, this.chosen?.size, this.figureName]);
-  }
-
   /** @param {import("../charts/series.js").ChartQuery} request @param {AbortSignal} signal */
   fetch(request, signal) {
     return fetchChart(this.context.project, request, signal);
@@ -165,6 +160,11 @@ export default class LinePanel extends Panel {
     if (curve.run === null) return curve.label;
     const name = this.context.nameOf(curve.run);
     return this.how.ranks === "all" && curve.rank !== null ? `${name} · rank ${curve.rank}` : name;
+  }
+
+  /** Differs whenever the same answer would look different. */
+  get drawKey() {
+    return JSON.stringify([this.how, this.zoom, this.context.selection().ids, this.chosen?.size, this.figureName]);
   }
 
   plan() {

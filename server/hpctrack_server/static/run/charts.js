@@ -90,9 +90,9 @@ class RunCharts {
   zoom(range, from) {
     if (!range && !this.shared.zoom && !from) return;
     this.shared.zoom = range;
+    this.board.zoom(range, from);
     this.tools.show(this.shared);
     writePlace(writeShared(this.shared, base), { isStep: true });
-    this.board.zoom(range, from);
   }
 
   /** @param {number | null} x */
@@ -154,7 +154,7 @@ class RunCharts {
     if (!fresh.length) return;
     metrics.push(...fresh);
     document.getElementById("no-metrics")?.remove();
-    this.board.extend(makeSections(fresh, KINDS.line.size));
+    this.board.show(makeSections(metrics, KINDS.line.size));
   }
 }
 
