@@ -78,9 +78,13 @@ def _iter_templates(folder: Traversable, prefix: str) -> Iterator[tuple[str, str
             yield f"{prefix}{one.name}", one.read_text("utf-8")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Services:
-    """What handlers work with."""
+    """What handlers work with.
+
+    Without a repr: Bokeh formats all routes with their arguments for its log, wanted or not, and
+    all templates and menus once per route took seconds of the start.
+    """
 
     gate: Gate
     provider: DataProvider
