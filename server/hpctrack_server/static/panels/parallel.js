@@ -100,6 +100,7 @@ export default class ParallelPanel extends Panel {
     ]);
     this.table = table;
     this.order = shuffle(table.ids.length);
+    this.hits = new Uint8Array(table.ids.length);
     if (!table.ids.length) return this.#sayEmpty("No runs", "No run fits what the page shows.");
     this.axes = wanted.flatMap((one) => {
       const column = table.columns.get(one.key);
@@ -130,9 +131,10 @@ export default class ParallelPanel extends Panel {
   /** @param {string} title @param {string} hint */
   #sayEmpty(title, hint) {
     this.message?.remove();
-    this.message = make("div", { class: "empty" }, make("h2", {}, title), make("p", {}, hint));
+    this.message = make("div", { class: "empty plot-empty" }, make("h2", {}, title), make("p", { class: "muted" }, hint));
     this.host.append(this.message);
     this.layers?.clear();
+    this.chosen = new Uint32Array();
   }
 
   // -- geometry --------------------------------------------------------------------------------
