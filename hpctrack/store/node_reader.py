@@ -252,6 +252,23 @@ class NodeReader:
         """Yield all samples likewise."""
         return self._iter_rows("samples")
 
+    def refresh_points(self) -> int:
+        """See what points have been written, and nothing else; return how many rows there are."""
+        table = self._tables["points"]
+        table.refresh()
+        return table.rows
+
+    def read_named_points(self, start: int, stop: int) -> Iterator[tuple[str, Columns]]:
+        """Yield some rows of points by metric; those whose name has not come yet are left out."""
+        rows = _drop_timeless(self._tables["points"].read(start, stop))
+        parts = list(self._split(rows)) if len(rows) else []
+        if any(number not in self._names for number, _part in parts):
+            self._tables["events"].refresh()
+            self._update_events()
+        for number, part in parts:
+            if number in self._names:
+                yield self._names[number], part
+
     def _iter_rows(self, name: str) -> Iterator[Any]:
         table = self._tables[name]
         for start in range(0, table.rows, PIECE_ROWS):

@@ -32,6 +32,7 @@ from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.series.live_watch import PointWatcher
 from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
@@ -100,11 +101,14 @@ class Services:
     consoles: Consoles
     """For the thread of `numbers` alone."""
     watcher: Watcher
+    points: PointWatcher
     asset_path: Callable[[str], str]
     clock: Clock = SYSTEM_CLOCK
     prefix: str = ""
     menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
     """Names and pages of each menu, see `pages.registry`."""
+    api: Mapping[str, Any] = field(default_factory=dict)
+    """Answers of the API by name, for its description."""
     templates: DictLoader = field(default_factory=load_templates)
 
     def close_numbers(self) -> None:

@@ -17,7 +17,7 @@ from hpctrack_server.pages.registry import API, PAGES
 from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, Live, Zoo
 
-RUN_TABS = ("", "/charts", "/config", "/files", "/code", "/console")
+RUN_TABS = ("", "/charts", "/config", "/files", "/code", "/console", "/ranks", "/system")
 
 
 class Tags(HTMLParser):
@@ -52,7 +52,7 @@ def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) ->
             if page.route.count("(") == 1
         ]
         paths += ["/" + "/".join(page.parts(project, run)) for page in of_runs for run in ids]
-    paths += ["/p/p/sweeps/swept"]
+    paths += ["/p/p/sweeps/swept", "/p/p/diff"]
     for path in paths:
         answer = dashboard.get(path)
         assert answer.status == 200, (path, answer.text[-400:])

@@ -29,6 +29,8 @@ export class Board {
     /** @type {Grid[]} */
     this.grids = [];
     this.search = "";
+    this.zooms = 0;
+    element.addEventListener("panelchange", () => watch.onChange());
   }
 
   get cards() {
@@ -110,6 +112,18 @@ export class Board {
     this.changed();
     card.element.scrollIntoView({ block: "nearest" });
     return card;
+  }
+
+  /** More panels of the automatic layout, at the ends of their sections. @param {Section[]} sections */
+  extend(sections) {
+    for (const section of sections) {
+      const box = this.boxes.find((one) => one.dataset.title === section.title);
+      const grid = box && this.gridOf(box);
+      if (!grid) this.addSection(section);
+      else if (grid.element.children.length) for (const spec of section.panels) this.addCard(spec, grid);
+      else waitingOf(grid).push(...section.panels); // closed so far
+    }
+    this.count();
   }
 
   /** @param {PanelCard} card */
@@ -201,10 +215,32 @@ export class Board {
     this.element.dataset.empty = String(Boolean(wanted) && this.boxes.every((one) => one.hidden));
   }
 
-  /** All panels show something old now; those on the screen load at once. @param {import("../panels/panel.js").Panel} [first] */
-  spoil(first) {
-    for (const card of this.cards) if (first && card.panel === first) card.spoil();
-    for (const card of this.cards) if (!first || card.panel !== first) card.spoil();
+  /** All panels show something old now; those on the screen load at once. */
+  spoil() {
+    for (const card of this.cards) card.spoil();
+  }
+
+  /**
+   * Another part of the x axis, in all panels: first what is there, then each asks for more points.
+   * The panel that was zoomed is the first, the others follow frame by frame: all at once they would
+   * keep it waiting.
+   * @param {[number, number] | null} range @param {import("../panels/panel.js").Panel} [from]
+   */
+  zoom(range, from) {
+    const turn = ++this.zooms;
+    const show = (/** @type {PanelCard} */ card) => {
+      if (card.isVisible) card.panel?.showRange(range);
+      card.spoil();
+    };
+    const first = this.cards.filter((one) => one.panel === from);
+    const rest = this.cards.filter((one) => one.panel !== from).sort((a, b) => Number(b.isVisible) - Number(a.isVisible));
+    const next = () => {
+      if (turn !== this.zooms) return;
+      for (const card of rest.splice(0, rest[0]?.isVisible ? 2 : rest.length)) show(card);
+      if (rest.length) requestAnimationFrame(next);
+    };
+    first.forEach(show);
+    requestAnimationFrame(next);
   }
 }
 

@@ -48,6 +48,7 @@ export default class ParallelPanel extends Panel {
     /** @type {Set<string> | null} what another panel has chosen */
     this.others = null;
     this.hovered = -1;
+    this.isRemoved = false;
     loadBokeh();
     context.onSelect((runs) => this.#followSelection(runs));
     context.onHighlight((run) => this.#followHighlight(run));
@@ -75,7 +76,8 @@ export default class ParallelPanel extends Panel {
   #chooseAxes(facts) {
     if (this.settings.axes?.length) return this.settings.axes;
     const defaults = new Defaults(facts);
-    const [metric] = defaults.metrics();
+    const given = `summary.${this.spec.settings.y}`;
+    const metric = facts.some((one) => one.key === given) ? given : defaults.metrics()[0];
     const keys = defaults.parameters(AXES_MAX - 1);
     const chosen = [...keys, ...(metric ? [metric] : [])].map((key) => ({ key }));
     this.settings.axes = chosen;
@@ -278,7 +280,7 @@ export default class ParallelPanel extends Panel {
 
   /** @param {string[] | null} runs */
   #followSelection(runs) {
-    if (this.isTelling || !this.table) return;
+    if (this.isRemoved || this.isTelling || !this.table) return;
     this.others = runs ? new Set(runs) : null;
     this.#choose(false);
   }
@@ -385,7 +387,7 @@ export default class ParallelPanel extends Panel {
 
   /** @param {string | null} run */
   #followHighlight(run) {
-    if (this.isTelling || !this.table) return;
+    if (this.isRemoved || this.isTelling || !this.table) return;
     const at = run === null ? -1 : this.table.ids.indexOf(run);
     if (at === this.hovered) return;
     this.hovered = at;
