@@ -151,7 +151,12 @@ export class Heatmap {
   }
 
   drawScale() {
-    const { low, high } = this.head;
+    const { low, high, lowest } = this.head;
+    if (lowest === null) {
+      this.scale.replaceChildren("no finite value");
+      this.scale.setAttribute("aria-label", "No colours");
+      return;
+    }
     const ticks = niceTicks(low, high, TICKS);
     const bar = make("i", {});
     bar.style.background = makeGradient("to top");
@@ -170,6 +175,10 @@ export class Heatmap {
     const count = (/** @type {number} */ n) => n.toLocaleString("en", { maximumFractionDigits: 1 });
     const perRow = (head.last - head.first) / head.rows;
     const cell = [head.each_step > 1 ? `${count(head.each_step)} steps` : "1 step", perRow > 1 ? `${count(perRow)} ranks` : "1 rank"];
+    if (head.lowest === null) {
+      this.caption.textContent = "no finite value in this window";
+      return;
+    }
     const how = { max: "highest", min: "lowest", mean: "mean" }[/** @type {string} */ (head.how)];
     const parts = [`a pixel is the ${how} of ${cell.join(" \u00d7 ")}`];
     parts.push(`${count(head.total_ranks)} ranks, ${count(head.points)} points${head.how === "mean" ? "" : ", extremes exact"}`);
@@ -212,9 +221,11 @@ export class Heatmap {
     }
     bars.find("bars").data = data;
     // From zero unless that would hide who differs.
-    const base = low > 0 && high - low < 0.5 * high ? Math.max(0, low - 0.6 * (high - low) - 1e-12) : Math.min(0, low);
+    const isClose = low > 0 && high - low < 0.5 * high && high - low > 1e-6 * high;
+    const base = isClose ? Math.max(0, low - 0.6 * (high - low)) : Math.min(0, low);
     for (const renderer of bars.model.renderers) renderer.glyph.left = { value: base };
     const top = high > base ? high : base + 1;
+    if (!Number.isFinite(base)) return;
     bars.model.x_range.setv({ start: base, end: top + 0.05 * (top - base) });
     bars.model.y_range.setv({ start: head.last, end: head.first });
   }

@@ -3,6 +3,7 @@ import { apiAddress, getJson } from "../base/api.js";
 import { make } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
 import { makeGradient, makePalette, TOP_CODE } from "./palette.js";
+import { nameHost } from "./rows.js";
 import { consoleOf } from "./stragglers.js";
 
 const CELLS_MAX = 20000;
@@ -75,7 +76,7 @@ export class NodeMap {
       cells.append(cell);
     }
     const box = make("button", { type: "button", class: "node", "aria-label": said, "aria-pressed": "false", title: said, tabindex: isFirst ? 0 : -1 },
-      make("bdi", {}, node.host), cells);
+      make("bdi", {}, nameHost(node.host)), cells);
     box.addEventListener("click", (event) => {
       const { rank } = /** @type {HTMLElement} */ (event.target).dataset;
       if (rank !== undefined && (event.ctrlKey || event.metaKey)) location.href = consoleOf(this.run, Number(rank));
