@@ -24,7 +24,8 @@ from hpctrack_server.components.figures.metric import plain_axes
 
 CLOCK = DatetimeTickFormatter(
     milliseconds="%H:%M:%S.%3N", seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M",
-    hourmin="%H:%M", hours="%H:%M", days="day %-d", months="day %j", years="day %j", boundary_scaling=False,
+    hourmin="%H:%M", hours="%H:%M", days="day %-d", months="day %j", years="day %j",
+    boundary_scaling=False,
 )  # fmt: skip
 """Times since a run's begin are drawn as if it had begun with 1970; days are told by number."""
 
