@@ -1,7 +1,7 @@
 // The picture of ranks x steps, with bands above it, bars beside it, and its scale.
 import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
 import { make } from "../base/dom.js";
-import { formatNumber } from "../base/format.js";
+import { formatCount, formatNumber } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
 import { bokeh, first as early } from "./early.js";
 import { labelTicks, makeGradient, makePalette, niceTicks, token, TOP_CODE } from "./palette.js";
@@ -181,7 +181,7 @@ export class Heatmap {
     }
     const how = { max: "highest", min: "lowest", mean: "mean" }[/** @type {string} */ (head.how)];
     const parts = [`a pixel is the ${how} of ${cell.join(" \u00d7 ")}`];
-    parts.push(`${count(head.total_ranks)} ranks, ${count(head.points)} points${head.how === "mean" ? "" : ", extremes exact"}`);
+    parts.push(`${formatCount(head.total_ranks, "rank")}, ${formatCount(head.points, "point")}${head.how === "mean" ? "" : ", extremes exact"}`);
     if (head.clipped) parts.push(`${count(head.clipped)} pixels beyond the colours, up to ${formatNumber(head.highest)}`);
     if (head.error) parts.push(head.error);
     this.caption.textContent = parts.join(" \u00b7 ");
