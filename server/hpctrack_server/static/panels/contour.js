@@ -56,7 +56,7 @@ export default class ContourPanel extends AnswerPanel {
       },
       points: {
         x: points.x, y: points.y, color: points.z.map((/** @type {number} */ value) => (heights ? ink : ramp(palette, part(value)))),
-        size: points.x.map(() => (points.x.length > 400 ? 2.5 : 5)), alpha: points.x.map(() => (points.x.length > 400 ? 0.35 : 0.75)),
+        size: points.x.map(() => (points.x.length > 2000 ? 1.5 : points.x.length > 400 ? 2.5 : 5)), alpha: points.x.map(() => (points.x.length > 2000 ? 0.18 : points.x.length > 400 ? 0.35 : 0.75)),
       },
     });
     this.legend?.replaceChildren(makeRamp(shortName(this.settings.color), palette, formatNumber(low), formatNumber(high)));

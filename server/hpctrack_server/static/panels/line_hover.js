@@ -65,10 +65,10 @@ export class LineHover {
     const x = this.keyX ?? (from + to) / 2;
     const half = (to - from) / 2;
     const isZoom = ["+", "=", "-"].includes(event.key);
-    if (isZoom && panel.how.isXOfPage) {
+    if (isZoom) {
       const reach = event.key === "-" ? half * 2 : half / 2;
-      panel.context.zoomX([x - reach, x + reach], panel);
-    } else if (event.key === "0") panel.context.zoomX(null, panel);
+      panel.zoomTo([x - reach, x + reach]);
+    } else if (event.key === "0") panel.zoomTo(null);
     else if (event.key === "Escape") return this.leave();
     else if (event.key === "ArrowLeft" || event.key === "ArrowRight") this.step(x + (event.key === "ArrowLeft" ? -1 : 1) * (to - from) * KEY_STEP);
     else return;
