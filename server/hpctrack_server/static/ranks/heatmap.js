@@ -117,8 +117,29 @@ export class Heatmap {
     this.draw();
     if (this.head.share !== null && this.head.share < 1) {
       // What is read meanwhile makes the picture sharper.
-      this.timer = setTimeout(() => this.load(view), POLL_MS);
+      this.timer = setTimeout(() => (this.head.is_partial ? this.load(view) : this.wait(view)), POLL_MS);
     }
+  }
+
+  /** Asks how far the reading is, by a picture of one pixel, and draws again when it is done. @param {View} view */
+  async wait(view) {
+    let head;
+    try {
+      const { metric, how, sort } = view;
+      const wanted = { metric, how, sort, width: 1, height: 1 };
+      ({ head } = await fetchArrays(apiAddress(["runs", ...this.run, "matrix"], wanted), null, this.abort?.signal));
+    } catch (error) {
+      if (/** @type {any} */ (error).name !== "AbortError") this.fail(/** @type {any} */ (error));
+      return;
+    }
+    if (this.view !== view) return;
+    if (head.share === null || head.share >= 1) {
+      await this.load(view);
+      return;
+    }
+    this.head.share = head.share;
+    this.describe();
+    this.timer = setTimeout(() => this.wait(view), POLL_MS);
   }
 
   draw() {
