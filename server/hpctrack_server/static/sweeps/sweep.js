@@ -80,7 +80,7 @@ addEventListener("themechange", () => drawn.forEach((one) => one.repaint()));
 showAll().catch(sayError);
 
 // A sweep changes when its trials do, and its page is looked at by few: it asks now and then.
-const RESTING = new Set(["finished", "stopped", "idle"]);
+const RESTING = new Set(["finished", "stopped"]);
 setInterval(() => {
   if (!RESTING.has(root.dataset.state ?? "") && !document.hidden) refresh().catch(() => {});
 }, REFRESH_MS);
