@@ -67,6 +67,7 @@ class Dashboard:
     async def __aexit__(self, *_error: object) -> None:
         """Stop; open event streams are ended first."""
         await self.services.watcher.close(STOP_TIMEOUT_S)
+        await self.services.points.close(STOP_TIMEOUT_S)
         if self._watching:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -139,6 +140,7 @@ def make_dashboard(
         clock=clock,
         prefix=settings.prefix,
         menus=MENUS,
+        api=API,
     )
     given = {"services": services}
     patterns: list[Any] = [

@@ -21,7 +21,7 @@ from hpctrack_server.data.series.query import RankChoice
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOST_NAME, TOKEN, Live, Zoo
 
-MEAN = frozenset({RankChoice.MEAN})
+MEAN: frozenset[RankChoice | int] = frozenset({RankChoice.MEAN})
 
 
 def feeds_of(store: Path) -> LiveFeeds:
@@ -97,7 +97,7 @@ def test_a_mean_is_sent_again_when_further_ranks_have_come(tmp_path: Path) -> No
     writer.points("loss", 2, [4], [5.0])
     writer.points("loss", 0, [5], [float("nan")])
     writer.flush()
-    both = frozenset({RankChoice.MEAN, RankChoice.MAX, 2})
+    both: frozenset[RankChoice | int] = frozenset({RankChoice.MEAN, RankChoice.MAX, 2})
     tick = feeds.look({source: both})[source]
     (mean,) = pieces_of(tick)
     assert mean["step"] == [4, 5]

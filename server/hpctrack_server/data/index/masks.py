@@ -231,11 +231,8 @@ def _find_plain(
 
 def find_search(segment: Segment, pattern: str, keys: Iterable[str] = SEARCHED) -> BoolArray:
     """Return which runs have a pattern in a text of some columns, in any case."""
-    is_plain = not set(pattern) & set(r"\.[]{}()<>*+-=!?^$|")
 
     def test(texts: Any) -> Any:
-        if is_plain:
-            return pc.match_substring(texts, pattern=pattern, ignore_case=True)
         return pc.match_substring_regex(texts, pattern=pattern, ignore_case=True)
 
     found = np.zeros(segment.length, bool)

@@ -94,13 +94,16 @@ class ProjectScan:
 
     # -- what the scanner asks for ---------------------------------------------------------------
 
-    def build(self) -> Iterator[None]:
+    def build(self, *, is_following: bool = True) -> Iterator[None]:
         """Read what there is, from the saved table and the store, in small steps."""
         table = self._saved.load()
         if table is not None:
             self._tiers.add_table(table)
         else:
             self._listed = Index(self._store).load(self.project)
+        if not is_following:
+            self.is_complete = True
+            return
         self._list_edits()
         if len(self._tiers) > TRUSTED_RUNS:
             self.is_complete = True

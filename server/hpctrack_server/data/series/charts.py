@@ -10,6 +10,7 @@ from pathlib import Path
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.store import Store
+from hpctrack_server.data.downsample import FloatArray
 from hpctrack_server.data.series.curves import RANKS_MAX, spread
 from hpctrack_server.data.series.draw_lines import (
     draw_group,
@@ -17,6 +18,7 @@ from hpctrack_server.data.series.draw_lines import (
     draw_whole_line,
     find_y_range,
     share_window,
+    take_sample,
 )
 from hpctrack_server.data.series.frames import ChartFrame, ChartLine
 from hpctrack_server.data.series.grouping import Member, cut_buckets
@@ -65,6 +67,7 @@ class _Parts:
     groups: dict[str, list[Member]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
+    samples: list[FloatArray] = field(default_factory=list)
     stretch: int = 1
     note: str = ""
 
@@ -187,6 +190,7 @@ class ChartReader:
             parts.stretch = max(parts.stretch, line.stretch)
             parts.extents.append((float(line.raw.x[0]), float(line.raw.x[-1])))
             if query.group is None:
+                parts.samples.append(take_sample(line, share))
                 parts.lines.append(draw_whole_line(one.id, one.label, line, share))
                 continue
             raw = line.raw
@@ -243,7 +247,7 @@ def _make_frame(parts: _Parts, query: ChartQuery) -> ChartFrame:
         lines=tuple(parts.lines),
         exact=parts.stretch == 1,
         note="; ".join(notes),
-        y_range=find_y_range(parts.lines),
+        y_range=find_y_range(parts.lines, parts.samples),
         x_range=(
             min(low for low, _high in parts.extents),
             max(high for _low, high in parts.extents),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from hpctrack.core.clock import Clock
 from hpctrack.core.layout import run_folder
 from hpctrack.errors import HpctrackError
+from hpctrack.store.columns import Columns
 from hpctrack.store.point_feed import NewPoints, PointFeed
 from hpctrack_server.data.entries import reading
 from hpctrack_server.data.series.query import RankChoice
@@ -64,13 +66,23 @@ class _Steps:
     table: dict[int, list[float]] = field(default_factory=dict)
     ranks: set[int] = field(default_factory=set)
 
+    def is_alone(self, new: NewPoints) -> bool:
+        """Tell whether one rank alone logs the metric: then its values are the means too."""
+        rank = new.columns.rank
+        return self.ranks <= {int(rank[0])} and bool((rank == rank[0]).all())
+
+    def begin_attempt(self, new: NewPoints) -> int | None:
+        """Return from which step on a requeue computes again; None if it is no new attempt."""
+        before, self.attempt = self.attempt, max(self.attempt, new.attempt)
+        if new.attempt <= before:
+            return None
+        cut = int(new.columns.step[0])
+        self.table = {step: row for step, row in self.table.items() if step < cut}
+        return cut if before else None
+
     def add(self, new: NewPoints) -> list[int]:
         """Take points in and return the steps that have changed."""
         columns = new.columns
-        if new.attempt > self.attempt:
-            self.attempt = new.attempt
-            cut = int(columns.step[0])
-            self.table = {step: row for step, row in self.table.items() if step < cut}
         self.ranks.update(np.unique(columns.rank).tolist())
         there = ~np.isnan(columns.value)
         step, value, wall_s = columns.step, columns.value, columns.wall_s
@@ -111,7 +123,7 @@ class _Feed:
 
     feed: PointFeed
     steps: dict[str, _Steps] = field(default_factory=dict)
-    attempts: dict[str, int] = field(default_factory=dict)
+    is_stale: bool = False
 
 
 class LiveFeeds:
@@ -173,11 +185,12 @@ class LiveFeeds:
             new = watched.feed.look()
         for one in new:
             _add(watched, source[1], one, choices, pieces)
+        is_stale, watched.is_stale = watched.is_stale or watched.feed.has_missed, False
         return Tick(
             {key: b",".join(parts) for key, parts in pieces.items()},
             frozenset(watched.steps),
             watched.feed.is_over,
-            watched.feed.has_missed,
+            is_stale,
         )
 
 
@@ -189,31 +202,39 @@ def _add(
     pieces: dict[Key, list[bytes]],
 ) -> None:
     """Encode what is new of one metric, for each choice of ranks."""
+    if not len(new.columns):
+        return
     steps = watched.steps.setdefault(new.metric, _Steps())
-    cut = None
-    if not new.is_old and 0 < steps.attempt < new.attempt:
-        cut = int(new.columns.step[0])
-    changed = steps.add(new)
+    cut = steps.begin_attempt(new)
+    is_alone = steps.is_alone(new)
+    changed: list[int] = []
+    if is_alone:
+        steps.ranks.add(int(new.columns.rank[0]))
+    else:
+        # Who was alone until now has left no sums.
+        watched.is_stale |= len(steps.ranks) == 1 and not steps.table and not new.is_old
+        changed = steps.add(new)
     if new.is_old:
         # What is only just old may be missing in a chart that was read a moment ago.
         lately = new.columns.take(new.columns.wall_s >= new.columns.wall_s.max() - RECENT_S)
         new = NewPoints(new.metric, new.attempt, lately, is_old=True)
-        changed = np.unique(lately.step).tolist()
-        changed = [step for step in changed if step in steps.table]
-    for how in choices:
-        if isinstance(how, RankChoice):
-            if how == RankChoice.ALL:
-                continue
-            walls, values = steps.reduce(changed, how)
-            where = changed
+        changed = [step for step in np.unique(lately.step).tolist() if step in steps.table]
+        cut = None
+    for how in choices - {RankChoice.ALL}:
+        if isinstance(how, RankChoice) and not is_alone:
+            points = (changed, *steps.reduce(changed, how))
         else:
-            mine = new.columns.rank == how
-            if not mine.any():
-                continue
-            where = new.columns.step[mine].tolist()
-            walls, values = new.columns.wall_s[mine].tolist(), new.columns.value[mine].tolist()
-        piece = encode_piece(run, new.metric, how, (where, walls, values), cut)
-        pieces.setdefault((new.metric, how), []).append(piece)
+            points = _take_rank(new.columns, None if isinstance(how, RankChoice) else how)
+        if points[0]:
+            piece = encode_piece(run, new.metric, how, points, cut)
+            pieces.setdefault((new.metric, how), []).append(piece)
+
+
+def _take_rank(columns: Columns, rank: int | None) -> tuple[list[int], list[float], list[float]]:
+    """Return steps, times and values of one rank; of all points if that is None."""
+    if rank is not None and not (columns.rank == rank).all():
+        columns = columns.take(columns.rank == rank)
+    return columns.step.tolist(), columns.wall_s.tolist(), columns.value.tolist()
 
 
 def encode_piece(
@@ -235,7 +256,7 @@ def encode_piece(
         "ranks": how if isinstance(how, int) else str(how),
         "step": step,
         "wall": [round(one, 4) for one in wall_s],
-        "value": [one if np.isfinite(one) else None for one in value],
+        "value": [one if math.isfinite(one) else None for one in value],
     }
     if cut is not None:
         said["cut"] = cut

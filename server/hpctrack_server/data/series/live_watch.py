@@ -57,6 +57,10 @@ class Viewer:
         """Whether something is, or may still be, to be told."""
         return bool(self.live or self._pending)
 
+    def wake(self) -> None:
+        """Let whoever waits look up, although there is nothing to tell."""
+        self._is_due.set()
+
     def offer(self, event: bytes) -> None:
         """Add an event."""
         self._size_bytes += len(event)
@@ -98,6 +102,9 @@ class PointWatcher:
         self._known: dict[Source, frozenset[str]] = {}
         self._recent: dict[Source, deque[Tick]] = {}
         self._lock = asyncio.Lock()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self.is_closed = False
         self._task: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -105,12 +112,26 @@ class PointWatcher:
         """Let a page watch, until it leaves."""
         viewer = Viewer(watched, set(watched.runs))
         self._viewers.add(viewer)
+        self._is_empty.clear()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         try:
             yield viewer
         finally:
             self._viewers.discard(viewer)
+            if not self._viewers:
+                self._is_empty.set()
+
+    async def close(self, timeout_s: float) -> None:
+        """Ask those who watch to leave, and wait for them."""
+        self.is_closed = True
+        for one in self._viewers:
+            one.wake()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._is_empty.wait()
+        if self._task is not None:
+            self._task.cancel()
 
     async def begin(self, viewer: Viewer) -> None:
         """Offer a page what has come lately: a chart that it fetches may be a little older.
@@ -140,7 +161,7 @@ class PointWatcher:
         finally:
             self._task = None
             self._known, self._recent = {}, {}
-            with contextlib.suppress(RuntimeError):  # the server has ended
+            if not self.is_closed:
                 await self._reader.call(self._feeds.look, {})
 
     async def look(self) -> None:

@@ -28,8 +28,8 @@ class PointEvents(Guarded):
     async def get(self, project: str) -> None:
         """Send events.
 
-        ``begin`` comes first: the runs that are live, and when they began; what was logged before it
-        has to be fetched after it. Then ``points``, ``metrics``, ``stale`` and ``over``, see
+        ``begin`` comes first: the runs that are live, and when they began; what was logged before
+        it has to be fetched after it. Then ``points``, ``metrics``, ``stale`` and ``over``, see
         `hpctrack_server.data.series.live_watch.make_events`.
         """
         runs = [one for one in self.query("runs").split(",") if one][:RUNS_MAX]
@@ -52,7 +52,7 @@ class PointEvents(Guarded):
 
     async def _stream(self, viewer: Viewer) -> None:
         silent_s = 0.0
-        while viewer.has_more and not self._is_closed and not self.services.watcher.is_closed:
+        while viewer.has_more and not (self._is_closed or self.services.points.is_closed):
             events = await viewer.next(1.0)
             silent_s = 0.0 if events else silent_s + 1.0
             if events:

@@ -12,6 +12,7 @@ from hpctrack_server.pages.core.api import (
 )
 from hpctrack_server.pages.core.edit import EditApi
 from hpctrack_server.pages.core.events import ProjectEvents, RunEvents
+from hpctrack_server.pages.core.openapi import OpenApi
 from hpctrack_server.pages.core.points import PointEvents
 from hpctrack_server.pages.core.series import ChartApi, ChartMetricsApi
 from hpctrack_server.pages.core.table import (
@@ -27,6 +28,7 @@ from hpctrack_server.pages.page import PROJECT, RUN, Page
 PAGES: dict[str, Page] = {}
 
 API: dict[str, Page] = {
+    "openapi": Page(route="/api/v1/openapi.json", handler=OpenApi),
     "healthz": Page(route="/healthz", handler=Alive),
     "projects": Page(route="/api/v1/projects", handler=ProjectsApi),
     "runs": Page(route=f"/api/v1/projects/{PROJECT}/runs", handler=RunsApi),

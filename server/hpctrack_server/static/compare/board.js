@@ -30,6 +30,7 @@ export class Board {
     this.grids = [];
     this.search = "";
     this.zooms = 0;
+    element.addEventListener("panelchange", () => watch.onChange());
   }
 
   get cards() {
@@ -111,6 +112,18 @@ export class Board {
     this.changed();
     card.element.scrollIntoView({ block: "nearest" });
     return card;
+  }
+
+  /** More panels of the automatic layout, at the ends of their sections. @param {Section[]} sections */
+  extend(sections) {
+    for (const section of sections) {
+      const box = this.boxes.find((one) => one.dataset.title === section.title);
+      const grid = box && this.gridOf(box);
+      if (!grid) this.addSection(section);
+      else if (grid.element.children.length) for (const spec of section.panels) this.addCard(spec, grid);
+      else waitingOf(grid).push(...section.panels); // closed so far
+    }
+    this.count();
   }
 
   /** @param {PanelCard} card */

@@ -3,7 +3,9 @@
 const STOPS = 9;
 export const PALETTES = [
   { value: "viridis", label: "Viridis" },
+  { value: "viridis-r", label: "Viridis, small is bright" },
   { value: "plasma", label: "Plasma" },
+  { value: "plasma-r", label: "Plasma, small is bright" },
   { value: "accent", label: "One colour" },
   { value: "diverging", label: "Blue to red" },
 ];
@@ -42,7 +44,9 @@ function stops(name) {
   const key = `stops ${name}`;
   let found = known.get(key);
   if (!found) {
-    found = Array.from({ length: STOPS }, (_, i) => token(`--${name}-${i}`)).filter(Boolean).map(parseHex);
+    const plain = name.replace(/-r$/, "");
+    found = Array.from({ length: STOPS }, (_, i) => token(`--${plain}-${i}`)).filter(Boolean).map(parseHex);
+    if (plain !== name) found.reverse();
     known.set(key, found);
   }
   return found.length ? found : [[120, 120, 120]];
@@ -71,4 +75,9 @@ export function inkOn(rgb) {
 /** For a background: a palette from left to right. @param {string} name */
 export function gradient(name) {
   return `linear-gradient(to right, ${stops(name).map((one) => `rgb(${one.join(",")})`).join(", ")})`;
+}
+
+/** Of a loss or an error the small ones are what one looks for: they get the bright end. @param {string} key */
+export function paletteFor(key) {
+  return /loss|err|perplex|\bmae\b|\bmse\b|rmse/i.test(key) ? "viridis-r" : "viridis";
 }

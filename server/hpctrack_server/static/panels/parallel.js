@@ -48,6 +48,7 @@ export default class ParallelPanel extends Panel {
     /** @type {Set<string> | null} what another panel has chosen */
     this.others = null;
     this.hovered = -1;
+    this.isRemoved = false;
     loadBokeh();
     context.onSelect((runs) => this.#followSelection(runs));
     context.onHighlight((run) => this.#followHighlight(run));
@@ -279,7 +280,7 @@ export default class ParallelPanel extends Panel {
 
   /** @param {string[] | null} runs */
   #followSelection(runs) {
-    if (this.isTelling || !this.table) return;
+    if (this.isRemoved || this.isTelling || !this.table) return;
     this.others = runs ? new Set(runs) : null;
     this.#choose(false);
   }
@@ -386,7 +387,7 @@ export default class ParallelPanel extends Panel {
 
   /** @param {string | null} run */
   #followHighlight(run) {
-    if (this.isTelling || !this.table) return;
+    if (this.isRemoved || this.isTelling || !this.table) return;
     const at = run === null ? -1 : this.table.ids.indexOf(run);
     if (at === this.hovered) return;
     this.hovered = at;

@@ -125,10 +125,11 @@ export default class ScatterPanel extends PlotPanel {
     const plain = this.rows.length > 3000 ? 4 : this.rows.length > 500 ? 5 : 7;
     if (!column) return () => plain;
     const [low, high] = [quantile(column.values, 0.02), quantile(column.values, 0.98)];
+    const [least, more] = plain < 5 ? [2.5, 7] : [4, 14];
     return (/** @type {number} */ row) => {
       const part = high > low ? (column.values[row] - low) / (high - low) : 0.5;
       // Areas are what is compared: the diameter grows by the root.
-      return Number.isNaN(part) ? 3 : 4 + 14 * Math.sqrt(Math.min(Math.max(part, 0), 1));
+      return Number.isNaN(part) ? least - 1 : least + more * Math.sqrt(Math.min(Math.max(part, 0), 1));
     };
   }
 
@@ -169,7 +170,7 @@ export default class ScatterPanel extends PlotPanel {
 
   /** @param {string[] | null} runs */
   #followSelection(runs) {
-    if (this.isTelling || !this.figure || !this.answer) return;
+    if (this.isRemoved || this.isTelling || !this.figure || !this.answer) return;
     const wanted = new Set(runs ?? []);
     const indices = runs ? this.rows.flatMap((row, i) => (wanted.has(this.answer.ids[row]) ? [i] : [])) : [];
     this.isTelling = true;
@@ -179,7 +180,7 @@ export default class ScatterPanel extends PlotPanel {
 
   /** @param {string | null} run */
   #followHighlight(run) {
-    if (!this.figure || !this.axes || !this.answer || this.isTelling) return;
+    if (this.isRemoved || !this.figure || !this.axes || !this.answer || this.isTelling) return;
     const at = run === null ? -1 : this.rows.findIndex((row) => this.answer.ids[row] === run);
     this.#ring(at);
   }

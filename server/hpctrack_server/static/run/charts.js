@@ -90,10 +90,9 @@ class RunCharts {
   zoom(range, from) {
     if (!range && !this.shared.zoom && !from) return;
     this.shared.zoom = range;
-    for (const card of this.board.cards) if (card.isVisible) card.panel?.showRange(range);
+    this.board.zoom(range, from);
     this.tools.show(this.shared);
     writePlace(writeShared(this.shared, base), { isStep: true });
-    this.board.spoil(from);
   }
 
   /** @param {number | null} x */

@@ -89,6 +89,13 @@ function withDrawing(one) {
   return isMetric ? [one, { ...one, key: `~${one.key.slice("summary.".length)}` }] : [one];
 }
 
+/** The order in which the table shows them. @param {string[]} specs */
+function pinnedFirst(specs) {
+  const isPinned = (/** @type {string} */ one) => one.startsWith("!");
+  const rest = specs.filter((one) => one !== "name");
+  return ["name", ...rest.filter(isPinned), ...rest.filter((one) => !isPinned(one))];
+}
+
 /** @param {string} spec @param {string[]} specs @param {(specs: string[]) => void} change */
 function makeShown(spec, specs, change) {
   const name = nameOf(spec);
@@ -97,7 +104,7 @@ function makeShown(spec, specs, change) {
   const without = specs.filter((one) => one !== spec);
   const place = specs.indexOf(spec);
   const move = (/** @type {number} */ to) => change([...without.slice(0, to), spec, ...without.slice(to)]);
-  const pin = () => change(specs.map((one) => (one === spec ? (isPinned ? name : `!${name}`) : one)));
+  const pin = () => change(pinnedFirst(specs.map((one) => (one === spec ? (isPinned ? name : `!${name}`) : one))));
   const grip = make("button", { type: "button", class: "grip", "aria-label": `Move ${readable(spec)}: Alt and arrow up or down`, disabled: isFixed }, "\u2807");
   const line = make(
     "li",

@@ -13,9 +13,13 @@ const AT_ONCE = 1000;
  * @param {{name?: string, notes?: string, add_tags?: string[], remove_tags?: string[], archived?: boolean, deleted?: boolean}} change
  */
 export async function edit(ids, change) {
+  const failed = [];
   for (let start = 0; start < ids.length; start += AT_ONCE) {
-    await sendJson("POST", apiAddress(["projects", project(), "edit"]), { ids: ids.slice(start, start + AT_ONCE), ...change });
+    const url = apiAddress(["projects", project(), "edit"]);
+    const { runs } = await sendJson("POST", url, { ids: ids.slice(start, start + AT_ONCE), ...change });
+    failed.push(...runs.filter((/** @type {{error?: string}} */ one) => one.error));
   }
+  if (failed.length) say(`${formatCount(failed.length, "run")} could not be changed: ${failed[0].error}`, { kind: "bad" });
 }
 
 /**

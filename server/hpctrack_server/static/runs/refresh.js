@@ -82,9 +82,10 @@ export function refresh() {
 
 /** @param {Document} fresh @param {{isTyping: boolean, isSame: boolean, isScrollKept: boolean}} how */
 function showFresh(fresh, { isTyping, isSame, isScrollKept }) {
-  const problem = fresh.querySelector('[data-part="problem"]');
-  document.getElementById("filter-text")?.setAttribute("aria-invalid", String(Boolean(problem?.firstElementChild)));
-  if (isTyping && problem?.firstElementChild) {
+  const hasProblem = Boolean(fresh.querySelector('[data-part="problem"]')?.firstElementChild);
+  const field = document.getElementById("filter-text");
+  field?.setAttribute("aria-invalid", String(hasProblem));
+  if (hasProblem && (isTyping || (isSame && document.activeElement === field))) {
     replacePart("problem", fresh); // half a filter is not understood: the table stays while it is typed
     return;
   }

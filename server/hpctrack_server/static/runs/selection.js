@@ -11,6 +11,8 @@ import { go } from "./refresh.js";
 const IN_ADDRESS_MAX = 400;
 /** More ids than this make an address that proxies refuse. */
 
+const DIFF_MAX = 12;
+
 /** @type {Set<string>} */
 const picked = new Set();
 let isAll = false;
@@ -109,7 +111,7 @@ function paintBar(isWholePage) {
     make("button", { type: "button", class: "link", on: { click: clearPicked } }, "Clear"),
     make("span", { class: "divide" }),
     button("Compare", compare, { class: "button primary" }),
-    count === 2 && !isAll ? button("Diff", diff) : null,
+    count > 1 && count <= DIFF_MAX && !isAll ? button("Diff", diff) : null,
     count === 1 && !isAll ? button("Baseline", setBaseline) : null,
     make("span", { class: "divide" }),
     button("Tag\u2026", tag),

@@ -51,8 +51,12 @@ async function loadMetric(metric, cells) {
   }
   try {
     const url = apiAddress(["projects", project(), "sparklines"]);
-    const { lines } = await sendJson("POST", url, { metric, ids: [...byRun.keys()], width: WIDTH });
+    const { lines, left = [] } = await sendJson("POST", url, { metric, ids: [...byRun.keys()], width: WIDTH });
+    const late = new Set(left); // the server had no time for them
+    const again = cells.filter((cell) => late.has(cell.closest("tr")?.dataset.run));
+    if (again.length && again.length < cells.length) loadMetric(metric, again);
     for (const [run, cell] of byRun) {
+      if (late.has(run)) continue;
       const values = lines[run] ?? [];
       drawn.set(`${run}\n${metric}`, values);
       draw(cell, values);
