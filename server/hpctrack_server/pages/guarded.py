@@ -95,7 +95,8 @@ class Services:
     charts: ChartReader
     """For the thread of `numbers` alone."""
     sweeps: Sweeps
-    """For the thread of `numbers` alone, too."""
+    sweeping: Reader
+    """The thread of `sweeps`: Optuna takes seconds to say what matters, and charts go on."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
     ranks: RankNumbers
