@@ -229,7 +229,7 @@ def test_large_clouds_are_thinned_and_say_so() -> None:
     found = make_points(cloud)
     assert (found.total, found.drawn) == (POINTS_MAX + 10, POINTS_MAX)
     assert found.category is not None
-    assert thin(range(100), 3) == [0, 50, 99]  # type: ignore[arg-type]
+    assert thin(range(100), 3) == [0, 50, 99]
 
 
 def test_cells_of_any_kind_can_be_sorted() -> None:
