@@ -250,6 +250,13 @@ def test_groups_but_seed_tell_what_differs_and_their_numbers() -> None:
     assert groups[1].values == {}
 
 
+def test_values_are_counted_also_those_that_are_not_there() -> None:
+    snapshot = snapshot_of(rows_of(a=["x", None, "y", "x"], b=[1, 1, 1, 1]), 2)
+    assert snapshot.count("a", np.arange(4)) == {None: 1, "x": 2, "y": 1}
+    assert snapshot.count("a", np.array([], np.int64)) == {}
+    assert snapshot.count("nothing", np.arange(4)) == {None: 4}
+
+
 def test_groups_by_two_keys_keep_runs_without_a_value() -> None:
     rows = rows_of(a=[1, 1, None], b=["x", "x", None])
     rows = [{**row, "tags": ["t", "u"]} for row in rows]

@@ -245,6 +245,19 @@ class Snapshot:
         found.sort(key=lambda one: -one[0])
         return [value for _count, value in found[:VALUES_MAX]]
 
+    def count(self, key: str, rows: RowArray) -> dict[Any, int]:
+        """Return how many of some rows have each value of a column; None where there is none."""
+        codes = self._codes(key)
+        counts = np.bincount(codes[rows] + 1)
+        firsts = np.full(len(counts), -1, np.int64)
+        firsts[codes[rows][::-1] + 1] = rows[::-1]
+        there = np.flatnonzero(counts)
+        values = self.take([key], firsts[there])[key]
+        return {
+            tuple(value) if isinstance(value, list) else value: int(number)
+            for value, number in zip(values, counts[there], strict=True)
+        }
+
     def group(
         self, keys: Sequence[str], rows: RowArray, columns: Sequence[str] | None
     ) -> list[Group]:
@@ -308,7 +321,10 @@ class Snapshot:
                 held = join_codes((code_values(self.parts(one), length) for one in keys), length)
                 self._memo["codes", BUT_SEED] = held
             return np.asarray(held)
-        return code_values(self.parts(key), length)
+        held = self._memo.get(("codes", key))
+        if held is None:
+            held = self._memo["codes", key] = code_values(self.parts(key), length)
+        return np.asarray(held)
 
     def _describe_keys(self, key: str, firsts: RowArray) -> list[Any]:
         if key != BUT_SEED:

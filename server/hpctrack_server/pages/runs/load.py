@@ -18,9 +18,6 @@ from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.language.errors import QueryError
 from hpctrack_server.language.parser import parse_filter
 
-COUNTED_RUNS_MAX = 100_000
-"""Up to here each state says how many runs it has; beyond, that takes longer than the table."""
-
 GROUPS_MAX = 10_000
 """Beyond, each run is a group of its own, and no page is the place for that."""
 
@@ -101,7 +98,7 @@ def load_table(
     try:
         found = _find_page(index, project, place, keys)
         groups = _load_groups(index, project, place, columns) if place.group else []
-        states = _count_states(index, project, place, found.total)
+        states = _count_states(index, project, place)
     except UsageError as problem:
         total = index.page(project, RunQuery(scope=Scope(place.scope), count=0)).total
         return LoadedTable(columns=columns, problem=problem, states={}, broken=broken, total=total)
@@ -150,12 +147,9 @@ def _find_page(index: RunIndex, project: str, place: TablePlace, keys: list[str]
         raise QueryError(error.message, at=at, end=end, hint=error.hint) from None
 
 
-def _count_states(index: RunIndex, project: str, place: TablePlace, total: int) -> dict[str, int]:
-    if total > COUNTED_RUNS_MAX:
-        return {}
+def _count_states(index: RunIndex, project: str, place: TablePlace) -> dict[str, int]:
     query = make_query(replace(place, states=(), sort=""))
-    found = index.groups(project, ["state"], query, columns=[])
-    return {str(one.key[0]): len(one.ids) for one in found}
+    return {str(key): count for key, count in index.counts(project, "state", query).items()}
 
 
 def _find_row(index: RunIndex, project: str, run_id: str, keys: list[str]) -> dict[str, Any] | None:
