@@ -1,4 +1,4 @@
-"""``hpctrack edit``: give a run another name, notes or tags."""
+"""``hpctrack edit``: give a run another name, notes or tags; put it away, or delete it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from hpctrack.store.stored_run import StoredRun
 @click.option("--edit-notes", is_flag=True, help="Change the notes in $EDITOR.")
 @click.option("--add-tag", "added", metavar="TAG", multiple=True, help="May be repeated.")
 @click.option("--remove-tag", "removed", metavar="TAG", multiple=True, help="May be repeated.")
+@click.option("--archive/--unarchive", "archived", default=None, help="Put away, or take out.")
+@click.option("--delete/--restore", "deleted", default=None, help="Mark as deleted, or not.")
 @store_option
 @project_option
 @json_option
@@ -34,15 +36,22 @@ def edit(
     edit_notes: bool,
     added: tuple[str, ...],
     removed: tuple[str, ...],
+    archived: bool | None,
+    deleted: bool | None,
     store: Path | None,
     project: str | None,
     as_json: bool,
 ) -> None:
-    """Give runs another name, notes or tags, whether they still go on or not.
+    """Give runs another name, notes or tags, put them away or delete them.
+
+    They may still be going on.
 
     RUN is an id, project/id, a name, or the beginning of an id. What the job has said stays in its
     files. `hpctrack sync` brings an edit to the server and the server's edits back; if both
     sides have edited the same without knowing of each other, the server's counts.
+
+    Runs that are archived or deleted are left out of listings. Deleting is a mark, which --restore
+    takes away: no file is removed, unless `hpctrack server gc --deleted-days` is asked to.
 
     \b
     Examples:
@@ -51,8 +60,11 @@ def edit(
       hpctrack edit 4711.0 --notes "diverges from step 900 on"
       git log -1 | hpctrack edit 4711.0 --notes -
       hpctrack edit 4711.0 --edit-notes
+      hpctrack edit 4711.3 4711.4 --delete
     """
-    if name is None and notes is None and not (edit_notes or added or removed):
+    marks = {"archived": archived, "deleted": deleted}
+    is_marking = any(one is not None for one in marks.values())
+    if name is None and notes is None and not (edit_notes or added or removed or is_marking):
         raise UsageError("nothing is to be changed", hint="hpctrack edit -h")
     if len(runs) > 1 and (name is not None or edit_notes):
         raise UsageError("a name, and an editor, are for one run", hint="name one RUN")
@@ -67,7 +79,7 @@ def edit(
         # A tag or text that cannot be used is told before any run is changed.
         make_changes(name=name, notes=notes, add_tags=added, remove_tags=removed)
         _check_tags(found, removed)
-        told = [_edit(run, name, notes, added, removed) for run in found]
+        told = [_edit(run, name, notes, added, removed, marks=marks) for run in found]
     if as_json:
         print_json({"runs": told})
         return
@@ -104,22 +116,31 @@ def _edit(
     notes: str | None,
     added: tuple[str, ...],
     removed: tuple[str, ...],
+    *,
+    marks: dict[str, bool | None],
 ) -> dict[str, Any]:
-    before = (run.name, run.notes, list(run.tags))
+    before = _read(run)
     if name is not None:
         run.name = name
     if notes is not None:
         run.notes = notes
     run.tags = [one for one in run.tags if one not in removed]
     run.tags += [one for one in (tag.strip() for tag in added) if one not in run.tags]
+    for key, mark in marks.items():
+        if mark is not None:
+            setattr(run, key, mark)
     run.update()
+    now = _read(run)
+    return {"project": run.project, "id": run.id, **now, "changed": before != now}
+
+
+def _read(run: StoredRun) -> dict[str, Any]:
     return {
-        "project": run.project,
-        "id": run.id,
         "name": run.name,
         "notes": run.notes,
         "tags": list(run.tags),
-        "changed": before != (run.name, run.notes, list(run.tags)),
+        "archived": run.archived,
+        "deleted": run.deleted,
     }
 
 
@@ -128,5 +149,6 @@ def _describe(told: dict[str, Any]) -> str:
     words += [f"tags {', '.join(told['tags'])}"] * bool(told["tags"])
     first, _, rest = told["notes"].partition("\n")
     words += [f"notes {first}{' ...' if rest else ''}"] * bool(first)
+    words += [mark for mark in ("archived", "deleted") if told[mark]]
     words += ["as it was"] * (not told["changed"])
     return clean("; ".join(words))

@@ -41,6 +41,7 @@ RUN_STATES = [one.value for one in State if one != State.LOST]
 )
 @click.option("-o", "--order", help="Sort by a key, such as -summary.loss. [default: -created]")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most this many.")
+@click.option("-a", "--all", "is_all", is_flag=True, help="Also archived and deleted runs.")
 @click.option("--live", "is_live", is_flag=True, help="Only runs that are going on now.")
 @click.option(
     "--watch",
@@ -60,6 +61,7 @@ def ls(
     tags: tuple[str, ...],
     order: str | None,
     limit: int | None,
+    is_all: bool,
     is_live: bool,
     watch_s: float | None,
     as_json: bool,
@@ -67,7 +69,8 @@ def ls(
     """List runs, the newest first.
 
     What of a run is missing is in a column of its own, which is there only if something is; so is
-    when a run of another machine was looked at there, whose state is as of then. With
+    when a run of another machine was looked at there, whose state is as of then. Archived and
+    deleted runs are left out, and counted below, unless --all is given. With
     --live, only what runs now: its step and steps per second, the age of its last sign of life, how
     busy its GPUs are; --order takes one of those columns.
 
@@ -92,11 +95,18 @@ def ls(
     wanted: list[dict[str, str]] = [{"state": state}] if state else []
     wanted += [{"tags": one} for one in tags]
     runs, broken = opened.listing({"$and": wanted}, order, project=project)
-    runs = runs[:limit]
+    shown = runs if is_all else [one for one in runs if not (one.archived or one.deleted)]
+    hidden = len(runs) - len(shown)
+    runs = shown[:limit]
     if as_json:
-        print_json({"runs": [_entry(run) for run in runs], "broken": describe_broken(broken)})
+        told = {"runs": [_entry(run) for run in runs], "broken": describe_broken(broken)}
+        print_json({**told, "hidden": hidden})
     else:
         _print_table(runs)
+        if hidden:
+            plural = "run is" if hidden == 1 else "runs are"
+            said = f"{hidden:,} archived or deleted {plural} not shown; --all shows them"
+            click.echo(said, err=True)
         tell_broken(broken)
     for run in runs:
         run.close()
@@ -125,6 +135,8 @@ def _entry(run: StoredRun) -> dict[str, Any]:
         "summary": run.summary,
         "tags": record.tags,
         "notes": record.notes,
+        "archived": run.archived,
+        "deleted": run.deleted,
     }
 
 

@@ -45,7 +45,8 @@ class Annotations:
     Parameters
     ----------
     entries : mapping
-        By ``name``, ``notes``, ``archived``, ``deleted``, ``tag:<tag>``, or what only a newer hpctrack knows.
+        By ``name``, ``notes``, ``archived``, ``deleted``, ``tag:<tag>``, or what only a newer
+        hpctrack knows.
     """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)

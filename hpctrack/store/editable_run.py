@@ -140,7 +140,7 @@ class EditableRun(DescribedRun):
 
     @property
     def archived(self) -> bool:
-        """Whether listings leave the run out because it was put away; `update` saves what is set."""
+        """Whether the run was put away, and listings leave it out; `update` saves what is set."""
         return self.annotations.is_archived if self._new_archived is None else self._new_archived
 
     @archived.setter
@@ -161,9 +161,10 @@ class EditableRun(DescribedRun):
         self._new_deleted = bool(deleted)
 
     def update(self) -> None:
-        """Save name, notes, tags and marks that were set; ``hpctrack sync`` brings them to the server.
+        """Save name, notes, tags and marks that were set.
 
-        Of the tags only what was added and removed is said: what others add meanwhile stays.
+        ``hpctrack sync`` brings them to the server. Of the tags only what was added and removed is
+        said: what others add meanwhile stays.
 
         Raises
         ------

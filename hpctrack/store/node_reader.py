@@ -88,6 +88,8 @@ class NodeReader:
         self._lost = self._lost_points = 0
         self._points_read = 0
         self._parts: dict[int, list[Columns]] = {}
+        self._sizes: dict[int, int] = {}
+        self._sized_rows = 0
         self._sensors: dict[str, SensorColumns] = {}
         self._sensors_known = (0, 0)
 
@@ -252,6 +254,23 @@ class NodeReader:
         """Yield all samples likewise."""
         return self._iter_rows("samples")
 
+    def refresh_points(self) -> int:
+        """See what points have been written, and nothing else; return how many rows there are."""
+        table = self._tables["points"]
+        table.refresh()
+        return table.rows
+
+    def read_named_points(self, start: int, stop: int) -> Iterator[tuple[str, Columns]]:
+        """Yield some rows of points by metric; those whose name has not come yet are left out."""
+        rows = _drop_timeless(self._tables["points"].read(start, stop))
+        parts = list(self._split(rows)) if len(rows) else []
+        if any(number not in self._names for number, _part in parts):
+            self._tables["events"].refresh()
+            self._update_events()
+        for number, part in parts:
+            if number in self._names:
+                yield self._names[number], part
+
     def _iter_rows(self, name: str) -> Iterator[Any]:
         table = self._tables[name]
         for start in range(0, table.rows, PIECE_ROWS):
@@ -260,18 +279,24 @@ class NodeReader:
     def metric_sizes(self) -> dict[str, int]:
         """Return the number of points of each metric that has a name; none are kept.
 
+        Only rows that are new since it was called last are read.
+
         Raises
         ------
         StoreFormatError
             They cannot be read.
         """
-        sizes: dict[int, int] = {}
-        for rows in self.iter_points():
+        table = self._tables["points"]
+        while self._sized_rows < table.rows:
+            rows = table.read(self._sized_rows, self._sized_rows + PIECE_ROWS)
+            if not len(rows):
+                break
+            self._sized_rows += len(rows)
             numbers, counts = np.unique(_drop_timeless(rows)["metric"], return_counts=True)
             for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-                sizes[number] = sizes.get(number, 0) + count
+                self._sizes[number] = self._sizes.get(number, 0) + count
         self._update_events()
-        return {self._names[one]: sizes[one] for one in sizes if one in self._names}
+        return {self._names[one]: size for one, size in self._sizes.items() if one in self._names}
 
     def iter_columns(self) -> Iterator[tuple[str, Columns]]:
         """Yield what `read_columns` returns in pieces, in the order of the file; none are kept.

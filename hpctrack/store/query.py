@@ -35,6 +35,8 @@ _FACTS: dict[str, Callable[[StoredRun], Any]] = {
     "display_name": lambda run: run.name,
     "fork": lambda run: str(run.plain_brief.fork.get("run", "")),
     "attempts": lambda run: run.plain_brief.attempts,
+    "archived": lambda run: run.archived,
+    "deleted": lambda run: run.deleted,
 }
 
 _ALIASES = {

@@ -120,7 +120,7 @@ def draw_window(
     first = 0 if start is None else _find_first(drawn, start, is_time=is_time)
     last = series.points
     if stop is not None:
-        above = stop if is_time else np.floor(stop) + 1
+        above = np.nextafter(stop, np.inf) if is_time else np.floor(stop) + 1
         last = _find_first(drawn, float(above), is_time=is_time)
     last = max(first, last)
     stretch = find_stretch(first, last, width)

@@ -23,6 +23,10 @@ BLOCK_VALUES = 1 << 21
 """Of a block of ranks, 16 MB: HDF5 is locked for others no longer than reading it takes."""
 
 
+STEPS_MAX = 20_000_000
+"""The steps of a longer grid are not read at once: 160 MB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """The buckets of one level of all ranks.
@@ -75,13 +79,13 @@ class SealedMatrix:
     counts : ndarray of int64, shape (ranks,)
         Points of each, superseded ones included.
     is_grid : bool
-        All ranks have the same steps.
+        All ranks have the same steps, and these increase.
     """
 
     def __init__(self, group: Any) -> None:
         self._group = group
-        self.is_grid = "runs" not in group
-        if self.is_grid:
+        has_rows = "runs" not in group
+        if has_rows:
             self.ranks: IntArray = group["rank"][:].astype(np.int64)
             steps = int(group["step"].shape[0])
             self.counts: IntArray = np.full(len(self.ranks), steps, np.int64)
@@ -89,6 +93,8 @@ class SealedMatrix:
             runs = group["runs"][:]
             self.ranks, where = np.unique(runs["rank"].astype(np.int64), return_inverse=True)
             self.counts = np.bincount(where, weights=runs["count"]).astype(np.int64)
+        # All ranks of a grid have the same steps, but these may go back.
+        self.is_grid = has_rows and self.longest <= STEPS_MAX and _increases(self.steps)
 
     @property
     def longest(self) -> int:
@@ -139,9 +145,7 @@ class SealedMatrix:
             last = min(first + together, len(self.ranks))
             yield Block(first, last, self.steps, column[first:last])
 
-    def read_points(
-        self, rank: int, window: Window = (None, None)
-    ) -> tuple[IntArray, FloatArray]:
+    def read_points(self, rank: int, window: Window = (None, None)) -> tuple[IntArray, FloatArray]:
         """Return steps and values of a rank whose steps lie in a window, by step.
 
         Notes
@@ -164,7 +168,11 @@ class SealedMatrix:
         """Return steps and times of the lowest rank's points, by step; UTC seconds."""
         count = int(self.counts[0])
         column = self._group["wall_s"]
-        wall_s: FloatArray = column[0] if self.is_grid else column[:count]
-        step = self.steps if self.is_grid else self._group["step"][:count]
+        wall_s: FloatArray = column[0] if column.ndim > 1 else column[:count]
+        step = self._group["step"][:count]
         order = np.argsort(step, kind="stable")
         return step[order], wall_s[order]
+
+
+def _increases(steps: IntArray) -> bool:
+    return bool((steps[1:] > steps[:-1]).all())

@@ -1,6 +1,6 @@
 """Runs as people compare them: sealed, with a configuration, seeds, and curves that look real.
 
-python -m scripts.benchmarks.made_compared --out /tmp/compared --runs 20 --points 1000``
+``python -m scripts.benchmarks.made_compared --out FOLDER`` makes a store of them.
 """
 
 from __future__ import annotations

@@ -19,10 +19,13 @@ from hpctrack.core.settings import environment
 from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.matrix.numbers import RankNumbers
+from hpctrack_server.data.media.library import Library
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
+from hpctrack_server.data.series.live_feed import LiveFeeds
+from hpctrack_server.data.series.live_watch import PointWatcher
 from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
@@ -65,6 +68,7 @@ class Dashboard:
     async def __aexit__(self, *_error: object) -> None:
         """Stop; open event streams are ended first."""
         await self.services.watcher.close(STOP_TIMEOUT_S)
+        await self.services.points.close(STOP_TIMEOUT_S)
         if self._watching:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -77,7 +81,7 @@ class Dashboard:
             close_ranks = services.numbers.call(services.ranks.close)
             await asyncio.wait_for(close_ranks, STOP_TIMEOUT_S)
         for thread, close in (
-            (services.reader, services.provider.close),
+            (services.reader, services.close_pages),
             (services.keeper, services.state.close),
             (services.numbers, services.close_numbers),
         ):
@@ -117,6 +121,7 @@ def make_dashboard(
     index = RunIndex(settings, clock=clock)
     provider = DataProvider(settings, index, clock=clock)
     watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
+    feeds = LiveFeeds(provider.path, clock=clock, stale_after_s=settings.stale_after_s)
     services = Services(
         gate=gate,
         provider=provider,
@@ -124,17 +129,21 @@ def make_dashboard(
         sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        sweeping=Reader("sweeps"),
         sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
         ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         keeper=Reader("keeper"),
         state=State(Database(find_database(settings.database, provider.path, environment()))),
         consoles=Consoles(provider),
+        media=Library(provider),
         watcher=watcher,
+        points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),
         asset_path=assets.path,
         clock=clock,
         prefix=settings.prefix,
         menus=MENUS,
+        api=API,
     )
     given = {"services": services}
     patterns: list[Any] = [

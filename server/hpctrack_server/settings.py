@@ -22,6 +22,9 @@ class ServerSettings:
         The store's folder.
     stale_after_s : float
         How long a live run may be silent before it counts as crashed, seconds.
+    is_following : bool
+        Whether the store's folders are looked at; False shows a saved table as it is, to measure
+        one whose runs do not exist.
     poll_interval_s : float
         Time between two looks at runs that somebody watches, seconds.
     cache_bytes : int
@@ -36,6 +39,7 @@ class ServerSettings:
 
     store: Path
     stale_after_s: float = 60.0
+    is_following: bool = True
     poll_interval_s: float = 0.5
     cache_bytes: int = 256 * 1024 * 1024
     prefix: str = ""

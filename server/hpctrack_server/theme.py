@@ -30,11 +30,9 @@ AREA_EDGE_ALPHA = 0.5
 LOD_TIMEOUT_MS = 80
 """Time from the last wheel tick to the end of a zoom: 91 ms measured, against 303 ms by default."""
 
-HEATMAP_HEIGHT_PX = 520
 HEATMAP_BORDER_LEFT_PX = 124
 """Room for the name of a host and a rank's number."""
 HEATMAP_BORDER_BOTTOM_PX = 30
-BANDS_HEIGHT_PX = 96
 STRIP_GAP_PX = 6
 
 SENSOR_HEIGHT_PX = 170

@@ -285,3 +285,74 @@ def test_hostile_columns_and_names_are_shown_as_they_are(open_page: Callable[...
     page.reload()
     expect(page.locator("#parallel-count")).to_have_text("4 of 8 runs")
     expect(page.locator("#parallel-table tbody")).to_contain_text(HOSTILE[1])
+
+
+def add_panel(page: Any, kind: str) -> Any:
+    page.get_by_role("button", name="Add panel").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("select").first.select_option(kind)
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    card = page.locator(f'.panel[data-kind="{kind}"]')
+    card.scroll_into_view_if_needed()
+    expect(card).to_have_attribute("data-ready", "true")
+    expect(card).not_to_have_class(re.compile("failed"))
+    return card
+
+
+CAPTIONS = {
+    "bar": "3 groups",
+    "scatter": "all 160 runs",
+    "box": "outliers beyond 1.5 interquartile ranges",
+    "histogram": "bins",
+    "heatmap": "cells",
+    "contour": "linear between runs",
+    "importance": "permutation importance",
+    "correlation": "Pearson over 160 runs",
+    "scalar": "all 160 runs",
+    "parallel": "160 runs",
+}
+
+
+def test_every_kind_of_panel_is_drawn_and_their_selections_are_one(
+    known: dict[str, Any], open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+) -> None:
+    page = open_page(height=1000)
+    parts = urlsplit(page.url)
+    page.goto(f"{parts.scheme}://{parts.netloc}/p/sweep/compare?limit={RUNS}")
+    cards = {}
+    for kind, said in CAPTIONS.items():
+        cards[kind] = add_panel(page, kind)
+        expect(cards[kind].locator(".caption")).to_contain_text(said)
+    add_panel(page, "note").get_by_role("textbox").fill("the first <b>sweep</b>")
+
+    expect(cards["scalar"].locator("output")).to_have_text(f"{known['loss'].min():.3f}")
+    best = f"/p/sweep/runs/run-{known['loss'].argmin():03d}"
+    expect(cards["scalar"].get_by_role("link")).to_have_attribute("href", best)
+    importance = cards["importance"].get_by_role("row")
+    expect(importance).to_have_count(5)
+
+    picture(page, "panels")
+    drag(page, "config.optimizer", 0.03, 0.35)
+    wanted = int((known["optimizer"] == "sgd").sum())
+    expect(cards["parallel"].locator(".caption")).to_contain_text(f"{wanted} of 160 runs")
+    selected = page.evaluate(
+        """() => Bokeh.documents.flatMap((one) => {
+          const points = one.get_model_by_name("points");
+          return points && points.data.x.length === 160 ? [points.selected.indices.length] : [];
+        })"""
+    )
+    assert wanted in selected, "the scatter plot shows the same runs"
+
+
+def test_filter_of_the_brushes_finds_the_same_runs(
+    known: dict[str, Any], open_page: Callable[..., Any]
+) -> None:
+    page = open_parallel(open_page)
+    drag(page, "config.lr", 0.2, 0.6)
+    drag(page, "config.optimizer", 0.03, 0.35)
+    wanted = inside(known["lr"], brushes(page)["config.lr"]) & (known["optimizer"] == "sgd")
+    narrowed = page.get_by_role("link", name="Filter to these").get_attribute("href")
+    text = urlsplit(narrowed).query
+    parts = urlsplit(page.url)
+    page.goto(f"{parts.scheme}://{parts.netloc}/p/sweep/parallel?{text}")
+    expect(page.locator("#parallel-count")).to_have_text(f"{wanted.sum()} runs")

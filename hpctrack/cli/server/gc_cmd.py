@@ -27,23 +27,44 @@ from hpctrack.sync.upkeep.collection import KEEP_DAYS, Collection, collect
     show_default=True,
     help="How long parts of large uploads, and versions that append-only has kept, stay.",
 )
+@click.option(
+    "--deleted-days",
+    type=click.FloatRange(min=0),
+    help="Also remove, for good, runs that were marked as deleted longer ago. [default: never]",
+)
 @json_option
-def gc(*, store: Path | None, dry_run: bool, keep_days: float, as_json: bool) -> None:
+def gc(
+    *,
+    store: Path | None,
+    dry_run: bool,
+    keep_days: float,
+    deleted_days: float | None,
+    as_json: bool,
+) -> None:
     """Remove what nobody needs any more: uploads that were given up, and what is there twice.
 
     Quarantines of receivers that were killed (after a day), parts of large files whose sender has
     not come back, versions that append-only has kept, node files that are in the sealed file, and
-    scratch files. Never a sealed file, never an artifact. May run while others push.
+    scratch files. Never an artifact, and never a sealed file but of runs that were marked as
+    deleted, if --deleted-days asks for it. May run while others push.
 
     \b
     Examples:
       hpctrack server gc --dry-run
       hpctrack server gc --store /data/store --keep-days 30
+      hpctrack server gc --deleted-days 90 --dry-run
     """
     path = find_store(read_settings(dir=store))
     actor = Actor.from_environment(environment())
     with show_count_bar("runs") as on_run:
-        found = collect(path, keep_days=keep_days, dry_run=dry_run, actor=actor, on_run=on_run)
+        found = collect(
+            path,
+            keep_days=keep_days,
+            deleted_days=deleted_days,
+            dry_run=dry_run,
+            actor=actor,
+            on_run=on_run,
+        )
     if as_json:
         print_json(
             {

@@ -28,7 +28,7 @@ from hpctrack.core.layout import (
     scan_runs,
 )
 from hpctrack.errors import HpctrackError
-from hpctrack.store.annotation_file import is_server_store
+from hpctrack.store.annotation_file import is_server_store, read_annotations
 from hpctrack.store.node_reader import NodeReader
 from hpctrack.store.replica import drop_replicas
 from hpctrack.store.sealed_file import SealedReader
@@ -67,6 +67,8 @@ class Leftover(StrEnum):
     """A node file all of which is in the sealed file beside it."""
     SCRATCH = "scratch"
     """A file that was to be renamed, of somebody who was killed."""
+    DELETED = "deleted"
+    """A file of a run that somebody has marked as deleted, long ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def collect(
     store: Path,
     *,
     keep_days: float = KEEP_DAYS,
+    deleted_days: float | None = None,
     dry_run: bool = False,
     clock: Clock = SYSTEM_CLOCK,
     actor: Actor | None = None,
@@ -127,6 +130,10 @@ def collect(
         The store's folder.
     keep_days : float, optional
         For how long parts of uploads and older versions are kept.
+    deleted_days : float, optional
+        Remove the files of runs that were marked as deleted longer ago than this, for good; None,
+        the default, leaves them alone. What people have said of them stays: it keeps them deleted
+        if they are pushed again.
     dry_run : bool, optional
         Only say what would be removed.
     clock : Clock, optional
@@ -150,6 +157,8 @@ def collect(
         for number, folder in enumerate(runs):
             on_run(number, len(runs))
             collector.look_at_run(folder)
+            if deleted_days is not None:
+                collector.look_at_deleted(folder, deleted_days * DAY_S)
         on_run(len(runs), len(runs))
         if not dry_run and is_server_store(store):
             _finish(store, store_fd, collector.found, actor or Actor(), clock)
@@ -161,7 +170,7 @@ def _finish(store: Path, store_fd: int, found: Collection, actor: Actor, clock: 
     events = [
         AuditEvent(Action.REMOVED, *_find_item(one), one.size_bytes)
         for one in found.freed
-        if one.kind in {Leftover.REPLICA, Leftover.REPLACED}
+        if one.kind in {Leftover.REPLICA, Leftover.REPLACED, Leftover.DELETED}
     ]
     try:
         AuditLog(store_fd, actor, clock=clock).append(events)
@@ -174,6 +183,8 @@ def _finish(store: Path, store_fd: int, found: Collection, actor: Actor, clock: 
 
 def _find_item(freed: Freed) -> tuple[str, str, str]:
     parts = freed.path.split("/")
+    if freed.kind == Leftover.DELETED:
+        return parts[0], "deleted", "/".join(parts[1:])
     if freed.kind == Leftover.REPLICA:
         return parts[0], "live", f"{parts[1]}/{parts[2]}"
     return "", "replaced", parts[-1]
@@ -243,6 +254,35 @@ class _Collector:
                 return  # a sealer removes them itself, or `hpctrack repair` does
             with self._hold_receivers():
                 self._remove_replicas(folder, fd, nodes)
+
+    def look_at_deleted(self, folder: Path, keep_s: float) -> None:
+        """Remove a run that was marked as deleted long ago, unless it is still written to."""
+        project, run = at = (folder.parent.name, folder.name)
+        said = read_annotations(self._store, project, run)
+        if said.deleted_wall_s is None or self._now_wall_s - said.deleted_wall_s <= keep_s:
+            return
+        with self._enter(at) as fd:
+            if fd is None or self._now_wall_s - find_last_change_wall_s(fd) <= ABANDONED_AFTER_S:
+                return
+            with self._hold_receivers():
+                self._remove_all(fd, at)
+        if not self._dry_run:
+            with self._enter((project,)) as project_fd, contextlib.suppress(OSError):
+                os.rmdir(run, dir_fd=project_fd)  # by a receiver it may have been filled again
+
+    def _remove_all(self, fd: int, at: tuple[str, ...]) -> None:
+        """Remove the files of a run's folder and of the folders in it."""
+        for name in sorted(list_names(fd)):
+            status = stat_no_follow(fd, name)
+            if status is None or not stat.S_ISDIR(status.st_mode):
+                self._remove(fd, name, "/".join(at), Leftover.DELETED)
+                continue
+            with self._enter((*at, name)) as below_fd:
+                if below_fd is not None:
+                    self._remove_all(below_fd, (*at, name))
+            if not self._dry_run:
+                with contextlib.suppress(OSError):
+                    os.rmdir(name, dir_fd=fd)
 
     def _remove_replicas(self, folder: Path, fd: int, nodes: list[str]) -> None:
         at = f"{folder.parent.name}/{folder.name}"

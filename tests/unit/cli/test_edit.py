@@ -143,3 +143,27 @@ def test_what_commands_a_terminal_is_not_printed(store: Path, capsys: Capture) -
     _code, out, _err = call(capsys, "edit", "one", "--name", "\x1b[2Jx", "--notes", "a\tb")
     assert "\x1b" not in out
     assert "\N{REPLACEMENT CHARACTER}[2Jx" in out
+
+
+def test_archived_and_deleted_runs_are_left_out_and_come_back(store: Path, capsys: Capture) -> None:
+    _code, out, _err = call(capsys, "edit", "one", "--archive")
+    assert out == "digits/one: calm-lake-1; archived\n"
+    call(capsys, "edit", "two", "--delete")
+    assert listed(capsys) == {"three"}
+    assert call_json(capsys, "ls")["hidden"] == 2
+    code, _out, err = call(capsys, "ls", "--project", "digits")
+    assert (code, err) == (0, "2 archived or deleted runs are not shown; --all shows them\n")
+    assert listed(capsys, "--all") == {"one", "two", "three"}
+    assert Store(store).run("two").deleted
+    assert {run.id for run in Store(store).runs({"deleted": False})} == {"one", "three"}
+    call(capsys, "edit", "one", "two", "--restore", "--unarchive")
+    assert listed(capsys) == {"one", "two", "three"}
+
+
+def test_marks_can_be_set_by_the_run_itself(store: Path) -> None:
+    run = Store(store).run("one")
+    run.archived = True
+    assert run.archived
+    run.update()
+    assert Store(store).run("one").archived
+    assert not Store(store).run("one").deleted

@@ -18,6 +18,7 @@ from hpctrack_server.pages.compare.facts import (
     choose_value_key,
     describe_run,
 )
+from hpctrack_server.pages.compare.modules import list_modules, load_modules
 from tests.unit.server.conftest import HOSTILE, Live
 
 
@@ -61,6 +62,16 @@ def test_run_in_the_rail_is_short_whatever_its_row_holds() -> None:
     assert set(describe_run(row, "")) == {"id", "name", "state", "created", "user", "value"}
 
 
+def test_scripts_are_found_with_all_that_they_import() -> None:
+    texts = {
+        "a/main.js": 'import { x } from "./x.js";\nimport {\n  y,\n} from "../b/y.js";\n',
+        "a/x.js": 'import "../b/y.js";\nconst later = import("./lazy.js");\n',
+        "b/y.js": 'import { main } from "../a/main.js";\n',
+    }
+    assert list_modules(("a/main.js",), texts.__getitem__) == ("a/main.js", "a/x.js", "b/y.js")
+    assert {"compare/grid.js", "panels/host.js", "charts/figure.js"} <= set(load_modules())
+
+
 def test_figure_has_few_models_and_both_scales() -> None:
     models = list(make_line_figure().references())
     assert len(models) < 60
@@ -89,3 +100,18 @@ def test_api_says_the_same_as_the_page_and_names_what_is_not_there(dashboard: Li
     assert [one["id"] for one in api["runs"]] == ["sealed", "unsealed"]
     assert api["missing"] == ["gone"]
     assert dashboard.get("/api/v1/projects/no-such/compare").status == 404
+
+
+def test_filter_that_cannot_be_understood_is_told_on_the_page(dashboard: Live) -> None:
+    answer = dashboard.get("/p/p/compare?filter=%28%28")
+    assert answer.status == 200
+    assert facts_of(answer.text)["problem"]
+    assert dashboard.get("/api/v1/projects/p/compare?filter=%28%28").status == 400
+
+
+def test_workspace_that_is_gone_is_told_and_the_page_is_there(dashboard: Live) -> None:
+    answer = dashboard.get("/p/p/compare?workspace=gone")
+    assert answer.status == 200
+    facts = facts_of(answer.text)
+    assert facts["saved"] is None
+    assert facts["trouble"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -16,7 +17,7 @@ from hpctrack_server.pages.registry import API, PAGES
 from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, Live, Zoo
 
-RUN_TABS = ("", "/charts", "/config", "/files", "/code", "/console")
+RUN_TABS = ("", "/charts", "/config", "/files", "/code", "/console", "/ranks", "/system")
 
 
 class Tags(HTMLParser):
@@ -37,24 +38,25 @@ def parse(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) -> None:
-    runs = ["live", "sealed", "unsealed", "broken"]
-    paths = ["/", "/p/p/runs", "/p/empty/runs", "/p/hostile/runs", "/p/p/diff"]
-    paths += [f"/p/p/runs/{run}{tab}" for run in runs for tab in RUN_TABS]
-    paths += [
-        f"/p/hostile/runs/hostile-{number}{tab}"
-        for number in range(len(HOSTILE))
-        for tab in RUN_TABS
-    ]
-    paths += [f"/p/{one}/parallel" for one in ("p", "empty", "hostile")]
-    paths += [f"/p/{project}/statistics" for project in ("p", "empty", "hostile")]
-    paths += [f"/p/{project}/sweeps" for project in ("p", "empty", "hostile")]
-    paths += ["/p/p/sweeps/swept"]
+    runs = {
+        "p": ["live", "sealed", "unsealed", "broken"],
+        "hostile": [f"hostile-{number}" for number in range(len(HOSTILE))],
+        "empty": [],
+    }
+    of_runs = [page for page in PAGES.values() if "/runs/(" in page.route]
+    paths = [page.route for page in PAGES.values() if "(" not in page.route]
+    for project, ids in runs.items():
+        paths += [
+            "/" + "/".join(page.parts(project))
+            for page in PAGES.values()
+            if page.route.count("(") == 1
+        ]
+        paths += ["/" + "/".join(page.parts(project, run)) for page in of_runs for run in ids]
+    paths += ["/p/p/sweeps/swept", "/p/p/diff"]
     for path in paths:
         answer = dashboard.get(path)
         assert answer.status == 200, (path, answer.text[-400:])
         assert answer.headers["Content-Type"].startswith("text/html")
-    routes = [re.compile(page.route + r"\Z") for page in PAGES.values()]
-    assert all(any(route.match(path) for path in paths) for route in routes)
 
 
 def test_broken_run_is_told_and_breaks_nothing(dashboard: Live, zoo: Zoo) -> None:
@@ -138,10 +140,14 @@ def test_hostile_text_is_text_on_every_page(dashboard: Live) -> None:
                 assert target.startswith(("/", "?", "#")), (path, target)
 
 
+def metrics_of(page: str) -> list[str]:
+    (found,) = (one["data-metrics"] for _tag, one in parse(page) if "data-metrics" in one)
+    return [str(one) for one in json.loads(found or "")]
+
+
 def test_hostile_metric_names_reach_the_page_and_their_series(dashboard: Live) -> None:
     page = dashboard.get("/p/hostile/runs/hostile-0/charts").text
-    cards = [dict(attributes)["data-metric"] for tag, attributes in parse(page) if tag == "article"]
-    assert sorted(str(one) for one in cards) == sorted(HOSTILE_METRICS)
+    assert sorted(metrics_of(page)) == sorted(HOSTILE_METRICS)
     for metric in HOSTILE_METRICS:
         path = f"/api/v1/runs/hostile/hostile-0/series?metric={quote(metric, safe='')}"
         answer = dashboard.get(path)
@@ -161,9 +167,9 @@ def test_hidden_metrics_are_not_drawn_but_served(
     writer.close()
     dashboard = start_dashboard(tmp_path)
     page = dashboard.get("/p/p/runs/r/charts").text
-    cards = [dict(attributes)["data-metric"] for tag, attributes in parse(page) if tag == "article"]
-    assert cards == ["loss"]
-    assert "2 more metrics are not drawn here" in page
+    assert metrics_of(page) == ["loss"]
+    assert "2 metrics more are hidden" in page
+    assert dashboard.get("/api/v1/runs/p/r/metrics?shown=1").json()["metrics"] == ["loss"]
     assert "internal/a" in dashboard.get("/api/v1/runs/p/r/metrics").json()["metrics"]
     assert dashboard.get("/api/v1/runs/p/r/series?metric=internal/a").status == 200
 

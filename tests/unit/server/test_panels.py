@@ -328,6 +328,13 @@ def test_request_that_makes_no_sense_is_told_so(dashboard: Live, body: Any, said
     assert said in json.loads(answer)["message"]
 
 
+def test_runs_are_grouped_by_all_of_their_configuration_but_seeds(dashboard: Live) -> None:
+    settings = {"y": "duration", "group": "@config-but-seed"}
+    status, body = ask(dashboard, "/api/v1/projects/p/panels/bar", {"settings": settings})
+    assert status == 200, body
+    assert sum(one["n"] for one in json.loads(body)["bars"]) == json.loads(body)["known"]
+
+
 def test_kind_that_does_not_exist_is_not_found(dashboard: Live) -> None:
     assert ask(dashboard, "/api/v1/projects/p/panels/pie", {})[0] == 404
 

@@ -38,7 +38,7 @@ def make_heatmap_figure() -> Any:
         Named ``picture`` (source), ``colours`` (mapper), ``rows`` (ticker of the rows),
         ``column`` and ``row`` (cursor), and both ranges. The first row is at the top.
     """
-    plot = _make_plot(theme.HEATMAP_HEIGHT_PX, is_reversed=True)
+    plot = _make_plot(is_reversed=True)
     plot.add_tools(
         # A box that is flat or thin zooms along one axis only.
         BoxZoomTool(dimensions="auto"),
@@ -63,7 +63,7 @@ def make_heatmap_figure() -> Any:
 
 def make_bands_figure() -> Any:
     """Return an empty chart of bands over the ranks, as wide as the picture below it."""
-    plot = _make_plot(theme.BANDS_HEIGHT_PX)
+    plot = _make_plot()
     plot.add_tools(
         BoxZoomTool(dimensions="width"), WheelZoomTool(dimensions="width", modifiers="ctrl")
     )
@@ -88,7 +88,7 @@ def make_bands_figure() -> Any:
 
 def make_bars_figure() -> Any:
     """Return an empty strip of bars, one per rank, as high as the picture beside it."""
-    plot = _make_plot(theme.HEATMAP_HEIGHT_PX, is_reversed=True)
+    plot = _make_plot(is_reversed=True)
     bars = ColumnDataSource({name: [] for name in BAR_COLUMNS}, name="bars")
     plot.quad(
         left=0, right="right", top="top", bottom="bottom", fill_color="color", line_alpha=0,
@@ -103,11 +103,11 @@ def make_bars_figure() -> Any:
     return plot
 
 
-def _make_plot(height: int, *, is_reversed: bool = False) -> Any:
+def _make_plot(*, is_reversed: bool = False) -> Any:
+    # As large as its box: the style sheet gives it more on a large screen.
     rows = Range1d(1, 0, name="y") if is_reversed else Range1d(0, 1, name="y")
     plot = figure(
-        height=height,
-        sizing_mode="stretch_width",
+        sizing_mode="stretch_both",
         toolbar_location=None,
         tools=[],
         x_range=Range1d(0, 1, name="x"),

@@ -43,6 +43,7 @@ from hpctrack_server.components.panels.table import (
 Settings: TypeAlias = Mapping[str, Any]
 
 RUN_BARS_MAX = 200
+FEW_VALUES = 12
 MATRIX_MAX = 40
 PARAMETERS_MAX = 60
 IMPORTANCE_RUNS_MIN = 10
@@ -69,24 +70,29 @@ def make_bars(table: Table, settings: Settings) -> dict[str, Any]:
     y = table.numbers(pick_key(settings, "y"))
     spread = pick_choice(settings, "spread", Spread.STD)
     known = find_known(y)
+    side = "median" if pick(settings, "center", "mean") == "median" else "mean"
+    is_by_value = pick(settings, "order", "value") == "value"
     key = pick(settings, "group")
-    if key:
-        groups = iter_groups(categorise(table.column(key), most=GROUPS_MAX), known)
-        bars = [
-            {**asdict(summarise(y.numbers[rows], spread=spread, label=label)), "rows": rows}
-            for label, rows in groups
-        ]
-    else:
-        bars = [
-            {**asdict(summarise(y.numbers[[row]], spread=Spread.NONE, label=table.names[row])),
-             "rows": [row]}
-            for row in known.tolist()
-        ]  # fmt: skip
-    if pick(settings, "order", "value") == "value":
-        side = pick(settings, "center", "mean")
-        bars.sort(key=lambda one: -one["median" if side == "median" else "mean"])
-    hidden = max(0, len(bars) - RUN_BARS_MAX)
-    return _answer(table, known, y, bars=bars[:RUN_BARS_MAX], hidden=hidden)
+    if not key:
+        rows = sorted(known.tolist(), key=lambda row: table.names[row])
+        if is_by_value:
+            rows = known[np.argsort(-y.numbers[known], kind="stable")].tolist()
+        hidden = max(0, len(rows) - RUN_BARS_MAX)
+        bars = [_make_run_bar(table, y, row) for row in rows[:RUN_BARS_MAX]]
+        return _answer(table, known, y, bars=bars, hidden=hidden)
+    groups = iter_groups(categorise(table.column(key), most=GROUPS_MAX), known)
+    bars = [
+        {**asdict(summarise(y.numbers[rows], spread=spread, label=label)), "rows": rows}
+        for label, rows in groups
+    ]
+    if is_by_value:
+        bars.sort(key=lambda one: -one[side])
+    return _answer(table, known, y, bars=bars, hidden=0)
+
+
+def _make_run_bar(table: Table, y: Column, row: int) -> dict[str, Any]:
+    bar = summarise(y.numbers[[row]], spread=Spread.NONE, label=table.names[row])
+    return {**asdict(bar), "rows": [row]}
 
 
 def make_boxes(table: Table, settings: Settings) -> dict[str, Any]:
@@ -126,19 +132,26 @@ def make_histogram(table: Table, settings: Settings) -> dict[str, Any]:
 
 def make_heatmap(table: Table, settings: Settings) -> dict[str, Any]:
     """Return one number per cell of two binned columns."""
-    x, y = (table.column(pick_key(settings, name)) for name in ("x", "y"))
+    x, y = (_part_values(table.column(pick_key(settings, name))) for name in ("x", "y"))
     how = pick_choice(settings, "aggregate", Aggregate.COUNT)
     colour = None if how == Aggregate.COUNT else table.numbers(pick_key(settings, "color"))
     axes = []
     for name, one in (("x_scale", x), ("y_scale", y)):
-        column = categorise(one, most=CATEGORY_BINS_MAX) if one.kind == Kind.CATEGORY else one
-        axes.append(make_axis(column, is_log=pick_log(settings, name, one), most=40))
+        axes.append(make_axis(one, is_log=pick_log(settings, name, one), most=40))
     values, counts = aggregate_cells(x, y, colour, (axes[0], axes[1]), how)
     return _answer(
         table, find_known(x, y, colour), x,
         x_axis=_describe_axis(axes[0], x), y_axis=_describe_axis(axes[1], y),
         values=values, counts=counts, in_cells=int(counts.sum()),
     )  # fmt: skip
+
+
+def _part_values(column: Column) -> Column:
+    """Return a column of a few values, such as batch sizes, as categories: bins would be empty."""
+    is_few = len(np.unique(column.numbers[column.is_known])) <= FEW_VALUES
+    if column.kind == Kind.CATEGORY or (column.kind == Kind.NUMBER and is_few):
+        return categorise(column, most=CATEGORY_BINS_MAX)
+    return column
 
 
 def make_contour(table: Table, settings: Settings) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from hpctrack_server.components.panels.column import FloatArray
 
 GRID_POINTS = 96
 LINES_MAX = 12
-POINTS_MAX = 4000
-"""Qhull takes 0.1 s for so many; runs at nearly the same place are put together."""
+POINTS_MAX = 3000
+"""Of more, those in the same cell of a grid are put together: their triangles cannot be seen."""
+
+CELLS = 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,8 @@ def choose_levels(low: float, high: float, *, most: int = LINES_MAX) -> list[flo
 
 def _join_places(places: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Put runs at the same place together, and thin what is more than can be triangulated."""
-    digits = 9 if len(places) <= POINTS_MAX else 2
-    found, index = np.unique(np.round(places, digits), axis=0, return_inverse=True)
+    shown = np.round(places, 9) if len(places) <= POINTS_MAX else np.round(places * CELLS) / CELLS
+    found, index = np.unique(shown, axis=0, return_inverse=True)
     index = index.reshape(-1)
     sums = np.bincount(index, weights=z, minlength=len(found))
     return found, sums / np.bincount(index, minlength=len(found))

@@ -8,10 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hpctrack_server.data.index.parts import Parts, RowArray, decode, view_numbers, view_valid
+from hpctrack_server.data.index.parts import (
+    Parts,
+    RowArray,
+    decode,
+    join_items,
+    view_numbers,
+    view_valid,
+)
 from hpctrack_server.data.index.query import Group
 
 BUT_SEED = "@config-but-seed"
@@ -48,7 +54,7 @@ def code_values(parts: Parts, length: int) -> Codes:
     for array in parts.arrays():
         plain = array
         if pa.types.is_list(array.type):
-            plain = pc.binary_join(array, pa.scalar("\0", array.type.value_type))
+            plain = join_items(array, "\0")
         encoded = plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
         valid = view_valid(encoded.indices)
         found = encoded.indices.fill_null(0).to_numpy().astype(np.int64)

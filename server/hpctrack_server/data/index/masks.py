@@ -231,11 +231,8 @@ def _find_plain(
 
 def find_search(segment: Segment, pattern: str, keys: Iterable[str] = SEARCHED) -> BoolArray:
     """Return which runs have a pattern in a text of some columns, in any case."""
-    is_plain = not set(pattern) & set(r"\.[]{}()<>*+-=!?^$|")
 
     def test(texts: Any) -> Any:
-        if is_plain:
-            return pc.match_substring(texts, pattern=pattern, ignore_case=True)
         return pc.match_substring_regex(texts, pattern=pattern, ignore_case=True)
 
     found = np.zeros(segment.length, bool)
@@ -257,7 +254,7 @@ def check_pattern(pattern: Value) -> None:
     try:
         pc.match_substring_regex(pa.array([""], TEXT), pattern=str(pattern.value))
     except pa.ArrowInvalid as error:
-        reason = str(error).rpartition(": ")[2] or str(error)
+        reason = str(error).removeprefix("Invalid regular expression: ")
         raise QueryError(
             f"this is no regular expression: {reason[:200]}", at=pattern.at, end=pattern.end,
             hint=r"a dot that is meant is \., a parenthesis \(",

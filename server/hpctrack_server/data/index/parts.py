@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 BoolArray = NDArray[np.bool_]
@@ -129,6 +130,11 @@ def is_encoded(texts: Any) -> bool:
 def decode(texts: Any) -> Any:
     """Return plain texts."""
     return texts.dictionary_decode() if is_encoded(texts) else texts
+
+
+def join_items(lists: Any, separator: str) -> Any:
+    """Return one text per list."""
+    return pc.binary_join(lists, pa.scalar(separator, TEXT)).cast(TEXT)
 
 
 def _make_numbers(values: Iterable[Any], *, is_whole: bool) -> Any:

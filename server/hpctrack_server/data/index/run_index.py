@@ -46,6 +46,7 @@ class RunIndex:
             stale_after_s=settings.stale_after_s,
             interval_s=settings.poll_interval_s * SCAN_INTERVALS,
             cache=cache,
+            is_following=settings.is_following,
         )
 
     def start(self) -> None:

@@ -23,8 +23,14 @@ from hpctrack_server.data.index.snapshot import Snapshot
 DUTY_SHARE = 0.05
 """Of one core: for looking at runs that have probably not changed."""
 
-HOT_SHARE = 0.25
-"""Of one core, at most: for runs that go on."""
+HOT_SHARE = 0.1
+"""Of one core, at most: for runs that go on, or have just changed."""
+
+LIVE_SHARE = 0.02
+"""Of one core, at most: for each run that goes on."""
+
+WARM_RUNS = 100_000
+"""The order of so many names is found before somebody asks for it: 2 s for 1,000,000."""
 
 SLICE_S = 0.05
 PUBLISH_S = 1.0
@@ -32,6 +38,9 @@ FIRST_WAIT_S = 5.0
 """So long a page waits for a project that has not been read yet; then it shows what is there."""
 
 REFRESH_WAIT_S = 2.0
+
+RESTING_S = 30.0
+"""So long a project is left alone that nobody has foreseen the state of."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +71,8 @@ class Scanner:
         Time between two looks at what changes often.
     cache : Path, optional
         Where tables are kept; for tests.
+    is_following : bool, optional
+        False shows the saved tables as they are.
     """
 
     def __init__(
@@ -72,18 +83,21 @@ class Scanner:
         stale_after_s: float,
         interval_s: float,
         cache: Path | None = None,
+        is_following: bool = True,
     ) -> None:
         self.path = path
         self._clock = clock
         self._stale_after_s = stale_after_s
         self._interval_s = interval_s
         self._cache = cache
+        self._is_following = is_following
         self._token = secrets.token_hex(3)
         self._followed: dict[str, _Followed] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._has_news = threading.Condition()
         self._rounds = 0
         self._wanted: list[str] = []
+        self._resting: dict[str, float] = {}
         self._is_woken = threading.Event()
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -186,20 +200,25 @@ class Scanner:
         """Look once at everything that is due."""
         names = self.list_projects()
         for gone in [one for one in self._followed if one not in names]:
-            self._followed.pop(gone)
+            self._followed.pop(gone).scan.drop()
             self._snapshots.pop(gone, None)
         wanted, self._wanted = self._wanted, []
         for project in dict.fromkeys([*wanted, *names]):
-            if project in names and not self._is_closed:
+            is_resting = self._resting.get(project, 0.0) > self._clock.mono_s()
+            if project not in names or self._is_closed or is_resting:
+                continue
+            try:
                 self._follow(project)
+            except Exception:
+                log.exception("project %s cannot be followed", project)
+                self._resting[project] = self._clock.mono_s() + RESTING_S
 
     def _follow(self, project: str) -> None:
         if project not in self._followed:
             self._build(project)
             return
-        followed = self._followed[project]
         try:
-            self._tick(followed)
+            self._tick(self._followed[project])
         except OSError as error:
             log.warning("project %s cannot be looked at: %s", project, error.strerror)
 
@@ -209,9 +228,10 @@ class Scanner:
         published_s = self._clock.mono_s()
         begun_s = published_s
         with contextlib.suppress(OSError):
-            for _ in followed.scan.build():
+            for _ in followed.scan.build(is_following=self._is_following):
                 now_s = self._clock.mono_s()
-                if now_s - published_s > PUBLISH_S and not self._is_closed:
+                is_due = project not in self._snapshots and followed.scan.is_complete
+                if (is_due or now_s - published_s > PUBLISH_S) and not self._is_closed:
                     self._publish(followed)
                     self._tend_others(project)
                     published_s = self._clock.mono_s()
@@ -221,11 +241,13 @@ class Scanner:
                 if self._is_closed:
                     return
         self._publish(followed)
+        if len(self._snapshots[project].alive) > WARM_RUNS:
+            self._snapshots[project].ranks("name")
 
     def _build_here(self, project: str) -> None:
         """Read a project on the caller's thread."""
         followed = self._add(project)
-        for _ in followed.scan.build():
+        for _ in followed.scan.build(is_following=self._is_following):
             pass
         self._publish(followed)
 
@@ -233,7 +255,12 @@ class Scanner:
         scan = ProjectScan(
             self.path,
             project,
-            entries=Entries(self.path, clock=self._clock, stale_after_s=self._stale_after_s),
+            entries=Entries(
+                self.path,
+                clock=self._clock,
+                stale_after_s=self._stale_after_s,
+                reread_share=1 / LIVE_SHARE,
+            ),
             clock=self._clock,
             saved=SavedTable(self.path, project, folder=self._cache),
             token=self._token,
@@ -251,6 +278,8 @@ class Scanner:
                 self._follow(name)
 
     def _tick(self, followed: _Followed) -> None:
+        if not self._is_following:
+            return
         scan, now_s = followed.scan, self._clock.mono_s()
         are_names_due = scan.tick(budget_s=HOT_SHARE * max(self._interval_s, 0.2))
         if are_names_due and now_s >= followed.next_names_mono_s:

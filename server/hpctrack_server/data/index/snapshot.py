@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +24,15 @@ from hpctrack_server.data.index.groups import (
     make_groups,
 )
 from hpctrack_server.data.index.masks import Filter, check_pattern, find_search
-from hpctrack_server.data.index.order import Ranks, choose_first, rank_values
+from hpctrack_server.data.index.order import (
+    Ranks,
+    choose_first,
+    is_numeric,
+    is_textual,
+    join_orders,
+    order_texts,
+    rank_values,
+)
 from hpctrack_server.data.index.parts import BoolArray, Parts, RowArray, join_parts
 from hpctrack_server.data.index.query import ColumnFacts, ColumnKind, Group, RunQuery, Scope
 from hpctrack_server.data.index.segment import Segment, join_segments
@@ -54,6 +63,9 @@ FACTS: Mapping[str, ColumnKind] = {
     "deleted": ColumnKind.FLAG,
 }
 """Columns that every project has, whether any of its runs has a value or not."""
+
+_RELATIVE = re.compile(r"[+-]\d|now|today|yesterday", re.IGNORECASE)
+"""Of a filter that may find something else a second later."""
 
 DISTINCT_MAX = 1000
 VALUES_MAX = 50
@@ -120,10 +132,11 @@ class Snapshot:
         QueryError
             The filter or the search cannot be understood.
         """
-        key = (query.filter, query.search, query.ids, query.scope)
+        moment = int(now_wall_s) if _RELATIVE.search(query.filter) else 0
+        key = (query.filter, query.search, query.ids, query.scope, moment)
         held = self._memo.get(("found",))
-        if held is not None and held[0] == key and held[1] == int(now_wall_s):
-            return np.asarray(held[2])
+        if held is not None and held[0] == key:
+            return np.asarray(held[1])
         mask = self._scope(query.scope)
         if query.filter:
             mask = mask & self._filter(query.filter, now_wall_s)
@@ -131,7 +144,7 @@ class Snapshot:
             check_pattern(Value(ValueKind.TEXT, query.search, 0, len(query.search)))
             mask = mask & self._each(lambda one: find_search(one, query.search))
         rows = self._find_ids(query.ids, mask) if query.ids else np.flatnonzero(mask)
-        self._memo[("found",)] = (key, int(now_wall_s), rows)
+        self._memo[("found",)] = (key, rows)
         return rows
 
     def order(self, query: RunQuery, rows: RowArray, count: int) -> RowArray:
@@ -172,19 +185,33 @@ class Snapshot:
 
     def ranks(self, key: str) -> Ranks:
         """Return a number per row that orders as its value does; NaN where there is none."""
-        memo = self._memo
-        if len(self.segments) == 1 or not self.segments[-1].length:
-            memo = self.segments[0].memo  # longer than this snapshot
-        held = memo.get(("ranks", key))
+        held = self._memo.get(("ranks", key))
         if held is None:
-            length = len(self.alive)
-            held = rank_values(self.parts(key), length)
-            memo["ranks", key] = held
-        return held
+            held = self._memo["ranks", key] = self._rank(key)
+        return np.asarray(held)
+
+    def _rank(self, key: str) -> Ranks:
+        columns = [one.parts(key) for one in self.segments]
+        if is_numeric(columns):
+            return np.concatenate([_rank_segment(one, key) for one in self.segments])
+        first, *others = self.segments
+        if not others:
+            return _rank_segment(first, key)
+        if not is_textual(columns) or first.parts(key).texts is None:
+            return rank_values(self.parts(key), len(self.alive))
+        # The first table is by far the largest: its order is kept, and the others are put into it.
+        held = first.memo.get(("order", key))
+        if held is None:
+            held = first.memo["order", key] = order_texts(first.parts(key).texts)
+        rest = join_parts([(one.parts(key), one.length) for one in others]).texts
+        length = sum(one.length for one in others)
+        tail = np.full(length, np.nan) if rest is None else join_orders(held, rest)
+        return np.concatenate([held.places, tail])
 
     def facts(self) -> list[ColumnFacts]:
-        """Return what each column holds."""
-        return [self._describe(key, kind) for key, kind in self.kinds.items()]
+        """Return what each column holds that a run has a value of."""
+        found = (self._describe(key, kind) for key, kind in self.kinds.items())
+        return [one for one in found if one.count]
 
     def common_values(self, key: str) -> list[Any]:
         """Return values of a column, the commonest first."""
@@ -312,6 +339,20 @@ class Snapshot:
         distinct = max((one[1] for one in counts), default=0)
         count = sum(one[0] for one in counts)
         return ColumnFacts(key=key, kind=kind, count=count, distinct=min(distinct, DISTINCT_MAX))
+
+
+def _rank_segment(segment: Segment, key: str) -> Ranks:
+    held = segment.memo.get(("order", key))
+    if held is not None:
+        return np.asarray(held.places)
+    held = segment.memo.get(("ranks", key))
+    if held is None:
+        parts = segment.parts(key)
+        if is_textual([parts]) and parts.texts is not None:
+            order = segment.memo["order", key] = order_texts(parts.texts)
+            return order.places
+        held = segment.memo["ranks", key] = rank_values(parts, segment.length)
+    return np.asarray(held)
 
 
 def find_kind(parts: Parts) -> ColumnKind:

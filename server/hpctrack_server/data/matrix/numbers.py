@@ -31,7 +31,7 @@ HELD_BYTES = 640 * 1024 * 1024
 SHARP_BYTES = 512 * 1024 * 1024
 """Of the points of one metric; larger ones are kept in buckets."""
 
-LIVE_REST_S = 2.0
+LIVE_REST_S = 0.5
 """A table of a run that grows is used for so long, and for ten times as long as making it took."""
 
 MEANS_ROWS = 8192

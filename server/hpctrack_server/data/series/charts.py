@@ -10,6 +10,7 @@ from pathlib import Path
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.store import Store
+from hpctrack_server.data.downsample import FloatArray
 from hpctrack_server.data.series.curves import RANKS_MAX, spread
 from hpctrack_server.data.series.draw_lines import (
     draw_group,
@@ -17,6 +18,7 @@ from hpctrack_server.data.series.draw_lines import (
     draw_whole_line,
     find_y_range,
     share_window,
+    take_sample,
 )
 from hpctrack_server.data.series.frames import ChartFrame, ChartLine
 from hpctrack_server.data.series.grouping import Member, cut_buckets
@@ -65,7 +67,8 @@ class _Parts:
     groups: dict[str, list[Member]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
-    stretch: int = 1
+    samples: list[FloatArray] = field(default_factory=list)
+    stretch: float = 1.0
     note: str = ""
 
 
@@ -185,16 +188,17 @@ class ChartReader:
         share = share_window(window, len(lines), WIDTH_MIN)
         for line in lines:
             parts.stretch = max(parts.stretch, line.stretch)
-            parts.extents.append((float(line.raw.x[0]), float(line.raw.x[-1])))
+            parts.extents.append(line.extent)
             if query.group is None:
+                if line.stretch <= 1:
+                    parts.samples.append(take_sample(line, share))
                 parts.lines.append(draw_whole_line(one.id, one.label, line, share))
                 continue
             raw = line.raw
-            points = line.points if line.stretch > 1 else 0
             extremes = line.extremes
             if line.smoothed is not None:
                 raw = extremes = type(raw)(raw.x, line.smoothed)
-            parts.groups.setdefault(one.group or "", []).append(Member(raw, extremes, points))
+            parts.groups.setdefault(one.group or "", []).append(Member(raw, extremes, line.stretch))
 
     def _draw_pyramid(
         self, opened: OpenRun, one: Wanted, query: ChartQuery, window: Window
@@ -234,16 +238,16 @@ def _make_frame(parts: _Parts, query: ChartQuery) -> ChartFrame:
     notes = [parts.note] if parts.note else []
     if parts.stretch > 1:
         what = "grouped" if query.group else "smoothed" if query.smooth.is_on else "computed"
-        notes.append(f"{what} from means of {parts.stretch:,} points")
+        notes.append(f"{what} from means of {parts.stretch:,.0f} points")
     if query.group is not None and query.smooth.is_on:
         notes.append("runs are smoothed before they are grouped")
     return ChartFrame(
         y=query.y,
         x=query.x,
         lines=tuple(parts.lines),
-        exact=parts.stretch == 1,
+        exact=parts.stretch <= 1,
         note="; ".join(notes),
-        y_range=find_y_range(parts.lines),
+        y_range=find_y_range(parts.lines, parts.samples),
         x_range=(
             min(low for low, _high in parts.extents),
             max(high for _low, high in parts.extents),

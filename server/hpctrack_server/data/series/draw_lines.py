@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpctrack_server.data.downsample import NumberArray
+from hpctrack_server.data.downsample import FloatArray, NumberArray
 from hpctrack_server.data.series.curve import Drawn
 from hpctrack_server.data.series.frames import ChartLine
 from hpctrack_server.data.series.grouping import Buckets, Member, group_lines
@@ -15,6 +15,9 @@ from hpctrack_server.data.series.lines import WholeLine
 from hpctrack_server.data.series.pyramid_lines import PyramidLine
 from hpctrack_server.data.series.query import Grouping
 from hpctrack_server.data.series.shrink import Window, choose_points
+
+SAMPLE_POINTS = 2000
+"""Of each line, for its usual values."""
 
 USUAL = (1.0, 99.0)
 """Percentiles between which the values lie that an axis without outliers shows."""
@@ -31,8 +34,8 @@ def draw_whole_line(run: str, label: str, line: WholeLine, window: Window) -> Ch
         run=run,
         label=label,
         rank=line.rank,
-        total=(last - first) * line.stretch,
-        last=find_last(shown),
+        total=round((last - first) * line.stretch),
+        last=line.last,
         gaps=line.raw.gaps,
         arrays=arrays,
     )
@@ -64,24 +67,42 @@ def draw_group(label: str, members: Sequence[Member], buckets: Buckets, how: Gro
     )  # fmt: skip
 
 
-def find_last(line: Drawn) -> tuple[float, float] | None:
-    """Return the last point that is a number."""
-    if len(line.y) and not np.isnan(line.y[-1]):
-        return float(line.x[-1]), float(line.y[-1])
-    there = np.flatnonzero(~np.isnan(line.y))
-    return (float(line.x[there[-1]]), float(line.y[there[-1]])) if len(there) else None
+def find_y_range(
+    lines: Sequence[ChartLine], samples: Sequence[FloatArray]
+) -> tuple[float, float] | None:
+    """Return where nearly all values lie.
 
-
-def find_y_range(lines: Sequence[ChartLine]) -> tuple[float, float] | None:
-    """Return where nearly all values lie: a spike is one of hundreds of points that are drawn."""
+    Parameters
+    ----------
+    lines : sequence of ChartLine
+        A spike is one of the hundreds of points that each draws.
+    samples : sequence of ndarray
+        Some points of all, where these are in memory: of a line that draws few points a spike is
+        not one of hundreds.
+    """
     names = ("y", "low", "high", "center")
-    values = [one.arrays[name] for one in lines for name in names if name in one.arrays]
-    shown = np.concatenate(values) if values else np.zeros(0)
-    shown = shown[np.isfinite(shown)]
-    if not len(shown):
+    shown = _find_usual([one.arrays[name] for one in lines for name in names if name in one.arrays])
+    usual = _find_usual(samples)
+    if shown is None or usual is None:
+        return shown
+    span = usual[1] - usual[0]
+    low, high = max(shown[0], usual[0] - span), min(shown[1], usual[1] + span)
+    return (low, high) if low < high else shown
+
+
+def _find_usual(values: Sequence[NumberArray]) -> tuple[float, float] | None:
+    whole = np.concatenate(values).astype(np.float64) if values else np.zeros(0)
+    whole = whole[np.isfinite(whole)]
+    if not len(whole):
         return None
-    low, high = np.percentile(shown.astype(np.float64), USUAL)
+    low, high = np.percentile(whole, USUAL)
     return float(low), float(high)
+
+
+def take_sample(line: WholeLine, window: Window) -> FloatArray:
+    """Return some values of a line's window, spread evenly."""
+    first, last = window.find(line.raw.x)
+    return line.raw.y[first : last : max(1, (last - first) // SAMPLE_POINTS)]
 
 
 def share_window(window: Window, lines: int, least: int) -> Window:

@@ -156,7 +156,7 @@ class ChartQuery:
             end=_number(body, "x1"),
             width=_width(body),
             log_x=bool(body.get("log_x")),
-            ranks=_ranks(body.get("ranks")),
+            ranks=parse_ranks(body.get("ranks")),
             smooth=_smoothing(body.get("smooth")),
             group=_grouping(body.get("group")),
         )
@@ -193,7 +193,14 @@ def _width(body: Mapping[str, Any]) -> int:
     return WIDTH_DEFAULT if width is None else int(max(1, min(width, WIDTH_MAX)))
 
 
-def _ranks(value: Any) -> RankChoice | int:
+def parse_ranks(value: Any) -> RankChoice | int:
+    """Read what of the ranks is meant.
+
+    Raises
+    ------
+    UsageError
+        It is neither a number nor one of `RankChoice`.
+    """
     if value is None:
         return RankChoice.MEAN
     if isinstance(value, str) and value.isdecimal() and len(value) < 10:  # noqa: PLR2004 - u4

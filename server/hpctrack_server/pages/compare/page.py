@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
+from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack_server.components.text import plain_json
 from hpctrack_server.data.index.query import RunPage
 from hpctrack_server.pages.compare.facts import RunsWanted, choose_value_key, describe_run
+from hpctrack_server.pages.compare.modules import load_modules
 from hpctrack_server.pages.guarded import Guarded
 
 ARGUMENTS = ("runs", "filter", "search", "sort", "limit", "value")
 
 METRICS_FROM_RUNS = 50
 """Runs whose metrics are asked for; runs of one project hardly differ in them."""
+
+
+AUTOMATIC = "-"
+"""In the address: no workspace, though the project may have a default one."""
+
+NOTHING: dict[str, Any] = {
+    "runs": [], "matches": 0, "total": 1, "version": "", "missing": [], "metrics": [], "value": "",
+}  # fmt: skip
 
 
 class CompareFacts(Guarded):
@@ -44,14 +55,41 @@ class ComparePage(CompareFacts):
 
     async def get(self, project: str) -> None:
         """Answer with the page, and with the runs in it: nothing to wait for before drawing."""
-        facts = await self.collect(project)
+        try:
+            facts = await self.collect(project)
+        except NotFoundError:
+            raise
+        except HpctrackError as error:
+            # A filter that cannot be understood is told beside it, where it can be changed.
+            facts = {**NOTHING, "problem": " ".join(filter(None, (error.message, error.hint)))}
+        saved, trouble = await self._find_workspace(project)
         self.show(
             "compare/compare.html",
             project=project,
             current="compare",
-            facts=json.dumps(plain_json(facts), allow_nan=False),
+            facts=json.dumps(
+                plain_json({**facts, "saved": saved, "trouble": trouble}), allow_nan=False
+            ),
             total=facts["total"],
+            modules=load_modules(),
         )
+
+    async def _find_workspace(self, project: str) -> tuple[dict[str, Any] | None, str]:
+        """Return the workspace that the address names, else the default; and why it is not there.
+
+        A database that fails makes no page fail.
+        """
+        wanted = self.query("workspace")
+        if wanted == AUTOMATIC:
+            return None, ""
+        documents = self.services.state.workspaces
+        try:
+            if wanted:
+                return dataclasses.asdict(await self.keep(documents.get, project, wanted)), ""
+            found = await self.keep(documents.list, project)
+        except HpctrackError as error:
+            return None, error.message
+        return next((dataclasses.asdict(one) for one in found if one.is_default), None), ""
 
 
 class CompareApi(CompareFacts):

@@ -12,6 +12,8 @@ from hpctrack_server.pages.core.api import (
 )
 from hpctrack_server.pages.core.edit import EditApi
 from hpctrack_server.pages.core.events import ProjectEvents, RunEvents
+from hpctrack_server.pages.core.openapi import OpenApi
+from hpctrack_server.pages.core.points import PointEvents
 from hpctrack_server.pages.core.series import ChartApi, ChartMetricsApi
 from hpctrack_server.pages.core.table import (
     ColumnsApi,
@@ -26,6 +28,7 @@ from hpctrack_server.pages.page import PROJECT, RUN, Page
 PAGES: dict[str, Page] = {}
 
 API: dict[str, Page] = {
+    "openapi": Page(route="/api/v1/openapi.json", handler=OpenApi),
     "healthz": Page(route="/healthz", handler=Alive),
     "projects": Page(route="/api/v1/projects", handler=ProjectsApi),
     "runs": Page(route=f"/api/v1/projects/{PROJECT}/runs", handler=RunsApi),
@@ -38,6 +41,7 @@ API: dict[str, Page] = {
     "edit": Page(route=f"/api/v1/projects/{PROJECT}/edit", handler=EditApi),
     "project-events": Page(route=f"/api/v1/projects/{PROJECT}/events", handler=ProjectEvents),
     "chart-series": Page(route=f"/api/v1/projects/{PROJECT}/series", handler=ChartApi),
+    "points": Page(route=f"/api/v1/projects/{PROJECT}/points", handler=PointEvents),
     "chart-metrics": Page(route=f"/api/v1/projects/{PROJECT}/metrics", handler=ChartMetricsApi),
     "run": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}", handler=RunApi),
     "metrics": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/metrics", handler=MetricsApi),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 from typing import ClassVar
 
 from hpctrack_server.data.encode import encode_chart
-from hpctrack_server.data.index.query import RunQuery
+from hpctrack_server.data.index.query import RunQuery, Scope
 from hpctrack_server.data.series.charts import Wanted
 from hpctrack_server.data.series.query import ChartQuery, Grouping, parse_runs
 from hpctrack_server.pages.guarded import Guarded
@@ -25,19 +27,30 @@ class ChartApi(Guarded):
         wanted = await self.read(self._find, project, runs, query.group)
         # Encoding is arithmetic on up to a megabyte: it has no place on the event loop either.
         charts = self.services.charts
-        sent = await self.calculate(lambda: encode_chart(charts.draw(project, wanted, query)))
+        packs = "gzip" in self.request.headers.get("Accept-Encoding", "")
+
+        def work() -> bytes:
+            sent = encode_chart(charts.draw(project, wanted, query))
+            return pack(sent) if packs else sent
+
+        sent = await self.calculate(work)
         self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Vary", "Accept-Encoding")
+        if packs:
+            self.set_header("Content-Encoding", "gzip")
         self.finish(sent)
 
     def _find(self, project: str, runs: RunQuery, group: Grouping | None) -> list[Wanted]:
         """Return the runs with the names that people know them by, in their order."""
         index = self.services.index
+        if runs.ids:  # named one by one, archived ones too
+            runs = dataclasses.replace(runs, scope=Scope.ALL)
         ids, columns = index.values(project, ["name"], runs)
         names = dict(zip(ids, columns["name"], strict=True))
         chosen = [*runs.ids] if runs.ids else ids[: runs.count]
         groups: dict[str, str] = {}
         if group is not None:
-            only = RunQuery(ids=tuple(chosen), count=len(chosen))
+            only = RunQuery(ids=tuple(chosen), count=len(chosen), scope=Scope.ALL)
             for one in index.groups(project, group.keys, only) if group.keys else ():
                 label = describe_group(group.keys, one.key)
                 groups.update(dict.fromkeys(one.ids, label))
@@ -72,6 +85,14 @@ class ChartMetricsApi(Guarded):
             ids = found[: runs.count]
         metrics = await self.calculate(self.services.charts.metrics, project, ids)
         self.answer({"metrics": metrics, "runs": len(ids)})
+
+
+def pack(data: bytes) -> bytes:
+    """Compress numbers, quickly: a fifth less to send at 20 ms for a megabyte.
+
+    Higher levels find next to nothing more in noise.
+    """
+    return gzip.compress(data, 1, mtime=0)
 
 
 def describe_group(keys: tuple[str, ...], values: tuple[object, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,15 +15,20 @@ from hpctrack_server.components.panels.column import Column, make_column
 from hpctrack_server.components.panels.kinds import KINDS
 from hpctrack_server.components.panels.table import PanelError, Table
 from hpctrack_server.components.text import plain_json, printable
-from hpctrack_server.data.index.query import RunQuery, SortKey
+from hpctrack_server.data.index.groups import BUT_SEED
+from hpctrack_server.data.index.query import RunQuery
+from hpctrack_server.data.index.run_index import RunIndex
+from hpctrack_server.pages.core.table import parse_query
 from hpctrack_server.pages.guarded import Guarded
 
 KEYS_MAX = 100
 ALIGNMENT = 8
 TIMES = frozenset({"created"})
+NOTHING = {"ids": (), "names": (), "runs": 0, "known": 0}
+"""The answer about no runs, which is no error of the panel."""
 
 
-class ColumnsApi(Guarded):
+class PanelColumnsApi(Guarded):
     """``.../panels/columns``: some columns of some runs, as bytes for typed arrays.
 
     The body is ``{"keys": [...], "ids": [...]}`` or ``{"keys", "query": {filter, search, sort,
@@ -32,11 +37,6 @@ class ColumnsApi(Guarded):
     """
 
     writes: ClassVar[frozenset[str]] = frozenset()
-
-    async def get(self, project: str) -> None:
-        """Answer with what columns there are, as JSON."""
-        columns = await self.read(self.services.index.columns, project)
-        self.answer({"columns": [asdict(one) for one in columns]})
 
     async def post(self, project: str) -> None:
         """Answer with the columns."""
@@ -65,7 +65,9 @@ class PanelsApi(Guarded):
             try:
                 # A run may log 1e300: its square is infinite, which is shown as missing.
                 with np.errstate(all="ignore"):
-                    return json.dumps(_as_json(KINDS[kind].make(work(), settings)))
+                    table = work()
+                    made = KINDS[kind].make(table, settings) if table.ids else NOTHING
+                    return json.dumps(_as_json(made))
             except PanelError as error:
                 raise UsageError(error.message, hint=error.hint or None) from None
 
@@ -82,22 +84,17 @@ def parse_selection(body: Mapping[str, Any]) -> tuple[RunQuery, int]:
     UsageError
         It is malformed.
     """
-    ids, query = body.get("ids"), body.get("query") or {}
-    if ids is not None:
-        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-            raise UsageError('"ids" is no list of run ids')
+    if body.get("ids") is not None:
+        query = parse_query({"ids": body["ids"]})
         # No id is empty, so this finds nothing, where an empty list would find everything.
-        return RunQuery(ids=tuple(ids) or ("",)), 0
-    if not isinstance(query, dict):
+        return replace(query, ids=query.ids or ("",)), 0
+    wanted = body.get("query") or {}
+    if not isinstance(wanted, dict):
         raise UsageError('"query" is no JSON object')
-    texts = {name: query.get(name) or "" for name in ("filter", "search", "sort")}
-    wrong = [name for name, value in texts.items() if not isinstance(value, str)]
-    limit = query.get("limit") or 0
-    if wrong or not isinstance(limit, int) or limit < 0:
-        raise UsageError(f"{(wrong or ['limit'])[0]!r} of the query has the wrong type")
-    return RunQuery(
-        filter=texts["filter"], search=texts["search"], sort=SortKey.parse(texts["sort"])
-    ), limit
+    limit = wanted.get("limit") or 0
+    if not isinstance(limit, int) or limit < 0:
+        raise UsageError("'limit' of the query is no number of runs")
+    return parse_query(wanted), limit
 
 
 def encode_table(table: Table) -> bytes:
@@ -136,9 +133,11 @@ def _make_reading(
     index = page.services.index
 
     def read() -> Table:
-        wanted = list(dict.fromkeys(["name", *keys]))
+        wanted = [one for one in dict.fromkeys(["name", *keys]) if one != BUT_SEED]
         ids, values = index.values(project, wanted, query)
         part = slice(0, limit or None)
+        if BUT_SEED in keys:
+            values[BUT_SEED] = _name_configurations(index, project, query, ids)
         return Table(
             ids=tuple(ids[part]),
             names=tuple(printable(one or "") for one in values["name"][part]),
@@ -148,6 +147,16 @@ def _make_reading(
         )
 
     return read
+
+
+def _name_configurations(
+    index: RunIndex, project: str, query: RunQuery, ids: Sequence[str]
+) -> list[str | None]:
+    """Return for each run the name of the first one that is configured like it, but for seeds."""
+    names: dict[str, str] = {}
+    for group in index.groups(project, [BUT_SEED], query, columns=()):
+        names.update(dict.fromkeys(group.ids, f"like {group.ids[0]}"))
+    return [names.get(one) for one in ids]
 
 
 def _parse_keys(value: Any) -> list[str]:

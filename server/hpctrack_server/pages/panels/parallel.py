@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from hpctrack_server.components.text import format_count
 from hpctrack_server.pages.guarded import Guarded
 
 MODULES = (
-    "base/api.js", "base/dom.js", "base/format.js", "base/message.js", "base/place.js",
-    "charts/figure.js", "panels/colouring.js", "panels/columns.js", "panels/figure.js",
-    "panels/palette.js", "panels/panel.js", "panels/parallel.js", "panels/plot.js",
-    "panels/scale.js", "panels/tip.js", "panels/parallel/axis.js", "panels/parallel/brush.js",
-    "panels/parallel/layers.js", "panels/parallel/overlay.js", "panels/parallel/table.js",
+    "base/api.js", "base/dom.js", "base/format.js", "base/live.js", "base/message.js",
+    "base/place.js", "charts/figure.js", "panels/colouring.js", "panels/columns.js",
+    "panels/figure.js", "panels/palette.js", "panels/panel.js", "panels/parallel.js",
+    "panels/plot.js", "panels/scale.js", "panels/tip.js", "panels/parallel/axis.js",
+    "panels/parallel/brush.js", "panels/parallel/columns.js", "panels/parallel/geometry.js",
+    "panels/parallel/heads.js", "panels/parallel/layers.js", "panels/parallel/overlay.js",
+    "panels/parallel/table.js",
 )  # fmt: skip
 """What the page's script imports: named ahead, they are fetched at once and not one by another."""
 
@@ -28,7 +31,15 @@ class ParallelPage(Guarded):
             project=project,
             current="parallel",
             # ASCII: a key may hold half a surrogate pair, which no page can.
-            has_columns=bool(columns),
+            has_columns=any(one.count for one in columns),
             modules=MODULES,
+            narrowed=self._describe_selection(),
             columns=json.dumps([asdict(one) for one in columns]),
         )
+
+    def _describe_selection(self) -> str:
+        """Return which runs the address narrows the page to; empty for all."""
+        runs = [one for one in self.query("runs").split(",") if one]
+        parts = [format_count(len(runs), "run") + " of the address"] if runs else []
+        parts += [self.query("filter"), self.query("search") and f"~ {self.query('search')}"]
+        return " and ".join(one for one in parts if one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpctrack_server.pages.page import PROJECT, Menu, Page
-from hpctrack_server.pages.panels.api import ColumnsApi, PanelsApi
+from hpctrack_server.pages.panels.api import PanelColumnsApi, PanelsApi
 from hpctrack_server.pages.panels.parallel import ParallelPage
 
 PAGES: dict[str, Page] = {
@@ -18,6 +18,8 @@ PAGES: dict[str, Page] = {
 }
 
 API: dict[str, Page] = {
-    "panel-columns": Page(route=f"/api/v1/projects/{PROJECT}/panels/columns", handler=ColumnsApi),
+    "panel-columns": Page(
+        route=f"/api/v1/projects/{PROJECT}/panels/columns", handler=PanelColumnsApi
+    ),
     "panels": Page(route=f"/api/v1/projects/{PROJECT}/panels/([^/]+)", handler=PanelsApi),
 }

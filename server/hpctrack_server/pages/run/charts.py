@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hpctrack.store.definitions import leave_out_hidden
 from hpctrack_server.data.frames import RunFrame
 from hpctrack_server.pages.run.frame import RunTab
-
-SELECT_MAX_RANKS = 128
-"""More ranks than this are chosen by typing a number."""
-
-METRICS_MAX = 300
-"""Charts on one page; the empty cards of more would already be slow to lay out."""
 
 
 class ChartsTab(RunTab):
@@ -22,12 +17,12 @@ class ChartsTab(RunTab):
     template = "run/charts.html"
 
     async def collect(self, project: str, run: RunFrame) -> dict[str, Any]:
-        """Return the metrics, and what stands beside them."""
+        """Return the names of the metrics; the page's script lays them out."""
         record = run.record
         every = await self.read(self.services.provider.metrics, project, record.id)
-        metrics = leave_out_hidden(record.definitions, every)[:METRICS_MAX]
+        metrics = leave_out_hidden(record.definitions, every)
         return {
-            "metrics": metrics,
+            "metrics": json.dumps(metrics),
+            "count": len(metrics),
             "hidden_metrics": len(every) - len(metrics),
-            "select_max_ranks": SELECT_MAX_RANKS,
         }

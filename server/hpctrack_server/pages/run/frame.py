@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from hpctrack.errors import StoreError
+from hpctrack_server.components.run.efficiency import format_bytes
 from hpctrack_server.data.frames import BrokenFrame, RunFrame
+from hpctrack_server.data.run.damage import check_run, list_left
 from hpctrack_server.pages.guarded import Guarded
 
 
@@ -23,7 +25,15 @@ class RunTab(Guarded):
         """Answer with the page; what cannot be read is told in its place."""
         run = await self.read(self.services.provider.run, project, run_id)
         if isinstance(run, BrokenFrame):
-            self.show("run/broken.html", project=project, current="runs", run=run)
+            files = await self.read(list_left, self.services.provider, project, run_id)
+            self.show(
+                "run/broken.html",
+                project=project,
+                current="runs",
+                run=run,
+                files=files,
+                format_bytes=format_bytes,
+            )
             return
         record = run.record
         self.show(
@@ -55,3 +65,11 @@ async def read_whole(handler: Guarded, project: str, run_id: str) -> RunFrame:
     if isinstance(run, BrokenFrame):
         raise StoreError(run.message, hint=run.hint or None)
     return run
+
+
+class CheckApi(Guarded):
+    """``/api/v1/runs/<project>/<id>/check``: what is whole and what is damaged."""
+
+    async def get(self, project: str, run_id: str) -> None:
+        """Answer with the findings; nothing is changed."""
+        self.answer(await self.calculate(check_run, self.services.provider, project, run_id))

@@ -8,6 +8,7 @@ from hpctrack_server.pages.run.code import CodeTab, PatchText
 from hpctrack_server.pages.run.config import ConfigTab, ConfigText
 from hpctrack_server.pages.run.diff import DiffApi, DiffPage
 from hpctrack_server.pages.run.files import FileBody, FilesTab
+from hpctrack_server.pages.run.frame import CheckApi
 from hpctrack_server.pages.run.overview import OverviewTab, UsageApi
 
 _RUN = f"/p/{PROJECT}/runs/{RUN}"
@@ -30,6 +31,7 @@ PAGES: dict[str, Page] = {
 
 API: dict[str, Page] = {
     "diff": Page(route=f"/api/v1/projects/{PROJECT}/diff", handler=DiffApi),
+    "run-check": Page(route=f"{_API}/check", handler=CheckApi),
     "run-usage": Page(route=f"{_API}/usage", handler=UsageApi),
     "run-config": Page(route=f"{_API}/config", handler=ConfigText),
     "run-file": Page(route=f"{_API}/files/([^/]+)", handler=FileBody),

@@ -51,3 +51,25 @@ export function later(work, delayMs) {
     timer = setTimeout(() => work(...given), delayMs);
   });
 }
+
+/** At once, and at most once in so long: what is asked for meanwhile is done at the end of it. @param {() => void} work @param {number} restMs */
+export function atMost(work, restMs) {
+  let isResting = false;
+  let isWanted = false;
+  const run = () => {
+    if (isResting) {
+      isWanted = true;
+      return;
+    }
+    isResting = true;
+    work();
+    setTimeout(() => {
+      isResting = false;
+      if (isWanted) {
+        isWanted = false;
+        run();
+      }
+    }, restMs);
+  };
+  return run;
+}

@@ -20,7 +20,7 @@ const LABEL_MAX_CHARS = 60;
 const box = () => document.getElementById("tip");
 
 /**
- * @param {PointerEvent | MouseEvent} event
+ * @param {{clientX: number, clientY: number}} event
  * @param {string} title
  * @param {string} where
  * @param {TipRow[]} rows in order; those around the nearest are shown
@@ -58,7 +58,7 @@ function makeRow(row) {
     make("td", {}, formatNumber(row.value)));
 }
 
-/** @param {HTMLElement} tip @param {MouseEvent} event */
+/** @param {HTMLElement} tip @param {{clientX: number, clientY: number}} event */
 function place(tip, event) {
   const { offsetWidth: width, offsetHeight: height } = tip;
   const isAtEdge = event.clientX + GAP_PX + width > innerWidth - 8;

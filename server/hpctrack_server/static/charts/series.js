@@ -54,7 +54,6 @@ import { apiAddress, fetchArrays, getJson } from "../base/api.js";
  * @property {[number, number] | null} x_range of all points of all runs
  * @property {string[]} missing runs that have not logged it
  * @property {{run: string, message: string}[]} errors
- * @property {Record<string, string>} [streams] see live_points.js
  */
 
 const PIXELS_PER_BUCKET = 1.25;

@@ -29,6 +29,8 @@ export class Board {
     /** @type {Grid[]} */
     this.grids = [];
     this.search = "";
+    this.zooms = 0;
+    element.addEventListener("panelchange", () => watch.onChange());
   }
 
   get cards() {
@@ -58,9 +60,10 @@ export class Board {
     const gridBox = make("div", { class: "panels" });
     const more = make("button", { type: "button", class: "button more", hidden: true });
     const box = make("details", { class: "section", open: section.isOpen },
-      make("summary", {}, make("h2", {}, title), count, make("span", { class: "grow" }), menu), gridBox, more);
+      make("summary", {}, make("h2", {}, title), count), gridBox, more);
     box.dataset.title = section.title;
-    this.element.append(box);
+    // The menu stands beside the summary: a button within a button cannot be reached by everybody.
+    this.element.append(make("div", { class: "section-frame" }, box, menu));
     const grid = new Grid(gridBox, {
       onChange: () => this.changed(),
       cardOf: (one) => this.cardWatch.cards.get(one),
@@ -84,10 +87,7 @@ export class Board {
         if (!this.search) this.watch.onChange();
       }
     });
-    menu.addEventListener("click", (event) => {
-      event.preventDefault();
-      this.watch.onSectionMenu(box);
-    });
+    menu.addEventListener("click", () => this.watch.onSectionMenu(box));
     if (section.isOpen) fill(CARDS_PER_TURN);
     this.count();
     return grid;
@@ -112,6 +112,18 @@ export class Board {
     return card;
   }
 
+  /** More panels of the automatic layout, at the ends of their sections. @param {Section[]} sections */
+  extend(sections) {
+    for (const section of sections) {
+      const box = this.boxes.find((one) => one.dataset.title === section.title);
+      const grid = box && this.gridOf(box);
+      if (!grid) this.addSection(section);
+      else if (grid.element.children.length) for (const spec of section.panels) this.addCard(spec, grid);
+      else waitingOf(grid).push(...section.panels); // closed so far
+    }
+    this.count();
+  }
+
   /** @param {PanelCard} card */
   dropCard(card) {
     this.cardWatch.drop(card);
@@ -120,9 +132,10 @@ export class Board {
 
   /** @param {HTMLElement} box @param {-1 | 1} by */
   moveSection(box, by) {
-    const other = by < 0 ? box.previousElementSibling : box.nextElementSibling;
+    const frame = /** @type {HTMLElement} */ (box.parentElement);
+    const other = by < 0 ? frame.previousElementSibling : frame.nextElementSibling;
     if (!other) return;
-    this.element.insertBefore(box, by < 0 ? other : other.nextElementSibling);
+    this.element.insertBefore(frame, by < 0 ? other : other.nextElementSibling);
     this.changed();
   }
 
@@ -132,7 +145,7 @@ export class Board {
     for (const card of grid?.cards ?? []) this.dropCard(card);
     grid?.remove();
     this.grids = this.grids.filter((one) => one !== grid);
-    box.remove();
+    box.parentElement?.remove();
     this.changed();
   }
 
@@ -143,7 +156,7 @@ export class Board {
 
   /** @returns {HTMLDetailsElement[]} */
   get boxes() {
-    return /** @type {HTMLDetailsElement[]} */ ([...this.element.children]);
+    return /** @type {HTMLDetailsElement[]} */ ([...this.element.children].map((one) => one.firstElementChild));
   }
 
   /** What the workspace keeps. @returns {Section[]} */
@@ -189,7 +202,7 @@ export class Board {
         card.element.hidden = !isHit;
         isAny ||= isHit;
       }
-      box.hidden = !isAny;
+      /** @type {HTMLElement} */ (box.parentElement).hidden = !isAny;
       if (wanted && isAny && !box.open) {
         box.open = true;
         box.dataset.foundIn = "true";
@@ -198,13 +211,35 @@ export class Board {
         delete box.dataset.foundIn;
       }
     }
-    this.element.dataset.empty = String(Boolean(wanted) && this.boxes.every((one) => one.hidden));
+    this.element.dataset.empty = String(Boolean(wanted) && this.boxes.every((one) => one.parentElement?.hidden));
   }
 
-  /** All panels show something old now; those on the screen load at once. @param {import("../panels/panel.js").Panel} [first] */
-  spoil(first) {
-    for (const card of this.cards) if (first && card.panel === first) card.spoil();
-    for (const card of this.cards) if (!first || card.panel !== first) card.spoil();
+  /** All panels show something old now; those on the screen load at once. */
+  spoil() {
+    for (const card of this.cards) card.spoil();
+  }
+
+  /**
+   * Another part of the x axis, in all panels: first what is there, then each asks for more points.
+   * The panel that was zoomed is the first, the others follow frame by frame: all at once they would
+   * keep it waiting.
+   * @param {[number, number] | null} range @param {import("../panels/panel.js").Panel} [from]
+   */
+  zoom(range, from) {
+    const turn = ++this.zooms;
+    const show = (/** @type {PanelCard} */ card) => {
+      if (card.isVisible) card.panel?.showRange(range);
+      card.spoil();
+    };
+    const first = this.cards.filter((one) => one.panel === from);
+    const rest = this.cards.filter((one) => one.panel !== from).sort((a, b) => Number(b.isVisible) - Number(a.isVisible));
+    const next = () => {
+      if (turn !== this.zooms) return;
+      for (const card of rest.splice(0, rest[0]?.isVisible ? 2 : rest.length)) show(card);
+      if (rest.length) requestAnimationFrame(next);
+    };
+    first.forEach(show);
+    requestAnimationFrame(next);
   }
 }
 

@@ -1,7 +1,6 @@
 // Puts the page together: address, rail, tools, board, workspace, and what one tells another.
 import { apiAddress, getJson } from "../base/api.js";
 import { byId } from "../base/dom.js";
-import { coalesce, listen } from "../base/live.js";
 import { sayError } from "../base/message.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
 import { KINDS } from "../panels/registry.js";
@@ -10,6 +9,7 @@ import { Board } from "./board.js";
 import { itemsOfCard, openSectionMenu } from "./card_menu.js";
 import { makeContext } from "./context.js";
 import { askPanel } from "./dialogs.js";
+import { LiveRuns } from "./live_runs.js";
 import { DEFAULTS, RUN_PARAMETERS, readShared, writeShared } from "./place.js";
 import { Rail } from "./rail.js";
 import { RunSet } from "./runs.js";
@@ -19,9 +19,6 @@ import { WorkspaceBar } from "./workspace_bar.js";
 
 /** @typedef {import("../panels/panel.js").Shared} Shared */
 /** @typedef {import("../panels/host.js").PanelCard} PanelCard */
-
-/** Between two looks at runs that grow. */
-const LIVE_REST_MS = 2000;
 
 export class ComparePage {
   /** @param {string} project @param {any} facts of CompareFacts.collect in pages/compare/page.py */
@@ -36,16 +33,16 @@ export class ComparePage {
     /** @type {AbortController | null} */
     this.asking = null;
     this.isAutomatic = true;
+    this.factsText = "";
   }
 
-  async start() {
+  start() {
     const place = readPlace();
     this.bar = new WorkspaceBar(this);
-    const body = await this.bar.open(place.get("workspace"));
+    const body = this.bar.open(this.facts.saved, this.facts.trouble);
     this.base = { ...DEFAULTS, ...this.bar.savedShared };
     Object.assign(this.shared, readShared(place, { ...this.base, ...body.shared, zoom: null }));
     for (const [id, number] of Object.entries(body.colours)) this.runs.numbers.set(id, number);
-    this.shared.version = this.facts.version;
     this.runs.take(this.facts);
     this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
     this.context = makeContext({
@@ -55,21 +52,14 @@ export class ComparePage {
     this.makeParts();
     this.rail?.readPlace(place);
     this.rail?.render(this.facts.value);
+    this.rail?.showProblem(this.facts.problem ?? "");
     this.tools?.show(this.shared);
     this.showSections(body.sections);
     this.find(place.get("find") ?? "");
     this.writeAddress(false);
     onPlaceChange((now) => this.restore(now));
     addEventListener("themechange", () => this.repaint());
-    this.follow();
-  }
-
-  /** Runs that come, grow or end are shown as they do. */
-  follow() {
-    const refresh = coalesce(() => this.fetchRuns(), LIVE_REST_MS);
-    listen(apiAddress(["projects", this.project, "events"]), (/** @type {{version: string}} */ change) => {
-      if (change.version !== this.shared.version) refresh();
-    });
+    this.live = new LiveRuns(this);
   }
 
   makeParts() {
@@ -108,6 +98,7 @@ export class ComparePage {
     this.tools?.show(this.shared);
     this.writeAddress(isStep);
     this.bar?.keepDraft();
+    this.live?.follow();
     this.board?.spoil();
   }
 
@@ -115,11 +106,9 @@ export class ComparePage {
   zoom(range, from) {
     if (!range && !this.shared.zoom && !from) return;
     this.shared.zoom = range;
-    // What is there is shown at once, in all panels; then each asks for more points.
-    for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(range);
     this.tools?.show(this.shared);
     this.writeAddress(true);
-    this.board?.spoil(from);
+    this.board?.zoom(range, from);
   }
 
   /** @param {number | null} x */
@@ -159,16 +148,19 @@ export class ComparePage {
     try {
       const facts = await getJson(apiAddress(["projects", this.project, "compare"], wanted), asking.signal);
       this.rail?.showProblem("");
-      if (JSON.stringify(facts) === JSON.stringify(this.facts)) return;
+      if (JSON.stringify(facts) === this.factsText) return;
+      this.factsText = JSON.stringify(facts);
       const known = new Set(this.facts.metrics);
-      const isNewMetric = facts.metrics.some((/** @type {string} */ one) => !known.has(one));
+      const fresh = facts.metrics.filter((/** @type {string} */ one) => !known.has(one));
       this.facts = facts;
-      this.shared.version = facts.version;
+      const before = this.runs.shown.join();
       this.runs.take(facts);
       if (this.context) this.context.metrics = facts.metrics;
       this.rail?.render(facts.value);
-      if (this.isAutomatic && isNewMetric) this.showSections(null);
-      else this.board?.spoil();
+      this.live?.follow();
+      // Points of runs that go on come by themselves.
+      if (this.isAutomatic && fresh.length) this.board?.extend(makeSections(fresh, KINDS.line.size));
+      if (this.runs.shown.join() !== before) this.board?.spoil();
     } catch (error) {
       if (/** @type {Error} */ (error).name !== "AbortError") this.rail?.showProblem(/** @type {Error} */ (error).message);
     }
@@ -202,14 +194,14 @@ export class ComparePage {
 
   /** The reader went back or forward. @param {URLSearchParams} place */
   restore(place) {
-    if ((place.get("workspace") ?? null) !== (this.bar?.id ?? null)) return location.reload();
+    if ((place.get("workspace") ?? "-") !== (this.bar?.id ?? "-")) return location.reload();
     Object.assign(this.shared, readShared(place, this.base));
     this.tools?.show(this.shared);
     this.find(place.get("find") ?? "");
     this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
     this.rail?.readPlace(place);
     this.rail?.showChecks();
-    for (const card of this.board?.cards ?? []) if (card.isVisible) card.panel?.showRange(this.shared.zoom);
+    this.board?.zoom(this.shared.zoom);
     this.fetchRuns();
   }
 

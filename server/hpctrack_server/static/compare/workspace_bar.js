@@ -11,6 +11,8 @@ import { Workspaces, readBody } from "./workspaces.js";
 /** @typedef {import("./workspaces.js").Saved} Saved */
 
 const DRAFT_REST_MS = 300;
+/** In the address: no workspace, though the project may have a default one. */
+const AUTOMATIC = "-";
 
 export class WorkspaceBar {
   /** @param {import("./compare_page.js").ComparePage} page */
@@ -36,20 +38,19 @@ export class WorkspaceBar {
     return this.saved ? readBody(this.saved.body).shared : {};
   }
 
-  /** What the page begins with: what was saved, with what this browser has changed. @param {string | null} id @returns {Promise<Body>} */
-  async open(id) {
-    if (id) {
-      try {
-        this.saved = await this.workspaces.open(id);
-      } catch (error) {
-        sayError(error);
-        writePlace({ workspace: null });
-      }
-    }
+  /**
+   * What the page begins with: what was saved, with what this browser has changed.
+   * @param {Saved | null} saved @param {string} trouble why there is none
+   * @returns {Body}
+   */
+  open(saved, trouble) {
+    this.saved = saved;
+    if (trouble) say(trouble, { kind: "bad" });
+    if (readPlace().get("workspace") !== AUTOMATIC) writePlace({ workspace: this.id });
     const draft = this.workspaces.readDraft(this.id);
     this.isChanged = draft !== null;
     this.show();
-    return draft ?? readBody(this.saved?.body);
+    return draft ?? readBody(saved?.body);
   }
 
   /** What would be saved now. @returns {Body} */
@@ -89,6 +90,7 @@ export class WorkspaceBar {
       { label: "Save", isDisabled: !saved || !this.isChanged, act: () => this.save() },
       { label: "Save as…", act: () => this.saveAs() },
       { label: "Rename…", isDisabled: !saved, act: () => this.rename() },
+      { label: saved?.is_default ? "Do not begin with this one" : "Begin with this one", isDisabled: !saved, act: () => this.toggleDefault() },
       { label: saved ? "Back to what was saved" : "Reset to automatic", isDisabled: !this.isChanged, act: () => this.reset() },
       { label: "Delete", isDisabled: !saved, isDangerous: true, act: () => this.remove() },
     ]);
@@ -102,7 +104,7 @@ export class WorkspaceBar {
       const value = place.get(name);
       if (value) kept.set(name, value);
     }
-    if (id) kept.set("workspace", id);
+    kept.set("workspace", id ?? AUTOMATIC);
     location.assign(`${location.pathname}?${kept}`);
   }
 
@@ -147,6 +149,17 @@ export class WorkspaceBar {
     try {
       this.saved = await this.workspaces.change(this.saved, { title });
       this.show();
+    } catch (error) {
+      sayError(error);
+    }
+  }
+
+  /** What the page shows whom the address names none. */
+  async toggleDefault() {
+    if (!this.saved) return;
+    try {
+      this.saved = await this.workspaces.change(this.saved, { is_default: !this.saved.is_default });
+      say(this.saved.is_default ? "Compare begins with this workspace now, for everybody." : "Compare begins with the automatic layout again.");
     } catch (error) {
       sayError(error);
     }

@@ -21,6 +21,7 @@ import { DEFAULTS } from "./place.js";
  * @property {string} title
  * @property {string} user
  * @property {Body} body
+ * @property {boolean} is_default
  * @property {number} updated UTC seconds
  */
 
@@ -43,17 +44,12 @@ export class Workspaces {
     return (await getJson(this.url())).saved;
   }
 
-  /** @param {string} id @returns {Promise<Saved>} */
-  open(id) {
-    return getJson(this.url(id));
-  }
-
   /** @param {string} title @param {Body} body @returns {Promise<Saved>} */
   create(title, body) {
     return sendJson("POST", this.url(), { title, body });
   }
 
-  /** Refused if somebody else has changed it meanwhile. @param {Saved} saved @param {{title?: string, body?: Body}} changes @returns {Promise<Saved>} */
+  /** Refused if somebody else has changed it meanwhile. @param {Saved} saved @param {{title?: string, body?: Body, is_default?: boolean}} changes @returns {Promise<Saved>} */
   change(saved, changes) {
     return sendJson("PUT", this.url(String(saved.id)), { ...changes, updated: saved.updated });
   }

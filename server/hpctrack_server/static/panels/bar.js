@@ -27,7 +27,7 @@ export default class BarPanel extends AnswerPanel {
   fields() {
     return [
       { name: "y", label: "Value", kind: /** @type {const} */ ("column") },
-      { name: "group", label: "Group by", kind: /** @type {const} */ ("column"), hint: "empty: one bar for each run" },
+      { name: "group", label: "Group by", kind: /** @type {const} */ ("column"), hint: "empty: one bar for each run; @config-but-seed: runs that differ in their seed alone" },
       { name: "center", label: "Bar", kind: /** @type {const} */ ("choice"), choices: [{ value: "mean", label: "Mean" }, { value: "median", label: "Median" }] },
       { name: "spread", label: "Error bar", kind: /** @type {const} */ ("choice"), choices: SPREADS },
       { name: "order", label: "Order", kind: /** @type {const} */ ("choice"), choices: [{ value: "value", label: "Largest first" }, { value: "label", label: "By name" }] },
@@ -105,7 +105,7 @@ export default class BarPanel extends AnswerPanel {
       const spread = SPREADS.find((one) => one.value === (this.settings.spread || "std"));
       parts.push(`${bars.length} groups`, this.settings.spread === "none" ? "" : `error bars: ${spread?.label.toLowerCase()}`);
     }
-    if (hidden) parts.push(`the ${hidden.toLocaleString("en")} lowest are not drawn`);
+    if (hidden) parts.push(`${hidden.toLocaleString("en")} ${this.settings.order === "label" ? "more" : "lower ones"} are not drawn`);
     return parts.filter(Boolean).join(" · ");
   }
 

@@ -24,7 +24,7 @@ export default class BoxPanel extends AnswerPanel {
   fields() {
     return [
       { name: "y", label: "Value", kind: /** @type {const} */ ("column") },
-      { name: "group", label: "Group by", kind: /** @type {const} */ ("column"), hint: "empty: all runs together" },
+      { name: "group", label: "Group by", kind: /** @type {const} */ ("column"), hint: "empty: all runs together; @config-but-seed: runs that differ in their seed alone" },
       { name: "style", label: "Style", kind: /** @type {const} */ ("choice"), choices: [{ value: "both", label: "Box and violin" }, { value: "box", label: "Box" }, { value: "violin", label: "Violin" }] },
       scaleField("y_scale", "Axis"),
     ];

@@ -1,7 +1,7 @@
 // What colour a run has by the value of a column, and the legend that says so.
 import { make } from "../base/dom.js";
 import { quantile } from "./columns.js";
-import { gradient, ramp, seriesColour, token } from "./palette.js";
+import { gradient, paletteFor, ramp, seriesColour, token } from "./palette.js";
 import { Scale } from "./scale.js";
 
 /** Colours of a scale: more cannot be told apart. */
@@ -16,7 +16,7 @@ export class Colouring {
     this.column = column;
     this.scale = scale;
     this.isRamp = column.kind !== "category";
-    this.palette = settings.palette || "viridis";
+    this.palette = settings.palette || paletteFor(column.key);
     this.missing = token("--muted");
     if (!this.isRamp) return;
     // The outermost fiftieths would take all colours for themselves.

@@ -3,7 +3,7 @@ import { formatNumber } from "../base/format.js";
 import { shortName } from "./columns.js";
 import { scaleField } from "./box.js";
 import { makeRamp } from "./colouring.js";
-import { mix, PALETTES, ramp, token } from "./palette.js";
+import { mix, paletteFor, PALETTES, ramp, token } from "./palette.js";
 import { AnswerPanel, describeKnown } from "./plot.js";
 import { Scale } from "./scale.js";
 
@@ -15,6 +15,11 @@ export default class ContourPanel extends AnswerPanel {
 
   /** @param {import("./columns.js").Defaults} defaults */
   complete(defaults) {
+    // A new panel is given a metric as y: here that is what is coloured.
+    if (this.settings.y && !this.settings.x && this.settings.color === undefined) {
+      this.settings.color = this.settings.y;
+      delete this.settings.y;
+    }
     const [first, second] = defaults.numbers();
     const [metric] = defaults.metrics();
     this.settings.x ||= first ?? "";
@@ -38,7 +43,7 @@ export default class ContourPanel extends AnswerPanel {
 
   draw() {
     const { heights, lines, points, x_axis: across, y_axis: up } = this.answer;
-    const palette = this.settings.palette || "viridis";
+    const palette = this.settings.palette || paletteFor(this.settings.color);
     const [low, high] = [Math.min(...points.z), Math.max(...points.z)];
     const part = (/** @type {number} */ value) => (high > low ? (value - low) / (high - low) : 0.5);
     const ink = token("--text");
@@ -51,7 +56,7 @@ export default class ContourPanel extends AnswerPanel {
       },
       points: {
         x: points.x, y: points.y, color: points.z.map((/** @type {number} */ value) => (heights ? ink : ramp(palette, part(value)))),
-        size: points.x.map(() => (points.x.length > 400 ? 2.5 : 5)), alpha: points.x.map(() => (points.x.length > 400 ? 0.35 : 0.75)),
+        size: points.x.map(() => (points.x.length > 2000 ? 1.5 : points.x.length > 400 ? 2.5 : 5)), alpha: points.x.map(() => (points.x.length > 2000 ? 0.18 : points.x.length > 400 ? 0.35 : 0.75)),
       },
     });
     this.legend?.replaceChildren(makeRamp(shortName(this.settings.color), palette, formatNumber(low), formatNumber(high)));

@@ -3,7 +3,7 @@ import { formatCount, formatNumber } from "../base/format.js";
 import { shortName } from "./columns.js";
 import { scaleField } from "./box.js";
 import { makeRamp } from "./colouring.js";
-import { inkOn, mix, PALETTES, token } from "./palette.js";
+import { inkOn, mix, paletteFor, PALETTES, token } from "./palette.js";
 import { describeBin, scaleOf } from "./histogram.js";
 import { AnswerPanel } from "./plot.js";
 import { formatShort } from "./scale.js";
@@ -19,6 +19,11 @@ export default class HeatmapPanel extends AnswerPanel {
 
   /** @param {import("./columns.js").Defaults} defaults */
   complete(defaults) {
+    // A new panel is given a metric as y: here that is what is coloured.
+    if (this.settings.y && !this.settings.x && this.settings.color === undefined) {
+      this.settings.color = this.settings.y;
+      delete this.settings.y;
+    }
     const [first, second] = defaults.parameters();
     const [metric] = defaults.metrics();
     this.settings.x ||= first ?? "";
@@ -53,7 +58,7 @@ export default class HeatmapPanel extends AnswerPanel {
     const [xs, ys] = [across.edges.map((/** @type {number} */ one) => x.at(one)), up.edges.map((/** @type {number} */ one) => y.at(one))];
     const known = values.flat().filter((/** @type {any} */ one) => one !== null);
     const [low, high] = [Math.min(...known), Math.max(...known)];
-    const palette = this.settings.palette || "viridis";
+    const palette = this.settings.palette || (this.isCount ? "viridis" : paletteFor(this.settings.color));
     const cells = { left: /** @type {number[]} */ ([]), right: /** @type {number[]} */ ([]), bottom: /** @type {number[]} */ ([]), top: /** @type {number[]} */ ([]), color: /** @type {string[]} */ ([]), alpha: /** @type {number[]} */ ([]), line: /** @type {string[]} */ ([]) };
     const texts = { x: /** @type {number[]} */ ([]), y: /** @type {number[]} */ ([]), text: /** @type {string[]} */ ([]), color: /** @type {string[]} */ ([]) };
     const isLabelled = values.length * values[0].length <= LABELLED_CELLS_MAX;

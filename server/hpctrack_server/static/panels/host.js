@@ -37,6 +37,8 @@ export class PanelCard {
     this.actions = actions;
     this.heading = make("bdi", { class: "clip" });
     this.box = make("div", { class: "panel-box" });
+    // A panel that is changed by hand, as by a brush, says so itself.
+    for (const name of ["panelchange", "choose"]) this.box.addEventListener(name, () => this.showCaption());
     this.caption = make("p", { class: "caption" });
     this.error = make("div", { class: "panel-error", role: "alert", hidden: true });
     this.handle = make("button", {
@@ -50,6 +52,8 @@ export class PanelCard {
     this.header = make("header", {}, make("h3", {}, this.handle, this.heading), this.menu);
     this.element = make("article", { class: "card panel", "data-kind": spec.kind, "data-panel": spec.id },
       this.header, this.box, this.error, this.caption, this.corner);
+    // What the panel shows is old, and it knows: a zoom of its own.
+    this.box.addEventListener("panelstale", () => this.spoil());
     this.resizing = new ResizeObserver(() => this.panel?.resize());
     this.resizing.observe(this.box);
     this.showTitle();

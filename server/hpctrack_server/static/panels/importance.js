@@ -41,9 +41,10 @@ export default class ImportancePanel extends TablePanel {
   describe() {
     if (!this.answer) return "";
     const { known, runs, seen, explained_frac: explained, constant, method } = this.answer;
-    const parts = [`${known.toLocaleString("en")} of ${formatCount(runs, "run")} have the metric`];
+    const parts = [`${Math.round(Math.max(explained, 0) * 100)} % of the variance explained${explained < WEAK ? ": too little to trust the order" : ""}`];
+    parts.push(`${known.toLocaleString("en")} of ${formatCount(runs, "run")} have the metric`);
     if (seen < known) parts.push(`a random ${seen.toLocaleString("en")} of them are used`);
-    parts.push(method, `the trees explain ${Math.round(Math.max(explained, 0) * 100)} % of the variance${explained < WEAK ? ": too little to trust the order" : ""}`);
+    parts.push(method);
     if (constant.length) parts.push(`the same everywhere: ${constant.map(shortName).join(", ")}`);
     return parts.join(" · ");
   }

@@ -1,5 +1,6 @@
 // Runs over steps: one MultiLine for all lines, bands of groups, a linked zoom, an ordered tooltip.
-import { later, make } from "../base/dom.js";
+import { atMost, later, make } from "../base/dom.js";
+import { formatCount } from "../base/format.js";
 import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 import { fetchChart } from "../charts/series.js";
@@ -7,6 +8,8 @@ import { colourOf } from "../charts/tokens.js";
 import { Panel } from "./panel.js";
 import { makeColumns, rangeOfX, rangeOfY } from "./line_columns.js";
 import { describeCurves, readCurves } from "./line_curves.js";
+import { showLegend } from "./line_legend.js";
+import { addPieces, isAbout } from "./line_live.js";
 import { LineHover } from "./line_hover.js";
 import { FIELDS, figureOf, makeRequest, settle, widthFor } from "./line_settings.js";
 
@@ -24,6 +27,10 @@ import { FIELDS, figureOf, makeRequest, settle, widthFor } from "./line_settings
 /** A panel that has become so much wider asks for more points. */
 const FINER = 1.4;
 const HOT_REST_MS = 70;
+/** Between two requests for lines that cannot grow by themselves: smoothed and grouped ones. */
+const LIVE_REST_MS = 2000;
+/** The series API draws no more. */
+const RUNS_MAX = 1000;
 
 export default class LinePanel extends Panel {
   /** @type {Figure | null} */
@@ -37,6 +44,9 @@ export default class LinePanel extends Panel {
   abort = null;
   /** @type {[number, number] | null} The part of the y axis that was zoomed into. */
   yZoom = null;
+  /** @type {[number, number] | null} Of an axis that is not the page's. */
+  ownZoom = null;
+  drawnKey = "";
   /** @type {string | null} The run or group that the pointer is on, in any panel. */
   hot = null;
   /** @type {Set<string> | null} Runs that another panel has picked out; null is all. */
@@ -44,6 +54,10 @@ export default class LinePanel extends Panel {
   /** @type {string | null} The one that is drawn so. */
   drawnHot = null;
   zoneS = 0;
+  leftOut = 0;
+  isLoading = false;
+  /** Points that came while the chart was on its way. @type {import("../charts/live_points.js").Piece[]} */
+  waiting = [];
 
   /** @param {HTMLElement} host @param {import("./panel.js").PanelSpec} spec @param {import("./panel.js").PanelContext} context */
   constructor(host, spec, context) {
@@ -51,12 +65,14 @@ export default class LinePanel extends Panel {
     this.how = settle(spec.settings, context.shared);
     this.plot = make("div", { class: "line-plot" });
     this.crosshair = make("div", { class: "crosshair", hidden: true });
-    host.replaceChildren(this.plot, this.crosshair);
+    this.legend = make("ul", { class: "line-legend", hidden: true });
+    host.replaceChildren(this.plot, this.crosshair, this.legend);
     this.hover = new LineHover(this);
-    host.addEventListener("dblclick", () => {
-      this.yZoom = null;
-      this.context.zoomX(null, this);
-    });
+    host.addEventListener("dblclick", () => this.zoomTo(null));
+    this.askAgain = atMost(() => {
+      this.whole = null;
+      host.dispatchEvent(new CustomEvent("panelstale"));
+    }, LIVE_REST_MS);
     this.showHotLater = later(() => this.showHot(), HOT_REST_MS);
     context.onHighlight((run) => this.highlight(run));
     context.onSelect((runs) => {
@@ -73,9 +89,18 @@ export default class LinePanel extends Panel {
     return FIELDS;
   }
 
-  /** What of the page's zoom is a zoom of this axis. */
+  /** What of the x axis is shown; null is all. */
   get zoom() {
-    return this.how.isXOfPage ? this.context.shared.zoom : null;
+    return this.how.isXOfPage ? this.context.shared.zoom : this.ownZoom;
+  }
+
+  /** In all panels with this axis, or only here if no other has it. @param {[number, number] | null} range */
+  zoomTo(range) {
+    if (!range) this.yZoom = null;
+    if (this.how.isXOfPage) return this.context.zoomX(range, this);
+    this.ownZoom = range;
+    if (this.held) this.setRanges(this.shown, range);
+    this.host.dispatchEvent(new CustomEvent("panelstale"));
   }
 
   get toAxis() {
@@ -95,23 +120,58 @@ export default class LinePanel extends Panel {
     if (reusable) {
       this.abort?.abort();
       await mounted;
+      const isDrawn = this.held === reusable && this.drawnKey === this.drawKey;
       this.held = reusable;
-      this.draw();
+      if (!isDrawn) this.draw();
       return;
     }
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
     const zoom = this.zoom;
-    const [chart] = await Promise.all([fetchChart(this.context.project, request, abort.signal), mounted]);
+    this.isLoading = true;
+    const fetched = this.fetch(request, abort.signal).finally(() => {
+      if (this.abort === abort) this.isLoading = false;
+    });
+    const [chart] = await Promise.all([fetched, mounted]);
     if (abort.signal.aborted) throw new DOMException("a newer request took its place", "AbortError");
     this.held = { key, runs: selection.ids ? new Set(selection.ids) : null, width: request.width ?? 0, head: chart, curves: readCurves(chart) };
     if (!zoom) this.whole = this.held;
+    this.addPoints(this.waiting.splice(0), this.context.begun ?? {});
     this.draw();
   }
 
+  /** @param {import("../charts/series.js").ChartQuery} request @param {AbortSignal} signal */
+  fetch(request, signal) {
+    return fetchChart(this.context.project, request, signal);
+  }
+
+  /** What is brought to the front together; null is nothing. @param {Curve} curve @returns {string | null} */
+  keyOf(curve) {
+    return curve.run ?? curve.label;
+  }
+
+  /** @param {Curve} curve @param {number} at its place among the curves */
+  colourOfCurve(curve, at) {
+    return curve.run === null ? colourOf(at) : this.context.colourOf(curve.run);
+  }
+
+  /** What the box beside the pointer calls it. @param {Curve} curve */
+  labelOf(curve) {
+    if (curve.run === null) return curve.label;
+    const name = this.context.nameOf(curve.run);
+    return this.how.ranks === "all" && curve.rank !== null ? `${name} · rank ${curve.rank}` : name;
+  }
+
+  /** Differs whenever the same answer would look different. */
+  get drawKey() {
+    return JSON.stringify([this.how, this.zoom, this.context.selection().ids, this.chosen?.size, this.figureName]);
+  }
+
   plan() {
-    const selection = this.context.selection();
-    if (selection.ids && !selection.ids.length) throw new Error("no run is chosen: choose some in the list of runs");
+    const all = this.context.selection();
+    if (all.ids && !all.ids.length) throw new Error("no run is chosen: choose some in the list of runs");
+    this.leftOut = Math.max((all.ids?.length ?? 0) - RUNS_MAX, 0);
+    const selection = this.leftOut ? { ids: all.ids?.slice(0, RUNS_MAX) } : all;
     const lines = selection.ids?.length ?? selection.query?.limit ?? 20;
     const width = widthFor(this.plot.clientWidth - 60, lines, this.how.smooth.kind !== "none");
     const request = makeRequest(this.how, selection, width, this.zoom);
@@ -127,6 +187,17 @@ export default class LinePanel extends Panel {
     const { whole } = this;
     if (whole?.key !== key || !whole.runs || !selection.ids || width > whole.width * FINER) return null;
     return selection.ids.every((id) => whole.runs?.has(id)) ? whole : null;
+  }
+
+  /** Runs have logged more. @param {import("../charts/live_points.js").Piece[]} pieces @param {Record<string, number>} begun when each run began */
+  addPoints(pieces, begun) {
+    const ours = pieces.filter((one) => isAbout(one, this.how));
+    if (!ours.length) return;
+    if (this.isLoading) return void this.waiting.push(...ours);
+    const held = new Set([this.held, this.whole].filter((one) => one !== null));
+    const changes = [...held].map((one) => addPieces(one.curves, ours, this.how, begun, one.width));
+    if (changes.includes(null)) this.askAgain();
+    else if (changes.includes(true)) this.draw();
   }
 
   /** Puts the figure with the right scales into the box; an older one is let go. */
@@ -152,8 +223,7 @@ export default class LinePanel extends Panel {
     const span = drawn ? Math.abs(drawn[1] - drawn[0]) : 0;
     const isYMoved = drawn && Math.abs(event.y0 - drawn[0]) + Math.abs(event.y1 - drawn[1]) > span * 1e-6;
     this.yZoom = isYMoved ? [event.y0, event.y1] : this.yZoom;
-    const range = /** @type {[number, number]} */ ([this.fromAxis(event.x0), this.fromAxis(event.x1)]);
-    if (this.how.isXOfPage) this.context.zoomX(range, this);
+    this.zoomTo([this.fromAxis(event.x0), this.fromAxis(event.x1)]);
   }
 
   /** Curves that are shown, the hottest on top. */
@@ -163,8 +233,8 @@ export default class LinePanel extends Panel {
     const isWanted = (/** @type {string} */ run) => (!wanted || wanted.has(run)) && (!this.chosen || this.chosen.has(run));
     const curves = (this.held?.curves ?? []).filter((one) => one.run === null || isWanted(one.run));
     curves.forEach((one, i) => {
-      one.isHot = this.hot !== null && (one.run ?? one.label) === this.hot;
-      one.color = one.run === null ? colourOf(i) : this.context.colourOf(one.run);
+      one.isHot = this.hot !== null && this.keyOf(one) === this.hot;
+      one.color = this.colourOfCurve(one, i);
     });
     return curves.sort((a, b) => Number(a.isHot) - Number(b.isHot));
   }
@@ -174,13 +244,17 @@ export default class LinePanel extends Panel {
     if (!figure || !held) return;
     const curves = this.shown;
     this.drawnHot = this.hot;
+    this.drawnKey = this.drawKey;
     const first = curves.find((one) => one.x.length);
     this.zoneS = first && this.how.x === "time" ? zoneAt(first.x[0]) : 0;
     const columns = makeColumns(curves, this.toAxis, this.how.logY);
     for (const [name, data] of Object.entries(columns)) figure.find(name).data = data;
     this.setRanges(curves, this.zoom);
-    this.plot.setAttribute("role", "img");
-    this.plot.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}`);
+    showLegend(this.legend, curves, (group) => this.context.highlight(group));
+    this.host.classList.toggle("grouped", !this.legend.hidden);
+    this.host.setAttribute("role", "group");
+    this.host.setAttribute("aria-roledescription", "chart");
+    this.host.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}. Arrow keys read values, plus and minus zoom.`);
   }
 
   /** @param {Curve[]} curves @param {[number, number] | null} zoom */
@@ -241,7 +315,7 @@ export default class LinePanel extends Panel {
 
   /** @param {string | null} run */
   has(run) {
-    return run !== null && Boolean(this.held?.curves.some((one) => (one.run ?? one.label) === run));
+    return run !== null && Boolean(this.held?.curves.some((one) => this.keyOf(one) === run));
   }
 
   repaint() {
@@ -251,12 +325,13 @@ export default class LinePanel extends Panel {
 
   describe() {
     if (!this.held) return "";
-    return describeCurves(this.held.head, this.shown, this.context.nameOf);
+    const said = describeCurves(this.held.head, this.shown, this.context.nameOf);
+    return this.leftOut ? `${said} · ${formatCount(this.leftOut, "run")} left out, ${RUNS_MAX.toLocaleString("en")} are drawn` : said;
   }
 
   /** Points behind what is drawn. */
   get total() {
-    return this.held?.head.total ?? 0;
+    return this.held?.curves.reduce((sum, one) => sum + one.total, 0) ?? 0;
   }
 
   /** @param {"png" | "svg"} type */

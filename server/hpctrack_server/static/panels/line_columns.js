@@ -4,7 +4,8 @@ import { Extent } from "../charts/numbers.js";
 /**
  * @typedef {object} Curve one line or group of the answer
  * @property {string | null} run
- * @property {string} label
+ * @property {string} label of a group: what the others have not
+ * @property {string} fullLabel
  * @property {number | null} rank
  * @property {number} runs how many it stands for
  * @property {number} total

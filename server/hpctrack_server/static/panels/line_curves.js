@@ -9,8 +9,10 @@ const NOTHING = new Float64Array(0);
 
 /** @param {Chart} chart @returns {Curve[]} */
 export function readCurves(chart) {
-  return chart.lines.map(({ gx, center, x, y, sx, sy, ...line }) => ({
-    ...line, x: gx ?? x ?? NOTHING, y: center ?? y ?? NOTHING, ...(sx && sy ? { sx, sy } : {}), color: "", isHot: false,
+  const isGrouped = chart.lines.some((one) => one.run === null);
+  const labels = isGrouped ? shortenLabels(chart.lines.map((one) => one.label)) : null;
+  return chart.lines.map(({ gx, center, x, y, sx, sy, ...line }, i) => ({
+    ...line, label: labels?.[i] ?? line.label, fullLabel: line.label, x: gx ?? x ?? NOTHING, y: center ?? y ?? NOTHING, ...(sx && sy ? { sx, sy } : {}), color: "", isHot: false,
   }));
 }
 
@@ -53,4 +55,20 @@ const NAME_MAX = 40;
 /** @param {string} text */
 function cut(text) {
   return text.length > NAME_MAX ? `${text.slice(0, NAME_MAX)}…` : text;
+}
+
+const PART = /, | \u00b7 /;
+
+/**
+ * Labels of groups without what all of them have in common, as far as they are alike at all.
+ * @param {string[]} labels
+ * @returns {string[]}
+ */
+export function shortenLabels(labels) {
+  const parts = labels.map((one) => one.replace(/^@\S+ /, "").split(PART));
+  const isAlike = parts.length > 1 && parts.every((one) => one.length === parts[0].length);
+  if (!isAlike) return parts.map((one) => one.join(", "));
+  const differs = parts[0].map((_, i) => parts.some((one) => one[i] !== parts[0][i]));
+  if (!differs.includes(true)) return parts.map((one) => one.join(", "));
+  return parts.map((one) => one.filter((_, i) => differs[i]).join(", "));
 }

@@ -3,28 +3,34 @@
 const STOPS = 9;
 export const PALETTES = [
   { value: "viridis", label: "Viridis" },
+  { value: "viridis-r", label: "Viridis, small is bright" },
   { value: "plasma", label: "Plasma" },
+  { value: "plasma-r", label: "Plasma, small is bright" },
   { value: "accent", label: "One colour" },
   { value: "diverging", label: "Blue to red" },
 ];
 
 /** @type {Map<string, any>} */
 const known = new Map();
-addEventListener("themechange", () => known.clear());
+/** Of which `known` is: who listens for a change of theme first is nobody's to say. */
+let theme = "";
+
+function forgetOtherTheme() {
+  const now = document.documentElement.dataset.theme ?? "";
+  if (now === theme) return;
+  theme = now;
+  known.clear();
+}
 
 /** @param {string} name of a variable of the style sheet @returns {string} */
 export function token(name) {
+  forgetOtherTheme();
   let found = known.get(name);
   if (found === undefined) {
     found = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     known.set(name, found);
   }
   return found;
-}
-
-/** Reads colours again, when the style sheet has just arrived. */
-export function forgetColours() {
-  known.clear();
 }
 
 /** @param {number} index */
@@ -39,10 +45,13 @@ function parseHex(text) {
 
 /** The steps of a palette, each [red, green, blue]. @param {string} name @returns {number[][]} */
 function stops(name) {
+  forgetOtherTheme();
   const key = `stops ${name}`;
   let found = known.get(key);
   if (!found) {
-    found = Array.from({ length: STOPS }, (_, i) => token(`--${name}-${i}`)).filter(Boolean).map(parseHex);
+    const plain = name.replace(/-r$/, "");
+    found = Array.from({ length: STOPS }, (_, i) => token(`--${plain}-${i}`)).filter(Boolean).map(parseHex);
+    if (plain !== name) found.reverse();
     known.set(key, found);
   }
   return found.length ? found : [[120, 120, 120]];
@@ -71,4 +80,9 @@ export function inkOn(rgb) {
 /** For a background: a palette from left to right. @param {string} name */
 export function gradient(name) {
   return `linear-gradient(to right, ${stops(name).map((one) => `rgb(${one.join(",")})`).join(", ")})`;
+}
+
+/** Of a loss or an error the small ones are what one looks for: they get the bright end. @param {string} key */
+export function paletteFor(key) {
+  return /loss|err|perplex|\bmae\b|\bmse\b|rmse/i.test(key) ? "viridis-r" : "viridis";
 }

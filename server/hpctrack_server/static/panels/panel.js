@@ -32,6 +32,7 @@
  * @property {Shared} shared settings of the page that panels follow
  * @property {(x: number | null, from: Panel) => void} hoverX the shared crosshair
  * @property {(range: [number, number] | null, from: Panel) => void} zoomX the linked zoom
+ * @property {Record<string, number>} [begun] runs that are live, and when each began, UTC seconds
  * @property {string[]} metrics names of the metrics that the runs have
  * @property {import("./panel.js").ColumnFacts[]} columns
  */
@@ -94,6 +95,9 @@ export class Panel {
 
   /** Another panel was zoomed. @param {[number, number] | null} _range */
   showRange(_range) {}
+
+  /** Runs have logged more; see charts/live_points.js. @param {import("../charts/live_points.js").Piece[]} _pieces @param {Record<string, number>} _begun when each run began */
+  addPoints(_pieces, _begun) {}
 
   /** The line below the drawing, such as "2,000 points drawn of 41,233,900, extremes exact". */
   describe() {

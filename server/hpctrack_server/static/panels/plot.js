@@ -28,7 +28,7 @@ export function loadFacts(context) {
   if (context.columns.length) return Promise.resolve(context.columns);
   let found = facts.get(context.project);
   if (!found) {
-    found = getJson(apiAddress(["projects", context.project, "panels", "columns"])).then((answer) => answer.columns);
+    found = getJson(apiAddress(["projects", context.project, "columns"])).then((answer) => answer.columns);
     found.catch(() => facts.delete(context.project));
     facts.set(context.project, found);
   }

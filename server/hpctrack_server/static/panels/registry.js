@@ -21,5 +21,6 @@ export const KINDS = {
   importance: { title: "Parameter importance", load: () => import("./importance.js"), size: { w: 6, h: 7 } },
   correlation: { title: "Correlation", load: () => import("./correlation.js"), size: { w: 6, h: 8 } },
   scalar: { title: "Number", load: () => import("./scalar.js"), size: { w: 3, h: 4 } },
+  differ: { title: "Differences", load: () => import("./differ.js"), size: { w: 12, h: 10 } },
   note: { title: "Note", load: () => import("./note.js"), size: { w: 4, h: 4 } },
 };

@@ -181,14 +181,14 @@ function timeTicks(low, high, most) {
   const found = [];
   for (let at = Math.ceil((low - zone) / step) * step + zone; at <= high && found.length < 50; at += step) {
     const moment = new Date(at * 1000);
-    const options = step >= DAY_S
-      ? { month: /** @type {const} */ ("short"), day: /** @type {const} */ ("numeric") }
-      : { hour: /** @type {const} */ ("2-digit"), minute: /** @type {const} */ ("2-digit"), hourCycle: /** @type {const} */ ("h23") };
-    found.push({ at, label: new Intl.DateTimeFormat(undefined, options).format(moment) });
+    const isDay = step >= DAY_S || (moment.getHours() === 0 && moment.getMinutes() === 0);
+    found.push({ at, label: (isDay ? days : clock).format(moment) });
   }
   return found;
 }
 
+const days = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
 
 /** @param {number} wallS */

@@ -125,10 +125,11 @@ export default class ScatterPanel extends PlotPanel {
     const plain = this.rows.length > 3000 ? 4 : this.rows.length > 500 ? 5 : 7;
     if (!column) return () => plain;
     const [low, high] = [quantile(column.values, 0.02), quantile(column.values, 0.98)];
+    const [least, more] = plain < 5 ? [2.5, 7] : [4, 14];
     return (/** @type {number} */ row) => {
       const part = high > low ? (column.values[row] - low) / (high - low) : 0.5;
       // Areas are what is compared: the diameter grows by the root.
-      return Number.isNaN(part) ? 3 : 4 + 14 * Math.sqrt(Math.min(Math.max(part, 0), 1));
+      return Number.isNaN(part) ? least - 1 : least + more * Math.sqrt(Math.min(Math.max(part, 0), 1));
     };
   }
 
@@ -165,21 +166,23 @@ export default class ScatterPanel extends PlotPanel {
     this.isTelling = true;
     this.context.select(indices.length ? indices.map((/** @type {number} */ i) => this.answer.ids[this.rows[i]]) : null);
     this.isTelling = false;
+    this.host.dispatchEvent(new CustomEvent("choose"));
   }
 
   /** @param {string[] | null} runs */
   #followSelection(runs) {
-    if (this.isTelling || !this.figure || !this.answer) return;
+    if (this.isRemoved || this.isTelling || !this.figure || !this.answer) return;
     const wanted = new Set(runs ?? []);
     const indices = runs ? this.rows.flatMap((row, i) => (wanted.has(this.answer.ids[row]) ? [i] : [])) : [];
     this.isTelling = true;
     this.figure.find("points").selected.indices = indices;
     this.isTelling = false;
+    this.host.dispatchEvent(new CustomEvent("choose"));
   }
 
   /** @param {string | null} run */
   #followHighlight(run) {
-    if (!this.figure || !this.axes || !this.answer || this.isTelling) return;
+    if (this.isRemoved || !this.figure || !this.axes || !this.answer || this.isTelling) return;
     const at = run === null ? -1 : this.rows.findIndex((row) => this.answer.ids[row] === run);
     this.#ring(at);
   }
@@ -246,6 +249,8 @@ export default class ScatterPanel extends PlotPanel {
     const columns = [this.settings.x, this.settings.y].map((key) => this.table?.columns.get(key));
     const infinite = columns.reduce((sum, one) => sum + (one?.infinite ?? 0), 0);
     const parts = [describeKnown(this.rows.length, this.table.ids.length, infinite).replace("have a value", "have both")];
+    const chosen = this.figure?.find("points").selected.indices.length ?? 0;
+    if (chosen) parts.push(`${chosen.toLocaleString("en")} chosen`);
     if (this.settings.front) parts.push(`${this.frontCount} on the Pareto front`);
     return parts.join(" · ");
   }

@@ -3,7 +3,7 @@
 import { apiAddress } from "../base/api.js";
 
 const FRAME_WIDTH_PX = 130;
-const FRAME_HEIGHT_PX = 484;
+const FRAME_BORDER_PX = 36;
 const RATIO_MAX = 2;
 
 const card = document.getElementById("matrix");
@@ -21,7 +21,7 @@ function ask() {
   }
   const ratio = Math.min(devicePixelRatio || 1, RATIO_MAX);
   wanted.set("width", String(Math.max(1, Math.round((host.clientWidth - FRAME_WIDTH_PX) * ratio))));
-  wanted.set("height", String(Math.round(FRAME_HEIGHT_PX * ratio)));
+  wanted.set("height", String(Math.max(1, Math.round((host.clientHeight - FRAME_BORDER_PX) * ratio))));
   const { project = "", run = "" } = page.dataset;
   const asked = fetch(apiAddress(["runs", project, run, "matrix"], Object.fromEntries(wanted)));
   asked.catch(() => {}); // who awaits it tells what went wrong

@@ -70,6 +70,7 @@ export async function showPanels(details) {
       shown.push(panel);
       new ResizeObserver(() => panel.resize()).observe(host);
     } catch (error) {
+      host.hidden = true;
       caption.textContent = `it cannot be drawn: ${/** @type {Error} */ (error).message}`;
     }
   }

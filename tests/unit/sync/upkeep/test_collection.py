@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hpctrack.store.annotation_file import edit_annotations, read_annotations
 from hpctrack.store.replica_states import read_replicas, write_replicas
 from hpctrack.store.seal import seal_run
 from hpctrack.store.store import Store
@@ -187,3 +188,24 @@ def test_links_lead_nowhere(store: Path, tmp_path: Path) -> None:
     found = collect(store)
     assert found.freed == []
     assert outside.exists()
+
+
+def test_deleted_runs_go_only_when_that_is_asked_for_and_long_after(store: Path) -> None:
+    kept, gone = (write_run(store, run=run) for run in ("kept", "gone"))
+    (gone / ".rules").mkdir()
+    (gone / ".rules" / "nan").write_text("{}")
+    edit_annotations(store, "p", "gone", deleted=True, by="ann")
+    edit_annotations(store, "p", "kept", archived=True)
+    later = FakeClock(time.time() + 40 * DAY_S).clock()
+    collect(store, clock=later)
+    collect(store, clock=later, deleted_days=60)
+    collect(store, deleted_days=0)
+    assert gone.is_dir(), "nobody has asked, not long enough, or written to just now"
+    said = collect(store, clock=later, deleted_days=30, dry_run=True)
+    assert gone.is_dir()
+    found = collect(store, clock=later, deleted_days=30)
+    assert [one.path for one in found.freed] == [one.path for one in said.freed]
+    assert {one.kind for one in found.freed} == {Leftover.DELETED}
+    assert not gone.exists()
+    assert kept.is_dir()
+    assert read_annotations(store, "p", "gone").is_deleted, "a push does not bring it back"

@@ -85,24 +85,29 @@ export function readIntervals(text, scale) {
 
 // -- the query language ------------------------------------------------------------------------
 
-/** @param {string} key a name of the query language, quoted if it has to be */
+const KEYWORDS = /^(and|or|not|in|contains|exists|is|null|nan|true|false|now|today|yesterday)$/i;
+
+/** A column of the filter language, in backquotes if it has to be. @param {string} key */
 export function quoteKey(key) {
-  return /^[A-Za-z_][\w./-]*$/.test(key) ? key : `\`${key.replaceAll("`", "``")}\``;
+  if (/^[\p{L}_][\p{L}\p{N}_./:@%-]*$/u.test(key) && !KEYWORDS.test(key)) return key;
+  return `\`${key.replaceAll("`", "``")}\``;
 }
 
 /** @param {string} key @param {Interval} one @param {import("../scale.js").Scale} scale */
 function writeCondition(key, one, scale) {
   const name = quoteKey(key);
-  if (one.isMissing) return `${name} == null`;
+  if (one.isMissing) return scale.kind === "category" ? `${name} is null` : `(${name} is null or ${name} is nan)`;
   if (scale.kind === "category") {
     const labels = scale.labels.slice(Math.max(one.low, 0), Math.min(one.high, scale.labels.length) + 1);
-    const quoted = labels.map((label) => JSON.stringify(label));
-    return quoted.length === 1 ? `${name} == ${quoted[0]}` : `${name} in [${quoted.join(", ")}]`;
+    const areFlags = scale.labels.every((label) => label === "true" || label === "false");
+    const written = labels.map((label) => (areFlags ? label : JSON.stringify(label)));
+    return written.length === 1 ? `${name} == ${written[0]}` : `${name} in [${written.join(", ")}]`;
   }
+  const write = (/** @type {number} */ value) => (scale.kind === "time" ? new Date(value * 1000).toISOString() : String(value));
   const ends = [];
-  if (Number.isFinite(one.low)) ends.push(`${name} >= ${one.low}`);
-  if (Number.isFinite(one.high)) ends.push(`${name} <= ${one.high}`);
-  return ends.length ? ends.join(" and ") : `${name} != null`;
+  if (Number.isFinite(one.low)) ends.push(`${name} >= ${write(one.low)}`);
+  if (Number.isFinite(one.high)) ends.push(`${name} <= ${write(one.high)}`);
+  return ends.length ? ends.join(" and ") : `${name} exists`;
 }
 
 /** The brushes as a filter of the runs table. @param {{key: string, intervals: Interval[], scale: import("../scale.js").Scale}[]} axes */

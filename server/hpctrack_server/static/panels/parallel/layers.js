@@ -5,8 +5,7 @@ import { PanelFigure } from "../figure.js";
 import { token } from "../palette.js";
 
 const FEW_RUNS = 60;
-/** Lines of one colour are one path of the canvas: measured, see docs/explanations/parallel.md. */
-const GREY_ALPHA = 0.09;
+const GREY_ALPHA_MIN = 0.05;
 
 /** How transparent a line is, so that many do not become a block. @param {number} count */
 function alphaFor(count) {
@@ -79,7 +78,7 @@ export class Layers {
       if (this.size) this.resize(this.size);
     }
     const grey = token("--muted");
-    const alpha = Math.max(GREY_ALPHA, alphaFor(runs.length) / 3);
+    const alpha = Math.max(GREY_ALPHA_MIN, alphaFor(runs.length) / 5);
     this.back.fill("lines", makeLines(runs, axes, Array(runs.length).fill(grey), { width: 1, alpha }));
   }
 

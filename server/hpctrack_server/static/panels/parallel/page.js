@@ -1,7 +1,8 @@
 // The page of parallel coordinates: its address, colours, and the table of what is chosen.
-import { address } from "../../base/api.js";
+import { address, apiAddress } from "../../base/api.js";
 import { byId, later, make } from "../../base/dom.js";
 import { formatCount } from "../../base/format.js";
+import { coalesce, listen } from "../../base/live.js";
 import { sayError } from "../../base/message.js";
 import { onPlaceChange, readPlace, writePlace } from "../../base/place.js";
 import { Defaults } from "../columns.js";
@@ -12,6 +13,8 @@ import { RunTable } from "./table.js";
 
 /** Addresses longer than this are cut by some proxies. */
 const IDS_MAX = 200;
+/** Thousands of runs are fetched anew: not for each point that one of them logs. */
+const REFRESH_REST_MS = 10_000;
 const page = byId("parallel");
 const project = page.dataset.project ?? "";
 /** @type {import("../panel.js").ColumnFacts[]} */
@@ -132,7 +135,7 @@ function showControls(chosen, total) {
     ...columns.filter((one) => !shown.has(one.key) && one.kind !== "list").map((one) => make("option", { value: one.key }, one.key)),
   );
   control("color").value = panel.colourKey;
-  control("palette").value = panel.settings.palette || "viridis";
+  control("palette").value = panel.colouring?.palette ?? "viridis";
 }
 
 function showLegend() {
@@ -184,3 +187,8 @@ onPlaceChange((place) => {
 addEventListener("themechange", () => panel.repaint());
 const resize = later(() => panel.resize(), 120);
 new ResizeObserver(resize).observe(host);
+// Runs that go on; but nothing is taken out of the reader's hand.
+const isHeld = () => host.contains(document.activeElement) || host.querySelector(".brushing, .dragged") !== null;
+listen(apiAddress(["projects", project, "events"]), coalesce(async () => {
+  if (!isHeld()) await load();
+}, REFRESH_REST_MS));

@@ -32,7 +32,7 @@ export class RunTable {
     }
     const held = this.#heldKey();
     this.host.replaceChildren(
-      make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Chosen runs" }, make("table", { class: "list" }, this.#makeHead(), make("tbody", {}, ...part.map((run) => this.#makeRow(run))))),
+      make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of chosen runs" }, make("table", { class: "list" }, this.#makeHead(), make("tbody", {}, ...part.map((run) => this.#makeRow(run))))),
       ...(rows.length > PAGE_ROWS ? [this.#makePager(rows.length)] : []),
     );
     if (held) /** @type {HTMLElement | null} */ (this.host.querySelector(`[data-sort="${CSS.escape(held)}"]`))?.focus();
@@ -57,6 +57,11 @@ export class RunTable {
     });
   }
 
+  /** Whether the state has a column of its own: not if it is an axis. */
+  get #hasState() {
+    return !this.panel.axes.some((axis) => axis.key === "state");
+  }
+
   #makeHead() {
     const cells = this.panel.axes.map((axis) => {
       const isSorted = this.sort?.key === axis.key;
@@ -65,7 +70,7 @@ export class RunTable {
       return make("th", { scope: "col", class: isNumber ? "number" : null, "aria-sort": order },
         make("button", { type: "button", class: "sort", "data-sort": axis.key, title: axis.key, on: { click: () => this.#sortBy(axis.key) } }, make("bdi", {}, shortName(axis.key))));
     });
-    return make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "pin" }, "Run"), make("th", { scope: "col" }, "State"), ...cells));
+    return make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "pin" }, "Run"), ...(this.#hasState ? [make("th", { scope: "col" }, "State")] : []), ...cells));
   }
 
   /** @param {string} key */
@@ -87,7 +92,7 @@ export class RunTable {
     const cells = this.panel.axes.map((axis) => make("td", { class: axis.scale.kind === "category" ? null : "number" }, make("bdi", { class: "clip" }, axis.scale.format(axis.values[run]))));
     return make("tr", { "data-run": id, on: { pointerenter: () => this.onHover(id), pointerleave: () => this.onHover(null) } },
       make("th", { scope: "row", class: "pin" }, key, make("a", { class: "clip", href: address(["p", this.project, "runs", id]), title: name }, make("bdi", {}, name))),
-      make("td", {}, make("span", { class: `pill ${/^[a-z]+$/.test(state) ? state : ""}` }, state)),
+      ...(this.#hasState ? [make("td", {}, make("span", { class: `pill ${/^[a-z]+$/.test(state) ? state : ""}` }, state))] : []),
       ...cells);
   }
 

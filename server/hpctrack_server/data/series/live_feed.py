@@ -1,0 +1,263 @@
+"""New points of live runs, encoded once for everybody who watches. For one thread."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hpctrack.core.clock import Clock
+from hpctrack.core.layout import run_folder
+from hpctrack.errors import HpctrackError
+from hpctrack.store.columns import Columns
+from hpctrack.store.point_feed import NewPoints, PointFeed
+from hpctrack_server.data.entries import reading
+from hpctrack_server.data.series.query import RankChoice
+
+OPEN_STEPS = 4096
+"""Steps of a metric for which values of further ranks may still come."""
+
+ROWS_BEFORE = 65_536
+"""Of the past so much is read that steps which are under way get the right mean."""
+
+RECENT_S = 30.0
+
+Source = tuple[str, str]
+"""Project and run."""
+
+Key = tuple[str, RankChoice | int]
+"""Metric, and what of its ranks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one look at a run has found.
+
+    Parameters
+    ----------
+    pieces : dict
+        By metric and choice of ranks: JSON of the new points.
+    names : frozenset of str
+        All metrics that have come so far.
+    is_over : bool
+        There will be no more.
+    is_stale : bool
+        Something was left out: charts have to be fetched again.
+    """
+
+    pieces: Mapping[Key, bytes] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    is_over: bool = False
+    is_stale: bool = False
+
+
+@dataclass(slots=True)
+class _Steps:
+    """The newest steps of a metric, over all ranks.
+
+    A row of ``table`` is count, sum, lowest, highest and time.
+    """
+
+    attempt: int = 0
+    table: dict[int, list[float]] = field(default_factory=dict)
+    ranks: set[int] = field(default_factory=set)
+
+    def is_alone(self, new: NewPoints) -> bool:
+        """Tell whether one rank alone logs the metric: then its values are the means too."""
+        rank = new.columns.rank
+        return self.ranks <= {int(rank[0])} and bool((rank == rank[0]).all())
+
+    def begin_attempt(self, new: NewPoints) -> int | None:
+        """Return from which step on a requeue computes again; None if it is no new attempt."""
+        before, self.attempt = self.attempt, max(self.attempt, new.attempt)
+        if new.attempt <= before:
+            return None
+        cut = int(new.columns.step[0])
+        self.table = {step: row for step, row in self.table.items() if step < cut}
+        return cut if before else None
+
+    def add(self, new: NewPoints) -> list[int]:
+        """Take points in and return the steps that have changed."""
+        columns = new.columns
+        self.ranks.update(np.unique(columns.rank).tolist())
+        there = ~np.isnan(columns.value)
+        step, value, wall_s = columns.step, columns.value, columns.wall_s
+        steps, at = np.unique(step, return_inverse=True)
+        count = np.bincount(at, weights=there)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.bincount(at, weights=np.where(there, value, 0.0))
+        low, high = np.full(len(steps), np.inf), np.full(len(steps), -np.inf)
+        wall = np.full(len(steps), -np.inf)
+        np.minimum.at(low, at[there], value[there])
+        np.maximum.at(high, at[there], value[there])
+        np.maximum.at(wall, at, wall_s)
+        rows = zip(steps.tolist(), count, total, low, high, wall, strict=True)
+        for one, n, s, a, b, w in rows:
+            row = self.table.setdefault(one, [0.0, 0.0, np.inf, -np.inf, -np.inf])
+            row[0] += n
+            row[1] += s
+            row[2], row[3], row[4] = min(row[2], a), max(row[3], b), max(row[4], w)
+        while len(self.table) > OPEN_STEPS:
+            del self.table[next(iter(self.table))]
+        return [int(one) for one in steps if int(one) in self.table]
+
+    def reduce(self, steps: Iterable[int], how: RankChoice) -> tuple[list[float], list[float]]:
+        """Return times and values of some steps."""
+        walls, values = [], []
+        for step in steps:
+            count, total, low, high, wall_s = self.table[step]
+            mean = total / count if count else np.nan
+            chosen = {RankChoice.MIN: low, RankChoice.MAX: high}.get(how, mean)
+            walls.append(float(wall_s))
+            values.append(float(chosen) if count else float("nan"))
+        return walls, values
+
+
+@dataclass(slots=True)
+class _Feed:
+    """A run that is watched."""
+
+    feed: PointFeed
+    steps: dict[str, _Steps] = field(default_factory=dict)
+    is_stale: bool = False
+
+
+class LiveFeeds:
+    """The runs that somebody watches.
+
+    Parameters
+    ----------
+    store : Path
+    clock : Clock
+    stale_after_s : float
+        How long a live run may be silent.
+    """
+
+    def __init__(self, store: Path, *, clock: Clock, stale_after_s: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._stale_after_s = stale_after_s
+        self._feeds: dict[Source, _Feed] = {}
+
+    def look(self, wanted: Mapping[Source, frozenset[RankChoice | int]]) -> dict[Source, Tick]:
+        """Look once at each run; runs that nobody watches any more are forgotten.
+
+        Parameters
+        ----------
+        wanted : mapping
+            For each run, what of the ranks somebody wants.
+        """
+        for source in [one for one in self._feeds if one not in wanted]:
+            self._feeds.pop(source).feed.close()
+        found = {}
+        for source, choices in wanted.items():
+            try:
+                found[source] = self._look_at(source, choices)
+            except HpctrackError:
+                found[source] = Tick(is_over=True)
+            if found[source].is_over and source in self._feeds:
+                self._feeds.pop(source).feed.close()
+        return found
+
+    def close(self) -> None:
+        """Close all files."""
+        for one in self._feeds.values():
+            one.feed.close()
+        self._feeds.clear()
+
+    def _look_at(self, source: Source, choices: frozenset[RankChoice | int]) -> Tick:
+        folder = run_folder(self._store, *source)
+        if source not in self._feeds:
+            feed = PointFeed(
+                folder,
+                clock=self._clock,
+                stale_after_s=self._stale_after_s,
+                rows_before=ROWS_BEFORE,
+            )
+            self._feeds[source] = _Feed(feed)
+        watched = self._feeds[source]
+        pieces: dict[Key, list[bytes]] = {}
+        with reading("/".join(source)):
+            new = watched.feed.look()
+        for one in new:
+            _add(watched, source[1], one, choices, pieces)
+        is_stale, watched.is_stale = watched.is_stale or watched.feed.has_missed, False
+        return Tick(
+            {key: b",".join(parts) for key, parts in pieces.items()},
+            frozenset(watched.steps),
+            watched.feed.is_over,
+            is_stale,
+        )
+
+
+def _add(
+    watched: _Feed,
+    run: str,
+    new: NewPoints,
+    choices: frozenset[RankChoice | int],
+    pieces: dict[Key, list[bytes]],
+) -> None:
+    """Encode what is new of one metric, for each choice of ranks."""
+    if not len(new.columns):
+        return
+    steps = watched.steps.setdefault(new.metric, _Steps())
+    cut = steps.begin_attempt(new)
+    is_alone = steps.is_alone(new)
+    changed: list[int] = []
+    if is_alone:
+        steps.ranks.add(int(new.columns.rank[0]))
+    else:
+        # Who was alone until now has left no sums.
+        watched.is_stale |= len(steps.ranks) == 1 and not steps.table and not new.is_old
+        changed = steps.add(new)
+    if new.is_old:
+        # What is only just old may be missing in a chart that was read a moment ago.
+        lately = new.columns.take(new.columns.wall_s >= new.columns.wall_s.max() - RECENT_S)
+        new = NewPoints(new.metric, new.attempt, lately, is_old=True)
+        changed = [step for step in np.unique(lately.step).tolist() if step in steps.table]
+        cut = None
+    for how in choices - {RankChoice.ALL}:
+        if isinstance(how, RankChoice) and not is_alone:
+            points = (changed, *steps.reduce(changed, how))
+        else:
+            points = _take_rank(new.columns, None if isinstance(how, RankChoice) else how)
+        if points[0]:
+            piece = encode_piece(run, new.metric, how, points, cut)
+            pieces.setdefault((new.metric, how), []).append(piece)
+
+
+def _take_rank(columns: Columns, rank: int | None) -> tuple[list[int], list[float], list[float]]:
+    """Return steps, times and values of one rank; of all points if that is None."""
+    if rank is not None and not (columns.rank == rank).all():
+        columns = columns.take(columns.rank == rank)
+    return columns.step.tolist(), columns.wall_s.tolist(), columns.value.tolist()
+
+
+def encode_piece(
+    run: str,
+    metric: str,
+    how: RankChoice | int,
+    points: tuple[list[int], list[float], list[float]],
+    cut: int | None,
+) -> bytes:
+    """Return new points as JSON: ``run, metric, ranks, step, wall, value``; pure.
+
+    ``cut`` is there after a requeue: older points from that step on do not count any more. A step
+    may come again, with the values of more ranks: the later one counts.
+    """
+    step, wall_s, value = points
+    said = {
+        "run": run,
+        "metric": metric,
+        "ranks": how if isinstance(how, int) else str(how),
+        "step": step,
+        "wall": [round(one, 4) for one in wall_s],
+        "value": [one if math.isfinite(one) else None for one in value],
+    }
+    if cut is not None:
+        said["cut"] = cut
+    return json.dumps(said, allow_nan=False, separators=(",", ":")).encode()

@@ -1,0 +1,155 @@
+"""Every page there is, over a store with one of everything: errors, other hosts, accessibility."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from hpctrack_server.pages.page import PROJECT, Page
+from hpctrack_server.pages.registry import PAGES
+from tests.browser.test_dashboard import chromium, open_page, picture, url
+from tests.unit.server.conftest import Zoo, make_zoo
+
+__all__ = ["chromium", "open_page", "picture", "url"]
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / "tests" / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+RUN_AXE = """async () => {
+  const found = await axe.run(document, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+    resultTypes: ["violations"],
+  });
+  return found.violations
+    .filter((one) => ["serious", "critical"].includes(one.impact))
+    .map((one) => {
+      const where = one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160));
+      return [one.id, ...where].join(" | ");
+    });
+}"""
+
+WIDEST = """() => [document.documentElement.scrollWidth, innerWidth]"""
+
+SETTLE_MS = 400
+PLACES = (("p", "live"), ("p", "sealed"), ("hostile", "hostile-0"), ("empty", ""))
+"""Projects and runs that each page is opened for."""
+
+
+@pytest.fixture
+def zoo() -> Iterator[Zoo]:
+    """Fill the test's store with one of everything."""
+    made = make_zoo(Path(os.environ["HPCTRACK_DIR"]))
+    yield made
+    made.writer.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """Return axe-core, which is fetched once."""
+    subprocess.run([str(ROOT / "scripts" / "web"), "--install"], check=True, timeout=300)
+    return AXE.read_text()
+
+
+def list_addresses() -> list[tuple[str, str]]:
+    """Return the name and the address of every page, for each place that it can show."""
+    found = []
+    for name, page in PAGES.items():
+        if name == "sweep":
+            continue  # there is none in the zoo; tests/browser/test_sweeps.py has one
+        for project, run in PLACES:
+            parts = fill(page, project, run)
+            if parts is not None and (name, parts) not in found:
+                found.append((name, parts))
+    return found
+
+
+def fill(page: Page, project: str, run: str) -> str | None:
+    """Return a page's address for a project and a run; None if it needs a run and there is none."""
+    wanted = page.route.count(PROJECT)
+    if wanted > 1 and not run:
+        return None
+    values = [quote(one, safe="") for one in (project, run)][:wanted]
+    return "/" + "/".join(page.parts(*values)) if page.route != "/" else "/"
+
+
+def is_settled(page: Any) -> None:
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(SETTLE_MS)
+    page.evaluate("document.fonts.ready")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_fails_for_a_reader_or_for_axe(
+    zoo: Zoo, axe: str, open_page: Callable[..., Any], theme: str
+) -> None:
+    page = open_page(theme=theme)
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+    problems = []
+    for name, address in list_addresses():
+        answer = page.goto(base + address)
+        assert answer.status == 200, address
+        is_settled(page)
+        page.evaluate(axe)
+        problems += [f"{name} {address}: {one}" for one in page.evaluate(RUN_AXE)]
+        if page.locator("h1").count() != 1:
+            problems.append(f"{address} has not one heading")
+        assert page.title().endswith("hpctrack"), address
+    assert problems == []
+
+
+@pytest.mark.parametrize("width", [1280, 3840])
+def test_no_page_is_wider_than_its_window(
+    zoo: Zoo, open_page: Callable[..., Any], width: int
+) -> None:
+    page = open_page(width=width, height=900 if width == 1280 else 2160)
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+    too_wide = []
+    for _name, address in list_addresses():
+        page.goto(base + address)
+        is_settled(page)
+        needed, there = page.evaluate(WIDEST)
+        if needed > there + 1:
+            too_wide.append((address, needed))
+    assert too_wide == []
+
+
+def test_every_page_can_be_reached_and_left_by_keyboard(
+    zoo: Zoo, open_page: Callable[..., Any]
+) -> None:
+    """Tab leads through a page and out of it again, and what has the focus is visible."""
+    page = open_page()
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+    for _name, address in list_addresses():
+        if "/hostile" in address:
+            continue
+        page.goto(base + address)
+        is_settled(page)
+        seen = []
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            seen.append(
+                page.evaluate(
+                    """() => {
+                      const one = document.activeElement;
+                      const box = one.getBoundingClientRect();
+                      const label = one.labels && one.labels[0] && one.labels[0].textContent;
+                      const name = one.getAttribute("aria-label") || one.textContent || label || "";
+                      const isVisible = box.width > 0 && box.height > 0;
+                      return [one.tagName, isVisible, name.trim().slice(0, 40)];
+                    }"""
+                )
+            )
+        stops = [one for one in seen if one[0] != "BODY"]
+        assert len(stops) >= 5, address
+        assert all(is_visible for _tag, is_visible, _label in stops), (address, seen)
+        assert len({tuple(one) for one in stops}) > 3, (address, "the focus is stuck")
+        assert re.search("skip", str(seen[0][2]), re.IGNORECASE), address

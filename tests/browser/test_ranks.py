@@ -1,0 +1,253 @@
+"""The Ranks and System tabs in a real browser, over a run of many ranks whose values are known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from playwright.sync_api import expect
+
+from hpctrack.store.stored_run import StoredRun
+from scripts.benchmarks.made_ranks import METRIC, RankShape, place_spikes, write_ranks
+from scripts.benchmarks.made_runs import PROJECT
+from tests.browser.test_dashboard import chromium, open_page, picture, url
+from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
+
+__all__ = ["chromium", "open_page", "picture", "url"]
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SHAPE = RankShape(nodes=16, ranks=8, steps=3000, spikes=9, slow_node=11)
+RUN = "many"
+TAB = f"p/{PROJECT}/runs/{RUN}/ranks"
+
+OpenPage = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def many_ranks() -> Path:
+    """Write a run of 128 ranks x 3,000 steps into the test's store."""
+    return write_ranks(Path(os.environ["HPCTRACK_DIR"]), RUN, SHAPE)
+
+
+def go(page: Any, path: str, **query: Any) -> None:
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+    text = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in query.items())
+    page.goto(f"{base}/{path}?{text}")
+    if "/ranks" in path:
+        expect(page.locator("#matrix[data-ready=true]")).to_be_visible()
+        expect(page.locator("#matrix[data-share='1']")).to_be_visible()
+        expect(page.locator(".tab[data-ready=true]")).to_be_visible()
+        expect(page.locator("#matrix[data-bands-ready=true]")).to_be_visible()
+    else:
+        expect(page.locator("#system-tab[data-ready=true]")).to_be_visible()
+
+
+def window(page: Any) -> list[float]:
+    """Return the steps and rows that are shown."""
+    text = page.locator("#matrix").get_attribute("data-window")
+    return [float(one) for one in text.split(",")]
+
+
+def wait_for_window(page: Any, test: str) -> None:
+    page.wait_for_function(f"document.querySelector('#matrix').dataset.window.split(','){test}")
+
+
+def query_of(page: Any) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def screen_place(page: Any, step: float, row: float) -> tuple[float, float]:
+    """Return where a step and a row are on the screen."""
+    found = page.evaluate(
+        """([step, row]) => {
+          const sources = Bokeh.documents.map((one) => one.get_model_by_name("picture"));
+          const model = sources.find((one) => one).document.roots()[0];
+          const view = Bokeh.index.find_one(model);
+          const box = view.canvas_view.el.getBoundingClientRect();
+          const { x_scale, y_scale } = view.frame;
+          return [box.left + x_scale.compute(step), box.top + y_scale.compute(row)];
+        }""",
+        [step, row],
+    )
+    return float(found[0]), float(found[1])
+
+
+def test_every_planted_spike_is_told_exactly_under_the_pointer(
+    open_page: OpenPage, many_ranks: Path
+) -> None:
+    page = open_page()
+    go(page, TAB)
+    metric = StoredRun(many_ranks).metric(METRIC)
+    for (rank, step), value in list(place_spikes(SHAPE).items())[:5]:
+        page.mouse.move(*screen_place(page, step + 0.5, rank + 0.5))
+        tip = page.locator("#tip")
+        expect(tip).to_contain_text(f"rank {rank}")
+        expect(tip).to_contain_text(f"step {step:,}")
+        expect(tip).to_contain_text(f"node{rank // 8 + 1:03d}")
+        expect(tip).to_contain_text("p50 / p99")
+        shown = float(tip.get_attribute("data-value") or "nan")
+        series = metric.rank(rank)
+        assert shown == value == series.value[series.step == step][0]
+        page.mouse.move(0, 0)
+
+
+def test_a_drag_zooms_the_address_keeps_it_and_back_undoes_it(open_page: OpenPage) -> None:
+    page = open_page()
+    go(page, TAB)
+    whole = window(page)
+    assert whole == [0, SHAPE.steps, 0, SHAPE.size]
+    begin, end = screen_place(page, 1000, 40), screen_place(page, 1600, 90)
+    page.mouse.move(*begin)
+    page.mouse.down()
+    page.mouse.move(*end, steps=5)
+    page.mouse.up()
+    expect(page.locator("#matrix")).not_to_have_attribute(
+        "data-window", ",".join(str(int(one)) for one in whole)
+    )
+    x0, x1, first, last = window(page)
+    assert abs(x0 - 1000) < 10
+    assert abs(x1 - 1600) < 10
+    assert abs(first - 40) <= 1
+    assert abs(last - 90) <= 1
+    address = page.url
+    page.go_back()
+    expect(page.locator("#matrix")).to_have_attribute("data-window", "0,3000,0,128")
+    page.goto(address)
+    expect(page.locator("#matrix[data-ready=true]")).to_be_visible()
+    assert window(page) == [x0, x1, first, last]
+    page.get_by_role("button", name="Reset zoom").click()
+    expect(page.locator("#matrix")).to_have_attribute("data-window", "0,3000,0,128")
+
+
+def test_ranks_are_sorted_and_named(open_page: OpenPage) -> None:
+    page = open_page()
+    go(page, TAB)
+    page.get_by_label("Ranks by").select_option("mean")
+    page.wait_for_function("Bokeh && document.querySelector('#sort').value === 'mean'")
+    x, y = screen_place(page, 2000, 2.5)
+    page.mouse.move(x, y)
+    expect(page.locator("#tip")).to_contain_text("node012")
+    assert query_of(page)["sort"] == "mean"
+    page.get_by_label("Mean", exact=True).check()
+    expect(page.locator("#matrix .caption")).to_contain_text("mean of")
+
+
+def test_the_straggler_is_named_and_shown(open_page: OpenPage) -> None:
+    page = open_page()
+    go(page, TAB)
+    card = page.get_by_role("region", name="Stragglers")
+    expect(card).to_contain_text("node012, 8 ranks")
+    expect(card).to_contain_text("confidence")
+    expect(card).to_contain_text("lost")
+    console = card.get_by_role("link", name="console of rank 88")
+    assert urlsplit(console.get_attribute("href")).query == "rank=88"
+    card.get_by_role("button", name="Show in the heat map").click()
+    wait_for_window(page, "[2] === '80'")
+    assert query_of(page)["r0"] == "80"
+
+
+def test_a_node_is_found_and_shown_alone(open_page: OpenPage) -> None:
+    page = open_page()
+    go(page, TAB)
+    nodes = page.get_by_role("region", name="Nodes")
+    nodes.get_by_label("Find a host").fill("node012")
+    expect(nodes.locator(".node")).to_have_count(1)
+    nodes.locator(".node").click()
+    expect(page.locator("#matrix")).to_have_attribute("data-window", "0,3000,88,96")
+    nodes.locator(".node").click()
+    expect(page.locator("#matrix")).to_have_attribute("data-window", "0,3000,0,128")
+
+
+def test_everything_can_be_done_with_keys(open_page: OpenPage) -> None:
+    page = open_page()
+    go(page, TAB)
+    page.locator(".picture").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#speech")).to_contain_text("rank")
+    page.keyboard.press("+")
+    expect(page.locator("#matrix")).not_to_have_attribute("data-window", "0,3000,0,128")
+    x0, x1, *_rows = window(page)
+    assert x1 - x0 == pytest.approx(1500, abs=2)
+    page.keyboard.press("]")
+    wait_for_window(page, f"[0] > {x0}")
+    page.keyboard.press("0")
+    expect(page.locator("#matrix")).to_have_attribute("data-window", "0,3000,0,128")
+    page.locator(".node").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".node").nth(1)).to_be_focused()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_looks_well(
+    open_page: OpenPage, picture: Callable[[Any, str], None], theme: str
+) -> None:
+    page = open_page(theme=theme, height=1200)
+    go(page, TAB)
+    expect(page.locator("#verdict[data-ready=true]")).to_be_visible()
+    picture(page, f"ranks_{theme}")
+    page.get_by_role("button", name="Dark theme").click()
+    page.wait_for_timeout(200)
+    colours = page.evaluate(
+        """() => {
+          const found = Bokeh.documents.map((one) => one.get_model_by_name("colours"));
+          return found.find((one) => one).palette[0];
+        }"""
+    )
+    assert colours == {"light": "#141b34", "dark": "#eaf8f9"}[theme]
+    go(page, f"p/{PROJECT}/runs/{RUN}/system")
+    expect(page.locator(".sensor[data-ready=strips]")).to_have_count(4)
+    expect(page.locator("#energy[data-ready=true]")).to_be_visible()
+    picture(page, f"system_{'dark' if theme == 'light' else 'light'}")
+
+
+def test_system_zooms_all_its_charts_and_shows_one_host(open_page: OpenPage) -> None:
+    page = open_page()
+    go(page, f"p/{PROJECT}/runs/{RUN}/system", host="node012")
+    cards = page.locator(".sensor[data-ready=lines]")
+    expect(cards).to_have_count(4)
+    expect(cards.first.locator(".legend span")).to_have_count(8)
+    plot = cards.first.locator(".plot")
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + 160, box["y"] + 50)
+    expect(page.locator("#tip")).to_contain_text("%")
+    page.mouse.down()
+    page.mouse.move(box["x"] + 260, box["y"] + 60, steps=4)
+    page.mouse.up()
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_enabled()
+    zoom = query_of(page)
+    assert float(zoom["x1"]) > float(zoom["x0"])
+    page.wait_for_function(
+        """(x0) => {
+          const found = Bokeh.documents.map((one) => one.get_model_by_name("x"));
+          const models = found.filter((one) => one);
+          return models.length === 4 && models.every((one) => Math.abs(one.start / 1000 - x0) < 1);
+        }""",
+        arg=float(zoom["x0"]),
+    )
+    page.get_by_label("Device", exact=True).select_option("GPU-0011-3")
+    expect(cards.first.locator(".legend span")).to_have_count(1)
+
+
+def test_hostile_names_are_only_text(open_page: OpenPage) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    for number, text in enumerate(HOSTILE):
+        write_hostile(store, f"hostile-{number}", text)
+    page = open_page()
+    for number in range(len(HOSTILE)):
+        for metric in HOSTILE_METRICS[:: 3 if number else 1]:
+            go_hostile(page, f"p/hostile/runs/hostile-{number}/ranks", metric)
+        page.goto(page.url.partition("/ranks")[0] + "/system")
+        expect(page.locator("#nothing")).to_be_visible()
+
+
+def go_hostile(page: Any, path: str, metric: str) -> None:
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+    page.goto(f"{base}/{path}?metric={quote(metric, safe='')}")
+    expect(page.locator("#matrix[data-ready=true]")).to_be_visible()
+    assert page.get_by_label("Metric", exact=True).input_value() == metric
+    assert page.locator("img").count() == 0
