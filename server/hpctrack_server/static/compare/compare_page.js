@@ -51,7 +51,7 @@ export class ComparePage {
     });
     this.makeParts();
     this.rail?.readPlace(place);
-    this.rail?.render(this.facts.value);
+    this.rail?.render(this.facts.value, this.facts.missing);
     this.rail?.showProblem(this.facts.problem ?? "");
     this.tools?.show(this.shared);
     this.showSections(body.sections);
@@ -156,7 +156,7 @@ export class ComparePage {
       const before = this.runs.shown.join();
       this.runs.take(facts);
       if (this.context) this.context.metrics = facts.metrics;
-      this.rail?.render(facts.value);
+      this.rail?.render(facts.value, facts.missing);
       this.live?.follow();
       // Points of runs that go on come by themselves.
       if (this.isAutomatic && fresh.length) this.board?.extend(makeSections(fresh, KINDS.line.size));
