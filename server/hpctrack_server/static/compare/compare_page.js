@@ -44,7 +44,7 @@ export class ComparePage {
     Object.assign(this.shared, readShared(place, { ...this.base, ...body.shared, zoom: null }));
     for (const [id, number] of Object.entries(body.colours)) this.runs.numbers.set(id, number);
     this.runs.take(this.facts);
-    this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
+    this.runs.readPlace(place);
     this.context = makeContext({
       project: this.project, runs: this.runs, shared: this.shared, metrics: this.facts.metrics,
       hoverX: (x) => this.showX(x), zoomX: (range, from) => this.zoom(range, from),
@@ -117,7 +117,7 @@ export class ComparePage {
   }
 
   showRuns() {
-    writePlace({ hide: [...this.runs.hidden].filter((one) => this.runs.byId.has(one)).join(",") || null });
+    writePlace(this.runs.toPlace());
     this.board?.spoil();
   }
 
@@ -198,7 +198,7 @@ export class ComparePage {
     Object.assign(this.shared, readShared(place, this.base));
     this.tools?.show(this.shared);
     this.find(place.get("find") ?? "");
-    this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
+    this.runs.readPlace(place);
     this.rail?.readPlace(place);
     this.rail?.showChecks();
     this.board?.zoom(this.shared.zoom);
