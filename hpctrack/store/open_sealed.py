@@ -16,6 +16,7 @@ from hpctrack.store.schema import SEALED_KIND, IntArray
 from hpctrack.store.sealed_drawing import Drawing, DrawnSeries, LevelCache, draw_window
 from hpctrack.store.sealed_file import DAMAGE, MetricEntry, read_index
 from hpctrack.store.sealed_layout import BY_STEP_GROUP
+from hpctrack.store.sealed_matrix import SealedMatrix
 from hpctrack.store.sealed_series import SealedSeries, find_series, read_late
 
 SERIES_MAX = 512
@@ -118,6 +119,16 @@ class OpenSealed:
             return draw_window(drawable, window, is_time=is_time, width=width)
 
         found: Drawing | None = self._guard(work)
+        return found
+
+    def matrix(self, name: str) -> SealedMatrix | None:
+        """Return a metric of all ranks, to be read while this file is open; None if there is none.
+
+        What it reads may raise what h5py raises on a damaged file.
+        """
+        if name not in self.index:
+            return None
+        found: SealedMatrix = self._guard(lambda: SealedMatrix(self._group(name)))
         return found
 
     def place_of(self, name: str, column: str) -> int:

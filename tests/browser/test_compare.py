@@ -84,7 +84,8 @@ def columns(page: Any, title: str, source: str) -> dict[str, Any]:
     """Return what a source of a panel's figure holds, as lists."""
     text = page.evaluate(
         """([title, source]) => {
-          const card = [...document.querySelectorAll('.panel')].find((one) => one.dataset.title === title);
+          const cards = [...document.querySelectorAll('.panel')];
+          const card = cards.find((one) => one.dataset.title === title);
           const box = card.querySelector('.line-plot');
           const view = [...Bokeh.index].find((one) => box.contains(one.el));
           const data = view.model.document.get_model_by_name(source).data;

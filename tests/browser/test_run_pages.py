@@ -324,8 +324,11 @@ def test_console_is_searched_filtered_and_shared(
     rows = page.locator(".console-rows .row:not(.wait)")
     expect(page.locator("#console")).to_have_attribute("data-total", "84")
     expect(page.locator(".row .t-f6").first).to_be_visible()
-    expect(page.locator(".row .note").first).to_have_text(re.compile("rewrites"))
     picture(page, "run_console_dark")
+    page.locator("#console").focus()
+    page.keyboard.press("End")
+    expect(page.locator(".row .note").first).to_have_text(re.compile("rewrites"))
+    page.keyboard.press("Home")
 
     page.keyboard.press("/")
     page.keyboard.type("step 3")
@@ -342,7 +345,7 @@ def test_console_is_searched_filtered_and_shared(
     page.get_by_label("Search the console").fill("(")
     expect(page.locator("#hits")).to_contain_text("no regular expression")
     page.get_by_label("Search the console").fill("warning")
-    expect(page.locator("#hits")).to_have_text("1 of 2")
+    expect(page.locator("#hits")).to_have_text(re.compile("of 2$"))
     expect(page.locator(".row mark").first).to_have_text("WARNING")
     expect(page.locator(".row b")).to_have_count(0)
 

@@ -31,7 +31,7 @@ def make_line(seed: int, points: int, *, until: int = 10_000) -> Drawn:
 
 def group(lines: list[Drawn], window: Window, **how: object) -> Grouped:
     wanted = replace(Grouping(), **how)  # type: ignore[arg-type]  # given by name
-    return group_lines([Member(one, one, 0) for one in lines], cut_buckets(lines, window), wanted)
+    return group_lines([Member(one, one) for one in lines], cut_buckets(lines, window), wanted)
 
 
 run_sizes = st.lists(st.integers(1, 400), min_size=1, max_size=5)

@@ -14,6 +14,7 @@ import pytest
 from hpctrack.core.layout import ACCOUNTING_NAME
 from hpctrack.store.schema import EventKind, Place
 from hpctrack.store.seal import seal_run
+from tests.programs import wait_for
 from tests.stores import START_S, NodeWriter
 from tests.unit.server.conftest import Live, serve
 
@@ -113,7 +114,7 @@ def test_overview_tells_state_origin_efficiency_and_advice(rich: Live) -> None:
     assert "10 % of 8 CPUs" in page
     assert "Nothing was lost." in page
     assert "no progress" in page
-    assert '<a href="/p/p/runs/second">' in page, "what was forked from it"
+    wait_for(lambda: '<a href="/p/p/runs/second">' in read(rich, "/p/p/runs/first"))  # a fork
     other = read(rich, "/p/p/runs/second")
     assert "It ended with exit code 1 on n1." in other
     assert "up to step 7" in other

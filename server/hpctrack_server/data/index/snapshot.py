@@ -209,8 +209,9 @@ class Snapshot:
         return np.concatenate([held.places, tail])
 
     def facts(self) -> list[ColumnFacts]:
-        """Return what each column holds."""
-        return [self._describe(key, kind) for key, kind in self.kinds.items()]
+        """Return what each column holds that a run has a value of."""
+        found = (self._describe(key, kind) for key, kind in self.kinds.items())
+        return [one for one in found if one.count]
 
     def common_values(self, key: str) -> list[Any]:
         """Return values of a column, the commonest first."""

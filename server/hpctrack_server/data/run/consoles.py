@@ -12,6 +12,7 @@ import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import iter_node_files
+from hpctrack.errors import UsageError
 from hpctrack.store.console import ConsoleLine, collapsed
 from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.entries import reading
@@ -84,6 +85,8 @@ class ConsolePage:
         The hit that was found: its line, and which of all it is, from 1.
     began_wall_s, ended_wall_s : float or None
         First and last moment of the view.
+    problem : str
+        Why nothing was looked for: the pattern is no regular expression.
     """
 
     lines: tuple[SpooledLine, ...]
@@ -99,6 +102,7 @@ class ConsolePage:
     ordinal: int | None = None
     began_wall_s: float | None = None
     ended_wall_s: float | None = None
+    problem: str = ""
 
 
 class OpenConsole:
@@ -164,7 +168,6 @@ class OpenConsole:
     def search(self, pattern: Pattern) -> Search:
         """Return the search for a pattern, which goes on where it was."""
         if pattern not in self.searches:
-            pattern.check()
             self.searches[pattern] = Search(pattern)
         self.searches.move_to_end(pattern)
         while len(self.searches) > SEARCHES_MAX:
@@ -196,7 +199,7 @@ class Consoles:
         Raises
         ------
         HpctrackError
-            There is no such run, it cannot be read, or the pattern cannot be used.
+            There is no such run, or it cannot be read.
         """
         key = (project, run_id)
         with reading(f"the console of {project}/{run_id}"):
@@ -248,10 +251,16 @@ def answer(console: OpenConsole, query: ConsoleQuery) -> ConsolePage:
     if query.wall_s is not None:
         start = spool.find_time(order, query.wall_s)
     count = max(1, min(query.count, COUNT_MAX))
-    hits, is_searched = None, True
+    hits, is_searched, problem = None, True, ""
     hit = ordinal = None
-    if query.pattern is not None:
-        search = console.search(query.pattern)
+    pattern = query.pattern
+    if pattern is not None:
+        try:
+            pattern.check()
+        except UsageError as error:  # half a pattern is what somebody types: the lines stay
+            pattern, problem = None, error.message
+    if pattern is not None:
+        search = console.search(pattern)
         is_searched = search.advance(spool, budget_s=SLICE_S) and console.is_complete
         rows = search.rows(order, len(spool))
         hits = len(rows)
@@ -259,7 +268,7 @@ def answer(console: OpenConsole, query: ConsoleQuery) -> ConsolePage:
         if hit is not None:
             start = max(0, hit - count // 2)
     lines = tuple(spool.rows(order, start, count))
-    places = query.pattern.find_places([one.text for one in lines]) if query.pattern else []
+    places = pattern.find_places([one.text for one in lines]) if pattern else []
     ends = spool.rows(order, 0, 1) + spool.rows(order, max(0, total - 1), 1)
     return ConsolePage(
         lines=lines,
@@ -275,6 +284,7 @@ def answer(console: OpenConsole, query: ConsoleQuery) -> ConsolePage:
         ordinal=ordinal,
         began_wall_s=ends[0].wall_s if ends else None,
         ended_wall_s=ends[-1].wall_s if ends else None,
+        problem=problem,
     )
 
 

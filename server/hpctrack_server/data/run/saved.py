@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 from hpctrack.errors import NotFoundError
 from hpctrack.store.media_item import MediaItem
-from hpctrack_server.data.entries import make_plain_text
+from hpctrack.store.stored_run import StoredRun
+from hpctrack_server.data.entries import make_plain_text, reading
 from hpctrack_server.data.provider import DataProvider
 
 KINDS = ("file", "code")
 """Types of media that are files of the user's."""
-
-BODY_MAX_BYTES = 512 * 1024 * 1024
-"""What one answer holds in memory at most; larger files are fetched in ranges."""
 
 PREVIEW_MAX_BYTES = 64 * 1024
 
@@ -86,21 +84,74 @@ def _describe(item: MediaItem, versions: int) -> SavedFile:
     )
 
 
-def read_saved(provider: DataProvider, project: str, run_id: str, digest: str) -> tuple[str, bytes]:
-    """Return name and bytes of a file, checked against its digest.
+class SavedBody:
+    """The bytes of a file, a few MiB at a time; for one thread, and to be closed.
+
+    Parameters
+    ----------
+    run : StoredRun
+        A view of the run's files of its own.
+    item : MediaItem
+    """
+
+    def __init__(self, run: StoredRun, item: MediaItem) -> None:
+        self._run = run
+        self._pieces = item.payloads.iter_pieces(item.digest)
+        self.name: str = make_plain_text(item.key)
+        self.size_bytes = item.size
+
+    def take(self) -> bytes:
+        """Return the next piece; empty at the end.
+
+        Raises
+        ------
+        HpctrackError
+            They are damaged, which is found before the first piece.
+        """
+        return next(self._pieces, b"")
+
+    def close(self) -> None:
+        """Close the files."""
+        self._run.close()
+
+
+def open_saved(provider: DataProvider, project: str, run_id: str, digest: str) -> SavedBody:
+    """Return a file of a run, ready to be read.
 
     Raises
     ------
     NotFoundError
         No file of the run has this digest.
     HpctrackError
-        The run cannot be read, or the bytes are damaged.
+        The run cannot be read.
     """
-    with provider.open_run(project, run_id) as (run, _frame):
-        for one in run.media():
+    run = provider.own_run(project, run_id)
+    try:
+        with reading(f"{project}/{run_id}"):
+            items = run.media()
+        for one in items:
             if one.type in KINDS and one.digest == digest:
-                return make_plain_text(one.key), one.read()
+                return SavedBody(run, one)
+    except BaseException:
+        run.close()
+        raise
+    run.close()
     raise NotFoundError("the run has no such file")
+
+
+def read_beginning(provider: DataProvider, project: str, run_id: str, digest: str) -> bytes:
+    """Return the first bytes of a file, for looking at it.
+
+    Raises
+    ------
+    HpctrackError
+        As `open_saved`, or they are damaged.
+    """
+    body = open_saved(provider, project, run_id, digest)
+    try:
+        return body.take()[: PREVIEW_MAX_BYTES + 1]
+    finally:
+        body.close()
 
 
 def preview_text(body: bytes) -> str | None:

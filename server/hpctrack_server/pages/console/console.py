@@ -133,6 +133,7 @@ def describe_page(page: ConsolePage) -> dict[str, Any]:
         "ordinal": page.ordinal,
         "began_wall_s": page.began_wall_s,
         "ended_wall_s": page.ended_wall_s,
+        "problem": page.problem,
     }
 
 

@@ -9,7 +9,7 @@ from hpctrack_server.components.run.efficiency import format_bytes
 from hpctrack_server.components.run.patch import parse_patch
 from hpctrack_server.data.frames import RunFrame
 from hpctrack_server.data.run.details import read_provenance
-from hpctrack_server.data.run.saved import list_saved, preview_text, read_saved
+from hpctrack_server.data.run.saved import list_saved, preview_text, read_beginning
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.run.files import describe_download
 from hpctrack_server.pages.run.frame import RunTab, read_whole
@@ -36,7 +36,7 @@ class CodeTab(RunTab):
         shown = next((one for one in files if one.digest == self.query("show")), None)
         text = ""
         if shown is not None:
-            _name, body = await self.read(read_saved, provider, project, run_id, shown.digest)
+            body = await self.calculate(read_beginning, provider, project, run_id, shown.digest)
             text = preview_text(body) or ""
         git = _part(found, "git")
         return {

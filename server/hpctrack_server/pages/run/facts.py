@@ -25,7 +25,7 @@ SHOWN_JOB_FACTS = frozenset(
 )  # fmt: skip
 """Of the environment of a job, what is worth a line; a run's record has some 30 more."""
 
-JOB_LABELS = {"cwd": "Folder", "command": "Command"}
+JOB_LABELS = {"cwd": "Folder", "command": "Command", "SLURM_JOB_ID": "Slurm job"}
 
 
 def list_facts(run: RunFrame) -> list[tuple[str, str]]:
@@ -56,9 +56,10 @@ def list_facts(run: RunFrame) -> list[tuple[str, str]]:
 
 def label_job(key: str) -> str:
     """Return the label of a fact about the job: ``job_id`` becomes ``Job id``."""
-    words = key.removeprefix("SLURM_").replace("_", " ").strip().lower()
-    label = JOB_LABELS.get(key, words[:1].upper() + words[1:])
-    return f"Slurm {words}" if key.startswith("SLURM_") else label
+    if key in JOB_LABELS:
+        return JOB_LABELS[key]
+    words = key.removeprefix("SLURM_").removeprefix("JOB_").replace("_", " ").strip().lower()
+    return f"Slurm {words}" if key.startswith("SLURM_") else f"{words[:1].upper()}{words[1:]}"
 
 
 def list_provenance(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -92,7 +93,9 @@ def list_provenance(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Seeds", ", ".join(f"{key} = {value}" for key, value in part("seeds").items())),
         ("Hidden as secret", f"{found.get('masked'):,} values" if found.get("masked") else ""),
     ]
-    facts += [(f"No {what}", str(why)) for what, why in part("missing").items()]
+    facts += [
+        (f"Without {what.replace('_', ' ')}", str(why)) for what, why in part("missing").items()
+    ]
     return [(label, str(value)) for label, value in facts if value]
 
 

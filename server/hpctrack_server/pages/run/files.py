@@ -6,15 +6,19 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from tornado.iostream import StreamClosedError
+
 from hpctrack.errors import UsageError
 from hpctrack_server.components.run.efficiency import format_bytes
 from hpctrack_server.components.text import printable
 from hpctrack_server.data.frames import RunFrame
 from hpctrack_server.data.run.saved import (
     PREVIEW_MAX_BYTES,
+    SavedBody,
     list_saved,
+    open_saved,
     preview_text,
-    read_saved,
+    read_beginning,
 )
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.run.frame import RunTab
@@ -39,8 +43,8 @@ class FilesTab(RunTab):
         shown = next((one for one in files if one.digest == self.query("show")), None)
         preview, is_cut = None, False
         if shown is not None:
-            _name, body = await self.read(
-                read_saved, self.services.provider, project, record.id, shown.digest
+            body = await self.calculate(
+                read_beginning, self.services.provider, project, record.id, shown.digest
             )
             preview, is_cut = preview_text(body), len(body) > PREVIEW_MAX_BYTES
         return {
@@ -60,23 +64,41 @@ class FileBody(Guarded):
         """Answer with the bytes, as an attachment that no browser runs."""
         if not _DIGEST.fullmatch(digest):
             raise UsageError("that is no digest")
-        name, body = await self.read(read_saved, self.services.provider, project, run_id, digest)
-        for key, value in describe_download(name).items():
-            self.set_header(key, value)
-        self.set_header("Accept-Ranges", "bytes")
-        self.set_header("Etag", f'"{digest}"')
-        part = parse_range(self.request.headers.get("Range", ""), len(body))
+        provider = self.services.provider
+        body = await self.calculate(open_saved, provider, project, run_id, digest)
+        try:
+            await self._send(body, digest)
+        except StreamClosedError:
+            return
+        finally:
+            await self.calculate(body.close)
+
+    async def _send(self, body: SavedBody, digest: str) -> None:
+        size = body.size_bytes
+        start, end = 0, size
+        part = parse_range(self.request.headers.get("Range", ""), size)
         if part is not None:
             start, end = part
             if start >= end:
                 self.set_status(416)
-                self.set_header("Content-Range", f"bytes */{len(body)}")
-                self.finish()
+                self.set_header("Content-Range", f"bytes */{size}")
                 return
             self.set_status(206)
-            self.set_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
-            body = body[start:end]
-        self.finish(body)
+            self.set_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        piece = await self.calculate(body.take)  # what is damaged is told before anything is sent
+        for key, value in describe_download(body.name).items():
+            self.set_header(key, value)
+        self.set_header("Accept-Ranges", "bytes")
+        self.set_header("Etag", f'"{digest}"')
+        self.set_header("Content-Length", str(end - start))
+        at = 0
+        while piece and at < end:
+            wanted = piece[max(0, start - at) : max(0, end - at)]
+            at += len(piece)
+            if wanted:
+                self.write(wanted)
+                await self.flush()
+            piece = await self.calculate(body.take) if at < end else b""
 
     def compute_etag(self) -> None:
         """Return none: the digest is the tag, hashing the body again would be a waste."""

@@ -8,7 +8,6 @@ from typing import Any
 from hpctrack.errors import UsageError
 from hpctrack_server.pages.guarded import Guarded
 
-
 IN_COLUMNS = frozenset({"values", "parameters", "metrics", "importance"})
 """What ``parallel`` has as columns already; importance has an address of its own."""
 

@@ -31,7 +31,7 @@ export class Rail {
     this.value = "";
     /** @type {Map<string, HTMLElement>} */
     this.rows = new Map();
-    this.count = make("h2", { role: "status" });
+    this.count = make("span", { role: "status" });
     this.valueName = make("bdi", { class: "rail-value clip" });
     this.all = make("input", { type: "checkbox", "aria-label": "Draw all runs", on: { change: () => this.toggleAll() } });
     this.list = make("ul", { class: "rail-list" });
@@ -42,7 +42,7 @@ export class Rail {
     });
     this.form = this.makeForm();
     element.replaceChildren(
-      make("header", {}, make("label", { class: "rail-all" }, this.all, this.count), this.valueName),
+      make("header", {}, make("label", { class: "rail-all" }, this.all, make("h2", {}, this.count)), this.valueName),
       this.form, this.selection, this.list, this.more);
     this.listen();
   }

@@ -100,7 +100,7 @@ export class Finder {
     const seen = this.at < 0 && way === "next" ? "nearest" : way;
     try {
       let answer = await this.lines.ask({ from, count: 1, find: seen });
-      while (!answer.searched && answer.hit === null && round === this.round) {
+      while (!answer.searched && !answer.problem && answer.hit === null && round === this.round) {
         this.show(answer);
         answer = await this.lines.ask({ from, count: 1, find: seen });
       }
@@ -108,7 +108,7 @@ export class Finder {
       this.at = answer.hit ?? -1;
       this.ordinal = answer.ordinal ?? 0;
       this.show(answer);
-      if (answer.hit !== null) this.mark(answer.hit);
+      if (answer.hit !== null && !answer.problem) this.mark(answer.hit);
     } catch (error) {
       if (round === this.round) this.fail(error);
     }
@@ -116,7 +116,15 @@ export class Finder {
 
   /** @param {any} answer */
   show(answer) {
-    this.showHits(answer.hits ?? null, answer.searched);
+    if (answer.problem && this.isOn) this.fail(new Error(answer.problem));
+    else this.showHits(answer.hits ?? null, answer.searched);
+  }
+
+  /** Other lines are shown: which hit it was says nothing any more. */
+  restart() {
+    this.round++;
+    this.at = -1;
+    this.ordinal = 0;
   }
 
   /** @param {number | null} hits @param {boolean} isSearched */

@@ -11,7 +11,6 @@ import { Scroller } from "./scroller.js";
 const POLL_MS = 120;
 const LIVE_REST_MS = 700;
 const ROW_PX = 19;
-/** Frames of tmux and the like: what a terminal shows last has no end. */
 const root = byId("run");
 const view = byId("console");
 const caption = byId("console-caption");
@@ -93,7 +92,7 @@ function showCaption() {
   else parts.push(`${state.total.toLocaleString("en")} line${state.total === 1 ? "" : "s"}`);
   if (size > 1) parts.push(`${facts.ranks.length.toLocaleString("en")} of ${size.toLocaleString("en")} ranks have printed`);
   if (state.isComplete && facts.ranks.length > 1 && state.rank === "") parts.push("in the order of time");
-  if (facts.began_wall_s) parts.push(`from ${when(facts.began_wall_s)} to ${when(facts.ended_wall_s)}`);
+  if (facts.began_wall_s) parts.push(`from ${when(facts.began_wall_s)} to ${when(facts.ended_wall_s, facts.began_wall_s)}`);
   caption.textContent = parts.join(" · ");
   caption.classList.remove("bad");
   view.dataset.ready = String(state.isComplete);
@@ -101,9 +100,12 @@ function showCaption() {
   showEmpty();
 }
 
-/** @param {number} wallS */
-function when(wallS) {
-  return new Date(wallS * 1000).toLocaleTimeString("en", { hourCycle: "h23" });
+/** @param {number} wallS @param {number} [since] a moment that is told before it, whose day is known then */
+function when(wallS, since) {
+  const moment = new Date(wallS * 1000);
+  const isSameDay = since !== undefined && new Date(since * 1000).toDateString() === moment.toDateString();
+  const time = moment.toLocaleTimeString("en", { hourCycle: "h23" });
+  return isSameDay ? time : `${moment.toLocaleDateString("en", { month: "short", day: "numeric" })}, ${time}`;
 }
 
 function showEmpty() {
@@ -198,6 +200,7 @@ document.addEventListener("change", ({ target }) => {
   if (target === rankInput && rankInput) state.rank = rankInput.value;
   else if (target instanceof HTMLInputElement && target.name === "stream") state.stream = target.value;
   else return;
+  finder.restart();
   changeView();
 });
 

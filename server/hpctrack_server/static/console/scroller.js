@@ -4,12 +4,11 @@
 export const SPACE_MAX_PX = 8_000_000;
 
 /**
- * How far the bar is scaled: pixels of scrolling per pixel of rows.
+ * The height of the space that the bar scrolls over.
  * @param {number} total @param {number} rowPx
  */
-export function scaleOf(total, rowPx) {
-  const whole = total * rowPx;
-  return whole > SPACE_MAX_PX ? SPACE_MAX_PX / whole : 1;
+export function spaceOf(total, rowPx) {
+  return Math.min(total * rowPx, SPACE_MAX_PX);
 }
 
 export class Scroller {
@@ -33,13 +32,20 @@ export class Scroller {
     new ResizeObserver(() => this.moveTo(this.top)).observe(view);
   }
 
-  /** Rows that fit. */
+  /** Rows that fit whole. */
   get seen() {
     return Math.max(1, Math.floor(this.view.clientHeight / this.rowPx));
   }
 
+  /** The row at the top when the last one is at the foot; the first one may be cut. */
   get lastTop() {
-    return Math.max(0, this.total - this.seen);
+    return Math.max(0, this.total - this.view.clientHeight / this.rowPx);
+  }
+
+  /** Pixels of the bar per row: its two ends are the first and the last row, however many there are. */
+  get barPx() {
+    const longest = spaceOf(this.total, this.rowPx) - this.view.clientHeight;
+    return this.lastTop > 0 ? Math.max(longest, 0) / this.lastTop : this.rowPx;
   }
 
   get isAtEnd() {
@@ -49,14 +55,14 @@ export class Scroller {
   /** @param {number} total */
   setTotal(total) {
     this.total = total;
-    this.space.style.height = `${total * this.rowPx * scaleOf(total, this.rowPx)}px`;
+    this.space.style.height = `${spaceOf(total, this.rowPx)}px`;
     this.moveTo(this.top);
   }
 
   /** @param {number} row which comes to the top, as far as there are rows below it */
   moveTo(row) {
     this.top = Math.min(Math.max(row, 0), this.lastTop);
-    this.expected = Math.round(this.top * this.rowPx * scaleOf(this.total, this.rowPx));
+    this.expected = Math.round(this.top * this.barPx);
     if (Math.abs(this.view.scrollTop - this.expected) > 1) this.view.scrollTop = this.expected;
     this.paint();
   }
@@ -76,14 +82,14 @@ export class Scroller {
   follow() {
     if (Math.abs(this.view.scrollTop - this.expected) <= 1) return;
     this.expected = this.view.scrollTop;
-    this.top = Math.min(this.expected / (this.rowPx * scaleOf(this.total, this.rowPx)), this.lastTop);
+    this.top = Math.min(this.expected / this.barPx, this.lastTop);
     this.paint();
     this.onMove(true);
   }
 
   /** Where the bar is scaled, a notch of the wheel would be hundreds of lines. @param {WheelEvent} event */
   wheel(event) {
-    if (scaleOf(this.total, this.rowPx) === 1 || event.ctrlKey || Math.abs(event.deltaY) < Math.abs(event.deltaX)) return;
+    if (this.total * this.rowPx <= SPACE_MAX_PX || event.ctrlKey || Math.abs(event.deltaY) < Math.abs(event.deltaX)) return;
     event.preventDefault();
     const px = event.deltaMode === 1 ? event.deltaY * this.rowPx : event.deltaY;
     this.moveTo(this.top + px / this.rowPx);

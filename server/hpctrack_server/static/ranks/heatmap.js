@@ -1,7 +1,7 @@
 // The picture of ranks x steps, with bands above it, bars beside it, and its scale.
 import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
 import { make } from "../base/dom.js";
-import { formatNumber } from "../base/format.js";
+import { formatCount, formatNumber } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
 import { bokeh, first as early } from "./early.js";
 import { labelTicks, makeGradient, makePalette, niceTicks, token, TOP_CODE } from "./palette.js";
@@ -117,8 +117,29 @@ export class Heatmap {
     this.draw();
     if (this.head.share !== null && this.head.share < 1) {
       // What is read meanwhile makes the picture sharper.
-      this.timer = setTimeout(() => this.load(view), POLL_MS);
+      this.timer = setTimeout(() => (this.head.is_partial ? this.load(view) : this.wait(view)), POLL_MS);
     }
+  }
+
+  /** Asks how far the reading is, by a picture of one pixel, and draws again when it is done. @param {View} view */
+  async wait(view) {
+    let head;
+    try {
+      const { metric, how, sort } = view;
+      const wanted = { metric, how, sort, width: 1, height: 1 };
+      ({ head } = await fetchArrays(apiAddress(["runs", ...this.run, "matrix"], wanted), null, this.abort?.signal));
+    } catch (error) {
+      if (/** @type {any} */ (error).name !== "AbortError") this.fail(/** @type {any} */ (error));
+      return;
+    }
+    if (this.view !== view) return;
+    if (head.share === null || head.share >= 1) {
+      await this.load(view);
+      return;
+    }
+    this.head.share = head.share;
+    this.describe();
+    this.timer = setTimeout(() => this.wait(view), POLL_MS);
   }
 
   draw() {
@@ -151,7 +172,12 @@ export class Heatmap {
   }
 
   drawScale() {
-    const { low, high } = this.head;
+    const { low, high, lowest } = this.head;
+    if (lowest === null) {
+      this.scale.replaceChildren("no finite value");
+      this.scale.setAttribute("aria-label", "No colours");
+      return;
+    }
     const ticks = niceTicks(low, high, TICKS);
     const bar = make("i", {});
     bar.style.background = makeGradient("to top");
@@ -170,9 +196,13 @@ export class Heatmap {
     const count = (/** @type {number} */ n) => n.toLocaleString("en", { maximumFractionDigits: 1 });
     const perRow = (head.last - head.first) / head.rows;
     const cell = [head.each_step > 1 ? `${count(head.each_step)} steps` : "1 step", perRow > 1 ? `${count(perRow)} ranks` : "1 rank"];
+    if (head.lowest === null) {
+      this.caption.textContent = "no finite value in this window";
+      return;
+    }
     const how = { max: "highest", min: "lowest", mean: "mean" }[/** @type {string} */ (head.how)];
     const parts = [`a pixel is the ${how} of ${cell.join(" \u00d7 ")}`];
-    parts.push(`${count(head.total_ranks)} ranks, ${count(head.points)} points${head.how === "mean" ? "" : ", extremes exact"}`);
+    parts.push(`${formatCount(head.total_ranks, "rank")}, ${formatCount(head.points, "point")}${head.how === "mean" ? "" : ", extremes exact"}`);
     if (head.clipped) parts.push(`${count(head.clipped)} pixels beyond the colours, up to ${formatNumber(head.highest)}`);
     if (head.error) parts.push(head.error);
     this.caption.textContent = parts.join(" \u00b7 ");
@@ -212,9 +242,11 @@ export class Heatmap {
     }
     bars.find("bars").data = data;
     // From zero unless that would hide who differs.
-    const base = low > 0 && high - low < 0.5 * high ? Math.max(0, low - 0.6 * (high - low) - 1e-12) : Math.min(0, low);
+    const isClose = low > 0 && high - low < 0.5 * high && high - low > 1e-6 * high;
+    const base = isClose ? Math.max(0, low - 0.6 * (high - low)) : Math.min(0, low);
     for (const renderer of bars.model.renderers) renderer.glyph.left = { value: base };
     const top = high > base ? high : base + 1;
+    if (!Number.isFinite(base)) return;
     bars.model.x_range.setv({ start: base, end: top + 0.05 * (top - base) });
     bars.model.y_range.setv({ start: head.last, end: head.first });
   }
