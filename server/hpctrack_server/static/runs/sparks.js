@@ -44,14 +44,15 @@ const load = later(async () => {
 
 /** @param {string} metric @param {HTMLElement[]} cells */
 async function loadMetric(metric, cells) {
-  const byRun = new Map(cells.map((cell) => [cell.closest("tr")?.dataset.run ?? "", cell]));
+  /** A baseline has two rows. @type {[string, HTMLElement][]} */
+  const byRun = cells.map((cell) => [cell.closest("tr")?.dataset.run ?? "", cell]);
   for (const [run, cell] of byRun) {
     const known = drawn.get(`${run}\n${metric}`);
     if (known) draw(cell, known); // stays while it is asked for again
   }
   try {
     const url = apiAddress(["projects", project(), "sparklines"]);
-    const { lines, left = [] } = await sendJson("POST", url, { metric, ids: [...byRun.keys()], width: WIDTH });
+    const { lines, left = [] } = await sendJson("POST", url, { metric, ids: [...new Set(byRun.map(([run]) => run))], width: WIDTH });
     const late = new Set(left); // the server had no time for them
     const again = cells.filter((cell) => late.has(cell.closest("tr")?.dataset.run));
     if (again.length && again.length < cells.length) loadMetric(metric, again);
