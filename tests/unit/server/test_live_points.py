@@ -149,3 +149,12 @@ def test_a_viewer_that_reads_too_slowly_is_told_to_fetch_again() -> None:
     waiting = asyncio.run(viewer.next(1))
     assert sum(map(len, waiting)) < 2e6
     assert waiting[0].startswith(b"event: stale")
+
+
+def test_charts_are_told_to_be_stale_now_and_then_but_never_forgotten() -> None:
+    viewer = Viewer(Watched("p", ("a",), frozenset(), RankChoice.ALL))
+    stale, points = b"event: stale\n", b"event: points\n"
+    for now_s, events in ((0, [stale, points]), (1, [stale]), (2, [points]), (4.9, []), (6, [])):
+        for event in (*events, b""):
+            viewer.tell(event, now_s)
+    assert asyncio.run(viewer.next(1)) == [stale, points, points, stale]

@@ -17,6 +17,9 @@ from hpctrack_server.data.series.query import RankChoice
 BACKLOG_MAX_BYTES = 1 << 20
 """Of a viewer that reads too slowly no more is kept: it is told to fetch its charts again."""
 
+STALE_REST_S = 5.0
+"""Between two tellings of a page that its charts have to be fetched again."""
+
 RECENT_S = 30.0
 """What came so lately is sent again to a page that begins to watch."""
 
@@ -50,6 +53,8 @@ class Viewer:
     live: set[str] = field(default_factory=set)
     _pending: list[bytes] = field(default_factory=list)
     _size_bytes: int = 0
+    _stale: bytes = b""
+    _next_stale_mono_s: float = 0.0
     _is_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -60,6 +65,17 @@ class Viewer:
     def wake(self) -> None:
         """Let whoever waits look up, although there is nothing to tell."""
         self._is_due.set()
+
+    def tell(self, event: bytes, now_mono_s: float) -> None:
+        """Offer an event; that charts are stale is told now and then, lest they never rest."""
+        if event.startswith(b"event: stale"):
+            self._stale = event
+        elif event:
+            self.offer(event)
+        if self._stale and now_mono_s >= self._next_stale_mono_s:
+            self.offer(self._stale)
+            self._stale = b""
+            self._next_stale_mono_s = now_mono_s + STALE_REST_S
 
     def offer(self, event: bytes) -> None:
         """Add an event."""
@@ -194,7 +210,8 @@ class PointWatcher:
             if key not in made:
                 made[key] = make_events(viewer.watched, viewer.live, ticks, new_names)
             for event in made[key]:
-                viewer.offer(event)
+                viewer.tell(event, asyncio.get_running_loop().time())
+            viewer.tell(b"", asyncio.get_running_loop().time())
             over = [run for run in viewer.live if _is_over(ticks, viewer.watched.project, run)]
             viewer.live.difference_update(over)
 

@@ -91,7 +91,7 @@ OPERATIONS: dict[str, Operation] = {
     "points": Operation(
         query={
             "runs": "ids, separated by commas",
-            "metrics": "names, each in a parameter of its own",
+            "metric": "a name; for several metrics several times, for all not at all",
             "ranks": "`mean`, `min`, `max`, `all`, or a number",
         },
         gives=(EVENTS,),

@@ -14,6 +14,9 @@ from hpctrack_server.pages.guarded import Guarded
 
 NO_GROUP = "all runs"
 
+LABEL_MAX_CHARS = 120
+"""Of each value: a legend shows less."""
+
 
 class ChartApi(Guarded):
     """``/api/v1/projects/<project>/series``: what a chart of many runs draws, as bytes."""
@@ -96,9 +99,13 @@ def pack(data: bytes) -> bytes:
 
 
 def describe_group(keys: tuple[str, ...], values: tuple[object, ...]) -> str:
-    """Return what a legend calls a group: ``lr 0.1 · batch 64``. Pure."""
+    """Return what a legend calls a group: ``lr 0.1 · batch 64``. Pure.
+
+    A key that begins with ``@`` is computed of several columns, and its value says it all.
+    """
     parts = []
     for key, value in zip(keys, values, strict=True):
+        said = "none" if value is None else str(value)[:LABEL_MAX_CHARS]
         short = key.removeprefix("config.").removeprefix("summary.")
-        parts.append(f"{short} {'none' if value is None else value}")
+        parts.append(said if key.startswith("@") else f"{short} {said}")
     return " \N{MIDDLE DOT} ".join(parts)
