@@ -34,6 +34,7 @@ export class ComparePage {
     this.asking = null;
     this.isAutomatic = true;
     this.factsText = "";
+    this.areColoursChosen = false;
   }
 
   start() {
@@ -125,7 +126,9 @@ export class ComparePage {
   repaint(isEdited = false) {
     for (const card of this.board?.cards ?? []) card.panel?.repaint();
     this.rail?.showChecks();
-    if (isEdited) this.bar?.keepDraft();
+    if (!isEdited) return;
+    this.areColoursChosen = true;
+    this.bar?.keepDraft();
   }
 
   edited() {

@@ -4,7 +4,7 @@ import { openMenu } from "../base/menu.js";
 import { say, sayError } from "../base/message.js";
 import { readPlace, writePlace } from "../base/place.js";
 import { ask, askText } from "./dialogs.js";
-import { DEFAULTS } from "./place.js";
+import { DEFAULTS, writeShared } from "./place.js";
 import { Workspaces, readBody } from "./workspaces.js";
 
 /** @typedef {import("./workspaces.js").Body} Body */
@@ -62,9 +62,18 @@ export class WorkspaceBar {
   }
 
   keepNow() {
-    this.workspaces.keepDraft(this.id, this.body());
-    this.isChanged = true;
+    this.isChanged = !this.isAsSaved();
+    this.workspaces.keepDraft(this.id, this.isChanged ? this.body() : null);
     this.show();
+  }
+
+  /** Whether a change was taken back by hand. */
+  isAsSaved() {
+    const { page } = this;
+    const { zoom: _zoom, ...changes } = writeShared(page.shared, page.base);
+    const sections = JSON.stringify(this.saved ? readBody(this.saved.body).sections : null);
+    const isSame = Object.values(changes).every((one) => one === null);
+    return isSame && !page.areColoursChosen && JSON.stringify(this.body().sections) === sections;
   }
 
   show() {

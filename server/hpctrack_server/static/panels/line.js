@@ -36,6 +36,8 @@ export default class LinePanel extends Panel {
   /** @type {Figure | null} */
   figure = null;
   figureName = "";
+  /** @type {Promise<void>} */
+  mounting = Promise.resolve();
   /** @type {Held | null} */
   held = null;
   /** @type {Held | null} The last answer that was not zoomed: what a reset shows at once. */
@@ -206,19 +208,34 @@ export default class LinePanel extends Panel {
   }
 
   /** Puts the figure with the right scales into the box; an older one is let go. */
-  async mount() {
+  mount() {
     const name = figureOf(this.how);
     const kind = kindOfAxis(this.how.x);
-    if (this.figureName === `${name} ${kind}`) return;
+    if (this.figureName === `${name} ${kind}`) return this.mounting;
     this.figureName = `${name} ${kind}`;
+    this.mounting = this.mountFigure(name, kind);
+    return this.mounting;
+  }
+
+  /** @param {string} name @param {import("../charts/axis.js").AxisKind} kind */
+  async mountFigure(name, kind) {
+    const wanted = this.figureName;
     this.figure?.remove();
     this.figure = null;
-    this.plot.replaceChildren();
-    const figure = await Figure.mount(name, this.plot);
-    this.axis = figure.model.below[0];
-    if (!this.how.logX) dressAxis(this.axis, kind);
-    figure.model.on_event("rangesupdate", (/** @type {any} */ event) => this.onZoomed(event));
-    this.figure = figure;
+    const holder = make("div", { class: "line-holder" });
+    this.plot.replaceChildren(holder);
+    try {
+      const figure = await Figure.mount(name, holder);
+      // Other scales may have been asked for meanwhile, or the panel may be gone.
+      if (this.figureName !== wanted) return figure.remove();
+      this.axis = figure.model.below[0];
+      if (!this.how.logX) dressAxis(this.axis, kind);
+      figure.model.on_event("rangesupdate", (/** @type {any} */ event) => this.onZoomed(event));
+      this.figure = figure;
+    } catch (error) {
+      if (this.figureName === wanted) this.figureName = "";
+      throw error;
+    }
   }
 
   /** The reader dragged a box or turned the wheel. @param {{x0: number, x1: number, y0: number, y1: number}} event */
@@ -359,6 +376,7 @@ export default class LinePanel extends Panel {
   remove() {
     this.abort?.abort();
     this.hover.leave();
+    this.figureName = "";
     this.figure?.remove();
     this.figure = null;
   }
