@@ -16,8 +16,11 @@ import { hideTip, showTip } from "./tip.js";
 
 /** @typedef {import("./parallel/brush.js").Interval} Interval */
 
-/** Lines that are drawn while a brush moves: a frame must not take longer than 60 ms. */
+/** Lines that are drawn while a brush moves, a random sample; all are when it rests. */
 const DRAGGED_LINES = 1500;
+const DRAGGED_LINES_MIN = 300;
+/** A step must not take longer than 60 ms: a slower machine draws fewer lines. */
+const STEP_MS = 50;
 const AXES_MAX = 8;
 
 /**
@@ -46,6 +49,7 @@ export default class ParallelPanel extends Panel {
     this.others = null;
     this.hovered = -1;
     this.isRemoved = false;
+    this.draggedLines = DRAGGED_LINES;
     loadBokeh();
     context.onSelect((runs) => this.#followSelection(runs));
     context.onHighlight((run) => this.#followHighlight(run));
@@ -200,10 +204,21 @@ export default class ParallelPanel extends Panel {
     const geometry = { xs: this.layout().xs, heights: this.heights ?? [] };
     if (isAll) this.layers?.hideGrey();
     else this.layers?.showGrey(this.order, geometry);
-    const shown = isDragging ? chosen.subarray(0, DRAGGED_LINES) : chosen;
+    const shown = isDragging ? chosen.subarray(0, this.draggedLines) : chosen;
+    if (isDragging) this.#paceSteps();
     this.layers?.drawChosen(shown, geometry, (run) => this.colourAt(run));
     if (this.summary && !isDragging) this.summary.textContent = this.describe();
     this.host.dispatchEvent(new CustomEvent("choose", { detail: { isDragging, isAll } }));
+  }
+
+  /** Draws fewer lines at the next step if this one takes too long, and more again if it does not. */
+  #paceSteps() {
+    const begun = performance.now();
+    requestAnimationFrame(() => setTimeout(() => {
+      const tookMs = performance.now() - begun;
+      const factor = tookMs > STEP_MS ? 0.6 : tookMs < STEP_MS / 2 ? 1.25 : 1;
+      this.draggedLines = Math.round(Math.min(Math.max(this.draggedLines * factor, DRAGGED_LINES_MIN), DRAGGED_LINES));
+    }));
   }
 
   /** @param {Axis} axis @param {Interval[]} intervals @param {boolean} isDragging */
