@@ -88,6 +88,8 @@ class NodeReader:
         self._lost = self._lost_points = 0
         self._points_read = 0
         self._parts: dict[int, list[Columns]] = {}
+        self._sizes: dict[int, int] = {}
+        self._sized_rows = 0
         self._sensors: dict[str, SensorColumns] = {}
         self._sensors_known = (0, 0)
 
@@ -277,18 +279,24 @@ class NodeReader:
     def metric_sizes(self) -> dict[str, int]:
         """Return the number of points of each metric that has a name; none are kept.
 
+        Only rows that are new since it was called last are read.
+
         Raises
         ------
         StoreFormatError
             They cannot be read.
         """
-        sizes: dict[int, int] = {}
-        for rows in self.iter_points():
+        table = self._tables["points"]
+        while self._sized_rows < table.rows:
+            rows = table.read(self._sized_rows, self._sized_rows + PIECE_ROWS)
+            if not len(rows):
+                break
+            self._sized_rows += len(rows)
             numbers, counts = np.unique(_drop_timeless(rows)["metric"], return_counts=True)
             for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-                sizes[number] = sizes.get(number, 0) + count
+                self._sizes[number] = self._sizes.get(number, 0) + count
         self._update_events()
-        return {self._names[one]: sizes[one] for one in sizes if one in self._names}
+        return {self._names[one]: size for one, size in self._sizes.items() if one in self._names}
 
     def iter_columns(self) -> Iterator[tuple[str, Columns]]:
         """Yield what `read_columns` returns in pieces, in the order of the file; none are kept.

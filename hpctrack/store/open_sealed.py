@@ -16,6 +16,7 @@ from hpctrack.store.schema import SEALED_KIND, IntArray
 from hpctrack.store.sealed_drawing import Drawing, DrawnSeries, LevelCache, draw_window
 from hpctrack.store.sealed_file import DAMAGE, MetricEntry, read_index
 from hpctrack.store.sealed_layout import BY_STEP_GROUP
+from hpctrack.store.sealed_matrix import SealedMatrix
 from hpctrack.store.sealed_series import SealedSeries, find_series, read_late
 
 SERIES_MAX = 512
@@ -40,6 +41,7 @@ class OpenSealed:
         self.path = path
         self._file = open_file(path, kind=SEALED_KIND, swmr=False)
         self._series: OrderedDict[tuple[str, int], SealedSeries | None] = OrderedDict()
+        self._logged: OrderedDict[tuple[str, int], SealedSeries | None] = OrderedDict()
         self._levels = LevelCache()
         self._ranks: dict[str, list[int]] = {}
         self._places: dict[tuple[str, str], int] = {}
@@ -60,7 +62,14 @@ class OpenSealed:
 
     def close(self) -> None:
         """Close the file."""
-        for kept in (self._series, self._drawable, self._levels, self._ranks, self._places):
+        for kept in (
+            self._series,
+            self._logged,
+            self._drawable,
+            self._levels,
+            self._ranks,
+            self._places,
+        ):
             kept.clear()
         self._file.close()
 
@@ -118,6 +127,16 @@ class OpenSealed:
             return draw_window(drawable, window, is_time=is_time, width=width)
 
         found: Drawing | None = self._guard(work)
+        return found
+
+    def matrix(self, name: str) -> SealedMatrix | None:
+        """Return a metric of all ranks, to be read while this file is open; None if there is none.
+
+        What it reads may raise what h5py raises on a damaged file.
+        """
+        if name not in self.index:
+            return None
+        found: SealedMatrix = self._guard(lambda: SealedMatrix(self._group(name)))
         return found
 
     def place_of(self, name: str, column: str) -> int:
@@ -198,10 +217,15 @@ class OpenSealed:
 
     def _find_logged(self, name: str, rank: int) -> SealedSeries | None:
         """Return the series as it was logged, also where there is one by step."""
-        found = self._find(name, rank)
-        if found is None or BY_STEP_GROUP not in self._group(name):
-            return found
-        return find_series(self._group(name), rank, as_logged=True)
+        key = (name, rank)
+        if key not in self._logged:
+            found = self._find(name, rank)
+            if found is not None and BY_STEP_GROUP in self._group(name):
+                found = find_series(self._group(name), rank, as_logged=True)
+            self._logged[key] = found
+            if len(self._logged) > SERIES_MAX:
+                self._logged.popitem(last=False)
+        return self._logged[key]
 
     def _group(self, name: str) -> Any:
         return self._file["metrics"][self.index[name].group]

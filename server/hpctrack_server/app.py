@@ -19,6 +19,7 @@ from hpctrack.core.settings import environment
 from hpctrack_server.auth import Gate
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.matrix.numbers import RankNumbers
+from hpctrack_server.data.media.library import Library
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
@@ -80,7 +81,7 @@ class Dashboard:
             close_ranks = services.numbers.call(services.ranks.close)
             await asyncio.wait_for(close_ranks, STOP_TIMEOUT_S)
         for thread, close in (
-            (services.reader, services.provider.close),
+            (services.reader, services.close_pages),
             (services.keeper, services.state.close),
             (services.numbers, services.close_numbers),
         ):
@@ -128,12 +129,14 @@ def make_dashboard(
         sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        sweeping=Reader("sweeps"),
         sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
         ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         keeper=Reader("keeper"),
         state=State(Database(find_database(settings.database, provider.path, environment()))),
         consoles=Consoles(provider.own_run),
+        media=Library(provider),
         watcher=watcher,
         points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),
         asset_path=assets.path,

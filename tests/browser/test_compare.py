@@ -84,7 +84,8 @@ def columns(page: Any, title: str, source: str) -> dict[str, Any]:
     """Return what a source of a panel's figure holds, as lists."""
     text = page.evaluate(
         """([title, source]) => {
-          const card = [...document.querySelectorAll('.panel')].find((one) => one.dataset.title === title);
+          const cards = [...document.querySelectorAll('.panel')];
+          const card = cards.find((one) => one.dataset.title === title);
           const box = card.querySelector('.line-plot');
           const view = [...Bokeh.index].find((one) => box.contains(one.el));
           const data = view.model.document.get_model_by_name(source).data;
@@ -230,7 +231,7 @@ def test_runs_are_hidden_recoloured_and_ordered(compare: Callable[..., Any]) -> 
     page.get_by_role("checkbox", name=name, exact=True).uncheck()
     wait_until_drawn(page)
     assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs - 1
-    assert "hide=" in page.url
+    assert "hide=" in page.url  # the one, not the seven others
     page.reload()
     wait_until_drawn(page)
     assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs - 1

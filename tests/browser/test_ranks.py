@@ -200,7 +200,7 @@ def test_it_looks_well(
     )
     assert colours == {"light": "#141b34", "dark": "#eaf8f9"}[theme]
     go(page, f"p/{PROJECT}/runs/{RUN}/system")
-    expect(page.locator(".sensor[data-ready=strips]").first).to_be_visible()
+    expect(page.locator(".sensor[data-ready=strips]")).to_have_count(4)
     expect(page.locator("#energy[data-ready=true]")).to_be_visible()
     picture(page, f"system_{'dark' if theme == 'light' else 'light'}")
 

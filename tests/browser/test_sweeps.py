@@ -33,7 +33,7 @@ import math, sys, time
 import hpctrack
 
 config = {
-    "method": "random", "seed": 3, "run_cap": 12, "name": "really runs",
+    "method": "random", "seed": 3, "run_cap": 20, "name": "really runs",
     "metric": {"name": "val/loss", "goal": "minimize"},
     "parameters": {
         "lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1.0},
@@ -50,6 +50,8 @@ def train(parameters):
     for step in range(12):
         run.log({"val/loss": height + 2 / (step + 1)}, step=step)
         time.sleep(0.3)
+        if run.should_stop():
+            break
 
 hpctrack.agent(sweep, train)
 """
@@ -93,8 +95,7 @@ COUNT = """source => Bokeh.documents
   .reduce((a, b) => a + b, 0)"""
 
 FIRST_DOT = """host => {
-  const views = Object.values(Bokeh.index).flatMap(one => one.roots ?? [one]);
-  const view = views.find(one => host.contains(one.el));
+  const view = [...Bokeh.index].find(one => host.contains(one.el));
   const { data } = view.model.document.get_model_by_name("dots");
   const box = view.canvas_view.el.getBoundingClientRect();
   const { x_scale, y_scale } = view.frame;
@@ -110,14 +111,15 @@ def count(page: Any, source: str) -> int:
 
 def test_a_sweep_that_runs_is_paused_resumed_and_watched_to_its_end(
     store: Path,
-    running: tuple[subprocess.Popen[str], str],
     open_page: Callable[..., Any],
+    running: tuple[subprocess.Popen[str], str],
     picture: Callable[[Any, str], None],
 ) -> None:
     process, sweep = running
     folder = SweepFolder.of(store, "digits", sweep)
-    wait_for(lambda: len(list(folder.iter_trials())) >= 2, timeout_s=60)
     page = open_page()
+    wait_for(lambda: len(list(folder.iter_trials())) >= 2, timeout_s=60)
+    page.reload()
     page.get_by_role("link", name="digits").click()
     page.get_by_role("link", name="Sweeps").click()
     page.get_by_role("link", name="really runs").click()
@@ -126,18 +128,18 @@ def test_a_sweep_that_runs_is_paused_resumed_and_watched_to_its_end(
     assert read_control(folder).wish == Wish.PAUSE
     expect(page.locator("#sweep")).to_have_attribute("data-state", "paused")
     taken = len(list(folder.iter_trials()))
-    assert taken < 12
+    assert taken < 20
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     _out, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     expect(page.locator("#sweep")).to_have_attribute("data-state", "finished")
-    expect(page.get_by_label("Trials", exact=True)).to_contain_text("12 of 12 over")
+    expect(page.get_by_label("Trials", exact=True)).to_contain_text("20 of 20 over")
     page.reload()
     wait_for_charts(page)
-    expect(page.locator("[data-plot=curves] .caption")).to_contain_text("12 curves")
+    expect(page.locator("[data-plot=curves] .caption")).to_contain_text("20 curves")
     expect(page.locator("[data-plot=curves] .caption")).to_contain_text("compared at 3, 9")
-    assert count(page, "bars") == 12
+    assert count(page, "bars") == 20
     picture(page, "sweep_light")
     page.locator("tr[data-trial] th a").first.click()
     expect(page).to_have_url(re.compile(rf".*/runs/{sweep}-\d{{4}}.*"))

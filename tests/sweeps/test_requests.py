@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,7 +175,7 @@ def test_an_old_sender_takes_nothing_and_is_told_nothing(sweep: Sweep, server: P
 
 def test_an_old_receiver_is_offered_nothing_that_it_does_not_know(sweep: Sweep) -> None:
     class Written:
-        def __getattr__(self, _name: str):
+        def __getattr__(self, _name: str) -> Any:
             return lambda *_given, **_named: None
 
     peer = Recording(Written(), "old")  # type: ignore[arg-type] # its HELLO says no "takes"

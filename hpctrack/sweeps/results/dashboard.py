@@ -63,7 +63,7 @@ def make_dashboard(
         "parallel": make_parallel(status),
         "curves": [make_line(one) for one in curves],
         "best": _make_best(status),
-        "importance": _make_importance(status) if has_importance else {},
+        "importance": make_importance(status) if has_importance else {},
         "timeline": make_timeline(status),
         "rungs": find_rungs(status.sweep.file.early, max(map(_find_end, curves), default=0)),
     }  # fmt: skip
@@ -160,7 +160,8 @@ def _make_best(status: SweepStatus) -> list[Columns]:
         return []  # nothing has finished, or there is no metric
 
 
-def _make_importance(status: SweepStatus) -> Columns:
+def make_importance(status: SweepStatus) -> Columns:
+    """Return which parameters matter, or ``error``: why that cannot be said."""
     try:
         return measure_importance(status, evaluators=("ped-anova",)).to_json()
     except MissingPackageError as error:

@@ -15,6 +15,9 @@ from hpctrack.sweeps.schema.sweep_file import MetricGoal
 from hpctrack.sweeps.search.importance import EVALUATORS, rank_parameters
 from hpctrack.sweeps.search.point import PointRecord, PointState
 
+MAX_JUDGED = 2_000
+"""Configurations: more take Optuna seconds, and do not change the order."""
+
 LOG_RATIO = 100.0
 """Numbers of a list whose largest is this many times the smallest are drawn by their logarithm."""
 
@@ -98,7 +101,8 @@ def measure_importance(
     chosen = choose_metric(status, metric)
     standings = judge_configurations(status)
     counted = pick_comparable(standings)
-    records = [_make_record(one, chosen.name) for one in counted]
+    step = -(-len(counted) // MAX_JUDGED) or 1
+    records = [_make_record(one, chosen.name) for one in counted[::step]]
     logarithmic = find_logarithmic(status.sweep.file.space, records)
     found: dict[str, dict[str, float]] = {}
     notes = []
@@ -111,6 +115,8 @@ def measure_importance(
             if len(evaluators) == 1:
                 raise
             notes.append(f"no {evaluator}: {error.message}; {error.hint}")
+    if step > 1:
+        notes.append(f"{len(records):,} of them were judged, evenly spread")
     if len(counted) < len(standings):
         left_out = len(standings) - len(counted)
         notes.append(

@@ -9,7 +9,7 @@ from typing import Any
 STATES = ("finished", "pruned", "running", "waiting", "failed", "crashed", "stopped")
 """In the order of the bar; each is a class of the style sheet, too."""
 
-BEST_ROWS = 20
+BEST_ROWS = 10
 
 SHOWN_PARAMETERS = 12
 """Columns of the table of best trials; the page of a run has the others."""

@@ -14,12 +14,11 @@ from hpctrack.core.layout import (
     ANNOTATIONS_FOLDER,
     FileStamp,
     has_run_files,
-    iter_run_folders,
     run_folder,
 )
 from hpctrack.core.names import check_id
 from hpctrack.errors import HpctrackError, InvalidNameError, NotFoundError, StoreFormatError
-from hpctrack.store.annotation_file import find_annotation_stamp, iter_annotated
+from hpctrack.store.annotation_file import find_annotation_stamp
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.stored_run import StoredRun
 
@@ -106,9 +105,19 @@ class Entries:
         Wall time tells whether a live run's agent is still there.
     stale_after_s : float
         How long it may be silent.
+    reread_share : float, optional
+        A live run is left alone for this many times as long as its last reading took.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, stale_after_s: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        stale_after_s: float,
+        reread_share: float = REREAD_SHARE,
+    ) -> None:
+        self._reread_share = reread_share
         self.path = path
         self._clock = clock
         self._stale_after_s = stale_after_s
@@ -117,23 +126,6 @@ class Entries:
     def project_names(self) -> list[str]:
         """Return the folders that can be projects; none of their runs is read."""
         return sorted(one.name for one in self.path.iterdir() if one.is_dir() and _is_id(one.name))
-
-    def project(self, project: str) -> list[Entry]:
-        """Return a project's runs, as they are now.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such project.
-        """
-        check_id(project, what="project")
-        if not (self.path / project).is_dir():
-            raise NotFoundError(f"no project {project!r}")
-        folders = [one for one in iter_run_folders(self.path, project) if _is_id(one.name)]
-        edited = dict(iter_annotated(self.path, project))
-        found = [self._fresh(folder, edited.get(folder.name)) for folder in folders]
-        self._forget(self.path / project, keep=set(folders))
-        return found
 
     def run(self, project: str, run_id: str) -> Entry:
         """Return one run, as it is now; whether it can be read is told by `Entry.read`.
@@ -187,13 +179,9 @@ class Entries:
     def _find_folder(self, project: str, run_id: str) -> Path:
         folder = run_folder(self.path, project, run_id)
         if not folder.is_dir() or not has_run_files(folder):
+            self.forget(folder)
             raise NotFoundError(f"no run {run_id!r} in project {project!r}")
         return folder
-
-    def _forget(self, project: Path, *, keep: set[Path]) -> None:
-        gone = [one for one in self._entries if one.parent == project and one not in keep]
-        for folder in gone:
-            self._entries.pop(folder).run.close()
 
     def _fresh(self, folder: Path, edited: FileStamp | None) -> Entry:
         entry = self._entries.get(folder)
@@ -211,7 +199,7 @@ class Entries:
             return entry
         self._reread(entry, fingerprint, edited)
         took_s = self._clock.mono_s() - begun_mono_s
-        rest_s = REREAD_BROKEN_S if entry.error else max(REREAD_MIN_S, took_s * REREAD_SHARE)
+        rest_s = REREAD_BROKEN_S if entry.error else max(REREAD_MIN_S, took_s * self._reread_share)
         entry.next_read_mono_s = begun_mono_s + took_s + rest_s
         return entry
 

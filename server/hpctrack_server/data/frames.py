@@ -154,16 +154,6 @@ def iter_flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunsFrame:
-    """The runs of a project, newest first, and those that cannot be read."""
-
-    runs: tuple[RunFrame, ...]
-    broken: tuple[BrokenFrame, ...]
-    version: str
-    """Differs whenever the list looks different."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesQuery:
     """What a chart asks for.
 

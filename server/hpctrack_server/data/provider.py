@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack.store.metric import Metric
 from hpctrack.store.store import Store
 from hpctrack.store.stored_run import StoredRun
@@ -25,7 +24,6 @@ from hpctrack_server.data.frames import (
     ProjectFrame,
     Pulse,
     RunFrame,
-    RunsFrame,
     SeriesFrame,
     SeriesQuery,
     View,
@@ -81,19 +79,13 @@ class DataProvider:
         """Return the projects that have runs, the most recently active first."""
         return self._index.projects()
 
-    def runs(self, project: str) -> RunsFrame:
-        """Return a project's runs.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such project.
-        """
-        entries = self._entries.project(project)
-        runs = [self._run_frame(one) for one in entries if one.record is not None]
-        broken = [self._broken(one) for one in entries if one.record is None]
-        runs.sort(key=lambda one: (-one.record.created_wall_s, one.record.id))
-        return RunsFrame(runs=tuple(runs), broken=tuple(broken), version=_list_version(entries))
+    def find_run(self, project: str, run_id: str) -> RunFrame | None:
+        """Return a run, or None if it is gone or cannot be read."""
+        try:
+            found = self.run(project, run_id)
+        except NotFoundError:
+            return None
+        return found if isinstance(found, RunFrame) else None
 
     def run(self, project: str, run_id: str) -> RunFrame | BrokenFrame:
         """Return a run, or why it cannot be read.
@@ -228,12 +220,6 @@ class DataProvider:
         reduced = reduce_ranks(metric)
         self._reduced.put(key, (entry.version, reduced), reduced.size_bytes)
         return reduced
-
-
-def _list_version(entries: list[Entry]) -> str:
-    """Return a text that differs whenever a list of runs looks different."""
-    facts = [(one.run.id, one.version) for one in entries]
-    return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
 
 
 def make_lines(metric: Metric, query: SeriesQuery, *, zero_wall_s: float) -> SeriesFrame:

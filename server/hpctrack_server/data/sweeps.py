@@ -19,8 +19,8 @@ from hpctrack.sweeps.folder import SweepFolder, has_own_files, iter_sweep_folder
 from hpctrack.sweeps.request import Taken, Taking, read_request, read_taken, write_request
 from hpctrack.sweeps.results.command_line import make_command_line
 from hpctrack.sweeps.results.curves import read_curves
-from hpctrack.sweeps.results.dashboard import make_dashboard
-from hpctrack.sweeps.results.progress import list_submissions, read_progress
+from hpctrack.sweeps.results.dashboard import make_dashboard, make_importance
+from hpctrack.sweeps.results.progress import Progress, list_submissions, read_progress
 from hpctrack.sweeps.results.records import read_records
 from hpctrack.sweeps.results.status import SweepReader
 from hpctrack.sweeps.results.trial_status import SweepStatus
@@ -103,10 +103,13 @@ class _Held:
     reader: SweepReader
     stamp: tuple[tuple[int, int], ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+    status: SweepStatus | None = None
+    told: Progress | None = None
+    told_stamp: tuple[int, int] = (0, 0)
 
 
 class Sweeps:
-    """Reads sweeps for the pages. All of it touches files: for one thread, not the event loop.
+    """Reads sweeps for the pages. All of it touches files: for a thread of its own.
 
     Parameters
     ----------
@@ -154,15 +157,31 @@ class Sweeps:
         """
         with reading(f"sweep {sweep_id}"):
             held = self._hold(project, sweep_id)
+            self._forget_old(held)
             key = "whole" if with_curves else "quick"
-            stamp = self._stamp(held.reader.sweep)
-            if held.stamp != stamp:
-                held.details.clear()
             if key not in held.details or self._is_going_on(held.details[key]):
                 held.details[key] = self._read_details(held, with_curves=with_curves)
-                held.stamp = stamp
             found: dict[str, Any] = held.details[key]
             return {**found, "asking": self._find_asking(held.reader.sweep)}
+
+    def importance(self, project: str, sweep_id: str) -> dict[str, Any]:
+        """Return which parameters of a sweep matter; takes seconds the first time, for Optuna.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such sweep.
+        HpctrackError
+            It cannot be read.
+        """
+        with reading(f"sweep {sweep_id}"):
+            held = self._hold(project, sweep_id)
+            self._forget_old(held)
+            if "importance" not in held.details:
+                status = held.status or held.reader.read(asks_queue=False)
+                held.details["importance"] = make_importance(status)
+            found: dict[str, Any] = held.details["importance"]
+            return found
 
     def ask(self, project: str, sweep_id: str, word: str, *, seen: str, who: str) -> Asking:
         """Ask something of a sweep's workers: at once if they are here, else at the next push.
@@ -232,6 +251,27 @@ class Sweeps:
                 found.append((status.st_mtime_ns, status.st_ino))
         return tuple(found)
 
+    def _forget_old(self, held: _Held) -> None:
+        stamp = self._stamp(held.reader.sweep)
+        if held.stamp != stamp:
+            held.details.clear()
+            held.status, held.stamp = None, stamp
+
+    def _read_told(self, sweep: Sweep) -> Progress | None:
+        """Return what has come of a sweep that runs elsewhere; parsed once for each version."""
+        path = sweep.folder.path / PROGRESS_NAME
+        held = self._held.get((sweep.project, sweep.id))
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return None
+        stamp = (status.st_mtime_ns, status.st_ino)
+        if held is None:
+            return read_progress(sweep)
+        if held.told_stamp != stamp:
+            held.told, held.told_stamp = read_progress(sweep), stamp
+        return held.told
+
     def _is_going_on(self, details: Mapping[str, Any]) -> bool:
         counts = details["counts"]
         return bool(counts.get("running") or counts.get("waiting"))
@@ -267,9 +307,11 @@ class Sweeps:
     def _read_details(self, held: _Held, *, with_curves: bool) -> dict[str, Any]:
         sweep = held.reader.sweep
         # Slurm is not asked for each look at a page; a trial whose job is gone seems to run.
-        status = held.reader.read(asks_queue=False)
+        status = held.status
+        if status is None or {"running", "waiting"} & {one.state.value for one in status.trials}:
+            status = held.status = held.reader.read(asks_queue=False)
         curves = read_curves(status, read_records(sweep)) if with_curves else []
-        found = make_dashboard(status, curves, has_importance=with_curves)
+        found = make_dashboard(status, curves, has_importance=False)
         values, ranking = _rank(status)
         by_number = {one.number: one for one in status.trials}
         return {
@@ -300,14 +342,14 @@ class Sweeps:
     def _list_submissions(self, sweep: Sweep) -> tuple[dict[str, Any], ...]:
         if has_own_files(sweep.folder):
             return list_submissions(sweep)
-        told = read_progress(sweep)
+        told = self._read_told(sweep)
         return told.submissions if told else ()
 
     def _find_wished(self, sweep: Sweep) -> tuple[str, str, float, Taken | None]:
         if self._is_here(sweep):
             control = read_control(sweep.folder)
             return control.wish.value, control.who, 0.0, read_taken(sweep.folder)
-        told = read_progress(sweep)
+        told = self._read_told(sweep)
         if told is None:
             return Wish.RUN.value, "", 0.0, None
         return told.wish.value, told.wisher, told.wall_s, told.taken

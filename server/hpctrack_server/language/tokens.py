@@ -75,6 +75,9 @@ _PATTERN = re.compile(
     re.VERBOSE,
 )
 
+_HALF = re.compile("[\ud800-\udfff]")
+"""Of a surrogate pair: no text that is stored can hold it."""
+
 _QUOTES = "\"'`"
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 _INSTEAD = {"&": "and", "|": "or", "!": "not"}
@@ -99,6 +102,9 @@ def split_tokens(text: str, *, is_lenient: bool = False) -> list[Token]:
             f"the filter has {len(text):,} characters", at=MAX_CHARS, end=len(text),
             hint=f"at most {MAX_CHARS:,} are read",
         )  # fmt: skip
+    half = None if is_lenient else _HALF.search(text)
+    if half:
+        raise QueryError("half a character cannot be searched", at=half.start(), end=half.end())
     return [*_iter_tokens(text, is_lenient=is_lenient), Token(Kind.END, "", len(text), len(text))]
 
 

@@ -28,7 +28,7 @@ CONTENT_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Asset:
     """One file."""
 
@@ -41,7 +41,7 @@ class Asset:
         return not self.content_type.startswith("font/")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Assets:
     """All files that pages refer to.
 

@@ -28,6 +28,7 @@ from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.matrix.numbers import RankNumbers
+from hpctrack_server.data.media.library import Library
 from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
@@ -77,9 +78,13 @@ def _iter_templates(folder: Traversable, prefix: str) -> Iterator[tuple[str, str
             yield f"{prefix}{one.name}", one.read_text("utf-8")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Services:
-    """What handlers work with."""
+    """What handlers work with.
+
+    Without a repr: Bokeh formats all routes with their arguments for its log, wanted or not, and
+    all templates and menus once per route took seconds of the start.
+    """
 
     gate: Gate
     provider: DataProvider
@@ -90,7 +95,8 @@ class Services:
     charts: ChartReader
     """For the thread of `numbers` alone."""
     sweeps: Sweeps
-    """For the thread of `numbers` alone, too."""
+    sweeping: Reader
+    """The thread of `sweeps`: Optuna takes seconds to say what matters, and charts go on."""
     numbers: Reader
     """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
     ranks: RankNumbers
@@ -99,6 +105,7 @@ class Services:
     """For the database: one that hangs must stall saving, and nothing else."""
     state: State
     consoles: Consoles
+    media: Library
     """For the thread of `numbers` alone."""
     watcher: Watcher
     points: PointWatcher
@@ -110,6 +117,11 @@ class Services:
     api: Mapping[str, Any] = field(default_factory=dict)
     """Answers of the API by name, for its description."""
     templates: DictLoader = field(default_factory=load_templates)
+
+    def close_pages(self) -> None:
+        """Close what the thread of `reader` has open."""
+        self.media.close()
+        self.provider.close()
 
     def close_numbers(self) -> None:
         """Close what belongs to the thread of `numbers`."""

@@ -131,7 +131,7 @@ def test_permutations_of_few_runs_are_all_tried(kind: Method) -> None:
 @pytest.mark.parametrize("kind", [one for one in Method if find_least_p(one, 4, 4) > 0])
 def test_no_test_gives_less_than_its_least_p(kind: Method) -> None:
     for n in (2, 3, 4, 5):
-        low, high = np.arange(n) + 0.0, np.arange(n) * 1.5 + 100
+        low, high = np.arange(n, dtype=np.float64), np.linspace(100, 100 + 1.5 * (n - 1), n)
         least_p = find_least_p(kind, n, n)
         assert judge_difference(kind, low, high).p == pytest.approx(least_p)
     needed = find_runs_needed(kind, 0.05)
@@ -192,10 +192,12 @@ def test_a_published_proportion_of_better_pairs() -> None:
 
 
 def test_groups_that_do_not_overlap_keep_an_interval() -> None:
-    found = measure_improvement(np.arange(3) + 10.0, np.arange(3) + 0.0)
+    found = measure_improvement(np.arange(10, 13, dtype=np.float64), np.arange(3, dtype=np.float64))
     assert found.value == found.high == 1.0
     assert 0.3 < found.low < 0.75
-    larger = measure_improvement(np.arange(30) + 100.0, np.arange(30) + 0.0)
+    larger = measure_improvement(
+        np.arange(100, 130, dtype=np.float64), np.arange(30, dtype=np.float64)
+    )
     assert found.low < larger.low < 1.0
 
 

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
 from hpctrack.store.seal_metrics import SealLimits
-from hpctrack_server.data.series.query import Smoothing, SmoothKind
+from hpctrack.store.stored_run import StoredRun
+from hpctrack_server.data.series.curves import CurveReader
+from hpctrack_server.data.series.open_runs import OpenRuns
+from hpctrack_server.data.series.query import RankChoice, Smoothing, SmoothKind
 from hpctrack_server.data.series.smooth import smooth
 from tests.stores import START_S, NodeWriter
 from tests.unit.server.chart_client import Line, ask_chart, post
@@ -179,3 +183,22 @@ def test_a_run_without_the_metric_of_x_is_named(charts: Live) -> None:
     assert [one.said["run"] for one in lines] == ["a-0"]
     assert [one["run"] for one in head["errors"]] == ["live"]
     assert "no metric 'epoch'" in head["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("how", ["mean", "min", "max"])
+def test_ranks_are_reduced_as_the_library_does(tmp_path: Path, how: str) -> None:
+    writer = NodeWriter(tmp_path)
+    table = np.random.default_rng(2).normal(size=(5, 90))
+    table[2, 10:20] = np.nan
+    table[:, 30] = np.nan
+    writer.table("loss", range(5), table, START_S + np.arange(90.0))
+    folder = writer.close().parent
+    wanted = StoredRun(folder).metric("loss").reduce(how, by="step")
+    seal_run(folder)
+    reader = CurveReader(1 << 20)
+    opened = OpenRuns(tmp_path, clock=SYSTEM_CLOCK, stale_after_s=1).get("p", "r")
+    (found,) = reader.read(opened, "loss", RankChoice(how))
+    np.testing.assert_array_equal(found.step, wanted.step)
+    np.testing.assert_allclose(found.value, wanted.value, rtol=1e-12)
+    assert reader.read(opened, "loss", RankChoice(how))[0].value is found.value, "kept"
+    opened.close()

@@ -134,6 +134,7 @@ def test_a_value_in_front_turns_the_comparison() -> None:
         ("a == 1e999", "1e999"),
         ("x" * 10_001, "x"),
         ("not " * 60 + "a", "not"),
+        ('a == "x\ud83d"', "\ud83d"),
     ],
 )
 def test_errors_point_at_the_place(text: str, marked: str) -> None:

@@ -28,7 +28,7 @@ from hpctrack_server.data.matrix.plane import (
 from hpctrack_server.data.matrix.samples import Samples, make_line, make_strips
 from hpctrack_server.data.matrix.sensor_groups import find_group, find_unit, group_sensors
 from hpctrack_server.data.matrix.spread import measure_bands
-from hpctrack_server.data.matrix.telemetry import join_lines
+from hpctrack_server.data.matrix.used import join_lines
 from hpctrack_server.data.matrix.verdict import choose_pace_metric, is_rate
 
 

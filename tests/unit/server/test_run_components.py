@@ -171,7 +171,9 @@ def test_efficiency_takes_nothing_for_what_it_should_be() -> None:
     assert (rows["CPU"].level, rows["CPU"].frac) == ("low", 0.12)
     assert rows["GPU"].level == "ok"
     assert rows["Energy of the nodes"].text == "2.00 kWh"
-    for odd in ({}, {"efficiency": []}, {"efficiency": {"elapsed_s": "x", "cpu_frac": True}}):
+    strange: list[dict[str, Any]] = [{}, {"efficiency": []}]
+    strange.append({"efficiency": {"elapsed_s": "x", "cpu_frac": True}})
+    for odd in strange:
         assert make_job_meters(odd) == ()
     full = make_job_meters({"efficiency": {"memory_bytes": 99, "memory_asked_bytes": 100}})
     assert full[0].level == "tight"

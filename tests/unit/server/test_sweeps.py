@@ -117,6 +117,8 @@ def test_the_api_has_what_the_charts_draw(live: Live) -> None:
     assert found["ranking"][0] == 0
     assert found["ranking"][-1] == 5, "what failed comes last"
     assert [one["name"] for one in found["parallel"]] == ["lr", "optimizer", "val/loss"]
+    importance = live.get("/api/v1/projects/digits/sweeps/over/importance").json()
+    assert "too few" in importance["error"]
     assert live.get("/api/v1/projects/digits/sweeps/none").status == 404
     assert live.get("/p/digits/sweeps/none").status == 404
     assert live.get("/p/digits/sweeps/..%2Fover").status == 404

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bokeh.core.properties import value
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import ColumnDataSource, PrintfTickFormatter, Range1d
 from bokeh.plotting import figure
 
 from hpctrack_server import theme
@@ -79,4 +79,6 @@ def make_marks_figure(*, is_log: bool = False) -> Any:
         source=sources["names"],
     )  # fmt: skip
     plain_axes(plot)
+    if is_log:
+        plot.xaxis.formatter = PrintfTickFormatter(format="%g")
     return plot

@@ -22,9 +22,12 @@ from hpctrack_server import theme
 from hpctrack_server.components.figures.heatmap import PICTURE_COLUMNS, TOP_CODE
 from hpctrack_server.components.figures.metric import plain_axes
 
+HOUR_MS = 3_600_000
+
 CLOCK = DatetimeTickFormatter(
     milliseconds="%H:%M:%S.%3N", seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M",
     hourmin="%H:%M", hours="%H:%M", days="day %-d", months="day %j", years="day %j",
+    boundary_scaling=False,
 )  # fmt: skip
 """Times since a run's begin are drawn as if it had begun with 1970; days are told by number."""
 
@@ -46,7 +49,7 @@ def make_sensor_figure() -> Any:
             BoxZoomTool(dimensions="width"),
             WheelZoomTool(dimensions="width", modifiers="ctrl"),
         ],
-        x_range=Range1d(0, 1, name="x"),
+        x_range=Range1d(0, HOUR_MS, name="x"),
         y_range=Range1d(0, 1, name="y"),
         min_border_left=theme.SENSOR_BORDER_LEFT_PX,
         min_border_right=theme.CHART_BORDER_RIGHT_PX,

@@ -254,7 +254,7 @@ def check_pattern(pattern: Value) -> None:
     try:
         pc.match_substring_regex(pa.array([""], TEXT), pattern=str(pattern.value))
     except pa.ArrowInvalid as error:
-        reason = str(error).rpartition(": ")[2] or str(error)
+        reason = str(error).removeprefix("Invalid regular expression: ")
         raise QueryError(
             f"this is no regular expression: {reason[:200]}", at=pattern.at, end=pattern.end,
             hint=r"a dot that is meant is \., a parenthesis \(",

@@ -15,8 +15,9 @@ from hpctrack.errors import HpctrackError
 from hpctrack.store.annotation_file import iter_annotated
 from hpctrack.store.index import Index, IndexEntry
 from hpctrack.store.stored_run import StoredRun
-from hpctrack_server.data.entries import Entries, Entry, make_encodable, reading
+from hpctrack_server.data.entries import Entries, make_encodable, reading
 from hpctrack_server.data.frames import BrokenFrame, RunFrame
+from hpctrack_server.data.index.accounted import read_efficiency
 from hpctrack_server.data.index.looking import (
     NO_FILES,
     Look,
@@ -27,7 +28,7 @@ from hpctrack_server.data.index.looking import (
 )
 from hpctrack_server.data.index.saved import SavedTable
 from hpctrack_server.data.index.snapshot import Snapshot
-from hpctrack_server.data.index.tiers import FreshRun, Tiers
+from hpctrack_server.data.index.tiers import STAMP, FreshRun, Tiers
 
 BATCH_RUNS = 500
 HOT_S = 120.0
@@ -90,7 +91,7 @@ class ProjectScan:
         self.pending = 0
         self.is_changed = True
         self.is_complete = False
-        """All runs have been looked at once."""
+        """All runs have been looked at once, or were known from before."""
 
     # -- what the scanner asks for ---------------------------------------------------------------
 
@@ -107,8 +108,8 @@ class ProjectScan:
         self._list_edits()
         if len(self._tiers) > TRUSTED_RUNS:
             self.is_complete = True
-        else:
-            self.pending = sum(1 for _ in iter_run_names(self._path)) - len(self._tiers)
+            yield
+        self.pending = sum(1 for _ in iter_run_names(self._path)) - len(self._tiers)
         yield from self.pass_over(is_thorough=True)
         self._listed = {}
         self.pending, self.is_complete = 0, True
@@ -198,9 +199,18 @@ class ProjectScan:
             self._saved.save(segment if table.alive.all() else segment.filter(table.alive))
             self._unsaved = 0
 
+    def drop(self) -> None:
+        """Close all files of a project that is gone."""
+        self._entries.close()
+
     def close(self) -> None:
-        """Save what has changed."""
-        if self.is_complete and self._unsaved:
+        """Close all files, and save what is known, also if it is only a part.
+
+        Not a large table for the sake of a few runs: they are found again sooner.
+        """
+        self._entries.close()
+        count = len(self._tiers)
+        if self._unsaved and (count <= TRUSTED_RUNS or self._unsaved > count // 100):
             self._tiers.merge()
             self.save()
 
@@ -286,15 +296,34 @@ class ProjectScan:
             if frame is not None:
                 self._take(name, look, frame, is_new=True, is_known=is_known)
                 return
+        try:
+            with reading(f"{self.project}/{name}"):
+                self._read_files(name, look, folder, edited, is_known=is_known)
+        except HpctrackError as error:
+            self._take_broken(name, look, error)
+            self._entries.forget(folder)
+
+    def _read_files(
+        self, name: str, look: Look, folder: Path, edited: FileStamp | None, *, is_known: bool
+    ) -> None:
+        """Read a run's own files.
+
+        Raises
+        ------
+        HpctrackError
+            They cannot be read.
+        """
         version = self._version_of(folder)
         entry = self._entries.fresh(folder, edited)
-        if entry.record is None:
-            self._take_broken(name, look, entry)
-            self._entries.forget(folder)
+        known = self._tiers.fresh.get(name)
+        if entry.version == version and known is not None and known.is_live == entry.is_live:
+            known.stamp = look.stamp
+            known.row[STAMP] = look.stamp
+            self._hot[name] = (look.stamp, self._clock.mono_s())
             return
         synced_s = entry.synced_wall_s
         frame = RunFrame(
-            record=entry.record,
+            record=entry.read(),
             version=entry.version,
             is_live=entry.is_live,
             now_wall_s=synced_s or self._clock.wall_s(),
@@ -347,6 +376,8 @@ class ProjectScan:
         for mark in ("archived", "deleted"):
             if not row[mark]:
                 del row[mark]
+        if look.is_accounted:
+            row.update(read_efficiency(self._store / self.project / name))
         if synced_s:
             row["@synced"] = True
         self._tiers.put(name, FreshRun(row, look.stamp, frame.is_live), is_known=is_known)
@@ -359,8 +390,7 @@ class ProjectScan:
             self.pending -= self.pending > 0
             self.is_changed = True
 
-    def _take_broken(self, name: str, look: Look, entry: Entry) -> None:
-        error = entry.error or HpctrackError("it cannot be read")
+    def _take_broken(self, name: str, look: Look, error: HpctrackError) -> None:
         # Where the store lies is nobody's business who only looks at it.
         message = error.message.replace(f"{self._store}/", "")
         frame = BrokenFrame(id=name, message=message, hint=error.hint or "")

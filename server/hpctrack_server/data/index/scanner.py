@@ -23,8 +23,11 @@ from hpctrack_server.data.index.snapshot import Snapshot
 DUTY_SHARE = 0.05
 """Of one core: for looking at runs that have probably not changed."""
 
-HOT_SHARE = 0.25
-"""Of one core, at most: for runs that go on."""
+HOT_SHARE = 0.1
+"""Of one core, at most: for runs that go on, or have just changed."""
+
+LIVE_SHARE = 0.02
+"""Of one core, at most: for each run that goes on."""
 
 WARM_RUNS = 100_000
 """The order of so many names is found before somebody asks for it: 2 s for 1,000,000."""
@@ -35,6 +38,9 @@ FIRST_WAIT_S = 5.0
 """So long a page waits for a project that has not been read yet; then it shows what is there."""
 
 REFRESH_WAIT_S = 2.0
+
+RESTING_S = 30.0
+"""So long a project is left alone that nobody has foreseen the state of."""
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +97,8 @@ class Scanner:
         self._has_news = threading.Condition()
         self._rounds = 0
         self._wanted: list[str] = []
+        self._resting: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
         self._is_woken = threading.Event()
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -122,7 +130,7 @@ class Scanner:
             Nothing of it has been read in time.
         """
         found = self._snapshots.get(project)
-        if found is not None:
+        if found is not None and (not found.pending or self._has_waited(project)):
             return found
         if not is_id(project) or not (self.path / project).is_dir():
             raise NotFoundError(f"no project {project!r}")
@@ -132,13 +140,24 @@ class Scanner:
         with self._has_news:
             self._wanted.append(project)
             self._is_woken.set()
-            self._has_news.wait_for(lambda: project in self._snapshots, FIRST_WAIT_S)
+            begun_s = self._asked.setdefault(project, self._clock.mono_s())
+            left_s = begun_s + FIRST_WAIT_S - self._clock.mono_s()
+            self._has_news.wait_for(lambda: self._is_read(project), max(left_s, 0.0))
         found = self._snapshots.get(project)
         if found is None:
             raise StoreError(
                 f"the runs of project {project!r} are still being read", hint="try again soon"
             )
         return found
+
+    def _is_read(self, project: str) -> bool:
+        found = self._snapshots.get(project)
+        return found is not None and not found.pending
+
+    def _has_waited(self, project: str) -> bool:
+        """Tell whether somebody has waited for the project long enough; others need not."""
+        asked_s = self._asked.get(project)
+        return asked_s is not None and self._clock.mono_s() - asked_s >= FIRST_WAIT_S
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Return all projects; those that have not been read are waited for as by `snapshot`."""
@@ -193,20 +212,25 @@ class Scanner:
         """Look once at everything that is due."""
         names = self.list_projects()
         for gone in [one for one in self._followed if one not in names]:
-            self._followed.pop(gone)
+            self._followed.pop(gone).scan.drop()
             self._snapshots.pop(gone, None)
         wanted, self._wanted = self._wanted, []
         for project in dict.fromkeys([*wanted, *names]):
-            if project in names and not self._is_closed:
+            is_resting = self._resting.get(project, 0.0) > self._clock.mono_s()
+            if project not in names or self._is_closed or is_resting:
+                continue
+            try:
                 self._follow(project)
+            except Exception:
+                log.exception("project %s cannot be followed", project)
+                self._resting[project] = self._clock.mono_s() + RESTING_S
 
     def _follow(self, project: str) -> None:
         if project not in self._followed:
             self._build(project)
             return
-        followed = self._followed[project]
         try:
-            self._tick(followed)
+            self._tick(self._followed[project])
         except OSError as error:
             log.warning("project %s cannot be looked at: %s", project, error.strerror)
 
@@ -218,7 +242,8 @@ class Scanner:
         with contextlib.suppress(OSError):
             for _ in followed.scan.build(is_following=self._is_following):
                 now_s = self._clock.mono_s()
-                if now_s - published_s > PUBLISH_S and not self._is_closed:
+                is_due = project not in self._snapshots and followed.scan.is_complete
+                if (is_due or now_s - published_s > PUBLISH_S) and not self._is_closed:
                     self._publish(followed)
                     self._tend_others(project)
                     published_s = self._clock.mono_s()
@@ -242,7 +267,12 @@ class Scanner:
         scan = ProjectScan(
             self.path,
             project,
-            entries=Entries(self.path, clock=self._clock, stale_after_s=self._stale_after_s),
+            entries=Entries(
+                self.path,
+                clock=self._clock,
+                stale_after_s=self._stale_after_s,
+                reread_share=1 / LIVE_SHARE,
+            ),
             clock=self._clock,
             saved=SavedTable(self.path, project, folder=self._cache),
             token=self._token,

@@ -18,15 +18,12 @@ from hpctrack_server.data.downsample import IntArray
 from hpctrack_server.data.encode import Packed, make_encodable, pack_arrays, pack_floats
 from hpctrack_server.data.entries import Entry, reading
 from hpctrack_server.data.matrix.hosts import natural
+from hpctrack_server.data.matrix.marks import list_marks
 from hpctrack_server.data.matrix.picture import choose_limits, encode
 from hpctrack_server.data.matrix.plane import How, reduce_ranks
 from hpctrack_server.data.matrix.samples import Samples, make_line, make_strips
-from hpctrack_server.data.matrix.sensor_groups import (
-    HOST_CODES,
-    LIMITS,
-    find_unit,
-    group_sensors,
-)
+from hpctrack_server.data.matrix.sensor_groups import LIMITS, find_unit, group_sensors
+from hpctrack_server.data.matrix.used import measure_used
 
 LINES_MAX = 12
 """More lines than this cannot be told apart: they become strips."""
@@ -35,7 +32,8 @@ CACHE_BYTES = 256 * 1024 * 1024
 SAMPLES_MAX = 16_000_000
 """More of one sensor are not read at once: 640 MB while that is done."""
 
-MARKS_MAX = 500
+FACTS_MAX = 500
+"""Answers that are kept because making them reads all of a run's events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +85,7 @@ class Telemetry:
     def energy(self, entry: Entry) -> dict[str, Any]:
         """Return what was used, by host and device; ``missing`` says what of it is not known."""
         with reading(entry.label):
-            found: dict[str, Any] = self._keep(entry, "energy", lambda: _measure(entry))
+            found: dict[str, Any] = self._keep(entry, "energy", lambda: measure_used(entry))
             return found
 
     def draw(self, entry: Entry, query: SensorQuery) -> bytes:
@@ -200,7 +198,7 @@ class Telemetry:
         if held is None or held[0] != entry.version:
             held = (entry.version, make())
             self._facts[key] = held
-            while len(self._facts) > MARKS_MAX:
+            while len(self._facts) > FACTS_MAX:
                 self._facts.pop(next(iter(self._facts)))
         return held[1]
 
@@ -217,71 +215,8 @@ def choose_streams(streams: Sequence[Stream], host: str, device: str) -> IntArra
     return np.array(found, np.int64)
 
 
-def list_marks(entry: Entry) -> list[dict[str, Any]]:
-    """Return what charts of a machine should show: attempts, OOM, throttling, the time limit."""
-    record = entry.read()
-    marks = [
-        {"kind": "attempt", "wall_s": wall_s, "text": f"attempt {number}"}
-        for number, wall_s in _attempts(entry).items()
-        if number > 1
-    ]
-    for one in record.warnings:
-        code = str(one.get("code", ""))
-        if code.startswith(HOST_CODES) or one.get("level") == "error":
-            marks.append({
-                "kind": "bad" if one.get("level") == "error" or code.startswith("oom") else "warn",
-                "wall_s": float(one.get("wall_s") or 0.0),
-                "text": f"{code}: {one.get('text', '')}"[:300],
-            })  # fmt: skip
-    end = str(record.job.get("SLURM_JOB_END_TIME", ""))
-    if end.isdecimal():
-        marks.append({"kind": "limit", "wall_s": float(end), "text": "time limit of the job"})
-    shown = [
-        {**one, "at": float(str(one["wall_s"])) - record.created_wall_s}
-        for one in marks
-        if float(str(one["wall_s"])) > 0
-    ]
-    return sorted(shown, key=lambda one: float(str(one["at"])))[:MARKS_MAX]
-
-
-def _attempts(entry: Entry) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for source in entry.run.sources():
-        number = int(source.facts.get("attempt", 1))
-        created = float(source.facts.get("created_wall_s") or 0.0)
-        if created > 0:
-            found[number] = min(found.get(number, created), created)
-    return found
-
-
 def _hosts(entry: Entry) -> list[str]:
     return [one.host for one in entry.read().ranks if one.host]
-
-
-def _measure(entry: Entry) -> dict[str, Any]:
-    try:
-        found = entry.run.energy()
-    except NotFoundError as error:
-        return {"known": False, "message": error.message, "hint": error.hint or ""}
-    plain = found.to_json()
-    plain["by_rank"] = {}
-    hosts = sorted(found.by_host.items(), key=lambda one: -one[1])
-    return {
-        "known": True, **plain, "by_host": hosts, "by_device": len(found.by_device),
-        "missing": join_lines(found.missing),
-    }  # fmt: skip
-
-
-def join_lines(lines: Sequence[str]) -> list[str]:
-    """Put together what is said of several hosts: each line begins with one."""
-    hosts: dict[str, list[str]] = {}
-    for line in lines:
-        host, _, what = line.partition(": ")
-        hosts.setdefault(what, []).append(host)
-    return [
-        f"{found[0]}: {what}" if len(found) == 1 else f"{what}, on {len(found):,} hosts"
-        for what, found in hosts.items()
-    ]
 
 
 def _make_samples(sensor: Any, entry: Entry, gap_s: float) -> Samples:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import iter_node_files
-from hpctrack.errors import UsageError
+from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.console import ConsoleLine, collapsed
 from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.entries import reading
@@ -50,6 +50,7 @@ class OpenConsole:
         self.spool = ConsoleSpool()
         self.searches: OrderedDict[Pattern, Search] = OrderedDict()
         self.is_complete = False
+        self.unreadable: dict[Path, HpctrackError] = {}
         self._follower = run.console(rank=None).follow()
         self._new: Iterator[ConsoleLine] | None = None
         self._fingerprint: tuple[tuple[str, int, int], ...] = ()
@@ -64,6 +65,7 @@ class OpenConsole:
             began_s = self.clock.mono_s()
             self.run.refresh()
             self._fingerprint = _fingerprint(self.run.folder)
+            self._look_for_damage()
             self._new = follower.iter_new()
             took_s = self.clock.mono_s() - began_s
             self._next_look_mono_s = began_s + max(REREAD_MIN_S, REREAD_SHARE * took_s)
@@ -78,6 +80,12 @@ class OpenConsole:
             for line in follower.end():
                 self.spool.add(line)
         self.is_complete = True
+
+    def _look_for_damage(self) -> None:
+        """Note the files that cannot be read; if there are no others, there is no console."""
+        self.unreadable = self.run.unreadable()
+        if self.unreadable and not self.run.sources():
+            raise next(iter(self.unreadable.values()))
 
     def _has_changed(self) -> bool:
         if self.clock.mono_s() < self._next_look_mono_s:
@@ -203,6 +211,7 @@ def answer(console: OpenConsole, query: ConsoleQuery) -> ConsolePage:
         began_wall_s=ends[0].wall_s if ends else None,
         ended_wall_s=ends[-1].wall_s if ends else None,
         problem=problem,
+        unreadable=len(console.unreadable),
         **found,
     )
 

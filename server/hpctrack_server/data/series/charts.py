@@ -68,7 +68,7 @@ class _Parts:
     missing: list[str] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
     samples: list[FloatArray] = field(default_factory=list)
-    stretch: int = 1
+    stretch: float = 1.0
     note: str = ""
 
 
@@ -130,7 +130,7 @@ class ChartReader:
         runs: dict[str, int] = {}
         for one in ids:
             try:
-                sizes = self._runs.get(project, one).sizes
+                sizes = self._runs.sizes(project, one)
             except HpctrackError:
                 continue
             for name, count in sizes.items():
@@ -188,17 +188,17 @@ class ChartReader:
         share = share_window(window, len(lines), WIDTH_MIN)
         for line in lines:
             parts.stretch = max(parts.stretch, line.stretch)
-            parts.extents.append((float(line.raw.x[0]), float(line.raw.x[-1])))
+            parts.extents.append(line.extent)
             if query.group is None:
-                parts.samples.append(take_sample(line, share))
+                if line.stretch <= 1:
+                    parts.samples.append(take_sample(line, share))
                 parts.lines.append(draw_whole_line(one.id, one.label, line, share))
                 continue
             raw = line.raw
-            points = line.points if line.stretch > 1 else 0
             extremes = line.extremes
             if line.smoothed is not None:
                 raw = extremes = type(raw)(raw.x, line.smoothed)
-            parts.groups.setdefault(one.group or "", []).append(Member(raw, extremes, points))
+            parts.groups.setdefault(one.group or "", []).append(Member(raw, extremes, line.stretch))
 
     def _draw_pyramid(
         self, opened: OpenRun, one: Wanted, query: ChartQuery, window: Window
@@ -238,14 +238,14 @@ def _make_frame(parts: _Parts, query: ChartQuery) -> ChartFrame:
     notes = [parts.note] if parts.note else []
     if parts.stretch > 1:
         what = "grouped" if query.group else "smoothed" if query.smooth.is_on else "computed"
-        notes.append(f"{what} from means of {parts.stretch:,} points")
+        notes.append(f"{what} from means of {parts.stretch:,.0f} points")
     if query.group is not None and query.smooth.is_on:
         notes.append("runs are smoothed before they are grouped")
     return ChartFrame(
         y=query.y,
         x=query.x,
         lines=tuple(parts.lines),
-        exact=parts.stretch == 1,
+        exact=parts.stretch <= 1,
         note="; ".join(notes),
         y_range=find_y_range(parts.lines, parts.samples),
         x_range=(

@@ -8,38 +8,49 @@ import numpy as np
 
 from hpctrack_server.data.downsample import FloatArray
 from hpctrack_server.data.entries import reading
-from hpctrack_server.data.series.curve import Curve
+from hpctrack_server.data.series.curve import Curve, Whole
 from hpctrack_server.data.series.open_runs import OpenRun
-from hpctrack_server.data.series.query import RankChoice
+from hpctrack_server.data.series.query import ChartQuery, RankChoice, XAxis
 
 LINE_POINTS_MAX = 4_000_000
 """Of one line: reading it takes half a second, and 100 MB."""
 
-METRIC_POINTS_MAX = 8_000_000
-"""Of all ranks that are reduced to a line."""
+METRIC_POINTS_MAX = 16_000_000
+"""Of all ranks that are reduced to a line: their values are read, half a second."""
 
 STRETCHES = 4096
 
 
-def read_coarse(opened: OpenRun, name: str, rank: int) -> Curve | None:
-    """Return one rank's line as means; None if its file cannot tell them."""
+def read_coarse(opened: OpenRun, name: str, rank: int, query: ChartQuery) -> Curve | None:
+    """Return one rank's line as means; None if its file cannot tell them.
+
+    Of a part of the x axis, with as much on both sides as it is long: averages begin there.
+    """
     sealed = opened.sealed()
     if sealed is None:
         return None
+    window: tuple[float | None, float | None] = (None, None)
+    if query.start is not None and query.end is not None and query.x in set(XAxis):
+        shift = opened.began_wall_s if query.x == XAxis.RELATIVE else 0.0
+        span = abs(query.end - query.start)
+        window = (query.start - span + shift, query.end + span + shift)
     with reading(opened.label):
-        found = sealed.draw(name, rank, width=STRETCHES)
+        found = sealed.draw(
+            name, rank, window=window, is_time=query.x != XAxis.STEP, width=STRETCHES
+        )
     if found is None:
         return None
     buckets = found.buckets[found.buckets["points"] > 0]
-    extremes = Curve(found.step, found.wall_s, found.value, rank)
+    is_shown = ~found.is_outside
+    extremes = Curve(found.step[is_shown], found.wall_s[is_shown], found.value[is_shown], rank)
     return Curve(
         buckets["step"].astype(np.int64),
         np.minimum(buckets["low_wall_s"], buckets["high_wall_s"]),
         buckets["mean"].astype(np.float64),
         rank,
-        stretch=max(1, round(found.points / max(len(buckets), 1))),
+        stretch=max(1.0, found.points / max(len(buckets), 1)),
         extremes=extremes,
-        points=found.points,
+        whole=Whole(found.first, found.last),
     )
 
 
@@ -54,8 +65,7 @@ def reduce_coarse(curves: Sequence[Curve], how: RankChoice) -> Curve:
     with np.errstate(invalid="ignore", over="ignore"):
         reduce = {RankChoice.MIN: np.nanmin, RankChoice.MAX: np.nanmax}.get(how, np.nanmean)
         value = np.asarray(reduce(table, axis=0))
-    points = sum(one.points for one in curves)
-    return Curve(first.step, first.wall_s, value, None, first.stretch, None, points)
+    return Curve(first.step, first.wall_s, value, None, first.stretch, None, first.whole)
 
 
 def _lay_over(first: Curve, other: Curve) -> FloatArray:

@@ -10,6 +10,29 @@ from hpctrack_server.data.downsample import FloatArray, IntArray, NumberArray
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """Where a line begins and ends.
+
+    Parameters
+    ----------
+    first : (int, float)
+        Step and time, UTC seconds.
+    last : (int, float, float)
+        Step, time and value.
+    """
+
+    first: tuple[int, float]
+    last: tuple[int, float, float]
+
+    def places(self, x: str, began_wall_s: float) -> tuple[float, float]:
+        """Return both along an x axis: ``step``, ``time`` or ``relative``."""
+        if x == "step":
+            return float(self.first[0]), float(self.last[0])
+        shift = began_wall_s if x == "relative" else 0.0
+        return self.first[1] - shift, self.last[1] - shift
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
     """All points of a line.
 
@@ -22,22 +45,22 @@ class Curve:
         NaN is a gap.
     rank : int or None
         None if the line stands for several ranks.
-    stretch : int
+    stretch : float
         1 if it has all points; of a line that is too long to be read the values are means of so
         many points.
     extremes : Curve or None
         Of such a line the lowest and highest points of each stretch.
-    points : int
-        How many points it is made of; 0 if as many as it has.
+    whole : Whole or None
+        Of such a line how far all of it goes: here may be a part.
     """
 
     step: IntArray
     wall_s: FloatArray | None
     value: FloatArray
     rank: int | None = None
-    stretch: int = 1
+    stretch: float = 1.0
     extremes: Curve | None = None
-    points: int = 0
+    whole: Whole | None = None
 
     def __len__(self) -> int:
         """Return the number of points."""
@@ -88,3 +111,11 @@ def cut_positive(drawn: Drawn) -> Drawn:
     """Leave out what a logarithmic axis has no place for."""
     first = int(np.searchsorted(drawn.x, 0, side="right"))
     return replace(drawn, x=drawn.x[first:], y=drawn.y[first:]) if first else drawn
+
+
+def find_last(line: Drawn) -> tuple[float, float] | None:
+    """Return the last point that is a number."""
+    if len(line.y) and not np.isnan(line.y[-1]):
+        return float(line.x[-1]), float(line.y[-1])
+    there = np.flatnonzero(~np.isnan(line.y))
+    return (float(line.x[there[-1]]), float(line.y[there[-1]])) if len(there) else None

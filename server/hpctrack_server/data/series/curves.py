@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from hpctrack.errors import NotFoundError
 from hpctrack.store.metric import Metric
+from hpctrack.store.sealed_matrix import SealedMatrix
 from hpctrack_server.data.cache import ByteCache
-from hpctrack_server.data.downsample import NumberArray
+from hpctrack_server.data.downsample import FloatArray, NumberArray
 from hpctrack_server.data.entries import reading
 from hpctrack_server.data.series.curve import Curve
 from hpctrack_server.data.series.open_runs import OpenRun
 from hpctrack_server.data.series.query import RankChoice, XAxis
+
+KEPT_POINTS = 1_000_000
+"""Of all metrics of a run, 70 MB."""
 
 RANKS_MAX = 256
 """More lines than this cannot be told apart; the ranks that are drawn are spread evenly."""
@@ -42,12 +46,16 @@ class CurveReader:
         ------
         NotFoundError
             The run, or the rank that was asked for, has not logged it.
+
+        Notes
+        -----
+        Of a sealed run whose ranks log the same steps a line of all ranks has the times of the
+        lowest one, which is all that is read of them.
         """
         numbers = self.find_ranks(opened, name)
         if isinstance(ranks, RankChoice):
             if ranks != RankChoice.ALL and len(numbers) > 1:
-                key = (opened.run.folder, name, ranks)
-                return [self.reduce(opened, key, ranks, lambda: self.read_metric(opened, name))]
+                return [self._reduce_metric(opened, name, ranks)]
             chosen = spread(numbers, RANKS_MAX)
         else:
             chosen = [ranks]
@@ -96,13 +104,45 @@ class CurveReader:
         def read() -> Metric:
             with reading(opened.label):
                 metric = opened.run.metric(name)
-            if not opened.is_live:
-                opened.run.close()
+                if not opened.is_live:
+                    self._keep_others(opened, name)
+                    opened.run.close()
             return metric
 
         key = (opened.run.folder, name)
         metric: Metric = self._keep(key, opened.version, read, lambda one: one.size_bytes)
         return metric
+
+    def _keep_others(self, opened: OpenRun, name: str) -> None:
+        """Keep the other metrics of a run that has ended unsealed: its files hold all in one."""
+        if opened.run.is_sealed or sum(opened.sizes.values()) > KEPT_POINTS:
+            return
+        for other in opened.sizes:
+            if other != name:
+                metric = opened.run.metric(other)
+                key = (opened.run.folder, other)
+                self._cache.put(key, (opened.version, metric), metric.size_bytes)
+
+    def _reduce_metric(self, opened: OpenRun, name: str, how: RankChoice) -> Curve:
+        """Return all ranks of a metric as one line; a matrix is read some ranks at a time."""
+        key = (opened.run.folder, name, how)
+        sealed = opened.sealed()
+        if sealed is not None:
+            with reading(opened.label):
+                matrix = sealed.matrix(name)
+                if matrix is not None and matrix.is_grid:
+                    return self._reduce_grid(opened, key, matrix, how)
+        return self.reduce(opened, key, how, lambda: self.read_metric(opened, name))
+
+    def _reduce_grid(
+        self, opened: OpenRun, key: Hashable, matrix: SealedMatrix, how: RankChoice
+    ) -> Curve:
+        def work() -> Curve:
+            value = reduce_blocks((one.value for one in matrix.iter_blocks()), how)
+            return Curve(matrix.steps, matrix.read_times()[1], value)
+
+        curve: Curve = self._keep(key, opened.version, work, lambda one: one.size_bytes)
+        return curve
 
     def reduce(
         self,
@@ -165,6 +205,30 @@ class CurveReader:
         made = make()
         self._cache.put(key, (version, made), size(made))
         return made
+
+
+def reduce_blocks(blocks: Iterable[FloatArray], how: RankChoice) -> FloatArray:
+    """Return one value per column of blocks of rows; NaN does not count. Pure."""
+    total: FloatArray | None = None
+    count: FloatArray | None = None
+    for block in blocks:
+        if how == RankChoice.MEAN:
+            there = ~np.isnan(block)
+            with np.errstate(over="ignore", invalid="ignore"):
+                part = np.where(there, block, 0.0).sum(axis=0)
+            total = part if total is None else total + part
+            here = there.sum(axis=0).astype(np.float64)
+            count = here if count is None else count + here
+            continue
+        reduce = np.fmin if how == RankChoice.MIN else np.fmax
+        part = reduce.reduce(block, axis=0)
+        total = part if total is None else reduce(total, part)
+    if total is None:
+        return np.zeros(0)
+    if count is None:
+        return total
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(count > 0, total / count, np.nan))
 
 
 def curve_of(metric: Metric, rank: int) -> Curve:

@@ -34,8 +34,8 @@ def draw_whole_line(run: str, label: str, line: WholeLine, window: Window) -> Ch
         run=run,
         label=label,
         rank=line.rank,
-        total=(last - first) * line.stretch,
-        last=find_last(shown),
+        total=round((last - first) * line.stretch),
+        last=line.last,
         gaps=line.raw.gaps,
         arrays=arrays,
     )
@@ -65,14 +65,6 @@ def draw_group(label: str, members: Sequence[Member], buckets: Buckets, how: Gro
         run=None, label=label, group=label, total=found.points, runs=found.runs, last=last,
         gaps=sum(one.line.gaps for one in members), arrays=arrays,
     )  # fmt: skip
-
-
-def find_last(line: Drawn) -> tuple[float, float] | None:
-    """Return the last point that is a number."""
-    if len(line.y) and not np.isnan(line.y[-1]):
-        return float(line.x[-1]), float(line.y[-1])
-    there = np.flatnonzero(~np.isnan(line.y))
-    return (float(line.x[there[-1]]), float(line.y[there[-1]])) if len(there) else None
 
 
 def find_y_range(

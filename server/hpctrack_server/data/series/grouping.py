@@ -63,13 +63,13 @@ class Member:
         All of its points; of a very long one means of neighbouring points.
     extremes : Drawn
         The same, or its lowest and highest points.
-    points : int
-        How many points these are made of; 0 if it is as many as there are.
+    stretch : float
+        How many points each of it stands for.
     """
 
     line: Drawn
     extremes: Drawn
-    points: int
+    stretch: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def _spread_member(
         high[seen] = np.maximum.reduceat(value, starts)
     low, high = np.fmin(low, mean), np.fmax(high, mean)
     _bridge(mean, low, high, x=buckets.x, has=has)
-    return mean, low, high, member.points or int(sizes.sum())
+    return mean, low, high, round(member.stretch * int(sizes.sum()))
 
 
 def _find_buckets(line: Drawn, buckets: Buckets) -> tuple[IntArray, IntArray, FloatArray]:

@@ -19,7 +19,14 @@ from hpctrack_server.data.series.coarse import (
     read_coarse,
     reduce_coarse,
 )
-from hpctrack_server.data.series.curve import Curve, Drawn, cut_positive, lay_along
+from hpctrack_server.data.series.curve import (
+    Curve,
+    Drawn,
+    Whole,
+    cut_positive,
+    find_last,
+    lay_along,
+)
 from hpctrack_server.data.series.curves import RANKS_MAX, CurveReader, spread
 from hpctrack_server.data.series.formula import combine
 from hpctrack_server.data.series.open_runs import OpenRun
@@ -46,18 +53,21 @@ class WholeLine:
         Along the same x.
     extremes : Drawn
         The same as ``raw``, or, if that has only means, the lowest and highest points.
-    stretch : int
+    stretch : float
         How many points a mean is of; 1 if these are the points.
-    points : int
-        How many points it is made of.
+    extent : (float, float)
+        The first and the last x of all of the line, of which ``raw`` may be a part.
+    last : (float, float) or None
+        Its last point that is a number; None if that is not known.
     """
 
     rank: int | None
     raw: Drawn
     smoothed: FloatArray | None
     extremes: Drawn
-    stretch: int
-    points: int
+    stretch: float
+    extent: tuple[float, float]
+    last: tuple[float, float] | None
 
 
 class LineReader:
@@ -92,28 +102,34 @@ class LineReader:
         self, opened: OpenRun, node: Node, query: ChartQuery, *, with_times: bool
     ) -> list[Curve]:
         if isinstance(node, Name):
-            return self._read_metric(opened, node.name, query.ranks, with_times=with_times)
+            return self._read_metric(opened, node.name, query, with_times=with_times)
         names = list(iter_names(node))
         if not names:
             raise NotFoundError(f"{query.y!r} names no metric", hint="a number alone is no line")
         if isinstance(query.ranks, int):
-            return [self._combine(opened, node, query.ranks, with_times=with_times)]
+            return [self._combine(opened, node, query, with_times=with_times)]
         shared = self._find_shared(opened, names)
         if query.ranks == RankChoice.ALL:
             shared = spread(shared, RANKS_MAX)
         if query.ranks == RankChoice.ALL or len(shared) == 1:
-            return [self._combine(opened, node, one, with_times=with_times) for one in shared]
-        parts = [self._combine(opened, node, one, with_times=True) for one in shared]
+            return [
+                self._combine(opened, node, replace(query, ranks=one), with_times=with_times)
+                for one in shared
+            ]
+        parts = [
+            self._combine(opened, node, replace(query, ranks=one), with_times=True)
+            for one in shared
+        ]
         if any(one.stretch > 1 for one in parts):
             return [reduce_coarse(parts, query.ranks)]
         key = (opened.run.folder, query.y, "expression", query.ranks)
         return [self._curves.reduce(opened, key, query.ranks, lambda: make_metric(query.y, parts))]
 
     def _read_metric(
-        self, opened: OpenRun, name: str, ranks: RankChoice | int, *, with_times: bool
+        self, opened: OpenRun, name: str, query: ChartQuery, *, with_times: bool
     ) -> list[Curve]:
         """Return lines of a metric, as means where they are too long to be read."""
-        points = opened.sizes[name]
+        points, ranks = opened.sizes[name], query.ranks
         if points > LINE_POINTS_MAX:
             numbers = self._curves.find_ranks(opened, name)
             chosen = numbers if isinstance(ranks, RankChoice) else [ranks]
@@ -122,7 +138,7 @@ class LineReader:
             is_line = ranks == RankChoice.ALL or len(chosen) == 1
             limit = LINE_POINTS_MAX * len(numbers) if is_line else METRIC_POINTS_MAX
             if points > limit:
-                found = [read_coarse(opened, name, one) for one in chosen]
+                found = [read_coarse(opened, name, one, query) for one in chosen]
                 coarse = [one for one in found if one is not None]
                 if len(coarse) == len(chosen) and isinstance(ranks, RankChoice):
                     return coarse if is_line else [reduce_coarse(coarse, ranks)]
@@ -138,15 +154,20 @@ class LineReader:
             raise NotFoundError(f"no rank of {opened.label} has logged all of {', '.join(names)}")
         return shared
 
-    def _combine(self, opened: OpenRun, node: Node, rank: int, *, with_times: bool) -> Curve:
+    def _combine(
+        self, opened: OpenRun, node: Node, query: ChartQuery, *, with_times: bool
+    ) -> Curve:
+        """Return an expression of one rank's metrics."""
         curves = {
-            name: self._read_metric(opened, name, rank, with_times=with_times)[0]
+            name: self._read_metric(opened, name, query, with_times=with_times)[0]
             for name in iter_names(node)
         }
-        found = combine(node, curves)
         stretch = max(one.stretch for one in curves.values())
-        points = max(one.points for one in curves.values())
-        return replace(found, rank=rank, stretch=stretch, points=points)
+        whole = next((one.whole for one in curves.values() if one.whole), None)
+        if whole is not None:
+            whole = Whole(whole.first, (*whole.last[:2], np.nan))
+        rank = query.ranks if isinstance(query.ranks, int) else None
+        return replace(combine(node, curves), rank=rank, stretch=stretch, whole=whole)
 
     def _lay(self, opened: OpenRun, curve: Curve, query: ChartQuery) -> WholeLine | None:
         x = self._curves.find_x(opened, curve, query.x, query.ranks)
@@ -162,11 +183,17 @@ class LineReader:
             smoothed = None if smoothed is None else smoothed[whole - len(raw.x) :]
         if not len(raw.x):
             return None
-        points = curve.points or len(raw.x)
-        return WholeLine(curve.rank, raw, smoothed, extremes, curve.stretch, points)
+        extent = (float(raw.x[0]), float(raw.x[-1]))
+        last = find_last(extremes)
+        if curve.whole is not None and query.x in set(XAxis):
+            extent = curve.whole.places(query.x, opened.began_wall_s)
+            value = curve.whole.last[2]
+            last = None if np.isnan(value) else (extent[1], value)
+        return WholeLine(curve.rank, raw, smoothed, extremes, curve.stretch, extent, last)
 
     def _smooth(self, opened: OpenRun, curve: Curve, raw: Drawn, query: ChartQuery) -> FloatArray:
-        key = (opened.run.folder, query.y, query.ranks, curve.rank, query.x, query.smooth)
+        part = (query.start, query.end) if curve.whole else None
+        key = (opened.run.folder, query.y, query.ranks, curve.rank, query.x, query.smooth, part)
         held = self._smoothed.get(key)
         if held and held[0] == opened.version and len(held[1]) == len(raw.x):
             return held[1]
@@ -194,7 +221,7 @@ def make_metric(name: str, curves: Sequence[Curve]) -> Metric:
     )
 
 
-def scale_smoothing(how: Smoothing, stretch: int) -> Smoothing:
+def scale_smoothing(how: Smoothing, stretch: float) -> Smoothing:
     """Return what smooths means of so many points as ``how`` smooths the points. Pure."""
     if stretch <= 1 or how.kind == SmoothKind.TWEMA:
         return how

@@ -12,9 +12,14 @@ from hpctrack.errors import StoreError, UsageError
 from hpctrack.store.definitions import leave_out_hidden
 from hpctrack_server.data.encode import encode_series
 from hpctrack_server.data.frames import Axis, BrokenFrame, RunFrame, SeriesQuery, View
+from hpctrack_server.data.index.query import RunQuery
+from hpctrack_server.pages.core.table import parse_query
 from hpctrack_server.pages.guarded import Guarded
 
 Choice = TypeVar("Choice", bound=StrEnum)
+
+RUNS_MAX = 1000
+"""Of one answer: each is read, unless it was before."""
 
 WIDTH_MAX = 4000
 """An 8K screen has 3,840 columns for half a line each."""
@@ -43,12 +48,29 @@ class RunsApi(Guarded):
     """``/api/v1/projects/<project>/runs``."""
 
     async def get(self, project: str) -> None:
-        """Answer with the runs, newest first, and those that cannot be read."""
-        frame = await self.read(self.services.provider.runs, project)
-        self.answer({
-            "runs": [describe_run(one, with_ranks=False) for one in frame.runs],
-            "broken": [dataclasses.asdict(one) for one in frame.broken],
+        """Answer with some runs as they are, newest first, and those that cannot be read."""
+        given = {
+            name: self.get_query_argument(name, "", strip=False)
+            for name in ("filter", "search", "sort", "scope")
+        }
+        start, count = int(_number(self.query("start", "0"), "start")), self.query("count")
+        wanted = int(_number(count, "count")) if count else RUNS_MAX
+        query = parse_query({
+            **given, "start": max(start, 0), "count": max(0, min(wanted, RUNS_MAX)),
         })  # fmt: skip
+        self.answer(await self.read(self._describe, project, query))
+
+    def _describe(self, project: str, query: RunQuery) -> dict[str, Any]:
+        index, provider = self.services.index, self.services.provider
+        page = index.page(project, query, ["id"])
+        runs = [provider.find_run(project, row["id"]) for row in page.rows]
+        return {
+            "runs": [describe_run(one, with_ranks=False) for one in runs if one is not None],
+            "broken": [dataclasses.asdict(one) for one in index.broken(project)],
+            "matches": page.matches,
+            "start": query.start,
+            "pending": page.pending,
+        }
 
 
 class RunApi(Guarded):

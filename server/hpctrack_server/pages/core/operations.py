@@ -56,7 +56,7 @@ RUNS_BODY = {"filter": "summary.val/acc > 0.9", "search": "", "sort": "-created"
 OPERATIONS: dict[str, Operation] = {
     "healthz": Operation(),
     "projects": Operation(),
-    "runs": Operation(),
+    "runs": Operation(query={**SELECTION, "start": "runs left out", "count": "at most 1,000"}),
     "table": Operation(
         body={"keys": ["name", "config.lr"], **RUNS_BODY, "start": 0, "count": 50},
         gives=(JSON, ARROW),
@@ -201,6 +201,28 @@ OPERATIONS: dict[str, Operation] = {
     "sweep_ask": Operation(body={"wish": "pause"}),
     "saved-list": Operation(body={"title": "Best of May", "body": {}}),
     "saved": Operation(body={"title": "Best of May", "body": {}, "updated": ""}),
+    "media": Operation(),
+    "media-at": Operation(query={"*key": "as logged", "step": "", "rank": ""}),
+    "media-table": Operation(
+        query={
+            "*key": "as logged",
+            "step": "",
+            "rank": "",
+            "sort": "number of a column",
+            "desc": "`1`: the largest first",
+            "word": "only rows that have it",
+            "start": "",
+            "count": "",
+            "format": "`csv` is a download of the whole",
+        }
+    ),
+    "media-histograms": Operation(query={"*key": "as logged", "rank": ""}, gives=(BYTES,)),
+    "media-body": Operation(
+        query={"download": "`1`: to keep, not to show", "as": "form, of what a table's cell names"},
+        gives=(BYTES,),
+    ),
+    "media-frame": Operation(query={"theme": "`light` or `dark`"}, gives=("text/html",)),
+    "media-shape": Operation(gives=(BYTES,)),
     "openapi": Operation(),
 }
 """By the name of the registry."""

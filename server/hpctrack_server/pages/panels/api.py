@@ -24,6 +24,8 @@ from hpctrack_server.pages.guarded import Guarded
 KEYS_MAX = 100
 ALIGNMENT = 8
 TIMES = frozenset({"created"})
+NOTHING = {"ids": (), "names": (), "runs": 0, "known": 0}
+"""The answer about no runs, which is no error of the panel."""
 
 
 class PanelColumnsApi(Guarded):
@@ -63,7 +65,9 @@ class PanelsApi(Guarded):
             try:
                 # A run may log 1e300: its square is infinite, which is shown as missing.
                 with np.errstate(all="ignore"):
-                    return json.dumps(_as_json(KINDS[kind].make(work(), settings)))
+                    table = work()
+                    made = KINDS[kind].make(table, settings) if table.ids else NOTHING
+                    return json.dumps(_as_json(made))
             except PanelError as error:
                 raise UsageError(error.message, hint=error.hint or None) from None
 

@@ -13,8 +13,9 @@ MODULES = (
     "base/place.js", "charts/figure.js", "panels/colouring.js", "panels/columns.js",
     "panels/figure.js", "panels/palette.js", "panels/panel.js", "panels/parallel.js",
     "panels/plot.js", "panels/scale.js", "panels/tip.js", "panels/parallel/axis.js",
-    "panels/parallel/brush.js", "panels/parallel/columns.js", "panels/parallel/heads.js",
-    "panels/parallel/layers.js", "panels/parallel/overlay.js", "panels/parallel/table.js",
+    "panels/parallel/brush.js", "panels/parallel/columns.js", "panels/parallel/geometry.js",
+    "panels/parallel/heads.js", "panels/parallel/layers.js", "panels/parallel/overlay.js",
+    "panels/parallel/table.js",
 )  # fmt: skip
 """What the page's script imports: named ahead, they are fetched at once and not one by another."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpctrack_server.pages.page import PROJECT, SWEEP, Menu, Page
-from hpctrack_server.pages.sweeps.answers import SweepApi, SweepAsk, SweepsApi
+from hpctrack_server.pages.sweeps.answers import SweepApi, SweepAsk, SweepImportance, SweepsApi
 from hpctrack_server.pages.sweeps.sweep import SweepPage
 from hpctrack_server.pages.sweeps.sweeps import SweepsPage
 
@@ -28,7 +28,12 @@ API: dict[str, Page] = {
     "sweep": Page(
         route=f"/api/v1/projects/{PROJECT}/sweeps/{SWEEP}",
         handler=SweepApi,
-        title="What a sweep has found: trials, curves, importance, who ran what when",
+        title="What a sweep has found: trials, curves, who ran what when",
+    ),
+    "sweep_importance": Page(
+        route=f"/api/v1/projects/{PROJECT}/sweeps/{SWEEP}/importance",
+        handler=SweepImportance,
+        title="Which parameters of a sweep matter",
     ),
     "sweep_ask": Page(
         route=f"/api/v1/projects/{PROJECT}/sweeps/{SWEEP}/requests",

@@ -13,7 +13,7 @@ class SweepPage(Guarded):
     async def get(self, project: str, sweep_id: str) -> None:
         """Answer with the page; a sweep that cannot be read says why."""
         try:
-            found = await self.calculate(
+            found = await self.services.sweeping.call(
                 self.services.sweeps.details, project, sweep_id, with_curves=False
             )
         except (InvalidNameError, NotFoundError):

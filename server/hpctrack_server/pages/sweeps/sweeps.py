@@ -11,7 +11,7 @@ class SweepsPage(Guarded):
 
     async def get(self, project: str) -> None:
         """Answer with the page."""
-        rows = await self.calculate(self.services.sweeps.rows, project)
+        rows = await self.services.sweeping.call(self.services.sweeps.rows, project)
         self.show(
             "sweeps/sweeps.html",
             project=project,

@@ -38,7 +38,7 @@ export function openMenu(button, items) {
     menu.remove();
   });
   // Inside a dialog, else what is modal would cover it.
-  (button.closest("dialog") ?? document.body).append(menu);
+  (button.closest("dialog, main") ?? document.body).append(menu);
   menu.showPopover();
   place(menu, button);
   button.setAttribute("aria-expanded", "true");

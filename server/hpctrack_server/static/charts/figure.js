@@ -94,6 +94,13 @@ export class Figure {
   }
 
   repaint() {
+    // Bokeh draws half a pixel beside the edge, where a line of the old theme would stay.
+    for (const { ctx, canvas } of [this.view.canvas_view.primary, this.view.canvas_view.overlays]) {
+      ctx.save();
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.clearRect(0, 0, canvas.width, canvas.height);
+      ctx.restore();
+    }
     this.view.request_repaint();
   }
 

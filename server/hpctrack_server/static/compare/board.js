@@ -42,6 +42,8 @@ export class Board {
     this.clear();
     this.sections = sections;
     for (const section of sections) this.addSection(section);
+    if (!sections.length) this.element.dataset.empty = "nothing";
+    else delete this.element.dataset.empty;
     if (this.search) this.find(this.search);
   }
 
@@ -54,15 +56,17 @@ export class Board {
 
   /** @param {Section} section */
   addSection(section) {
+    delete this.element.dataset.empty;
     const count = make("span", { class: "muted" });
     const title = make("bdi", { class: "clip", title: section.title }, section.title);
     const menu = make("button", { type: "button", class: "panel-menu", "aria-haspopup": "menu", "aria-label": `Menu of the section ${section.title}` }, "⋯");
     const gridBox = make("div", { class: "panels" });
     const more = make("button", { type: "button", class: "button more", hidden: true });
     const box = make("details", { class: "section", open: section.isOpen },
-      make("summary", {}, make("h2", {}, title), count, make("span", { class: "grow" }), menu), gridBox, more);
+      make("summary", {}, make("h2", {}, title), count), gridBox, more);
     box.dataset.title = section.title;
-    this.element.append(box);
+    // The menu stands beside the summary: a button within a button cannot be reached by everybody.
+    this.element.append(make("div", { class: "section-frame" }, box, menu));
     const grid = new Grid(gridBox, {
       onChange: () => this.changed(),
       cardOf: (one) => this.cardWatch.cards.get(one),
@@ -86,10 +90,7 @@ export class Board {
         if (!this.search) this.watch.onChange();
       }
     });
-    menu.addEventListener("click", (event) => {
-      event.preventDefault();
-      this.watch.onSectionMenu(box);
-    });
+    menu.addEventListener("click", () => this.watch.onSectionMenu(box));
     if (section.isOpen) fill(CARDS_PER_TURN);
     this.count();
     return grid;
@@ -134,9 +135,10 @@ export class Board {
 
   /** @param {HTMLElement} box @param {-1 | 1} by */
   moveSection(box, by) {
-    const other = by < 0 ? box.previousElementSibling : box.nextElementSibling;
+    const frame = /** @type {HTMLElement} */ (box.parentElement);
+    const other = by < 0 ? frame.previousElementSibling : frame.nextElementSibling;
     if (!other) return;
-    this.element.insertBefore(box, by < 0 ? other : other.nextElementSibling);
+    this.element.insertBefore(frame, by < 0 ? other : other.nextElementSibling);
     this.changed();
   }
 
@@ -146,7 +148,7 @@ export class Board {
     for (const card of grid?.cards ?? []) this.dropCard(card);
     grid?.remove();
     this.grids = this.grids.filter((one) => one !== grid);
-    box.remove();
+    box.parentElement?.remove();
     this.changed();
   }
 
@@ -157,7 +159,7 @@ export class Board {
 
   /** @returns {HTMLDetailsElement[]} */
   get boxes() {
-    return /** @type {HTMLDetailsElement[]} */ ([...this.element.children]);
+    return /** @type {HTMLDetailsElement[]} */ ([...this.element.children].map((one) => one.firstElementChild));
   }
 
   /** What the workspace keeps. @returns {Section[]} */
@@ -203,7 +205,7 @@ export class Board {
         card.element.hidden = !isHit;
         isAny ||= isHit;
       }
-      box.hidden = !isAny;
+      /** @type {HTMLElement} */ (box.parentElement).hidden = !isAny;
       if (wanted && isAny && !box.open) {
         box.open = true;
         box.dataset.foundIn = "true";
@@ -212,7 +214,7 @@ export class Board {
         delete box.dataset.foundIn;
       }
     }
-    this.element.dataset.empty = String(Boolean(wanted) && this.boxes.every((one) => one.hidden));
+    if (this.boxes.length) this.element.dataset.empty = String(Boolean(wanted) && this.boxes.every((one) => one.parentElement?.hidden));
   }
 
   /** All panels show something old now; those on the screen load at once. */

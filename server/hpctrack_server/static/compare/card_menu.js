@@ -86,7 +86,8 @@ function showFull(card) {
 
 /** @param {HTMLElement} box @param {ComparePage} page */
 export function openSectionMenu(box, page) {
-  const button = /** @type {HTMLElement} */ (box.querySelector(".panel-menu"));
+  const frame = /** @type {HTMLElement} */ (box.parentElement);
+  const button = /** @type {HTMLElement} */ (frame.querySelector(":scope > .panel-menu"));
   const changed = () => page.board?.changed();
   openMenu(button, [
     { label: "Rename…", act: async () => {
@@ -97,8 +98,8 @@ export function openSectionMenu(box, page) {
       heading.textContent = heading.title = title;
       changed();
     } },
-    { label: "Move up", isDisabled: !box.previousElementSibling, act: () => page.board?.moveSection(box, -1) },
-    { label: "Move down", isDisabled: !box.nextElementSibling, act: () => page.board?.moveSection(box, 1) },
+    { label: "Move up", isDisabled: !frame.previousElementSibling, act: () => page.board?.moveSection(box, -1) },
+    { label: "Move down", isDisabled: !frame.nextElementSibling, act: () => page.board?.moveSection(box, 1) },
     { label: "Remove section", isDangerous: true, act: async () => {
       if (await ask(`Remove the section “${(box.dataset.title ?? "").slice(0, 80)}” and its panels?`, [], "Remove")) page.board?.removeSection(box);
     } },

@@ -1,5 +1,5 @@
 // Cards in a grid: moved by their heading, resized by their corner, and both by the keyboard.
-import { GAP_PX, ROW_PX, columnsFor, resized, sideOf, spanOf } from "./layout.js";
+import { GAP_PX, columnsFor, resized, rowFor, sideOf, spanOf } from "./layout.js";
 
 /** @typedef {import("../panels/host.js").PanelCard} PanelCard */
 
@@ -24,7 +24,6 @@ export class Grid {
     this.watch = watch;
     this.columns = 12;
     element.classList.add("panel-grid");
-    element.style.setProperty("--row", `${ROW_PX}px`);
     element.style.setProperty("--gap", `${GAP_PX}px`);
     this.resizing = new ResizeObserver(() => this.measure());
     this.resizing.observe(element);
@@ -43,6 +42,7 @@ export class Grid {
     if (columns === this.columns && this.element.style.getPropertyValue("--columns")) return;
     this.columns = columns;
     this.element.style.setProperty("--columns", String(columns));
+    this.element.style.setProperty("--row", `${rowFor(columns)}px`);
     for (const card of this.cards) this.place(card);
   }
 
@@ -76,10 +76,10 @@ export class Grid {
   resize(card, start) {
     start.preventDefault();
     const { w, h } = card.spec;
-    const columnPx = (this.element.clientWidth + GAP_PX) / this.columns;
+    const unit = { column: (this.element.clientWidth + GAP_PX) / this.columns, row: rowFor(this.columns) };
     const before = { w: Math.min(w, this.columns), h };
     this.follow(card.element, start, "resizing", (event) => {
-      const size = resized(before, event.clientX - start.clientX, event.clientY - start.clientY, columnPx);
+      const size = resized(before, event.clientX - start.clientX, event.clientY - start.clientY, unit);
       if (size.w === card.spec.w && size.h === card.spec.h) return;
       Object.assign(card.spec, size);
       this.place(card);
@@ -145,7 +145,7 @@ export class Grid {
   grow(card, key) {
     const dx = key === "ArrowRight" ? 1 : key === "ArrowLeft" ? -1 : 0;
     const dy = key === "ArrowDown" ? 1 : key === "ArrowUp" ? -1 : 0;
-    Object.assign(card.spec, resized(card.spec, dx, dy * ROW_PX, 1));
+    Object.assign(card.spec, resized(card.spec, dx, dy, { column: 1, row: 1 }));
     this.place(card);
     this.watch.onChange();
     this.watch.announce(`${card.title}: ${card.spec.w} columns, ${card.spec.h} rows`);

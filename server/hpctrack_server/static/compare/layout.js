@@ -3,7 +3,8 @@
 /** @typedef {import("../panels/panel.js").PanelSpec} PanelSpec */
 
 /** Panels are laid out in their order; a width is in twelfths of a screen of ordinary size. */
-export const ROW_PX = 40;
+const ROW_PX = 40;
+const WIDE_ROW_PX = 52;
 export const GAP_PX = 12;
 const W_MIN = 2;
 const W_MAX = 12;
@@ -19,6 +20,11 @@ export function columnsFor(widthPx) {
   if (widthPx < 1500) return 12;
   if (widthPx < 2400) return 18;
   return 24;
+}
+
+/** Higher on a wide screen, whose panels are wider too. @param {number} columns */
+export function rowFor(columns) {
+  return columns > 18 ? WIDE_ROW_PX : ROW_PX;
 }
 
 /** @param {PanelSpec} spec @param {number} columns */
@@ -37,10 +43,10 @@ export function clampSize(w, h) {
  * The size after a drag of the corner.
  * @param {{w: number, h: number}} size before
  * @param {number} dx @param {number} dy pixels
- * @param {number} columnPx width of a column with its gap
+ * @param {{column: number, row: number}} unit width of a column with its gap, and height of a row
  */
-export function resized(size, dx, dy, columnPx) {
-  return clampSize(size.w + dx / columnPx, size.h + dy / ROW_PX);
+export function resized(size, dx, dy, unit) {
+  return clampSize(size.w + dx / unit.column, size.h + dy / unit.row);
 }
 
 /**

@@ -38,7 +38,7 @@ export class PanelCard {
     this.heading = make("bdi", { class: "clip" });
     this.box = make("div", { class: "panel-box" });
     // A panel that is changed by hand, as by a brush, says so itself.
-    this.box.addEventListener("panelchange", () => this.showCaption());
+    for (const name of ["panelchange", "choose"]) this.box.addEventListener(name, () => this.showCaption());
     this.caption = make("p", { class: "caption" });
     this.error = make("div", { class: "panel-error", role: "alert", hidden: true });
     this.handle = make("button", {

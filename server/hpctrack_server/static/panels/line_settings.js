@@ -51,11 +51,11 @@ export const FIELDS = [
   { name: "grouping", label: "Groups of the page", kind: "choice", choices: [PAGE, { value: "no", label: "Never, draw runs" }] },
   { name: "log_x", label: "Logarithmic horizontal axis", kind: "choice", choices: YES_NO },
   { name: "log_y", label: "Logarithmic vertical axis", kind: "choice", choices: YES_NO },
-  { name: "clip", label: "Leave outliers out of the range", kind: "choice", choices: YES_NO },
   { name: "x_min", label: "Lowest x", kind: "number" },
   { name: "x_max", label: "Highest x", kind: "number" },
   { name: "y_min", label: "Lowest y", kind: "number" },
   { name: "y_max", label: "Highest y", kind: "number" },
+  { name: "clip", label: "Leave outliers out of the range", kind: "choice", choices: YES_NO },
 ];
 
 /**

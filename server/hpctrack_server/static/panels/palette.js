@@ -12,21 +12,25 @@ export const PALETTES = [
 
 /** @type {Map<string, any>} */
 const known = new Map();
-addEventListener("themechange", () => known.clear());
+/** Of which `known` is: who listens for a change of theme first is nobody's to say. */
+let theme = "";
+
+function forgetOtherTheme() {
+  const now = document.documentElement.dataset.theme ?? "";
+  if (now === theme) return;
+  theme = now;
+  known.clear();
+}
 
 /** @param {string} name of a variable of the style sheet @returns {string} */
 export function token(name) {
+  forgetOtherTheme();
   let found = known.get(name);
   if (found === undefined) {
     found = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     known.set(name, found);
   }
   return found;
-}
-
-/** Reads colours again, when the style sheet has just arrived. */
-export function forgetColours() {
-  known.clear();
 }
 
 /** @param {number} index */
@@ -41,6 +45,7 @@ function parseHex(text) {
 
 /** The steps of a palette, each [red, green, blue]. @param {string} name @returns {number[][]} */
 function stops(name) {
+  forgetOtherTheme();
   const key = `stops ${name}`;
   let found = known.get(key);
   if (!found) {

@@ -3,6 +3,7 @@ import { make } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
 import { Axis } from "./parallel/axis.js";
 import { findHits, readIntervals, writeFilter, writeIntervals } from "./parallel/brush.js";
+import { computeHeights, findNearest, layOut, makeStrokes } from "./parallel/geometry.js";
 import { Layers, shuffle } from "./parallel/layers.js";
 import { Overlay } from "./parallel/overlay.js";
 import { Colouring } from "./colouring.js";
@@ -15,18 +16,14 @@ import { hideTip, showTip } from "./tip.js";
 
 /** @typedef {import("./parallel/brush.js").Interval} Interval */
 
-const SIDE_PX = 64;
-const TOP_PX = 14;
-const BOTTOM_PX = 14;
-const MISSING_PX = 30;
 /** Lines that are drawn while a brush moves: a frame must not take longer than 60 ms. */
 const DRAGGED_LINES = 1500;
-const NEAR_PX = 8;
 const AXES_MAX = 8;
 
 /**
  * @typedef {object} ParallelSettings
  * @property {{key: string, flip?: boolean, scale?: string}[]} [axes]
+ * @property {string[]} [columns] keys of the axes, in their order; before `axes`
  * @property {Record<string, string>} [brushes] by key, as parallel/brush.js writes them
  * @property {string} [color] key of a column
  * @property {string} [palette]
@@ -65,6 +62,7 @@ export default class ParallelPanel extends Panel {
 
   fields() {
     return [
+      { name: "columns", label: "Axes", kind: /** @type {const} */ ("columns") },
       { name: "color", label: "Colour", kind: /** @type {const} */ ("column") },
       { name: "palette", label: "Palette", kind: /** @type {const} */ ("choice"), choices: PALETTES },
       { name: "low", label: "Colours from", kind: /** @type {const} */ ("number") },
@@ -74,14 +72,16 @@ export default class ParallelPanel extends Panel {
 
   /** Axes that show something, unless some are chosen. @param {import("./panel.js").ColumnFacts[]} facts @returns {{key: string, flip?: boolean, scale?: string}[]} */
   #chooseAxes(facts) {
-    if (this.settings.axes?.length) return this.settings.axes;
+    const { axes = [], columns } = this.settings;
+    // The form of a panel knows keys alone; what is flipped stays so.
+    if (columns?.length) return columns.map((key) => axes.find((one) => one.key === key) ?? { key });
+    if (axes.length) return axes;
     const defaults = new Defaults(facts);
     const given = `summary.${this.spec.settings.y}`;
     const metric = facts.some((one) => one.key === given) ? given : defaults.metrics()[0];
     const keys = defaults.parameters(AXES_MAX - 1);
-    const chosen = [...keys, ...(metric ? [metric] : [])].map((key) => ({ key }));
-    this.settings.axes = chosen;
-    return chosen;
+    this.settings.columns = [...new Set([...keys, ...(metric ? [metric] : [])])];
+    return this.settings.columns.map((key) => ({ key }));
   }
 
   get colourKey() {
@@ -90,16 +90,19 @@ export default class ParallelPanel extends Panel {
 
   async load() {
     this.abort?.abort();
-    this.abort = new AbortController();
+    const abort = (this.abort = new AbortController());
     const wanted = this.#chooseAxes(await loadFacts(this.context));
     if (!wanted.length) return this.#sayEmpty("These runs have no configuration that differs", "Log a config with init(config={...}), or add axes by hand.");
     const keys = [...new Set([...wanted.map((one) => one.key), ...(this.settings.color ? [this.settings.color] : []), "state"])];
     const [table] = await Promise.all([
-      fetchColumns(this.context.project, this.context.selection(), keys, this.abort.signal),
+      fetchColumns(this.context.project, this.context.selection(), keys, abort.signal),
       this.#mount(),
     ]);
+    if (this.isRemoved || abort.signal.aborted) return undefined;
     this.table = table;
+    this.hovered = -1;
     this.order = shuffle(table.ids.length);
+    this.hits = new Uint8Array(table.ids.length);
     if (!table.ids.length) return this.#sayEmpty("No runs", "No run fits what the page shows.");
     this.axes = wanted.flatMap((one) => {
       const column = table.columns.get(one.key);
@@ -108,6 +111,8 @@ export default class ParallelPanel extends Panel {
     for (const axis of this.axes) axis.intervals = readIntervals(this.settings.brushes?.[axis.key] ?? "", axis.scale);
     this.message?.remove();
     this.#refresh();
+    await this.layers?.painted();
+    this.host.dataset.ready = "true";
     return undefined;
   }
 
@@ -130,73 +135,36 @@ export default class ParallelPanel extends Panel {
   /** @param {string} title @param {string} hint */
   #sayEmpty(title, hint) {
     this.message?.remove();
-    this.message = make("div", { class: "empty" }, make("h2", {}, title), make("p", {}, hint));
+    this.message = make("div", { class: "empty plot-empty" }, make("h2", {}, title), make("p", { class: "muted" }, hint));
     this.host.append(this.message);
     this.layers?.clear();
+    this.chosen = new Uint32Array();
   }
 
   // -- geometry --------------------------------------------------------------------------------
 
   /** Where axes stand, in pixels from above and from the left. */
   layout() {
-    const { width, height } = this.size ?? { width: 800, height: 400 };
-    const hasMissing = this.axes.some((axis) => axis.hasMissing);
-    const low = height - BOTTOM_PX - (hasMissing ? MISSING_PX : 0);
-    const side = Math.min(SIDE_PX, width / 8);
-    const gap = (width - 2 * side) / Math.max(this.axes.length - 1, 1);
-    const xs = this.axes.map((_, i) => (this.axes.length === 1 ? width / 2 : Math.round(side + i * gap)));
-    return { xs, low, high: TOP_PX, height, missing: hasMissing ? height - BOTTOM_PX : null };
-  }
-
-  /** Heights of all runs on all axes, in pixels from below. */
-  #computeHeights() {
-    const { low, high, height, missing } = this.layout();
-    this.heights = this.axes.map((axis) => {
-      const { units } = axis;
-      const found = new Float32Array(units.length);
-      const bottom = height - low;
-      const span = low - high;
-      const none = height - (missing ?? low);
-      for (let i = 0; i < units.length; i++) found[i] = Number.isNaN(units[i]) ? none : bottom + span * units[i];
-      return found;
-    });
+    return layOut(this.axes, this.size ?? { width: 800, height: 400 });
   }
 
   /** Draws all of it: axes, runs, brushes. */
   #refresh() {
     this.size = { width: this.plot?.clientWidth || 800, height: this.plot?.clientHeight || 300 };
     this.layers?.resize(this.size);
-    this.#computeHeights();
+    this.heights = computeHeights(this.axes, this.layout());
     this.#computeColours();
     this.overlay?.build();
     this.#drawTop();
     if (this.layers) this.layers.isGreyStale = true;
     this.#choose(false);
-    this.host.dataset.ready = "true";
   }
 
   #drawTop() {
-    const { xs, low, high, height, missing } = this.layout();
-    /** @type {{xs: number[][], ys: number[][]}} */
-    const strokes = { xs: [], ys: [] };
-    this.axes.forEach((axis, i) => {
-      const x = xs[i] + 0.5;
-      strokes.xs.push([x, x]);
-      strokes.ys.push([height - low, height - high]);
-      for (const tick of axis.ticks(low - high)) {
-        const unit = (tick.at - axis.range[0]) / (axis.range[1] - axis.range[0]);
-        const y = height - low + (axis.isFlipped ? 1 - unit : unit) * (low - high);
-        strokes.xs.push([x - 4, x]);
-        strokes.ys.push([y, y]);
-      }
-      if (missing !== null && axis.hasMissing) {
-        strokes.xs.push([x - 5, x + 5]);
-        strokes.ys.push([height - missing, height - missing]);
-      }
-    });
+    const layout = this.layout();
     const at = this.hovered;
-    const run = at < 0 || !this.heights ? null : { x: xs, y: this.heights.map((one) => one[at]), colour: this.colourAt(at) };
-    this.layers?.drawTop(strokes, run);
+    const run = at < 0 || !this.heights ? null : { x: layout.xs, y: this.heights.map((one) => one[at]), colour: this.colourAt(at) };
+    this.layers?.drawTop(makeStrokes(this.axes, layout), run);
   }
 
   // -- colours ---------------------------------------------------------------------------------
@@ -258,7 +226,7 @@ export default class ParallelPanel extends Panel {
 
   /** A change that is to be kept, and told to others. */
   #settle() {
-    this.settings.axes = this.axes.map(({ key, isFlipped, wanted }) => ({ key, flip: isFlipped, scale: wanted }));
+    this.#keepAxes();
     this.settings.brushes = Object.fromEntries(
       this.axes.filter((one) => one.intervals.length).map((one) => [one.key, writeIntervals(one.intervals, one.scale)]),
     );
@@ -266,6 +234,12 @@ export default class ParallelPanel extends Panel {
     this.context.select(this.axes.some((one) => one.intervals.length) ? this.chosenIds() : null);
     this.isTelling = false;
     this.host.dispatchEvent(new CustomEvent("panelchange", { bubbles: true }));
+  }
+
+  /** The axes as settings, for the address or a workspace. @param {string[]} more keys of axes to come */
+  #keepAxes(more = []) {
+    this.settings.axes = this.axes.map(({ key, isFlipped, wanted }) => ({ key, flip: isFlipped, scale: wanted }));
+    this.settings.columns = [...this.axes.map((one) => one.key), ...more];
   }
 
   /** Ids of what is chosen, in the order of the runs. */
@@ -325,7 +299,7 @@ export default class ParallelPanel extends Panel {
 
   /** @param {string} key */
   async add(key) {
-    this.settings.axes = [...this.axes.map(({ key: one, isFlipped, wanted }) => ({ key: one, flip: isFlipped, scale: wanted })), { key }];
+    this.#keepAxes([key]);
     await this.load();
     this.#settle();
   }
@@ -345,7 +319,8 @@ export default class ParallelPanel extends Panel {
   #hover(event) {
     if (event.buttons || !this.table || !this.plot) return hideTip();
     const box = this.plot.getBoundingClientRect();
-    const run = this.#nearest(event.clientX - box.left, box.height - (event.clientY - box.top));
+    const place = { x: event.clientX - box.left, y: box.height - (event.clientY - box.top) };
+    const run = findNearest(place, this.layout().xs, this.heights ?? [], this.chosen ?? []);
     if (run !== this.hovered) {
       this.hovered = run;
       this.#drawTop();
@@ -359,22 +334,6 @@ export default class ParallelPanel extends Panel {
       colour: axis.key === this.colourKey ? this.colourAt(run) : undefined, isNear: axis.key === this.colourKey,
     }));
     return showTip(event, this.table.names[run] || this.table.ids[run], "", rows);
-  }
-
-  /** The chosen run whose line passes by. @param {number} x @param {number} y from below */
-  #nearest(x, y) {
-    const { xs } = this.layout();
-    const right = xs.findIndex((one) => one >= x);
-    if (right < 0 || !this.heights || (right === 0 && xs[0] - x > NEAR_PX)) return -1;
-    const [i, j] = [Math.max(right - 1, 0), right];
-    const part = xs[j] > xs[i] ? (x - xs[i]) / (xs[j] - xs[i]) : 0;
-    const [a, b] = [this.heights[i], this.heights[j]];
-    let [best, distance] = [-1, NEAR_PX];
-    for (const run of this.chosen ?? []) {
-      const away = Math.abs(a[run] + (b[run] - a[run]) * part - y);
-      if (away < distance) [best, distance] = [run, away];
-    }
-    return best;
   }
 
   #leave() {

@@ -166,6 +166,7 @@ export default class ScatterPanel extends PlotPanel {
     this.isTelling = true;
     this.context.select(indices.length ? indices.map((/** @type {number} */ i) => this.answer.ids[this.rows[i]]) : null);
     this.isTelling = false;
+    this.host.dispatchEvent(new CustomEvent("choose"));
   }
 
   /** @param {string[] | null} runs */
@@ -176,6 +177,7 @@ export default class ScatterPanel extends PlotPanel {
     this.isTelling = true;
     this.figure.find("points").selected.indices = indices;
     this.isTelling = false;
+    this.host.dispatchEvent(new CustomEvent("choose"));
   }
 
   /** @param {string | null} run */
@@ -247,6 +249,8 @@ export default class ScatterPanel extends PlotPanel {
     const columns = [this.settings.x, this.settings.y].map((key) => this.table?.columns.get(key));
     const infinite = columns.reduce((sum, one) => sum + (one?.infinite ?? 0), 0);
     const parts = [describeKnown(this.rows.length, this.table.ids.length, infinite).replace("have a value", "have both")];
+    const chosen = this.figure?.find("points").selected.indices.length ?? 0;
+    if (chosen) parts.push(`${chosen.toLocaleString("en")} chosen`);
     if (this.settings.front) parts.push(`${this.frontCount} on the Pareto front`);
     return parts.join(" · ");
   }

@@ -1,14 +1,14 @@
 // The picture of ranks x steps, with bands above it, bars beside it, and its scale.
 import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
 import { make } from "../base/dom.js";
-import { formatNumber } from "../base/format.js";
+import { formatCount, formatNumber } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
 import { bokeh, first as early } from "./early.js";
-import { labelTicks, makeGradient, makePalette, niceTicks, token, TOP_CODE } from "./palette.js";
+import { drawBands, drawBars } from "./margins.js";
+import { labelTicks, makeGradient, makePalette, niceTicks, token } from "./palette.js";
 import { labelRows } from "./rows.js";
 
 const POLL_MS = 350;
-const BAND_LINES = /** @type {const} */ (["low", "median", "high"]);
 const TICKS = 6;
 
 /**
@@ -117,8 +117,29 @@ export class Heatmap {
     this.draw();
     if (this.head.share !== null && this.head.share < 1) {
       // What is read meanwhile makes the picture sharper.
-      this.timer = setTimeout(() => this.load(view), POLL_MS);
+      this.timer = setTimeout(() => (this.head.is_partial ? this.load(view) : this.wait(view)), POLL_MS);
     }
+  }
+
+  /** Asks how far the reading is, by a picture of one pixel, and draws again when it is done. @param {View} view */
+  async wait(view) {
+    let head;
+    try {
+      const { metric, how, sort } = view;
+      const wanted = { metric, how, sort, width: 1, height: 1 };
+      ({ head } = await fetchArrays(apiAddress(["runs", ...this.run, "matrix"], wanted), null, this.abort?.signal));
+    } catch (error) {
+      if (/** @type {any} */ (error).name !== "AbortError") this.fail(/** @type {any} */ (error));
+      return;
+    }
+    if (this.view !== view) return;
+    if (head.share === null || head.share >= 1) {
+      await this.load(view);
+      return;
+    }
+    this.head.share = head.share;
+    this.describe();
+    this.timer = setTimeout(() => this.wait(view), POLL_MS);
   }
 
   draw() {
@@ -151,7 +172,12 @@ export class Heatmap {
   }
 
   drawScale() {
-    const { low, high } = this.head;
+    const { low, high, lowest } = this.head;
+    if (lowest === null) {
+      this.scale.replaceChildren("no finite value");
+      this.scale.setAttribute("aria-label", "No colours");
+      return;
+    }
     const ticks = niceTicks(low, high, TICKS);
     const bar = make("i", {});
     bar.style.background = makeGradient("to top");
@@ -170,9 +196,13 @@ export class Heatmap {
     const count = (/** @type {number} */ n) => n.toLocaleString("en", { maximumFractionDigits: 1 });
     const perRow = (head.last - head.first) / head.rows;
     const cell = [head.each_step > 1 ? `${count(head.each_step)} steps` : "1 step", perRow > 1 ? `${count(perRow)} ranks` : "1 rank"];
+    if (head.lowest === null) {
+      this.caption.textContent = "no finite value in this window";
+      return;
+    }
     const how = { max: "highest", min: "lowest", mean: "mean" }[/** @type {string} */ (head.how)];
     const parts = [`a pixel is the ${how} of ${cell.join(" \u00d7 ")}`];
-    parts.push(`${count(head.total_ranks)} ranks, ${count(head.points)} points${head.how === "mean" ? "" : ", extremes exact"}`);
+    parts.push(`${formatCount(head.total_ranks, "rank")}, ${formatCount(head.points, "point")}${head.how === "mean" ? "" : ", extremes exact"}`);
     if (head.clipped) parts.push(`${count(head.clipped)} pixels beyond the colours, up to ${formatNumber(head.highest)}`);
     if (head.error) parts.push(head.error);
     this.caption.textContent = parts.join(" \u00b7 ");
@@ -185,38 +215,7 @@ export class Heatmap {
   }
 
   drawBars() {
-    const { head, arrays, bars } = this;
-    if (!bars || !head?.rows) return;
-    const { means, starts } = arrays;
-    const rows = head.rows;
-    const data = { top: new Float64Array(rows), bottom: new Float64Array(rows), right: new Float64Array(rows), color: /** @type {string[]} */ ([]) };
-    const palette = makePalette();
-    let [low, high] = [Infinity, -Infinity];
-    for (let row = 0; row < rows; row++) {
-      let [sum, n] = [0, 0];
-      for (let i = starts[row]; i < starts[row + 1]; i++) {
-        if (Number.isNaN(means[i])) continue;
-        sum += means[i];
-        n += 1;
-      }
-      const mean = n ? sum / n : NaN;
-      data.top[row] = head.first + starts[row];
-      data.bottom[row] = head.first + starts[row + 1];
-      data.right[row] = mean;
-      if (mean < low) low = mean;
-      if (mean > high) high = mean;
-    }
-    for (const mean of data.right) {
-      const share = high > low ? (mean - low) / (high - low) : 0.5;
-      data.color.push(palette[Math.round(TOP_CODE * (0.25 + 0.75 * (Number.isNaN(share) ? 0 : share)))]);
-    }
-    bars.find("bars").data = data;
-    // From zero unless that would hide who differs.
-    const base = low > 0 && high - low < 0.5 * high ? Math.max(0, low - 0.6 * (high - low) - 1e-12) : Math.min(0, low);
-    for (const renderer of bars.model.renderers) renderer.glyph.left = { value: base };
-    const top = high > base ? high : base + 1;
-    bars.model.x_range.setv({ start: base, end: top + 0.05 * (top - base) });
-    bars.model.y_range.setv({ start: head.last, end: head.first });
+    if (this.bars && this.head?.rows) drawBars(this.bars, this.head, this.arrays);
   }
 
   /** @param {View} view */
@@ -234,22 +233,8 @@ export class Heatmap {
     }
     if (!answer.arrays.length) return;
     const data = Object.fromEntries(answer.arrays.map((one) => [one.name, one.values]));
-    // To the middle of what each column stands for.
-    data.x = data.x.map((/** @type {number} */ x) => x + answer.head.each_step / 2);
-    bands.find("bands").data = data;
-    const accent = token("--accent");
-    bands.find("lines").data = {
-      xs: BAND_LINES.map(() => data.x),
-      ys: BAND_LINES.map((name) => data[name]),
-      color: BAND_LINES.map(() => accent),
-      alpha: BAND_LINES.map((name) => (name === "median" ? 1 : 0.35)),
-    };
-    const [low, high] = fitBands(data);
-    const pad = 0.06 * (high - low) || Math.abs(low) * 0.05 || 0.5;
-    if (low <= high) bands.model.y_range.setv({ start: low - pad, end: high + pad });
     const key = /** @type {HTMLElement} */ (this.card.querySelector(".bands-key"));
-    const top = data.high.reduce((/** @type {number} */ a, /** @type {number} */ b) => (b > a ? b : a), -Infinity);
-    key.textContent = `lowest to highest, 5\u201395\u00a0%, median of the ranks${top > high + pad ? `; spikes up to ${formatNumber(top)}` : ""}`;
+    key.textContent = drawBands(bands, data, answer.head.each_step);
     const { start, end } = figure.model.x_range;
     bands.model.x_range.setv({ start, end });
     this.card.dataset.bandsReady = "true";
@@ -326,18 +311,4 @@ export class Heatmap {
       if (span && span.location !== at) span.setv({ location: at, line_color: token("--muted") });
     }
   }
-}
-
-/**
- * Limits in which the bands can be seen: single spikes may leave them.
- * @param {Record<string, Float64Array>} data
- * @returns {[number, number]}
- */
-function fitBands(data) {
-  const sorted = (/** @type {Float64Array} */ values) => Float64Array.from(values).filter((one) => !Number.isNaN(one)).sort();
-  const [lows, highs, inner] = [sorted(data.low), sorted(data.high), sorted(data.p95)];
-  if (!lows.length) return [Infinity, -Infinity];
-  const [low, high] = [lows[Math.floor(lows.length * 0.02)], highs[Math.floor(highs.length * 0.75)]];
-  const [all, most] = [highs[highs.length - 1] - low, Math.max(high, inner[inner.length - 1]) - low];
-  return [Math.min(low, lows[0] < low - most ? low : lows[0]), all > 3 * most ? low + 1.4 * most : highs[highs.length - 1]];
 }

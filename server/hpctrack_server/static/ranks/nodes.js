@@ -1,8 +1,9 @@
 // The nodes of a run as boxes, with their ranks coloured by state or by a metric.
 import { apiAddress, getJson } from "../base/api.js";
 import { make } from "../base/dom.js";
-import { formatNumber } from "../base/format.js";
+import { formatCount, formatNumber } from "../base/format.js";
 import { makeGradient, makePalette, TOP_CODE } from "./palette.js";
+import { nameHost } from "./rows.js";
 import { consoleOf } from "./stragglers.js";
 
 const CELLS_MAX = 20000;
@@ -57,7 +58,7 @@ export class NodeMap {
     });
     this.box.replaceChildren(...boxes);
     const ranks = shown.reduce((sum, one) => sum + one.ranks.length, 0);
-    this.sentence.textContent = `${count(shown.length)} of ${count(this.nodes.length)} nodes, ${count(ranks)} ranks${room < 0 ? "; cells are left out of the last ones" : ""}`;
+    this.sentence.textContent = `${count(shown.length)} of ${formatCount(this.nodes.length, "node")}, ${formatCount(ranks, "rank")}${room < 0 ? "; cells are left out of the last ones" : ""}`;
     this.drawKey(low, high);
   }
 
@@ -75,7 +76,7 @@ export class NodeMap {
       cells.append(cell);
     }
     const box = make("button", { type: "button", class: "node", "aria-label": said, "aria-pressed": "false", title: said, tabindex: isFirst ? 0 : -1 },
-      make("bdi", {}, node.host), cells);
+      make("bdi", {}, nameHost(node.host)), cells);
     box.addEventListener("click", (event) => {
       const { rank } = /** @type {HTMLElement} */ (event.target).dataset;
       if (rank !== undefined && (event.ctrlKey || event.metaKey)) location.href = consoleOf(this.run, Number(rank));

@@ -44,7 +44,7 @@ export function niceTicks(low, high, wanted) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= rough) ?? rough;
   const ticks = [];
-  for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9; i++) ticks.push(i * step);
+  for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9; i++) ticks.push(i * step || 0);
   return ticks;
 }
 

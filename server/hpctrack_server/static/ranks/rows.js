@@ -3,6 +3,12 @@
 const HOST_GAP_PX = 15;
 const LABEL_MAX = 17;
 
+/** A host without its domain, shortened. @param {string} host @param {number} [most] */
+export function nameHost(host, most) {
+  const [first] = host.split(".");
+  return shorten(/^\d*$/.test(first) ? host : first, most);
+}
+
 /** @param {string} text @param {number} [most] */
 export function shorten(text, most = LABEL_MAX) {
   const letters = [...text];
@@ -32,14 +38,14 @@ export function labelRows(hosts, ranks, first, height) {
     for (const [host, begin, count] of hosts) {
       for (let i = 0; i < count; i++) {
         const rank = ranks[begin + i];
-        add(begin + i + 0.5, host ? `${shorten(host, 11)} \u00b7 ${rank}` : nameRank(rank));
+        add(begin + i + 0.5, host ? `${nameHost(host, 12)} \u00b7 ${rank}` : nameRank(rank));
       }
     }
     return labels;
   }
   const areBlocks = hosts.length * 2 <= ranks.length && hosts.some(([host]) => host);
   if (areBlocks) {
-    for (const [host, begin, count] of hosts) add(begin + count / 2, shorten(host || nameRank(ranks[begin])));
+    for (const [host, begin, count] of hosts) add(begin + count / 2, host ? nameHost(host) : nameRank(ranks[begin]));
   } else {
     for (let i = 0; i < ranks.length; i++) add(i + 0.5, nameRank(ranks[i]));
   }

@@ -9,6 +9,7 @@ import { Tip } from "./tip.js";
 
 const REFRESH_REST_MS = 3000;
 const AHEAD = "300px";
+const ENERGY_AFTER_MS = 800;
 const MARKS_SHOWN = 40;
 
 const page = byId("run");
@@ -131,7 +132,8 @@ async function begin() {
   drawMarks();
   byId("nothing").hidden = about.groups.length > 0;
   tab.dataset.ready = "true";
-  if (about.groups.length) showEnergy(byId("energy"), run);
+  // All samples of all meters: the charts that are seen come first.
+  if (about.groups.length) setTimeout(() => showEnergy(byId("energy"), run), ENERGY_AFTER_MS);
 }
 
 // -- controls ------------------------------------------------------------------------------------

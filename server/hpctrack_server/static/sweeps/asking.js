@@ -7,6 +7,7 @@ const DONE = { pause: "The sweep is asked to pause.", resume: "The sweep is aske
 
 /** @param {HTMLElement} root of the page @param {() => Promise<void>} refresh */
 export function followButtons(root, refresh) {
+  enableButtons(root);
   root.addEventListener("click", async (event) => {
     const button = /** @type {HTMLElement} */ (event.target).closest("button");
     if (button?.dataset.command) return copy(button.dataset.command);
@@ -26,6 +27,11 @@ export function followButtons(root, refresh) {
   });
 }
 
+/** A click before this script is there would be lost, so buttons come disabled. @param {HTMLElement} root */
+function enableButtons(root) {
+  for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (root.querySelectorAll("[data-ask]"))) button.disabled = false;
+}
+
 /** @param {string} text */
 async function copy(text) {
   try {
@@ -37,6 +43,9 @@ async function copy(text) {
   }
 }
 
+/** What the server last said of each part: what a script has changed in it since is no news. @type {WeakMap<Element, string>} */
+const shown = new WeakMap();
+
 /** Takes over the parts of the page that tell how it stands. @param {HTMLElement} root */
 export async function refreshParts(root) {
   const answer = await fetch(location.href);
@@ -47,9 +56,11 @@ export async function refreshParts(root) {
   root.dataset.state = fresh.dataset.state;
   for (const part of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-part]"))) {
     const other = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
-    if (!other || other.innerHTML === part.innerHTML) continue;
+    if (!other || other.innerHTML === shown.get(part)) continue;
+    shown.set(part, other.innerHTML);
     const focused = part.contains(document.activeElement);
     part.replaceChildren(...other.childNodes);
+    enableButtons(part);
     if (focused) /** @type {HTMLElement | null} */ (part.querySelector("button, a"))?.focus();
   }
   localiseTimes(/** @type {any} */ (root));

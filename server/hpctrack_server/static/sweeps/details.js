@@ -20,6 +20,8 @@ const TEXT_MAX_CHARS = 60;
 /** @typedef {{worker: string, job: string, host: string, trial: number, attempt: number, state: string, start_wall_s: number, end_wall_s: number | null}} Span */
 /** @typedef {{name: string, fanova: number | null, ped_anova: number | null, correlation: number | null}} Importance */
 
+/** @typedef {{parameters?: Importance[], notes?: string[], finished?: number, total?: number, error?: string}} Importances */
+
 /**
  * @typedef {object} Told hpctrack_server/data/sweeps.py `details`
  * @property {{id: string, name: string, project: string, metrics: {name: string, goal: string}[]}} sweep
@@ -28,7 +30,6 @@ const TEXT_MAX_CHARS = 60;
  * @property {ParallelAxis[]} parallel
  * @property {Curve[]} curves
  * @property {{configuration: number, finished: number[], metrics: Record<string, number>}[]} best
- * @property {{parameters?: Importance[], notes?: string[], finished?: number, total?: number, error?: string}} importance
  * @property {Span[]} timeline
  * @property {number[]} rungs
  * @property {number[]} ranking

@@ -6,9 +6,9 @@ const ROWS_MAX = 12;
 /** @param {number} value */
 const sign = (value) => `${value >= 0 ? "+" : "\u2212"}${Math.abs(value).toFixed(2)}`;
 
-/** @param {HTMLElement} card @param {import("./details.js").Details} details */
-export function showImportance(card, details) {
-  const { parameters = [], notes = [], error, finished = 0, total = 0 } = details.told.importance;
+/** @param {HTMLElement} card @param {import("./details.js").Importances} found */
+export function showImportance(card, found) {
+  const { parameters = [], notes = [], error, finished = 0, total = 0 } = found;
   const box = /** @type {HTMLElement} */ (card.querySelector(".matters"));
   const caption = /** @type {HTMLElement} */ (card.querySelector(".caption"));
   if (error || !parameters.length) {

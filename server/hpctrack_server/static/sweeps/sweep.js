@@ -1,6 +1,6 @@
 // The page of one sweep: its charts, and how it stands while it runs.
 import { apiAddress, getJson } from "../base/api.js";
-import { byId } from "../base/dom.js";
+import { byId, make } from "../base/dom.js";
 import { sayError } from "../base/message.js";
 import { followButtons, refreshParts } from "./asking.js";
 import { Details } from "./details.js";
@@ -9,7 +9,6 @@ import { showImportance } from "./importance.js";
 import { showPanels } from "./panels.js";
 import { Plot } from "./plot.js";
 import { showTimeline } from "./timeline.js";
-import { make } from "../base/dom.js";
 
 const REFRESH_MS = 5000;
 const SLICES_MAX = 12;
@@ -28,6 +27,14 @@ const DRAWINGS = { history: drawHistory, curves: drawCurves, front: drawFront };
 function askServer() {
   const { project = "", sweep = "" } = root.dataset;
   return getJson(apiAddress(["projects", project, "sweeps", sweep]));
+}
+
+/** It takes Optuna a while to load: the other charts do not wait for it. */
+function askImportance() {
+  const { project = "", sweep = "" } = root.dataset;
+  getJson(apiAddress(["projects", project, "sweeps", sweep, "importance"]))
+    .catch((error) => ({ error: error.message }))
+    .then((found) => showImportance(byId("importance"), found));
 }
 
 async function showPlots() {
@@ -57,7 +64,7 @@ async function showSlices() {
 async function showAll() {
   if (!document.getElementById("slices")) return;
   details = new Details(await askServer());
-  showImportance(byId("importance"), details);
+  askImportance();
   await showPlots();
   await showSlices();
   const timeline = await showTimeline(byId("timeline"), details);
@@ -71,7 +78,7 @@ async function refresh() {
   await refreshParts(root);
   if (!hadCharts || !details) return;
   details = new Details(await askServer());
-  showImportance(byId("importance"), details);
+  askImportance();
   for (const one of drawn) if (one instanceof Plot) one.draw();
 }
 
@@ -80,7 +87,7 @@ addEventListener("themechange", () => drawn.forEach((one) => one.repaint()));
 showAll().catch(sayError);
 
 // A sweep changes when its trials do, and its page is looked at by few: it asks now and then.
-const RESTING = new Set(["finished", "stopped", "idle"]);
+const RESTING = new Set(["finished", "stopped"]);
 setInterval(() => {
   if (!RESTING.has(root.dataset.state ?? "") && !document.hidden) refresh().catch(() => {});
 }, REFRESH_MS);

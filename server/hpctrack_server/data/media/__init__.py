@@ -1,0 +1,1 @@
+"""What runs have logged that is no number: found, read and shrunk to what a page shows."""
