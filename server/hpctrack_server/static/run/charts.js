@@ -123,7 +123,11 @@ class RunCharts {
   // -- live ------------------------------------------------------------------------------------
 
   watch() {
-    const refresh = coalesce(() => refreshParts(["head"]), LIVE_REST_MS);
+    // New metrics too, each time: the list may be a moment behind the points.
+    const refresh = coalesce(async () => {
+      await Promise.all([refreshParts(["head"]), this.takeMetrics()]);
+      if (this.shared.ranks === "all") this.renew(); // of all ranks no points are told
+    }, LIVE_REST_MS);
     const stop = listen(apiAddress(["runs", project, run, "events"]), (/** @type {any} */ change) => {
       refresh();
       if (change.live) return;
@@ -153,7 +157,6 @@ class RunCharts {
           else card.isStale = true;
         }
       },
-      onMetrics: () => this.takeMetrics().catch(() => {}),
       onStale: () => this.renew(),
       onOver: () => this.renew(),
     });
