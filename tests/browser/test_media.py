@@ -31,7 +31,7 @@ const told = document.createElement("pre");
 document.body.append(told);
 const tell = (text) => { told.textContent += text + "\\n"; };
 tell("origin " + self.origin);
-try { parent.document.title = "owned"; tell("parent open"); } catch (error) { tell("parent closed"); }
+try { parent.document.title = "owned"; } catch (error) { tell("parent closed"); }
 try { tell("cookie " + document.cookie); } catch (error) { tell("no cookie"); }
 </script>"""
 
