@@ -135,7 +135,7 @@ def make_dashboard(
         ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         keeper=Reader("keeper"),
         state=State(Database(find_database(settings.database, provider.path, environment()))),
-        consoles=Consoles(provider),
+        consoles=Consoles(provider.own_run),
         media=Library(provider),
         watcher=watcher,
         points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 
-from hpctrack.errors import UsageError
+from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.console import ConsoleLine
 from hpctrack.store.schema import EventKind, Place
+from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.components.console.ansi import (
     PLAIN,
     change_style,
@@ -20,9 +22,10 @@ from hpctrack_server.components.console.ansi import (
     indexed_colour,
     parse_spans,
 )
+from hpctrack_server.data.run.console_query import ConsoleQuery
 from hpctrack_server.data.run.console_search import Pattern, Search
 from hpctrack_server.data.run.console_spool import ConsoleSpool
-from hpctrack_server.data.run.consoles import pick_hit
+from hpctrack_server.data.run.consoles import Consoles, pick_hit
 from tests.programs import wait_for
 from tests.stores import START_S, NodeWriter
 from tests.unit.server.conftest import Live, serve
@@ -236,3 +239,21 @@ def test_console_of_a_broken_run_is_an_error_and_of_a_silent_one_empty(dashboard
     assert dashboard.get("/api/v1/runs/p/broken/console").status == 500
     silent = dashboard.get("/api/v1/runs/p/sealed/console").json()
     assert (silent["total"], silent["lines"], silent["complete"]) == (0, [], True)
+
+
+def test_console_that_failed_half_way_is_read_anew(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path, run="loud")
+    writer.start(0)
+    say(writer, 0, b"one\ntwo\n", 1.0)
+    folder = writer.close().parent
+    consoles = Consoles(lambda project, run: StoredRun(tmp_path / project / run))
+    query = ConsoleQuery()
+    (path,) = folder.glob("node-*.h5")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200])
+    with pytest.raises(HpctrackError):
+        consoles.page("p", "loud", query)
+    path.write_bytes(whole)
+    again = consoles.page("p", "loud", query)
+    assert (again.total, again.is_complete) == (2, True)
+    consoles.close()

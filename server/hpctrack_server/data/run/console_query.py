@@ -63,6 +63,8 @@ class ConsolePage:
         First and last moment of the view.
     problem : str
         Why nothing was looked for: the pattern is no regular expression.
+    unreadable : int
+        Files of nodes that cannot be read: what was printed there is missing.
     """
 
     lines: tuple[SpooledLine, ...]
@@ -79,3 +81,4 @@ class ConsolePage:
     began_wall_s: float | None = None
     ended_wall_s: float | None = None
     problem: str = ""
+    unreadable: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,10 @@ import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.layout import iter_node_files
-from hpctrack.errors import UsageError
+from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.console import ConsoleLine, collapsed
 from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.entries import reading
-from hpctrack_server.data.provider import DataProvider
 from hpctrack_server.data.run.console_query import ConsolePage, ConsoleQuery
 from hpctrack_server.data.run.console_search import Pattern, Search
 from hpctrack_server.data.run.console_spool import ConsoleSpool, IntArray
@@ -51,6 +50,7 @@ class OpenConsole:
         self.spool = ConsoleSpool()
         self.searches: OrderedDict[Pattern, Search] = OrderedDict()
         self.is_complete = False
+        self.unreadable: dict[Path, HpctrackError] = {}
         self._follower = run.console(rank=None).follow()
         self._new: Iterator[ConsoleLine] | None = None
         self._fingerprint: tuple[tuple[str, int, int], ...] = ()
@@ -65,6 +65,7 @@ class OpenConsole:
             began_s = self.clock.mono_s()
             self.run.refresh()
             self._fingerprint = _fingerprint(self.run.folder)
+            self._look_for_damage()
             self._new = follower.iter_new()
             took_s = self.clock.mono_s() - began_s
             self._next_look_mono_s = began_s + max(REREAD_MIN_S, REREAD_SHARE * took_s)
@@ -79,6 +80,12 @@ class OpenConsole:
             for line in follower.end():
                 self.spool.add(line)
         self.is_complete = True
+
+    def _look_for_damage(self) -> None:
+        """Note the files that cannot be read; if there are no others, there is no console."""
+        self.unreadable = self.run.unreadable()
+        if self.unreadable and not self.run.sources():
+            raise next(iter(self.unreadable.values()))
 
     def _has_changed(self) -> bool:
         if self.clock.mono_s() < self._next_look_mono_s:
@@ -114,12 +121,12 @@ class Consoles:
 
     Parameters
     ----------
-    provider : DataProvider
-        Says where runs are.
+    open_run : callable
+        Takes a project and a run's id, returns a view of the run's files of its own.
     """
 
-    def __init__(self, provider: DataProvider) -> None:
-        self._provider = provider
+    def __init__(self, open_run: Callable[[str, str], StoredRun]) -> None:
+        self._open_run = open_run
         self._open: OrderedDict[tuple[str, str], OpenConsole] = OrderedDict()
 
     def page(self, project: str, run_id: str, query: ConsoleQuery) -> ConsolePage:
@@ -136,7 +143,7 @@ class Consoles:
                 console = self._find(key)
                 console.advance(SLICE_S)
                 return answer(console, query)
-            except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError):
+            except Exception:
                 self._drop(key)  # what is half read would be wrong from now on
                 raise
 
@@ -144,7 +151,7 @@ class Consoles:
         self, project: str, run_id: str, rank: int | None, stream: str
     ) -> Iterator[ConsoleLine]:
         """Yield all lines from the files, for a download; of a view of one's own."""
-        run = self._provider.own_run(project, run_id)
+        run = self._open_run(project, run_id)
         try:
             yield from run.console(rank=rank, stream=stream or None)
         finally:
@@ -157,7 +164,7 @@ class Consoles:
 
     def _find(self, key: tuple[str, str]) -> OpenConsole:
         if key not in self._open:
-            self._open[key] = OpenConsole(self._provider.own_run(*key))
+            self._open[key] = OpenConsole(self._open_run(*key))
         self._open.move_to_end(key)
         while len(self._open) > 1 and (
             len(self._open) > KEPT_CONSOLES
@@ -204,6 +211,7 @@ def answer(console: OpenConsole, query: ConsoleQuery) -> ConsolePage:
         began_wall_s=ends[0].wall_s if ends else None,
         ended_wall_s=ends[-1].wall_s if ends else None,
         problem=problem,
+        unreadable=len(console.unreadable),
         **found,
     )
 

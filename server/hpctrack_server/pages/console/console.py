@@ -134,6 +134,7 @@ def describe_page(page: ConsolePage) -> dict[str, Any]:
         "began_wall_s": page.began_wall_s,
         "ended_wall_s": page.ended_wall_s,
         "problem": page.problem,
+        "unreadable": page.unreadable,
     }
 
 

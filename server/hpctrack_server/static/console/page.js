@@ -92,6 +92,7 @@ function showCaption() {
   else parts.push(`${state.total.toLocaleString("en")} line${state.total === 1 ? "" : "s"}`);
   if (size > 1) parts.push(`${facts.ranks.length.toLocaleString("en")} of ${size.toLocaleString("en")} ranks have printed`);
   if (state.isComplete && facts.ranks.length > 1 && state.rank === "") parts.push("in the order of time");
+  if (facts.unreadable) parts.push(`${facts.unreadable} of the run's files cannot be read`);
   if (facts.began_wall_s) parts.push(`from ${when(facts.began_wall_s)} to ${when(facts.ended_wall_s, facts.began_wall_s)}`);
   caption.textContent = parts.join(" · ");
   caption.classList.remove("bad");

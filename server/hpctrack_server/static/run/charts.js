@@ -3,6 +3,7 @@ import { apiAddress, getJson } from "../base/api.js";
 import { byId } from "../base/dom.js";
 import { coalesce, listen, refreshParts } from "../base/live.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
+import { listenPoints } from "../charts/live_points.js";
 import { colourOf } from "../charts/tokens.js";
 import { makeSections } from "../compare/automatic.js";
 import { Board } from "../compare/board.js";
@@ -32,6 +33,9 @@ class RunCharts {
   constructor() {
     this.shared = /** @type {Shared & {size: number}} */ ({ ...base, size, version: root.dataset.version });
     this.facts = { metrics };
+    this.followed = "";
+    /** @type {(() => void) | null} */
+    this.stopPoints = null;
     const runs = /** @type {any} */ ({ shown: [run], colourOf: () => colourOf(0), nameOf: () => label });
     this.context = makeContext({
       project, runs, metrics, shared: this.shared,
@@ -83,6 +87,7 @@ class RunCharts {
     this.tools.show(this.shared);
     this.ranks.show(this.shared.ranks);
     writePlace(writeShared(this.shared, base), { isStep });
+    this.follow();
     this.board.spoil();
   }
 
@@ -118,34 +123,49 @@ class RunCharts {
   // -- live ------------------------------------------------------------------------------------
 
   watch() {
-    let isFirst = true;
-    /** @type {Set<string> | null} null is all */
-    let changed = new Set();
+    // New metrics too, each time: the list may be a moment behind the points.
     const refresh = coalesce(async () => {
-      const now = changed;
-      changed = new Set();
-      await Promise.all([this.takeMetrics(), refreshParts(["head"])]);
-      this.refresh(now);
+      await Promise.all([refreshParts(["head"]), this.takeMetrics()]);
+      if (this.shared.ranks === "all") this.renew(); // of all ranks no points are told
     }, LIVE_REST_MS);
     const stop = listen(apiAddress(["runs", project, run, "events"]), (/** @type {any} */ change) => {
-      // The first event says how things stand: what changed before it is not known.
-      if ((isFirst && String(change.version) !== root.dataset.version) || !change.live) changed = null;
-      isFirst = false;
-      for (const name of change.changed) changed?.add(name);
-      this.shared.version = String(change.version);
       refresh();
       if (change.live) return;
       stop();
       root.dataset.live = "false";
+      this.renew();
+    });
+    this.follow();
+  }
+
+  /** Listens to the points of the ranks that are shown; what cannot be added to is fetched again. */
+  follow() {
+    const { ranks } = this.shared;
+    if (root.dataset.live !== "true" || ranks === this.followed) return;
+    this.followed = ranks;
+    this.stopPoints?.();
+    const asked = ranks === "band" ? "mean" : /^\d+$/.test(ranks) ? Number(ranks) : ranks;
+    this.stopPoints = listenPoints(project, { runs: [run], ranks: /** @type {any} */ (asked) }, {
+      onBegin: (begun) => {
+        this.context.begun = begun;
+        this.renew();
+      },
+      onPoints: (pieces) => {
+        for (const card of this.board.cards) {
+          card.panel?.addPoints(pieces, this.context.begun ?? {});
+          if (card.isVisible && card.panel) card.showCaption();
+          else card.isStale = true;
+        }
+      },
+      onStale: () => this.renew(),
+      onOver: () => this.renew(),
     });
   }
 
-  /** Panels whose metrics have grown load again. @param {Set<string> | null} changed */
-  refresh(changed) {
-    for (const card of this.board.cards) {
-      const y = String(card.spec.settings.y ?? "");
-      if (!changed || changed.has(y) || !metrics.includes(y)) card.spoil();
-    }
+  /** All that was fetched is old. */
+  renew() {
+    this.shared.version = String(Number(this.shared.version ?? 0) + 1);
+    this.board.spoil();
   }
 
   async takeMetrics() {

@@ -78,6 +78,7 @@ export default class RunLinePanel extends LinePanel {
 
   get total() {
     const lines = this.held?.head.lines ?? [];
-    return this.isBand && lines.length === 4 ? lines[3].total : lines.reduce((sum, one) => sum + one.total, 0);
+    if (this.isBand && lines.length === 4) return lines[3].total;
+    return (this.held?.curves ?? []).reduce((sum, one) => sum + one.total, 0);
   }
 }
