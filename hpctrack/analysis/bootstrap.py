@@ -20,6 +20,12 @@ RESAMPLES = 2_000
 Statistic = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 """Takes shape (..., n) and returns shape (...): one number for each row."""
 
+JACKKNIFE_MAX = 1_000
+"""Values that are left out one by one for BCa, which corrects what large samples do not have."""
+
+RESAMPLES_LEAST = 500
+"""Of a sample so large that all resamples would be more than `BLOCK_NUMBERS`."""
+
 BLOCK_NUMBERS = 4_000_000
 """Numbers drawn at a time: 32 MB, whatever the size of the sample."""
 
@@ -68,8 +74,10 @@ def bootstrap(
     confidence : float, optional
         Between 0 and 1.
     interval : Interval, optional
-        BCA falls back to the percentiles where it is not defined: all values drawn are alike.
+        BCA falls back to the percentiles where it is not defined, as all values drawn are alike,
+        and above `JACKKNIFE_MAX` values.
     resamples : int, optional
+        Fewer, down to `RESAMPLES_LEAST`, of a sample of more than 2,000 values.
     seed : int, optional
 
     Notes
@@ -83,9 +91,10 @@ def bootstrap(
     value = float(statistic(values))
     if len(values) < 2:  # noqa: PLR2004 - one value has no spread
         return Estimate(value)
+    resamples = min(resamples, max(RESAMPLES_LEAST, BLOCK_NUMBERS // len(values)))
     drawn = _draw(values, statistic, resamples, np.random.default_rng(seed))
     levels = (0.5 - confidence / 2, 0.5 + confidence / 2)
-    if interval == Interval.BCA:
+    if interval == Interval.BCA and len(values) <= JACKKNIFE_MAX:
         levels = _correct(levels, drawn, value, _jackknife(values, statistic))
     low, high = np.quantile(drawn, levels)
     return Estimate(value, float(low), float(high))
@@ -142,8 +151,6 @@ def _draw(
 def _jackknife(values: Numbers, statistic: Statistic) -> Numbers:
     """Return the statistic without each of the values in turn."""
     size = len(values)
-    if size * size > BLOCK_NUMBERS:
-        return np.asarray([float(statistic(np.delete(values, at))) for at in range(size)])
     places = np.nonzero(~np.eye(size, dtype=bool))[1].reshape(size, size - 1)
     return np.asarray(statistic(values[places]), dtype=np.float64)
 

@@ -14,6 +14,9 @@ from hpctrack.analysis.samples import Numbers
 PERMUTATIONS = 9_999
 """So the smallest p value is 1e-4. Where there are fewer, all are tried."""
 
+DEALT_NUMBERS = 10_000_000
+"""Of all permutations of two groups together; large groups get fewer, down to 999."""
+
 NORMAL_MIN = 8
 """Shapiro and Wilk's test finds next to nothing in fewer."""
 
@@ -137,6 +140,10 @@ def judge_normality(values: Numbers) -> float:
     return float(stats.shapiro(values).pvalue)
 
 
+def _count_permutations(runs: int) -> int:
+    return max(999, min(PERMUTATIONS, DEALT_NUMBERS // runs))
+
+
 def _is_still(kind: Method, first: Numbers, second: Numbers) -> bool:
     if kind == Method.PAIRED_T:
         return bool(np.ptp(first - second) == 0)
@@ -163,7 +170,7 @@ def _count(kind: Method, first: Numbers, second: Numbers, seed: int) -> tuple[fl
                 lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
                 permutation_type="samples" if kind.is_paired else "independent",
                 vectorized=True,
-                n_resamples=PERMUTATIONS,
+                n_resamples=_count_permutations(len(first) + len(second)),
                 batch=1_000,
                 rng=np.random.default_rng(seed),
             )

@@ -41,6 +41,7 @@ class OpenSealed:
         self.path = path
         self._file = open_file(path, kind=SEALED_KIND, swmr=False)
         self._series: OrderedDict[tuple[str, int], SealedSeries | None] = OrderedDict()
+        self._logged: OrderedDict[tuple[str, int], SealedSeries | None] = OrderedDict()
         self._levels = LevelCache()
         self._ranks: dict[str, list[int]] = {}
         self._places: dict[tuple[str, str], int] = {}
@@ -61,7 +62,14 @@ class OpenSealed:
 
     def close(self) -> None:
         """Close the file."""
-        for kept in (self._series, self._drawable, self._levels, self._ranks, self._places):
+        for kept in (
+            self._series,
+            self._logged,
+            self._drawable,
+            self._levels,
+            self._ranks,
+            self._places,
+        ):
             kept.clear()
         self._file.close()
 
@@ -209,10 +217,15 @@ class OpenSealed:
 
     def _find_logged(self, name: str, rank: int) -> SealedSeries | None:
         """Return the series as it was logged, also where there is one by step."""
-        found = self._find(name, rank)
-        if found is None or BY_STEP_GROUP not in self._group(name):
-            return found
-        return find_series(self._group(name), rank, as_logged=True)
+        key = (name, rank)
+        if key not in self._logged:
+            found = self._find(name, rank)
+            if found is not None and BY_STEP_GROUP in self._group(name):
+                found = find_series(self._group(name), rank, as_logged=True)
+            self._logged[key] = found
+            if len(self._logged) > SERIES_MAX:
+                self._logged.popitem(last=False)
+        return self._logged[key]
 
     def _group(self, name: str) -> Any:
         return self._file["metrics"][self.index[name].group]

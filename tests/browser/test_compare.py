@@ -231,7 +231,7 @@ def test_runs_are_hidden_recoloured_and_ordered(compare: Callable[..., Any]) -> 
     page.get_by_role("checkbox", name=name, exact=True).uncheck()
     wait_until_drawn(page)
     assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs - 1
-    assert "hide=" in page.url
+    assert "hide=" in page.url  # the one, not the seven others
     page.reload()
     wait_until_drawn(page)
     assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs - 1

@@ -462,7 +462,7 @@ def test_differences_are_searched_based_and_shared(
     page.get_by_label("Search keys and values").fill("")
     page.get_by_text(re.compile(r"diff: first-oak → second-elm")).click()
     expect(page.locator(".hunks ins").filter(has_text="layers = 48")).to_be_visible()
-    page.get_by_role("button", name="Make second-elm the base").click()
+    page.get_by_role("button", name="set base: second-elm").click()
     expect(lr).to_contain_text("0.15 (\N{MINUS SIGN}60 %)")
     page.go_back()
     expect(lr).to_contain_text("+0.15 (+150 %)")

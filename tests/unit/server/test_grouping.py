@@ -37,7 +37,7 @@ def group(lines: list[Drawn], window: Window, **how: object) -> Grouped:
 run_sizes = st.lists(st.integers(1, 400), min_size=1, max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(run_sizes, st.integers(1, 60), st.integers(0, 99))
 def test_min_and_max_are_those_of_all_points(sizes: list[int], width: int, seed: int) -> None:
     lines = [make_line(seed + i, size) for i, size in enumerate(sizes)]
@@ -91,7 +91,7 @@ def test_std_and_stderr_are_of_the_runs() -> None:
 @pytest.mark.parametrize("how", list(Center))
 def test_bootstrap_covers_as_often_as_it_says(how: Center) -> None:
     draw = np.random.default_rng(7)
-    values = draw.normal(size=(25, 400))  # 400 experiments of 25 runs, whose true centre is 0
+    values = draw.normal(size=(25, 200))  # 200 experiments of 25 runs, whose true centre is 0
     low, high = bootstrap_bounds(values, how)
     covered = np.mean((low <= 0) & (high >= 0))
     assert 0.88 < covered < 0.985

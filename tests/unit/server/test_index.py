@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpctrack.store.accounting_file import write_accounting
 from hpctrack.store.annotation_file import edit_annotations
 from hpctrack.store.seal import seal_run
 from hpctrack_server.data.index.groups import BUT_SEED
@@ -324,6 +325,20 @@ def test_the_saved_table_is_used_and_a_damaged_one_is_not(tmp_path: Path) -> Non
         assert saved.load() is None
     assert names_of(open_index(store, cache)) == ["two"]
     assert SavedTable(tmp_path / "other", "p", folder=cache).load() is None
+
+
+def test_what_the_scheduler_counted_is_in_columns(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "store", run="one")
+    attempts = [
+        {"efficiency": {"energy_j": 1800.0, "cpu_frac": 0.1}},
+        {"efficiency": {"energy_j": 5400.0, "cpu_frac": 0.5, "gpu_frac": None, "wait_s": 60}},
+        {"efficiency": None},
+    ]
+    write_accounting(folder, {"asked_wall_s": 1.0, "attempts": attempts})
+    index = open_index(tmp_path / "store", tmp_path / "cache")
+    (row,) = index.page("p", RunQuery(filter="energy_wh > 1 and slurm.cpu_frac >= 50%")).rows
+    assert (row["energy_wh"], row["slurm.cpu_frac"], row["slurm.wait_s"]) == (2.0, 0.5, 60)
+    assert "slurm.gpu_frac" not in row
 
 
 def test_a_live_run_grows_ends_and_breaks_nothing(tmp_path: Path) -> None:

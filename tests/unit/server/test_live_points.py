@@ -121,6 +121,7 @@ def test_a_requeue_cuts_what_it_computes_again(tmp_path: Path) -> None:
     second.points("loss", 0, range(6, 8), [2.0] * 2)
     second.flush()
     found = [feeds.look({source: MEAN})[source] for _ in range(6)]
+    assert [tick.is_stale for tick in found].count(True) == 1, "charts along time are fetched again"
     (piece,) = [one for tick in found for one in pieces_of(tick)]
     assert (piece["cut"], piece["step"], piece["value"]) == (6, [6, 7], [2.0, 2.0])
     feeds.close()

@@ -28,7 +28,7 @@ def make_line(draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     lines, st.integers(1, 90), st.booleans(), st.tuples(st.integers(0, 2000), st.integers(0, 900))
 )

@@ -45,7 +45,7 @@ def naive_twema(x: np.ndarray, values: np.ndarray, weight: float) -> list[float]
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(lines, weights)
 def test_ema_is_what_tensorboard_draws(values: np.ndarray, weight: float) -> None:
     np.testing.assert_allclose(
@@ -53,7 +53,7 @@ def test_ema_is_what_tensorboard_draws(values: np.ndarray, weight: float) -> Non
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(lines, weights, st.integers(0, 2**32))
 def test_twema_is_what_wandb_draws(values: np.ndarray, weight: float, seed: int) -> None:
     x = np.sort(np.random.default_rng(seed).integers(0, 100, len(values)))
@@ -62,7 +62,7 @@ def test_twema_is_what_wandb_draws(values: np.ndarray, weight: float, seed: int)
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(lines, st.integers(1, 200))
 def test_running_mean_is_that_of_the_points_around(values: np.ndarray, points: int) -> None:
     before, behind = points // 2, (points - 1) // 2
@@ -72,7 +72,7 @@ def test_running_mean_is_that_of_the_points_around(values: np.ndarray, points: i
     np.testing.assert_allclose(average_window(values, points), naive, rtol=1e-9, atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(lines, st.floats(0.1, 30))
 def test_gaussian_weights_are_those_of_a_bell(values: np.ndarray, sigma: float) -> None:
     radius = int(4 * sigma + 0.5)

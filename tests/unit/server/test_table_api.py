@@ -140,6 +140,14 @@ def test_runs_leave_as_csv_json_and_parquet(dashboard: Live) -> None:
     assert export("xls").status == 400
 
 
+def test_runs_of_the_api_come_in_parts(dashboard: Live) -> None:
+    found = dashboard.get("/api/v1/projects/p/runs?count=1&start=1&sort=-created").json()
+    assert (found["matches"], found["start"], len(found["runs"])) == (3, 1, 1)
+    assert found["runs"][0]["config"] == {"lr": 0.1, "net": {"layers": 3}}
+    answer = dashboard.get("/api/v1/projects/p/runs?filter=state+%3D%3D+%22running%22")
+    assert [one["id"] for one in answer.json()["runs"]] == ["live"]
+
+
 def test_small_pictures_have_the_extremes(dashboard: Live) -> None:
     body = {"metric": "loss", "ids": ["sealed", "live", "broken", "none"], "width": 40}
     found = post(dashboard, "/p/sparklines", body).json()

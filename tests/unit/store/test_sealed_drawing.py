@@ -47,7 +47,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OpenSeale
 windows = st.tuples(st.integers(-50, 3 * POINTS + 50), st.integers(0, 3 * POINTS))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(windows, st.integers(1, 400), st.booleans())
 def test_any_window_has_its_extremes_and_true_points(
     sealed: tuple[OpenSealed, np.ndarray], window: tuple[int, int], width: int, is_time: bool

@@ -95,5 +95,5 @@ def plain_axes(plot: Any, *, is_log_x: bool = False, is_log_y: bool = False) -> 
     for axis, is_log in ((plot.xaxis, is_log_x), (plot.yaxis, is_log_y)):
         if not is_log:
             axis.formatter = BasicTickFormatter(
-                use_scientific=True, power_limit_high=6, power_limit_low=-4, precision="auto"
+                use_scientific=True, power_limit_high=6, power_limit_low=-5, precision="auto"
             )

@@ -30,6 +30,9 @@ _SEED = re.compile(
 )
 Codes = NDArray[np.int64]
 
+GROUPS_MAX = 20_000
+"""More than anybody looks at, and each takes time."""
+
 
 def is_seed(key: str) -> bool:
     """Tell whether a column only says where a random sequence starts.
@@ -97,11 +100,18 @@ class Grouping:
         """Return the number of groups."""
         return len(self._places)
 
-    def rows(self, number: int) -> RowArray:
-        """Return the rows of a group, in their order."""
-        place = self._places[number]
-        start = self._starts[place]
-        return self._order[start : start + self.sizes[place]]
+    def order(self) -> RowArray:
+        """Return all rows, those of the largest group first, in their order."""
+        starts, sizes = self._starts[self._places], self.sizes_ordered()
+        if not len(starts):
+            return np.zeros(0, np.int64)
+        ends = np.cumsum(sizes)
+        steps = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
+        return np.asarray(self._order[np.repeat(starts, sizes) + steps], np.int64)
+
+    def sizes_ordered(self) -> RowArray:
+        """Return the number of rows of each group."""
+        return np.asarray(self.sizes[self._places], np.int64)
 
     def firsts(self) -> RowArray:
         """Return the first row of each group."""
@@ -134,15 +144,30 @@ class Grouping:
         return [told[place] for place in self._places]
 
 
-def describe_config(columns: Sequence[tuple[str, list[Any]]], number: int) -> str:
-    """Return a group of `BUT_SEED` in words: only what differs between the groups."""
-    differing = [(key, values) for key, values in columns if len({repr(one) for one in values}) > 1]
-    words = [
-        f"{key.removeprefix('config.')}={_show(values[number])}"
-        for key, values in differing
-        if values[number] is not None
+def describe_configs(columns: Sequence[tuple[str, list[Any]]], count: int) -> list[str]:
+    """Return each group of `BUT_SEED` in words: only what differs between the groups.
+
+    Parameters
+    ----------
+    columns : sequence of (str, list)
+        Keys of the configuration, and the value of each group.
+    count : int
+        Number of groups.
+    """
+    differing = [
+        (key.removeprefix("config."), values)
+        for key, values in columns
+        if len({repr(one) for one in values}) > 1
     ]
-    return ", ".join(words) or "the same configuration"
+    return [
+        ", ".join(
+            f"{key}={_show(values[number])}"
+            for key, values in differing
+            if values[number] is not None
+        )
+        or "the same configuration"
+        for number in range(count)
+    ]
 
 
 def _show(value: Any) -> str:
@@ -175,11 +200,12 @@ def make_groups(
         for place, found in enumerate(grouping.summarize(parts, rows)):
             if found is not None:
                 values[place][key] = found
-    texts = decode(ids)
+    ordered = decode(ids).take(pa.array(grouping.order(), pa.int64())).to_pylist()
+    ends = np.cumsum(grouping.sizes_ordered()).tolist()
     return [
         Group(
             key=tuple(keys[place]),
-            ids=tuple(texts.take(pa.array(grouping.rows(place), pa.int64())).to_pylist()),
+            ids=tuple(ordered[(ends[place - 1] if place else 0) : ends[place]]),
             values=values[place],
         )
         for place in range(len(grouping))

@@ -7,7 +7,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hpctrack.core.layout import ANNOTATIONS_FOLDER, SEALED_NAME, FileStamp, NodeFileName
+from hpctrack.core.layout import (
+    ACCOUNTING_NAME,
+    ANNOTATIONS_FOLDER,
+    SEALED_NAME,
+    FileStamp,
+    NodeFileName,
+)
 from hpctrack.core.names import is_id
 
 NO_FILES = 0
@@ -25,10 +31,13 @@ class Look:
         `NO_FILES` if there is no run.
     sealed : FileStamp or None
         Of the sealed file, if the run is nothing but that.
+    is_accounted : bool
+        What the scheduler counted lies beside it.
     """
 
     stamp: int
     sealed: FileStamp | None = None
+    is_accounted: bool = False
 
 
 def iter_run_names(project: str) -> Iterator[str]:
@@ -53,20 +62,24 @@ def look_at_run(folder: str, edited: FileStamp | None) -> Look:
     One listing and one stat of each file: 15 us for a sealed run on a local disk.
     """
     found: list[tuple[str, int, int, int]] = []
+    accounted: tuple[int, int] | None = None
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name == SEALED_NAME or NodeFileName.parse(entry.name):
                     facts = entry.stat()
                     found.append((entry.name, facts.st_size, facts.st_mtime_ns, facts.st_ino))
+                elif entry.name == ACCOUNTING_NAME:
+                    facts = entry.stat()
+                    accounted = (facts.st_mtime_ns, facts.st_ino)
     except OSError:
         return Look(NO_FILES)
     if not found:
         return Look(NO_FILES)
     sealed = FileStamp(*found[0][1:]) if [one[0] for one in found] == [SEALED_NAME] else None
-    text = repr((sorted(found), edited and tuple(edited))).encode()
+    text = repr((sorted(found), edited and tuple(edited), accounted)).encode()
     digest = hashlib.blake2b(text, digest_size=8).digest()
-    return Look(int.from_bytes(digest, "little", signed=True) or 1, sealed)
+    return Look(int.from_bytes(digest, "little", signed=True) or 1, sealed, accounted is not None)
 
 
 def find_mtime_ns(folder: str) -> int:

@@ -17,6 +17,7 @@ from hpctrack.store.index import Index, IndexEntry
 from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.entries import Entries, make_encodable, reading
 from hpctrack_server.data.frames import BrokenFrame, RunFrame
+from hpctrack_server.data.index.accounted import read_efficiency
 from hpctrack_server.data.index.looking import (
     NO_FILES,
     Look,
@@ -203,9 +204,13 @@ class ProjectScan:
         self._entries.close()
 
     def close(self) -> None:
-        """Close all files, and save what is known, also if it is only a part."""
+        """Close all files, and save what is known, also if it is only a part.
+
+        Not a large table for the sake of a few runs: they are found again sooner.
+        """
         self._entries.close()
-        if self._unsaved:
+        count = len(self._tiers)
+        if self._unsaved and (count <= TRUSTED_RUNS or self._unsaved > count // 100):
             self._tiers.merge()
             self.save()
 
@@ -371,6 +376,8 @@ class ProjectScan:
         for mark in ("archived", "deleted"):
             if not row[mark]:
                 del row[mark]
+        if look.is_accounted:
+            row.update(read_efficiency(self._store / self.project / name))
         if synced_s:
             row["@synced"] = True
         self._tiers.put(name, FreshRun(row, look.stamp, frame.is_live), is_known=is_known)

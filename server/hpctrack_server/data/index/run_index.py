@@ -41,7 +41,7 @@ class RunIndex:
     ) -> None:
         self._clock = clock
         self._scanner = Scanner(
-            settings.store,
+            settings.store.expanduser(),
             clock=clock,
             stale_after_s=settings.stale_after_s,
             interval_s=settings.poll_interval_s * SCAN_INTERVALS,

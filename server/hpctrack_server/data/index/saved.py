@@ -32,6 +32,7 @@ from hpctrack_server.data.index.segment import Segment
 
 TABLE_VERSION = 1
 MARK = b"hptable1"
+LEFT_AFTER_S = 3600.0
 PIECE_BYTES = 1 << 22
 _TAIL = struct.Struct("<I8s")
 _META = b"hpctrack"
@@ -94,11 +95,20 @@ class SavedTable:
                     ipc.write_table(table)
                 file.write(_TAIL.pack(writer.sum, MARK))
             scratch.replace(self.path)
+            self._remove_leftovers()
         except (OSError, pa.ArrowException, ValueError):
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
             return False
         return True
+
+    def _remove_leftovers(self) -> None:
+        """Remove halves of processes that were killed while they saved."""
+        now_s = self.path.stat().st_mtime
+        for one in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+            with contextlib.suppress(OSError):
+                if now_s - one.stat().st_mtime > LEFT_AFTER_S:
+                    one.unlink()
 
     def _is_whole(self, size: int) -> bool:
         """Read it once, without keeping it, and compare its checksum."""

@@ -98,6 +98,7 @@ class Scanner:
         self._rounds = 0
         self._wanted: list[str] = []
         self._resting: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
         self._is_woken = threading.Event()
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -129,7 +130,7 @@ class Scanner:
             Nothing of it has been read in time.
         """
         found = self._snapshots.get(project)
-        if found is not None:
+        if found is not None and (not found.pending or self._has_waited(project)):
             return found
         if not is_id(project) or not (self.path / project).is_dir():
             raise NotFoundError(f"no project {project!r}")
@@ -139,13 +140,24 @@ class Scanner:
         with self._has_news:
             self._wanted.append(project)
             self._is_woken.set()
-            self._has_news.wait_for(lambda: project in self._snapshots, FIRST_WAIT_S)
+            begun_s = self._asked.setdefault(project, self._clock.mono_s())
+            left_s = begun_s + FIRST_WAIT_S - self._clock.mono_s()
+            self._has_news.wait_for(lambda: self._is_read(project), max(left_s, 0.0))
         found = self._snapshots.get(project)
         if found is None:
             raise StoreError(
                 f"the runs of project {project!r} are still being read", hint="try again soon"
             )
         return found
+
+    def _is_read(self, project: str) -> bool:
+        found = self._snapshots.get(project)
+        return found is not None and not found.pending
+
+    def _has_waited(self, project: str) -> bool:
+        """Tell whether somebody has waited for the project long enough; others need not."""
+        asked_s = self._asked.get(project)
+        return asked_s is not None and self._clock.mono_s() - asked_s >= FIRST_WAIT_S
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Return all projects; those that have not been read are waited for as by `snapshot`."""

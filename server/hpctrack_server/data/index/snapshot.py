@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,14 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hpctrack.errors import UsageError
 from hpctrack_server.data.frames import BrokenFrame
 from hpctrack_server.data.index.groups import (
     BUT_SEED,
+    GROUPS_MAX,
     Codes,
     Grouping,
     choose_config,
     code_values,
-    describe_config,
+    describe_configs,
     join_codes,
     make_groups,
 )
@@ -69,6 +72,11 @@ _RELATIVE = re.compile(r"[+-]\d|now|today|yesterday", re.IGNORECASE)
 
 DISTINCT_MAX = 1000
 VALUES_MAX = 50
+COUNTED_ROWS = 50_000
+"""Of values that mostly differ, to propose some of them while somebody types."""
+
+FOUND_MAX = 4
+"""Answers that are kept: a page asks for several things of the same runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +103,7 @@ class Snapshot:
     broken: tuple[BrokenFrame, ...] = ()
     pending: int = 0
     _memo: dict[Any, Any] = field(default_factory=dict)
+    _found: dict[Any, RowArray] = field(default_factory=dict)
 
     @cached_property
     def kinds(self) -> dict[str, ColumnKind]:
@@ -134,9 +143,9 @@ class Snapshot:
         """
         moment = int(now_wall_s) if _RELATIVE.search(query.filter) else 0
         key = (query.filter, query.search, query.ids, query.scope, moment)
-        held = self._memo.get(("found",))
-        if held is not None and held[0] == key:
-            return np.asarray(held[1])
+        held = self._found.get(key)
+        if held is not None:
+            return held
         mask = self._scope(query.scope)
         if query.filter:
             mask = mask & self._filter(query.filter, now_wall_s)
@@ -144,7 +153,10 @@ class Snapshot:
             check_pattern(Value(ValueKind.TEXT, query.search, 0, len(query.search)))
             mask = mask & self._each(lambda one: find_search(one, query.search))
         rows = self._find_ids(query.ids, mask) if query.ids else np.flatnonzero(mask)
-        self._memo[("found",)] = (key, rows)
+        while len(self._found) >= FOUND_MAX:
+            with suppress(KeyError, StopIteration, RuntimeError):  # of another thread
+                self._found.pop(next(iter(self._found)))
+        self._found[key] = rows
         return rows
 
     def order(self, query: RunQuery, rows: RowArray, count: int) -> RowArray:
@@ -214,11 +226,18 @@ class Snapshot:
         return [one for one in found if one.count]
 
     def common_values(self, key: str) -> list[Any]:
-        """Return values of a column, the commonest first."""
+        """Return values of a column, the commonest first, of its newest runs if it is long."""
+        held = self._memo.get(("values", key))
+        if held is None:
+            held = self._memo["values", key] = self._count_values(key)
+        return list(held)
+
+    def _count_values(self, key: str) -> list[Any]:
         parts = self.parts(key)
         found: list[tuple[int, Any]] = []
         for array in parts.arrays():
-            plain = array.flatten() if pa.types.is_list(array.type) else array
+            newest = array if pa.types.is_dictionary(array.type) else array[:COUNTED_ROWS]
+            plain = newest.flatten() if pa.types.is_list(array.type) else newest
             counted = pc.value_counts(plain.drop_null())
             top = pc.select_k_unstable(counted.field("counts"), VALUES_MAX, [("", "descending")])
             taken = counted.take(top).to_pylist()
@@ -238,8 +257,18 @@ class Snapshot:
         rows : ndarray of int64
         columns : sequence of str, optional
             Whose numbers are told of each group; default all.
+
+        Raises
+        ------
+        UsageError
+            These would be too many groups.
         """
         grouping = Grouping(join_codes((self._codes(key)[rows] for key in keys), len(rows)))
+        if len(grouping) > GROUPS_MAX:
+            raise UsageError(
+                f"these would be {len(grouping):,} groups",
+                hint="group by columns with fewer values, or filter the runs first",
+            )
         firsts = rows[grouping.firsts()] if len(rows) else rows
         told = [self._describe_keys(key, firsts) for key in keys]
         if columns is None:
@@ -285,8 +314,7 @@ class Snapshot:
         if key != BUT_SEED:
             return self.take([key], firsts)[key]
         keys = choose_config(self.kinds)
-        columns = [*self.take(keys, firsts).items()]
-        return [describe_config(columns, number) for number in range(len(firsts))]
+        return [*describe_configs([*self.take(keys, firsts).items()], len(firsts))]
 
     def _filter(self, text: str, now_wall_s: float) -> BoolArray:
         condition = parse_filter(text, now_wall_s=now_wall_s)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from hpctrack.store.console import ConsoleLine, collapsed
 from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.entries import reading
 from hpctrack_server.data.provider import DataProvider
+from hpctrack_server.data.run.console_query import ConsolePage, ConsoleQuery
 from hpctrack_server.data.run.console_search import Pattern, Search
-from hpctrack_server.data.run.console_spool import ConsoleSpool, IntArray, SpooledLine
+from hpctrack_server.data.run.console_spool import ConsoleSpool, IntArray
 
 SLICE_S = 0.25
 """Reading a console of millions of lines takes seconds: a request does so much of it, and says
@@ -31,78 +32,6 @@ REREAD_MIN_S = 0.3
 COUNT_MAX = 2000
 OPEN_LINES_MAX = 32
 SEARCHES_MAX = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleQuery:
-    """What a page asks for.
-
-    Parameters
-    ----------
-    rank : int or None
-        None is all, by time.
-    stream : {"", "stdout", "stderr"}
-    start, count : int
-        Lines of this view; a negative start counts from its end.
-    wall_s : float or None
-        Rather the lines from this moment on.
-    pattern : Pattern or None
-    find : {"", "next", "previous", "first", "last"}
-        Rather the lines around such a hit, seen from ``start``.
-    """
-
-    rank: int | None = None
-    stream: str = ""
-    start: int = 0
-    count: int = 200
-    wall_s: float | None = None
-    pattern: Pattern | None = None
-    find: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsolePage:
-    """What comes back.
-
-    Parameters
-    ----------
-    lines : tuple of SpooledLine
-    places : tuple
-        For each line where the pattern stands in it.
-    start, total : int
-        The first line's place in the view, and how many lines that has.
-    is_complete : bool
-        False while the files are still being read: ask again.
-    open_lines : tuple of ConsoleLine
-        What has begun and not ended.
-    ranks : tuple of int
-        That have printed.
-    hits : int or None
-        Lines of the view that match, so far; None without a pattern.
-    is_searched : bool
-        All lines have been looked at.
-    hit, ordinal : int or None
-        The hit that was found: its line, and which of all it is, from 1.
-    began_wall_s, ended_wall_s : float or None
-        First and last moment of the view.
-    problem : str
-        Why nothing was looked for: the pattern is no regular expression.
-    """
-
-    lines: tuple[SpooledLine, ...]
-    places: tuple[tuple[tuple[int, int], ...], ...]
-    start: int
-    total: int
-    is_complete: bool
-    open_lines: tuple[ConsoleLine, ...]
-    ranks: tuple[int, ...]
-    hits: int | None = None
-    is_searched: bool = True
-    hit: int | None = None
-    ordinal: int | None = None
-    began_wall_s: float | None = None
-    ended_wall_s: float | None = None
-    problem: str = ""
 
 
 class OpenConsole:
@@ -251,20 +180,14 @@ def answer(console: OpenConsole, query: ConsoleQuery) -> ConsolePage:
     if query.wall_s is not None:
         start = spool.find_time(order, query.wall_s)
     count = max(1, min(query.count, COUNT_MAX))
-    hits, is_searched, problem = None, True, ""
-    hit = ordinal = None
-    pattern = query.pattern
-    if pattern is not None:
-        try:
-            pattern.check()
-        except UsageError as error:  # half a pattern is what somebody types: the lines stay
-            pattern, problem = None, error.message
+    pattern, problem = check_pattern(query.pattern)
+    found: dict[str, Any] = {}
     if pattern is not None:
         search = console.search(pattern)
         is_searched = search.advance(spool, budget_s=SLICE_S) and console.is_complete
         rows = search.rows(order, len(spool))
-        hits = len(rows)
         hit, ordinal = pick_hit(rows, query.find, start)
+        found = {"hits": len(rows), "is_searched": is_searched, "hit": hit, "ordinal": ordinal}
         if hit is not None:
             start = max(0, hit - count // 2)
     lines = tuple(spool.rows(order, start, count))
@@ -278,14 +201,22 @@ def answer(console: OpenConsole, query: ConsoleQuery) -> ConsolePage:
         is_complete=console.is_complete,
         open_lines=console.open_lines(query),
         ranks=tuple(spool.ranks()),
-        hits=hits,
-        is_searched=is_searched,
-        hit=hit,
-        ordinal=ordinal,
         began_wall_s=ends[0].wall_s if ends else None,
         ended_wall_s=ends[-1].wall_s if ends else None,
         problem=problem,
+        **found,
     )
+
+
+def check_pattern(pattern: Pattern | None) -> tuple[Pattern | None, str]:
+    """Return a pattern that can be used, or why it cannot: half of one is what somebody types."""
+    if pattern is None:
+        return None, ""
+    try:
+        pattern.check()
+    except UsageError as error:
+        return None, error.message
+    return pattern, ""
 
 
 def pick_hit(rows: IntArray, find: str, start: int) -> tuple[int | None, int | None]:

@@ -130,7 +130,7 @@ class ChartReader:
         runs: dict[str, int] = {}
         for one in ids:
             try:
-                sizes = self._runs.get(project, one).sizes
+                sizes = self._runs.sizes(project, one)
             except HpctrackError:
                 continue
             for name, count in sizes.items():

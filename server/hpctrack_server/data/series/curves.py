@@ -18,6 +18,9 @@ from hpctrack_server.data.series.curve import Curve
 from hpctrack_server.data.series.open_runs import OpenRun
 from hpctrack_server.data.series.query import RankChoice, XAxis
 
+KEPT_POINTS = 1_000_000
+"""Of all metrics of a run, 70 MB."""
+
 RANKS_MAX = 256
 """More lines than this cannot be told apart; the ranks that are drawn are spread evenly."""
 
@@ -101,13 +104,24 @@ class CurveReader:
         def read() -> Metric:
             with reading(opened.label):
                 metric = opened.run.metric(name)
-            if not opened.is_live:
-                opened.run.close()
+                if not opened.is_live:
+                    self._keep_others(opened, name)
+                    opened.run.close()
             return metric
 
         key = (opened.run.folder, name)
         metric: Metric = self._keep(key, opened.version, read, lambda one: one.size_bytes)
         return metric
+
+    def _keep_others(self, opened: OpenRun, name: str) -> None:
+        """Keep the other metrics of a run that has ended unsealed: its files hold all in one."""
+        if opened.run.is_sealed or sum(opened.sizes.values()) > KEPT_POINTS:
+            return
+        for other in opened.sizes:
+            if other != name:
+                metric = opened.run.metric(other)
+                key = (opened.run.folder, other)
+                self._cache.put(key, (opened.version, metric), metric.size_bytes)
 
     def _reduce_metric(self, opened: OpenRun, name: str, how: RankChoice) -> Curve:
         """Return all ranks of a metric as one line; a matrix is read some ranks at a time."""

@@ -206,6 +206,8 @@ def _add(
         return
     steps = watched.steps.setdefault(new.metric, _Steps())
     cut = steps.begin_attempt(new)
+    # Along time nobody but the store knows which points a requeue has replaced.
+    watched.is_stale |= cut is not None and not new.is_old
     is_alone = steps.is_alone(new)
     changed: list[int] = []
     if is_alone:

@@ -11,11 +11,15 @@ from hpctrack.core.layout import SEALED_NAME, has_run_files, run_folder
 from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack.store.open_sealed import OpenSealed
 from hpctrack.store.record import RunRecord, State
+from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.entries import reading
 
 OPEN_MAX = 128
 """Runs whose index and handles are kept; a page draws 20, and a few people look at once."""
+
+SIZES_MAX = 4096
+"""Runs whose metrics are remembered, a few kilobytes each."""
 
 CHECK_S = 0.25
 """A run that was looked at just now has not changed: a page asks for it a dozen times."""
@@ -140,6 +144,7 @@ class OpenRuns:
         self._stale_after_s = stale_after_s
         self._limit = limit
         self._open: OrderedDict[Path, OpenRun] = OrderedDict()
+        self._sizes: OrderedDict[Path, tuple[Stamp, dict[str, int]]] = OrderedDict()
 
     def get(self, project: str, run_id: str) -> OpenRun:
         """Return a run as it is now.
@@ -166,6 +171,28 @@ class OpenRuns:
             raise
         while len(self._open) > self._limit:
             self._open.popitem(last=False)[1].close()
+        return found
+
+    def sizes(self, project: str, run_id: str) -> dict[str, int]:
+        """Return the number of points of each metric of a run, without keeping it open.
+
+        Raises
+        ------
+        HpctrackError
+            There is no such run, or it cannot be read.
+        """
+        folder = run_folder(self._store, project, run_id)
+        stamp = _find_stamp(folder)
+        held = self._sizes.get(folder)
+        if held and held[0] == stamp:
+            return held[1]
+        if [name for name, *_facts in stamp] != [SEALED_NAME]:
+            return self.get(project, run_id).sizes  # it grows, or is not there
+        with reading(f"{project}/{run_id}"):
+            found = SealedReader(folder / SEALED_NAME).metric_sizes()
+        self._sizes[folder] = (stamp, found)
+        while len(self._sizes) > SIZES_MAX:
+            self._sizes.popitem(last=False)
         return found
 
     def close(self) -> None:

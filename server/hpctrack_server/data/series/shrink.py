@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +32,21 @@ class Window:
 
     def find(self, x: NumberArray) -> tuple[int, int]:
         """Return where the points begin and end that lie inside; ``x`` never decreases."""
-        first = 0 if self.start is None else int(np.searchsorted(x, self.start, "left"))
-        last = len(x) if self.end is None else int(np.searchsorted(x, self.end, "right"))
+        start: float | np.int64 | None = self.start
+        end: float | np.int64 | None = self.end
+        if x.dtype.kind == "i":
+            # A search for a float would make floats of the whole array first.
+            start = None if start is None else _as_step(math.ceil(float(start)))
+            end = None if end is None else _as_step(math.floor(float(end)))
+        first = 0 if start is None else int(np.searchsorted(x, start, "left"))
+        last = len(x) if end is None else int(np.searchsorted(x, end, "right"))
         return first, max(first, last)
+
+
+def _as_step(place: int) -> np.int64:
+    """Return a place among steps, none of which lies beyond these bounds."""
+    bounds = np.iinfo(np.int64)
+    return np.int64(max(bounds.min, min(place, bounds.max)))
 
 
 def choose_points(x: NumberArray, y: FloatArray, window: Window) -> IntArray:
@@ -60,10 +74,18 @@ def choose_points(x: NumberArray, y: FloatArray, window: Window) -> IntArray:
     else:
         starts = bucket_starts(x[first:last], window.width, log_x=window.log_x) + first
         low, high = find_extremes(y[first:last], starts - first)
-        inside = np.unique(np.concatenate([low + first, high + first, [first, last - 1]]))
+        inside = _join_distinct([low + first, high + first, np.array([first, last - 1])])
     if not outside:
         return inside
-    return np.unique(np.concatenate([inside, outside])).astype(np.int64)
+    return _join_distinct([inside, np.array(outside)])
+
+
+def _join_distinct(parts: Sequence[IntArray]) -> IntArray:
+    """Return all numbers of some arrays, each once, increasing; faster than `numpy.unique`."""
+    whole = np.sort(np.concatenate(parts))
+    is_new = np.ones(len(whole), bool)
+    np.not_equal(whole[1:], whole[:-1], out=is_new[1:])
+    return np.asarray(whole[is_new], np.int64)
 
 
 def bucket_starts(x: NumberArray, width: int, *, log_x: bool = False) -> IntArray:

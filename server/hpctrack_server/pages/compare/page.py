@@ -61,7 +61,7 @@ class ComparePage(CompareFacts):
             raise
         except HpctrackError as error:
             # A filter that cannot be understood is told beside it, where it can be changed.
-            facts = {**NOTHING, "problem": " ".join(filter(None, (error.message, error.hint)))}
+            facts = {**NOTHING, "problem": ": ".join(filter(None, (error.message, error.hint)))}
         saved, trouble = await self._find_workspace(project)
         self.show(
             "compare/compare.html",

@@ -16,9 +16,9 @@ from hpctrack.store.console import ConsoleLine, collapsed, show_line
 from hpctrack.store.console_line import make_plain_line
 from hpctrack_server.components.console.ansi import Span, cut_spans, parse_spans
 from hpctrack_server.data.frames import RunFrame
+from hpctrack_server.data.run.console_query import ConsolePage, ConsoleQuery
 from hpctrack_server.data.run.console_search import Pattern
 from hpctrack_server.data.run.console_spool import SpooledLine
-from hpctrack_server.data.run.consoles import ConsolePage, ConsoleQuery
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.run.files import describe_download
 from hpctrack_server.pages.run.frame import RunTab, read_whole

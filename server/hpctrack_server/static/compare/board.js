@@ -42,6 +42,8 @@ export class Board {
     this.clear();
     this.sections = sections;
     for (const section of sections) this.addSection(section);
+    if (!sections.length) this.element.dataset.empty = "nothing";
+    else delete this.element.dataset.empty;
     if (this.search) this.find(this.search);
   }
 
@@ -54,6 +56,7 @@ export class Board {
 
   /** @param {Section} section */
   addSection(section) {
+    delete this.element.dataset.empty;
     const count = make("span", { class: "muted" });
     const title = make("bdi", { class: "clip", title: section.title }, section.title);
     const menu = make("button", { type: "button", class: "panel-menu", "aria-haspopup": "menu", "aria-label": `Menu of the section ${section.title}` }, "⋯");
@@ -211,7 +214,7 @@ export class Board {
         delete box.dataset.foundIn;
       }
     }
-    this.element.dataset.empty = String(Boolean(wanted) && this.boxes.every((one) => one.parentElement?.hidden));
+    if (this.boxes.length) this.element.dataset.empty = String(Boolean(wanted) && this.boxes.every((one) => one.parentElement?.hidden));
   }
 
   /** All panels show something old now; those on the screen load at once. */

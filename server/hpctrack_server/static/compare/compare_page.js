@@ -44,14 +44,14 @@ export class ComparePage {
     Object.assign(this.shared, readShared(place, { ...this.base, ...body.shared, zoom: null }));
     for (const [id, number] of Object.entries(body.colours)) this.runs.numbers.set(id, number);
     this.runs.take(this.facts);
-    this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
+    this.runs.readPlace(place);
     this.context = makeContext({
       project: this.project, runs: this.runs, shared: this.shared, metrics: this.facts.metrics,
       hoverX: (x) => this.showX(x), zoomX: (range, from) => this.zoom(range, from),
     });
     this.makeParts();
     this.rail?.readPlace(place);
-    this.rail?.render(this.facts.value);
+    this.rail?.render(this.facts.value, this.facts.missing);
     this.rail?.showProblem(this.facts.problem ?? "");
     this.tools?.show(this.shared);
     this.showSections(body.sections);
@@ -117,7 +117,7 @@ export class ComparePage {
   }
 
   showRuns() {
-    writePlace({ hide: [...this.runs.hidden].filter((one) => this.runs.byId.has(one)).join(",") || null });
+    writePlace(this.runs.toPlace());
     this.board?.spoil();
   }
 
@@ -156,7 +156,7 @@ export class ComparePage {
       const before = this.runs.shown.join();
       this.runs.take(facts);
       if (this.context) this.context.metrics = facts.metrics;
-      this.rail?.render(facts.value);
+      this.rail?.render(facts.value, facts.missing);
       this.live?.follow();
       // Points of runs that go on come by themselves.
       if (this.isAutomatic && fresh.length) this.board?.extend(makeSections(fresh, KINDS.line.size));
@@ -198,7 +198,7 @@ export class ComparePage {
     Object.assign(this.shared, readShared(place, this.base));
     this.tools?.show(this.shared);
     this.find(place.get("find") ?? "");
-    this.runs.hidden = new Set((place.get("hide") ?? "").split(",").filter(Boolean));
+    this.runs.readPlace(place);
     this.rail?.readPlace(place);
     this.rail?.showChecks();
     this.board?.zoom(this.shared.zoom);

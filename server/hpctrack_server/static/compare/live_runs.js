@@ -18,7 +18,8 @@ export class LiveRuns {
     const refresh = coalesce(() => page.fetchRuns(), REST_MS);
     this.refresh = refresh;
     listen(apiAddress(["projects", page.project, "events"]), (/** @type {{version: string}} */ change) => {
-      if (change.version !== page.facts.version) refresh();
+      // A query that cannot be understood does not become one by asking again.
+      if (change.version !== page.facts.version && !page.facts.problem) refresh();
     });
     this.follow();
   }

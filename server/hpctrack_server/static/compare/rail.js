@@ -40,6 +40,8 @@ export class Rail {
     this.search = make("input", {
       type: "search", placeholder: "Find runs", "aria-label": "Find runs", "aria-keyshortcuts": "/", spellcheck: "false", autocomplete: "off",
     });
+    /** @type {HTMLDetailsElement} */
+    this.options = make("details");
     this.form = this.makeForm();
     element.replaceChildren(
       make("header", {}, make("label", { class: "rail-all" }, this.all, make("h2", {}, this.count)), this.valueName),
@@ -55,7 +57,7 @@ export class Rail {
     this.shownValue = make("input", { list: "rail-columns", placeholder: "summary.val/loss", "aria-label": "Value shown", spellcheck: "false", autocomplete: "off" });
     this.columns = make("datalist", { id: "rail-columns" });
     this.problem = make("p", { class: "rail-problem", role: "alert", hidden: true });
-    const options = make("details", { class: "rail-options" },
+    const options = this.options = make("details", { class: "rail-options" },
       make("summary", { "aria-label": "Which runs", title: "Which runs" }, icon(SLIDERS)),
       make("div", { class: "rail-fields" },
         field("Filter", this.filter), field("Top", this.limit), field("by", this.sort), field("", this.direction), field("Value shown", this.shownValue),
@@ -124,12 +126,13 @@ export class Rail {
   /** @param {string} message what is wrong with the query; empty if nothing is */
   showProblem(message) {
     if (!this.problem) return;
+    if (message && this.filter?.value) this.options.open = true;
     this.problem.hidden = !message;
     this.problem.textContent = message;
   }
 
-  /** @param {string} value the column that is shown */
-  render(value) {
+  /** @param {string} value the column that is shown @param {string[]} [missing] ids of the address that are no runs */
+  render(value, missing = []) {
     this.value = value;
     const { list, matches } = this.runs;
     this.count.textContent = matches > list.length ? `${list.length} of ${matches.toLocaleString("en")} runs` : `${list.length} run${list.length === 1 ? "" : "s"}`;
@@ -142,7 +145,11 @@ export class Rail {
       this.rows = new Map(shown.map((run) => [run.id, this.makeRow(run)]));
       this.list.replaceChildren(...this.rows.values());
     }
-    this.more.textContent = !list.length ? "No run fits." : list.length > ROWS_MAX ? `and ${list.length - ROWS_MAX} more` : "";
+    const parts = [];
+    if (!list.length) parts.push("No run fits.");
+    if (list.length > ROWS_MAX) parts.push(`and ${list.length - ROWS_MAX} more`);
+    if (missing.length) parts.push(`Not there: ${missing.slice(0, 3).map((one) => one.slice(0, 60)).join(", ")}${missing.length > 3 ? ` and ${missing.length - 3} more` : ""}`);
+    this.more.textContent = parts.join(" · ");
     this.showChecks();
   }
 

@@ -11,6 +11,9 @@ import { colourOf } from "../charts/tokens.js";
  * @property {number | string | null} value of the column that the rail shows
  */
 
+/** Of an address that servers and mail programs still take. */
+const PLACE_MAX = 300;
+
 export class RunSet {
   /** @type {RunFacts[]} */
   list = [];
@@ -62,6 +65,22 @@ export class RunSet {
   show(id, isShown) {
     if (isShown) this.hidden.delete(id);
     else this.hidden.add(id);
+  }
+
+  /** What the address says is drawn. @param {URLSearchParams} place */
+  readPlace(place) {
+    const list = (/** @type {string} */ name) => (place.get(name) ?? "").split(",").filter(Boolean);
+    const shown = new Set(list("show"));
+    this.hidden = shown.size ? new Set(this.list.map((one) => one.id).filter((id) => !shown.has(id))) : new Set(list("hide"));
+  }
+
+  /** The same for the address: those that are hidden, or those that are shown if they are fewer. @returns {{hide: string | null, show: string | null}} */
+  toPlace() {
+    const hidden = this.list.map((one) => one.id).filter((id) => this.hidden.has(id));
+    const { shown } = this;
+    const isShort = Math.min(hidden.length, shown.length || Infinity) <= PLACE_MAX;
+    if (!hidden.length || !isShort) return { hide: null, show: null };
+    return hidden.length <= shown.length || !shown.length ? { hide: hidden.slice(0, PLACE_MAX).join(","), show: null } : { hide: null, show: shown.join(",") };
   }
 
   /** @param {boolean} isShown */

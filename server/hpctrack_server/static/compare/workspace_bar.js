@@ -100,7 +100,7 @@ export class WorkspaceBar {
   go(id) {
     const kept = new URLSearchParams();
     const place = readPlace();
-    for (const name of ["runs", "filter", "search", "sort", "limit", "value", "hide"]) {
+    for (const name of ["runs", "filter", "search", "sort", "limit", "value", "hide", "show"]) {
       const value = place.get(name);
       if (value) kept.set(name, value);
     }

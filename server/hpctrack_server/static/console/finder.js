@@ -25,7 +25,9 @@ export class Finder {
     this.at = -1;
     this.ordinal = 0;
     this.hits = 0;
+    /** Another pattern, or other lines: what was looked for before says nothing any more. */
     this.round = 0;
+    this.turn = Promise.resolve();
     this.listen();
   }
 
@@ -69,6 +71,7 @@ export class Finder {
   }
 
   take() {
+    this.round++;
     this.text = this.field.value;
     this.isRegex = byId("regex").getAttribute("aria-pressed") === "true";
     this.hasCase = byId("case").getAttribute("aria-pressed") === "true";
@@ -92,10 +95,19 @@ export class Finder {
     return { search: this.text, regex: this.isRegex ? "1" : "", case: this.hasCase ? "1" : "" };
   }
 
-  /** @param {"next" | "previous" | "nearest" | "first" | "last"} way */
-  async find(way) {
-    if (!this.isOn) return;
-    const round = ++this.round;
+  /**
+   * Each press counts, however quickly one follows the other: they are done in turn.
+   * @param {"next" | "previous" | "nearest" | "first" | "last"} way
+   */
+  find(way) {
+    const { round } = this;
+    this.turn = this.turn.then(() => this.look(way, round));
+    return this.turn;
+  }
+
+  /** @param {string} way @param {number} round of the pattern that was looked for then */
+  async look(way, round) {
+    if (!this.isOn || round !== this.round) return;
     const from = this.at >= 0 && way !== "nearest" ? this.at : Math.floor(this.scroller.top);
     const seen = this.at < 0 && way === "next" ? "nearest" : way;
     try {

@@ -115,6 +115,12 @@ export default class LinePanel extends Panel {
     this.how = settle(this.spec.settings, this.context.shared);
     if (!this.how.y) throw new Error("choose a metric for this panel in its settings");
     const mounted = this.mount();
+    if (this.context.selection().ids?.length === 0) {
+      this.abort?.abort();
+      await mounted;
+      this.draw(); // what is held belongs to other runs, so nothing is drawn
+      return;
+    }
     const { selection, key, request } = this.plan();
     const reusable = this.findHeld(key, selection, request.width ?? 0);
     if (reusable) {
@@ -169,7 +175,6 @@ export default class LinePanel extends Panel {
 
   plan() {
     const all = this.context.selection();
-    if (all.ids && !all.ids.length) throw new Error("no run is chosen: choose some in the list of runs");
     this.leftOut = Math.max((all.ids?.length ?? 0) - RUNS_MAX, 0);
     const selection = this.leftOut ? { ids: all.ids?.slice(0, RUNS_MAX) } : all;
     const lines = selection.ids?.length ?? selection.query?.limit ?? 20;
@@ -324,6 +329,7 @@ export default class LinePanel extends Panel {
   }
 
   describe() {
+    if (this.context.selection().ids?.length === 0) return "no run is chosen: choose some in the list of runs";
     if (!this.held) return "";
     const said = describeCurves(this.held.head, this.shown, this.context.nameOf);
     return this.leftOut ? `${said} · ${formatCount(this.leftOut, "run")} left out, ${RUNS_MAX.toLocaleString("en")} are drawn` : said;

@@ -111,6 +111,8 @@ export default class ParallelPanel extends Panel {
     for (const axis of this.axes) axis.intervals = readIntervals(this.settings.brushes?.[axis.key] ?? "", axis.scale);
     this.message?.remove();
     this.#refresh();
+    await this.layers?.painted();
+    this.host.dataset.ready = "true";
     return undefined;
   }
 
@@ -156,7 +158,6 @@ export default class ParallelPanel extends Panel {
     this.#drawTop();
     if (this.layers) this.layers.isGreyStale = true;
     this.#choose(false);
-    this.host.dataset.ready = "true";
   }
 
   #drawTop() {

@@ -22,5 +22,6 @@ export const KINDS = {
   correlation: { title: "Correlation", load: () => import("./correlation.js"), size: { w: 6, h: 8 } },
   scalar: { title: "Number", load: () => import("./scalar.js"), size: { w: 3, h: 4 } },
   differ: { title: "Differences", load: () => import("./differ.js"), size: { w: 12, h: 10 } },
+  media: { title: "Media of runs", load: () => import("./media.js"), size: { w: 12, h: 9 } },
   note: { title: "Note", load: () => import("./note.js"), size: { w: 4, h: 4 } },
 };

@@ -12,6 +12,11 @@ export function makePanel(title, { isAtSide = false } = {}) {
   panel.append(make("header", {}, make("h2", {}, title), make("button", { type: "button", class: "quiet", "aria-label": "Close", on: { click: close } }, "\u00d7")));
   panel.addEventListener("click", (event) => event.target === panel && close());
   panel.addEventListener("close", () => panel.remove());
+  panel.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault(); // a search would only be emptied by it
+    close();
+  });
   document.body.append(panel);
   return panel;
 }

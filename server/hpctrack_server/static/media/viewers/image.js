@@ -79,7 +79,8 @@ class Picture {
 
   draw() {
     const { naturalWidth: width, naturalHeight: height } = this.image;
-    const context = this.canvas.getContext("2d");
+    // It is small, and drawn anew with each move of the score: the processor does that as well.
+    const context = this.canvas.getContext("2d", { willReadFrequently: true });
     if (!width || !context) return;
     // Labels must be readable on small pictures: the canvas is at least as fine as the screen.
     const scale = Math.max(1, Math.round((this.image.clientWidth || width) / width));

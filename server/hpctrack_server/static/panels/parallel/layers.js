@@ -104,6 +104,13 @@ export class Layers {
     this.top?.fill("lines", columns);
   }
 
+  /** Waits until what was given is on the screen. */
+  async painted() {
+    const figures = [this.front, this.top];
+    while (figures.some((one) => one?.model.document && !one.model.document.is_idle)) await nextFrame();
+    await nextFrame();
+  }
+
   clear() {
     this.front?.fill("lines", EMPTY);
   }
@@ -128,4 +135,12 @@ function makeLines(runs, { xs, heights }, colours, { width, alpha }) {
   return {
     xs: Array(runs.length).fill(xs), ys, color: colours, width: Array(runs.length).fill(width), alpha: Array(runs.length).fill(alpha),
   };
+}
+
+/** A frame, or a moment on a page that is not shown and has none. */
+function nextFrame() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(resolve);
+    setTimeout(resolve, 100);
+  });
 }

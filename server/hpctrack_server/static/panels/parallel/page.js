@@ -189,6 +189,13 @@ const resize = later(() => panel.resize(), 120);
 new ResizeObserver(resize).observe(host);
 // Runs that go on; but nothing is taken out of the reader's hand.
 const isHeld = () => host.contains(document.activeElement) || host.querySelector(".brushing, .dragged") !== null;
-listen(apiAddress(["projects", project, "events"]), coalesce(async () => {
+const refresh = coalesce(async () => {
   if (!isHeld()) await load();
-}, REFRESH_REST_MS));
+}, REFRESH_REST_MS);
+/** @type {string | null} what the first event says is what has just been fetched */
+let version = null;
+listen(apiAddress(["projects", project, "events"]), (/** @type {{version: string}} */ change) => {
+  const isNew = version !== null && change.version !== version;
+  version = change.version;
+  if (isNew) refresh();
+});
