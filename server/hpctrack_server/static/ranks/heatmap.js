@@ -47,6 +47,8 @@ export class Heatmap {
     this.head = null;
     /** @type {AbortController | null} */
     this.abort = null;
+    /** @type {PointerEvent | null} */
+    this.pointer = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
   }
@@ -160,7 +162,9 @@ export class Heatmap {
     this.describe();
     this.card.dataset.ready = "true";
     this.card.dataset.share = String(head.share);
+    this.card.dataset.sort = head.sort;
     this.card.dataset.window = `${shown[0]},${shown[1]},${head.first},${head.last}`;
+    if (this.pointer) this.hover(this.pointer);
   }
 
   drawRows() {
@@ -281,11 +285,18 @@ export class Heatmap {
       });
     });
     host.addEventListener("dblclick", () => this.page.onZoom(null));
-    host.addEventListener("pointermove", (event) => {
-      const place = event.buttons ? null : figure.locate(event);
-      this.page.onHover(place && this.pixelAt(place.x, place.y), event);
+    host.addEventListener("pointermove", (event) => this.hover(event));
+    host.addEventListener("pointerleave", () => {
+      this.pointer = null;
+      this.page.onHover(null, null);
     });
-    host.addEventListener("pointerleave", () => this.page.onHover(null, null));
+  }
+
+  /** Also when the picture under the pointer has changed. @param {PointerEvent} event */
+  hover(event) {
+    this.pointer = event;
+    const place = event.buttons ? null : this.figure?.locate(event);
+    this.page.onHover(place ? this.pixelAt(place.x, place.y) : null, event);
   }
 
   /** The pixel at a place, with the ranks and steps that it stands for. @param {number} x @param {number} y @returns {Pixel | null} */
