@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 from tornado.httputil import HTTPServerRequest
 from tornado.template import DictLoader
-from tornado.web import RequestHandler
+from tornado.web import Finish, RequestHandler
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
@@ -139,10 +139,17 @@ class Guarded(RequestHandler):
     """Methods that change something; a handler that only reads by POST sets it empty."""
 
     services: Services
+    is_gone = False
+    """Whether nobody waits for the answer any more."""
 
     def initialize(self, services: Services) -> None:
         """Take what Tornado hands over."""
         self.services = services
+
+    def on_connection_close(self) -> None:
+        """Note that nobody waits for the answer any more."""
+        super().on_connection_close()
+        self.is_gone = True
 
     def set_default_headers(self) -> None:
         """Set the headers that every answer has."""
@@ -170,8 +177,18 @@ class Guarded(RequestHandler):
     async def calculate(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
-        """Do what takes long, such as reading many series, on the thread for numbers."""
-        return await self.services.numbers.call(work, *args, **kwargs)
+        """Do what takes long, such as reading many series, on the thread for numbers.
+
+        What a reader has zoomed past or left before its turn came is not done at all: the charts
+        that are looked at now would wait for it.
+        """
+
+        def work_if_wanted() -> Result:
+            if self.is_gone:
+                raise Finish
+            return work(*args, **kwargs)
+
+        return await self.services.numbers.call(work_if_wanted)
 
     async def keep(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
