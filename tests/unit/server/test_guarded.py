@@ -20,7 +20,7 @@ def test_what_nobody_waits_for_any_more_is_not_calculated(is_gone: bool) -> None
     connection: Any = SimpleNamespace(set_close_callback=lambda _callback: None)
     request = HTTPServerRequest(
         start_line=RequestStartLine("GET", "/", "HTTP/1.1"),
-        headers=HTTPHeaders(),
+        headers=HTTPHeaders({"Host": "here"}),
         connection=connection,
     )
     services: Any = SimpleNamespace(numbers=numbers)
