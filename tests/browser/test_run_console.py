@@ -12,7 +12,6 @@ import pytest
 from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind, Place
-from tests.browser.test_dashboard import chromium, open_page, picture, url  # noqa: F401
 from tests.browser.test_run_pages import (
     go_to,
     print_run,
@@ -28,8 +27,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def test_console_is_searched_filtered_and_shared(
     repository: Path,  # noqa: F811
-    open_page: Callable[..., Any],  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
 ) -> None:
     wait_for_end(print_run(repository, "loud-fir"))
     page = open_page(theme="dark")
@@ -80,7 +79,7 @@ def test_console_is_searched_filtered_and_shared(
 
 def test_console_follows_a_program_until_the_reader_looks_back(
     repository: Path,  # noqa: F811
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     stop = tmp_path / "stop"
@@ -110,7 +109,7 @@ def test_console_follows_a_program_until_the_reader_looks_back(
 
 
 def test_any_line_of_a_huge_console_is_a_key_away(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     lines = 600_000
     writer = NodeWriter(Path(os.environ["HPCTRACK_DIR"]), project="vision", run="huge")

@@ -16,14 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind, Place
-from tests.browser.test_dashboard import (  # noqa: F401
-    TRAIN,
-    chromium,
-    log_run,
-    open_page,
-    picture,
-    url,
-)
+from tests.browser.driving import TRAIN, log_run
 from tests.programs import only_run, rank_environment, start_python, wait_for
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, write_hostile
@@ -143,7 +136,7 @@ def points(page: Any) -> int:
 
 
 def test_curve_grows_while_a_program_is_logging(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     stop = tmp_path / "stop"
@@ -172,8 +165,8 @@ def test_curve_grows_while_a_program_is_logging(
 
 
 def test_three_views_of_the_ranks_zoom_and_themes(
-    open_page: Callable[..., Any],  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
 ) -> None:
     log_run("four-ranks", ranks=4, steps=1200)
     page = open_page()
@@ -227,7 +220,7 @@ def test_three_views_of_the_ranks_zoom_and_themes(
 
 
 def test_old_links_to_the_charts_still_show_what_they_showed(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     log_run("linked", ranks=3, steps=50)
     page = open_page()
@@ -240,8 +233,8 @@ def test_old_links_to_the_charts_still_show_what_they_showed(
 
 def test_overview_says_why_and_takes_tags_and_notes(
     repository: Path,
-    open_page: Callable[..., Any],  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
 ) -> None:
     wait_for_end(print_run(repository, "sad-fir", lr=0.9), (0, 3))
     page = open_page()
@@ -278,7 +271,7 @@ def test_overview_says_why_and_takes_tags_and_notes(
 
 def test_configuration_files_and_code_can_be_looked_at_and_taken_away(
     repository: Path,
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     wait_for_end(print_run(repository, "whole-oak"))
     wait_for_end(print_run(repository, "other-elm", lr=0.2))
@@ -315,8 +308,8 @@ def test_configuration_files_and_code_can_be_looked_at_and_taken_away(
 
 def test_differences_are_searched_based_and_shared(
     repository: Path,
-    open_page: Callable[..., Any],  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
 ) -> None:
     wait_for_end(print_run(repository, "first-oak"))
     (repository / "model.py").write_text("layers = 48\n")
@@ -344,7 +337,7 @@ def test_differences_are_searched_based_and_shared(
 
 
 def test_every_tab_of_hostile_broken_and_empty_runs_works_in_both_themes(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     store = Path(os.environ["HPCTRACK_DIR"])
     for number, text in enumerate(HOSTILE):
