@@ -18,11 +18,8 @@ import pytest
 from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind
-from tests.browser.test_dashboard import chromium, open_page, picture, url
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, write_hostile
-
-__all__ = ["chromium", "open_page", "picture", "url"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
