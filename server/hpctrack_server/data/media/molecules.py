@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from hpctrack.errors import StoreFormatError
 from hpctrack_server.data.media.shapes import Shape
@@ -173,6 +172,8 @@ def make_atoms(atoms: list[Atom]) -> Shape:
 
 def find_bonds(position: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.uint32]:
     """Return the pairs of atoms that are near enough to be joined."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - a fifth of a second, for molecules only
+
     reach = 2 * float(radius.max()) + BOND_SLACK_A
     pairs = cKDTree(position).query_pairs(reach, output_type="ndarray")
     if not len(pairs):
