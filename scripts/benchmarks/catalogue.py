@@ -9,6 +9,7 @@ from scripts.benchmarks.bench_begin import bench_init, bench_short_runs
 from scripts.benchmarks.bench_dashboard_charts import bench_compare, bench_parallel, bench_ranks
 from scripts.benchmarks.bench_dashboard_huge import bench_huge
 from scripts.benchmarks.bench_dashboard_live import bench_live, bench_sessions
+from scripts.benchmarks.bench_dashboard_peers import bench_peers
 from scripts.benchmarks.bench_dashboard_runs import bench_runs, bench_runs_million
 from scripts.benchmarks.bench_faults import bench_faults
 from scripts.benchmarks.bench_job import bench_agent, bench_files
@@ -184,6 +185,11 @@ DASHBOARD: dict[str, Benchmark] = {
         bench_sessions,
         {"pages": 40, "runs": 20, "points": 100_000, "repeats": 3},
         {"pages": 3, "runs": 2, "points": 300, "repeats": 1},
+    ),
+    "peers": Benchmark(
+        bench_peers,
+        {"runs": 20, "points": 10_000, "metrics": 4, "repeats": 3},
+        {"runs": 3, "points": 50, "repeats": 1},
     ),
 }
 """In the order of the targets' table."""

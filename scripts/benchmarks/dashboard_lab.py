@@ -195,7 +195,7 @@ class Visitor:
         """Return the browser's processes."""
         mine = find_processes(self.token, but=(os.getpid(),))
         roots = [pid for pid in mine if "chrom" in read_command(pid).partition(" ")[0]]
-        # Those that show pages write their title over their environment: they are found as children.
+        # Those that show pages write their title over their environment.
         return sorted({pid for root in roots for pid in list_tree(root)})
 
 

@@ -118,7 +118,7 @@ def run_all(
     """Measure what was asked for."""
     benches = AREAS[options.area]
     names = options.only.split(",") if options.only else list(benches)
-    peers = find_peers()
+    peers = find_peers(with_pages=options.area == "dashboard")
     wanted = options.against.split(",") if options.against is not None else list(peers)
     unknown = [*(set(names) - set(benches)), *(set(filter(None, wanted)) - set(peers))]
     if unknown:

@@ -37,12 +37,15 @@ class Peer:
         Whether ``--peers`` without names installs it.
     is_tracker : bool
         Whether the recorder's benchmarks can measure it.
+    has_pages : bool
+        Whether it shows runs in a browser, without an account.
     """
 
     name: str
     packages: tuple[str, ...]
     is_default: bool = True
     is_tracker: bool = True
+    has_pages: bool = False
 
     def find_python(self, folder: Path = PEERS_FOLDER) -> Path | None:
         """Return the Python of its environment, or None if it was not installed to the end."""
@@ -66,12 +69,12 @@ PEERS: dict[str, Peer] = {
     for one in (
         Peer("wandb", ("wandb",)),
         Peer("trackio", ("trackio",)),
-        Peer("tensorboard", ("tensorboard",)),
+        Peer("tensorboard", ("tensorboard",), has_pages=True),
         Peer("tensorboardX", ("tensorboardX", "tensorboard")),
         Peer("mlflow", ("mlflow-skinny",)),
-        Peer("aim", ("aim", "setuptools<81"), is_default=False),
+        Peer("aim", ("aim", "setuptools<81"), is_default=False, has_pages=True),
         # The recorder's "mlflow" is its client alone; this has the server and its pages.
-        Peer("mlflow-ui", ("mlflow",), is_default=False, is_tracker=False),
+        Peer("mlflow-ui", ("mlflow",), is_default=False, is_tracker=False, has_pages=True),
         # 900 MB where pip finds no CPU build; its SummaryWriter is a shell around TensorBoard's.
         Peer("torch", ("torch", "tensorboard", "numpy"), is_default=False),
         # Engines of searches. W&B's calls scikit-learn.
@@ -133,7 +136,8 @@ def _run(command: list[str]) -> str:
     ).stdout
 
 
-def find_peers(folder: Path = PEERS_FOLDER) -> dict[str, Path]:
-    """Return the trackers that are installed, with their Pythons."""
-    found = {name: one.find_python(folder) for name, one in PEERS.items() if one.is_tracker}
+def find_peers(folder: Path = PEERS_FOLDER, *, with_pages: bool = False) -> dict[str, Path]:
+    """Return the trackers that are installed, or those that have pages, with their Pythons."""
+    wanted = [one for one in PEERS.values() if (one.has_pages if with_pages else one.is_tracker)]
+    found = {one.name: one.find_python(folder) for one in wanted}
     return {name: python for name, python in found.items() if python is not None}
