@@ -13,7 +13,15 @@ from typing import Any
 
 from hpctrack.core.layout import run_folder
 from hpctrack.store.node_file import NodeFile
-from scripts.benchmarks.dashboard_lab import Served, Visitor, browse, load, make_row, serve
+from scripts.benchmarks.dashboard_lab import (
+    Served,
+    Visitor,
+    browse,
+    load,
+    make_row,
+    read_share_mb,
+    serve,
+)
 from scripts.benchmarks.lab import Lab, Place
 from scripts.benchmarks.made_compared import PROJECT as COMPARED
 from scripts.benchmarks.made_compared import Shape as ComparedShape
@@ -194,7 +202,7 @@ def bench_sessions(lab: Lab, *, pages: int, runs: int, points: int, repeats: int
                 "server_mb": read_memory_mb(served.pid),
                 "peak_mb": read_memory_mb(served.pid, "VmHWM"),
                 "empty_mb": empty_mb,
-                "browser_mb": sum(read_memory_mb(one) for one in visitor.find_processes()),
+                "browser_mb": read_share_mb(visitor.find_processes()),
             }
             outcome.samples["memory"] = [memory]
             for one in opened:
@@ -241,7 +249,7 @@ def _add_session_rows(outcome: Outcome, alone: Any, beside: Any, pages: int) -> 
     )  # fmt: skip
     outcome.rows.append(
         make_row(f"{title}: browser's memory", outcome.samples, "memory", "browser_mb", unit="MB",
-                 note="all its processes; what they share is counted in each")
+                 note="all its processes; what they share is counted once")
     )  # fmt: skip
     for name in alone:
         found = outcome.samples[name]

@@ -39,6 +39,8 @@ class Peer:
         Whether the recorder's benchmarks can measure it.
     has_pages : bool
         Whether it shows runs in a browser, without an account.
+    sources : tuple of str
+        Packages of which there is no wheel, and which need no compiler.
     """
 
     name: str
@@ -46,6 +48,12 @@ class Peer:
     is_default: bool = True
     is_tracker: bool = True
     has_pages: bool = False
+    sources: tuple[str, ...] = ()
+
+    @property
+    def package(self) -> str:
+        """The package whose version is shown, without a bound."""
+        return self.packages[0].partition(">")[0]
 
     def find_python(self, folder: Path = PEERS_FOLDER) -> Path | None:
         """Return the Python of its environment, or None if it was not installed to the end."""
@@ -61,7 +69,7 @@ class Peer:
     def read_version(self, folder: Path = PEERS_FOLDER) -> str:
         """Return the version of the tracker itself."""
         versions = {name.lower(): one for name, one in self.read_versions(folder).items()}
-        return versions.get(self.packages[0].lower(), "unknown")
+        return versions.get(self.package.lower(), "unknown")
 
 
 PEERS: dict[str, Peer] = {
@@ -72,7 +80,14 @@ PEERS: dict[str, Peer] = {
         Peer("tensorboard", ("tensorboard",), has_pages=True),
         Peer("tensorboardX", ("tensorboardX", "tensorboard")),
         Peer("mlflow", ("mlflow-skinny",)),
-        Peer("aim", ("aim", "setuptools<81"), is_default=False, has_pages=True),
+        Peer(
+            "aim",
+            # Without a lower bound pip falls back to one of 2022 that runs in Docker.
+            ("aim>=3.20", "setuptools<81"),
+            is_default=False,
+            has_pages=True,
+            sources=("aim-ui",),
+        ),
         # The recorder's "mlflow" is its client alone; this has the server and its pages.
         Peer("mlflow-ui", ("mlflow",), is_default=False, is_tracker=False, has_pages=True),
         # 900 MB where pip finds no CPU build; its SummaryWriter is a shell around TensorBoard's.
@@ -116,12 +131,25 @@ def _install(asked: str) -> str:
         return f"{peer.read_version()} (was there)"
     home = PEERS_FOLDER / name
     shutil.rmtree(home, ignore_errors=True)
-    packages = [f"{peer.packages[0]}=={version}" if version else peer.packages[0]]
+    packages = [f"{peer.package}=={version}" if version else peer.packages[0]]
     packages += peer.packages[1:]
+    sources = [word for one in peer.sources for word in ("--no-binary", one)]
     try:
         _run([sys.executable, "-m", "venv", str(home)])
         python = str(home / "bin" / "python")
-        _run([python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *packages])
+        _run(
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--only-binary",
+                ":all:",
+                *sources,
+                *packages,
+            ]
+        )
         found = json.loads(_run([python, "-c", _LIST_VERSIONS]))
     except (subprocess.SubprocessError, OSError) as error:
         said = getattr(error, "stderr", None) or str(error)
