@@ -29,7 +29,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--force-color-profile=srgb", "--force-device-scale-factor=1",
 )  # fmt: skip
-SIZE = {"width": 1280, "height": 900}
+SIZE: Any = {"width": 1280, "height": 900}
 PATIENCE_S = 120.0
 START_TIMEOUT_S = 60.0
 FIRST_TIMEOUT_MS = 2000
@@ -216,7 +216,8 @@ def browse(place: Place, **size: int) -> Iterator[Visitor]:
             executable_path=CHROMIUM, headless=True, args=[*FLAGS], env=dict(place.environ)
         )
         try:
-            context = browser.new_context(viewport={**SIZE, **size}, reduced_motion="reduce")
+            viewport: Any = {**SIZE, **size}
+            context = browser.new_context(viewport=viewport, reduced_motion="reduce")
             yield Visitor(context, place.token)
         finally:
             browser.close()
@@ -288,7 +289,8 @@ def decode(body: bytes) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]]:
     """Return header and arrays of a chart, see `hpctrack_server.data.encode`."""
     (size,) = struct.unpack_from("<I", body)
     head = json.loads(body[4 : 4 + size])
-    offset, arrays = 4 + size, []
+    offset = 4 + size
+    arrays: list[np.ndarray[Any, Any]] = []
     for entry in head["arrays"]:
         if "same" in entry:
             arrays.append(arrays[entry["same"]])
