@@ -47,7 +47,8 @@ def test_spikes_are_planted_where_they_are_said_to_be(tmp_path: Path) -> None:
     (path,) = tmp_path.rglob("run.h5")
     run = OpenSealed(path)
     for step, value in planted.items():
-        found = run.draw("loss", 0, window=(step, step), is_time=False, width=10)
+        found = run.draw("loss", 0, window=(step - 1, step + 1), is_time=False, width=10)
+        assert found is not None
         at = dict(zip(found.step.tolist(), found.value.tolist(), strict=True))
         assert at[step] == value
 
