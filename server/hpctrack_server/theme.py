@@ -24,6 +24,8 @@ BAND_ALPHA = 0.2
 OTHERS_ALPHA = 0.25
 """Of the lines beside the one under the pointer."""
 DOT_SIZE_PX = 5
+BAR_SEAM_PX = 0.7
+"""Covers what shows through between bars that touch."""
 UNSELECTED_ALPHA = 0.08
 AREA_EDGE_ALPHA = 0.5
 

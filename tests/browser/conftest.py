@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.driving import ARE_PICTURES_KEPT, FLAGS, PATIENCE_MS, ROOT, SERVE, Watch
+from tests.capabilities import find_program
 
 
 @pytest.fixture
@@ -47,33 +48,47 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     assert log.read_text() == "", "a page that works logs nothing"
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start Chromium once for each file; every window is a profile of its own.
+
+    Not once for all: while its driver runs, nothing else of this process can run an event loop.
+    """
+    with sync_playwright() as driver:
+        chromium = find_program("chromium")
+        started = driver.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
+        yield started
+        started.close()
+
+
 @pytest.fixture
-def open_page(chromium: str, url: str) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
     """Return a function that opens the dashboard in a new window, with the token."""
     watches: list[Watch] = []
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
+    contexts: list[Any] = []
 
-        def make(
-            *, width: int = 1280, height: int = 860, theme: Literal["light", "dark"] = "light"
-        ) -> Any:
-            context = browser.new_context(
-                viewport={"width": width, "height": height},
-                color_scheme=theme,
-                reduced_motion="reduce",
-            )
-            context.set_default_timeout(PATIENCE_MS)
-            expect.set_options(timeout=PATIENCE_MS)
-            page = context.new_page()
-            watches.append(Watch(urlsplit(url).netloc))
-            watches[-1].attach(page)
-            page.goto(url)
-            expect(page.get_by_role("heading", name="Projects")).to_be_visible()
-            assert "token" not in page.url
-            return page
+    def make(
+        *, width: int = 1280, height: int = 860, theme: Literal["light", "dark"] = "light"
+    ) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=theme,
+            reduced_motion="reduce",
+        )
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        page = context.new_page()
+        watches.append(Watch(urlsplit(url).netloc))
+        watches[-1].attach(page)
+        page.goto(url)
+        expect(page.get_by_role("heading", name="Projects")).to_be_visible()
+        assert "token" not in page.url
+        return page
 
-        yield make
-        browser.close()
+    yield make
+    for context in contexts:
+        context.close()
     assert [one for watch in watches for one in watch.foreign] == [], "asked another host"
     assert [one for watch in watches for one in watch.errors] == []
 

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from hpctrack.store.stored_run import StoredRun
 from scripts.benchmarks.made_ranks import METRIC, RankShape, place_spikes, write_ranks
 from scripts.benchmarks.made_runs import PROJECT
+from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -251,3 +252,31 @@ def go_hostile(page: Any, path: str, metric: str) -> None:
     expect(page.locator("#matrix[data-ready=true]")).to_be_visible()
     assert page.get_by_label("Metric", exact=True).input_value() == metric
     assert page.locator("img").count() == 0
+
+
+def test_a_single_sample_and_a_single_step_can_be_seen(open_page: OpenPage) -> None:
+    writer = NodeWriter(Path(os.environ["HPCTRACK_DIR"]), project=PROJECT, run="short")
+    session = writer.start(0, name="short")
+    writer.points("step_time_s", 0, [0], [0.22015688])
+    writer.samples("host/cpu_util_frac", [0.5])
+    writer.end(0, session, exit_code=0)
+    writer.close()
+    page = open_page()
+    go(page, f"p/{PROJECT}/runs/short/system")
+    expect(page.locator(".sensor[data-ready=lines]")).to_have_count(1)
+    assert named(page, "dots", "data.y") == [[0.5]]
+    go(page, f"p/{PROJECT}/runs/short/ranks")
+    labels = [one for one in named(page, "values", "ticks") if one]
+    assert len(labels) == 1
+    assert len(labels[0]) <= 2, "the strip of means has no room for more"
+
+
+def named(page: Any, name: str, path: str) -> list[list[float]]:
+    """Return a property of every model of a name."""
+    found = page.evaluate(
+        """([name, path]) => Bokeh.documents.map((one) => one.get_model_by_name(name))
+          .filter((one) => one)
+          .map((one) => Array.from(path.split(".").reduce((value, key) => value[key], one)))""",
+        [name, path],
+    )
+    return list(found)

@@ -85,6 +85,17 @@ def format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def format_bytes(size_bytes: float) -> str:
+    """Return an amount of memory or disk, in powers of 1,024 as schedulers and ``df -h`` count."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1023.5:  # noqa: PLR2004 - what would be shown as 1,024
+            shown = f"{size:.0f}" if size >= 99.95 else f"{size:.1f}".removesuffix(".0")  # noqa: PLR2004
+            return f"{shown} {unit}"
+        size /= 1024
+    return f"{size:,.1f} PiB"
+
+
 def is_number(value: Any) -> bool:
     """Tell whether a table should align a value to the right."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -119,13 +130,3 @@ def _cut(text: str) -> str:
     return (
         text if len(text) <= TEXT_MAX_CHARS else f"{text[:TEXT_MAX_CHARS]}\N{HORIZONTAL ELLIPSIS}"
     )
-
-
-def format_bytes(size_bytes: float) -> str:
-    """Return an amount of memory or disk, in powers of 1,000 as disks are sold."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 999.5:  # noqa: PLR2004 - what would be shown as 1,000
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"  # noqa: PLR2004
-        size /= 1000
-    return f"{size:,.1f} PB"

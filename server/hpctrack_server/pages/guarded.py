@@ -148,6 +148,8 @@ class Guarded(RequestHandler):
             sent = json.loads(self.request.body or b"null")
         except ValueError as error:
             raise UsageError(f"the body is no JSON: {error}") from None
+        except RecursionError:
+            raise UsageError("the body is nested too deep") from None
         if not isinstance(sent, dict):
             raise UsageError("the body is no JSON object", hint='send {"key": value}')
         return sent

@@ -60,10 +60,10 @@ def test_folders_are_measured_without_following_links(tmp_path: Path) -> None:
     assert measure_folder(tmp_path, SYSTEM_CLOCK, 0.0)[1] is False
 
 
-def test_sizes_are_written_as_disks_are_sold() -> None:
-    sizes = [0, 999, 1000, 99_960, 1_500_000, 2.5e15]
+def test_sizes_are_written_as_schedulers_and_df_count() -> None:
+    sizes = [0, 1023, 1024, 102_380, 1_500_000, 8 * 2**30, 2.5 * 2**50]
     assert [format_bytes(one) for one in sizes] == [
-        "0 B", "999 B", "1.0 kB", "100 kB", "1.5 MB", "2.5 PB",
+        "0 B", "1023 B", "1 KiB", "100 KiB", "1.4 MiB", "8 GiB", "2.5 PiB",
     ]  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.components.run.config_text import list_tree, to_arguments, to_json, to_yaml
 from hpctrack_server.components.run.differ import describe_delta, make_sections
 from hpctrack_server.components.run.efficiency import (
-    format_bytes,
     make_job_meters,
     make_usage_meters,
     pick_advice,
@@ -191,8 +190,6 @@ def test_usage_says_energy_carbon_and_what_is_not_in_it() -> None:
     assert rows["CO2"] == "480 g by 480 g/kWh"
     assert rows["Not in it"] == "no CPU meter and 1 more"
     assert make_usage_meters({}) == ()
-    sizes = [format_bytes(one) for one in (0, 1023, 1024, 2**30, 5 * 2**40)]
-    assert sizes == ["0 B", "1,023 B", "1 KiB", "1 GiB", "5.00 TiB"]
 
 
 PATCH = """\
@@ -282,9 +279,10 @@ def test_ranges_of_a_download_are_what_was_asked_for() -> None:
             "bytes=20-",
             "bytes=a-b",
             "bytes=-",
+            f"bytes={'9' * 5000}-",
         )
     ]
-    assert found == [(0, 1), (8, 10), (7, 10), (9, 10), (20, 10), None, None]
+    assert found == [(0, 1), (8, 10), (7, 10), (9, 10), (20, 10), None, None, None]
     headers = describe_download('../a/"x"\r\nSet-Cookie: b=c;\u202e.html')
     assert "\n" not in headers["Content-Disposition"]
     assert headers["Content-Disposition"].isascii()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bokeh.models import (
+    AdaptiveTicker,
     BasicTickFormatter,
     BoxZoomTool,
     ColumnDataSource,
@@ -55,6 +56,7 @@ def make_heatmap_figure() -> Any:
     _add_cursor(plot, "width", "row")
     plot.grid.visible = False
     plot.yaxis.ticker = FixedTicker(ticks=[], name="rows")
+    plot.xaxis.ticker = AdaptiveTicker(mantissas=[1, 2, 5], min_interval=1)  # steps are whole
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
     plot.min_border_left = theme.HEATMAP_BORDER_LEFT_PX
     plot.min_border_bottom = theme.HEATMAP_BORDER_BOTTOM_PX
@@ -91,13 +93,13 @@ def make_bars_figure() -> Any:
     plot = _make_plot(is_reversed=True)
     bars = ColumnDataSource({name: [] for name in BAR_COLUMNS}, name="bars")
     plot.quad(
-        left=0, right="right", top="top", bottom="bottom", fill_color="color", line_alpha=0,
-        source=bars,
+        left=0, right="right", top="top", bottom="bottom", fill_color="color",
+        line_color="color", line_width=theme.BAR_SEAM_PX, source=bars,
     )  # fmt: skip
     _add_cursor(plot, "width", "row")
     plot.grid.visible = False
     plot.yaxis.visible = False
-    plot.xaxis.ticker.desired_num_ticks = 2
+    plot.xaxis.ticker = FixedTicker(ticks=[], name="values")
     plot.min_border_left = plot.min_border_right = theme.STRIP_GAP_PX
     plot.min_border_bottom = theme.HEATMAP_BORDER_BOTTOM_PX
     return plot

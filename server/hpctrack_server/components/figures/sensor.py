@@ -25,7 +25,7 @@ from hpctrack_server.components.figures.plain import plain_axes
 HOUR_MS = 3_600_000
 
 CLOCK = DatetimeTickFormatter(
-    milliseconds="%H:%M:%S.%3N", seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M",
+    milliseconds="%M:%S.%3N", seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M",
     hourmin="%H:%M", hours="%H:%M", days="day %-d", months="day %j", years="day %j",
     boundary_scaling=False,
 )  # fmt: skip
@@ -38,7 +38,7 @@ def make_sensor_figure() -> Any:
     Returns
     -------
     bokeh.plotting.figure
-        With the sources ``lines``, ``picture``, ``marks`` (vertical) and ``limits``
+        With the sources ``lines``, ``dots``, ``picture``, ``marks`` (vertical) and ``limits``
         (horizontal), ``colours``, ``rows``, ``column`` and both ranges named; x is milliseconds.
     """
     plot = figure(
@@ -68,6 +68,9 @@ def make_sensor_figure() -> Any:
     )  # fmt: skip
     lines = ColumnDataSource({"xs": [], "ys": [], "color": []}, name="lines")
     plot.multi_line("xs", "ys", line_color="color", line_width=1, source=lines)
+    # A sample without neighbours is no line: without a mark nobody would see it.
+    dots = ColumnDataSource({"x": [], "y": [], "color": []}, name="dots")
+    plot.scatter("x", "y", color="color", size=theme.DOT_SIZE_PX, source=dots)
     limits = ColumnDataSource({"y": [], "color": []}, name="limits")
     plot.hspan(y="y", line_color="color", line_dash=[6, 4], line_width=1.5, source=limits)
     marks = ColumnDataSource({"x": [], "color": []}, name="marks")

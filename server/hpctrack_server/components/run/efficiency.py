@@ -10,9 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpctrack_server.components.text import format_count, format_duration, format_number
+from hpctrack_server.components.text import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_number,
+)
 
-GIB = 1024**3
 KWH_J = 3.6e6
 LOW_FRAC = 0.3
 TIGHT_FRAC = 0.9
@@ -196,17 +200,6 @@ def _energy_rows(energy: Any) -> Iterable[Meter]:
 def pick_advice(entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the advice of the latest attempt that has one."""
     return next((str(one["advice"]) for one in reversed(entries) if one.get("advice")), "")
-
-
-def format_bytes(size_bytes: float) -> str:
-    """Return a size for people, in powers of 1024."""
-    for unit, bound in (("B", 1.0), ("KiB", 1024.0), ("MiB", 1024.0**2), ("GiB", float(GIB))):
-        if size_bytes < bound * 1024 or unit == "GiB":
-            shown = size_bytes / bound
-            if unit == "GiB" and shown >= 1024:  # noqa: PLR2004
-                return f"{shown / 1024:,.2f} TiB"
-            return f"{shown:,.0f} {unit}" if unit == "B" else f"{shown:,.3g} {unit}"
-    return ""
 
 
 def _energy(joules: float) -> str:

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from markdown_it import MarkdownIt
 
-from hpctrack.errors import StoreError
+from hpctrack.errors import UsageError
 from hpctrack_server.data.media.library import Payload, check_digest
 from hpctrack_server.pages.media.media import MediaApi
 from hpctrack_server.pages.run.files import describe_download, parse_range
@@ -119,7 +119,7 @@ class FrameApi(MediaApi):
             shown = theme if theme in self.themes else "light"
             self.finish(render_prose(body, payload, theme=shown))
         else:
-            raise StoreError(f"{payload.format} is not shown in a frame")
+            raise UsageError(f"{payload.format} is not shown in a frame", hint="download it")
 
 
 def render_prose(body: bytes, payload: Payload, *, theme: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpctrack_server.components.run.efficiency import format_bytes
 from hpctrack_server.components.run.patch import parse_patch
 from hpctrack_server.data.frames import RunFrame
 from hpctrack_server.data.run.details import read_provenance
@@ -56,7 +55,6 @@ class CodeTab(RunTab):
             "files": files,
             "shown": shown,
             "text_of_file": text,
-            "format_bytes": format_bytes,
         }
 
 

@@ -9,7 +9,6 @@ from urllib.parse import quote
 from tornado.iostream import StreamClosedError
 
 from hpctrack.errors import UsageError
-from hpctrack_server.components.run.efficiency import format_bytes
 from hpctrack_server.components.text import printable
 from hpctrack_server.data.frames import RunFrame
 from hpctrack_server.data.run.saved import (
@@ -26,7 +25,7 @@ from hpctrack_server.pages.run.frame import RunTab
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
 """What a user has saved must never run as a page of ours, also if a browser opens it."""
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -52,7 +51,6 @@ class FilesTab(RunTab):
             "shown": shown,
             "preview": preview,
             "is_cut": is_cut,
-            "format_bytes": format_bytes,
             "total_bytes": sum(one.size_bytes for one in files),
         }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from hpctrack.errors import StoreError
-from hpctrack_server.components.run.efficiency import format_bytes
 from hpctrack_server.data.frames import BrokenFrame, RunFrame
 from hpctrack_server.data.run.damage import check_run, list_left
 from hpctrack_server.pages.guarded import Guarded
@@ -32,7 +31,6 @@ class RunTab(Guarded):
                 current="runs",
                 run=run,
                 files=files,
-                format_bytes=format_bytes,
             )
             return
         record = run.record

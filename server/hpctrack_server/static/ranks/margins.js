@@ -1,7 +1,9 @@
 // What stands beside a heat map: bands over the ranks above it, means of the ranks on the right.
 import { formatNumber } from "../base/format.js";
-import { makePalette, token, TOP_CODE } from "./palette.js";
+import { labelTicks, makePalette, niceTicks, token, TOP_CODE } from "./palette.js";
 
+const EDGE_SHARE = 0.12;
+const LABEL_MAX_CHARS = 10;
 const BAND_LINES = /** @type {const} */ (["low", "median", "high"]);
 
 /** @typedef {import("../charts/figure.js").Figure} Figure */
@@ -43,8 +45,23 @@ export function drawBars(bars, head, arrays) {
   for (const renderer of bars.model.renderers) renderer.glyph.left = { value: base };
   const top = high > base ? high : base + 1;
   if (!Number.isFinite(base)) return;
-  bars.model.x_range.setv({ start: base, end: top + 0.05 * (top - base) });
+  const end = top + 0.05 * (top - base);
+  bars.model.x_range.setv({ start: base, end });
+  const ticks = pickTicks(base, end);
+  bars.model.below[0].major_label_overrides = new Map(labelTicks(ticks).map((text, i) => [ticks[i], text]));
+  bars.find("values").ticks = ticks;
   bars.model.y_range.setv({ start: head.last, end: head.first });
+}
+
+/**
+ * Ticks of a strip so narrow that two labels are all it has room for, and not at its ends:
+ * there they would run into those of the picture beside it.
+ * @param {number} start @param {number} end
+ */
+function pickTicks(start, end) {
+  const inside = niceTicks(start, end, 2).filter((at) => at >= start + EDGE_SHARE * (end - start) && at <= end - EDGE_SHARE * (end - start));
+  const ends = inside.length > 2 ? [inside[0], inside[inside.length - 1]] : inside;
+  return labelTicks(ends).join("").length > LABEL_MAX_CHARS ? ends.slice(0, 1) : ends;
 }
 
 /**

@@ -1,6 +1,7 @@
 // One sensor over time: lines of a few devices, strips of many.
 import { apiAddress, fetchArrays } from "../base/api.js";
 import { make } from "../base/dom.js";
+import { formatCount } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
 import { labelTicks, makeGradient, makePalette, niceTicks, NO_VALUE, token, TOP_CODE } from "./palette.js";
 import { labelRows, shorten } from "./rows.js";
@@ -121,6 +122,7 @@ export class SensorPanel {
     this.columns = columns;
     figure.find("picture").data = { image: [], x: [], y: [], dw: [], dh: [] };
     figure.find("lines").data = columns;
+    figure.find("dots").data = findLonely(columns);
     const limits = head.limits.filter((/** @type {any} */ one) => one.value <= LIMIT_SHOWN * high);
     figure.find("limits").data = { y: limits.map((/** @type {any} */ one) => one.value), color: limits.map(() => token("--bad")) };
     if (head.name.endsWith("_frac")) [low, high] = [Math.min(0, low), Math.max(1, high)];
@@ -152,6 +154,7 @@ export class SensorPanel {
     this.starts = found.starts;
     figure.find("colours").setv({ palette: makePalette(), high_color: token("--heat-none"), nan_color: token("--heat-none") });
     figure.find("lines").data = { xs: [], ys: [], color: [] };
+    figure.find("dots").data = { x: [], y: [], color: [] };
     figure.find("limits").data = { y: [], color: [] };
     figure.find("picture").data = {
       image: [image], x: [head.start * MS + this.zero], y: [0], dw: [(head.stop - head.start) * MS], dh: [head.total_streams],
@@ -187,7 +190,7 @@ export class SensorPanel {
 
   describe() {
     const { head } = this;
-    const parts = [`${head.total_streams.toLocaleString("en")} ${head.total_streams === 1 ? "device or rank" : "devices or ranks"}, ${head.samples.toLocaleString("en")} samples`];
+    const parts = [`${head.total_streams.toLocaleString("en")} ${head.total_streams === 1 ? "device or rank" : "devices or ranks"}, ${formatCount(head.samples, "sample")}`];
     if (head.view === "strips") parts.push(`a pixel is the ${{ mean: "mean", max: "highest", min: "lowest" }[/** @type {string} */ (head.how)]} of its time`);
     else parts.push("extremes exact");
     for (const one of head.limits) parts.push(`limit ${this.read(one.value)}`);
@@ -264,6 +267,24 @@ export class SensorPanel {
     if (this.head) this.draw();
     this.figure?.view.request_repaint();
   }
+}
+
+/**
+ * Samples that no line shows, because they have no neighbour.
+ * @param {{xs: Float64Array[], ys: any[], color: string[]}} columns
+ */
+function findLonely({ xs, ys, color }) {
+  const found = { x: /** @type {number[]} */ ([]), y: /** @type {number[]} */ ([]), color: /** @type {string[]} */ ([]) };
+  const isThere = (/** @type {any} */ values, /** @type {number} */ at) => at >= 0 && at < values.length && !Number.isNaN(values[at]);
+  ys.forEach((values, line) => {
+    for (let at = 0; at < values.length; at++) {
+      if (!isThere(values, at) || isThere(values, at - 1) || isThere(values, at + 1)) continue;
+      found.x.push(xs[line][at]);
+      found.y.push(values[at]);
+      found.color.push(color[line]);
+    }
+  });
+  return found;
 }
 
 /** @param {StreamLabel[]} streams @returns {[string, number, number][]} */

@@ -34,8 +34,8 @@ const POINT_SIZE = 0.012;
 const TURN_PER_PX = 0.008;
 const KEY_TURN = 0.15;
 const FOV = 0.7;
-/** From here a shape that fills its box is seen whole, whichever way it is turned. */
 const DISTANCE = 4.4;
+const MARGIN = 1.05;
 
 export class Scene {
   /** @param {HTMLCanvasElement} canvas @param {"points" | "mesh" | "atoms"} kind @param {Record<string, any>} data */
@@ -48,12 +48,13 @@ export class Scene {
     this.gl = gl;
     /** @type {[number, number]} */
     this.angles = [0.6, 0.35];
+    this.home = DISTANCE;
     this.distance = DISTANCE;
   }
 
   reset() {
     this.angles = [0.6, 0.35];
-    this.distance = DISTANCE;
+    this.distance = this.home;
     this.draw();
   }
 
@@ -82,6 +83,18 @@ export class Scene {
     this.reach = Math.max(...high.map((one, axis) => one - low[axis]), 1e-9) / 2 || 1;
     this.placed = new Float32Array(position.length);
     for (let at = 0; at < position.length; at++) this.placed[at] = (position[at] - this.middle[at % 3]) / this.reach;
+    this.home = this.distance = this.findDistance(this.placed);
+  }
+
+  /** From where all of it is seen, whichever way it is turned. @param {Float32Array} placed */
+  findDistance(placed) {
+    const { radius } = this.data;
+    let farthest = 0;
+    for (let at = 0; at + 2 < placed.length; at += 3) {
+      const ball = radius ? (radius[at / 3] * BALL_SHARE) / (this.reach ?? 1) : 0;
+      farthest = Math.max(farthest, Math.hypot(placed[at], placed[at + 1], placed[at + 2]) + ball);
+    }
+    return Math.max(2, (MARGIN * farthest) / Math.sin(FOV / 2));
   }
 
   /** @param {string} vertex @param {string} fragment */
