@@ -34,6 +34,8 @@ from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
 from hpctrack_server.pages.guarded import NotFound
+from hpctrack_server.pages.home.projects import ProjectWay
+from hpctrack_server.pages.page import PROJECT
 from hpctrack_server.pages.registry import API, MENUS, PAGES
 from hpctrack_server.pages.services import Services
 from hpctrack_server.settings import ServerSettings
@@ -151,6 +153,7 @@ def make_dashboard(
         (settings.prefix + page.route, page.handler, given)
         for page in (*PAGES.values(), *API.values())
     ]
+    patterns.append((f"{settings.prefix}/p/{PROJECT}/?", ProjectWay, given))
     place = f"{settings.prefix}/assets/([^/]+)/(.+)"
     patterns.append((place, AssetPage, {**given, "assets": assets}))
     # Bokeh appends routes of its own for static files, which know nothing of the gate.
