@@ -320,6 +320,7 @@ def test_every_kind_of_panel_is_drawn_and_their_selections_are_one(
     for kind, said in CAPTIONS.items():
         cards[kind] = add_panel(page, kind)
         expect(cards[kind].locator(".caption")).to_contain_text(said)
+    expect(add_panel(page, "media")).to_contain_text("None of these runs has logged")
     add_panel(page, "note").get_by_role("textbox").fill("the first <b>sweep</b>")
 
     expect(cards["scalar"].locator("output")).to_have_text(f"{known['loss'].min():.3f}")
