@@ -33,7 +33,7 @@ from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
-from hpctrack_server.pages.guarded import NotFound, Services
+from hpctrack_server.pages.guarded import Entrance, NotFound, Services
 from hpctrack_server.pages.registry import API, MENUS, PAGES
 from hpctrack_server.settings import ServerSettings
 
@@ -152,6 +152,9 @@ def make_dashboard(
     ]
     place = f"{settings.prefix}/assets/([^/]+)/(.+)"
     patterns.append((place, AssetPage, {**given, "assets": assets}))
+    if settings.prefix:
+        # Where people land who type the path without its last slash.
+        patterns.append((settings.prefix, Entrance, given))
     # Bokeh appends routes of its own for static files, which know nothing of the gate.
     patterns.append((r"/.*", NotFound, given))
     application = BokehTornado(
