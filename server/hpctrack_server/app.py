@@ -33,8 +33,9 @@ from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
-from hpctrack_server.pages.guarded import Entrance, NotFound, Services
+from hpctrack_server.pages.guarded import Entrance, NotFound
 from hpctrack_server.pages.registry import API, MENUS, PAGES
+from hpctrack_server.pages.services import Services
 from hpctrack_server.settings import ServerSettings
 
 STOP_TIMEOUT_S = 2.0

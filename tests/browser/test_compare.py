@@ -15,13 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.benchmarks.made_compared import PROJECT, Shape, make_values, write_compared
-from tests.browser.test_dashboard import (  # noqa: F401
-    TRAIN,
-    chromium,
-    open_page,
-    picture,
-    url,
-)
+from tests.browser.driving import TRAIN
 from tests.programs import start_python, wait_for
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
 
@@ -39,7 +33,7 @@ def compared() -> list[str]:
 
 
 @pytest.fixture
-def compare(compared: list[str], open_page: Callable[..., Any]) -> Callable[..., Any]:  # noqa: F811
+def compare(compared: list[str], open_page: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that opens the compare page, with an address of its own."""
 
     def make(query: str = "", **window: Any) -> Any:
@@ -369,7 +363,7 @@ def test_axes_are_logarithmic_or_times_and_the_address_says_so(
 @pytest.mark.parametrize(("width", "height", "theme"), [(1280, 860, "light"), (3840, 2000, "dark")])
 def test_it_fits_screens_of_any_width(
     compare: Callable[..., Any],
-    picture: Callable[[Any, str], None],  # noqa: F811
+    picture: Callable[[Any, str], None],
     width: int,
     height: int,
     theme: str,
@@ -381,7 +375,7 @@ def test_it_fits_screens_of_any_width(
     picture(page, f"compare_{theme}")
 
 
-def test_hostile_names_are_shown_as_they_are_in_panels(open_page: Callable[..., Any]) -> None:  # noqa: F811
+def test_hostile_names_are_shown_as_they_are_in_panels(open_page: Callable[..., Any]) -> None:
     write_hostile(Path(os.environ["HPCTRACK_DIR"]), "hostile", HOSTILE[0])
     page = open_page()
     page.goto(re.sub(r"/(\?.*)?$", "/p/hostile/compare", page.url))
@@ -395,7 +389,7 @@ def test_hostile_names_are_shown_as_they_are_in_panels(open_page: Callable[..., 
 
 
 def test_curves_of_panels_grow_while_a_program_is_logging(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     stop, store = tmp_path / "stop", Path(os.environ["HPCTRACK_DIR"])

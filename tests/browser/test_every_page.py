@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,10 @@ import pytest
 
 from hpctrack_server.pages.page import PROJECT, Page
 from hpctrack_server.pages.registry import PAGES
-from tests.browser.test_dashboard import chromium, open_page, picture, url
+from tests.browser.axe import list_barriers
 from tests.unit.server.conftest import Zoo, make_zoo
 
-__all__ = ["chromium", "open_page", "picture", "url"]
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "tests" / "web" / "node_modules" / "axe-core" / "axe.min.js"
-
-RUN_AXE = """async () => {
-  const found = await axe.run(document, {
-    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
-    resultTypes: ["violations"],
-  });
-  return found.violations
-    .filter((one) => ["serious", "critical"].includes(one.impact))
-    .map((one) => {
-      const where = one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160));
-      return [one.id, ...where].join(" | ");
-    });
-}"""
 
 WIDEST = """() => [document.documentElement.scrollWidth, innerWidth]"""
 
@@ -50,13 +31,6 @@ def zoo() -> Iterator[Zoo]:
     made = make_zoo(Path(os.environ["HPCTRACK_DIR"]))
     yield made
     made.writer.close()
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """Return axe-core, which is fetched once."""
-    subprocess.run([str(ROOT / "scripts" / "web"), "--install"], check=True, timeout=300)
-    return AXE.read_text()
 
 
 def list_addresses() -> list[tuple[str, str]]:
@@ -89,7 +63,7 @@ def is_settled(page: Any) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_page_fails_for_a_reader_or_for_axe(
-    zoo: Zoo, axe: str, open_page: Callable[..., Any], theme: str
+    zoo: Zoo, open_page: Callable[..., Any], theme: str
 ) -> None:
     page = open_page(theme=theme)
     base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
@@ -98,8 +72,7 @@ def test_no_page_fails_for_a_reader_or_for_axe(
         answer = page.goto(base + address)
         assert answer.status == 200, address
         is_settled(page)
-        page.evaluate(axe)
-        problems += [f"{name} {address}: {one}" for one in page.evaluate(RUN_AXE)]
+        problems += [f"{name} {address}: {one}" for one in list_barriers(page)]
         if page.locator("h1").count() != 1:
             problems.append(f"{address} has not one heading")
         assert page.title().endswith("hpctrack"), address

@@ -12,11 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_dashboard import chromium, open_page, url
 from tests.browser.test_run_pages import go_to
 from tests.stores import NodeWriter
-
-__all__ = ["chromium", "open_page", "url"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

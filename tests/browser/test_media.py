@@ -16,11 +16,8 @@ from playwright.sync_api import expect
 
 import hpctrack
 from hpctrack.store.media_decode import decode_image
-from tests.browser.test_dashboard import chromium, open_page, picture, url
 from tests.media_writing import write_media
 from tests.stores import NodeWriter
-
-__all__ = ["chromium", "open_page", "picture", "url"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -15,11 +15,8 @@ from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
-from tests.browser.test_dashboard import chromium, open_page, picture, url
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE
-
-__all__ = ["chromium", "open_page", "picture", "url"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

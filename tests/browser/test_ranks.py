@@ -14,11 +14,8 @@ from playwright.sync_api import expect
 from hpctrack.store.stored_run import StoredRun
 from scripts.benchmarks.made_ranks import METRIC, RankShape, place_spikes, write_ranks
 from scripts.benchmarks.made_runs import PROJECT
-from tests.browser.test_dashboard import chromium, open_page, picture, url
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
-
-__all__ = ["chromium", "open_page", "picture", "url"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

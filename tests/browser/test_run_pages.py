@@ -16,14 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind, Place
-from tests.browser.test_dashboard import (  # noqa: F401
-    TRAIN,
-    chromium,
-    log_run,
-    open_page,
-    picture,
-    url,
-)
+from tests.browser.driving import TRAIN, log_run
 from tests.programs import only_run, rank_environment, start_python, wait_for
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, write_hostile
@@ -143,7 +136,7 @@ def points(page: Any) -> int:
 
 
 def test_curve_grows_while_a_program_is_logging(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     stop = tmp_path / "stop"
@@ -172,8 +165,8 @@ def test_curve_grows_while_a_program_is_logging(
 
 
 def test_three_views_of_the_ranks_zoom_and_themes(
-    open_page: Callable[..., Any],  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
 ) -> None:
     log_run("four-ranks", ranks=4, steps=1200)
     page = open_page()
@@ -227,7 +220,7 @@ def test_three_views_of_the_ranks_zoom_and_themes(
 
 
 def test_old_links_to_the_charts_still_show_what_they_showed(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     log_run("linked", ranks=3, steps=50)
     page = open_page()
@@ -240,8 +233,8 @@ def test_old_links_to_the_charts_still_show_what_they_showed(
 
 def test_overview_says_why_and_takes_tags_and_notes(
     repository: Path,
-    open_page: Callable[..., Any],  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
 ) -> None:
     wait_for_end(print_run(repository, "sad-fir", lr=0.9), (0, 3))
     page = open_page()
@@ -278,7 +271,7 @@ def test_overview_says_why_and_takes_tags_and_notes(
 
 def test_configuration_files_and_code_can_be_looked_at_and_taken_away(
     repository: Path,
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     wait_for_end(print_run(repository, "whole-oak"))
     wait_for_end(print_run(repository, "other-elm", lr=0.2))
@@ -313,135 +306,10 @@ def test_configuration_files_and_code_can_be_looked_at_and_taken_away(
     expect(page.locator("del")).to_have_text("layers = 12")
 
 
-def test_console_is_searched_filtered_and_shared(
-    repository: Path,
-    open_page: Callable[..., Any],  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
-) -> None:
-    wait_for_end(print_run(repository, "loud-fir"))
-    page = open_page(theme="dark")
-    go_to(page, f"{run_path()}/console")
-    rows = page.locator(".console-rows .row:not(.wait)")
-    expect(page.locator("#console")).to_have_attribute("data-total", "84")
-    expect(page.locator(".row .t-f6").first).to_be_visible()
-    picture(page, "run_console_dark")
-    page.locator("#console").focus()
-    page.keyboard.press("End")
-    expect(page.locator(".row .note").first).to_have_text(re.compile("rewrites"))
-    page.keyboard.press("Home")
-
-    page.keyboard.press("/")
-    page.keyboard.type("step 3")
-    expect(page.locator("#hits")).to_have_text("1 of 22")
-    expect(page.locator(".row.at mark")).to_have_text("step 3")
-    page.keyboard.press("Enter")
-    expect(page.locator("#hits")).to_have_text("2 of 22")
-    page.keyboard.press("Shift+Enter")
-    page.keyboard.press("Shift+Enter")
-    expect(page.locator("#hits")).to_have_text("22 of 22")
-    page.get_by_role("button", name="Regular expression").click()
-    page.get_by_label("Search the console").fill(r"step 3\d")
-    expect(page.locator("#hits")).to_have_text(re.compile("of 20"))
-    page.get_by_label("Search the console").fill("(")
-    expect(page.locator("#hits")).to_contain_text("no regular expression")
-    page.get_by_label("Search the console").fill("warning")
-    expect(page.locator("#hits")).to_have_text(re.compile("of 2$"))
-    expect(page.locator(".row mark").first).to_have_text("WARNING")
-    expect(page.locator(".row b")).to_have_count(0)
-
-    page.get_by_label("Rank", exact=True).select_option("1")
-    expect(page.locator("#console")).to_have_attribute("data-total", "42")
-    page.get_by_role("radio", name="stderr").check()
-    expect(rows).to_have_count(2)
-    page.get_by_role("button", name="Times").click()
-    expect(rows.first.locator(".w")).to_be_visible()
-    shared = page.url
-    page.goto("about:blank")
-    page.goto(shared)
-    expect(rows).to_have_count(2)
-    expect(page.get_by_label("Search the console")).to_have_value("warning")
-    with page.expect_download() as found:
-        page.get_by_role("link", name="Download").click()
-    assert "WARNING <b>not bold</b>" in Path(found.value.path()).read_text()
-
-
-def test_console_follows_a_program_until_the_reader_looks_back(
-    repository: Path,
-    open_page: Callable[..., Any],  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    stop = tmp_path / "stop"
-    writers = print_run(repository, "live-ash", ranks=1, stop=str(stop))
-    try:
-        store = Path(os.environ["HPCTRACK_DIR"])
-        wait_for(lambda: any(store.glob("*/*/node-*.h5")), timeout_s=60)
-        page = open_page(height=500)
-        go_to(page, f"{run_path()}/console")
-        view = page.locator("#console")
-        expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "true")
-        expect(page.locator(".row .t").filter(has_text="tick").first).to_be_visible()
-        for _ in range(2):
-            seen = view.get_attribute("data-total")
-            expect(view).not_to_have_attribute("data-total", str(seen))
-        view.focus()
-        page.keyboard.press("Home")
-        expect(page.locator(".row .t").filter(has_text="step 0 loss")).to_be_visible()
-        expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
-        seen = view.get_attribute("data-total")
-        expect(view).not_to_have_attribute("data-total", str(seen))
-        expect(page.locator(".row .t").filter(has_text="step 0 loss")).to_be_visible()
-    finally:
-        stop.touch()
-        wait_for_end(writers)
-    expect(page.locator("#run .pill.large")).to_have_text(re.compile("running|finished"))
-
-
-def test_any_line_of_a_huge_console_is_a_key_away(
-    open_page: Callable[..., Any],  # noqa: F811
-) -> None:
-    lines = 600_000
-    writer = NodeWriter(Path(os.environ["HPCTRACK_DIR"]), project="vision", run="huge")
-    session = writer.start(0)
-    for start in range(0, lines, 1000):
-        body = "".join(f"line {n} of many\n" for n in range(start, start + 1000)).encode()
-        writer.file.add_event(
-            EventKind.STDOUT, body, wall_s=writer.wall_s + start, rank=0, session=session,
-            place=Place.TEXT,
-        )  # fmt: skip
-    writer.end(0, session)
-    writer.close()
-    page = open_page()
-    go_to(page, "/p/vision/runs/huge/console")
-    view = page.locator("#console")
-    text = page.locator(".row .t")
-    expect(text.filter(has_text=re.compile("^line 0 of many$"))).to_be_visible()
-    expect(view).to_have_attribute("data-total", str(lines))
-    view.focus()
-    page.keyboard.press("End")
-    expect(text.filter(has_text=f"line {lines - 1} of")).to_be_visible()
-    page.keyboard.press("ArrowUp")
-    page.get_by_label("Go to a line or a time").fill("300,001")
-    page.keyboard.press("Enter")
-    expect(page.locator(".row.at .t")).to_have_text("line 300000 of many")
-    page.mouse.move(600, 500)
-    page.mouse.wheel(0, 190)
-    expect(text.filter(has_text="line 300020 of")).to_be_visible()
-    page.keyboard.press("/")
-    page.keyboard.type("line 599998 ")
-    expect(page.locator("#hits")).to_have_text("1 of 1")
-    expect(page.locator(".row.at .t")).to_have_text("line 599998 of many")
-    made = page.evaluate("document.querySelectorAll('.console-rows .row').length")
-    assert made < 100, "only what is seen is in the page"
-    reloaded = page.url
-    page.goto("about:blank")
-    page.goto(reloaded)
-    expect(text.filter(has_text="line 599998 of")).to_be_visible()
-
-
 def test_differences_are_searched_based_and_shared(
     repository: Path,
-    open_page: Callable[..., Any],  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    open_page: Callable[..., Any],
+    picture: Callable[[Any, str], None],
 ) -> None:
     wait_for_end(print_run(repository, "first-oak"))
     (repository / "model.py").write_text("layers = 48\n")
@@ -469,7 +337,7 @@ def test_differences_are_searched_based_and_shared(
 
 
 def test_every_tab_of_hostile_broken_and_empty_runs_works_in_both_themes(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     store = Path(os.environ["HPCTRACK_DIR"])
     for number, text in enumerate(HOSTILE):

@@ -18,11 +18,8 @@ import pytest
 from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind
-from tests.browser.test_dashboard import chromium, open_page, picture, url
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, write_hostile
-
-__all__ = ["chromium", "open_page", "picture", "url"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -156,6 +153,27 @@ def test_filter_is_completed_applied_and_says_what_is_wrong_where(runs: Any) -> 
     runs.get_by_role("button", name=re.compile("^failed")).click()
     expect(rows(runs)).to_have_count(6)
     expect(runs).to_have_url(re.compile("state=failed"))
+
+
+def test_enter_closes_completions_so_that_the_error_is_seen(runs: Any) -> None:
+    field = runs.get_by_role("combobox", name="Filter runs")
+    field.click()
+    runs.keyboard.type("config.lr >", delay=5)
+    runs.keyboard.press("Enter")
+    expect(runs.get_by_role("alert")).to_contain_text("a value is missing")
+    runs.wait_for_timeout(400)  # longer than what was typed waits for its completions
+    expect(runs.locator("#completions")).to_be_hidden()
+
+
+def test_completions_behind_an_emoji_replace_the_right_word(runs: Any) -> None:
+    field = runs.get_by_role("combobox", name="Filter runs")
+    field.fill('name == "\N{GRINNING FACE}\N{GRINNING FACE}" and config.opt')
+    expect(runs.get_by_role("option", name="config.optimizer")).to_be_visible()
+    runs.keyboard.press("ArrowDown")
+    runs.keyboard.press("Enter")
+    expect(field).to_have_value(
+        'name == "\N{GRINNING FACE}\N{GRINNING FACE}" and config.optimizer '
+    )
 
 
 def test_table_is_worked_by_keyboard_only(runs: Any) -> None:

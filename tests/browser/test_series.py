@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from hpctrack.store.seal import seal_run
-from tests.browser.test_dashboard import chromium, open_page, url  # noqa: F401
 from tests.programs import wait_for
 from tests.stores import START_S, NodeWriter
 
@@ -52,7 +51,7 @@ def evaluate(page: Any, work: str, given: Any = None) -> Any:
 
 def test_a_chart_is_decoded_to_what_was_logged(
     runs: NodeWriter,
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     runs.flush()
     page = open_page()
@@ -74,7 +73,7 @@ def test_a_chart_is_decoded_to_what_was_logged(
 
 def test_live_points_arrive_while_a_page_looks(
     runs: NodeWriter,
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     page = open_page()
     evaluate(page, """
@@ -101,7 +100,7 @@ def test_live_points_arrive_while_a_page_looks(
 
 
 def test_a_line_that_grows_keeps_its_extremes_and_obeys_a_requeue(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
 ) -> None:
     page = open_page()
     found = evaluate(page, """

@@ -12,11 +12,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import list_barriers
-from tests.browser.test_dashboard import chromium, open_page, picture, url
 from tests.seeds import write_groups, write_seeded
 from tests.unit.server.conftest import HOSTILE
-
-__all__ = ["chromium", "open_page", "picture", "url"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

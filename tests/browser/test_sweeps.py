@@ -20,11 +20,8 @@ from hpctrack.sweeps.sync_desk import SweepDesk
 from hpctrack.sweeps.worker.result import TrialState
 from hpctrack.sync.sending.push import push
 from tests.browser.axe import list_barriers
-from tests.browser.test_dashboard import chromium, open_page, picture, url
 from tests.programs import ROOT, wait_for
 from tests.sweep_stores import write_sweep
-
-__all__ = ["chromium", "open_page", "picture", "url"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

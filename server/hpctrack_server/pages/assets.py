@@ -14,7 +14,8 @@ from bokeh.settings import settings as bokeh_settings
 
 from hpctrack.errors import NotFoundError
 from hpctrack_server.components.figures.catalogue import FIGURES, figure_json
-from hpctrack_server.pages.guarded import Guarded, Services
+from hpctrack_server.pages.guarded import Guarded
+from hpctrack_server.pages.services import Services
 
 CACHE_MAX_AGE_S = 31_536_000
 """A year: the address holds a hash of everything, so what it names never changes."""

@@ -9,36 +9,22 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from tornado.httputil import HTTPServerRequest
-from tornado.template import DictLoader
-from tornado.web import RequestHandler
+from tornado.web import Finish, RequestHandler
 
-from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
-from hpctrack_server.auth import COOKIE_NAME, Gate, Right, Verdict, Visit
+from hpctrack_server.auth import COOKIE_NAME, Right, Verdict, Visit
 from hpctrack_server.components import text
-from hpctrack_server.data.index.run_index import RunIndex
-from hpctrack_server.data.matrix.numbers import RankNumbers
-from hpctrack_server.data.media.library import Library
-from hpctrack_server.data.provider import DataProvider
-from hpctrack_server.data.reader import Reader
-from hpctrack_server.data.run.consoles import Consoles
-from hpctrack_server.data.series.charts import ChartReader
-from hpctrack_server.data.series.live_watch import PointWatcher
-from hpctrack_server.data.sparklines import SparkReader
-from hpctrack_server.data.state.saved import State
-from hpctrack_server.data.sweeps import Sweeps
-from hpctrack_server.data.watch import Watcher
 from hpctrack_server.language.errors import QueryError
+from hpctrack_server.pages.services import Services
+
+COUNT_MAX_DIGITS = 9
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -64,71 +50,6 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
-def load_templates() -> DictLoader:
-    """Read the package's templates; whatever they insert is escaped."""
-    found = dict(_iter_templates(files("hpctrack_server") / "templates", ""))
-    return DictLoader(found, autoescape="escape_text", whitespace="all")
-
-
-def _iter_templates(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
-    for one in folder.iterdir():
-        if one.is_dir():
-            yield from _iter_templates(one, f"{prefix}{one.name}/")
-        else:
-            yield f"{prefix}{one.name}", one.read_text("utf-8")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Services:
-    """What handlers work with.
-
-    Without a repr: Bokeh formats all routes with their arguments for its log, wanted or not, and
-    all templates and menus once per route took seconds of the start.
-    """
-
-    gate: Gate
-    provider: DataProvider
-    index: RunIndex
-    sparks: SparkReader
-    reader: Reader
-    """For what pages wait for: lists and records."""
-    charts: ChartReader
-    """For the thread of `numbers` alone."""
-    sweeps: Sweeps
-    sweeping: Reader
-    """The thread of `sweeps`: Optuna takes seconds to say what matters, and charts go on."""
-    numbers: Reader
-    """For what charts wait for, so that a heavy chart does not hold up everybody's pages."""
-    ranks: RankNumbers
-    """Numbers of all ranks at once, for the thread of numbers."""
-    keeper: Reader
-    """For the database: one that hangs must stall saving, and nothing else."""
-    state: State
-    consoles: Consoles
-    media: Library
-    """For the thread of `numbers` alone."""
-    watcher: Watcher
-    points: PointWatcher
-    asset_path: Callable[[str], str]
-    clock: Clock = SYSTEM_CLOCK
-    prefix: str = ""
-    menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
-    """Names and pages of each menu, see `pages.registry`."""
-    api: Mapping[str, Any] = field(default_factory=dict)
-    """Answers of the API by name, for its description."""
-    templates: DictLoader = field(default_factory=load_templates)
-
-    def close_pages(self) -> None:
-        """Close what the thread of `reader` has open."""
-        self.media.close()
-        self.provider.close()
-
-    def close_numbers(self) -> None:
-        """Close what belongs to the thread of `numbers`."""
-        self.charts.close()
-        self.consoles.close()
-
-
 class Guarded(RequestHandler):
     """A request that has passed the gate."""
 
@@ -139,10 +60,17 @@ class Guarded(RequestHandler):
     """Methods that change something; a handler that only reads by POST sets it empty."""
 
     services: Services
+    is_gone = False
+    """Whether nobody waits for the answer any more."""
 
     def initialize(self, services: Services) -> None:
         """Take what Tornado hands over."""
         self.services = services
+
+    def on_connection_close(self) -> None:
+        """Note that nobody waits for the answer any more."""
+        super().on_connection_close()
+        self.is_gone = True
 
     def set_default_headers(self) -> None:
         """Set the headers that every answer has."""
@@ -170,8 +98,18 @@ class Guarded(RequestHandler):
     async def calculate(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
-        """Do what takes long, such as reading many series, on the thread for numbers."""
-        return await self.services.numbers.call(work, *args, **kwargs)
+        """Do what takes long, such as reading many series, on the thread for numbers.
+
+        What a reader has zoomed past or left before its turn came is not done at all: the charts
+        that are looked at now would wait for it.
+        """
+
+        def work_if_wanted() -> Result:
+            if self.is_gone:
+                raise Finish
+            return work(*args, **kwargs)
+
+        return await self.services.numbers.call(work_if_wanted)
 
     async def keep(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -276,6 +214,12 @@ class Guarded(RequestHandler):
     def query(self, name: str, default: str = "") -> str:
         """Return a parameter of the address."""
         return self.get_query_argument(name, default) or default
+
+    def count(self, name: str) -> int | None:
+        """Return a parameter of the address that is a count; None if it is none."""
+        given = self.query(name)
+        is_count = given.isascii() and given.isdigit() and len(given) <= COUNT_MAX_DIGITS
+        return int(given) if is_count else None
 
     def _visit(self) -> Visit:
         headers = self.request.headers

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from hpctrack.store.annotation_file import edit_annotations
 from hpctrack.store.seal import seal_run
@@ -39,3 +42,18 @@ def test_an_edit_of_a_sealed_run_is_told_in_its_projects_list(
     connection.close()
     (found,) = dashboard.get("/api/v1/projects/p/runs").json()["runs"]
     assert (found["notes"], found["tags"]) == ("why", ["<b>"])
+
+
+@pytest.mark.parametrize("mark", ["archived", "deleted"])
+def test_a_run_that_is_put_away_says_so_and_is_compared_by_its_name(
+    tmp_path: Path, start_dashboard: Callable[..., Live], mark: str
+) -> None:
+    seal_run(write_run(tmp_path / "store", run="sealed"))
+    change: dict[str, Any] = {mark: True}
+    edit_annotations(tmp_path / "store", "p", "sealed", by="", **change)
+    dashboard = start_dashboard(tmp_path / "store")
+    assert f">{mark}</a>" in dashboard.get("/p/p/runs/sealed").text
+    found = dashboard.get("/api/v1/projects/p/compare?runs=sealed").json()
+    assert [one["id"] for one in found["runs"]] == ["sealed"]
+    assert found["missing"] == []
+    assert dashboard.get("/api/v1/projects/p/compare").json()["runs"] == []

@@ -44,6 +44,17 @@ def test_x_can_be_time_or_any_metric(dashboard: Live, x: str) -> None:
         assert 0 <= low <= high < 1e5
 
 
+@pytest.mark.parametrize("ranks", ["mean", "all", 0])
+def test_a_run_without_the_metric_that_is_x_is_named_and_hinders_no_other(
+    dashboard: Live, ranks: str | int
+) -> None:
+    runs = ["sealed", "live"]
+    head, lines = ask_chart(dashboard, y="loss", runs=runs, x="nowhere <b>", ranks=ranks)
+    assert lines == []
+    assert [one["run"] for one in head["errors"]] == runs
+    assert "has no metric 'nowhere <b>' to be x" in head["errors"][0]["message"]
+
+
 def test_a_window_has_its_neighbours_outside(dashboard: Live) -> None:
     head, lines = ask_chart(dashboard, y="loss", runs=["sealed"], x0=10, x1=20)
     np.testing.assert_array_equal(lines[0].x, np.arange(9, 22))

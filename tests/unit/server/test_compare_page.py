@@ -10,7 +10,7 @@ import pytest
 
 from hpctrack_server.components.figures.catalogue import figure_json
 from hpctrack_server.components.figures.line import LINE_FIGURES, make_line_figure
-from hpctrack_server.data.index.query import SortKey
+from hpctrack_server.data.index.query import Scope, SortKey
 from hpctrack_server.pages.compare.facts import (
     RUNS_DEFAULT,
     RUNS_MAX,
@@ -36,6 +36,7 @@ def test_address_asks_for_some_runs_or_for_a_query() -> None:
     query = RunsWanted.parse({"filter": "x > 1", "sort": "-summary.loss", "limit": "7"}).query
     assert (query.filter, query.count) == ("x > 1", 7)
     assert query.sort == (SortKey(key="summary.loss", is_descending=True),)
+    assert (some.query.scope, query.scope) == (Scope.ALL, Scope.ACTIVE)
 
 
 @pytest.mark.parametrize("limit", ["", "no", "-1", "1e9", "\N{SUPERSCRIPT TWO}", "9" * 30])

@@ -9,16 +9,13 @@ import pytest
 from bokeh.core.validation import check_integrity
 
 from hpctrack_server.components import text
-from hpctrack_server.components.figures.metric import (
-    BAND_COLUMNS,
-    DOT_COLUMNS,
-    LINE_COLUMNS,
-    make_metric_figure,
-)
+from hpctrack_server.components.figures.catalogue import FIGURES
+from hpctrack_server.components.figures.line import BAND_COLUMNS, DOT_COLUMNS, LINE_COLUMNS
 from hpctrack_server.components.rank_strip import CELLS_MAX, PROBLEMS_MAX, make_rank_strip
 from hpctrack_server.data.cache import ByteCache
 
-MODELS_MAX = 60
+MODELS_MAX = 80
+"""A page has a dozen figures and more; each model costs 0.4 ms and 4.5 KB when it is mounted."""
 
 
 @pytest.mark.parametrize(
@@ -96,12 +93,17 @@ def test_strip_of_ten_thousand_ranks_stays_small_and_shows_the_worst() -> None:
     assert many.hidden_problems == 1000 - PROBLEMS_MAX
 
 
-def test_figure_is_sound_and_small() -> None:
-    figure = make_metric_figure()
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_sound_and_small(name: str) -> None:
+    figure = FIGURES[name]()
     found = check_integrity(figure.references())
     assert not found.error
     assert len(figure.references()) <= MODELS_MAX
-    for name, columns in (("lines", LINE_COLUMNS), ("band", BAND_COLUMNS), ("dots", DOT_COLUMNS)):
+
+
+def test_the_columns_that_scripts_fill_are_those_of_the_figure() -> None:
+    figure = FIGURES["line"]()
+    for name, columns in (("lines", LINE_COLUMNS), ("bands", BAND_COLUMNS), ("dots", DOT_COLUMNS)):
         (source,) = figure.select({"name": name})
         assert set(source.column_names) == set(columns)
 

@@ -97,6 +97,16 @@ def test_most_common_columns_come_first_and_constant_ones_last() -> None:
     assert list_default_keys([]) == ["name", "state", "user", "created", "duration", "tags"]
 
 
+def test_results_are_shown_before_gradients_timings_and_what_the_system_says() -> None:
+    names = ["grad_norm", "step_time_s", "system/gpu_util", "train/loss", "val/acc", "val/loss"]
+    known = [Facts(f"summary.{one}") for one in names]
+    keys = [one for one in list_default_keys(known) if one.startswith("summary.")]
+    assert keys == [
+        "summary.val/acc", "summary.val/loss", "summary.train/loss",
+        "summary.grad_norm", "summary.step_time_s",
+    ]  # fmt: skip
+
+
 def test_columns_that_were_asked_for_come_in_their_order_with_pinned_ones_first() -> None:
     wanted = ["state", "!config.lr", "~val/loss", "config.not there", "name"]
     columns = choose_columns(KNOWN, wanted)

@@ -17,7 +17,6 @@ from hpctrack_server.components.figures.heatmap import (
 from hpctrack_server.components.figures.intervals import make_intervals_figure
 from hpctrack_server.components.figures.line import LINE_FIGURES
 from hpctrack_server.components.figures.marks import make_marks_figure
-from hpctrack_server.components.figures.metric import make_metric_figure
 from hpctrack_server.components.figures.panel import make_layer_figure, make_panel_figure
 from hpctrack_server.components.figures.sensor import make_sensor_figure
 
@@ -25,7 +24,6 @@ FIGURES: dict[str, Callable[[], Any]] = {
     "intervals": make_intervals_figure,
     "marks": make_marks_figure,
     "marks-log": partial(make_marks_figure, is_log=True),
-    "metric": make_metric_figure,
     **LINE_FIGURES,
     "panel": make_panel_figure,
     "layer": make_layer_figure,

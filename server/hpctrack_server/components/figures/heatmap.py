@@ -19,7 +19,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from hpctrack_server import theme
-from hpctrack_server.components.figures.metric import plain_axes
+from hpctrack_server.components.figures.plain import plain_axes
 
 PICTURE_COLUMNS = ("image", "x", "y", "dw", "dh")
 BAND_COLUMNS = ("x", "low", "p5", "median", "p95", "high")

@@ -8,7 +8,7 @@ from bokeh.models import ColumnDataSource, Range1d, Span
 from bokeh.plotting import figure
 
 from hpctrack_server import theme
-from hpctrack_server.components.figures.metric import plain_axes
+from hpctrack_server.components.figures.plain import plain_axes
 
 POINT_COLUMNS = ("x", "y", "color")
 BAR_COLUMNS = ("xs", "ys", "color")

@@ -10,7 +10,7 @@ from bokeh.models import BoxZoomTool, ColumnDataSource, Range1d, WheelZoomTool
 from bokeh.plotting import figure
 
 from hpctrack_server import theme
-from hpctrack_server.components.figures.metric import plain_axes
+from hpctrack_server.components.figures.plain import plain_axes
 
 LINE_COLUMNS = ("xs", "ys", "color", "width", "alpha")
 DOT_COLUMNS = ("x", "y", "color")

@@ -9,7 +9,7 @@ from bokeh.models import ColumnDataSource, PrintfTickFormatter, Range1d
 from bokeh.plotting import figure
 
 from hpctrack_server import theme
-from hpctrack_server.components.figures.metric import plain_axes
+from hpctrack_server.components.figures.plain import plain_axes
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "bars": ("left", "right", "y", "color"),

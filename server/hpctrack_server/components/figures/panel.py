@@ -20,7 +20,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from hpctrack_server import theme
-from hpctrack_server.components.figures.metric import plain_axes
+from hpctrack_server.components.figures.plain import plain_axes
 
 CELL_COLUMNS = ("left", "right", "bottom", "top", "color", "alpha", "line")
 AREA_COLUMNS = ("xs", "ys", "color", "alpha")

@@ -20,7 +20,7 @@ from bokeh.plotting import figure
 
 from hpctrack_server import theme
 from hpctrack_server.components.figures.heatmap import PICTURE_COLUMNS, TOP_CODE
-from hpctrack_server.components.figures.metric import plain_axes
+from hpctrack_server.components.figures.plain import plain_axes
 
 HOUR_MS = 3_600_000
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from contourpy import LineType, contour_generator
-from scipy.interpolate import LinearNDInterpolator
-from scipy.spatial import QhullError
 
 from hpctrack_server.components.panels.column import FloatArray
 
@@ -54,6 +52,10 @@ def fit_surface(x: FloatArray, y: FloatArray, z: FloatArray) -> Surface | None:
     Linear between the three runs around (Delaunay's triangles), so that it never shows a height
     that no run has.
     """
+    # A fifth of a second, for those only who draw a surface.
+    from scipy.interpolate import LinearNDInterpolator  # noqa: PLC0415
+    from scipy.spatial import QhullError  # noqa: PLC0415
+
     places, heights = _join_places(np.stack([x, y], axis=1), z)
     if len(places) < 3:  # noqa: PLR2004 - a triangle has three corners
         return None

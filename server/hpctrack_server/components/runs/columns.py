@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,6 +28,9 @@ KINDS = {
 """Columns that are drawn in a way of their own."""
 
 RESULTS = frozenset({"duration", "energy_wh"})
+
+FINAL_WORDS = frozenset({"val", "valid", "validation", "test", "eval"})
+RESULT_WORDS = ("loss", "acc", "score", "error", "f1", "auc", "reward")
 
 ALWAYS = ("name", "state", "user", "created", "duration")
 IF_ANY = ("slurm.partition", "ranks")
@@ -130,7 +134,8 @@ def list_default_keys(known: Iterable[Known]) -> list[str]:
     """Return the fixed columns and the configuration and summary keys that most runs have.
 
     Of keys that are equally common, those that differ between the runs come first: a column
-    that says the same in every row helps nobody.
+    that says the same in every row helps nobody. Of metrics, those that look like a result come
+    before gradients and timings.
     """
     found = {one.key: one for one in known}
     facts = [*ALWAYS, *(key for key in IF_ANY if key in found)]
@@ -142,8 +147,17 @@ def list_default_keys(known: Iterable[Known]) -> list[str]:
 
 def _choose(known: Iterable[Known], prefix: str, limit: int) -> list[str]:
     found = [one for one in known if one.key.startswith(prefix) and one.count]
-    found.sort(key=lambda one: (-one.count, one.distinct <= 1))  # stable: else as they came
+    # Stable: else as they came. Settings are in the order of the configuration already.
+    worth = rate_result if prefix == "summary." else (lambda _key: 0)
+    found.sort(key=lambda one: (-one.count, one.distinct <= 1, -worth(one.key)))
     return [one.key for one in found[:limit]]
+
+
+def rate_result(key: str) -> int:
+    """Return how much a metric looks like what a run is judged by; more is more."""
+    words = set(re.split(r"[^a-z0-9]+", key.casefold()))
+    is_result = any(part in word for word in words for part in RESULT_WORDS)
+    return 3 * bool(words & FINAL_WORDS) + 2 * is_result - 4 * ("system" in words)
 
 
 def _make_column(spec: str, known: dict[str, Known]) -> Column:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from hpctrack.errors import StoreFormatError
 from hpctrack_server.data.media.shapes import Shape
@@ -178,6 +177,8 @@ def make_atoms(atoms: list[Atom]) -> Shape:
 
 def find_bonds(position: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.uint32]:
     """Return the pairs of atoms that are near enough to be joined; none of what is no matter."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415 - a fifth of a second, for molecules only
+
     reach = 2 * float(radius.max()) + BOND_SLACK_A
     tree = cKDTree(position)
     if tree.count_neighbors(tree, reach) > NEIGHBOURS_MAX * len(position):

@@ -165,6 +165,11 @@ class CurveReader:
 
         A metric's x is its value of the same rank at the same step, or at the last step before
         that has one; of a line that stands for all ranks it is reduced over the ranks alike.
+
+        Raises
+        ------
+        NotFoundError
+            The run has not logged it.
         """
         if x == XAxis.STEP:
             return curve.step
@@ -173,6 +178,8 @@ class CurveReader:
                 return np.full(len(curve), np.nan)
             return curve.wall_s - opened.began_wall_s if x == XAxis.RELATIVE else curve.wall_s
         numbers = self.find_ranks(opened, x)
+        if not numbers:
+            raise NotFoundError(f"{opened.label} has no metric {x[:80]!r} to be x")
         if curve.rank is not None and len(numbers) > 1:
             rank = curve.rank if curve.rank in numbers else numbers[0]
             other = self.read_rank(opened, x, rank, with_times=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpctrack_server.components.text import is_number
-from hpctrack_server.data.index.query import RunQuery, SortKey
+from hpctrack_server.data.index.query import RunQuery, Scope, SortKey
 
 RUNS_DEFAULT = 20
 RUNS_MAX = 10_000
@@ -44,6 +44,8 @@ class RunsWanted:
             ids=ids[:RUNS_MAX],
             sort=SortKey.parse(arguments.get("sort", "")),
             count=len(ids) if ids else max(1, min(count, RUNS_MAX)),
+            # Who names a run, as a run's own page does, means it: archived ones too.
+            scope=Scope.ALL if ids else Scope.ACTIVE,
         )
         return cls(query=query, value_key=arguments.get("value", ""))
 

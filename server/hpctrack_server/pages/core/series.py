@@ -69,7 +69,6 @@ class ChartMetricsApi(Guarded):
     async def get(self, project: str) -> None:
         """Answer with names, numbers of points and of runs."""
         given = self.query("runs")
-        limit = self.query("limit")
         runs = parse_runs(
             {"runs": given.split(",")}
             if given
@@ -78,7 +77,7 @@ class ChartMetricsApi(Guarded):
                     "filter": self.query("filter"),
                     "search": self.query("search"),
                     "sort": self.query("sort"),
-                    "limit": int(limit) if limit.isdecimal() else None,
+                    "limit": self.count("limit"),
                 }
             }
         )

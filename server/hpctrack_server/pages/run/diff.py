@@ -30,7 +30,7 @@ class Comparing(Guarded):
         named = [one for one in self.query("runs").split(",") if one]
         if named or not (self.query("filter") or self.query("search")):
             return list(dict.fromkeys(named))
-        limit = self.query("limit", str(RUNS_MAX))
+        limit = self.count("limit")
         query = RunQuery(
             filter=self.query("filter"),
             search=self.query("search"),
@@ -38,7 +38,7 @@ class Comparing(Guarded):
             scope=Scope.ACTIVE,
         )
         ids = await self.read(self.services.index.ids, project, query)
-        return ids[: int(limit)] if limit.isdigit() else ids
+        return ids if limit is None else ids[:limit]
 
 
 class DiffPage(Comparing):

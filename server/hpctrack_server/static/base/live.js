@@ -1,9 +1,9 @@
-// @ts-nocheck until its next change
 // Keeping a page current: parts of it are fetched again, events say when.
 import { localiseTimes } from "./page.js";
 
 // Replaces the parts of this page, marked by data-part, by those of the same page as it is now.
 // The server renders and escapes; nothing is put together here.
+/** @param {string[]} names @param {string} [url] @returns {Promise<Document | null>} the page as it is now */
 export async function refreshParts(names, url = location.href) {
   const answer = await fetch(url, { headers: { Accept: "text/html" } });
   if (!answer.ok) return null;
@@ -24,23 +24,26 @@ export async function refreshParts(names, url = location.href) {
 
 // What the reader has opened, scrolled or focused stays as it is. To be called while the old part
 // is still in the page; the returned function finishes when the new one is.
+/** @param {Element} old @param {Element} part */
 function keepState(old, part) {
   const opened = [...old.querySelectorAll("details")].map((one) => one.open);
   const left = old.querySelector(".scroll")?.scrollLeft ?? 0;
-  const link = old.contains(document.activeElement) && document.activeElement.getAttribute("href");
+  const link = old.contains(document.activeElement) && document.activeElement?.getAttribute("href");
   return () => {
     part.querySelectorAll("details").forEach((one, i) => {
       one.open = opened[i] ?? one.open;
     });
     const scroll = part.querySelector(".scroll");
     if (scroll) scroll.scrollLeft = left;
-    if (link) part.querySelector(`a[href="${CSS.escape(link)}"]`)?.focus({ preventScroll: true });
+    if (link) /** @type {HTMLElement | null} */ (part.querySelector(`a[href="${CSS.escape(link)}"]`))?.focus({ preventScroll: true });
   };
 }
 
 // Listens while the page can be seen: a browser allows six connections to one server, and tabs
 // in the background must not use them up.
+/** @param {string} url @param {(change: any) => void} onChange @returns {() => void} ends it */
 export function listen(url, onChange) {
+  /** @type {EventSource | null} */
   let source = null;
   let isDone = false;
   const open = () => {
@@ -63,6 +66,7 @@ export function listen(url, onChange) {
 }
 
 // Runs work at most once at a time, and once more if it was asked for meanwhile.
+/** @param {() => Promise<any>} work @param {number} [restMs] */
 export function coalesce(work, restMs = 0) {
   let isBusy = false;
   let isWanted = false;
@@ -83,6 +87,7 @@ export function coalesce(work, restMs = 0) {
 }
 
 // A server that is gone for a moment is no error of the page: fetch then throws a TypeError.
+/** @param {any} error */
 function passOverNetwork(error) {
   if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;
 }

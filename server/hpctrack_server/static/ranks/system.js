@@ -127,7 +127,7 @@ async function begin() {
   }
   view.zeroMs = about.created * 1000 - new Date(about.created * 1000).getTimezoneOffset() * 60000;
   view.marks = about.marks;
-  hostField.replaceChildren(make("option", { value: "" }, `all ${about.hosts.length.toLocaleString("en")} hosts`), ...about.hosts.map((/** @type {string} */ one) => make("option", { value: one }, one)));
+  hostField.replaceChildren(make("option", { value: "" }, about.hosts.length > 1 ? `all ${about.hosts.length.toLocaleString("en")} hosts` : "the host"), ...about.hosts.map((/** @type {string} */ one) => make("option", { value: one }, one)));
   readView();
   drawGroups();
   drawMarks();

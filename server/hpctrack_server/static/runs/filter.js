@@ -47,12 +47,14 @@ class Completions {
   #chosen = -1;
   /** @type {AbortController | null} */
   #asking = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #waiting;
 
   /** @param {HTMLInputElement} input */
   constructor(input) {
     this.input = input;
     this.list = byId("completions");
-    const ask = later(() => this.#ask(), COMPLETION_MS);
+    const ask = () => this.#askLater();
     input.addEventListener("input", ask);
     input.addEventListener("click", ask);
     input.addEventListener("blur", () => this.close());
@@ -65,6 +67,7 @@ class Completions {
   }
 
   close() {
+    clearTimeout(this.#waiting); // what was typed last is asked for no more: Enter came first
     this.#asking?.abort();
     this.#found = null;
     this.#chosen = -1;
@@ -73,13 +76,22 @@ class Completions {
     this.input.removeAttribute("aria-activedescendant");
   }
 
+  #askLater() {
+    clearTimeout(this.#waiting);
+    this.#waiting = setTimeout(() => this.#ask(), COMPLETION_MS);
+  }
+
   async #ask() {
     this.#asking?.abort();
-    this.#asking = new AbortController();
+    const asking = new AbortController();
+    this.#asking = asking;
     const { value, selectionStart } = this.input;
     try {
-      const url = apiAddress(["projects", project(), "complete"], { text: value, at: selectionStart });
-      this.#show(await getJson(url, this.#asking.signal));
+      const at = countPoints(value, selectionStart ?? value.length);
+      const url = apiAddress(["projects", project(), "complete"], { text: value, at });
+      const found = /** @type {Completion} */ (await getJson(url, asking.signal));
+      if (asking.signal.aborted) return;
+      this.#show({ ...found, start: findUnit(value, found.start), end: findUnit(value, found.end) });
     } catch {
       // Without completions the filter works all the same.
     }
@@ -148,4 +160,14 @@ class Completions {
     this.input.setSelectionRange(before.length + 1, before.length + 1);
     this.input.dispatchEvent(new InputEvent("input", { bubbles: true }));
   }
+}
+
+/** The server counts code points, and an input UTF-16 units: of an emoji two. @param {string} value @param {number} unit */
+function countPoints(value, unit) {
+  return [...value.slice(0, unit)].length;
+}
+
+/** @param {string} value @param {number} point */
+function findUnit(value, point) {
+  return [...value].slice(0, point).join("").length;
 }

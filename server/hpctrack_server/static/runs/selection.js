@@ -139,7 +139,7 @@ export function compare() {
   if (isAll || !picked.size) {
     location.assign(facts().dataset.compare ?? "");
   } else if (picked.size > IN_ADDRESS_MAX) {
-    say(`${formatCount(picked.size, "run")} are too many for an address`, { kind: "bad" });
+    say(`${formatCount(picked.size, "run")} are too many for an address: compare at most ${IN_ADDRESS_MAX}, or all that match a filter`, { kind: "bad" });
   } else {
     location.assign(address(["p", project(), "compare"], { runs: [...picked].join(",") }));
   }
