@@ -33,7 +33,7 @@ from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
-from hpctrack_server.pages.guarded import NotFound
+from hpctrack_server.pages.guarded import Entrance, NotFound
 from hpctrack_server.pages.home.projects import ProjectWay
 from hpctrack_server.pages.page import PROJECT
 from hpctrack_server.pages.registry import API, MENUS, PAGES
@@ -156,6 +156,9 @@ def make_dashboard(
     patterns.append((f"{settings.prefix}/p/{PROJECT}/?", ProjectWay, given))
     place = f"{settings.prefix}/assets/([^/]+)/(.+)"
     patterns.append((place, AssetPage, {**given, "assets": assets}))
+    if settings.prefix:
+        # Where people land who type the path without its last slash.
+        patterns.append((settings.prefix, Entrance, given))
     # Bokeh appends routes of its own for static files, which know nothing of the gate.
     patterns.append((r"/.*", NotFound, given))
     application = BokehTornado(
