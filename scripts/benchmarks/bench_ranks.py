@@ -22,13 +22,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hpctrack.core.layout import run_folder
+from scripts.benchmarks.dashboard_lab import CHROMIUM, FLAGS, wait_for
 from scripts.benchmarks.made_ranks import RankShape, write_ranks
 from scripts.benchmarks.made_runs import PROJECT
 from scripts.benchmarks.rows import Row, Target
 
 SERVE = "from hpctrack_server.main import server; server()"
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--force-device-scale-factor=1")
 RUN = "many-ranks"
 FIRST_MS, ZOOM_MS = 400.0, 100.0
 
@@ -99,14 +98,28 @@ def measure_ranks(store: Path, *, repeats: int) -> list[Row]:
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.add_init_script(WATCH_FIRST)
         page.goto(url)
-        parts = urlsplit(url)
-        address = f"{parts.scheme}://{parts.netloc}/p/{PROJECT}/runs/{RUN}/ranks"
-        firsts = [_measure_first(page, address) for _ in range(repeats)]
-        blurred = [_measure_zoom(page, number) for number in range(2)]
-        page.locator("#matrix[data-share='1']").wait_for(timeout=120_000)
-        sharp = [_measure_zoom(page, number) for number in range(repeats)]
-        hovers = [_measure_hover(page, number) for number in range(repeats)]
+        rows = measure_page(page, url, repeats=repeats)
         browser.close()
+    return rows
+
+
+def measure_page(page: Any, url: str, *, repeats: int) -> list[Row]:
+    """Measure the heat map of the run on a page that is signed in and has `WATCH_FIRST`.
+
+    Parameters
+    ----------
+    page : playwright.sync_api.Page
+    url : str
+        Any address of the dashboard.
+    repeats : int
+    """
+    parts = urlsplit(url)
+    address = f"{parts.scheme}://{parts.netloc}/p/{PROJECT}/runs/{RUN}/ranks"
+    firsts = [_measure_first(page, address) for _ in range(repeats)]
+    blurred = [_measure_zoom(page, number) for number in range(2)]
+    page.locator("#matrix[data-share='1']").wait_for(timeout=120_000)
+    sharp = [_measure_zoom(page, number) for number in range(repeats)]
+    hovers = [_measure_hover(page, number) for number in range(repeats)]
     return [
         _row("rank x step, first draw after the server's start", firsts[:1], None),
         _row("rank x step, first draw", firsts[1:], FIRST_MS),
@@ -125,7 +138,7 @@ def _row(what: str, found_ms: list[float], limit_ms: float | None) -> Row:
 def _measure_first(page: Any, address: str) -> float:
     page.goto("about:blank")
     page.goto(address)
-    return float(page.evaluate("window.drawn"))
+    return float(wait_for(page, "drawn"))
 
 
 def _measure_zoom(page: Any, number: int) -> float:
@@ -138,14 +151,14 @@ def _measure_zoom(page: Any, number: int) -> float:
     page.mouse.move(left + 60 + 20 * (number % 4), top + 120, steps=3)
     page.evaluate(WATCH_ZOOM)
     page.mouse.up()
-    return float(page.evaluate("window.zoomed"))
+    return float(wait_for(page, "zoomed"))
 
 
 def _measure_hover(page: Any, number: int) -> float:
     box = page.locator(".picture").bounding_box()
     page.evaluate(WATCH_HOVER)
     page.mouse.move(box["x"] + 200 + 31 * number, box["y"] + 50 + 23 * number)
-    took_ms = float(page.evaluate("window.told"))
+    took_ms = float(wait_for(page, "told"))
     page.wait_for_timeout(200)
     return took_ms
 

@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from scripts.benchmarks.bench_begin import bench_init, bench_short_runs
+from scripts.benchmarks.bench_dashboard_charts import bench_compare, bench_parallel, bench_ranks
+from scripts.benchmarks.bench_dashboard_huge import bench_huge
+from scripts.benchmarks.bench_dashboard_live import bench_live, bench_sessions
+from scripts.benchmarks.bench_dashboard_runs import bench_runs, bench_runs_million
 from scripts.benchmarks.bench_faults import bench_faults
 from scripts.benchmarks.bench_job import bench_agent, bench_files
 from scripts.benchmarks.bench_kill import bench_kill
@@ -148,11 +152,48 @@ SYNC: dict[str, Benchmark] = {
     ),
 }
 
+DASHBOARD: dict[str, Benchmark] = {
+    "runs": Benchmark(bench_runs, {"runs": 10_000, "repeats": 5}, {"runs": 40, "repeats": 1}),
+    "runs-million": Benchmark(
+        bench_runs_million, {"runs": 1_000_000, "repeats": 5}, {"runs": 400, "repeats": 1}
+    ),
+    "compare": Benchmark(
+        bench_compare,
+        {"runs": 20, "points": 100_000, "charts": 12, "repeats": 3},
+        {"runs": 3, "points": 300, "repeats": 1},
+    ),
+    "huge": Benchmark(
+        bench_huge,
+        {"points": 100_000_000, "spikes": 200, "windows": 100},
+        {"points": 100_000, "spikes": 10, "windows": 5},
+    ),
+    "ranks": Benchmark(
+        bench_ranks,
+        {"nodes": 128, "ranks": 8, "steps": 100_000, "repeats": 3},
+        {"nodes": 2, "ranks": 4, "steps": 2000, "repeats": 1},
+    ),
+    "parallel": Benchmark(
+        bench_parallel, {"runs": 10_000, "repeats": 3}, {"runs": 60, "repeats": 1}
+    ),
+    "live": Benchmark(
+        bench_live,
+        {"curves": 50, "viewers": 20, "hz": 1.0, "seconds": 30.0},
+        {"curves": 3, "viewers": 2, "seconds": 2.0},
+    ),
+    "sessions": Benchmark(
+        bench_sessions,
+        {"pages": 40, "runs": 20, "points": 100_000, "repeats": 3},
+        {"pages": 3, "runs": 2, "points": 300, "repeats": 1},
+    ),
+}
+"""In the order of the targets' table."""
+
 AREAS: dict[str, dict[str, Benchmark]] = {
     "recorder": RECORDER,
     "telemetry": TELEMETRY,
     "faults": FAULTS,
     "sweep": SWEEP,
     "sync": SYNC,
+    "dashboard": DASHBOARD,
 }
 """What ``scripts/bench`` can be asked for."""

@@ -27,6 +27,7 @@ from scripts.benchmarks.sync_link import list_obstacles
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "explanations" / "performance.md"
 PAGES = {
+    "dashboard": PAGE.with_name("dashboard-performance.md"),
     "faults": PAGE.with_name("faults.md"),
     "sweep": PAGE,
     "sync": PAGE.with_name("sync-performance.md"),
@@ -46,6 +47,7 @@ scripts/bench faults                           what each fault costs the loop an
 scripts/bench search --help                    how good our search is beside W&B's
 scripts/bench sweep --rounds 1                 how many points a second a study gives
 scripts/bench sync                             pushes beside rsync -a, through a real sshd; as root
+scripts/bench dashboard --only runs,compare    pages and charts, in Chromium
 scripts/bench recorder --from result.json --markdown
 """
 

@@ -70,6 +70,8 @@ PEERS: dict[str, Peer] = {
         Peer("tensorboardX", ("tensorboardX", "tensorboard")),
         Peer("mlflow", ("mlflow-skinny",)),
         Peer("aim", ("aim", "setuptools<81"), is_default=False),
+        # The recorder's "mlflow" is its client alone; this has the server and its pages.
+        Peer("mlflow-ui", ("mlflow",), is_default=False, is_tracker=False),
         # 900 MB where pip finds no CPU build; its SummaryWriter is a shell around TensorBoard's.
         Peer("torch", ("torch", "tensorboard", "numpy"), is_default=False),
         # Engines of searches. W&B's calls scikit-learn.
