@@ -26,6 +26,7 @@ from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.series.live_feed import LiveFeeds
 from hpctrack_server.data.series.live_watch import PointWatcher
+from hpctrack_server.data.series.metric_names import MetricNames
 from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
@@ -87,6 +88,7 @@ class Dashboard:
             (services.reader, services.close_pages),
             (services.keeper, services.state.close),
             (services.numbers, services.close_numbers),
+            (services.naming, services.names.close),
         ):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(thread.call(close), STOP_TIMEOUT_S)
@@ -132,6 +134,8 @@ def make_dashboard(
         sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        names=MetricNames(settings, clock=clock),
+        naming=Reader("names"),
         sweeping=Reader("sweeps"),
         sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
