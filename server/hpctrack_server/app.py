@@ -26,6 +26,7 @@ from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.series.live_feed import LiveFeeds
 from hpctrack_server.data.series.live_watch import PointWatcher
+from hpctrack_server.data.series.metric_names import MetricNames
 from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
@@ -33,7 +34,9 @@ from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
-from hpctrack_server.pages.guarded import NotFound
+from hpctrack_server.pages.guarded import Entrance, NotFound
+from hpctrack_server.pages.home.projects import ProjectWay
+from hpctrack_server.pages.page import PROJECT
 from hpctrack_server.pages.registry import API, MENUS, PAGES
 from hpctrack_server.pages.services import Services
 from hpctrack_server.settings import ServerSettings
@@ -85,6 +88,7 @@ class Dashboard:
             (services.reader, services.close_pages),
             (services.keeper, services.state.close),
             (services.numbers, services.close_numbers),
+            (services.naming, services.names.close),
         ):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(thread.call(close), STOP_TIMEOUT_S)
@@ -130,6 +134,8 @@ def make_dashboard(
         sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        names=MetricNames(settings, clock=clock),
+        naming=Reader("names"),
         sweeping=Reader("sweeps"),
         sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
         numbers=numbers,
@@ -151,8 +157,12 @@ def make_dashboard(
         (settings.prefix + page.route, page.handler, given)
         for page in (*PAGES.values(), *API.values())
     ]
+    patterns.append((f"{settings.prefix}/p/{PROJECT}/?", ProjectWay, given))
     place = f"{settings.prefix}/assets/([^/]+)/(.+)"
     patterns.append((place, AssetPage, {**given, "assets": assets}))
+    if settings.prefix:
+        # Where people land who type the path without its last slash.
+        patterns.append((settings.prefix, Entrance, given))
     # Bokeh appends routes of its own for static files, which know nothing of the gate.
     patterns.append((r"/.*", NotFound, given))
     application = BokehTornado(

@@ -288,6 +288,24 @@ def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., 
     wait_until_drawn(page)
 
 
+def test_a_long_title_from_right_to_left_hides_nothing(compare: Callable[..., Any]) -> None:
+    page = compare()
+    page.get_by_role("button", name="Workspace").click()
+    page.get_by_role("menuitem", name="Save as").click()
+    page.get_by_label("Name", exact=True).fill("\N{RIGHT-TO-LEFT OVERRIDE}" + "x" * 120)
+    page.get_by_role("button", name="Save", exact=True).last.click()
+    expect(page.locator("#workspace-name bdi")).to_contain_text("xxx")
+    page.get_by_label("Smoothing", exact=True).select_option("gaussian")
+    said, name = page.locator("#workspace-name span"), page.locator("#workspace-name bdi")
+    expect(said).to_contain_text("not saved")
+    of_said, of_name = said.bounding_box(), name.bounding_box()
+    assert of_said["x"] >= of_name["x"] + of_name["width"] - 1
+    assert (
+        of_said["x"] + of_said["width"]
+        < page.get_by_role("button", name="Workspace").bounding_box()["x"]
+    )
+
+
 def test_panels_are_dragged_resized_added_and_removed(compare: Callable[..., Any]) -> None:
     page = compare()
     first, second = card(page, "grad_norm"), card(page, "lr")

@@ -160,8 +160,8 @@ def test_tables_are_sorted_and_filtered(store: Path, open_page: Callable[..., An
     page = open_media(open_page)
     rows = card(page, "rows")
     expect(rows.get_by_text("1 to 25 of 60 rows")).to_be_visible()
-    rows.get_by_role("button", name="n", exact=True).click()
-    rows.get_by_role("button", name="n", exact=True).click()
+    # The second click comes before the answer to the first, however fast that is.
+    rows.get_by_role("button", name="n", exact=True).evaluate("(it) => { it.click(); it.click(); }")
     expect(rows.locator("tbody tr").first.locator("td").first).to_have_text("59")
     rows.get_by_label("Filter the rows of rows").fill("word 3")
     expect(rows.get_by_text("of 9 of 60 rows")).to_be_visible()

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
-from tests.stores import NodeWriter
+from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOSTILE
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -320,6 +320,7 @@ def test_every_kind_of_panel_is_drawn_and_their_selections_are_one(
     for kind, said in CAPTIONS.items():
         cards[kind] = add_panel(page, kind)
         expect(cards[kind].locator(".caption")).to_contain_text(said)
+    expect(add_panel(page, "media")).to_contain_text("None of these runs has logged")
     add_panel(page, "note").get_by_role("textbox").fill("the first <b>sweep</b>")
 
     expect(cards["scalar"].locator("output")).to_have_text(f"{known['loss'].min():.3f}")
@@ -353,3 +354,17 @@ def test_filter_of_the_brushes_finds_the_same_runs(
     parts = urlsplit(page.url)
     page.goto(f"{parts.scheme}://{parts.netloc}/p/sweep/parallel?{text}")
     expect(page.locator("#parallel-count")).to_have_text(f"{wanted.sum()} runs")
+
+
+def test_runs_that_hardly_differ_leave_the_rest_of_the_page_in_sight(
+    open_page: Callable[..., Any],
+) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    store.mkdir(exist_ok=True)
+    seal_run(write_run(store, project="sweep", run="alone"))
+    page = open_page()
+    parts = urlsplit(page.url)
+    page.goto(f"{parts.scheme}://{parts.netloc}/p/sweep/parallel")
+    expect(page.get_by_text("no configuration that differs")).to_be_visible()
+    page.get_by_role("navigation").get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()

@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpctrack.errors import HpctrackError
+from hpctrack.errors import HpctrackError, NotFoundError
 from hpctrack_server.data.frames import Pulse
 from hpctrack_server.data.reader import Reader
 
 Topic = tuple[str, str | None]
 """Project and run id; None as the run means the project's list."""
+
+GONE: dict[str, Any] = {"version": 0, "state": None, "live": False, "changed": [], "gone": True}
+"""What a page is told of a run that has left the store."""
 
 log = logging.getLogger(__name__)
 
@@ -113,16 +116,22 @@ class Watcher:
         for topic in topics:
             try:
                 pulse = await self._reader.call(self._pulse, *topic)
+            except NotFoundError:
+                if self._last.pop(topic, None) is not None:
+                    self._tell(topic, GONE)
+                continue
             except HpctrackError as error:
                 log.debug("cannot watch %s: %s", topic, error.message)
                 continue
             before = self._last.get(topic)
             self._last[topic] = pulse
             if before is None or before.version != pulse.version or before.is_live != pulse.is_live:
-                change = describe_change(before, pulse)
-                for one in self._subscriptions:
-                    if one.topic == topic:
-                        one.offer(change)
+                self._tell(topic, describe_change(before, pulse))
+
+    def _tell(self, topic: Topic, change: dict[str, Any]) -> None:
+        for one in self._subscriptions:
+            if one.topic == topic:
+                one.offer(change)
 
 
 def describe_change(before: Pulse | None, now: Pulse) -> dict[str, Any]:

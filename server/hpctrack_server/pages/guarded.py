@@ -271,6 +271,16 @@ class Guarded(RequestHandler):
             self.finish(f"<!doctype html><title>hpctrack</title><p>{html.escape(message)}")
 
 
+class Entrance(Guarded):
+    """The prefix without its last slash, where no cookie is sent: it only leads on."""
+
+    is_public: ClassVar[bool] = True
+
+    def get(self) -> None:
+        """Lead to the first page."""
+        self.redirect(self.path())
+
+
 class NotFound(Guarded):
     """Every address that is not ours."""
 

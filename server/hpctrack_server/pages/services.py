@@ -20,6 +20,7 @@ from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.run.consoles import Consoles
 from hpctrack_server.data.series.charts import ChartReader
 from hpctrack_server.data.series.live_watch import PointWatcher
+from hpctrack_server.data.series.metric_names import MetricNames
 from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
@@ -56,6 +57,9 @@ class Services:
     """For what pages wait for: lists and records."""
     charts: ChartReader
     """For the thread of `numbers` alone."""
+    names: MetricNames
+    naming: Reader
+    """The thread of `names`: the compare page begins with them, whatever others have drawn."""
     sweeps: Sweeps
     sweeping: Reader
     """The thread of `sweeps`: Optuna takes seconds to say what matters, and charts go on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
+from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOST_NAME, HOSTILE, TOKEN, Live, Zoo
 from tests.unit.server.test_encode import decode
 
@@ -192,6 +194,24 @@ def test_events_tell_what_has_grown_and_how_it_ended(
     while event["state"] != "finished":
         event = next_event()
     assert event["live"] is False
+    connection.close()
+
+
+def test_events_tell_that_a_run_has_left_the_store(
+    growing: Zoo, start_dashboard: Callable[..., Live]
+) -> None:
+    writer = NodeWriter(growing.path, run="leaves", wall_s=time.time())
+    writer.start(0)
+    writer.flush()
+    dashboard = start_dashboard(growing.path)
+    connection, next_event = listen(dashboard, "/api/v1/runs/p/leaves/events")
+    assert "gone" not in next_event()
+    writer.file.abandon()
+    shutil.rmtree(growing.path / "p" / "leaves")
+    event = next_event()
+    while "gone" not in event:
+        event = next_event()
+    assert (event["gone"], event["live"]) == (True, False)
     connection.close()
 
 

@@ -52,7 +52,7 @@ def test_a_run_without_the_metric_that_is_x_is_named_and_hinders_no_other(
     head, lines = ask_chart(dashboard, y="loss", runs=runs, x="nowhere <b>", ranks=ranks)
     assert lines == []
     assert [one["run"] for one in head["errors"]] == runs
-    assert "has no metric 'nowhere <b>' to be x" in head["errors"][0]["message"]
+    assert "no metric 'nowhere <b>' to be x" in head["errors"][0]["message"]
 
 
 def test_a_window_has_its_neighbours_outside(dashboard: Live) -> None:

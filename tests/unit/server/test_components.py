@@ -14,7 +14,7 @@ from hpctrack_server.components.figures.line import BAND_COLUMNS, DOT_COLUMNS, L
 from hpctrack_server.components.rank_strip import CELLS_MAX, PROBLEMS_MAX, make_rank_strip
 from hpctrack_server.data.cache import ByteCache
 
-MODELS_MAX = 80
+MODELS_MAX = 100
 """A page has a dozen figures and more; each model costs 0.4 ms and 4.5 KB when it is mounted."""
 
 

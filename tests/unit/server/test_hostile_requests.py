@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tests.unit.server.chart_client import post
@@ -23,3 +26,14 @@ def test_range_of_thousands_of_digits_is_no_fault_of_the_server(dashboard: Live)
     digest = "0" * 64
     answer = dashboard.get(f"/api/v1/runs/p/sealed/media/{digest}", Range=f"bytes={'9' * 5000}-")
     assert answer.status == 404
+
+
+def test_prefix_without_its_slash_leads_to_the_first_page_and_only_by_our_name(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    dashboard = start_dashboard(tmp_path, prefix="/track")
+    answer = dashboard.get("/track", Authorization="")
+    assert (answer.status, answer.headers["Location"]) == (302, "/track/")
+    assert dashboard.get("/track/").status == 200
+    assert dashboard.get("/track", Host="evil.example").status == 421
+    assert dashboard.get("/tracks").status == 404

@@ -215,10 +215,40 @@ def test_damaged_meshes_are_clear_errors(body: bytes, form: str) -> None:
         read_mesh(body, form)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        {"buffers": [1]},
+        {"scenes": [{"nodes": [0]}],
+         "nodes": [{"children": [number + 1] * 2} for number in range(30)] + [{}]},
+    ],
+)  # fmt: skip
+def test_meshes_that_lie_are_clear_errors_at_once(told: Any) -> None:
+    with pytest.raises(StoreFormatError):
+        read_mesh(json.dumps(told).encode(), "gltf")
+    with pytest.raises(StoreFormatError):
+        read_mesh(b"[" * 100_000, "gltf")
+
+
+def test_atoms_that_lie_on_each_other_have_no_bonds() -> None:
+    many = b"20000\n\n" + b"C 0 0 0\n" * 20_000
+    found = read_molecule(many, "xyz")
+    assert found.bonds is not None
+    assert (found.drawn, len(found.bonds)) == (20_000, 0)
+
+
 def test_molecules_are_read_and_nonsense_is_refused() -> None:
     pdb = "ATOM      1  CA  GLY A   1      11.104   6.134  -6.504  1.00  0.00           C\n"
     assert read_molecule(pdb.encode(), "pdb").category.tolist() == [6]  # type: ignore[union-attr]
-    for body, form in ((b"", "xyz"), (b"9\n", "pdb"), (b"x", "gro"), (b"1\n\nO a b c", "xyz")):
+    for body, form in (
+        (b"", "xyz"),
+        (b"9\n", "pdb"),
+        (b"x", "gro"),
+        (b"1\n\nO a b c", "xyz"),
+        (b"", "cif"),
+        (b"", "mol2"),
+    ):
         with pytest.raises(StoreFormatError):
             read_molecule(body, form)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -59,6 +59,14 @@ def test_every_registered_page_answers_for_every_kind_of_run(dashboard: Live) ->
         assert answer.headers["Content-Type"].startswith("text/html")
 
 
+@pytest.mark.parametrize("project", ["p", "p/", "%3Cb%3E%0d%0aX:%201", "..%2F..%2Fetc"])
+def test_address_of_a_project_leads_to_its_runs(dashboard: Live, project: str) -> None:
+    answer = dashboard.get(f"/p/{project}")
+    assert answer.status == 302
+    parts = unquote(answer.headers["Location"]).partition("/runs")
+    assert parts == (f"/p/{unquote(project.strip('/'))}", "/runs", "")
+
+
 def test_broken_run_is_told_and_breaks_nothing(dashboard: Live, zoo: Zoo) -> None:
     listing = dashboard.get("/p/p/runs").text
     assert "1 run cannot be read" in listing
@@ -90,7 +98,7 @@ def test_project_without_runs_says_how_to_log(dashboard: Live) -> None:
         "/p/none/runs",
         "/p/p/runs/none",
         "/nowhere",
-        "/p/p",
+        "/p/p/nowhere",
         "/p/..%2f..%2fetc/runs",
         "/p/%2e%2e/runs",
         "/p/p/runs/..%2fsealed",

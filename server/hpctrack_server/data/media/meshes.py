@@ -30,6 +30,16 @@ GLB_MAGIC = b"glTF"
 GLTF_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 GLTF_PARTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 DEPTH_MAX = 32
+CORNERS_MAX = 30_000_000
+"""Of one file; a few lines can name the same triangles again and again."""
+
+NODES_MAX = 20_000
+
+NOTHING = np.zeros((0, 3), np.float32)
+
+DAMAGE = (
+    ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error, OverflowError,
+)  # fmt: skip
 
 
 def read_mesh(body: bytes, form: str) -> Shape:
@@ -48,7 +58,9 @@ def read_mesh(body: bytes, form: str) -> Shape:
     readers = {"obj": read_obj, "stl": read_stl, "gltf": read_gltf, "glb": read_glb}
     try:
         corners = readers[form](body)
-    except (ValueError, KeyError, IndexError, TypeError, struct.error, OverflowError) as error:
+    except RecursionError:
+        raise StoreFormatError(f"the {form} file is nested too deeply") from None
+    except DAMAGE as error:
         raise StoreFormatError(f"the {form} file cannot be read: {error}") from None
     return make_mesh(corners)
 
@@ -106,7 +118,14 @@ def _collect(told: Mapping[str, Any], inside: bytes) -> NDArray[Any]:
     buffers = [_read_buffer(one, inside) for one in told.get("buffers", [])]
     scene = told.get("scenes", [{}])[told.get("scene", 0)]
     roots = scene.get("nodes", range(len(told.get("nodes", []))))
-    found = [one for root in roots for one in _iter_node(told, buffers, root, np.eye(4), DEPTH_MAX)]
+    found, corners, nodes = [], 0, 0
+    for root in roots:
+        for part in _iter_node(told, buffers, root, np.eye(4), DEPTH_MAX):
+            nodes += 1
+            corners += len(part)
+            if nodes > NODES_MAX or corners > CORNERS_MAX:
+                raise ValueError("it names too many triangles")
+            found.append(part)
     return np.concatenate(found) if found else np.zeros((0, 3), np.float32)
 
 
@@ -129,6 +148,7 @@ def _iter_node(
     if depth <= 0:
         raise ValueError("its nodes are nested too deeply")
     node = told["nodes"][number]
+    yield NOTHING  # so that also nodes without a mesh count
     place = above @ _find_matrix(node)
     if "mesh" in node:
         for part in told["meshes"][node["mesh"]]["primitives"]:

@@ -22,6 +22,9 @@ from hpctrack_server.data.media.shapes import Shape
 ATOMS_MAX = 20_000
 BOND_SLACK_A = 0.45
 DEFAULT_RADIUS_A = 1.2
+PLACE_MAX_A = 1e9
+NEIGHBOURS_MAX = 300
+"""On average; in a metal it is about 40. Files that lie denser would take minutes and gigabytes."""
 
 ELEMENTS = [
     "X",
@@ -143,7 +146,9 @@ def read_molecule(body: bytes, form: str) -> Shape:
         raise StoreFormatError(f"{form} files are not drawn", hint=f"download it; drawn: {known}")
     try:
         atoms = list(reader(body.decode("utf-8", "replace").splitlines()))
-    except (ValueError, IndexError, StopIteration) as error:
+    except RuntimeError:  # what a generator makes of a search that found nothing
+        raise StoreFormatError(f"the {form} file has no list of atoms") from None
+    except (ValueError, IndexError) as error:
         raise StoreFormatError(f"the {form} file cannot be read: {error}") from None
     if not atoms:
         raise StoreFormatError("the file has no atoms")
@@ -156,7 +161,7 @@ def make_atoms(atoms: list[Atom]) -> Shape:
     atoms = atoms[:ATOMS_MAX]
     names = [name_element(one[0]) for one in atoms]
     position = np.array([one[1:] for one in atoms], np.float64)
-    if not np.isfinite(position).all():
+    if not (np.abs(position) < PLACE_MAX_A).all():
         raise StoreFormatError("an atom has no place")
     radius = np.array([RADII_A.get(one, DEFAULT_RADIUS_A) for one in names])
     return Shape(
@@ -171,11 +176,14 @@ def make_atoms(atoms: list[Atom]) -> Shape:
 
 
 def find_bonds(position: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.uint32]:
-    """Return the pairs of atoms that are near enough to be joined."""
+    """Return the pairs of atoms that are near enough to be joined; none of what is no matter."""
     from scipy.spatial import cKDTree  # noqa: PLC0415 - a fifth of a second, for molecules only
 
     reach = 2 * float(radius.max()) + BOND_SLACK_A
-    pairs = cKDTree(position).query_pairs(reach, output_type="ndarray")
+    tree = cKDTree(position)
+    if tree.count_neighbors(tree, reach) > NEIGHBOURS_MAX * len(position):
+        return np.zeros((0, 2), np.uint32)
+    pairs = tree.query_pairs(reach, output_type="ndarray")
     if not len(pairs):
         return np.zeros((0, 2), np.uint32)
     apart = np.linalg.norm(position[pairs[:, 0]] - position[pairs[:, 1]], axis=1)

@@ -121,26 +121,6 @@ class ChartReader:
             _add_groups(parts, query.group, window)
         return _make_frame(parts, query)
 
-    def metrics(self, project: str, ids: Sequence[str]) -> list[dict[str, object]]:
-        """Return the metrics of some runs: name, points of all of them, and in how many they are.
-
-        Runs that cannot be read have none; a chart says why.
-        """
-        points: dict[str, int] = {}
-        runs: dict[str, int] = {}
-        for one in ids:
-            try:
-                sizes = self._runs.sizes(project, one)
-            except HpctrackError:
-                continue
-            for name, count in sizes.items():
-                points[name] = points.get(name, 0) + count
-                runs[name] = runs.get(name, 0) + 1
-        return [
-            {"name": name, "points": points[name], "runs": runs[name], "kind": "number"}
-            for name in sorted(points)
-        ]
-
     def close(self) -> None:
         """Close all files."""
         self._runs.close()

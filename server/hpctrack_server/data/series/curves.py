@@ -179,7 +179,7 @@ class CurveReader:
             return curve.wall_s - opened.began_wall_s if x == XAxis.RELATIVE else curve.wall_s
         numbers = self.find_ranks(opened, x)
         if not numbers:
-            raise NotFoundError(f"{opened.label} has no metric {x[:80]!r} to be x")
+            raise NotFoundError(f"no metric {x[:80]!r} to be x in {opened.label}")
         if curve.rank is not None and len(numbers) > 1:
             rank = curve.rank if curve.rank in numbers else numbers[0]
             other = self.read_rank(opened, x, rank, with_times=False)

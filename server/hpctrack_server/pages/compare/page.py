@@ -35,7 +35,9 @@ class CompareFacts(Guarded):
         wanted = RunsWanted.parse({name: self.query(name) for name in ARGUMENTS})
         page = await self.read(self.services.index.page, project, wanted.query)
         ids = [row["id"] for row in page.rows]
-        found = await self.calculate(self.services.charts.metrics, project, ids[:METRICS_FROM_RUNS])
+        services = self.services
+        named = ids[:METRICS_FROM_RUNS]
+        found = await services.naming.call(services.names.list, project, named)
         metrics = [str(one["name"]) for one in found]
         value_key = wanted.value_key or choose_value_key(metrics, _keys_of(page))
         missing = [one for one in wanted.query.ids if one not in set(ids)]

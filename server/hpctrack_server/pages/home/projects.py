@@ -46,6 +46,14 @@ class ProjectsPage(Guarded):
         )
 
 
+class ProjectWay(Guarded):
+    """``/p/<project>``: what people leave of an address when they want the project."""
+
+    async def get(self, project: str) -> None:
+        """Lead on to the project's runs; a project that is not there is told there."""
+        self.redirect(self.path("p", project, "runs"))
+
+
 def load_projects(index: RunIndex, wall_s: Callable[[], float]) -> list[ProjectRow]:
     """Return all projects, the most recently active first."""
     frames = index.projects()

@@ -1,6 +1,6 @@
 // The rail of runs: which are drawn, in which colour, and one value of each.
 import { icon, later, make } from "../base/dom.js";
-import { formatNumber } from "../base/format.js";
+import { formatCount, formatNumber } from "../base/format.js";
 import { colourOf } from "../charts/tokens.js";
 import { address } from "../base/api.js";
 
@@ -135,7 +135,7 @@ export class Rail {
   render(value, missing = []) {
     this.value = value;
     const { list, matches } = this.runs;
-    this.count.textContent = matches > list.length ? `${list.length} of ${matches.toLocaleString("en")} runs` : `${list.length} run${list.length === 1 ? "" : "s"}`;
+    this.count.textContent = matches > list.length ? `${list.length.toLocaleString("en")} of ${formatCount(matches, "run")}` : formatCount(list.length, "run");
     this.valueName.textContent = value.replace(/^(summary|config)\./, "");
     this.valueName.title = value;
     const shown = list.slice(0, ROWS_MAX);
@@ -147,7 +147,7 @@ export class Rail {
     }
     const parts = [];
     if (!list.length) parts.push("No run fits.");
-    if (list.length > ROWS_MAX) parts.push(`and ${list.length - ROWS_MAX} more`);
+    if (list.length > ROWS_MAX) parts.push(`and ${(list.length - ROWS_MAX).toLocaleString("en")} more`);
     if (missing.length) parts.push(`Not there: ${missing.slice(0, 3).map((one) => one.slice(0, 60)).join(", ")}${missing.length > 3 ? ` and ${missing.length - 3} more` : ""}`);
     this.more.textContent = parts.join(" · ");
     this.showChecks();

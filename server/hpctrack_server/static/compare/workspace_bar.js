@@ -78,7 +78,8 @@ export class WorkspaceBar {
 
   show() {
     const title = this.saved?.title ?? (this.page.isAutomatic && !this.isChanged ? "automatic layout" : "own layout");
-    this.name.textContent = this.isChanged ? `${title} · not saved` : title;
+    // Apart, so that a long title does not push out, and one written to the left does not turn, what is said of it.
+    this.name.replaceChildren(make("bdi", { class: "clip" }, title), this.isChanged ? make("span", {}, "\u00a0· not saved") : "");
     this.name.title = title;
     this.saveButton.hidden = !this.isChanged;
   }

@@ -1,10 +1,11 @@
 // The console: a window on lines that stay on the server, with search, ranks and live follow.
 import { apiAddress } from "../base/api.js";
 import { byId, later, make } from "../base/dom.js";
-import { coalesce, listen } from "../base/live.js";
+import { coalesce } from "../base/live.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
-import { Lines } from "./lines.js";
+import { followRun } from "../run/follow.js";
 import { Finder } from "./finder.js";
+import { Lines } from "./lines.js";
 import { makeRank, makeRow, makeText } from "./row.js";
 import { Scroller } from "./scroller.js";
 
@@ -295,14 +296,10 @@ async function untilRead() {
 onPlaceChange(begin);
 begin(readPlace());
 
-if (root.dataset.live === "true") {
-  const refresh = coalesce(load, LIVE_REST_MS);
-  const stop = listen(apiAddress([...path, "events"]), (/** @type {any} */ change) => {
-    refresh();
-    root.dataset.live = String(change.live);
-    if (change.live) return;
-    stop();
-    byId("follow").hidden = true;
-    setTimeout(load, 2 * LIVE_REST_MS);
-  });
-}
+const refresh = coalesce(load, LIVE_REST_MS);
+followRun((change) => {
+  refresh();
+  if (change.live) return;
+  byId("follow").hidden = true;
+  setTimeout(load, 2 * LIVE_REST_MS);
+});

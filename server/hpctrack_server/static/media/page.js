@@ -1,9 +1,10 @@
 // The media of a run: a card for each key, filled when it is scrolled to.
 import { apiAddress, getJson } from "../base/api.js";
 import { byId, later } from "../base/dom.js";
-import { coalesce, listen } from "../base/live.js";
+import { coalesce } from "../base/live.js";
 import { sayError } from "../base/message.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
+import { followRun } from "../run/follow.js";
 import { MediaCard } from "./card.js";
 
 const root = byId("run");
@@ -107,15 +108,13 @@ if (grid && find && type) {
     })
     .catch(sayError);
 }
-if (root.dataset.live === "true") {
-  const again = coalesce(async () => {
-    if (grid) await refresh();
-    else location.reload();
-  }, 1000);
-  let isFirst = true;
-  const stop = listen(apiAddress(["runs", project, run, "events"]), (/** @type {{live: boolean}} */ change) => {
-    if (!isFirst && grid) again();
-    isFirst = false;
-    if (!change.live) stop();
-  });
-}
+const again = coalesce(async () => {
+  if (grid) await refresh();
+  // The page of a run without media has no place for them.
+  else if ((await getJson(apiAddress(["runs", project, run, "media"]))).keys.length) location.reload();
+}, 1000);
+let isFirst = true;
+followRun(() => {
+  if (!isFirst) again();
+  isFirst = false;
+});

@@ -34,7 +34,7 @@ export default class MediaPanel extends Panel {
     const keys = [...new Set(found.flatMap((one) => one.keys.map((/** @type {any} */ key) => key.key)))].sort();
     spec.settings.key ??= keys[0] ?? "";
     const { key } = spec.settings;
-    if (!keys.length) throw new Error("none of these runs has logged media");
+    if (!keys.length) return this.sayEmpty();
     const steps = [...new Set(found.flatMap((one) => one.keys.find((/** @type {any} */ other) => other.key === key)?.steps ?? []))].sort((a, b) => a - b);
     const step = Number.isFinite(spec.settings.step) && spec.settings.step !== "" ? Number(spec.settings.step) : steps.at(-1) ?? 0;
     const boxes = runs.slice(0, RUNS_MAX).map((run) => {
@@ -51,6 +51,13 @@ export default class MediaPanel extends Panel {
     if (without) parts.push(`${without} of the runs have not logged it`);
     if (runs.length > RUNS_MAX) parts.push(`${RUNS_MAX} of ${runs.length.toLocaleString("en")} runs shown`);
     this.told = parts.join(" · ");
+  }
+
+  /** That there is nothing yet is no failure. */
+  sayEmpty() {
+    this.release();
+    this.told = "";
+    this.host.replaceChildren(make("div", { class: "empty plot-empty" }, make("h2", {}, "No media"), make("p", { class: "muted" }, "None of these runs has logged an image, a sound, a table or the like.")));
   }
 
   /** @returns {Promise<string[]>} */

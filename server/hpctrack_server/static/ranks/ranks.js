@@ -1,8 +1,8 @@
 // The Ranks tab: what is shown is in the address, and everything follows it.
-import { apiAddress } from "../base/api.js";
 import { byId, later } from "../base/dom.js";
-import { coalesce, listen, refreshParts } from "../base/live.js";
+import { coalesce } from "../base/live.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
+import { followRun } from "../run/follow.js";
 import { Heatmap } from "./heatmap.js";
 import { Inspector } from "./inspect.js";
 import { NodeMap } from "./nodes.js";
@@ -222,12 +222,11 @@ if (metricField.value) {
   nodeMap.load("");
 }
 
-if (page.dataset.live === "true") {
-  const refresh = coalesce(async () => {
-    await refreshParts(["head", "states"]);
+followRun(
+  coalesce(async () => {
     await heatmap.load(readView());
     await nodeMap.load(paintField.value ? metricField.value : "");
     await showVerdict();
-  }, REFRESH_REST_MS);
-  listen(apiAddress(["runs", ...run, "events"]), refresh);
-}
+  }, REFRESH_REST_MS),
+  ["head", "states"],
+);

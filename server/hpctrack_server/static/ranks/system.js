@@ -1,8 +1,9 @@
 // The System tab: sensors in groups, each a panel; time, zoom and crosshair are shared.
 import { apiAddress, getJson } from "../base/api.js";
 import { byId, make } from "../base/dom.js";
-import { coalesce, listen } from "../base/live.js";
+import { coalesce } from "../base/live.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
+import { followRun } from "../run/follow.js";
 import { showEnergy } from "./energy.js";
 import { SensorPanel } from "./sensor.js";
 import { Tip } from "./tip.js";
@@ -126,7 +127,7 @@ async function begin() {
   }
   view.zeroMs = about.created * 1000 - new Date(about.created * 1000).getTimezoneOffset() * 60000;
   view.marks = about.marks;
-  hostField.replaceChildren(make("option", { value: "" }, `all ${about.hosts.length.toLocaleString("en")} hosts`), ...about.hosts.map((/** @type {string} */ one) => make("option", { value: one }, one)));
+  hostField.replaceChildren(make("option", { value: "" }, about.hosts.length > 1 ? `all ${about.hosts.length.toLocaleString("en")} hosts` : "the host"), ...about.hosts.map((/** @type {string} */ one) => make("option", { value: one }, one)));
   readView();
   drawGroups();
   drawMarks();
@@ -167,8 +168,8 @@ addEventListener("themechange", () => {
 
 begin();
 
-if (page.dataset.live === "true") {
-  const refresh = coalesce(async () => {
+followRun(
+  coalesce(async () => {
     const fresh = await getJson(apiAddress(["runs", ...run, "system"]));
     about = fresh;
     view.marks = fresh.marks;
@@ -176,7 +177,5 @@ if (page.dataset.live === "true") {
     drawMarks();
     byId("nothing").hidden = about.groups.length > 0;
     if (!view.zoom) reload();
-  }, REFRESH_REST_MS);
-  listen(apiAddress(["runs", ...run, "events"]), refresh);
-}
-
+  }, REFRESH_REST_MS),
+);

@@ -1,7 +1,7 @@
 // The charts of one run: sections by prefix, one zoom and one crosshair for all, and its ranks.
 import { apiAddress, getJson } from "../base/api.js";
 import { byId } from "../base/dom.js";
-import { coalesce, listen, refreshParts } from "../base/live.js";
+import { coalesce } from "../base/live.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
 import { listenPoints } from "../charts/live_points.js";
 import { colourOf } from "../charts/tokens.js";
@@ -12,6 +12,7 @@ import { makeContext } from "../compare/context.js";
 import { DEFAULTS, readShared, writeShared } from "../compare/place.js";
 import { Tools } from "../compare/tools.js";
 import { KINDS } from "../panels/registry.js";
+import { followRun } from "./follow.js";
 import { RankChoice } from "./rank_choice.js";
 
 /** @typedef {import("../panels/panel.js").Shared} Shared */
@@ -125,15 +126,12 @@ class RunCharts {
   watch() {
     // New metrics too, each time: the list may be a moment behind the points.
     const refresh = coalesce(async () => {
-      await Promise.all([refreshParts(["head"]), this.takeMetrics()]);
+      await this.takeMetrics();
       if (this.shared.ranks === "all") this.renew(); // of all ranks no points are told
     }, LIVE_REST_MS);
-    const stop = listen(apiAddress(["runs", project, run, "events"]), (/** @type {any} */ change) => {
+    followRun((change) => {
       refresh();
-      if (change.live) return;
-      stop();
-      root.dataset.live = "false";
-      this.renew();
+      if (!change.live) this.renew();
     });
     this.follow();
   }

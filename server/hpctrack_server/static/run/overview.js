@@ -2,11 +2,11 @@
 import "./copy.js";
 import { apiAddress, getJson } from "../base/api.js";
 import { byId, make } from "../base/dom.js";
-import { coalesce, listen, refreshParts } from "../base/live.js";
+import { coalesce } from "../base/live.js";
+import { followRun } from "./follow.js";
 import { watchWords } from "./words.js";
 
 const PARTS = ["head", "notices", "state", "origin", "ranks", "losses", "tags", "summary", "family"];
-const REST_MS = 1500;
 const USAGE_REST_MS = 20_000;
 
 const run = byId("run");
@@ -36,14 +36,8 @@ function makeRow({ label, text, source, frac, level }) {
 loadUsage();
 watchWords();
 
-if (run.dataset.live === "true") {
-  const refresh = coalesce(() => refreshParts(PARTS), REST_MS);
-  const remeasure = coalesce(loadUsage, USAGE_REST_MS);
-  const stop = listen(apiAddress([...parts, "events"]), (/** @type {any} */ change) => {
-    refresh();
-    if (!change.live) {
-      stop();
-      loadUsage();
-    } else remeasure();
-  });
-}
+const remeasure = coalesce(loadUsage, USAGE_REST_MS);
+followRun((change) => {
+  if (change.live) remeasure();
+  else loadUsage();
+}, PARTS);

@@ -12,6 +12,7 @@ class TableView {
     this.showing = showing;
     /** @type {{sort: number | null, desc: boolean, word: string, start: number}} */
     this.state = { sort: null, desc: false, word: "", start: 0 };
+    this.asked = 0;
     this.search = make("input", {
       type: "search", placeholder: "Filter rows", "aria-label": `Filter the rows of ${showing.key}`,
       on: { input: later(() => this.change({ word: this.search.value, start: 0 }), 200) },
@@ -30,13 +31,20 @@ class TableView {
     this.load().catch(sayError);
   }
 
+  /** @param {number} column what is asked for counts, not what is drawn: answers may be on their way */
+  sortBy(column) {
+    const { sort, desc } = this.state;
+    this.change({ sort: column, desc: sort === column && !desc, start: 0 });
+  }
+
   async load() {
+    const number = ++this.asked;
     const { key, step, rank, place } = this.showing;
     const { sort, desc, word, start } = this.state;
     const asked = { key, step, rank };
     this.csv.href = apiAddress([...place, "table"], { ...asked, format: "csv" });
     const found = await getJson(apiAddress([...place, "table"], { ...asked, sort, desc: desc ? 1 : null, word, start, count: ROWS }));
-    this.draw(found);
+    if (number === this.asked) this.draw(found);
   }
 
   /** @param {any} found */
@@ -45,7 +53,7 @@ class TableView {
     const heads = found.columns.map((/** @type {string} */ name, /** @type {number} */ at) => {
       const isSorted = sort === at;
       const order = isSorted ? (desc ? "descending" : "ascending") : null;
-      const button = make("button", { type: "button", class: "head", on: { click: () => this.change({ sort: at, desc: isSorted && !desc, start: 0 }) } }, name);
+      const button = make("button", { type: "button", class: "head", on: { click: () => this.sortBy(at) } }, name);
       return make("th", { scope: "col", "aria-sort": order, class: found.types[at] === "number" ? "number" : null }, button);
     });
     const rows = found.rows.map((/** @type {any[]} */ row) => make("tr", {}, ...row.map((cell) => this.makeCell(cell))));
