@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -97,6 +98,42 @@ class Dashboard:
             await asyncio.wait_for(asyncio.to_thread(services.index.close), STOP_TIMEOUT_S)
 
 
+def make_services(
+    settings: ServerSettings, gate: Gate, asset_path: Callable[[str], str], *, clock: Clock
+) -> Services:
+    """Put together what handlers work with; see `make_dashboard`."""
+    reader, numbers = Reader("pages"), Reader("numbers")
+    index = RunIndex(settings, clock=clock)
+    provider = DataProvider(settings, index, clock=clock)
+    watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
+    feeds = LiveFeeds(provider.path, clock=clock, stale_after_s=settings.stale_after_s)
+    return Services(
+        gate=gate,
+        provider=provider,
+        index=index,
+        sparks=SparkReader(provider.path, index, clock=clock),
+        reader=reader,
+        charts=ChartReader(settings, clock=clock),
+        names=MetricNames(settings, clock=clock),
+        naming=Reader("names"),
+        sweeping=Reader("sweeps"),
+        sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
+        numbers=numbers,
+        ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
+        keeper=Reader("keeper"),
+        state=State(Database(find_database(settings.database, provider.path, environment()))),
+        consoles=Consoles(provider.own_run),
+        media=Library(provider),
+        watcher=watcher,
+        points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),
+        asset_path=asset_path,
+        clock=clock,
+        prefix=settings.prefix,
+        menus=MENUS,
+        api=API,
+    )
+
+
 def make_dashboard(
     settings: ServerSettings,
     gate: Gate,
@@ -122,36 +159,8 @@ def make_dashboard(
     NotFoundError
         There is no store.
     """
-    reader, numbers, assets = Reader("pages"), Reader("numbers"), load_assets()
-    index = RunIndex(settings, clock=clock)
-    provider = DataProvider(settings, index, clock=clock)
-    watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
-    feeds = LiveFeeds(provider.path, clock=clock, stale_after_s=settings.stale_after_s)
-    services = Services(
-        gate=gate,
-        provider=provider,
-        index=index,
-        sparks=SparkReader(provider.path, index, clock=clock),
-        reader=reader,
-        charts=ChartReader(settings, clock=clock),
-        names=MetricNames(settings, clock=clock),
-        naming=Reader("names"),
-        sweeping=Reader("sweeps"),
-        sweeps=Sweeps(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
-        numbers=numbers,
-        ranks=RankNumbers(provider.path, stale_after_s=settings.stale_after_s, clock=clock),
-        keeper=Reader("keeper"),
-        state=State(Database(find_database(settings.database, provider.path, environment()))),
-        consoles=Consoles(provider.own_run),
-        media=Library(provider),
-        watcher=watcher,
-        points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),
-        asset_path=assets.path,
-        clock=clock,
-        prefix=settings.prefix,
-        menus=MENUS,
-        api=API,
-    )
+    assets = load_assets()
+    services = make_services(settings, gate, assets.path, clock=clock)
     given = {"services": services}
     patterns: list[Any] = [
         (settings.prefix + page.route, page.handler, given)
