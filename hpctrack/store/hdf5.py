@@ -17,6 +17,7 @@ from hpctrack.core.names import clean
 from hpctrack.core.settings import environment
 from hpctrack.errors import NotFoundError, StoreFormatError
 from hpctrack.store.schema import FORMAT_VERSION
+from hpctrack.store.thin_hdf5 import import_h5py
 
 READ_ATTEMPTS = 24
 """The n-th attempt waits 2**n ns: 24 wait 17 ms in all, longer than any flush (5 ms) was seen."""
@@ -81,8 +82,7 @@ def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
     StoreFormatError
         It is not ours, broken, or too new.
     """
-    import h5py  # noqa: PLC0415 - a listing that the index answers does without its 70 ms
-
+    h5py = import_h5py()  # here: a listing that the index answers does without its 70 ms
     try:
         file = h5py.File(_open(path, swmr=swmr))
     except FileNotFoundError:
@@ -113,8 +113,7 @@ def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
 
 
 def _open(path: Path, *, swmr: bool) -> Any:
-    import h5py  # noqa: PLC0415 - see `open_file`
-
+    h5py = import_h5py()
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     # File locks are refused by some Lustre and NFS mounts, and we need none.
     access.set_file_locking(False, True)  # noqa: FBT003 - h5py's signature

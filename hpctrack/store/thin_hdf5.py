@@ -383,6 +383,24 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
+def import_h5py() -> Any:
+    """Return h5py, imported while no other thread is in HDF5: it calls HDF5 as it is imported.
+
+    Without that a thread that read by this module died of a segmentation fault, one time in three.
+    """
+    if "h5py._objects" in sys.modules and not _is_importing():
+        return sys.modules["h5py"]
+    with _lock:
+        import h5py  # noqa: PLC0415 - that is the point
+
+        return h5py
+
+
+def _is_importing() -> bool:
+    spec = getattr(sys.modules.get("h5py"), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
+
+
 class _OneByOne:
     """Calls of a library, one at a time: HDF5 is not made for threads.
 
@@ -398,9 +416,12 @@ class _OneByOne:
 
 def _take_turns(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
-        objects = sys.modules.get("h5py._objects")
-        with _lock, getattr(objects, "phil", None) or nullcontext():
-            return function(*arguments)
+        with _lock:
+            if _is_importing():  # by a program of the user's, say: wait for it
+                import h5py  # noqa: F401, PLC0415
+            objects = sys.modules.get("h5py._objects")
+            with getattr(objects, "phil", None) or nullcontext():
+                return function(*arguments)
 
     return call
 

@@ -185,17 +185,16 @@ def _listen(
     )
     host = f"{gate.host_name}:{number}" if number else f"localhost:{DEFAULT_PORT}"
     url = f"http://{host}{settings.prefix}/" + (f"?token={secret}" if secret else "")
-    for (
-        ending
-    ) in ENDING:  # until the loop takes them: whoever has read the address may end us at once
-        signal.signal(ending, lambda _number, _frame: sys.exit(0))
-    _announce(url, number, unix, as_json=as_json)
     is_browser_wanted = bool(number) and not no_browser and not as_json
 
     def work(life: int | None = None) -> int:
         return asyncio.run(_serve(settings, gate, sockets, life))
 
     try:
+        # Until the loop takes them: whoever has read the address may end us at once.
+        for ending in ENDING:
+            signal.signal(ending, lambda _number, _frame: sys.exit(0))
+        _announce(url, number, unix, as_json=as_json)
         with _browser(url, is_wanted=is_browser_wanted):
             return work() if processes == 1 else Crew(work, processes).run()
     finally:
