@@ -191,9 +191,9 @@ def _listen(
         return asyncio.run(_serve(settings, gate, sockets, life))
 
     try:
-        # Until the loop takes them: whoever has read the address may end us at once.
-        for ending in ENDING:
-            signal.signal(ending, lambda _number, _frame: sys.exit(0))
+        if not is_browser_wanted:  # a browser would inherit it
+            # Until the loop takes them: whoever has read the address may end us at once.
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         _announce(url, number, unix, as_json=as_json)
         with _browser(url, is_wanted=is_browser_wanted):
             return work() if processes == 1 else Crew(work, processes).run()
@@ -212,6 +212,7 @@ async def _serve(
     stop = asyncio.Event()
     for name in ENDING:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     if life is not None:
         asyncio.get_running_loop().add_reader(life, stop.set)
     async with make_dashboard(settings, gate, sockets):
