@@ -26,6 +26,7 @@ PROGRAMS: Final = {
     "mpi": "mpiexec",
     "openmpi": "mpirun.openmpi",
     "browser": "chromium",
+    "nginx": "nginx",
     "hdf5": "h5dump",
     "cc": "gcc",
     "cxx": "g++",

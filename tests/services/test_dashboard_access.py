@@ -10,13 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.capabilities import find_program
 from tests.programs import wait_for
 from tests.services import sshd as private_sshd
 from tests.services.dashboards import START, Command, ask, connect_unix, serving
@@ -204,10 +203,9 @@ def list_children(pid: int) -> list[int]:
     return sorted(int(one) for one in text.split())
 
 
-def test_pages_keep_to_the_prefix_of_a_proxy(store: Path, program: object) -> None:
-    nginx = find_program("nginx")
-    if nginx is None:
-        pytest.skip("nginx is not installed")
+@pytest.mark.nginx
+def test_pages_keep_to_the_prefix_of_a_proxy(store: Path, program: Callable[[str], str]) -> None:
+    nginx = program("nginx")
     folder = Path(tempfile.mkdtemp(prefix="nginx-"))
     arguments = ("--port", "0", "--prefix", "/track", "--host", "portal.example.org")
     with serving(store, *arguments) as command, running_nginx(nginx, folder, command) as port:

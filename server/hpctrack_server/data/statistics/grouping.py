@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from hpctrack.analysis.samples import Numbers, Sample
+from hpctrack_server.data.index.groups import is_seed as is_seed_name
 from hpctrack_server.data.index.query import ColumnFacts
-
-SEED_NAMES = frozenset({"seed", "random_seed", "rng_seed", "random_state", "manual_seed", "rng"})
-"""Last parts of keys that say which random numbers a run drew, and nothing else."""
 
 GROUPS_MAX = 40
 """More cannot be told apart by eye; the largest are kept, and the page says so."""
@@ -55,8 +53,8 @@ class _Rows:
 
 
 def is_seed(key: str) -> bool:
-    """Tell whether a column says which random numbers a run drew."""
-    return key.startswith("config.") and key.rpartition(".")[2].casefold() in SEED_NAMES
+    """Tell whether a column says which random numbers a run drew, as the table of runs has it."""
+    return key.startswith("config.") and is_seed_name(key)
 
 
 def choose_keys_but_seed(columns: Sequence[ColumnFacts]) -> tuple[str, ...]:

@@ -14,12 +14,10 @@ from hpctrack.analysis.comparison import Plan
 from hpctrack.analysis.corrections import Correction
 from hpctrack.analysis.significance import Method
 from hpctrack.errors import UsageError
+from hpctrack_server.data.index.groups import BUT_SEED
 from hpctrack_server.data.index.query import RunQuery
 
 Choice = TypeVar("Choice", bound=StrEnum)
-
-BUT_SEED = "@config-but-seed"
-"""Groups by everything in the configuration but what is called a seed."""
 
 BEST, LAST = "best:", "last:"
 """Before a metric's name: the best or the last value of its curve, instead of a column."""

@@ -16,6 +16,7 @@ from hpctrack.analysis.comparison import Comparison, Description, Report, compar
 from hpctrack.analysis.effects import name_size
 from hpctrack.errors import HpctrackError
 from hpctrack_server.data.frames import SeriesQuery, View
+from hpctrack_server.data.index.groups import BUT_SEED
 from hpctrack_server.data.index.query import ColumnFacts, ColumnKind
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
@@ -27,7 +28,7 @@ from hpctrack_server.data.statistics.grouping import (
     guess_pair,
     thin_points,
 )
-from hpctrack_server.data.statistics.query import BEST, BUT_SEED, LAST, Goal, StatisticsQuery
+from hpctrack_server.data.statistics.query import BEST, LAST, Goal, StatisticsQuery
 
 POINTS_MAX = 400
 """Of one group that are drawn."""

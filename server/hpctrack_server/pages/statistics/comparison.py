@@ -17,7 +17,8 @@ from hpctrack_server.components.statistics_export import (
     format_spread,
 )
 from hpctrack_server.components.text import plain_json, printable
-from hpctrack_server.data.statistics.query import BUT_SEED, CONFIDENCES, Goal, StatisticsQuery
+from hpctrack_server.data.index.groups import BUT_SEED
+from hpctrack_server.data.statistics.query import CONFIDENCES, Goal, StatisticsQuery
 from hpctrack_server.data.statistics.report import find_choices
 from hpctrack_server.pages.statistics.answers import Compared
 
