@@ -80,8 +80,8 @@ def drag(page: Any, key: str, start_frac: float, end_frac: float) -> None:
 
 
 def brushes(page: Any) -> dict[str, list[tuple[str, str]]]:
-    """Return the brushes of the address."""
-    text = parse_qs(urlsplit(page.url).query).get("brush", [""])[0]
+    """Return the brushes of the address, as the page has it: Playwright is told a moment later."""
+    text = parse_qs(page.evaluate("location.search.slice(1)")).get("brush", [""])[0]
     found = {}
     for part in text.split(","):
         key, _, ends = part.partition(":")

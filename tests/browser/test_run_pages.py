@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from hpctrack import Store
+from hpctrack.errors import HpctrackError
 from hpctrack.store.schema import EventKind, Place
 from tests.browser.driving import TRAIN, log_run
 from tests.programs import only_run, rank_environment, start_python, wait_for
@@ -97,6 +99,25 @@ def wait_for_end(processes: list[Any], codes: tuple[int, ...] = (0, 0)) -> None:
     for process, code in zip(processes, codes, strict=False):
         _output, errors = process.communicate(timeout=240)
         assert process.returncode == code, errors
+
+
+def print_whole(repository: Path, name: str, *, lr: float = 0.1) -> None:
+    """Run the program until git has answered: a short run on a busy node goes without it."""
+    stop = repository.parent / f"stop-{name}"
+    writers = print_run(repository, name, lr=lr, stop=str(stop))
+
+    def has_diff() -> bool:
+        for run in Store(os.environ["HPCTRACK_DIR"]).runs():
+            with contextlib.suppress(HpctrackError), contextlib.closing(run):
+                if name == run.name and "diff" in run.provenance.get("git", {}):
+                    return True
+        return False
+
+    try:
+        wait_for(has_diff, timeout_s=60)
+    finally:
+        stop.touch()
+        wait_for_end(writers)
 
 
 def go_to(page: Any, path: str) -> None:
@@ -273,8 +294,8 @@ def test_configuration_files_and_code_can_be_looked_at_and_taken_away(
     repository: Path,
     open_page: Callable[..., Any],
 ) -> None:
-    wait_for_end(print_run(repository, "whole-oak"))
-    wait_for_end(print_run(repository, "other-elm", lr=0.2))
+    print_whole(repository, "whole-oak")
+    print_whole(repository, "other-elm", lr=0.2)
     page = open_page()
     open_named(page, "whole-oak")
     page.get_by_role("link", name="Config", exact=True).click()
@@ -311,9 +332,9 @@ def test_differences_are_searched_based_and_shared(
     open_page: Callable[..., Any],
     picture: Callable[[Any, str], None],
 ) -> None:
-    wait_for_end(print_run(repository, "first-oak"))
+    print_whole(repository, "first-oak")
     (repository / "model.py").write_text("layers = 48\n")
-    wait_for_end(print_run(repository, "second-elm", lr=0.25))
+    print_whole(repository, "second-elm", lr=0.25)
     page = open_page()
     open_named(page, "first-oak")
     page.get_by_role("link", name="Differences", exact=True).click()

@@ -170,7 +170,7 @@ class Session(paramiko.Transport):  # type: ignore[misc]
         Raises
         ------
         WrongGuessError
-            ``early`` has another number than was thought.
+            ``early`` has another number than was thought, or the server has hung up over it.
         ConnectError
             The server does not allow a channel.
         """
@@ -194,10 +194,11 @@ class Session(paramiko.Transport):  # type: ignore[misc]
         """Wait for the answer to `hurry_command`; False is a refusal, or none in time."""
         event = self.channel_events.get(channel.chanid)
         deadline_s = time.monotonic() + EARLY_TIMEOUT_S
-        while event is not None and not event.is_set() and time.monotonic() < deadline_s:
-            event.wait(0.1)
-            if not self.active:
-                raise self.get_exception() or EOFError
+        while event is not None and not event.wait(0.1):
+            if not self.active or time.monotonic() >= deadline_s:
+                break
+        if not channel.active and not self.active:
+            raise WrongGuessError(f"{self.shown} has hung up on a channel that was asked for early")
         return bool(channel.active)
 
     def _send_command(self, channel: Any, number: int, command: str) -> None:
