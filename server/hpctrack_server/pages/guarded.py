@@ -9,14 +9,14 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from tornado.httputil import HTTPServerRequest
-from tornado.web import Finish, RequestHandler
+from tornado.web import Finish, HTTPError, RequestHandler
 
 from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
 from hpctrack_server.auth import COOKIE_NAME, Right, Verdict, Visit
@@ -59,6 +59,9 @@ class Guarded(RequestHandler):
     writes: ClassVar[frozenset[str]] = frozenset({"POST", "PUT", "PATCH", "DELETE"})
     """Methods that change something; a handler that only reads by POST sets it empty."""
 
+    streams: ClassVar[bool] = False
+    """The answer has no end: HEAD would wait for what it does not want."""
+
     services: Services
     is_gone = False
     """Whether nobody waits for the answer any more."""
@@ -88,6 +91,22 @@ class Guarded(RequestHandler):
             self._welcome()
         elif verdict == Verdict.FORBIDDEN and not self.is_public:
             self._refuse(403, "Only who has the link may look.")
+
+    def head(self, *parts: str) -> Awaitable[None] | None:
+        """Answer as GET does; whatever is written, Tornado sends the headers alone."""
+        if self.streams:
+            raise HTTPError(405)
+        return self.get(*parts)
+
+    def list_methods(self) -> list[str]:
+        """Return the methods that this address takes."""
+        found = [
+            one
+            for one in self.SUPPORTED_METHODS
+            if getattr(type(self), one.lower()) is not getattr(RequestHandler, one.lower())
+        ]
+        has_head = "GET" in found and not self.streams
+        return sorted(one for one in found if one != "HEAD" or has_head)
 
     async def read(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -183,6 +202,13 @@ class Guarded(RequestHandler):
             folder = f"{self.services.provider.path}/"
             message = error.message.replace(folder, "")
             hint = (error.hint or "").replace(folder, "")
+        elif status_code == 405:  # noqa: PLR2004 - method not allowed
+            allowed = ", ".join(self.list_methods())
+            self.set_header("Allow", allowed)
+            message, hint = (
+                f"This address does not take {self.request.method}.",
+                f"It takes {allowed}.",
+            )
         elif status_code < 500:  # noqa: PLR2004 - the visitor's errors
             message = self._reason
         code = error.code if isinstance(error, HpctrackError) else "error"
@@ -288,7 +314,7 @@ class NotFound(Guarded):
         """Say so."""
         raise NotFoundError("There is no such page.")
 
-    head = post = put = delete = patch = options = get
+    post = put = delete = patch = options = get
 
 
 def status_of(error: HpctrackError) -> int:

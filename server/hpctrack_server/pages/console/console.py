@@ -96,6 +96,8 @@ class ConsoleText(Guarded):
             while batch:
                 self.write(batch)
                 await self.flush()
+                if self.request.method == "HEAD":
+                    return
                 batch = await self.calculate(_take_text, lines, is_labelled=is_labelled, size=size)
         except StreamClosedError:
             return

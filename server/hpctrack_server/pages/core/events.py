@@ -21,6 +21,7 @@ RETRY_MS = 2000
 class EventStream(Guarded):
     """Tells a page about its run or project until it leaves."""
 
+    streams = True
     _is_closed = False
 
     def on_connection_close(self) -> None:

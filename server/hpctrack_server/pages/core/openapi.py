@@ -62,7 +62,8 @@ def describe_api(api: Mapping[str, Page], *, prefix: str = "") -> dict[str, Any]
             "title": "hpctrack",
             "version": __version__,
             "description": "What the dashboard's pages ask. Numbers come as bytes: a length, a "
-            "header in JSON and arrays; `docs/reference/api.md` describes them.",
+            "header in JSON and arrays; `docs/reference/api.md` describes them. Whatever answers "
+            "GET answers HEAD, but for streams of events.",
         },
         "servers": [{"url": prefix or "/"}],
         "security": [{"bearer": []}, {"cookie": []}, {}],

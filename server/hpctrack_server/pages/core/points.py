@@ -18,6 +18,7 @@ RUNS_MAX = 200
 class PointEvents(Guarded):
     """Tells a page what its runs log until it leaves, or until they are over."""
 
+    streams = True
     _is_closed = False
 
     def on_connection_close(self) -> None:
