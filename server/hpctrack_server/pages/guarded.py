@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pwd
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,15 @@ from urllib.parse import quote, urlencode
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Finish, HTTPError, RequestHandler
 
-from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
+from hpctrack.errors import (
+    BusyError,
+    HpctrackError,
+    MissingPackageError,
+    NotFoundError,
+    StoreError,
+    StoreFullError,
+    UsageError,
+)
 from hpctrack_server.auth import COOKIE_NAME, Right, Verdict, Visit
 from hpctrack_server.components import text
 from hpctrack_server.language.errors import QueryError
@@ -40,6 +49,18 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+STATUSES: dict[type[HpctrackError], int] = {
+    UsageError: 400,
+    BusyError: 409,
+    StoreFullError: 507,
+    StoreError: 409,
+    MissingPackageError: 501,
+}
+"""Of our errors, the first that fits. What is broken in the store is no fault of the server's, and
+asking again will not help: it is the state of what is asked for, which is what 409 says."""
+
+FILE_IN_STORE = re.compile(r"(?:[\w.@+-]+/)+[\w.@+-]+\.\w+")
 
 MARK_HEADER = "X-Hpctrack"
 """Whoever changes something must send it: no form can, and no script of another site may."""
@@ -213,8 +234,8 @@ class Guarded(RequestHandler):
             message = self._reason
         code = error.code if isinstance(error, HpctrackError) else "error"
         if self.is_for_program:
-            place = {"at": error.at, "end": error.end} if isinstance(error, QueryError) else {}
-            self.answer({"error": code, "message": message, "hint": hint, **place})
+            told = {"error": code, "message": message, "hint": hint}
+            self.answer(told | describe_place(error, message))
         else:
             self.show("message.html", status=status_code, message=message, hint=hint)
 
@@ -323,9 +344,18 @@ def status_of(error: HpctrackError) -> int:
         return 404
     if error.code == "invalid-name":
         return 404  # a name that cannot exist does not
-    if isinstance(error, BusyError):
-        return 409
-    return 400 if isinstance(error, UsageError) else 500
+    for kind, status in STATUSES.items():
+        if isinstance(error, kind):
+            return status
+    return 500
+
+
+def describe_place(error: BaseException | None, message: str) -> dict[str, Any]:
+    """Return where a fault lies: characters of what was sent, or a file of the store. Pure."""
+    if isinstance(error, QueryError):
+        return {"at": error.at, "end": error.end}
+    file = FILE_IN_STORE.search(message) if isinstance(error, StoreError) else None
+    return {"file": file[0]} if file else {}
 
 
 def make_path(*parts: str) -> str:

@@ -67,6 +67,7 @@ class PointEvents(Guarded):
 
     def _find_live(self, project: str, runs: list[str]) -> dict[str, float]:
         """Return which of some runs are live, and when each began, UTC seconds."""
+        self.services.provider.pulse(project, None)  # is there such a project?
         found: dict[str, float] = {}
         for run in runs:
             try:
