@@ -37,8 +37,8 @@ ERROR = {
 PROBLEMS = {
     "400": "A parameter, a filter or the body is wrong",
     "404": "There is no such project, run, metric or file",
-    "409": "It is there and cannot be read: broken, half-written or too new, and `file` says which; "
-    "or somebody else has just changed it",
+    "409": "It is there and cannot be read: broken, half-written or too new; `file` says which. "
+    "Or somebody else has just changed it",
     "default": "What was wrong, and what helps",
 }
 
