@@ -71,12 +71,9 @@ def list_operations() -> list[Asked]:
         for method, one in operations.items():
             if method == "parameters" or path == "/healthz":
                 continue
-            body = one.get("requestBody", {}).get("content", {}).get("application/json", {})
-            found.append(
-                Asked(
-                    method.upper(), path, names(one, True), names(one, False), body.get("example")
-                )
-            )
+            content = one.get("requestBody", {}).get("content", {}).get("application/json", {})
+            queried = names(one, needed=True), names(one, needed=False)
+            found.append(Asked(method.upper(), path, *queried, content.get("example")))
     return found
 
 
