@@ -7,9 +7,7 @@ import math
 
 from tornado.iostream import StreamClosedError
 
-from hpctrack.errors import StoreError
 from hpctrack_server.components.text import plain_json
-from hpctrack_server.data.frames import BrokenFrame
 from hpctrack_server.pages.guarded import Guarded
 
 KEEP_ALIVE_S = 15.0
@@ -21,6 +19,7 @@ RETRY_MS = 2000
 class EventStream(Guarded):
     """Tells a page about its run or project until it leaves."""
 
+    streams = True
     _is_closed = False
 
     def on_connection_close(self) -> None:
@@ -55,9 +54,7 @@ class RunEvents(EventStream):
 
     async def get(self, project: str, run_id: str) -> None:
         """Send ``change`` events: version, state, whether it is live, metrics that have grown."""
-        run = await self.read(self.services.provider.run, project, run_id)
-        if isinstance(run, BrokenFrame):
-            raise StoreError(run.message)
+        await self.read(self.services.provider.whole_run, project, run_id)
         await self._stream(project, run_id)
 
 

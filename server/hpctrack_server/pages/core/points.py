@@ -18,6 +18,7 @@ RUNS_MAX = 200
 class PointEvents(Guarded):
     """Tells a page what its runs log until it leaves, or until they are over."""
 
+    streams = True
     _is_closed = False
 
     def on_connection_close(self) -> None:
@@ -66,6 +67,7 @@ class PointEvents(Guarded):
 
     def _find_live(self, project: str, runs: list[str]) -> dict[str, float]:
         """Return which of some runs are live, and when each began, UTC seconds."""
+        self.services.provider.pulse(project, None)  # is there such a project?
         found: dict[str, float] = {}
         for run in runs:
             try:
