@@ -30,6 +30,7 @@ from hpctrack.errors import (
 )
 from hpctrack_server.auth import COOKIE_NAME, Right, Verdict, Visit
 from hpctrack_server.components import text
+from hpctrack_server.data.reader import Steps
 from hpctrack_server.language.errors import QueryError
 from hpctrack_server.pages.services import Services
 
@@ -145,11 +146,17 @@ class Guarded(RequestHandler):
         """
 
         def work_if_wanted() -> Result:
-            if self.is_gone:
-                raise Finish
+            self._look()
             return work(*args, **kwargs)
 
         return await self.services.numbers.call(work_if_wanted)
+
+    async def calculate_in_turns(self, steps: Steps[Result]) -> Result:
+        """Do what is about many runs on the thread for numbers, and let others in between.
+
+        It ends as soon as nobody waits for it any more.
+        """
+        return await self.services.numbers.call_in_turns(steps, self._look)
 
     async def keep(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -267,6 +274,10 @@ class Guarded(RequestHandler):
         given = self.query(name)
         is_count = given.isascii() and given.isdigit() and len(given) <= COUNT_MAX_DIGITS
         return int(given) if is_count else None
+
+    def _look(self) -> None:
+        if self.is_gone:
+            raise Finish
 
     def _visit(self) -> Visit:
         headers = self.request.headers
