@@ -59,7 +59,13 @@ class Guarded(RequestHandler):
     writes: ClassVar[frozenset[str]] = frozenset({"POST", "PUT", "PATCH", "DELETE"})
     """Methods that change something; a handler that only reads by POST sets it empty."""
 
+    reads: ClassVar[Right] = Right.READ
+    """What the other methods want."""
+
     services: Services
+    visit: Visit
+    """Who asks, as the gate was told."""
+
     is_gone = False
     """Whether nobody waits for the answer any more."""
 
@@ -80,8 +86,9 @@ class Guarded(RequestHandler):
 
     def prepare(self) -> None:
         """Let the request in, or answer it here: the one place that decides."""
-        right = Right.WRITE if self.request.method in self.writes else Right.READ
-        verdict = self.services.gate.judge(self._visit(), right)
+        right = Right.WRITE if self.request.method in self.writes else self.reads
+        self.visit = self._visit()
+        verdict = self.services.gate.judge(self.visit, right)
         if verdict == Verdict.MISDIRECTED:
             self._refuse(421, "This is not the address of this dashboard.")
         elif verdict == Verdict.GRANTED and self.request.method in {"GET", "HEAD"}:
@@ -177,20 +184,28 @@ class Guarded(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with an error, without anything from inside."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        message, hint = "Something went wrong here; the server's log says what.", ""
-        if isinstance(error, HpctrackError):
-            folder = f"{self.services.provider.path}/"
-            message = error.message.replace(folder, "")
-            hint = (error.hint or "").replace(folder, "")
-        elif status_code < 500:  # noqa: PLR2004 - the visitor's errors
-            message = self._reason
-        code = error.code if isinstance(error, HpctrackError) else "error"
+        said = self.describe_error(kwargs.get("exc_info", (None, None, None))[1])
+        if said["error"] == "error" and status_code < 500:  # noqa: PLR2004 - the visitor's errors
+            said["message"] = self._reason
         if self.is_for_program:
-            place = {"at": error.at, "end": error.end} if isinstance(error, QueryError) else {}
-            self.answer({"error": code, "message": message, "hint": hint, **place})
+            self.answer(said)
         else:
+            message, hint = said["message"], said["hint"]
             self.show("message.html", status=status_code, message=message, hint=hint)
+
+    def describe_error(self, error: BaseException | None) -> dict[str, Any]:
+        """Return what a visitor is told of an error: nothing from inside."""
+        if not isinstance(error, HpctrackError):
+            message = "Something went wrong here; the server's log says what."
+            return {"error": "error", "message": message, "hint": ""}
+        folder = f"{self.services.provider.path}/"
+        place = {"at": error.at, "end": error.end} if isinstance(error, QueryError) else {}
+        return {
+            "error": error.code,
+            "message": error.message.replace(folder, ""),
+            "hint": (error.hint or "").replace(folder, ""),
+            **place,
+        }
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Choose the status of our own errors."""
@@ -230,6 +245,7 @@ class Guarded(RequestHandler):
             bearer=bearer if scheme == "Bearer" else "",
             cookie=self.get_cookie(COOKIE_NAME, "") or "",
             peer_uid=read_peer_uid(self.request),
+            origin=headers.get("Origin", ""),
             fetch_site=headers.get("Sec-Fetch-Site", ""),
             is_navigation=headers.get("Sec-Fetch-Mode", "") == "navigate",
             is_marked=bool(headers.get(MARK_HEADER)),

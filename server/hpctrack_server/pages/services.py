@@ -25,6 +25,7 @@ from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
+from hpctrack_server.pages.open_sockets import OpenSockets
 
 
 def load_templates() -> DictLoader:
@@ -75,6 +76,7 @@ class Services:
     """For the thread of `numbers` alone."""
     watcher: Watcher
     points: PointWatcher
+    sockets: OpenSockets = field(default_factory=OpenSockets)
     asset_path: Callable[[str], str]
     clock: Clock = SYSTEM_CLOCK
     prefix: str = ""

@@ -156,4 +156,6 @@ def _describe_answers(operation: Operation) -> dict[str, Any]:
         "description": "What was wrong, and what helps",
         "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
+    if operation.becomes:
+        return {"101": {"description": operation.becomes}, "default": problem}
     return {"200": {"description": "The answer", "content": content}, "default": problem}
