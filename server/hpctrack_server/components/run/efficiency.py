@@ -219,7 +219,9 @@ def pick_advice(entries: Sequence[Mapping[str, Any]]) -> str:
 
     What an earlier one says has been overtaken: it was killed for memory, this one had enough.
     """
-    ended = next((one for one in reversed(entries) if one.get("is_final", True)), {})
+    ended: Mapping[str, Any] = next(
+        (one for one in reversed(entries) if one.get("is_final", True)), {}
+    )
     return str(ended.get("advice") or "")
 
 
