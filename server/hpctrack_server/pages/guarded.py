@@ -30,6 +30,7 @@ from hpctrack.errors import (
 )
 from hpctrack_server.auth import COOKIE_NAME, Right, Verdict, Visit
 from hpctrack_server.components import text
+from hpctrack_server.data.reader import Steps
 from hpctrack_server.language.errors import QueryError
 from hpctrack_server.pages.services import Services
 
@@ -83,7 +84,13 @@ class Guarded(RequestHandler):
     streams: ClassVar[bool] = False
     """The answer has no end: HEAD would wait for what it does not want."""
 
+    reads: ClassVar[Right] = Right.READ
+    """What the other methods want."""
+
     services: Services
+    visit: Visit
+    """Who asks, as the gate was told."""
+
     is_gone = False
     """Whether nobody waits for the answer any more."""
 
@@ -104,8 +111,9 @@ class Guarded(RequestHandler):
 
     def prepare(self) -> None:
         """Let the request in, or answer it here: the one place that decides."""
-        right = Right.WRITE if self.request.method in self.writes else Right.READ
-        verdict = self.services.gate.judge(self._visit(), right)
+        right = Right.WRITE if self.request.method in self.writes else self.reads
+        self.visit = self._visit()
+        verdict = self.services.gate.judge(self.visit, right)
         if verdict == Verdict.MISDIRECTED:
             self._refuse(421, "This is not the address of this dashboard.")
         elif verdict == Verdict.GRANTED and self.request.method in {"GET", "HEAD"}:
@@ -145,11 +153,17 @@ class Guarded(RequestHandler):
         """
 
         def work_if_wanted() -> Result:
-            if self.is_gone:
-                raise Finish
+            self._look()
             return work(*args, **kwargs)
 
         return await self.services.numbers.call(work_if_wanted)
+
+    async def calculate_in_turns(self, steps: Steps[Result]) -> Result:
+        """Do what is about many runs on the thread for numbers, and let others in between.
+
+        It ends as soon as nobody waits for it any more.
+        """
+        return await self.services.numbers.call_in_turns(steps, self._look)
 
     async def keep(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -217,27 +231,30 @@ class Guarded(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with an error, without anything from inside."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        message, hint = "Something went wrong here; the server's log says what.", ""
-        if isinstance(error, HpctrackError):
-            folder = f"{self.services.provider.path}/"
-            message = error.message.replace(folder, "")
-            hint = (error.hint or "").replace(folder, "")
-        elif status_code == 405:  # noqa: PLR2004 - method not allowed
+        said = self.describe_error(kwargs.get("exc_info", (None, None, None))[1])
+        if status_code == 405:  # noqa: PLR2004 - method not allowed
             allowed = ", ".join(self.list_methods())
             self.set_header("Allow", allowed)
-            message, hint = (
-                f"This address does not take {self.request.method}.",
-                f"It takes {allowed}.",
-            )
-        elif status_code < 500:  # noqa: PLR2004 - the visitor's errors
-            message = self._reason
-        code = error.code if isinstance(error, HpctrackError) else "error"
+            said["message"] = f"This address does not take {self.request.method}."
+            said["hint"] = f"It takes {allowed}."
+        elif said["error"] == "error" and status_code < 500:  # noqa: PLR2004 - the visitor's errors
+            said["message"] = self._reason
         if self.is_for_program:
-            told = {"error": code, "message": message, "hint": hint}
-            self.answer(told | describe_place(error, message))
+            self.answer(said)
         else:
+            message, hint = said["message"], said["hint"]
             self.show("message.html", status=status_code, message=message, hint=hint)
+
+    def describe_error(self, error: BaseException | None) -> dict[str, Any]:
+        """Return what a visitor is told of an error: nothing from inside."""
+        if not isinstance(error, HpctrackError):
+            message = "Something went wrong here; the server's log says what."
+            return {"error": "error", "message": message, "hint": ""}
+        folder = f"{self.services.provider.path}/"
+        message = error.message.replace(folder, "")
+        hint = (error.hint or "").replace(folder, "")
+        told = {"error": error.code, "message": message, "hint": hint}
+        return told | describe_place(error, message)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Choose the status of our own errors."""
@@ -268,6 +285,10 @@ class Guarded(RequestHandler):
         is_count = given.isascii() and given.isdigit() and len(given) <= COUNT_MAX_DIGITS
         return int(given) if is_count else None
 
+    def _look(self) -> None:
+        if self.is_gone:
+            raise Finish
+
     def _visit(self) -> Visit:
         headers = self.request.headers
         scheme, _, bearer = headers.get("Authorization", "").partition(" ")
@@ -277,6 +298,7 @@ class Guarded(RequestHandler):
             bearer=bearer if scheme == "Bearer" else "",
             cookie=self.get_cookie(COOKIE_NAME, "") or "",
             peer_uid=read_peer_uid(self.request),
+            origin=headers.get("Origin", ""),
             fetch_site=headers.get("Sec-Fetch-Site", ""),
             is_navigation=headers.get("Sec-Fetch-Mode", "") == "navigate",
             is_marked=bool(headers.get(MARK_HEADER)),

@@ -166,4 +166,6 @@ def _describe_answers(operation: Operation) -> dict[str, Any]:
     }
     said = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
     problems = {status: {"description": text, "content": said} for status, text in PROBLEMS.items()}
+    if operation.becomes:
+        return {"101": {"description": operation.becomes}, **problems}
     return {"200": {"description": "The answer", "content": content}, **problems}

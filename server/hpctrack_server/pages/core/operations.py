@@ -26,11 +26,14 @@ class Operation:
         An example of what is sent, for methods that send something.
     gives : tuple of str
         Content types of the answer.
+    becomes : str
+        What the connection is used for from then on, where the answer is no document.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     gives: tuple[str, ...] = (JSON,)
+    becomes: str = ""
 
 
 SELECTION = {
@@ -55,6 +58,14 @@ RUNS_BODY = {"filter": "summary.val/acc > 0.9", "search": "", "sort": "-created"
 
 OPERATIONS: dict[str, Operation] = {
     "healthz": Operation(),
+    "socket": Operation(
+        becomes="A WebSocket for all that a page listens to. Say "
+        '`{"listen": "/api/v1/projects/p/events", "id": 1}` with the address of an event stream '
+        "below and a number of yours, and be told what that stream would tell you, as "
+        '`{"id": 1, "event": "change", "data": ...}`, or the event `error`; `{"end": 1}` ends it. '
+        '`{"event": "open"}` comes first. The `Origin` must be the very address that is asked; who '
+        "names none has to send the token as a header."
+    ),
     "projects": Operation(),
     "runs": Operation(query={**SELECTION, "start": "runs left out", "count": "at most 1,000"}),
     "table": Operation(
