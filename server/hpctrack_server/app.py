@@ -72,7 +72,8 @@ class Dashboard:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Stop; open event streams are ended first."""
+        """Stop; what pages listen to is ended first."""
+        await self.services.sockets.close(STOP_TIMEOUT_S)
         await self.services.watcher.close(STOP_TIMEOUT_S)
         await self.services.points.close(STOP_TIMEOUT_S)
         if self._watching:

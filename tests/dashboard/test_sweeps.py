@@ -161,7 +161,7 @@ def test_a_sweep_that_runs_elsewhere_is_asked_at_the_next_push(live: Live, store
     told |= {"taken": {**{name: getattr(taken, name) for name in Taken.__slots__}}, "wish": "pause"}
     write_json(folder(store, "far").path / PROGRESS_NAME, told)
     page = live.get("/p/digits/sweeps/far").text
-    assert "taken on <bdi>login1</bdi>" in page
+    assert "picked up on <bdi>login1</bdi>" in page
     assert "go on to their end" in page
 
 

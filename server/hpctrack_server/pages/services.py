@@ -26,6 +26,7 @@ from hpctrack_server.data.state.saved import State
 from hpctrack_server.data.statistics.curve_ends import CurveEnds
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
+from hpctrack_server.pages.open_sockets import OpenSockets
 
 
 def load_templates() -> DictLoader:
@@ -78,6 +79,7 @@ class Services:
     """For the thread of `numbers` alone."""
     watcher: Watcher
     points: PointWatcher
+    sockets: OpenSockets = field(default_factory=OpenSockets)
     asset_path: Callable[[str], str]
     clock: Clock = SYSTEM_CLOCK
     prefix: str = ""
