@@ -1,6 +1,7 @@
 // What the charts of a sweep show. Pure: details go in, marks come out.
 import { formatCount } from "../base/format.js";
-import { extent, noDots, noLines, stateColour, token } from "./plot.js";
+import { token } from "../base/tokens.js";
+import { extent, noDots, noLines, stateColour } from "./plot.js";
 
 /** @typedef {import("./details.js").Details} Details */
 /** @typedef {import("./details.js").Trial} Trial */

@@ -1,7 +1,7 @@
 // Panels of the compare page on a sweep's page: parallel coordinates and contour over its runs.
 import { byId } from "../base/dom.js";
 import { KINDS } from "../panels/registry.js";
-import { readTokens } from "../charts/tokens.js";
+import { colourOf, numberOfRun } from "../base/tokens.js";
 
 /** @typedef {import("./details.js").Details} Details */
 /** @typedef {import("../panels/panel.js").Panel} Panel */
@@ -10,7 +10,6 @@ const AXES_MAX = 10;
 
 /** @param {Details} details @returns {import("../panels/panel.js").PanelContext} */
 function makeContext(details) {
-  const places = new Map(details.runIds.map((run, at) => [run, at]));
   const names = new Map(details.trials.map((trial) => [trial.run, `trial ${trial.number}`]));
   /** @type {((run: string | null) => void)[]} */
   const hovering = [];
@@ -19,7 +18,7 @@ function makeContext(details) {
   return {
     project: details.told.sweep.project,
     selection: () => ({ ids: details.runIds }),
-    colourOf: (run) => readTokens().series[(places.get(run) ?? 0) % readTokens().series.length],
+    colourOf: (run) => colourOf(numberOfRun(run)),
     nameOf: (run) => names.get(run) ?? run,
     highlight: (run) => hovering.forEach((work) => work(run)),
     onHighlight: (work) => void hovering.push(work),

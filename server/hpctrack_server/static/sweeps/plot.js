@@ -1,5 +1,6 @@
 // A chart of the sweep's page: a clone of the figure "marks", what it is filled with, and its pointer.
 import { make } from "../base/dom.js";
+import { token } from "../base/tokens.js";
 import { Figure } from "../charts/figure.js";
 
 const NEAR_PX = 26;
@@ -42,11 +43,6 @@ const EMPTY = {
   crosses: { x: [], y: [], color: [] },
   names: { x: [], y: [], text: [] },
 };
-
-/** A colour of the style sheet. @param {string} name */
-export function token(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
 
 /** The colour of how a trial stands. @param {string} state */
 export function stateColour(state) {
