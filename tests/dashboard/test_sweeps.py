@@ -132,7 +132,7 @@ def test_a_broken_sweep_tells_why_in_its_place(live: Live, store: Path) -> None:
     assert answer.status == 200
     assert "cannot be read" in answer.text
     assert str(store) not in answer.text
-    assert live.get("/api/v1/projects/digits/sweeps/broken").status == 500
+    assert live.get("/api/v1/projects/digits/sweeps/broken").status == 409
 
 
 def test_a_sweep_that_runs_here_is_told_at_once(live: Live, store: Path) -> None:
