@@ -157,7 +157,7 @@ def test_a_sweep_of_a_cluster_is_asked_and_the_next_push_takes_it_along(
     push(far.store, str(store), sweeps=SweepDesk())
     assert read_control(far.folder).wish == Wish.STOP
     page.reload()
-    expect(page.locator(".asked.taken")).to_contain_text("taken on")
+    expect(page.locator(".asked.taken")).to_contain_text("picked up on")
     expect(page.locator("#sweep")).to_have_attribute("data-state", "stopping")
 
 

@@ -129,7 +129,7 @@ def test_a_broken_sweep_tells_why_in_its_place(live: Live, store: Path) -> None:
     assert answer.status == 200
     assert "cannot be read" in answer.text
     assert str(store) not in answer.text
-    assert live.get("/api/v1/projects/digits/sweeps/broken").status == 500
+    assert live.get("/api/v1/projects/digits/sweeps/broken").status == 409
 
 
 def test_a_sweep_that_runs_here_is_told_at_once(live: Live, store: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_sweep_that_runs_elsewhere_is_asked_at_the_next_push(live: Live, store
     told |= {"taken": {**{name: getattr(taken, name) for name in Taken.__slots__}}, "wish": "pause"}
     write_json(folder(store, "far").path / PROGRESS_NAME, told)
     page = live.get("/p/digits/sweeps/far").text
-    assert "taken on <bdi>login1</bdi>" in page
+    assert "picked up on <bdi>login1</bdi>" in page
     assert "go on to their end" in page
 
 

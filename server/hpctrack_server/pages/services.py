@@ -23,6 +23,7 @@ from hpctrack_server.data.series.live_watch import PointWatcher
 from hpctrack_server.data.series.metric_names import MetricNames
 from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.statistics.curve_ends import CurveEnds
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.open_sockets import OpenSockets
@@ -57,6 +58,8 @@ class Services:
     reader: Reader
     """For what pages wait for: lists and records."""
     charts: ChartReader
+    """For the thread of `numbers` alone."""
+    ends: CurveEnds
     """For the thread of `numbers` alone."""
     names: MetricNames
     naming: Reader

@@ -23,6 +23,7 @@ RETRY_MS = 2000
 class EventStream(Guarded):
     """Tells a page about a topic until it leaves."""
 
+    streams = True
     topic: ClassVar[Topic]
 
     _sending: asyncio.Task[None] | None = None

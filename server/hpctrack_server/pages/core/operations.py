@@ -75,7 +75,7 @@ OPERATIONS: dict[str, Operation] = {
     "columns": Operation(),
     "groups": Operation(body={"keys": ["@config-but-seed"], **RUNS_BODY}),
     "complete": Operation(
-        query={"*text": "what has been typed of a filter", "at": "where, in characters"}
+        query={"text": "what has been typed of a filter", "at": "where, in characters"}
     ),
     "export": Operation(
         query={
@@ -101,7 +101,7 @@ OPERATIONS: dict[str, Operation] = {
     "project-events": Operation(gives=(EVENTS,)),
     "points": Operation(
         query={
-            "runs": "ids, separated by commas",
+            "*runs": "ids, separated by commas",
             "metric": "a name; for several metrics several times, for all not at all",
             "ranks": "`mean`, `min`, `max`, `all`, or a number",
         },
@@ -145,7 +145,12 @@ OPERATIONS: dict[str, Operation] = {
     "run-file": Operation(gives=(BYTES,)),
     "run-patch": Operation(gives=(TEXT,)),
     "diff": Operation(
-        query={"*runs": "ids, separated by commas", "all": "`1` shows what is the same, too"}
+        query={
+            "runs": "ids, separated by commas",
+            "limit": "at most so many runs",
+            "all": "`1` shows what is the same, too",
+            **SELECTION,
+        }
     ),
     "strip": Operation(
         query={"span": "seconds, back from now", "width": "columns"}, gives=(BYTES,)
@@ -199,7 +204,9 @@ OPERATIONS: dict[str, Operation] = {
         query={"rank": "only this rank", "stream": "`stdout` or `stderr`"}, gives=(TEXT,)
     ),
     "compare-facts": Operation(query={"runs": "ids, separated by commas", **SELECTION}),
-    "panel-columns": Operation(),
+    "panel-columns": Operation(
+        body={"keys": ["config.lr"], "query": {**RUNS_BODY, "limit": 1000}}, gives=(BYTES,)
+    ),
     "panels": Operation(body={**RUNS_BODY, "settings": {"x": "config.lr", "y": "summary.val/acc"}}),
     "statistics": Operation(
         body={"metric": "summary.val/acc", "by": ["@config-but-seed"], "pair": "config.seed"}

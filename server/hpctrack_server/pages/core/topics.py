@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from hpctrack.errors import HpctrackError, StoreError, UsageError
+from hpctrack.errors import HpctrackError, UsageError
 from hpctrack_server.components.text import plain_json
 from hpctrack_server.data.event import Event, make_event
 from hpctrack_server.data.frames import BrokenFrame
@@ -40,9 +40,7 @@ async def follow_run(services: Services, _query: Query, project: str, run_id: st
     HpctrackError
         The run is not there, or cannot be read.
     """
-    run = await services.reader.call(services.provider.run, project, run_id)
-    if isinstance(run, BrokenFrame):
-        raise StoreError(run.message)
+    await services.reader.call(services.provider.whole_run, project, run_id)
     return _iter_changes(services, (project, run_id))
 
 
@@ -90,6 +88,7 @@ async def _iter_points(services: Services, watched: Watched, live: dict[str, Any
 
 def _find_live(services: Services, project: str, runs: list[str]) -> dict[str, float]:
     """Return which of some runs are live, and when each began, UTC seconds."""
+    services.provider.pulse(project, None)  # is there such a project?
     found: dict[str, float] = {}
     for run in runs:
         try:

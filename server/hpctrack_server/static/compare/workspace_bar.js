@@ -4,7 +4,7 @@ import { openMenu } from "../base/menu.js";
 import { say, sayError } from "../base/message.js";
 import { readPlace, writePlace } from "../base/place.js";
 import { ask, askText } from "./dialogs.js";
-import { DEFAULTS, writeShared } from "./place.js";
+import { DEFAULTS, RUN_PARAMETERS, writeShared } from "./place.js";
 import { Workspaces, readBody } from "./workspaces.js";
 
 /** @typedef {import("./workspaces.js").Body} Body */
@@ -110,7 +110,7 @@ export class WorkspaceBar {
   go(id) {
     const kept = new URLSearchParams();
     const place = readPlace();
-    for (const name of ["runs", "filter", "search", "sort", "limit", "value", "hide", "show"]) {
+    for (const name of [...RUN_PARAMETERS, "hide", "show"]) {
       const value = place.get(name);
       if (value) kept.set(name, value);
     }

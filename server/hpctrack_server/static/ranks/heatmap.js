@@ -1,6 +1,6 @@
 // The picture of ranks x steps, with bands above it, bars beside it, and its scale.
 import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
-import { make } from "../base/dom.js";
+import { explain, make } from "../base/dom.js";
 import { formatCount, formatNumber } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
 import { bokeh, first as early } from "./early.js";
@@ -266,7 +266,7 @@ export class Heatmap {
   /** @param {any} error */
   fail(error) {
     this.card.classList.add("failed");
-    this.caption.textContent = [error.message, error.hint].filter(Boolean).join(" \u2014 ");
+    this.caption.replaceChildren(...explain(error));
     this.card.dataset.ready = "failed";
   }
 
