@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,8 +25,15 @@ BEST, LAST = "best:", "last:"
 
 CONFIDENCES = (0.9, 0.95, 0.99)
 
-LOW_IS_BETTER = ("loss", "err", "mse", "mae", "rmse", "nll", "perplexity", "_s", "time", "wer")
-"""Parts of names of which less is better, unless the reader says otherwise."""
+LOW_IS_BETTER = frozenset(
+    {
+        "bpc", "cer", "cost", "duration", "err", "error", "errors", "fid", "latency", "loss",
+        "losses", "mae", "mse", "nll", "perplexity", "ppl", "regret", "rmse", "s", "time", "wer",
+    }
+)  # fmt: skip
+"""Words of names of which less is better, unless the reader says otherwise; an ``s`` is seconds."""
+
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 class Goal(StrEnum):
@@ -139,8 +147,9 @@ class StatisticsQuery:
 
 def guess_goal(metric: str) -> Goal:
     """Return whether less or more of a metric is most likely the better."""
-    name = metric.rpartition("/")[2].casefold()
-    return Goal.LOW if any(part in name for part in LOW_IS_BETTER) else Goal.HIGH
+    words = [one.lower() for one in _WORDS.findall(metric.rpartition("/")[2])]
+    is_low = any(one in LOW_IS_BETTER or one.endswith("loss") for one in words)
+    return Goal.LOW if is_low else Goal.HIGH
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
