@@ -349,7 +349,8 @@ export default class LinePanel extends Panel {
     if (this.context.selection().ids?.length === 0) return "no run is chosen: choose some in the list of runs";
     if (!this.held) return "";
     const said = describeCurves(this.held.head, this.shown, this.context.nameOf);
-    return this.leftOut ? `${said} · ${formatCount(this.leftOut, "run")} left out, ${RUNS_MAX.toLocaleString("en")} are drawn` : said;
+    // First of all: whoever reads on should know what is not there.
+    return this.leftOut ? `${RUNS_MAX.toLocaleString("en")} of ${formatCount(this.leftOut + RUNS_MAX, "run")} drawn · ${said}` : said;
   }
 
   /** Points behind what is drawn. */
