@@ -10,14 +10,17 @@ from hpctrack.errors import HpctrackError, NotFoundError, UsageError
 from hpctrack_server.components.text import plain_json
 from hpctrack_server.data.index.query import RunPage
 from hpctrack_server.pages.compare.facts import RunsWanted, choose_value_key, describe_run
-from hpctrack_server.pages.compare.modules import load_modules
 from hpctrack_server.pages.guarded import Guarded
+from hpctrack_server.pages.modules import load_modules
 
 ARGUMENTS = ("runs", "filter", "search", "sort", "limit", "value")
 
 METRICS_FROM_RUNS = 50
 """Runs whose metrics are asked for; runs of one project hardly differ in them."""
 
+
+ENTRIES = ("compare/main.js", "panels/line.js")
+"""The page's script, and the panel that nearly every workspace has."""
 
 AUTOMATIC = "-"
 """In the address: no workspace, though the project may have a default one."""
@@ -94,7 +97,7 @@ class ComparePage(CompareFacts):
                 plain_json({**facts, "saved": saved, "trouble": trouble}), allow_nan=False
             ),
             total=facts["total"],
-            modules=load_modules(),
+            modules=load_modules(*ENTRIES),
         )
 
     async def _find_workspace(self, project: str) -> tuple[dict[str, Any] | None, str]:
