@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+import hpctrack
 from scripts.benchmarks.made_compared import PROJECT, Shape, write_compared
+from tests.browser.test_panels import add_panel
+from tests.media_writing import write_media
+from tests.stores import START_S, NodeWriter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -80,3 +84,32 @@ def test_the_rail_says_how_many_are_left_out_and_brings_them(many: Callable[[str
     expect(rest).to_be_hidden()
     page.go_back()
     expect(count).to_have_text(f"50 of {RUNS} runs")
+
+
+def test_media_of_more_runs_than_fit_are_gone_through(open_page: Callable[..., Any]) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    store.mkdir(exist_ok=True)
+    for number in range(15):
+        writer = NodeWriter(store, run=f"r{number:02}", wall_s=START_S + number)
+        session = writer.start(0, name=f"run {number:02}")
+        write_media(writer, hpctrack.Html(f"<p>{number}</p>"), key="page", step=1)
+        writer.end(0, session)
+        writer.close()
+    page = open_page()
+    page.goto(re.sub(r"/(\?.*)?$", "/p/p/compare?sort=created", page.url))
+    panel = add_panel(page, "media")
+    expect(panel.locator("section.media-run")).to_have_count(12)
+    expect(panel.locator(".caption")).to_contain_text("runs 1 to 12 of 15")
+    inner, card = panel.locator(".side-by-side").bounding_box(), panel.bounding_box()
+    assert inner["y"] + inner["height"] <= card["y"] + card["height"], "scrolled to, in the card"
+    following = panel.get_by_role("button", name="Next runs")
+    following.click()
+    expect(panel.locator("section.media-run")).to_have_count(3)
+    expect(panel.locator("section.media-run").first).to_have_attribute("aria-label", "run 12")
+    expect(panel.locator(".caption")).to_contain_text("runs 13 to 15 of 15")
+    expect(following).to_be_disabled()
+    expect(panel.get_by_role("button", name="Previous runs")).to_be_focused()
+    page.reload()
+    expect(panel.locator("section.media-run").first).to_have_attribute("aria-label", "run 12")
+    panel.get_by_role("button", name="Previous runs").press("Enter")
+    expect(panel.locator("section.media-run")).to_have_count(12)
