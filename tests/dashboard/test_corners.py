@@ -25,7 +25,7 @@ def list_addresses() -> list[str]:
 
 
 def is_streaming(path: str) -> bool:
-    return path.endswith(("/events", "/points"))
+    return path.endswith(("/events", "/points", "/socket"))
 
 
 @pytest.mark.parametrize("path", list_addresses())

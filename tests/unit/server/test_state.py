@@ -217,5 +217,5 @@ def test_a_database_that_fails_makes_only_saving_fail(
     assert dashboard.get("/p/p/runs").status == 200
     path = f"/api/v1/projects/p/saved/{SavedKind.VIEW}"
     status, told = send(dashboard, "POST", path, {"title": "a", "body": {}})
-    assert status == 500
+    assert status == 503
     assert "cannot be opened" in told["message"]

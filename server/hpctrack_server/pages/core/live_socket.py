@@ -58,6 +58,8 @@ class LiveSocket(Guarded, WebSocketHandler):
 
     async def get(self) -> None:
         """Open a WebSocket, over which a page listens to all its event streams at once."""
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            raise UsageError("this address is a WebSocket", hint="events can be had by GET as well")
         self._topics = {}
         await super().get()
 

@@ -88,6 +88,7 @@ async def _iter_points(services: Services, watched: Watched, live: dict[str, Any
 
 def _find_live(services: Services, project: str, runs: list[str]) -> dict[str, float]:
     """Return which of some runs are live, and when each began, UTC seconds."""
+    services.provider.pulse(project, None)  # is there such a project?
     found: dict[str, float] = {}
     for run in runs:
         try:
