@@ -33,3 +33,14 @@ def test_a_selection_that_is_not_kept_any_more_is_told_in_the_page(dashboard: Li
     assert answer.status == 200
     assert "this selection of runs is not kept any more" in answer.text
     assert dashboard.get(f"{FACTS}?selection=nope").status == 400
+
+
+def test_runs_that_cannot_be_read_are_told_with_why(dashboard: Live) -> None:
+    (told,) = dashboard.get(f"{FACTS}?runs=broken,sealed,gone").json()["broken"]
+    assert told["id"] == "broken"
+    assert told["message"]
+    found = dashboard.get(f"{FACTS}?runs=broken,sealed,gone").json()
+    assert found["missing"] == ["gone"]
+    assert [one["id"] for one in found["runs"]] == ["sealed"]
+    assert [one["id"] for one in dashboard.get(FACTS).json()["broken"]] == ["broken"]
+    assert dashboard.get(f"{FACTS}?runs=sealed").json()["broken"] == []

@@ -31,6 +31,7 @@ export class Rail {
     this.runs = runs;
     this.watch = watch;
     this.value = "";
+    this.brokenText = "";
     /** @type {Map<string, HTMLElement>} */
     this.rows = new Map();
     this.count = make("span", { role: "status" });
@@ -39,6 +40,7 @@ export class Rail {
     this.list = make("ul", { class: "rail-list" });
     this.selection = make("p", { class: "rail-selection", role: "status", hidden: true });
     this.more = make("p", { class: "muted rail-more" });
+    this.broken = make("details", { class: "rail-broken", hidden: true });
     this.rest = make("p", { class: "muted rail-limit", hidden: true });
     this.search = make("input", {
       type: "search", placeholder: "Find runs", "aria-label": "Find runs", "aria-keyshortcuts": "/", spellcheck: "false", autocomplete: "off",
@@ -48,7 +50,7 @@ export class Rail {
     this.form = this.makeForm();
     element.replaceChildren(
       make("header", {}, make("label", { class: "rail-all" }, this.all, make("h2", {}, this.count)), this.valueName),
-      this.form, this.rest, this.selection, this.list, this.more);
+      this.form, this.broken, this.rest, this.selection, this.list, this.more);
     this.listen();
   }
 
@@ -156,6 +158,19 @@ export class Rail {
     if (missing.length) parts.push(`Not there: ${missing.slice(0, 3).map((one) => one.slice(0, 60)).join(", ")}${missing.length > 3 ? ` and ${missing.length - 3} more` : ""}`);
     this.more.textContent = parts.join(" · ");
     this.showChecks();
+  }
+
+  /** Runs that cannot be read, each with why: the others are drawn all the same. @param {{id: string, message: string}[]} broken */
+  showBroken(broken) {
+    const text = JSON.stringify(broken);
+    this.broken.hidden = !broken.length;
+    if (text === this.brokenText) return; // it may be open, and have the focus
+    this.brokenText = text;
+    const lines = broken.slice(0, ROWS_MAX).map((one) => make("li", {}, make("a", { href: address(["p", this.project, "runs", one.id]) }, make("bdi", {}, one.id.slice(0, 200))), ` ${one.message}`));
+    const left = broken.length - lines.length;
+    this.broken.replaceChildren(
+      make("summary", {}, `${formatCount(broken.length, "run")} cannot be read`),
+      make("ul", {}, ...lines, ...(left > 0 ? [make("li", {}, `and ${left.toLocaleString("en")} more`)] : [])));
   }
 
   /** What fits and is not here, with a way to have it. @param {number} left */
