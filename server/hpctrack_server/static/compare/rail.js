@@ -3,6 +3,7 @@ import { icon, later, make } from "../base/dom.js";
 import { formatCount, formatNumber } from "../base/format.js";
 import { colourOf } from "../base/tokens.js";
 import { address } from "../base/api.js";
+import { escapeKey, unescapeKey } from "../base/place.js";
 
 /** @typedef {import("./runs.js").RunFacts} RunFacts */
 
@@ -111,7 +112,10 @@ export class Rail {
   /** @param {boolean} isStep @param {string} [limit] */
   ask(isStep, limit = this.limit?.value ?? "") {
     if (this.limit) this.limit.value = limit;
-    const sort = this.sort?.value.trim() ? `${this.direction?.value}${this.sort.value.trim()}` : null;
+    const key = this.sort?.value.trim() ?? "";
+    // Several keys may be typed with commas between them; the name of a column can hold one too.
+    const isColumn = [...this.columns?.options ?? []].some((one) => one.value === key);
+    const sort = key ? `${this.direction?.value}${isColumn ? escapeKey(key) : key}` : null;
     this.watch.onQuery({
       search: this.search.value || null, filter: this.filter?.value || null, sort,
       limit: limit === "20" ? null : limit, value: this.shownValue?.value || null,
@@ -123,7 +127,8 @@ export class Rail {
     if (document.activeElement !== this.search) this.search.value = place.get("search") ?? "";
     const sort = place.get("sort") ?? "";
     if (this.filter) this.filter.value = place.get("filter") ?? "";
-    if (this.sort) this.sort.value = sort.replace(/^[-+]/, "");
+    const [first, ...others] = sort.split(",");
+    if (this.sort) this.sort.value = (others.length ? sort : unescapeKey(first)).replace(/^[-+]/, "");
     if (this.direction) this.direction.value = sort.startsWith("-") ? "-" : "";
     if (this.limit) this.limit.value = place.get("limit") ?? "20";
     if (this.shownValue) this.shownValue.value = place.get("value") ?? "";
