@@ -17,6 +17,7 @@ from hpctrack.analysis.significance import Method
 from hpctrack.errors import UsageError
 from hpctrack_server.data.index.groups import BUT_SEED
 from hpctrack_server.data.index.query import RunQuery
+from hpctrack_server.language.keys import split_keys
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -130,8 +131,8 @@ class StatisticsQuery:
     def parameters(self) -> list[tuple[str, str]]:
         """Return the address's parameters, all of them: a bookmark keeps its meaning."""
         parts = [
-            ("metric", self.metric), *(("by", one) for one in self.by), ("pair", self.pair),
-            ("goal", str(self.goal)), ("test", str(self.method)),
+            ("metric", self.metric), *(("by", one) for one in self.by),
+            ("pair", self.pair), ("goal", str(self.goal)), ("test", str(self.method)),
             ("correction", str(self.correction)), ("interval", str(self.interval)),
             ("center", str(self.center)), ("confidence", f"{self.confidence:g}"),
             ("baseline", self.baseline), ("filter", self.filter), ("search", self.search),
@@ -161,7 +162,7 @@ def _texts(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = given.get(name)
     if isinstance(value, (list, tuple)):
         return tuple(str(one) for one in value if str(one))
-    return tuple(part for part in _text(given, name).split(",") if part)
+    return split_keys(_text(given, name))
 
 
 def _choose(kind: type[Choice], value: str, name: str) -> Choice:
