@@ -14,6 +14,7 @@ from hpctrack.analysis.bootstrap import Interval
 from hpctrack.analysis.comparison import Plan
 from hpctrack.analysis.corrections import Correction
 from hpctrack.analysis.significance import Method
+from hpctrack.analysis.tasks import Scaling
 from hpctrack.errors import UsageError
 from hpctrack_server.data.index.groups import BUT_SEED
 from hpctrack_server.data.index.query import RunQuery
@@ -61,6 +62,10 @@ class StatisticsQuery:
         See `hpctrack.analysis.comparison.Plan`.
     center : Center
         The average that is drawn.
+    task : str
+        The column that says which task a run did; empty compares without tasks.
+    scaling : Scaling
+        How scores of several tasks become comparable.
     baseline : str
         Id of a group; empty is the first one.
     filter, search : str
@@ -77,6 +82,8 @@ class StatisticsQuery:
     interval: Interval = Interval.BCA
     center: Center = Center.IQM
     confidence: float = 0.95
+    task: str = ""
+    scaling: Scaling = Scaling.RANGE
     baseline: str = ""
     filter: str = ""
     search: str = ""
@@ -106,6 +113,8 @@ class StatisticsQuery:
             interval=_choose(Interval, _text(given, "interval") or Interval.BCA, "interval"),
             center=_choose(Center, _text(given, "center") or Center.IQM, "center"),
             confidence=_read_confidence(_text(given, "confidence")),
+            task=_text(given, "task"),
+            scaling=_choose(Scaling, _text(given, "scaling") or Scaling.RANGE, "scaling"),
             baseline=_text(given, "baseline"),
             filter=_text(given, "filter"),
             search=_text(given, "search"),
@@ -135,6 +144,7 @@ class StatisticsQuery:
             ("pair", self.pair), ("goal", str(self.goal)), ("test", str(self.method)),
             ("correction", str(self.correction)), ("interval", str(self.interval)),
             ("center", str(self.center)), ("confidence", f"{self.confidence:g}"),
+            ("task", self.task), ("scaling", str(self.scaling) if self.task else ""),
             ("baseline", self.baseline), ("filter", self.filter), ("search", self.search),
             ("runs", ",".join(self.ids)),
         ]  # fmt: skip
