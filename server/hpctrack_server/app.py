@@ -44,6 +44,9 @@ from hpctrack_server.pages.services import Services
 from hpctrack_server.settings import ServerSettings
 
 STOP_TIMEOUT_S = 2.0
+RESTING_LOOKS = 20
+"""Of so many looks at what goes on one is at the runs that are over and still looked at."""
+
 BODY_MAX_BYTES = 1 << 20
 """A thousand run ids, or a workspace; nothing larger is ever sent to us."""
 
@@ -107,7 +110,10 @@ def make_services(
     reader, numbers = Reader("pages"), Reader("numbers")
     index = RunIndex(settings, clock=clock)
     provider = DataProvider(settings, index, clock=clock)
-    watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
+    interval_s = settings.poll_interval_s
+    watcher = Watcher(
+        provider.pulse, reader, interval_s=interval_s, rest_s=RESTING_LOOKS * interval_s
+    )
     feeds = LiveFeeds(provider.path, clock=clock, stale_after_s=settings.stale_after_s)
     return Services(
         gate=gate,
@@ -128,7 +134,7 @@ def make_services(
         consoles=Consoles(provider.own_run),
         media=Library(provider),
         watcher=watcher,
-        points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),
+        points=PointWatcher(feeds, reader, interval_s=2 * interval_s),
         asset_path=asset_path,
         clock=clock,
         prefix=settings.prefix,

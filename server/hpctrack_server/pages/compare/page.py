@@ -52,7 +52,6 @@ class CompareFacts(Guarded):
             "value": value_key,
         }
 
-
     async def _find_picked(self, project: str) -> list[str]:
         """Return the runs of the selection that the address names; none if it names none.
 
