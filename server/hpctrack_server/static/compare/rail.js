@@ -1,7 +1,7 @@
 // The rail of runs: which are drawn, in which colour, and one value of each.
 import { icon, later, make } from "../base/dom.js";
 import { formatCount, formatNumber } from "../base/format.js";
-import { colourOf } from "../charts/tokens.js";
+import { colourOf } from "../base/tokens.js";
 import { address } from "../base/api.js";
 
 /** @typedef {import("./runs.js").RunFacts} RunFacts */

@@ -4,7 +4,7 @@ import { formatCount } from "../base/format.js";
 import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 import { fetchChart } from "../charts/series.js";
-import { colourOf } from "../charts/tokens.js";
+import { colourOf } from "../base/tokens.js";
 import { Panel } from "./panel.js";
 import { makeColumns, rangeOfX, rangeOfY } from "./line_columns.js";
 import { describeCurves, readCurves } from "./line_curves.js";
