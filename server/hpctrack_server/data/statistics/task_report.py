@@ -102,9 +102,9 @@ def report_tasks(
     -------
     dict
         ``groups``, ``baseline``, ``verdict``, ``assumptions``, ``notes``; ``comparisons`` and
-        ``matrix`` are empty. ``tasks`` has ``key``, ``names``, ``left_out`` and ``scaling``; ``groups``: of each
-        its aggregates with intervals and its ``improvement`` on the baseline; ``profile``:
-        ``scores``, and by group the share of runs above each.
+        ``matrix`` are empty. ``tasks`` has ``key``, ``names``, ``left_out`` and ``scaling``;
+        ``groups``: of each its aggregates with intervals and its ``improvement`` on the baseline;
+        ``profile``: ``scores``, and by group the share of runs above each.
     """
     first = groups[baseline].id if groups else ""
     board = _put_best_first(make_board(groups, query))
