@@ -32,6 +32,7 @@ from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.statistics.curve_ends import CurveEnds
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
@@ -71,7 +72,8 @@ class Dashboard:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Stop; open event streams are ended first."""
+        """Stop; what pages listen to is ended first."""
+        await self.services.sockets.close(STOP_TIMEOUT_S)
         await self.services.watcher.close(STOP_TIMEOUT_S)
         await self.services.points.close(STOP_TIMEOUT_S)
         if self._watching:
@@ -114,6 +116,7 @@ def make_services(
         sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        ends=CurveEnds(settings, clock=clock),
         names=MetricNames(settings, clock=clock),
         naming=Reader("names"),
         sweeping=Reader("sweeps"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from hpctrack_server.components.text import format_number, printable
+from hpctrack_server.language import csv_text
 
 Report = Mapping[str, Any]
 """What the Statistics page says: ``groups`` and ``comparisons`` by ``id``."""
@@ -26,9 +25,6 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "\N{EN DASH}": "--",
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
 }  # fmt: skip
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet would take for a formula at the beginning of a text."""
 
 
 def format_spread(std: float) -> str:
@@ -74,14 +70,8 @@ def make_rows(report: Report) -> list[dict[str, Any]]:
 
 def write_csv(report: Report) -> str:
     """Return the rows as CSV, safe to be opened in a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in make_rows(report):
-        label = printable(row["group"])
-        row["group"] = f"'{label}" if label.startswith(_FORMULA) else label
-        writer.writerow({key: "" if value is None else value for key, value in row.items()})
-    return text.getvalue()
+    rows = [{**row, "group": printable(row["group"])} for row in make_rows(report)]
+    return csv_text.write_csv([COLUMNS, *([row[key] for key in COLUMNS] for row in rows)])
 
 
 def write_latex(report: Report, *, caption: str, confidence: float) -> str:

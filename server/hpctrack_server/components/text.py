@@ -6,6 +6,7 @@ import datetime as dt
 import html
 import json
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ SMALL = 1e-3
 TEXT_MAX_CHARS = 300
 """Longer values are cut in tables; the API has them in full."""
 
+CODE = re.compile(r"`([^`\n]+)`")
 DASH = "\N{EN DASH}"
 
 
@@ -28,6 +30,11 @@ def escape_text(text: object) -> str:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     return html.escape(printable(text), quote=True)
+
+
+def mark_code(text: str) -> str:
+    """Return HTML of a text of ours in which what stands between backticks is code."""
+    return CODE.sub(r"<code>\1</code>", escape_text(text))
 
 
 def format_value(value: Any) -> str:

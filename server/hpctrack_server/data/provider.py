@@ -98,6 +98,16 @@ class DataProvider:
         entry = self._entries.run(project, run_id)
         return self._broken(entry) if entry.record is None else self._run_frame(entry)
 
+    def whole_run(self, project: str, run_id: str) -> RunFrame:
+        """Return a run, for an answer that has no place for half of one.
+
+        Raises
+        ------
+        HpctrackError
+            There is no such run, or it cannot be read.
+        """
+        return self._run_frame(self._entries.run(project, run_id))
+
     def metrics(self, project: str, run_id: str) -> list[str]:
         """Return the names of a run's metrics, sorted.
 

@@ -23,8 +23,10 @@ from hpctrack_server.data.series.live_watch import PointWatcher
 from hpctrack_server.data.series.metric_names import MetricNames
 from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.statistics.curve_ends import CurveEnds
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
+from hpctrack_server.pages.open_sockets import OpenSockets
 
 
 def load_templates() -> DictLoader:
@@ -57,6 +59,8 @@ class Services:
     """For what pages wait for: lists and records."""
     charts: ChartReader
     """For the thread of `numbers` alone."""
+    ends: CurveEnds
+    """For the thread of `numbers` alone."""
     names: MetricNames
     naming: Reader
     """The thread of `names`: the compare page begins with them, whatever others have drawn."""
@@ -75,6 +79,7 @@ class Services:
     """For the thread of `numbers` alone."""
     watcher: Watcher
     points: PointWatcher
+    sockets: OpenSockets = field(default_factory=OpenSockets)
     asset_path: Callable[[str], str]
     clock: Clock = SYSTEM_CLOCK
     prefix: str = ""

@@ -56,7 +56,7 @@ def test_run_and_its_metrics(dashboard: Live) -> None:
 def test_broken_run_is_an_error_with_a_message(dashboard: Live, zoo: Zoo) -> None:
     for path in ("", "/metrics", "/series?metric=loss", "/events"):
         answer = dashboard.get(f"/api/v1/runs/p/broken{path}")
-        assert answer.status == 500
+        assert answer.status == 409
         assert "cannot be read" in answer.json()["message"]
         assert str(zoo.path) not in answer.text
 

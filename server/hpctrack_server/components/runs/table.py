@@ -175,7 +175,7 @@ def make_spread(found: Mapping[str, float], *, is_duration: bool = False) -> Cel
     if not count:
         return ABSENT
     title = f"min {show(found['min'])}, max {show(found['max'])}, of {count:,} runs"
-    spread = f"{PLUS_MINUS}{show(found['std'])}" if count > 1 else ""
+    spread = f"{PLUS_MINUS}{show(found['std'])}" if found["max"] > found["min"] else ""
     return Cell(show(found["mean"]), f"mean {show(found['mean'])}, {title}", spread=spread)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from hpctrack.errors import HpctrackError, NotFoundError
+from hpctrack.errors import HpctrackError, NotFoundError, UsageError
 from hpctrack_server.components.text import plain_json
 from hpctrack_server.data.index.query import RunPage
 from hpctrack_server.pages.compare.facts import RunsWanted, choose_value_key, describe_run
@@ -32,7 +32,8 @@ class CompareFacts(Guarded):
 
     async def collect(self, project: str) -> dict[str, Any]:
         """Return the runs, the metrics, and what the rail shows of a run."""
-        wanted = RunsWanted.parse({name: self.query(name) for name in ARGUMENTS})
+        picked = await self._find_picked(project)
+        wanted = RunsWanted.parse({name: self.query(name) for name in ARGUMENTS}, picked)
         page = await self.read(self.services.index.page, project, wanted.query)
         ids = [row["id"] for row in page.rows]
         services = self.services
@@ -50,6 +51,27 @@ class CompareFacts(Guarded):
             "metrics": metrics,
             "value": value_key,
         }
+
+
+    async def _find_picked(self, project: str) -> list[str]:
+        """Return the runs of the selection that the address names; none if it names none.
+
+        Raises
+        ------
+        UsageError
+            It is not kept any more.
+        """
+        wanted = self.query("selection")
+        if not wanted:
+            return []
+        try:
+            kept = await self.keep(self.services.state.selections.get, project, wanted)
+        except NotFoundError:
+            raise UsageError(
+                "this selection of runs is not kept any more", hint="pick the runs again"
+            ) from None
+        runs = kept.body.get("runs")
+        return [one for one in runs if isinstance(one, str)] if isinstance(runs, list) else []
 
 
 class ComparePage(CompareFacts):

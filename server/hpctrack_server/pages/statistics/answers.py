@@ -10,7 +10,7 @@ from hpctrack.errors import UsageError
 from hpctrack_server.components.statistics_export import write_csv, write_latex
 from hpctrack_server.components.text import plain_json, printable
 from hpctrack_server.data.statistics.query import StatisticsQuery
-from hpctrack_server.data.statistics.report import collect_groups, find_choices, make_report
+from hpctrack_server.data.statistics.report import compare_in_steps, find_choices, find_runs
 from hpctrack_server.pages.guarded import Guarded
 
 LISTS = frozenset({"by"})
@@ -23,10 +23,10 @@ class Compared(Guarded):
     writes = frozenset()
 
     async def compare(self, project: str, query: StatisticsQuery) -> dict[str, Any]:
-        """Return what is said of the groups: files on one thread, numbers on another."""
+        """Return what is said of the groups: the index on one thread, numbers on another."""
         services = self.services
-        found = await self.read(collect_groups, services.index, services.provider, project, query)
-        return await self.calculate(make_report, found, query)
+        found = await self.read(find_runs, services.index, project, query)
+        return await self.calculate_in_turns(compare_in_steps(found, services.ends, project, query))
 
     async def parse_address(self, project: str) -> StatisticsQuery:
         """Return what the address asks for."""

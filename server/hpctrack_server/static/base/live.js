@@ -1,5 +1,6 @@
 // Keeping a page current: parts of it are fetched again, events say when.
 import { localiseTimes } from "./page.js";
+import { listenTo } from "./stream.js";
 
 // Replaces the parts of this page, marked by data-part, by those of the same page as it is now.
 // The server renders and escapes; nothing is put together here.
@@ -39,30 +40,13 @@ function keepState(old, part) {
   };
 }
 
-// Listens while the page can be seen: a browser allows six connections to one server, and tabs
-// in the background must not use them up.
-/** @param {string} url @param {(change: any) => void} onChange @returns {() => void} ends it */
+/**
+ * Listens to changes of a run or a project while the page can be seen.
+ * @param {string} url of its events @param {(change: any) => void} onChange also told how it stands, at first and after a break
+ * @returns {() => void} ends it
+ */
 export function listen(url, onChange) {
-  /** @type {EventSource | null} */
-  let source = null;
-  let isDone = false;
-  const open = () => {
-    if (source || isDone || document.hidden) return;
-    source = new EventSource(url);
-    source.addEventListener("change", (event) => onChange(JSON.parse(event.data)));
-  };
-  const close = () => {
-    source?.close();
-    source = null;
-  };
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-  addEventListener("pagehide", close);
-  addEventListener("pageshow", open);
-  open();
-  return () => {
-    isDone = true;
-    close();
-  };
+  return listenTo(url, { change: onChange });
 }
 
 // Runs work at most once at a time, and once more if it was asked for meanwhile.

@@ -3,6 +3,8 @@
 /** @typedef {"number" | "time" | "relative"} AxisKind */
 
 const MS = 1000;
+const LETTER_PX = 6.4;
+const LABEL_MIN_CHARS = 4;
 
 /** @param {string} x "step", "time", "relative", or a metric @returns {AxisKind} */
 export function kindOfAxis(x) {
@@ -66,4 +68,22 @@ export function labelNumbers(axis, range) {
   axis.formatter = isShort
     ? model(wanted, { format: "0.[00]a" })
     : model(wanted, { use_scientific: true, power_limit_high: 9, power_limit_low: -4, precision: "auto" });
+}
+
+/** A label for the canvas, which would read $$ and \\( as formulas. @param {string} text @param {number} most characters */
+export function plainLabel(text, most) {
+  const short = text.length > most ? `${text.slice(0, Math.max(most - 1, 1))}\u2026` : text;
+  return short.replace(/\$(?=\$)/g, "$\u2060").replace(/\\(?=[([])/g, "\\\u2060");
+}
+
+/**
+ * Names at 0, 1, 2, ... instead of numbers; every second or third where they would touch.
+ * @param {any} axis a Bokeh axis @param {string[]} names @param {number} widthPx of the axis
+ */
+export function labelPlaces(axis, names, widthPx) {
+  const each = Math.max(widthPx, 1) / Math.max(names.length, 1);
+  const stride = Math.max(1, Math.ceil((LABEL_MIN_CHARS * LETTER_PX) / each));
+  const most = Math.max(LABEL_MIN_CHARS, Math.floor((each * stride) / LETTER_PX) - 1);
+  const shown = names.map((name, at) => /** @type {[number, string]} */ ([at, plainLabel(name, most)])).filter(([at]) => at % stride === 0);
+  axis.setv({ ticker: model("FixedTicker", { ticks: shown.map(([at]) => at) }), major_label_overrides: new Map(shown) });
 }

@@ -139,7 +139,7 @@ export class ComparePage {
   /** Other runs: the address first, then what it says. @param {Record<string, string | null>} changes @param {boolean} isStep */
   async query(changes, isStep) {
     const isSearch = Object.values(changes).some((one) => one !== null);
-    writePlace(isSearch ? { ...changes, runs: null } : changes, { isStep });
+    writePlace(isSearch ? { ...changes, runs: null, selection: null } : changes, { isStep });
     await this.fetchRuns();
   }
 

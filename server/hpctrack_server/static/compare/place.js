@@ -13,7 +13,7 @@ const BANDS = ["none", "minmax", "std", "stderr", "ci"];
 const AMOUNT_MAX = 1000;
 
 /** Parameters that say which runs the page is about. */
-export const RUN_PARAMETERS = ["runs", "filter", "search", "sort", "limit", "value"];
+export const RUN_PARAMETERS = ["runs", "selection", "filter", "search", "sort", "limit", "value"];
 
 /**
  * @param {URLSearchParams} place

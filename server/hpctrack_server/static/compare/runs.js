@@ -1,5 +1,5 @@
 // The runs of the page: which are shown, which colour each has. No drawing here.
-import { colourOf } from "../charts/tokens.js";
+import { colourOf, numberOfRun } from "../base/tokens.js";
 
 /**
  * @typedef {object} RunFacts
@@ -34,15 +34,17 @@ export class RunSet {
     this.number();
   }
 
-  /** Gives colours by the order in which the runs began; runs that have one keep it. */
+  /** Gives each run the colour that it has everywhere, or if another has it, one that is free; runs that have one keep it. */
   number() {
     const taken = new Set(this.list.map((one) => this.numbers.get(one.id)).filter((one) => one !== undefined));
     const fresh = this.list.filter((one) => !this.numbers.has(one.id)).sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1));
     let next = 0;
     for (const run of fresh) {
+      const own = numberOfRun(run.id);
       while (taken.has(next)) next++;
-      this.numbers.set(run.id, next);
-      taken.add(next);
+      const number = taken.has(own) ? next : own;
+      this.numbers.set(run.id, number);
+      taken.add(number);
     }
   }
 

@@ -25,6 +25,13 @@ import { DEFAULTS } from "./place.js";
  * @property {number} updated UTC seconds
  */
 
+/**
+ * @typedef {object} Draft changes of this browser
+ * @property {Body} body
+ * @property {number} seen the `updated` of what was changed; 0 if it was not saved
+ * @property {boolean} isColoured whether colours were chosen by hand
+ */
+
 const KIND = "workspace";
 const PANELS_MAX = 2000;
 
@@ -86,20 +93,22 @@ export class Workspaces {
     return `hpctrack-workspace ${prefix} ${this.project} ${id ?? ""}`;
   }
 
-  /** @param {string | null} id @returns {Body | null} */
+  /** @param {string | null} id @returns {Draft | null} */
   readDraft(id) {
     try {
       const text = localStorage.getItem(this.draftKey(id));
-      return text ? readBody(JSON.parse(text)) : null;
+      if (!text) return null;
+      const kept = JSON.parse(text);
+      return { body: readBody(kept), seen: Number(kept?.seen) || 0, isColoured: kept?.isColoured === true };
     } catch {
       return null; // forbidden storage, or something of another version
     }
   }
 
-  /** @param {string | null} id @param {Body | null} body null forgets it */
-  keepDraft(id, body) {
+  /** @param {string | null} id @param {Body | null} body null forgets it @param {{seen?: number, isColoured?: boolean}} [facts] */
+  keepDraft(id, body, facts = {}) {
     try {
-      if (body) localStorage.setItem(this.draftKey(id), JSON.stringify(body));
+      if (body) localStorage.setItem(this.draftKey(id), JSON.stringify({ ...body, ...facts }));
       else localStorage.removeItem(this.draftKey(id));
     } catch {
       // Without storage a draft lasts as long as the page.

@@ -4,7 +4,7 @@ import { formatCount } from "../base/format.js";
 import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 import { fetchChart } from "../charts/series.js";
-import { colourOf } from "../charts/tokens.js";
+import { colourOf } from "../base/tokens.js";
 import { Panel } from "./panel.js";
 import { makeColumns, rangeOfX, rangeOfY } from "./line_columns.js";
 import { describeCurves, readCurves } from "./line_curves.js";
@@ -368,8 +368,9 @@ export default class LinePanel extends Panel {
     if (!this.held) return "";
     const said = describeCurves(this.held.head, this.shown, this.context.nameOf);
     const hidden = this.coloured.length - this.shown.length;
-    if (hidden) return `${said} · ${formatCount(hidden, "group")} hidden`;
-    return this.leftOut ? `${said} · ${formatCount(this.leftOut, "run")} left out, ${RUNS_MAX.toLocaleString("en")} are drawn` : said;
+    if (hidden) return `${formatCount(hidden, "group")} hidden · ${said}`;
+    // First of all: whoever reads on should know what is not there.
+    return this.leftOut ? `${RUNS_MAX.toLocaleString("en")} of ${formatCount(this.leftOut + RUNS_MAX, "run")} drawn · ${said}` : said;
   }
 
   /** Points behind what is drawn. */

@@ -4,7 +4,7 @@ import { byId } from "../base/dom.js";
 import { coalesce } from "../base/live.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
 import { listenPoints } from "../charts/live_points.js";
-import { colourOf } from "../charts/tokens.js";
+import { colourOf, numberOfRun } from "../base/tokens.js";
 import { makeSections } from "../compare/automatic.js";
 import { Board } from "../compare/board.js";
 import { itemsOfCard, openSectionMenu } from "../compare/card_menu.js";
@@ -37,7 +37,7 @@ class RunCharts {
     this.followed = "";
     /** @type {(() => void) | null} */
     this.stopPoints = null;
-    const runs = /** @type {any} */ ({ shown: [run], colourOf: () => colourOf(0), nameOf: () => label });
+    const runs = /** @type {any} */ ({ shown: [run], colourOf: () => colourOf(numberOfRun(run)), nameOf: () => label });
     this.context = makeContext({
       project, runs, metrics, shared: this.shared,
       hoverX: (x) => this.showX(x), zoomX: (range, from) => this.zoom(range, from),

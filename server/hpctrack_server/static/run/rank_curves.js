@@ -1,17 +1,15 @@
 // Ranks as colours, and what lies between the lowest and the highest. Pure, but for the tokens.
-import { mix, readTokens } from "../charts/tokens.js";
+import { blend, colourOf, SERIES, token } from "../base/tokens.js";
 
 const RAMP_STOPS = 3;
 
 /** Few ranks get colours that differ; many get a ramp, on which neighbours look alike. @param {number} rank @param {number} size */
 export function colourOfRank(rank, size) {
-  const { series } = readTokens();
-  if (size <= series.length) return series[rank % series.length];
-  const style = getComputedStyle(document.documentElement);
-  const ramp = Array.from({ length: RAMP_STOPS }, (_, i) => style.getPropertyValue(`--ramp-${i}`).trim());
+  if (size <= SERIES) return colourOf(rank % SERIES);
+  const ramp = Array.from({ length: RAMP_STOPS }, (_, i) => token(`--ramp-${i}`));
   const place = (rank / Math.max(size - 1, 1)) * (RAMP_STOPS - 1);
   const low = Math.min(Math.floor(place), RAMP_STOPS - 2);
-  return mix(ramp[low], ramp[low + 1], place - low);
+  return blend(ramp[low], ramp[low + 1], place - low);
 }
 
 /**

@@ -5,8 +5,9 @@ import { formatCount } from "../../base/format.js";
 import { coalesce, listen } from "../../base/live.js";
 import { sayError } from "../../base/message.js";
 import { onPlaceChange, readPlace, writePlace } from "../../base/place.js";
+import { colourOf, numberOfRun } from "../../base/tokens.js";
 import { Defaults } from "../columns.js";
-import { PALETTES, seriesColour } from "../palette.js";
+import { PALETTES } from "../palette.js";
 import ParallelPanel from "../parallel.js";
 import { escapePart, unescapePart } from "./brush.js";
 import { RunTable } from "./table.js";
@@ -73,7 +74,7 @@ const highlights = [];
 const context = {
   project,
   selection: readSelection,
-  colourOf: () => seriesColour(0),
+  colourOf: (run) => colourOf(numberOfRun(run)),
   nameOf: (run) => run,
   highlight: (run) => highlights.forEach((work) => work(run)),
   onHighlight: (work) => highlights.push(work),
