@@ -46,7 +46,8 @@ class Subscription:
     async def next(self, timeout_s: float) -> dict[str, Any] | None:
         """Wait for something to tell; None after the time is up."""
         try:
-            await asyncio.wait_for(self._is_due.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # `wait_for` would make a task for each wait
+                await self._is_due.wait()
         except TimeoutError:
             return None
         self._is_due.clear()
