@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from hpctrack.store.schema import EventKind
 from tests.programs import rank_environment, start_python, wait_for
+from tests.stores import NodeWriter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -99,3 +103,43 @@ def test_tabs_of_a_run_that_has_failed_go_on_after_a_requeue(
             expect(page.locator(".panel[data-points='60']")).to_be_visible()
     for page in (*tabs.values(), late):
         expect(page.locator(PILL)).to_have_text("finished")
+
+
+def write_attempt(store: Path, steps: range, *, number: int, exit_code: int, lr: float) -> Path:
+    """Write an attempt that is over; return its file."""
+    writer = NodeWriter(
+        store, project="live", run="synced", attempt=number, wall_s=time.time() - 600 + 60 * number
+    )
+    writer.event(EventKind.CONFIG, {"lr": lr, "depth": 3})
+    session = writer.start(0, name="synced")
+    writer.points("loss", 0, steps, [100.0 + step for step in steps])
+    writer.end(0, session, exit_code=exit_code)
+    return writer.close()
+
+
+def bring(file: Path) -> None:
+    """Put a file beside those that a run has, as a sync does."""
+    folder = Path(os.environ["HPCTRACK_DIR"]) / "live" / "synced"
+    shutil.copy(file, folder / "brought.part")
+    (folder / "brought.part").rename(folder / file.name)
+
+
+def test_charts_show_what_a_sync_brings_of_a_run_that_nobody_saw_running(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    write_attempt(store, range(43), number=1, exit_code=1, lr=0.1)
+    rest = write_attempt(tmp_path / "remote", range(40, 60), number=2, exit_code=0, lr=0.1)
+    first = open_page()
+    compare, charts, parallel = (first.context.new_page() for _ in range(3))
+    compare.goto(first.url + "p/live/compare?search=synced")
+    charts.goto(first.url + "p/live/runs/synced/charts")
+    for page in (compare, charts):
+        expect(page.locator(".panel[data-points='43']")).to_be_visible()
+    parallel.goto(first.url + "p/live/parallel?axes=config.lr,summary.loss")
+    table = parallel.locator("#parallel-table")
+    expect(table.get_by_text("142", exact=True)).to_be_visible()
+    bring(rest)
+    for page in (compare, charts):
+        expect(page.locator(".panel[data-points='60']")).to_be_visible()
+    expect(table.get_by_text("159", exact=True)).to_be_visible()
