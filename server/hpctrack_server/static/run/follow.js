@@ -27,8 +27,7 @@ export function followRun(onChange, parts = ["head"], { restMs = REST_MS, onFres
     if (isOld && !parts.some(isHeld)) refresh();
   });
   let isLive = run.dataset.live === "true";
-  /** @type {number | null} */
-  let version = null;
+  let version = Number(run.dataset.version);
   /** @param {Change} change */
   const hear = (change) => {
     if (change.gone) {
@@ -37,8 +36,8 @@ export function followRun(onChange, parts = ["head"], { restMs = REST_MS, onFres
       say("This run is not in the store any more: what you see is what was read before.", { kind: "bad" });
       return;
     }
-    // Of a run that is over, the first that is told is how it stands: the page shows that.
-    const isNews = isLive || change.live || (version !== null && version !== change.version);
+    // Of a run that is over, the first that is told is mostly what the page shows.
+    const isNews = isLive || change.live || version !== change.version;
     version = change.version;
     if (!isNews) return;
     refresh();
