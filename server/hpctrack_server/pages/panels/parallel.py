@@ -11,8 +11,9 @@ from hpctrack_server.pages.guarded import Guarded
 MODULES = (
     "base/api.js", "base/dom.js", "base/format.js", "base/live.js", "base/message.js",
     "base/place.js", "base/stream.js", "base/tokens.js", "charts/figure.js", "panels/colouring.js",
-    "panels/columns.js", "panels/figure.js", "panels/palette.js", "panels/panel.js", "panels/parallel.js",
-    "panels/plot.js", "panels/scale.js", "panels/tip.js", "panels/parallel/axis.js",
+    "panels/columns.js", "panels/figure.js", "panels/palette.js", "panels/panel.js",
+    "panels/parallel.js", "panels/plot.js", "panels/scale.js", "panels/tip.js",
+    "panels/parallel/axis.js",
     "panels/parallel/brush.js", "panels/parallel/columns.js", "panels/parallel/geometry.js",
     "panels/parallel/heads.js", "panels/parallel/layers.js", "panels/parallel/overlay.js",
     "panels/parallel/table.js",
