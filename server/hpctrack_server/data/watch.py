@@ -113,20 +113,30 @@ class Watcher:
         """Look once at everything that is watched."""
         topics = {one.topic for one in self._subscriptions}
         self._last = {topic: pulse for topic, pulse in self._last.items() if topic in topics}
-        for topic in topics:
-            try:
-                pulse = await self._reader.call(self._pulse, *topic)
-            except NotFoundError:
+        if not topics:
+            return
+        for topic, pulse in (await self._reader.call(self._read, topics)).items():
+            if isinstance(pulse, NotFoundError):
                 if self._last.pop(topic, None) is not None:
                     self._tell(topic, GONE)
                 continue
-            except HpctrackError as error:
-                log.debug("cannot watch %s: %s", topic, error.message)
+            if isinstance(pulse, HpctrackError):
+                log.debug("cannot watch %s: %s", topic, pulse.message)
                 continue
             before = self._last.get(topic)
             self._last[topic] = pulse
             if before is None or before.version != pulse.version or before.is_live != pulse.is_live:
                 self._tell(topic, describe_change(before, pulse))
+
+    def _read(self, topics: set[Topic]) -> dict[Topic, Pulse | HpctrackError]:
+        """Look at all topics, on the reading thread: one way there and back."""
+        found: dict[Topic, Pulse | HpctrackError] = {}
+        for topic in topics:
+            try:
+                found[topic] = self._pulse(*topic)
+            except HpctrackError as error:
+                found[topic] = error
+        return found
 
     def _tell(self, topic: Topic, change: dict[str, Any]) -> None:
         for one in self._subscriptions:
