@@ -10,12 +10,15 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from hpctrack.core.byte_sizes import show_bytes
+
 SIGNIFICANT_DIGITS = 4
 LARGE = 1e6
 SMALL = 1e-3
 TEXT_MAX_CHARS = 300
 """Longer values are cut in tables; the API has them in full."""
 
+format_bytes = show_bytes
 CODE = re.compile(r"`([^`\n]+)`")
 DASH = "\N{EN DASH}"
 
@@ -90,17 +93,6 @@ def format_iso(wall_s: float) -> str:
 def format_count(count: int, noun: str) -> str:
     """Return ``1 run`` or ``2,000 runs``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def format_bytes(size_bytes: float) -> str:
-    """Return an amount of memory or disk, in powers of 1,024 as schedulers and ``df -h`` count."""
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1023.5:  # noqa: PLR2004 - what would be shown as 1,024
-            shown = f"{size:.0f}" if size >= 99.95 else f"{size:.1f}".removesuffix(".0")  # noqa: PLR2004
-            return f"{shown} {unit}"
-        size /= 1024
-    return f"{size:,.1f} PiB"
 
 
 def is_number(value: Any) -> bool:

@@ -85,6 +85,8 @@ class Services:
     prefix: str = ""
     menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
     """Names and pages of each menu, see `pages.registry`."""
+    pages: Mapping[str, Any] = field(default_factory=dict)
+    """Pages by name."""
     api: Mapping[str, Any] = field(default_factory=dict)
     """Answers of the API by name, for its description."""
     templates: DictLoader = field(default_factory=load_templates)
