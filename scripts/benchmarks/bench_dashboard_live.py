@@ -71,8 +71,8 @@ class Growing:
 def bench_live(lab: Lab, *, curves: int, viewers: int, hz: float, seconds: float) -> Outcome:
     """Let curves grow by a point each per tick while pages watch them: of as many runs, and of one.
 
-    One viewer is Chromium with the compare page; the others hold a socket with the same topics, as
-    pages do, and read what they are sent.
+    One viewer is Chromium with the compare page and all curves in one chart; the others hold a
+    socket with the same topics, as pages do, and read what they are sent.
     """
     outcome = Outcome()
     cases = {f"of {curves} runs": (curves, 1), "of one run": (1, curves)}
