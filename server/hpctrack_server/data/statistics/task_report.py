@@ -122,7 +122,7 @@ def report_tasks(
         "comparisons": [],
         "matrix": [],
         "verdict": [_conclude(one) for one in told if one["improvement"]] or [NOTHING],
-        "assumptions": list(ASSUMPTIONS) if told else [],
+        "assumptions": [*(ASSUMPTIONS if told else ()), *_warn_of_width(told)],
         "notes": [*notes, *_list_notes(board, query)],
         "tasks": {
             "key": query.task,
@@ -196,6 +196,15 @@ def _describe(board: Board, at: int, baseline: int, query: StatisticsQuery) -> d
         "improvement": None if at == baseline else _ends(better),
         "points": thin_points(np.concatenate(tasks), POINTS_MAX).tolist(),
     }
+
+
+def _warn_of_width(told: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    better = [one["improvement"] for one in told if one["improvement"]]
+    if any(one["low"] == one["high"] for one in better):
+        yield (
+            "Where every run of a group wins or loses, this interval has no width:"
+            " with few runs it is not as sure as that."
+        )
 
 
 def _list_notes(board: Board, query: StatisticsQuery) -> Iterable[str]:
