@@ -80,7 +80,7 @@ def _describe_cpu(usage: Usage) -> str:
     if usage.cores_used_mean is not None:
         words.append(f"{usage.cores_used_mean:.2g} cores used")
     if usage.cpu_util_mean_frac is not None:
-        words.append(f"the job's cores {usage.cpu_util_mean_frac:.0%} busy")
+        words.append(f"those it may use {usage.cpu_util_mean_frac:.0%} busy by whomever")
     return ", ".join(words)
 
 

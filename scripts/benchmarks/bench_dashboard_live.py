@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from hpctrack.core.layout import run_folder
@@ -29,6 +28,7 @@ from scripts.benchmarks.made_compared import write_compared
 from scripts.benchmarks.made_runs import PROJECT, Shape, begin_node, iter_rows
 from scripts.benchmarks.processes import read_cpu_s, read_memory_mb
 from scripts.benchmarks.rows import Outcome
+from tests.websocket import WebSocket
 
 HISTORY_STEPS = 1000
 SETTLE_S = 5.0
@@ -69,8 +69,8 @@ class Growing:
 def bench_live(lab: Lab, *, curves: int, viewers: int, hz: float, seconds: float) -> Outcome:
     """Let runs log a point each per tick while pages watch them.
 
-    One viewer is Chromium with the compare page and all curves in one chart; the others hold the
-    same streams and read what they are sent.
+    One viewer is Chromium with the compare page and all curves in one chart; the others hold a
+    socket with the same topics, as pages do, and read what they are sent.
     """
     outcome = Outcome()
     with (
@@ -137,33 +137,35 @@ def _grow(growing: Growing, hz: float, seconds: float) -> float:
 
 @contextmanager
 def _watching(served: Served, names: str, viewers: int) -> Iterator[list[int]]:
-    """Hold streams of points; yield how many bytes each has got."""
+    """Listen to what a compare page listens to; yield how many bytes each has got."""
     got = [0] * viewers
-    readers: list[tuple[threading.Thread, Any, Any]] = []
-    with ExitStack() as stack:
+    topics = ("events", f"points?runs={names}")
+    readers: list[tuple[threading.Thread, WebSocket]] = []
+    try:
         for number in range(viewers):
             connection = served.connect()
             connection.connect()
-            # A reader that waits for a line keeps its file from being closed.
-            stack.callback(connection.sock.shutdown, socket.SHUT_RDWR)
-            path = f"/api/v1/projects/{PROJECT}/points?runs={names}"
-            connection.request("GET", path, headers=served.headers)
-            stream = connection.getresponse()
-            reader = threading.Thread(target=_read, args=(stream, got, number), daemon=True)
+            page = WebSocket(connection.sock, "/api/v1/socket", served.headers)
+            for one, topic in enumerate(topics):
+                page.say({"listen": f"/api/v1/projects/{PROJECT}/{topic}", "id": one})
+            reader = threading.Thread(target=_read, args=(page, got, number), daemon=True)
+            readers.append((reader, page))
             reader.start()
-            readers.append((reader, stream, connection))
         yield got
-    for reader, stream, connection in readers:
-        reader.join()
-        stream.close()
-        connection.close()
+    finally:
+        for _reader, page in readers:
+            # One that waits for a message keeps its file from being closed.
+            page.peer.shutdown(socket.SHUT_RDWR)
+        for reader, page in readers:
+            reader.join()
+            page.close()
 
 
-def _read(stream: Any, got: list[int], number: int) -> None:
+def _read(page: WebSocket, got: list[int], number: int) -> None:
     # The connection ends under it when the measurement is over.
-    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-        while line := stream.readline():
-            got[number] += len(line)
+    with contextlib.suppress(OSError, ValueError):
+        while page.hear() is not None:
+            got[number] = page.got_bytes
 
 
 # -- many open pages ----------------------------------------------------------------------------

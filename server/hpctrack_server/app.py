@@ -53,6 +53,8 @@ from hpctrack_server.pages.strays import (
 from hpctrack_server.settings import ServerSettings
 
 STOP_TIMEOUT_S = 2.0
+RESTING_LOOKS = 20
+"""Of so many looks at what goes on one is at the runs that are over and still looked at."""
 
 HEAD_MAX_BYTES = 1 << 18
 """More than is read of an address, so that one that is too long is answered."""
@@ -138,7 +140,10 @@ def make_services(
     reader, numbers = Reader("pages"), Reader("numbers")
     index = RunIndex(settings, clock=clock)
     provider = DataProvider(settings, index, clock=clock)
-    watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
+    interval_s = settings.poll_interval_s
+    watcher = Watcher(
+        provider.pulse, reader, interval_s=interval_s, rest_s=RESTING_LOOKS * interval_s
+    )
     feeds = LiveFeeds(provider.path, clock=clock, stale_after_s=settings.stale_after_s)
     return Services(
         gate=gate,
@@ -159,7 +164,7 @@ def make_services(
         consoles=Consoles(provider.own_run),
         media=Library(provider),
         watcher=watcher,
-        points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),
+        points=PointWatcher(feeds, reader, interval_s=2 * interval_s),
         asset_path=asset_path,
         clock=clock,
         prefix=settings.prefix,

@@ -46,7 +46,8 @@ class Subscription:
     async def next(self, timeout_s: float) -> dict[str, Any] | None:
         """Wait for something to tell; None after the time is up."""
         try:
-            await asyncio.wait_for(self._is_due.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # `wait_for` would make a task for each wait
+                await self._is_due.wait()
         except TimeoutError:
             return None
         self._is_due.clear()
@@ -65,14 +66,23 @@ class Watcher:
         Where it runs.
     interval_s : float
         Time between two looks.
+    rest_s : float, optional
+        Time between two looks at a run that is over: it can still be deleted or edited.
     """
 
     def __init__(
-        self, pulse: Callable[[str, str | None], Pulse], reader: Reader, *, interval_s: float
+        self,
+        pulse: Callable[[str, str | None], Pulse],
+        reader: Reader,
+        *,
+        interval_s: float,
+        rest_s: float = 0.0,
     ) -> None:
         self._pulse = pulse
         self._reader = reader
         self._interval_s = interval_s
+        self._rest_s = rest_s
+        self._next_mono_s: dict[Topic, float] = {}
         self._subscriptions: set[Subscription] = set()
         self._last: dict[Topic, Pulse] = {}
         self._is_empty = asyncio.Event()
@@ -113,7 +123,8 @@ class Watcher:
         """Look once at everything that is watched."""
         topics = {one.topic for one in self._subscriptions}
         self._last = {topic: pulse for topic, pulse in self._last.items() if topic in topics}
-        for topic in topics:
+        self._next_mono_s = {one: due for one, due in self._next_mono_s.items() if one in topics}
+        for topic in filter(self._is_due, topics):
             try:
                 pulse = await self._reader.call(self._pulse, *topic)
             except NotFoundError:
@@ -127,6 +138,16 @@ class Watcher:
             self._last[topic] = pulse
             if before is None or before.version != pulse.version or before.is_live != pulse.is_live:
                 self._tell(topic, describe_change(before, pulse))
+
+    def _is_due(self, topic: Topic) -> bool:
+        last, now_s = self._last.get(topic), asyncio.get_running_loop().time()
+        if last is None or last.is_live:
+            self._next_mono_s.pop(topic, None)
+            return True
+        if now_s < self._next_mono_s.setdefault(topic, now_s + self._rest_s):
+            return False
+        self._next_mono_s[topic] = now_s + self._rest_s
+        return True
 
     def _tell(self, topic: Topic, change: dict[str, Any]) -> None:
         for one in self._subscriptions:

@@ -130,9 +130,10 @@ class Grouping:
         is_there = is_there[self._order]
         n = np.add.reduceat(is_there.astype(np.int64), self._starts)
         safe = np.maximum(n, 1)
-        mean = np.add.reduceat(values, self._starts) / safe
-        apart = np.where(is_there, values - np.repeat(mean, self.sizes), 0.0)
-        spread = np.sqrt(np.add.reduceat(apart**2, self._starts) / np.maximum(n - 1, 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers near 1e300 there is none
+            mean = np.add.reduceat(values, self._starts) / safe
+            apart = np.where(is_there, values - np.repeat(mean, self.sizes), 0.0)
+            spread = np.sqrt(np.add.reduceat(apart**2, self._starts) / np.maximum(n - 1, 1))
         low = np.minimum.reduceat(np.where(is_there, values, np.inf), self._starts)
         high = np.maximum.reduceat(np.where(is_there, values, -np.inf), self._starts)
         found = zip(n, mean, low, high, spread, strict=True)

@@ -62,10 +62,9 @@ class RunIndex:
         self._scanner.refresh()
 
     def projects(self) -> tuple[ProjectFrame, ...]:
-        """Return the projects that have runs, the most recently active first."""
+        """Return the projects, those without runs too, the most recently active first."""
         frames = [self._describe(name, found) for name, found in self._scanner.snapshots().items()]
-        kept = [one for one in frames if one.runs or one.broken]
-        return tuple(sorted(kept, key=lambda one: (-one.last_wall_s, one.name)))
+        return tuple(sorted(frames, key=lambda one: (-one.last_wall_s, one.name)))
 
     def version(self, project: str) -> str:
         """Return a text that differs whenever a project's table looks different.

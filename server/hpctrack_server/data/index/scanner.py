@@ -95,7 +95,8 @@ class Scanner:
         self._followed: dict[str, _Followed] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._has_news = threading.Condition()
-        self._rounds = 0
+        self._rounds = self._awaited = 0
+        self._is_looking = False
         self._wanted: list[str] = []
         self._resting: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -178,7 +179,9 @@ class Scanner:
                 self._tick(followed)
             return
         with self._has_news:
-            wanted = self._rounds + 2
+            # A look that is under way may have passed by what has just changed.
+            wanted = self._rounds + (2 if self._is_looking else 1)
+            self._awaited = max(self._awaited, wanted)
             self._is_woken.set()
             self._has_news.wait_for(lambda: self._rounds >= wanted, REFRESH_WAIT_S)
 
@@ -195,15 +198,19 @@ class Scanner:
     def _work(self) -> None:
         while not self._is_closed:
             begun_s = self._clock.mono_s()
+            with self._has_news:
+                self._is_looking = True
             try:
                 self._look()
             except Exception:
                 log.exception("the index cannot follow %s", self.path)
             with self._has_news:
+                self._is_looking = False
                 self._rounds += 1
                 self._has_news.notify_all()
+                is_due = self._wanted or self._awaited > self._rounds
             took_s = self._clock.mono_s() - begun_s
-            is_due = self._wanted and not self._is_closed
+            is_due = is_due and not self._is_closed
             self._is_woken.wait(0 if is_due else max(self._interval_s - took_s, 0.01))
             self._is_woken.clear()
         self._finish()

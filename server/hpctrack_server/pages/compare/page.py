@@ -8,6 +8,7 @@ from typing import Any
 
 from hpctrack.errors import HpctrackError, NotFoundError, UsageError
 from hpctrack_server.components.text import plain_json
+from hpctrack_server.data.frames import BrokenFrame
 from hpctrack_server.data.index.query import RunPage
 from hpctrack_server.pages.compare.facts import RunsWanted, choose_value_key, describe_run
 from hpctrack_server.pages.guarded import Guarded
@@ -26,7 +27,8 @@ AUTOMATIC = "-"
 """In the address: no workspace, though the project may have a default one."""
 
 NOTHING: dict[str, Any] = {
-    "runs": [], "matches": 0, "total": 1, "version": "", "missing": [], "metrics": [], "value": "",
+    "runs": [], "matches": 0, "total": 1, "version": "", "missing": [], "broken": [],
+    "metrics": [], "value": "",
 }  # fmt: skip
 
 
@@ -44,16 +46,28 @@ class CompareFacts(Guarded):
         found = await services.naming.call(services.names.list, project, named)
         metrics = [str(one["name"]) for one in found]
         value_key = wanted.value_key or choose_value_key(metrics, _keys_of(page))
-        missing = [one for one in wanted.query.ids if one not in set(ids)]
+        broken = await self.read(self._find_broken, project, wanted)
+        there = {*ids, *(one.id for one in broken)}
+        missing = [one for one in wanted.query.ids if one not in there]
         return {
             "runs": [describe_run(row, value_key) for row in page.rows],
             "matches": page.matches,
             "total": page.total,
             "version": page.version,
             "missing": missing,
+            "broken": [{"id": one.id, "message": one.message} for one in broken],
             "metrics": metrics,
             "value": value_key,
         }
+
+    def _find_broken(self, project: str, wanted: RunsWanted) -> tuple[BrokenFrame, ...]:
+        """Return the runs that are wanted and cannot be read.
+
+        What they hold is not known: to a search for it any of them could belong.
+        """
+        broken = self.services.index.broken(project)
+        named = set(wanted.query.ids)
+        return tuple(one for one in broken if not named or one.id in named)
 
     async def _find_picked(self, project: str) -> list[str]:
         """Return the runs of the selection that the address names; none if it names none.
@@ -96,7 +110,7 @@ class ComparePage(CompareFacts):
             facts=json.dumps(
                 plain_json({**facts, "saved": saved, "trouble": trouble}), allow_nan=False
             ),
-            total=facts["total"],
+            is_empty=not facts["total"] and not facts["broken"],
             modules=load_modules(*ENTRIES),
         )
 

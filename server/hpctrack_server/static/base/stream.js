@@ -9,7 +9,7 @@ const RETRY_MAX_MS = 10_000;
 /** How long a socket stays that nothing listens to: charts end a topic and begin the next. */
 const IDLE_MS = 1000;
 
-/** @typedef {{url: string, on: Record<string, (said: any) => void>, source: EventSource | null}} Topic */
+/** @typedef {{url: string, on: Record<string, (said: any) => void>, isWorthStream: boolean, source: EventSource | null}} Topic */
 
 /** @type {Map<number, Topic>} */
 const topics = new Map();
@@ -27,11 +27,12 @@ let timer = 0;
  * Listens while the page can be seen; after a break it is told as at first.
  * @param {string} url of an event stream
  * @param {Record<string, (said: any) => void>} on what to do, by the name of the event
+ * @param {{isWorthStream?: boolean}} [how] false: where no socket passes it is rather not told
  * @returns {() => void} ends it
  */
-export function listenTo(url, on) {
+export function listenTo(url, on, { isWorthStream = true } = {}) {
   const id = ++lastId;
-  const topic = { url, on, source: null };
+  const topic = { url, on, isWorthStream, source: null };
   topics.set(id, topic);
   if (isReady) ask(id, topic);
   else open();
@@ -115,7 +116,7 @@ function bar() {
 
 /** @param {Topic} topic */
 function openSource(topic) {
-  if (topic.source) return;
+  if (topic.source || !topic.isWorthStream) return;
   topic.source = new EventSource(topic.url);
   for (const [name, work] of Object.entries(topic.on)) {
     topic.source.addEventListener(name, (event) => work(JSON.parse(/** @type {MessageEvent} */ (event).data)));

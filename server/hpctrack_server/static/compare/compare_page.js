@@ -53,6 +53,7 @@ export class ComparePage {
     this.makeParts();
     this.rail?.readPlace(place);
     this.rail?.render(this.facts.value, this.facts.missing);
+    this.rail?.showBroken(this.facts.broken);
     this.rail?.showProblem(this.facts.problem ?? "");
     this.tools?.show(this.shared);
     this.showSections(body.sections);
@@ -160,6 +161,7 @@ export class ComparePage {
       this.runs.take(facts);
       if (this.context) this.context.metrics = facts.metrics;
       this.rail?.render(facts.value, facts.missing);
+      this.rail?.showBroken(facts.broken);
       this.live?.follow();
       // Points of runs that go on come by themselves.
       if (this.isAutomatic && fresh.length) this.board?.extend(makeSections(fresh, KINDS.line.size));

@@ -3,6 +3,7 @@ import { byId } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
 import { token } from "../base/tokens.js";
+import { ProfileChart } from "./profile.js";
 
 const ROW_PX = 30;
 const AXIS_PX = 26;
@@ -130,11 +131,15 @@ function followChoices(form) {
 
 const form = /** @type {HTMLFormElement | null} */ (document.getElementById("choices"));
 if (form) followChoices(form);
-const box = document.getElementById("intervals");
-if (box) {
-  const intervals = new Intervals(box);
-  addEventListener("themechange", () => intervals.repaint());
-  intervals.mount().catch((error) => {
-    byId("intervals-caption").textContent = `the chart cannot be drawn: ${error.message}`;
+/** @param {string} id of a chart @param {new (box: HTMLElement) => {mount: () => Promise<void>, repaint: () => void}} Chart */
+function show(id, Chart) {
+  const box = document.getElementById(id);
+  if (!box) return;
+  const chart = new Chart(box);
+  addEventListener("themechange", () => chart.repaint());
+  chart.mount().catch((error) => {
+    byId(`${id}-caption`).textContent = `the chart cannot be drawn: ${error.message}`;
   });
 }
+show("intervals", Intervals);
+show("profile", ProfileChart);
