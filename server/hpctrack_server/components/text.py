@@ -25,7 +25,12 @@ DASH = "\N{EN DASH}"
 
 def printable(text: object) -> str:
     """Return text that can be encoded: half a surrogate pair, which JSON may hold, cannot."""
-    return str(text).encode("utf-8", "replace").decode()
+    return encode(str(text)).decode()
+
+
+def encode(text: str | bytes) -> bytes:
+    """Return text as bytes, with question marks for halves of surrogate pairs."""
+    return text.encode("utf-8", "replace") if isinstance(text, str) else text
 
 
 def escape_text(text: object) -> str:
