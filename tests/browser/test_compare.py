@@ -340,6 +340,11 @@ def test_panels_are_dragged_resized_added_and_removed(compare: Callable[..., Any
     expect(broken.locator(".panel-error")).to_contain_text("choose a metric")
     expect(card(page, "lr").locator(".panel-error")).to_be_hidden()
     broken.get_by_role("button", name="Menu of").click()
+    page.get_by_role("menuitem", name="Settings").click()
+    page.get_by_label("Metric or expression").fill("lr if 1")
+    page.get_by_role("button", name="Apply").click()
+    expect(broken.locator(".caption")).to_contain_text("'i' is not expected here")
+    broken.get_by_role("button", name="Menu of").click()
     page.get_by_role("menuitem", name="Remove").click()
     expect(broken).to_have_count(0)
 

@@ -111,7 +111,7 @@ export class PanelCard {
     if (total !== undefined) this.element.dataset.points = String(total);
   }
 
-  /** @param {(Error & {hint?: string}) | null} error */
+  /** @param {(Error & {hint?: string, at?: number}) | null} error */
   showError(error) {
     this.error.hidden = error === null;
     this.element.classList.toggle("failed", error !== null);
@@ -122,8 +122,16 @@ export class PanelCard {
     };
     this.error.replaceChildren(
       make("p", {}, make("b", {}, "This panel cannot be drawn. "), ...prose(error.message || String(error))),
+      ...this.#showPlace(error.at),
       ...(error.hint ? [make("p", { class: "muted" }, ...prose(error.hint))] : []),
       make("button", { type: "button", class: "button", on: { click: retry } }, "Try again"));
+  }
+
+  /** The expression with the fault marked. @param {number} [at] in characters */
+  #showPlace(at) {
+    const text = this.spec.settings?.y;
+    if (at === undefined || typeof text !== "string") return [];
+    return [make("p", {}, make("code", {}, text.slice(0, at), make("mark", {}, text.slice(at, at + 1) || "\u00a0"), text.slice(at + 1)))];
   }
 
   /** Something that it shows has changed. */
