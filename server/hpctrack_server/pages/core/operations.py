@@ -98,6 +98,7 @@ OPERATIONS: dict[str, Operation] = {
             "deleted": False,
         }
     ),
+    "store-events": Operation(gives=(EVENTS,)),
     "project-events": Operation(gives=(EVENTS,)),
     "points": Operation(
         query={
