@@ -16,6 +16,9 @@ from hpctrack_server.data.reader import Reader
 Topic = tuple[str, str | None]
 """Project and run id; None as the run means the project's list."""
 
+STORE: Topic = ("", None)
+"""Which projects there are, and which runs go on."""
+
 GONE: dict[str, Any] = {"version": 0, "state": None, "live": False, "changed": [], "gone": True}
 """What a page is told of a run that has left the store."""
 

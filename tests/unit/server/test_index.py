@@ -334,6 +334,36 @@ def test_the_saved_table_is_used_and_a_damaged_one_is_not(tmp_path: Path) -> Non
     assert SavedTable(tmp_path / "other", "p", folder=cache).load() is None
 
 
+def test_version_of_the_store_differs_when_runs_turn_and_not_when_they_log(tmp_path: Path) -> None:
+    store, clock = tmp_path / "store", FakeClock()
+    write_run(store, run="one")
+    index = open_index(store, tmp_path / "cache", clock=clock.clock())
+    assert names_of(index) == ["one"]
+    versions = [(index.store_version(), index.version("p"))]
+
+    def look() -> None:
+        clock.now_s += 60
+        index.refresh()
+        versions.append((index.store_version(), index.version("p")))
+
+    writer = NodeWriter(store, run="two", wall_s=clock.now_s)
+    session = writer.start(0)
+    writer.points("loss", 0, [0], [1.0])
+    writer.flush()
+    look()
+    writer.points("loss", 0, [1], [2.0])
+    writer.flush()
+    look()
+    writer.end(0, session)
+    writer.close()
+    look()
+    whole, tables = zip(*versions, strict=True)
+    assert len(set(tables)) == 4, "each look has found something"
+    assert whole[1] == whole[2]
+    assert len(set(whole)) == 3
+    index.close()
+
+
 def test_what_the_scheduler_counted_is_in_columns(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "store", run="one")
     attempts = [

@@ -101,7 +101,7 @@ class ProjectScan:
         self._listed: Mapping[tuple[str, str], IndexEntry] = {}
         self._names_mtime_ns = self._edits_mtime_ns = -1
         self._watch_edits_until_s = 0.0
-        self._version = 0
+        self._version = self._turns = 0
         self._unsaved = 0
         self.pending = 0
         self.is_changed = True
@@ -191,6 +191,7 @@ class ProjectScan:
             segments,
             alive,
             version=f"{self._token}-{self._version}",
+            turns=self._turns,
             broken=broken,
             pending=max(self.pending, 0),
         )
@@ -439,7 +440,9 @@ class ProjectScan:
             row.update(read_efficiency(self._store / self.project / name))
         if synced_s:
             row["@synced"] = True
-        self._tiers.put(name, FreshRun(row, look.stamp, frame.is_live), is_known=is_known)
+        fresh, before = FreshRun(row, look.stamp, frame.is_live), self._tiers.fresh.get(name)
+        self._turns += before is None or before.standing != fresh.standing
+        self._tiers.put(name, fresh, is_known=is_known)
         self._broken.pop(name, None)
         self._waiting.discard(name)
         if frame.is_live or look.sealed is None or (is_new and self.is_complete):
@@ -456,7 +459,9 @@ class ProjectScan:
         before = self._broken.get(name)
         self.pending -= before is None and self.pending > 0
         self._broken[name] = (frame, look.stamp, self._clock.mono_s() + BROKEN_RETRY_S)
-        self.is_changed |= bool(self._tiers.remove([name])) or before is None or before[0] != frame
+        is_news = bool(self._tiers.remove([name])) or before is None or before[0] != frame
+        self.is_changed |= is_news
+        self._turns += is_news
 
     def _forget(self, names: list[str]) -> None:
         known = self._tiers.remove(names)
@@ -467,6 +472,7 @@ class ProjectScan:
             self._entries.forget(self._store / self.project / name)
         if known:
             self.is_changed = True
+            self._turns += 1
             self._unsaved += known
 
     def _forget_unseen(self, names: set[str], seen: list[Any]) -> None:

@@ -79,6 +79,13 @@ class RunIndex:
         """
         return self._scanner.snapshot(project).version
 
+    def store_version(self) -> str:
+        """Return a text that differs whenever projects, or runs that go on, are others.
+
+        It costs nothing, and stays as it is while runs only log.
+        """
+        return self._scanner.version
+
     def broken(self, project: str) -> tuple[BrokenFrame, ...]:
         """Return the runs that cannot be read, and why.
 

@@ -110,6 +110,7 @@ class Scanner:
         self._has_news = threading.Condition()
         self._rounds = self._awaited = 0
         self._is_looking = False
+        self._turns = 0
         self._wanted: list[str] = []
         self._resting: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -200,6 +201,11 @@ class Scanner:
         self._note_asked(*self._snapshots)
         return dict(self._snapshots)
 
+    @property
+    def version(self) -> str:
+        """Differs whenever a project has come or gone, or one of its runs has turned."""
+        return f"{self._token}-{self._turns}"
+
     def refresh(self) -> None:
         """Wait until a look has begun and ended after now, not for ever."""
         self._note_asked(*self._followed)
@@ -250,6 +256,7 @@ class Scanner:
         for gone in [one for one in self._followed if one not in names]:
             self._followed.pop(gone).scan.drop()
             self._snapshots.pop(gone, None)
+            self._turns += 1
         wanted, self._wanted = self._wanted, []
         for project in dict.fromkeys([*wanted, *names]):
             is_resting = self._resting.get(project, 0.0) > self._clock.mono_s()
@@ -371,6 +378,8 @@ class Scanner:
 
     def _publish(self, followed: _Followed) -> None:
         snapshot = followed.scan.snapshot()
+        before = self._snapshots.get(followed.scan.project)
+        self._turns += before is None or before.turns != snapshot.turns
         with self._has_news:
             self._snapshots[followed.scan.project] = snapshot
             self._has_news.notify_all()

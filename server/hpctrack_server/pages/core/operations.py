@@ -99,6 +99,7 @@ OPERATIONS: dict[str, Operation] = {
             "was": {"notes": "as they were read: refused if somebody has changed them since"},
         }
     ),
+    "store-events": Operation(gives=(EVENTS,)),
     "project-events": Operation(gives=(EVENTS,)),
     "points": Operation(
         query={

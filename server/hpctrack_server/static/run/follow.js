@@ -2,7 +2,7 @@
 // store is told, also long after its end.
 import { apiAddress } from "../base/api.js";
 import { byId } from "../base/dom.js";
-import { coalesce, isHeld, listen, refreshParts } from "../base/live.js";
+import { keepParts, listen } from "../base/live.js";
 import { say } from "../base/message.js";
 
 const REST_MS = 1500;
@@ -17,15 +17,7 @@ const REST_MS = 1500;
 export function followRun(onChange, parts = ["head"], { restMs = REST_MS, onFresh = () => {} } = {}) {
   const run = byId("run");
   const url = apiAddress(["runs", run.dataset.project ?? "", run.dataset.run ?? "", "events"]);
-  let isOld = false;
-  const refresh = coalesce(async () => {
-    isOld = parts.some(isHeld);
-    await refreshParts(parts);
-    onFresh();
-  }, restMs);
-  document.addEventListener("selectionchange", () => {
-    if (isOld && !parts.some(isHeld)) refresh();
-  });
+  const refresh = keepParts(parts, { restMs, onFresh });
   let isLive = run.dataset.live === "true";
   let version = Number(run.dataset.version);
   /** @param {Change} change */
