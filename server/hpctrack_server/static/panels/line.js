@@ -1,7 +1,7 @@
 // Runs over steps: one MultiLine for all lines, bands of groups, a linked zoom, an ordered tooltip.
 import { atMost, later, make } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
-import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
+import { dressAxis, fromAxis, kindOfAxis, labelRange, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 import { fetchChart } from "../charts/series.js";
 import { colourOf } from "../base/tokens.js";
@@ -307,7 +307,7 @@ export default class LinePanel extends Panel {
     this.drawnX = x;
     this.drawnY = y;
     figure.setRanges([this.toAxis(x[0]), this.toAxis(x[1])], y);
-    if (!how.logX && kindOfAxis(how.x) === "number") labelNumbers(this.axis, x);
+    if (!how.logX) labelRange(this.axis, kindOfAxis(how.x), x);
   }
 
   /** Another panel was zoomed: what is there is shown at once, `load` brings the rest. @param {[number, number] | null} range */

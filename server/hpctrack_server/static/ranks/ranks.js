@@ -215,7 +215,7 @@ addEventListener("resize", later(() => heatmap.load(readView()), 200));
 showControls();
 paintField.value = readPlace().get("paint") ?? "";
 if (metricField.value) {
-  heatmap.begin(readView()).then(() => {
+  heatmap.begin(readView()).catch((error) => heatmap.fail(error)).then(() => {
     showVerdict();
     nodeMap.load(paintField.value ? metricField.value : "");
     tab.dataset.ready = "true";

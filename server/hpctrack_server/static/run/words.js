@@ -1,5 +1,5 @@
 // What people say of a run: its name, tags and notes, edited in place.
-import { apiAddress, sendJson } from "../base/api.js";
+import { apiAddress, sendJson, ServerError } from "../base/api.js";
 import { byId } from "../base/dom.js";
 import { refreshParts } from "../base/live.js";
 import { say, sayError } from "../base/message.js";
@@ -83,6 +83,7 @@ function watchNotes() {
   const button = form.querySelector("button");
   const state = byId("notes-state");
   let saved = notes.value;
+  let isWarned = false;
   const show = () => {
     const isChanged = notes.value !== saved;
     if (button) button.disabled = !isChanged;
@@ -91,12 +92,15 @@ function watchNotes() {
   const save = async () => {
     const text = notes.value;
     try {
-      await edit({ notes: text });
+      await edit({ notes: text, ...(isWarned ? {} : { was: { notes: saved } }) });
       saved = text;
+      isWarned = false;
       show();
       if (state.textContent === "") state.textContent = "saved";
     } catch (error) {
-      sayError(error);
+      isWarned = error instanceof ServerError && error.code === "busy";
+      if (isWarned) state.textContent = "somebody else has saved other notes meanwhile: reload to see them, or save again to replace them";
+      else sayError(error);
     }
   };
   notes.addEventListener("input", show);
