@@ -283,9 +283,11 @@ def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., 
     expect(page.locator("#workspace-name")).to_have_text("ours")
     page.get_by_role("button", name="Workspace").click()
     page.get_by_role("menuitem", name="Delete").click()
-    page.get_by_role("button", name="Delete", exact=True).last.click()
     page.wait_for_url(re.compile("workspace=-$"))
     wait_until_drawn(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#workspace-name")).to_have_text("ours")
+    expect(page.get_by_label("Smoothing", exact=True)).to_have_value("gaussian")
 
 
 def test_a_long_title_from_right_to_left_hides_nothing(compare: Callable[..., Any]) -> None:

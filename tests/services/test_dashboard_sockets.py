@@ -18,7 +18,7 @@ from tests.stores import NodeWriter
 from tests.websocket import RefusedError, WebSocket
 
 PATH = "/api/v1/socket"
-LISTEN = {"listen": "/api/v1/runs/p/live/events", "id": 1}
+EVENTS = "/api/v1/runs/p/live/events"
 TUNNEL = "localhost:8091"
 
 
@@ -55,7 +55,7 @@ def find_cookie(command: Command) -> str:
 
 def hears_of_the_run(page: WebSocket, prefix: str = "") -> bool:
     assert page.hear() == {"event": "open"}
-    page.say({**LISTEN, "listen": prefix + LISTEN["listen"]})
+    page.say({"listen": prefix + EVENTS, "id": 1})
     name, said = page.hear_of(1)
     return (name, said["live"]) == ("change", True)
 
@@ -128,7 +128,7 @@ def test_a_socket_passes_a_proxy_that_lets_it_and_streams_pass_all(
         if lines:
             with open_socket(connect(), portal, place, Authorization=token) as page:
                 assert hears_of_the_run(page, "/track")
-                page.say({**LISTEN, "id": 2})
+                page.say({"listen": EVENTS, "id": 2})
                 assert page.hear_of(2)[0] == "error", "without the prefix it is no address of ours"
             for origin in ("http://evil.example", "http://127.0.0.1", f"http://{portal}:81"):
                 with pytest.raises(RefusedError) as refused:
@@ -143,7 +143,7 @@ def test_a_socket_passes_a_proxy_that_lets_it_and_streams_pass_all(
         writer.flush()
         assert ask(connect(), "/track/p/p/runs/live", headers=headers)[0] == 200
         with connect() as peer, peer.makefile("rb") as stream:
-            lines_sent = [f"GET /track{LISTEN['listen']} HTTP/1.1"]
+            lines_sent = [f"GET /track{EVENTS} HTTP/1.1"]
             lines_sent += [f"{name}: {value}" for name, value in headers.items()]
             peer.sendall("\r\n".join([*lines_sent, "", ""]).encode())
             while b"event: change" not in stream.readline():

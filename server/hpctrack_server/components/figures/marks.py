@@ -11,13 +11,14 @@ from hpctrack_server import theme
 from hpctrack_server.components.figures.plain import plain_axes
 
 COLUMNS: dict[str, tuple[str, ...]] = {
+    "areas": ("xs", "ys", "color"),
     "bars": ("left", "right", "y", "color"),
     "rules": ("x",),
     "lines": ("xs", "ys", "color", "width", "alpha"),
     "dots": ("x", "y", "color", "alpha"),
     "crosses": ("x", "y", "color"),
 }
-"""What the browser fills in; ``static/sweeps/plot.js`` has the same names."""
+"""What the browser fills in; scripts of the sweep and the Statistics page have the same names."""
 
 BAR_HEIGHT = 0.66
 
@@ -55,6 +56,9 @@ def make_marks_figure(*, is_log: bool = False) -> Any:
         for name, columns in COLUMNS.items()
     }
     plot.vspan(x="x", line_color="grey", line_dash=[4, 4], line_alpha=0.7, source=sources["rules"])
+    plot.patches(
+        "xs", "ys", fill_color="color", fill_alpha=0.14, line_alpha=0, source=sources["areas"]
+    )
     plot.hbar(
         left="left", right="right", y="y", height=BAR_HEIGHT, fill_color="color", line_alpha=0,
         source=sources["bars"],

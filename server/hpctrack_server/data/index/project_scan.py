@@ -171,13 +171,14 @@ class ProjectScan:
         Parameters
         ----------
         budget_s : float
-            For runs that go on; at least one is looked at.
+            For runs that go on; at least one is looked at, unless it is 0.
         """
         now_s = self._clock.mono_s()
         mtime_ns = find_mtime_ns(annotations_folder(self._path))
         if mtime_ns != self._edits_mtime_ns or now_s < self._watch_edits_until_s:
             self._find_edits(mtime_ns, now_s)
-        self._look_at_hot(now_s + budget_s)
+        if budget_s:
+            self._look_at_hot(now_s + budget_s)
         return find_mtime_ns(self._path) != self._names_mtime_ns
 
     def snapshot(self) -> Snapshot:
@@ -244,7 +245,9 @@ class ProjectScan:
                 yield
 
     def _look_at(self, name: str, known: int | None) -> None:
-        """Read a run if it is not as it was."""
+        """Read a run if it is not as it was; one that is followed is looked at by `tick`."""
+        if self._clock.mono_s() < self._followed.get(name, (0, 0.0))[1]:
+            return
         look = look_at_run(f"{self._path}/{name}", self._edited.get(name))
         if name in self._broken:
             known = self._broken[name][1]
@@ -253,7 +256,7 @@ class ProjectScan:
                 self._forget([name])
             if len(self._waiting) < WAITING_MAX:
                 self._waiting.add(name)
-        elif look.stamp != known and not self._is_followed(name):
+        elif look.stamp != known:
             self._read(name, look, is_known=known is not None)
 
     def _look_at_hot(self, until_s: float) -> None:

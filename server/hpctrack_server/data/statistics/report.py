@@ -25,6 +25,7 @@ from hpctrack_server.data.statistics.grouping import (
     thin_points,
 )
 from hpctrack_server.data.statistics.query import BEST, LAST, Goal, StatisticsQuery
+from hpctrack_server.data.statistics.task_report import report_tasks
 
 POINTS_MAX = 400
 """Of one group that are drawn."""
@@ -87,7 +88,7 @@ class Found:
     keys : tuple of str
         Columns that make the groups.
     pair : str
-        The column of pairs; empty if there is none.
+        The column of pairs, or of tasks; empty if there is none.
     """
 
     ids: tuple[str, ...]
@@ -107,7 +108,7 @@ class Collected:
     keys : tuple of str
         Columns that make the groups.
     pair : str
-        The column of pairs; empty if there is none.
+        The column of pairs, or of tasks; empty if there is none.
     notes : tuple of str
         What was left out.
     """
@@ -130,7 +131,8 @@ def find_runs(index: RunIndex, project: str, query: StatisticsQuery) -> Found:
     """
     columns = index.columns(project)
     keys = choose_keys_but_seed(columns) if query.by == (BUT_SEED,) else query.by
-    pair = query.pair or guess_pair(columns)
+    keys = tuple(one for one in keys if one != query.task)
+    pair = query.task or query.pair or guess_pair(columns)
     wanted = list(dict.fromkeys([*keys, *([pair] if pair else []), _column_of(query.metric)]))
     ids, values = index.values(project, wanted, query.runs)
     return Found(ids=tuple(ids), values=values, keys=tuple(keys), pair=pair)
@@ -167,27 +169,34 @@ def make_report(found: Collected, query: StatisticsQuery) -> dict[str, Any]:
     -------
     dict
         ``groups``, ``comparisons``, ``matrix``, ``verdict``, ``assumptions``, ``notes`` (what was
-        left out), and the query in ``asked``.
+        left out), ``tasks`` (see `report_tasks`; None without), and the query in ``asked``.
     """
     shown = found.groups
     baseline = next((at for at, one in enumerate(shown) if one.id == query.baseline), None)
     if baseline is None:
         # What was tried most often is most often what everybody starts from.
         baseline = max(range(len(shown)), key=lambda at: len(shown[at].sample), default=0)
-    report = compare_groups([one.sample for one in shown], query.plan, baseline=baseline)
-    return {
+    told: dict[str, Any] = {
         "asked": [list(one) for one in query.parameters()],
         "pair": found.pair,
         "keys": list(found.keys),
         "runs": sum(len(one.sample) for one in shown),
         "baseline": shown[baseline].id if shown else "",
         "goal": str(query.goal),
+        "notes": list(found.notes),
+        "tasks": None,
+    }
+    if query.task:
+        # What several tasks measure is not the same: nothing is said of their runs in one heap.
+        return {**told, **report_tasks(shown, baseline, query, found.notes)}
+    report = compare_groups([one.sample for one in shown], query.plan, baseline=baseline)
+    return {
+        **told,
         "groups": [_describe_group(*one, query) for one in zip(shown, report.groups, strict=True)],
         "comparisons": _describe_comparisons(shown, report, baseline),
         "matrix": [list(row) for row in report.matrix],
         "verdict": conclude(report),
         "assumptions": list_assumptions(report),
-        "notes": list(found.notes),
     }
 
 

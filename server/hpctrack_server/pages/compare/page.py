@@ -11,14 +11,17 @@ from hpctrack_server.components.text import plain_json
 from hpctrack_server.data.frames import BrokenFrame
 from hpctrack_server.data.index.query import RunPage
 from hpctrack_server.pages.compare.facts import RunsWanted, choose_value_key, describe_run
-from hpctrack_server.pages.compare.modules import load_modules
 from hpctrack_server.pages.guarded import Guarded
+from hpctrack_server.pages.modules import load_modules
 
 ARGUMENTS = ("runs", "filter", "search", "sort", "limit", "value")
 
 METRICS_FROM_RUNS = 50
 """Runs whose metrics are asked for; runs of one project hardly differ in them."""
 
+
+ENTRIES = ("compare/main.js", "panels/line.js")
+"""The page's script, and the panel that nearly every workspace has."""
 
 AUTOMATIC = "-"
 """In the address: no workspace, though the project may have a default one."""
@@ -36,9 +39,10 @@ class CompareFacts(Guarded):
         """Return the runs, the metrics, and what the rail shows of a run."""
         picked = await self._find_picked(project)
         wanted = RunsWanted.parse({name: self.query(name) for name in ARGUMENTS}, picked)
-        page = await self.read(self.services.index.page, project, wanted.query)
-        ids = [row["id"] for row in page.rows]
         services = self.services
+        page = await self.read(services.index.page, project, wanted.query)
+        ids = [row["id"] for row in page.rows]
+        stamps = await self.read(services.index.stamps, project, ids)
         named = ids[:METRICS_FROM_RUNS]
         found = await services.naming.call(services.names.list, project, named)
         metrics = [str(one["name"]) for one in found]
@@ -47,7 +51,10 @@ class CompareFacts(Guarded):
         there = {*ids, *(one.id for one in broken)}
         missing = [one for one in wanted.query.ids if one not in there]
         return {
-            "runs": [describe_run(row, value_key) for row in page.rows],
+            "runs": [
+                describe_run(row, value_key, stamp)
+                for row, stamp in zip(page.rows, stamps, strict=True)
+            ],
             "matches": page.matches,
             "total": page.total,
             "version": page.version,
@@ -108,7 +115,7 @@ class ComparePage(CompareFacts):
                 plain_json({**facts, "saved": saved, "trouble": trouble}), allow_nan=False
             ),
             is_empty=not facts["total"] and not facts["broken"],
-            modules=load_modules(),
+            modules=load_modules(*ENTRIES),
         )
 
     async def _find_workspace(self, project: str) -> tuple[dict[str, Any] | None, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hpctrack.errors import UsageError
-from hpctrack_server.components.statistics_export import write_csv, write_latex
+from hpctrack_server.components import statistics_export, tasks_export
 from hpctrack_server.components.text import plain_json, printable
 from hpctrack_server.data.statistics.query import StatisticsQuery
 from hpctrack_server.data.statistics.report import compare_in_steps, find_choices, find_runs
@@ -44,7 +44,7 @@ class StatisticsApi(Compared):
     """Takes the page's parameters as JSON: ``metric``, ``by`` (a list), ``test``, ..."""
 
     async def post(self, project: str) -> None:
-        """Answer with groups, comparisons, matrix, verdict, assumptions and notes."""
+        """Answer with groups, comparisons, matrix, verdict, assumptions, notes and tasks."""
         body = self.body()
         choices = await self.read(find_choices, self.services.index, project)
         query = StatisticsQuery.parse(body, default_metric=choices.default_metric)
@@ -58,7 +58,7 @@ class StatisticsExport(Compared):
         """Answer with a file."""
         name = self.query("format", "csv")
         writers: dict[str, tuple[str, Callable[[dict[str, Any], StatisticsQuery], str]]] = {
-            "csv": ("text/csv", lambda report, _query: write_csv(report)),
+            "csv": ("text/csv", lambda report, _query: _choose_export(report).write_csv(report)),
             "json": ("application/json", _write_json),
             "latex": ("application/x-tex", _write_latex),
         }
@@ -78,5 +78,12 @@ def _write_json(report: dict[str, Any], _query: StatisticsQuery) -> str:
 
 
 def _write_latex(report: dict[str, Any], query: StatisticsQuery) -> str:
-    caption = f"{printable(query.metric)}, {query.method.long_name}"
-    return write_latex(report, caption=caption, confidence=query.confidence)
+    about = "" if report["tasks"] else f", {query.method.long_name}"
+    caption = f"{printable(query.metric)}{about}"
+    export = _choose_export(report)
+    text: str = export.write_latex(report, caption=caption, confidence=query.confidence)
+    return text
+
+
+def _choose_export(report: dict[str, Any]) -> Any:
+    return tasks_export if report["tasks"] else statistics_export

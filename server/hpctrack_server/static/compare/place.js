@@ -93,7 +93,7 @@ function writeGroup(group) {
 }
 
 /** @param {string | null} text @returns {[number, number] | null} */
-export function readZoom(text) {
+function readZoom(text) {
   const ends = (text ?? "").split(",").map(Number);
   const isRange = text && ends.length === 2 && ends.every(Number.isFinite) && ends[0] < ends[1];
   return isRange ? [ends[0], ends[1]] : null;

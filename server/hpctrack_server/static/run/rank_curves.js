@@ -25,7 +25,7 @@ export function joinBand(low, high) {
 }
 
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b both increasing */
-export function mergeSorted(a, b) {
+function mergeSorted(a, b) {
   const merged = new Float64Array(a.length + b.length);
   let [i, j, count] = [0, 0, 0];
   while (i < a.length || j < b.length) {
@@ -39,7 +39,7 @@ export function mergeSorted(a, b) {
  * A line's value at each x: exact at its own points, straight between them, NaN beyond its ends.
  * @param {ArrayLike<number>} xs increasing @param {ArrayLike<number>} ys @param {Float64Array} wanted increasing
  */
-export function readAlong(xs, ys, wanted) {
+function readAlong(xs, ys, wanted) {
   const found = new Float64Array(wanted.length).fill(NaN);
   let at = 0;
   for (let i = 0; i < wanted.length; i++) {

@@ -96,7 +96,7 @@ export function draw(cell, values) {
  * A line through values at even distances; what is null parts it. Pure.
  * @param {(number | null)[]} values
  */
-export function makePath(values) {
+function makePath(values) {
   const finite = /** @type {number[]} */ (values.filter((one) => one !== null && Number.isFinite(one)));
   if (!finite.length) return "";
   const low = Math.min(...finite);

@@ -3,6 +3,7 @@ import { byId } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
 import { token } from "../base/tokens.js";
+import { ProfileChart } from "./profile.js";
 
 const ROW_PX = 30;
 const AXIS_PX = 26;
@@ -129,12 +130,20 @@ function followChoices(form) {
 }
 
 const form = /** @type {HTMLFormElement | null} */ (document.getElementById("choices"));
-if (form) followChoices(form);
-const box = document.getElementById("intervals");
-if (box) {
-  const intervals = new Intervals(box);
-  addEventListener("themechange", () => intervals.repaint());
-  intervals.mount().catch((error) => {
-    byId("intervals-caption").textContent = `the chart cannot be drawn: ${error.message}`;
+if (form) {
+  followChoices(form);
+  // Who goes back sees the page of that address; a browser would keep what was chosen on leaving it.
+  addEventListener("pageshow", () => form.reset());
+}
+/** @param {string} id of a chart @param {new (box: HTMLElement) => {mount: () => Promise<void>, repaint: () => void}} Chart */
+function show(id, Chart) {
+  const box = document.getElementById(id);
+  if (!box) return;
+  const chart = new Chart(box);
+  addEventListener("themechange", () => chart.repaint());
+  chart.mount().catch((error) => {
+    byId(`${id}-caption`).textContent = `the chart cannot be drawn: ${error.message}`;
   });
 }
+show("intervals", Intervals);
+show("profile", ProfileChart);
