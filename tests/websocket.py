@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import socket
@@ -77,7 +78,8 @@ class WebSocket:
             code, body = self._read_frame()
             if code == CLOSE:
                 self.close_code = struct.unpack("!H", body[:2])[0] if body else None
-                self.send(CLOSE, body[:2])
+                with contextlib.suppress(OSError):  # it may not have waited
+                    self.send(CLOSE, body[:2])
                 return None
             if code == PING:
                 self.send(PONG, body)

@@ -124,9 +124,10 @@ def _correct(
     from scipy.special import ndtr, ndtri  # noqa: PLC0415 - pages that ask for nothing load nothing
 
     share = ((drawn < value).sum() + (drawn <= value).sum()) / (2 * len(drawn))
-    leaning = jackknife.mean() - jackknife
-    spread = (leaning**2).sum() ** 1.5
-    if spread <= 0 or not 0 < share < 1:
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers near 1e300
+        leaning = jackknife.mean() - jackknife
+        spread = (leaning**2).sum() ** 1.5
+    if not 0 < spread < np.inf or not 0 < share < 1:
         return levels
     bias, acceleration = ndtri(share), (leaning**3).sum() / (6 * spread)
 

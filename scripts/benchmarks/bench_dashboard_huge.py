@@ -32,8 +32,8 @@ ZOOM = 4
 
 SMALLEST_WINDOW = 10.0
 HIDDEN_COLUMNS = 1.5
-"""A column is a pixel. Blocks of a pyramid are up to half as wide, and one that lies across the edge
-of two columns is counted in that of its highest point."""
+"""A column is a pixel. Blocks of a pyramid are up to half as wide, and one that lies across an edge
+of columns is counted in that of its highest point."""
 
 AT_ONE_ZOOM = 8
 """Spikes that are looked for at every zoom; all of them are at the first two."""

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+import hpctrack
+from hpctrack.store.seal import seal_run
 from scripts.benchmarks.made_compared import PROJECT, Shape, write_compared
+from tests.browser.test_panels import add_panel
+from tests.media_writing import write_media
+from tests.stores import START_S, NodeWriter, write_run
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -80,3 +85,49 @@ def test_the_rail_says_how_many_are_left_out_and_brings_them(many: Callable[[str
     expect(rest).to_be_hidden()
     page.go_back()
     expect(count).to_have_text(f"50 of {RUNS} runs")
+
+
+def test_media_of_more_runs_than_fit_are_gone_through(open_page: Callable[..., Any]) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    store.mkdir(exist_ok=True)
+    for number in range(15):
+        writer = NodeWriter(store, run=f"r{number:02}", wall_s=START_S + number)
+        session = writer.start(0, name=f"run {number:02}")
+        write_media(writer, hpctrack.Html(f"<p>{number}</p>"), key="page", step=1)
+        writer.end(0, session)
+        writer.close()
+    page = open_page()
+    page.goto(re.sub(r"/(\?.*)?$", "/p/p/compare?sort=created", page.url))
+    panel = add_panel(page, "media")
+    expect(panel.locator("section.media-run")).to_have_count(12)
+    expect(panel.locator(".caption")).to_contain_text("runs 1 to 12 of 15")
+    inner, card = panel.locator(".side-by-side").bounding_box(), panel.bounding_box()
+    assert inner["y"] + inner["height"] <= card["y"] + card["height"], "scrolled to, in the card"
+    following = panel.get_by_role("button", name="Next runs")
+    following.click()
+    expect(panel.locator("section.media-run")).to_have_count(3)
+    expect(panel.locator("section.media-run").first).to_have_attribute("aria-label", "run 12")
+    expect(panel.locator(".caption")).to_contain_text("runs 13 to 15 of 15")
+    expect(following).to_be_disabled()
+    expect(panel.get_by_role("button", name="Previous runs")).to_be_focused()
+    page.reload()
+    expect(panel.locator("section.media-run").first).to_have_attribute("aria-label", "run 12")
+    panel.get_by_role("button", name="Previous runs").press("Enter")
+    expect(panel.locator("section.media-run")).to_have_count(12)
+
+
+def test_the_rail_names_the_runs_that_cannot_be_read(open_page: Callable[..., Any]) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    store.mkdir(exist_ok=True)
+    seal_run(write_run(store, run="whole"))
+    broken = write_run(store, run="torn", steps=500)
+    seal_run(broken)
+    (broken / "run.h5").write_bytes((broken / "run.h5").read_bytes()[:3000])
+    page = open_page()
+    page.goto(re.sub(r"/(\?.*)?$", "/p/p/compare?runs=torn,whole", page.url))
+    expect(page.locator("#rail [role=status]").first).to_have_text("1 run")
+    told = page.locator(".rail-broken")
+    told.get_by_text("1 run cannot be read").click()
+    expect(told.get_by_role("listitem")).to_contain_text("torn")
+    expect(told.get_by_role("link", name="torn")).to_be_visible()
+    expect(page.locator("#rail")).not_to_contain_text("Not there")

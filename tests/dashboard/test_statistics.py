@@ -242,6 +242,18 @@ def test_an_address_keeps_all_that_was_chosen() -> None:
     assert "baseline=x%26y" in query.link(baseline="x&y")
     assert guess_goal("summary.train/loss") == Goal.LOW
     assert guess_goal("summary.val/acc") == Goal.HIGH
+    for low in (
+        "step_time_s",
+        "trainLoss",
+        "val_losses",
+        "celoss",
+        "WER",
+        "top1_err",
+        "latency_ms",
+    ):
+        assert guess_goal(f"summary.{low}") == Goal.LOW, low
+    for high in ("val_score", "f1_score", "power", "answer_acc", "samples", "verified", "IoU"):
+        assert guess_goal(f"summary.{high}") == Goal.HIGH, high
 
 
 def test_runs_are_grouped_by_equal_values_and_seeds_do_not_count() -> None:

@@ -16,8 +16,6 @@ SHOWN_PARAMETERS = 12
 
 FAILURES_SHOWN = 20
 
-SHORT_WORDS = {"run": "going on", "pause": "paused", "stop": "stopping", "cancel": "cancelling"}
-
 
 @dataclass(frozen=True, slots=True)
 class Segment:

@@ -76,7 +76,7 @@ class DataProvider:
         return self._entries.project_names()
 
     def projects(self) -> tuple[ProjectFrame, ...]:
-        """Return the projects that have runs, the most recently active first."""
+        """Return the projects, the most recently active first."""
         return self._index.projects()
 
     def find_run(self, project: str, run_id: str) -> RunFrame | None:

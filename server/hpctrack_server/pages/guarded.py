@@ -37,6 +37,9 @@ from hpctrack_server.pages.services import Services
 
 COUNT_MAX_DIGITS = 9
 
+ADDRESS_MAX_CHARS = 60_000
+"""Three hundred runs hidden one by one; proxies take less."""
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -113,6 +116,8 @@ class Guarded(RequestHandler):
 
     def prepare(self) -> None:
         """Let the request in, or answer it here: the one place that decides."""
+        if len(self.request.uri or "") > ADDRESS_MAX_CHARS:
+            raise HTTPError(414, reason="The address is too long")
         right = Right.WRITE if self.request.method in self.writes else self.reads
         self.visit = self._visit()
         verdict = self.services.gate.judge(self.visit, right)
@@ -240,7 +245,7 @@ class Guarded(RequestHandler):
             said["message"] = f"This address does not take {self.request.method}."
             said["hint"] = f"It takes {allowed}."
         elif said["error"] == "error" and status_code < 500:  # noqa: PLR2004 - the visitor's errors
-            said["message"] = self._reason
+            said["message"] = f"{self._reason}."
         if self.is_for_program:
             self.answer(said)
         else:
@@ -340,26 +345,6 @@ class Guarded(RequestHandler):
         else:
             self.set_header("Content-Type", "text/html; charset=utf-8")
             self.finish(f"<!doctype html><title>hpctrack</title><p>{html.escape(message)}")
-
-
-class Entrance(Guarded):
-    """The prefix without its last slash, where no cookie is sent: it only leads on."""
-
-    is_public: ClassVar[bool] = True
-
-    def get(self) -> None:
-        """Lead to the first page."""
-        self.redirect(self.path())
-
-
-class NotFound(Guarded):
-    """Every address that is not ours."""
-
-    def get(self, *_parts: str) -> None:
-        """Say so."""
-        raise NotFoundError("There is no such page.")
-
-    post = put = delete = patch = options = get
 
 
 def status_of(error: HpctrackError) -> int:

@@ -200,7 +200,7 @@ def test_rows_say_what_they_count_and_nothing_that_was_not_counted() -> None:
     }
     mine, all_of_them = make_usage_meters(shared)
     assert (mine.text, mine.frac) == ("0.5 cores kept busy by the run on average", None)
-    assert all_of_them.text == "100 % busy on average, others' work included"
+    assert all_of_them.text == "100 % busy on average, whoever's work it is"
     assert all_of_them.source == "host/cpu_util_frac"
 
 

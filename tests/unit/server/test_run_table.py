@@ -10,8 +10,9 @@ import pytest
 from hpctrack_server.components.activity import DAY_S, DAYS, count_by_day, make_bars
 from hpctrack_server.components.runs.columns import Column, choose_columns, list_default_keys
 from hpctrack_server.components.runs.deltas import make_delta
-from hpctrack_server.components.runs.place import TablePlace, join_keys, split_keys
+from hpctrack_server.components.runs.place import TablePlace
 from hpctrack_server.components.runs.table import make_group, make_rows, make_spread
+from hpctrack_server.language.keys import join_keys, split_keys
 from hpctrack_server.pages.runs.load import compose_filter
 from tests.unit.server.conftest import HOSTILE
 

@@ -167,8 +167,9 @@ def _sampled_cores(usage: Mapping[str, Any]) -> Iterable[Meter]:
         text = f"{shown} {noun} kept busy by the run on average"
         yield Meter("CPU used", text, str(usage.get("cores_source", "")))
     if frac is not None:
-        text = f"{_percent(frac)} busy on average, others' work included"
-        yield Meter("Its cores", text, "host/cpu_util_frac", _bounded(frac), _low(frac))
+        # Without a cpuset these are all cores of the node: neither praise nor blame of the run.
+        text = f"{_percent(frac)} busy on average, whoever's work it is"
+        yield Meter("Cores it may use", text, "host/cpu_util_frac", _bounded(frac))
 
 
 def _sampled_memory(usage: Mapping[str, Any]) -> Iterable[Meter]:

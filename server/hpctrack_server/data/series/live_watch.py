@@ -91,7 +91,8 @@ class Viewer:
     async def next(self, timeout_s: float) -> list[Event]:
         """Wait for events; none after the time is up."""
         try:
-            await asyncio.wait_for(self._is_due.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # `wait_for` would make a task for each wait
+                await self._is_due.wait()
         except TimeoutError:
             return []
         self._is_due.clear()

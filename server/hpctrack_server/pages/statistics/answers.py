@@ -34,7 +34,9 @@ class Compared(Guarded):
         given: dict[str, Any] = {}
         for name in self.request.query_arguments:
             values = self.get_query_arguments(name, strip=False)
-            given[name] = values if name in LISTS and len(values) > 1 else values[-1]
+            # One alone may be several with commas between them, unless it is a column itself.
+            is_list = len(values) > 1 or values[-1] in choices.keys
+            given[name] = values if name in LISTS and is_list else values[-1]
         return StatisticsQuery.parse(given, default_metric=choices.default_metric)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from hpctrack.analysis.averages import Center
 from hpctrack.analysis.bootstrap import Interval
@@ -88,7 +89,13 @@ class StatisticsPage(Compared):
             format_share=format_share,
             format_spread=format_spread,
             format_p=format_p,
+            find_runs=find_runs,
         )
+
+
+def find_runs(ids: list[str]) -> str:
+    """Return the query of the address at which the table shows some runs."""
+    return urlencode({"filter": f"id in {json.dumps(ids)}"})
 
 
 def make_chart(report: dict[str, Any], query: StatisticsQuery) -> Any:

@@ -52,14 +52,15 @@ export function byId(id) {
   return /** @type {Kind} */ (found);
 }
 
-/** @template {(...given: any[]) => void} Work @param {Work} work @param {number} delayMs @returns {Work} */
+/** @template {(...given: any[]) => void} Work @param {Work} work @param {number} delayMs @returns {Work & {cancel: () => void}} */
 export function later(work, delayMs) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  return /** @type {Work} */ ((...given) => {
+  const wait = /** @type {Work} */ ((...given) => {
     clearTimeout(timer);
     timer = setTimeout(() => work(...given), delayMs);
   });
+  return Object.assign(wait, { cancel: () => clearTimeout(timer) });
 }
 
 /** At once, and at most once in so long: what is asked for meanwhile is done at the end of it. @param {() => void} work @param {number} restMs */
@@ -82,4 +83,9 @@ export function atMost(work, restMs) {
     }, restMs);
   };
   return run;
+}
+
+/** When the frame that is being made has been painted. @param {() => void} work */
+export function afterFrame(work) {
+  requestAnimationFrame(() => setTimeout(work));
 }

@@ -9,7 +9,7 @@ const RETRY_MAX_MS = 10_000;
 /** How long a socket stays that nothing listens to: charts end a topic and begin the next. */
 const IDLE_MS = 1000;
 
-/** @typedef {{url: string, on: Record<string, (said: any) => void>, source: EventSource | null}} Topic */
+/** @typedef {{url: string, on: Record<string, (said: any) => void>, isWorthStream: boolean, source: EventSource | null}} Topic */
 
 /** @type {Map<number, Topic>} */
 const topics = new Map();
@@ -27,11 +27,12 @@ let timer = 0;
  * Listens while the page can be seen; after a break it is told as at first.
  * @param {string} url of an event stream
  * @param {Record<string, (said: any) => void>} on what to do, by the name of the event
+ * @param {{isWorthStream?: boolean}} [how] false: where no socket passes it is rather not told
  * @returns {() => void} ends it
  */
-export function listenTo(url, on) {
+export function listenTo(url, on, { isWorthStream = true } = {}) {
   const id = ++lastId;
-  const topic = { url, on, source: null };
+  const topic = { url, on, isWorthStream, source: null };
   topics.set(id, topic);
   if (isReady) ask(id, topic);
   else open();
@@ -52,13 +53,17 @@ function open() {
 function close() {
   clearTimeout(timer);
   timer = 0;
+  leaveSocket();
+  topics.forEach(closeSource);
+}
+
+function leaveSocket() {
   const left = socket;
   socket = null;
   isReady = false;
   // One that is not open yet would complain in the console.
   if (left?.readyState === WebSocket.CONNECTING) left.addEventListener("open", () => left.close());
   else left?.close();
-  topics.forEach(closeSource);
 }
 
 function openSocket() {
@@ -72,7 +77,9 @@ function openSocket() {
     return;
   }
   socket = mine;
-  const patience = setTimeout(() => fail(mine), OPEN_MS);
+  const patience = setTimeout(() => {
+    if (socket === mine) hasWorked ? fail(mine) : bar();
+  }, OPEN_MS);
   mine.addEventListener("close", () => {
     clearTimeout(patience);
     fail(mine);
@@ -83,7 +90,9 @@ function openSocket() {
     if (event === "open") {
       clearTimeout(patience);
       isReady = hasWorked = true;
+      isBarred = false; // it was only slow
       tries = 0;
+      topics.forEach(closeSource);
       topics.forEach((topic, one) => ask(one, topic));
     } else topics.get(id)?.on[event]?.(said);
   });
@@ -97,7 +106,7 @@ function ask(id, topic) {
 /** @param {WebSocket} failed */
 function fail(failed) {
   if (socket !== failed) return;
-  close();
+  leaveSocket();
   if (!hasWorked) bar();
   else if (!document.hidden) {
     const waitMs = Math.min(RETRY_MS * 1.5 ** tries++, RETRY_MAX_MS);
@@ -108,6 +117,7 @@ function fail(failed) {
   }
 }
 
+// Streams from now on, unless the socket is only slow.
 function bar() {
   isBarred = true;
   open();
@@ -115,7 +125,7 @@ function bar() {
 
 /** @param {Topic} topic */
 function openSource(topic) {
-  if (topic.source) return;
+  if (topic.source || !topic.isWorthStream) return;
   topic.source = new EventSource(topic.url);
   for (const [name, work] of Object.entries(topic.on)) {
     topic.source.addEventListener(name, (event) => work(JSON.parse(/** @type {MessageEvent} */ (event).data)));

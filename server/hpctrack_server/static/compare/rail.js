@@ -1,8 +1,9 @@
 // The rail of runs: which are drawn, in which colour, and one value of each.
 import { icon, later, make } from "../base/dom.js";
 import { formatCount, formatNumber } from "../base/format.js";
-import { colourOf } from "../charts/tokens.js";
+import { colourOf } from "../base/tokens.js";
 import { address } from "../base/api.js";
+import { escapeKey, unescapeKey } from "../base/place.js";
 
 /** @typedef {import("./runs.js").RunFacts} RunFacts */
 
@@ -31,6 +32,7 @@ export class Rail {
     this.runs = runs;
     this.watch = watch;
     this.value = "";
+    this.brokenText = "";
     /** @type {Map<string, HTMLElement>} */
     this.rows = new Map();
     this.count = make("span", { role: "status" });
@@ -39,6 +41,7 @@ export class Rail {
     this.list = make("ul", { class: "rail-list" });
     this.selection = make("p", { class: "rail-selection", role: "status", hidden: true });
     this.more = make("p", { class: "muted rail-more" });
+    this.broken = make("details", { class: "rail-broken", hidden: true });
     this.rest = make("p", { class: "muted rail-limit", hidden: true });
     this.search = make("input", {
       type: "search", placeholder: "Find runs", "aria-label": "Find runs", "aria-keyshortcuts": "/", spellcheck: "false", autocomplete: "off",
@@ -48,7 +51,7 @@ export class Rail {
     this.form = this.makeForm();
     element.replaceChildren(
       make("header", {}, make("label", { class: "rail-all" }, this.all, make("h2", {}, this.count)), this.valueName),
-      this.form, this.rest, this.selection, this.list, this.more);
+      this.form, this.broken, this.rest, this.selection, this.list, this.more);
     this.listen();
   }
 
@@ -109,7 +112,10 @@ export class Rail {
   /** @param {boolean} isStep @param {string} [limit] */
   ask(isStep, limit = this.limit?.value ?? "") {
     if (this.limit) this.limit.value = limit;
-    const sort = this.sort?.value.trim() ? `${this.direction?.value}${this.sort.value.trim()}` : null;
+    const key = this.sort?.value.trim() ?? "";
+    // Several keys may be typed with commas between them; the name of a column can hold one too.
+    const isColumn = [...this.columns?.options ?? []].some((one) => one.value === key);
+    const sort = key ? `${this.direction?.value}${isColumn ? escapeKey(key) : key}` : null;
     this.watch.onQuery({
       search: this.search.value || null, filter: this.filter?.value || null, sort,
       limit: limit === "20" ? null : limit, value: this.shownValue?.value || null,
@@ -121,7 +127,8 @@ export class Rail {
     if (document.activeElement !== this.search) this.search.value = place.get("search") ?? "";
     const sort = place.get("sort") ?? "";
     if (this.filter) this.filter.value = place.get("filter") ?? "";
-    if (this.sort) this.sort.value = sort.replace(/^[-+]/, "");
+    const [first, ...others] = sort.split(",");
+    if (this.sort) this.sort.value = (others.length ? sort : unescapeKey(first)).replace(/^[-+]/, "");
     if (this.direction) this.direction.value = sort.startsWith("-") ? "-" : "";
     if (this.limit) this.limit.value = place.get("limit") ?? "20";
     if (this.shownValue) this.shownValue.value = place.get("value") ?? "";
@@ -156,6 +163,19 @@ export class Rail {
     if (missing.length) parts.push(`Not there: ${missing.slice(0, 3).map((one) => one.slice(0, 60)).join(", ")}${missing.length > 3 ? ` and ${missing.length - 3} more` : ""}`);
     this.more.textContent = parts.join(" · ");
     this.showChecks();
+  }
+
+  /** Runs that cannot be read, each with why: the others are drawn all the same. @param {{id: string, message: string}[]} broken */
+  showBroken(broken) {
+    const text = JSON.stringify(broken);
+    this.broken.hidden = !broken.length;
+    if (text === this.brokenText) return; // it may be open, and have the focus
+    this.brokenText = text;
+    const lines = broken.slice(0, ROWS_MAX).map((one) => make("li", {}, make("a", { href: address(["p", this.project, "runs", one.id]) }, make("bdi", {}, one.id.slice(0, 200))), ` ${one.message}`));
+    const left = broken.length - lines.length;
+    this.broken.replaceChildren(
+      make("summary", {}, `${formatCount(broken.length, "run")} cannot be read`),
+      make("ul", {}, ...lines, ...(left > 0 ? [make("li", {}, `and ${left.toLocaleString("en")} more`)] : [])));
   }
 
   /** What fits and is not here, with a way to have it. @param {number} left */

@@ -80,7 +80,7 @@ export class PanelCard {
     this.element.dataset.loading = "true";
     const turn = (this.loading = this.load());
     await turn;
-    if (this.loading === turn) delete this.element.dataset.loading;
+    if (this.loading === turn && !this.isStale) delete this.element.dataset.loading;
   }
 
   async load() {
@@ -130,6 +130,12 @@ export class PanelCard {
   spoil() {
     this.isStale = true;
     this.refresh();
+  }
+
+  /** What it shows is old; `refresh` comes, or is for when it is seen. */
+  expect() {
+    this.isStale = true;
+    if (this.isVisible) this.element.dataset.loading = "true";
   }
 
   /** Settings of another kind, or a copy: the panel begins anew. */

@@ -2,10 +2,11 @@
 import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
 import { explain, make } from "../base/dom.js";
 import { formatCount, formatNumber } from "../base/format.js";
+import { token } from "../base/tokens.js";
 import { Figure } from "../charts/figure.js";
 import { bokeh, first as early } from "./early.js";
 import { drawBands, drawBars } from "./margins.js";
-import { labelTicks, makeGradient, makePalette, niceTicks, token } from "./palette.js";
+import { labelTicks, makeGradient, makePalette, niceTicks } from "./palette.js";
 import { labelRows } from "./rows.js";
 
 const POLL_MS = 350;

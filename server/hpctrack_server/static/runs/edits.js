@@ -28,7 +28,7 @@ export async function edit(ids, change) {
  * @param {() => Promise<void>} work
  * @param {() => Promise<void>} undo
  */
-export async function editWithUndo(done, work, undo) {
+async function editWithUndo(done, work, undo) {
   try {
     await work();
     const onAction = () => undo().then(refresh, sayError);

@@ -1,7 +1,7 @@
 // Performance profiles: which share of the runs of each group has more than each score.
 import { byId } from "../base/dom.js";
+import { colourOf } from "../base/tokens.js";
 import { Figure } from "../charts/figure.js";
-import { readTokens } from "../charts/tokens.js";
 
 const HEIGHT_PX = 300;
 const PADDING = 0.02;
@@ -29,8 +29,7 @@ export class ProfileChart {
   draw() {
     if (!this.figure) return;
     const { scores, groups } = this.told;
-    const { series } = readTokens();
-    const colours = groups.map((_, at) => series[at % series.length]);
+    const colours = groups.map((_, at) => colourOf(at));
     this.box.querySelectorAll("li i").forEach((mark, at) => {
       /** @type {HTMLElement} */ (mark).style.background = colours[at];
     });

@@ -2,7 +2,7 @@
 import { byId } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
-import { readTokens } from "../charts/tokens.js";
+import { token } from "../base/tokens.js";
 import { ProfileChart } from "./profile.js";
 
 const ROW_PX = 30;
@@ -38,7 +38,7 @@ class Intervals {
 
   draw() {
     if (!this.figure) return;
-    const { accent, muted } = readTokens();
+    const [accent, muted] = [token("--accent"), token("--muted")];
     const points = { x: /** @type {number[]} */ ([]), y: /** @type {number[]} */ ([]), color: /** @type {string[]} */ ([]) };
     const bars = { xs: /** @type {number[][]} */ ([]), ys: /** @type {number[][]} */ ([]), color: /** @type {string[]} */ ([]) };
     const centers = { x: /** @type {number[]} */ ([]), y: /** @type {number[]} */ ([]), color: /** @type {string[]} */ ([]) };

@@ -1,6 +1,7 @@
 // What the charts of a sweep show. Pure: details go in, marks come out.
 import { formatCount } from "../base/format.js";
-import { extent, noDots, noLines, stateColour, token } from "./plot.js";
+import { token } from "../base/tokens.js";
+import { extent, noDots, noLines, stateColour } from "./plot.js";
 
 /** @typedef {import("./details.js").Details} Details */
 /** @typedef {import("./details.js").Trial} Trial */
@@ -148,7 +149,7 @@ function shorten(text) {
  * @param {[number, number][]} front @param {boolean} isLessX whether less is better @param {boolean} isLessY
  * @returns {[number, number][]}
  */
-export function makeStairs(front, isLessX, isLessY) {
+function makeStairs(front, isLessX, isLessY) {
   const ordered = [...front].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   const worse = isLessY ? Math.max : Math.min;
   return ordered.flatMap(([x, y], at) => {
@@ -190,7 +191,7 @@ export function drawSlice(details, name) {
  * The range that most values are in: a loss that begins at 1e6 hides all that matters.
  * @param {number[]} values @param {number} sign 1 if less is better @returns {[[number, number], number]} and how many lie beyond
  */
-export function cutFar(values, sign) {
+function cutFar(values, sign) {
   const whole = extent(values);
   if (values.length < 20) return [whole, 0];
   const ordered = Float64Array.from(values).sort();

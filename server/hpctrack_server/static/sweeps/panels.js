@@ -2,7 +2,7 @@
 import { byId } from "../base/dom.js";
 import { chooseAxes } from "./axes.js";
 import { KINDS } from "../panels/registry.js";
-import { readTokens } from "../charts/tokens.js";
+import { colourOf, numberOfRun } from "../base/tokens.js";
 
 /** @typedef {import("./details.js").Details} Details */
 /** @typedef {import("../panels/panel.js").Panel} Panel */
@@ -11,11 +11,8 @@ const AXES_MAX = 10;
 
 /** @param {() => Details} current @returns {import("../panels/panel.js").PanelContext} */
 function makeContext(current) {
-  // A sweep that goes on has more trials each time; both are made once for each look.
-  const known = memoise(current, (details) => ({
-    places: new Map(details.runIds.map((run, at) => [run, at])),
-    names: new Map(details.trials.map((trial) => [trial.run, `trial ${trial.number}`])),
-  }));
+  // A sweep that goes on has more trials each time; this is made once for each look.
+  const known = memoise(current, (details) => new Map(details.trials.map((trial) => [trial.run, `trial ${trial.number}`])));
   /** @type {((run: string | null) => void)[]} */
   const hovering = [];
   /** @type {((runs: string[] | null) => void)[]} */
@@ -23,8 +20,8 @@ function makeContext(current) {
   return {
     project: current().told.sweep.project,
     selection: () => ({ ids: current().runIds }),
-    colourOf: (run) => readTokens().series[(known().places.get(run) ?? 0) % readTokens().series.length],
-    nameOf: (run) => known().names.get(run) ?? run,
+    colourOf: (run) => colourOf(numberOfRun(run)),
+    nameOf: (run) => known().get(run) ?? run,
     highlight: (run) => hovering.forEach((work) => work(run)),
     onHighlight: (work) => void hovering.push(work),
     select: (runs) => selecting.forEach((work) => work(runs)),

@@ -1,5 +1,6 @@
 // A chart of the sweep's page: a clone of the figure "marks", what it is filled with, and its pointer.
 import { make } from "../base/dom.js";
+import { token } from "../base/tokens.js";
 import { labelPlaces, plainLabel } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 
@@ -36,11 +37,6 @@ const EMPTY = {
   dots: { x: [], y: [], color: [], alpha: [] },
   crosses: { x: [], y: [], color: [] },
 };
-
-/** A colour of the style sheet. @param {string} name */
-export function token(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
 
 /** The colour of how a trial stands. @param {string} state */
 export function stateColour(state) {

@@ -1,7 +1,8 @@
 // Who ran which trial when: a lane for each worker.
 import { make } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
-import { Plot, noLines, stateColour, token } from "./plot.js";
+import { token } from "../base/tokens.js";
+import { Plot, noLines, stateColour } from "./plot.js";
 
 const ROW_PX = 30;
 const AXIS_PX = 26;
