@@ -15,10 +15,15 @@ from hpctrack_server.pages.page import PROJECT, Page
 from hpctrack_server.pages.registry import PAGES
 from tests.browser.axe import list_barriers
 from tests.unit.server.conftest import Zoo, make_zoo
+from tests.wild import PROJECT as WILD
+from tests.wild import RUNS, SWEEP, UNREADABLE, write_wild
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WIDEST = """() => [document.documentElement.scrollWidth, innerWidth]"""
+
+FOREIGN = """main script:not([src^="/assets/"]), main iframe:not([sandbox])"""
+"""What a run may not bring along."""
 
 SETTLE_MS = 400
 PLACES = (("p", "live"), ("p", "sealed"), ("hostile", "hostile-0"), ("empty", ""))
@@ -53,6 +58,20 @@ def fill(page: Page, project: str, run: str) -> str | None:
         return None
     values = [quote(one, safe="") for one in (project, run)][:wanted]
     return "/" + "/".join(page.parts(*values)) if page.route != "/" else "/"
+
+
+def list_wild_addresses() -> list[str]:
+    """Return every page for everything in the wild store; what was drawn from it is in the place.
+
+    Charts of a run with hostile names, and of all runs at once, are drawn by the scripts.
+    """
+    found = []
+    for name, page in PAGES.items():
+        runs = [SWEEP] if name == "sweep" else [*RUNS, *UNREADABLE]
+        places = [(WILD, one) for one in runs] if page.route.count(PROJECT) > 1 else [(WILD, "")]
+        found += [fill(page, *one) for one in places]
+    grouped = f"/p/{WILD}/runs?group=%40config-but-seed"
+    return [*dict.fromkeys(one for one in found if one), grouped]
 
 
 def is_settled(page: Any) -> None:
@@ -126,3 +145,27 @@ def test_every_page_can_be_reached_and_left_by_keyboard(
         assert all(is_visible for _tag, is_visible, _label in stops), (address, seen)
         assert len({tuple(one) for one in stops}) > 3, (address, "the focus is stuck")
         assert re.search("skip", str(seen[0][2]), re.IGNORECASE), address
+
+
+def test_no_page_stumbles_over_huge_half_written_broken_or_hostile_runs(
+    open_page: Callable[..., Any],
+) -> None:
+    """No error of a script, no other host, no dialog, nothing wider than its window."""
+    write_wild(Path(os.environ["HPCTRACK_DIR"]))
+    page = open_page()
+    dialogs: list[str] = []
+    page.on("dialog", lambda one: (dialogs.append(one.message), one.dismiss()))
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
+    problems = []
+    for address in list_wild_addresses():
+        answer = page.goto(base + address)
+        assert answer.status == 200, address
+        is_settled(page)
+        needed, there = page.evaluate(WIDEST)
+        if needed > there + 1:
+            problems.append(f"{address} is {needed} wide")
+        if page.locator("h1").count() != 1:
+            problems.append(f"{address} has not one heading")
+        if page.locator(FOREIGN).count():
+            problems.append(f"{address} has a script of a run")
+    assert (problems, dialogs) == ([], [])

@@ -33,11 +33,13 @@ export const first = ask();
 /** @returns {Promise<void>} */
 function loadBokeh() {
   return new Promise((resolve, reject) => {
+    const source = card?.dataset.bokeh;
+    if (!source) return; // there is nothing to draw
     const script = document.createElement("script");
-    script.src = card?.dataset.bokeh ?? "";
+    script.src = source;
     script.addEventListener("load", () => resolve());
     script.addEventListener("error", () => reject(new Error("a script of this page cannot be loaded")));
-    if (script.src) document.head.append(script);
+    document.head.append(script);
   });
 }
 
