@@ -9,13 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.capabilities import MARKERS, check_part, list_obstacles, list_required, require_program
 
 pytest_plugins = ["tests.services.cluster_fixture", "tests.services.postgres"]
 
+# A machine that is busy makes any example slow now and then: that is no fault of the product.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
+
 FOREIGN = ("HPCTRACK_", "SLURM_", "OMPI_", "PMI_", "PMIX_", "TORCHELASTIC_", "MPI_LOCAL", "I_MPI_")
-KEPT = {"HPCTRACK_TEST_REQUIRE", "HPCTRACK_SCREENSHOTS"}
+KEPT = {"HPCTRACK_TEST_REQUIRE"}
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ B. Efron, R. Tibshirani: An introduction to the bootstrap. Chapman & Hall 1993, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -100,43 +100,6 @@ def bootstrap(
     return Estimate(value, float(low), float(high))
 
 
-def bootstrap_strata(
-    tasks: Sequence[Numbers],
-    statistic: Statistic,
-    *,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
-    """Return a statistic of several tasks together, drawing within each task.
-
-    Parameters
-    ----------
-    tasks : sequence of ndarray of float64, shape (n,)
-        The runs of each task, scaled so that tasks can be put together.
-    statistic : callable
-        Of the last axis, over the runs of all tasks.
-    confidence, resamples, seed : optional
-
-    Notes
-    -----
-    The stratified bootstrap of R. Agarwal et al.: Deep reinforcement learning at the edge of the
-    statistical precipice. NeurIPS 2021, section 4.1; percentiles, as there.
-    """
-    known = [one for one in tasks if len(one)]
-    if not known:
-        return Estimate(float("nan"))
-    value = float(statistic(np.concatenate(known)))
-    if all(len(one) < 2 for one in known):  # noqa: PLR2004 - nothing to draw from
-        return Estimate(value)
-    rng = np.random.default_rng(seed)
-    drawn = np.concatenate(
-        [one[rng.integers(0, len(one), (resamples, len(one)))] for one in known], axis=1
-    )
-    low, high = np.quantile(statistic(drawn), (0.5 - confidence / 2, 0.5 + confidence / 2))
-    return Estimate(value, float(low), float(high))
-
-
 def _draw(
     values: Numbers, statistic: Statistic, resamples: int, rng: np.random.Generator
 ) -> Numbers:
@@ -161,9 +124,10 @@ def _correct(
     from scipy.special import ndtr, ndtri  # noqa: PLC0415 - pages that ask for nothing load nothing
 
     share = ((drawn < value).sum() + (drawn <= value).sum()) / (2 * len(drawn))
-    leaning = jackknife.mean() - jackknife
-    spread = (leaning**2).sum() ** 1.5
-    if spread <= 0 or not 0 < share < 1:
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers near 1e300
+        leaning = jackknife.mean() - jackknife
+        spread = (leaning**2).sum() ** 1.5
+    if not 0 < spread < np.inf or not 0 < share < 1:
         return levels
     bias, acceleration = ndtri(share), (leaning**3).sum() / (6 * spread)
 

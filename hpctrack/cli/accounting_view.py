@@ -9,10 +9,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.core.names import clean
 from hpctrack.scheduler.advice import GPU_MEASURED_FRAC, show_span
 from hpctrack.scheduler.efficiency import SACCT
-from hpctrack.scheduler.sizes import show_gigabytes
 
 COLUMNS = (
     "job", "try", "state", "exit", "elapsed", "limit", "cpu", "gpu", "memory", "wait", "energy",
@@ -124,8 +124,8 @@ def _show_memory(used: Mapping[str, Any]) -> str:
     had, asked = _number(used.get("memory_bytes")), _number(used.get("memory_asked_bytes"))
     if had is None and asked is None:
         return "-"
-    words = ["?" if had is None else show_gigabytes(had)]
-    words += [] if asked is None else ["of", show_gigabytes(asked)]
+    words = ["?" if had is None else show_bytes(had)]
+    words += [] if asked is None else ["of", show_bytes(asked)]
     share = _show_share(used.get("memory_frac"))
     return " ".join(words) + ("" if share == "-" else f" ({share})")
 

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 import click
 
-from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.moments import Since, find_wall_s
 from hpctrack.cli.options import (
     json_option,
@@ -24,6 +23,7 @@ from hpctrack.cli.options import (
 from hpctrack.cli.sync.progress import show_progress
 from hpctrack.cli.sync.summary import count, iter_notes, iter_projects, raise_for, summarise
 from hpctrack.cli.table import print_table
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import NotFoundError, StoreFormatError, UsageError
 from hpctrack.store.record import State

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _FACTORS = {
     "": 1,
     **{letter: 1000 ** (number + 1) for number, letter in enumerate("kmgtp")},
@@ -26,15 +25,6 @@ def parse_bytes(text: str) -> int | None:
     """
     found = _SIZE.match(text.strip().lower())
     return int(float(found["number"]) * _FACTORS[found["unit"]]) if found else None
-
-
-def show_bytes(size_bytes: float) -> str:
-    """Return a size that people can read."""
-    for unit in _UNITS:
-        if size_bytes < 1000 or unit == _UNITS[-1]:  # noqa: PLR2004 - kilo
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    raise AssertionError
 
 
 class ByteSize(click.ParamType[int]):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.errors import NotFoundError
-from hpctrack.scheduler.sizes import show_gigabytes
 from hpctrack.store.carbon import find_intensity
 from hpctrack.store.energy import Energy
 from hpctrack.store.stored_run import StoredRun
@@ -66,11 +66,11 @@ def _describe_gpu_memory(usage: Usage) -> str:
     if usage.gpu_memory_mean_bytes is None or usage.gpu_memory_max_bytes is None:
         return ""
     text = (
-        f"{show_gigabytes(usage.gpu_memory_mean_bytes)} a GPU, "
-        f"{show_gigabytes(usage.gpu_memory_max_bytes)} at the most"
+        f"{show_bytes(usage.gpu_memory_mean_bytes)} a GPU, "
+        f"{show_bytes(usage.gpu_memory_max_bytes)} at the most"
     )
     if usage.gpu_memory_max_frac is not None and usage.gpu_memory_total_bytes is not None:
-        total = show_gigabytes(usage.gpu_memory_total_bytes)
+        total = show_bytes(usage.gpu_memory_total_bytes)
         text += f" ({usage.gpu_memory_max_frac:.0%} of {total})"
     return text
 
@@ -80,16 +80,16 @@ def _describe_cpu(usage: Usage) -> str:
     if usage.cores_used_mean is not None:
         words.append(f"{usage.cores_used_mean:.2g} cores used")
     if usage.cpu_util_mean_frac is not None:
-        words.append(f"the job's cores {usage.cpu_util_mean_frac:.0%} busy")
+        words.append(f"those it may use {usage.cpu_util_mean_frac:.0%} busy by whomever")
     return ", ".join(words)
 
 
 def _describe_memory(usage: Usage) -> str:
     if usage.memory_peak_bytes is None:
         return ""
-    text = f"{show_gigabytes(usage.memory_peak_bytes)} at the most"
+    text = f"{show_bytes(usage.memory_peak_bytes)} at the most"
     if usage.memory_limit_bytes is not None and usage.memory_peak_frac is not None:
-        limit = show_gigabytes(usage.memory_limit_bytes)
+        limit = show_bytes(usage.memory_limit_bytes)
         return f"{text}, {usage.memory_peak_frac:.0%} of the limit of {limit} on that node"
     return f"{text} on a node"
 

@@ -165,10 +165,11 @@ def read_annotations_name(name: str) -> str | None:
 
 def iter_node_files(folder: Path) -> Iterator[Path]:
     """Yield a run's node files by attempt, node and name."""
-    names = ((NodeFileName.parse(entry.name), entry) for entry in folder.iterdir())
-    known = [(name.attempt, name.node, name.token, entry) for name, entry in names if name]
-    for *_, entry in sorted(known):
-        yield entry
+    names = os.listdir(folder)  # noqa: PTH208 - of each run that somebody watches
+    parsed = ((NodeFileName.parse(name), name) for name in names)
+    known = sorted((one.attempt, one.node, one.token, name) for one, name in parsed if one)
+    for *_, name in known:
+        yield folder / name
 
 
 def iter_run_folders(store: Path, project: str | None = None) -> Iterator[Path]:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.scheduler.durations import show_slurm_time
 from hpctrack.scheduler.efficiency import TELEMETRY, Efficiency
-from hpctrack.scheduler.sizes import GIB, MIB, show_gigabytes, show_slurm_size
+from hpctrack.scheduler.sizes import GIB, MIB, show_slurm_size
 
 SHORT_S = 60.0
 """Slurm looks at memory every 30 s by default: of a short job it may have seen next to nothing."""
@@ -56,7 +57,7 @@ class Advice:
     Parameters
     ----------
     text : str
-        One line: "asked for 64 GB, used 3.1 GB; 12 h, used 41 min". Empty if all is well.
+        One line: "asked for 64 GiB, used 3.1 GiB; 12 h, used 41 min". Empty if all is well.
     options : tuple of str
         For the next ``sbatch``: ``--mem=4G``, ``--time=1:00:00``.
     """
@@ -96,7 +97,7 @@ def advise(used: Efficiency) -> Advice:
 def _advise_more_memory(used: Efficiency) -> Advice:
     if used.memory_asked_bytes is None:
         return Advice("was killed for memory")
-    asked = show_gigabytes(used.memory_asked_bytes)
+    asked = show_bytes(used.memory_asked_bytes)
     share_bytes = used.memory_asked_bytes / _shares(used)
     return Advice(
         f"was killed for memory: {asked} were not enough",
@@ -115,7 +116,7 @@ def _look_at_memory(used: Efficiency) -> Iterator[Advice]:
     asked_bytes, used_bytes = used.memory_asked_bytes, used.memory_bytes
     if not asked_bytes or not used_bytes or (used.elapsed_s or 0) < SHORT_S:
         return
-    text = f"{show_gigabytes(asked_bytes)}, used {show_gigabytes(used_bytes)}"
+    text = f"{show_bytes(asked_bytes)}, used {show_bytes(used_bytes)}"
     share_bytes = _used_share(used)
     if used_bytes > TIGHT_FRAC * asked_bytes:
         yield Advice(f"{text}, which is tight")

@@ -56,16 +56,3 @@ def show_slurm_size(size_bytes: float) -> str:
     if mebibytes and mebibytes % 1024 == 0:
         return f"{mebibytes // 1024}G"
     return f"{mebibytes}M"
-
-
-def show_gigabytes(size_bytes: float) -> str:
-    """Return a size for people, in Slurm's units of 1024: ``64 GB``, ``3.1 GB``, ``380 MB``."""
-    for unit, name in ((1024 * GIB, "TB"), (GIB, "GB"), (MIB, "MB")):
-        if size_bytes >= unit:
-            number = (
-                f"{size_bytes / unit:.1f}"
-                if size_bytes < 100 * unit
-                else f"{size_bytes / unit:.0f}"
-            )
-            return f"{number.removesuffix('.0')} {name}"
-    return f"{size_bytes / 1024:.0f} kB"

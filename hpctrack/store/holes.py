@@ -39,6 +39,10 @@ class Chunks:
         """Take in where the chunk that begins with a row is."""
         self._addresses[row // self._rows] = address
 
+    def find(self, row: int) -> int | None:
+        """Return where the chunk of a row is; None if that is not known."""
+        return self._addresses.get(row // self._rows)
+
     def find_torn(self, data: bytes | memoryview, start: int, read_row: ReadRow) -> list[int]:
         """Return which rows lie partly in a lost block.
 

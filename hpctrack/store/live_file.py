@@ -28,10 +28,16 @@ class LiveFile:
     ----------
     file : h5py.File
         The file.
+
+    Attributes
+    ----------
+    handle : int
+        Its descriptor; -1 when it is closed: the number may be another file's by then.
     """
 
     def __init__(self, file: Any) -> None:
         self._file = file
+        self.handle = int(file.id.get_vfd_handle())
         self._users = 0
         self._tables: dict[str, Any] = {}
 
@@ -39,11 +45,6 @@ class LiveFile:
     def attrs(self) -> Any:
         """Attributes of the root; they never change."""
         return self._file.attrs
-
-    @property
-    def handle(self) -> int:
-        """The descriptor of the file."""
-        return int(self._file.id.get_vfd_handle())
 
     def table(self, name: str) -> Any:
         """Return a table as it is now.
@@ -66,6 +67,7 @@ class LiveFile:
         with _lock:
             self._users -= 1
             if self._users == 0:
+                self.handle = -1
                 self._tables.clear()
                 self._file.close()
 

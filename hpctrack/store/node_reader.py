@@ -246,13 +246,33 @@ class NodeReader:
         """Return the numbers of the metrics that have a name, as of the last reading."""
         return sorted(self._names)
 
-    def iter_points(self) -> Iterator[PointArray]:
-        """Yield all points as they are in the file, `PIECE_ROWS` at a time; none are kept."""
-        return self._iter_rows("points")
+    @property
+    def point_rows(self) -> int:
+        """How many rows of points can be read, as of the last `refresh`."""
+        return self._tables["points"].rows
+
+    def iter_points(self, start: int = 0) -> Iterator[PointArray]:
+        """Yield all points from a row on as they are in the file, `PIECE_ROWS` at a time."""
+        return self._iter_rows("points", start)
 
     def iter_samples(self) -> Iterator[NDArray[np.void]]:
         """Yield all samples likewise."""
         return self._iter_rows("samples")
+
+    def has_only_points_new(self, now_wall_s: float, stale_after_s: float) -> bool:
+        """Look for new points; tell whether nothing else has come since the last `refresh`.
+
+        Then the file is the same one, its agent is there, and there are no new events. A dozen
+        calls of the system tell that. A replica is always taken for changed.
+        """
+        if self.as_of_wall_s is not None or self._torn or not os.fstat(self._file.handle).st_nlink:
+            return False
+        for name in (PULSE, "points", "events"):
+            self._tables[name].refresh()
+        if self._tables["events"].told_rows != self._events_read:
+            return False
+        pulse_wall_s, farewell_s = self._tables[PULSE].read(0, 2)
+        return not farewell_s and now_wall_s - pulse_wall_s < stale_after_s
 
     def refresh_points(self) -> int:
         """See what points have been written, and nothing else; return how many rows there are."""
@@ -271,9 +291,9 @@ class NodeReader:
             if number in self._names:
                 yield self._names[number], part
 
-    def _iter_rows(self, name: str) -> Iterator[Any]:
+    def _iter_rows(self, name: str, first: int = 0) -> Iterator[Any]:
         table = self._tables[name]
-        for start in range(0, table.rows, PIECE_ROWS):
+        for start in range(first, table.rows, PIECE_ROWS):
             yield table.read(start, start + PIECE_ROWS)
 
     def metric_sizes(self) -> dict[str, int]:
@@ -298,8 +318,13 @@ class NodeReader:
         self._update_events()
         return {self._names[one]: size for one, size in self._sizes.items() if one in self._names}
 
-    def iter_columns(self) -> Iterator[tuple[str, Columns]]:
+    def iter_columns(self, start: int = 0) -> Iterator[tuple[str, Columns]]:
         """Yield what `read_columns` returns in pieces, in the order of the file; none are kept.
+
+        Parameters
+        ----------
+        start : int, optional
+            The first row.
 
         Raises
         ------
@@ -307,7 +332,7 @@ class NodeReader:
             They cannot be read.
         """
         lost = 0
-        for rows in self.iter_points():
+        for rows in self.iter_points(start):
             self._update_events()
             whole = _drop_timeless(rows)
             lost += len(rows) - len(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,14 @@ from hpctrack.store.run_files import NodeReaders
 ROWS_MAX = 200_000
 """Points of one node that are read in one look, 6 MB; of more the newest."""
 
-LIST_EVERY = 5
-"""Looks between two listings of the folder, which tell of new attempts and of the end."""
+CHECK_EVERY = 5
+"""Looks between two at whatever else may have changed: new attempts, and the end."""
+
+LIST_EVERY = 30
+"""Looks between two at all of that, whatever the times of the folder say."""
+
+SETTLED_S = 2.0
+"""A folder that changed so lately may change again without telling: some clocks tick in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,8 @@ class PointFeed:
         self._readers: list[NodeReader] = []
         self._read: dict[Path, int] = {}
         self._looks = 0
+        self._folder = folder
+        self._folder_mtime_ns = -1
 
     def look(self) -> list[NewPoints]:
         """Return what has come since this was called last.
@@ -86,7 +95,7 @@ class PointFeed:
             The files cannot be read.
         """
         is_first = not self._looks
-        if self._looks % LIST_EVERY == 0:
+        if self._looks % CHECK_EVERY == 0 and (self._looks % LIST_EVERY == 0 or self._is_changed()):
             self._list()
         self._looks += 1
         self.has_missed = False
@@ -100,7 +109,20 @@ class PointFeed:
         self._files.close()
         self._readers = []
 
+    def _is_changed(self) -> bool:
+        """Tell whether anything but points may have come, for a dozen calls of the system."""
+        now_wall_s = self._clock.wall_s()
+        return self._find_mtime_ns() != self._folder_mtime_ns or not all(
+            one.has_only_points_new(now_wall_s, self._stale_after_s) for one in self._readers
+        )
+
+    def _find_mtime_ns(self) -> int:
+        return os.stat(self._folder).st_mtime_ns  # noqa: PTH116 - of each run, each few seconds
+
     def _list(self) -> None:
+        mtime_ns = self._find_mtime_ns()
+        is_settled = abs(self._clock.wall_s() - mtime_ns * 1e-9) > SETTLED_S
+        self._folder_mtime_ns = mtime_ns if is_settled else -1
         self._files.refresh()
         self._readers = self._files.open_all()
         now_wall_s = self._clock.wall_s()

@@ -20,7 +20,7 @@ class SeriesSummary:
     """Collects the points that count of the lowest rank of a metric.
 
     Of a long series it keeps only the points that a summary can be: first, last, lowest and
-    highest; and the sum, for the mean.
+    highest; and the sum, for the mean. Where only the last value is wanted, it keeps that alone.
 
     Parameters
     ----------
@@ -38,9 +38,16 @@ class SeriesSummary:
         self._is_long = False
         self._total = 0.0
         self._count = 0
+        self._is_last_only = set(find_definition(definitions, name).summary or ("last",)) == {
+            "last"
+        }
+        self._last: tuple[int, float] | None = None
 
     def add(self, step: IntArray, value: FloatArray) -> None:
         """Add points in the order of logging."""
+        if self._is_last_only:
+            self._keep_last(step, value)
+            return
         self._parts.append((step.copy(), value.copy()))
         self._held += len(step)
         is_number = ~np.isnan(value)
@@ -52,6 +59,8 @@ class SeriesSummary:
 
     def result(self) -> dict[str, Any]:
         """Return the metric's entry of the summary, by its name; nothing if it has none."""
+        if self._is_last_only:
+            return {} if self._last is None else {self._name: self._last[1]}
         step, value = self._join()
         same = np.zeros(len(step), np.int64)
         columns = Columns(same, same, step, np.zeros(len(step)), value)
@@ -59,6 +68,13 @@ class SeriesSummary:
         if self._is_long and self._count and self._name in found:
             found[self._name] = self._with_mean(found[self._name])
         return found
+
+    def _keep_last(self, step: IntArray, value: FloatArray) -> None:
+        """Keep the value at the highest step; of several there the one that was logged last."""
+        if len(step):
+            at = len(step) - 1 - int(np.argmax(step[::-1]))
+            if self._last is None or int(step[at]) >= self._last[0]:
+                self._last = int(step[at]), float(value[at])
 
     def _with_mean(self, summary: Any) -> Any:
         kinds = find_definition(self._definitions, self._name).summary

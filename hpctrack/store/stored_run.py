@@ -20,7 +20,7 @@ from hpctrack.store.events import NodeEvents
 from hpctrack.store.hdf5 import open_file
 from hpctrack.store.history import RANK, STEP, TIMESTAMP, History, make_history
 from hpctrack.store.ledger import add_unreadable, describe_losses
-from hpctrack.store.live_summary import summarize_live
+from hpctrack.store.live_summary import LiveSummary
 from hpctrack.store.measured import MeasuredRun
 from hpctrack.store.media import MediaItem, read_media, select
 from hpctrack.store.metric import Metric, no_such_metric
@@ -84,6 +84,8 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
         self._annotations = None if is_annotated else NOTHING
         self._brief: RunRecord | None = None
         self._files = NodeReaders(folder)
+        self._last = LiveSummary()
+        self._growing: list[NodeReader] = []
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -364,11 +366,30 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
     def refresh(self) -> None:
         """Forget what may have changed; sealed files and open handles are kept."""
         self._record = self._told = self._brief = self._listed = self._times = None
+        self._growing = []
         self._forget_annotations()
         self._files.refresh()
 
+    def has_only_grown(self) -> bool:
+        """Tell, for next to nothing, whether nothing but points has come since it was read.
+
+        New files in its folder, and what people have said of it, are for the caller to notice.
+        """
+        now_s = self._clock.wall_s()
+        return bool(self._growing and self._record and self._told) and all(
+            one.has_only_points_new(now_s, self._stale_after_s) for one in self._growing
+        )
+
+    def grow(self) -> None:
+        """Let `record` have the latest values, after `has_only_grown` was true."""
+        if self._record is not None and self._told is not None:
+            self._last.read(self._growing, self.told.definitions)
+            summary = {**self._last.result(), **self._told.summary}
+            self._record = replace(self._record, summary=summary)
+
     def close(self) -> None:
         """Close the files that are open."""
+        self._growing, self._last = [], LiveSummary()
         self._files.close()
 
     def __repr__(self) -> str:
@@ -411,11 +432,13 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
             return self._find_told()
         sealed, readers = self._parts()
         definitions = self.told.definitions
+        told = self._find_told()
         if sealed or len({reader.attempt for reader in readers}) > 1:
             last = summarize(self.columns(), definitions)
         else:
-            last = summarize_live(readers, definitions)
-        told = self._find_told()
+            self._last.read(readers, definitions)
+            last = self._last.result()
+            self._growing = [] if self._files.unreadable else readers
         return replace(told, summary={**last, **told.summary}, ledger=self.ledger)
 
     def _read_told(self) -> RunRecord:

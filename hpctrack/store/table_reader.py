@@ -12,6 +12,7 @@ import numpy as np
 from hpctrack.errors import StoreFormatError
 from hpctrack.store.holes import Chunks
 from hpctrack.store.live_file import LiveFile
+from hpctrack.store.table_bytes import TableBytes
 from hpctrack.store.thin_hdf5 import LOOKUPS_MAX
 
 
@@ -38,6 +39,9 @@ class TableReader:
     address of. Both happen to files that were cut, and over NFS to a reader whose client does
     not know yet how long the file is; so what is served ends before the first such chunk. A row
     of which a part was lost is served as zeros altogether, see `hpctrack.store.holes`.
+
+    A look that finds nothing new, or some more rows in a chunk that is known, and the reading of
+    rows of one chunk, do without HDF5: 10 us instead of 0.3 ms.
     """
 
     def __init__(self, file: LiveFile, name: str, path: Path) -> None:
@@ -48,15 +52,19 @@ class TableReader:
             self._set = file.table(name)
             self._chunk_rows = int(self._set.chunks[0]) if self._set.chunks else 0
             self._row_bytes = int(self._set.dtype.itemsize)
+            self._bytes = TableBytes(self._set)
+            # What is read by plain calls is what is in the file, not what a writer in this very
+            # process still holds.
+            self._written = self._bytes.count_rows(file.handle) or 0
+            self._told = int(self._set.shape[0])
         self._whole_rows = 0
         self._rows = -1
         self._chunks = Chunks(self._chunk_rows, self._row_bytes)
 
     @property
     def told_rows(self) -> int:
-        """How many rows the file says that there are."""
-        with _checked(self._path, self._name):
-            return int(self._set.shape[0])
+        """How many rows the file says that there are, since the last `refresh`."""
+        return self._told
 
     @property
     def rows(self) -> int:
@@ -68,25 +76,59 @@ class TableReader:
     def refresh(self) -> None:
         """See what has been written since."""
         with _checked(self._path, self._name):
-            self._set.refresh()  # and its cached shape, which `id.refresh` leaves
-        self._rows = -1
+            told = self._bytes.count_rows(self._file.handle)
+            if told is None or not self._is_known(told):
+                self._set.refresh()  # and its cached shape, which `id.refresh` leaves
+                self._rows, self._told = -1, int(self._set.shape[0])
+            elif told != self._told or self._rows != told:
+                self._rows, self._told = -1, told
+            self._written = told or 0
 
     def read(self, start: int, stop: int) -> Any:
         """Return rows as an array; fewer if they are not there."""
         stop = max(start, min(stop, self.rows))
         with _checked(self._path, self._name):
-            rows = self._set[start:stop]
+            rows = self._read(start, stop)
             if self._row_bytes > 1:
                 torn = self._chunks.find_torn(rows.view(np.uint8).data, start, self._read_row)
                 rows[torn] = np.zeros((), rows.dtype)
         return rows
 
+    def _read(self, start: int, stop: int) -> Any:
+        address = self._find_place(start, stop) if start < stop <= self._written else None
+        if address is not None:
+            rows = self._bytes.read(self._file.handle, address, stop - start)
+            if rows is not None:
+                return rows
+        if self._set.shape[0] < stop or not self._chunk_rows:
+            self._set.refresh()
+        return self._set[start:stop]
+
+    def _find_place(self, start: int, stop: int) -> int | None:
+        """Return where rows are in the file, if they lie in one piece that is known."""
+        if not self._chunk_rows:
+            base = self._bytes.offset
+        elif start // self._chunk_rows == (stop - 1) // self._chunk_rows:
+            base = self._chunks.find(start)
+            start %= self._chunk_rows
+        else:
+            return None
+        return None if base is None else int(base) + start * self._row_bytes
+
+    def _is_known(self, told: int) -> bool:
+        """Tell whether there is nothing new, or only rows that can be read without HDF5."""
+        if told <= self._told or self._row_bytes == 1:
+            return told == self._told
+        place = self._find_place(told - 1, told)
+        row = None if place is None else self._bytes.read(self._file.handle, place, 1)
+        return row is not None and any(row.tobytes())
+
     def _read_row(self, row: int) -> bytes:
-        return self._set[row : row + 1].tobytes() if 0 <= row < self.rows else b""
+        return self._read(row, row + 1).tobytes() if 0 <= row < self.rows else b""
 
     def _count_rows(self) -> int:
         """Count the rows up to the first chunk that is not there; full ones are asked for once."""
-        total = self.told_rows
+        total = self._told
         if not self._chunk_rows:
             return total
         with _checked(self._path, self._name):
@@ -94,7 +136,9 @@ class TableReader:
             addresses = self._find_chunks(total)
             while self._whole_rows < total:
                 start = self._whole_rows
-                address = addresses.get(start) if addresses else self._find_chunk(start)
+                address = self._chunks.find(start)
+                if address is None:
+                    address = addresses.get(start) if addresses else self._find_chunk(start)
                 if address is None:
                     return start
                 self._chunks.place(start, address)

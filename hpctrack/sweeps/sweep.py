@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpctrack.core import __version__
+from hpctrack.core.account import find_account
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.names import check_id
 from hpctrack.core.settings import Settings, environment
@@ -190,7 +191,7 @@ def make_sweep(
         seed=secrets.randbits(32) if file.seed is None else file.seed,
         directory=Path.cwd(),
         created_wall_s=clock.wall_s(),
-        user=environ.get("USER") or environ.get("LOGNAME") or str(os.getuid()),
+        user=find_account(environ),
         host=socket.gethostname(),
     )
 

@@ -31,6 +31,10 @@ ZOOM = 4
 """Of one zoom to the next; from the whole run down to a few points."""
 
 SMALLEST_WINDOW = 10.0
+HIDDEN_COLUMNS = 1.5
+"""A column is a pixel. Blocks of a pyramid are up to half as wide, and one that lies across an edge
+of columns is counted in that of its highest point."""
+
 AT_ONE_ZOOM = 8
 """Spikes that are looked for at every zoom; all of them are at the first two."""
 
@@ -102,7 +106,7 @@ def find_missed(
     """Look for spikes at every zoom.
 
     At a zoom a window holds a spike of a random place in it; what is drawn has to hold the spike's
-    step and value, or, where a higher spike shares its column, that one.
+    step and value, or those of a higher spike that is no further away than `HIDDEN_COLUMNS`.
 
     Returns
     -------
@@ -120,8 +124,8 @@ def find_missed(
             start = min(max(0.0, step - draw.uniform(0, width)), points - width)
             shown = _read_points(served, start, start + width)
             looked += 1
-            column = width / WIDTH
-            near = [one for one in planted if abs(one - step) <= column]
+            reach = HIDDEN_COLUMNS * width / WIDTH
+            near = [one for one in planted if abs(one - step) <= reach]
             if not any(shown.get(one) == planted[one] >= planted[step] for one in near):
                 missed.append((step, width))
         width /= ZOOM

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from hpctrack.core.layout import run_folder
@@ -29,31 +28,34 @@ from scripts.benchmarks.made_compared import write_compared
 from scripts.benchmarks.made_runs import PROJECT, Shape, begin_node, iter_rows
 from scripts.benchmarks.processes import read_cpu_s, read_memory_mb
 from scripts.benchmarks.rows import Outcome
+from tests.websocket import WebSocket
 
 HISTORY_STEPS = 1000
 SETTLE_S = 5.0
 
 
 class Growing:
-    """Live runs of one metric each, whose files this process holds open as agents do."""
+    """Live runs, whose files this process holds open as agents do."""
 
-    def __init__(self, place: Place, curves: int) -> None:
+    def __init__(self, place: Place, runs: int, metrics: int) -> None:
         """Begin them with some history."""
-        self.runs = [f"live-{number:03d}" for number in range(curves)]
+        self.runs = [f"live-{number:03d}" for number in range(runs)]
         self.step = 0
+        self._metrics = metrics
         now_s = time.time()
         self._files = [self._begin(place, run, now_s) for run in self.runs]
         self.add(HISTORY_STEPS)
 
     def _begin(self, place: Place, run: str, now_s: float) -> NodeFile:
         folder = run_folder(place.store, PROJECT, run)
-        return begin_node(folder, run, 0, Shape(), wall_s=now_s)
+        return begin_node(folder, run, 0, Shape(metrics=self._metrics), wall_s=now_s)
 
     def add(self, steps: int) -> None:
         """Add steps to every run, at once."""
         now_s = time.time()
         for number, file in enumerate(self._files):
-            for rows in iter_rows(0, Shape(steps=steps, seed=number + self.step)):
+            shape = Shape(steps=steps, metrics=self._metrics, seed=number + self.step)
+            for rows in iter_rows(0, shape):
                 rows["step"] += self.step
                 rows["wall_s"] = now_s
                 file.add_points(rows.tobytes())
@@ -67,18 +69,33 @@ class Growing:
 
 
 def bench_live(lab: Lab, *, curves: int, viewers: int, hz: float, seconds: float) -> Outcome:
-    """Let runs log a point each per tick while pages watch them.
+    """Let curves grow by a point each per tick while pages watch them: of as many runs, and of one.
 
-    One viewer is Chromium with the compare page and all curves in one chart; the others hold the
-    same streams and read what they are sent.
+    One viewer is Chromium with the compare page and all curves in one chart; the others hold a
+    socket with the same topics, as pages do, and read what they are sent.
     """
     outcome = Outcome()
-    with (
-        lab.place() as place,
-        contextlib.closing(Growing(place, curves)) as growing,
-        serve(lab, place, place.store) as served,
-        browse(place) as visitor,
-    ):
+    cases = {f"of {curves} runs": (curves, 1), "of one run": (1, curves)}
+    for of, (runs, metrics) in cases.items():
+        with lab.place() as place, contextlib.closing(Growing(place, runs, metrics)) as growing:
+            seen = _bench_growing(lab, place, growing, outcome, (of, viewers, hz, seconds))
+        title, found = f"{curves} curves {of} at {hz:g} Hz, {viewers} viewers", outcome.samples
+        outcome.rows += [
+            make_row(f"{title}: server's CPU", found, of, "server_percent", limit=1,
+                     unit="% of a core"),
+            make_row(f"{title}: CPU of one browser", found, of, "browser_percent", limit=5,
+                     unit="% of a core", note=f"all its processes; {seen}"),
+            make_row(f"{title}: sent to each viewer", found, of, "sent_kb_s", unit="kB/s"),
+        ]  # fmt: skip
+    return outcome
+
+
+def _bench_growing(
+    lab: Lab, place: Place, growing: Growing, outcome: Outcome, case: tuple[str, int, float, float]
+) -> str:
+    """Measure one case; return what the browser has drawn by then."""
+    of, viewers, hz, seconds = case
+    with serve(lab, place, place.store) as served, browse(place) as visitor:
         page = visitor.open(served)
         names = ",".join(growing.runs)
         page.goto(f"{served.origin}/p/{PROJECT}/compare?runs={names}")
@@ -89,19 +106,10 @@ def bench_live(lab: Lab, *, curves: int, viewers: int, hz: float, seconds: float
             def measure(_name: str) -> dict[str, Any]:
                 return _measure_live(served, visitor, got, growing, (hz, seconds))
 
-            outcome.samples.update(lab.interleave(("live",), measure))
+            outcome.samples.update(lab.interleave((of,), measure))
         drawn = page.evaluate(_LAST_STEPS)
-    title, found = f"{curves} curves at {hz:g} Hz, {viewers} viewers", outcome.samples
     late = growing.step - 1 - min(drawn, default=-1)
-    seen = f"{len(drawn)} curves in the page, the latest point of the slowest {late:g} steps behind"
-    outcome.rows += [
-        make_row(f"{title}: server's CPU", found, "live", "server_percent", limit=1,
-                 unit="% of a core"),
-        make_row(f"{title}: CPU of one browser", found, "live", "browser_percent", limit=5,
-                 unit="% of a core", note=f"all its processes; {seen}"),
-        make_row(f"{title}: sent to each viewer", found, "live", "sent_kb_s", unit="kB/s"),
-    ]  # fmt: skip
-    return outcome
+    return f"{len(drawn)} curves in the page, the latest point of the slowest {late:g} steps behind"
 
 
 _LAST_STEPS = """() => {
@@ -137,33 +145,35 @@ def _grow(growing: Growing, hz: float, seconds: float) -> float:
 
 @contextmanager
 def _watching(served: Served, names: str, viewers: int) -> Iterator[list[int]]:
-    """Hold streams of points; yield how many bytes each has got."""
+    """Listen to what a compare page listens to; yield how many bytes each has got."""
     got = [0] * viewers
-    readers: list[tuple[threading.Thread, Any, Any]] = []
-    with ExitStack() as stack:
+    topics = ("events", f"points?runs={names}")
+    readers: list[tuple[threading.Thread, WebSocket]] = []
+    try:
         for number in range(viewers):
             connection = served.connect()
             connection.connect()
-            # A reader that waits for a line keeps its file from being closed.
-            stack.callback(connection.sock.shutdown, socket.SHUT_RDWR)
-            path = f"/api/v1/projects/{PROJECT}/points?runs={names}"
-            connection.request("GET", path, headers=served.headers)
-            stream = connection.getresponse()
-            reader = threading.Thread(target=_read, args=(stream, got, number), daemon=True)
+            page = WebSocket(connection.sock, "/api/v1/socket", served.headers)
+            for one, topic in enumerate(topics):
+                page.say({"listen": f"/api/v1/projects/{PROJECT}/{topic}", "id": one})
+            reader = threading.Thread(target=_read, args=(page, got, number), daemon=True)
+            readers.append((reader, page))
             reader.start()
-            readers.append((reader, stream, connection))
         yield got
-    for reader, stream, connection in readers:
-        reader.join()
-        stream.close()
-        connection.close()
+    finally:
+        for _reader, page in readers:
+            # One that waits for a message keeps its file from being closed.
+            page.peer.shutdown(socket.SHUT_RDWR)
+        for reader, page in readers:
+            reader.join()
+            page.close()
 
 
-def _read(stream: Any, got: list[int], number: int) -> None:
+def _read(page: WebSocket, got: list[int], number: int) -> None:
     # The connection ends under it when the measurement is over.
-    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-        while line := stream.readline():
-            got[number] += len(line)
+    with contextlib.suppress(OSError, ValueError):
+        while page.hear() is not None:
+            got[number] = page.got_bytes
 
 
 # -- many open pages ----------------------------------------------------------------------------

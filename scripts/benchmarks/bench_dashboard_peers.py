@@ -69,19 +69,19 @@ def _start_mlflow(python: Path, place: Place, port: int) -> list[str]:
 SITES: dict[str, Site] = {
     "tensorboard": Site(
         _start_tensorboard,
-        ("#timeseries", "document.body.innerText.includes('run-0')"),
+        ("#timeseries", "document.body?.innerText.includes('run-0')"),
         ("#timeseries", "document.querySelectorAll('scalar-card canvas').length >= CHARTS"),
         "at most 1,000 points of a curve, a random sample: spikes are lost",
     ),
     "aim": Site(
         _start_aim,
-        ("runs", "document.body.innerText.includes('run-0')"),
+        ("runs", "document.body?.innerText.includes('run-0')"),
         None,
         "no chart opens by itself: metrics are chosen by hand first",
     ),
     "mlflow-ui": Site(
         _start_mlflow,
-        ("#/experiments/1/runs", "document.body.innerText.includes('run-0')"),
+        ("#/experiments/1/runs", "document.body?.innerText.includes('run-0')"),
         (
             "#/experiments/1/runs?compareRunsMode=CHART",
             "document.querySelectorAll('.js-plotly-plot .trace').length",

@@ -12,7 +12,9 @@ from typing import Any, Self
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
+from tornado.routing import Router
 from tornado.web import RequestHandler
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
@@ -32,19 +34,51 @@ from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.place import find_database
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.statistics.curve_ends import CurveEnds
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
 from hpctrack_server.pages.assets import AssetPage, load_assets
-from hpctrack_server.pages.guarded import Entrance, NotFound
 from hpctrack_server.pages.home.projects import ProjectWay
 from hpctrack_server.pages.page import PROJECT
 from hpctrack_server.pages.registry import API, MENUS, PAGES
 from hpctrack_server.pages.services import Services
+from hpctrack_server.pages.strays import (
+    BODY_MAX_BYTES,
+    Entrance,
+    Favicon,
+    NotFound,
+    TooLarge,
+    read_body_size,
+)
 from hpctrack_server.settings import ServerSettings
 
 STOP_TIMEOUT_S = 2.0
-BODY_MAX_BYTES = 1 << 20
-"""A thousand run ids, or a workspace; nothing larger is ever sent to us."""
+RESTING_LOOKS = 20
+"""Of so many looks at what goes on one is at the runs that are over and still looked at."""
+
+HEAD_MAX_BYTES = 1 << 18
+"""More than is read of an address, so that one that is too long is answered."""
+
+
+class Sieve(Router):
+    """Before all routes: what is too large is refused, and none of it is kept.
+
+    Parameters
+    ----------
+    application : BokehTornado
+    handler_args : dict
+        Of handlers.
+    """
+
+    def __init__(self, application: Any, handler_args: dict[str, Any]) -> None:
+        self._application = application
+        self._handler_args = handler_args
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Return what takes a request."""
+        if read_body_size(request) <= BODY_MAX_BYTES:
+            return self._application.find_handler(request, **kwargs)
+        return self._application.get_handler_delegate(request, TooLarge, self._handler_args)
 
 
 @dataclass(slots=True)
@@ -71,7 +105,8 @@ class Dashboard:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Stop; open event streams are ended first."""
+        """Stop; what pages listen to is ended first."""
+        await self.services.sockets.close(STOP_TIMEOUT_S)
         await self.services.watcher.close(STOP_TIMEOUT_S)
         await self.services.points.close(STOP_TIMEOUT_S)
         if self._watching:
@@ -105,7 +140,10 @@ def make_services(
     reader, numbers = Reader("pages"), Reader("numbers")
     index = RunIndex(settings, clock=clock)
     provider = DataProvider(settings, index, clock=clock)
-    watcher = Watcher(provider.pulse, reader, interval_s=settings.poll_interval_s)
+    interval_s = settings.poll_interval_s
+    watcher = Watcher(
+        provider.pulse, reader, interval_s=interval_s, rest_s=RESTING_LOOKS * interval_s
+    )
     feeds = LiveFeeds(provider.path, clock=clock, stale_after_s=settings.stale_after_s)
     return Services(
         gate=gate,
@@ -114,6 +152,7 @@ def make_services(
         sparks=SparkReader(provider.path, index, clock=clock),
         reader=reader,
         charts=ChartReader(settings, clock=clock),
+        ends=CurveEnds(settings, clock=clock),
         names=MetricNames(settings, clock=clock),
         naming=Reader("names"),
         sweeping=Reader("sweeps"),
@@ -125,11 +164,12 @@ def make_services(
         consoles=Consoles(provider.own_run),
         media=Library(provider),
         watcher=watcher,
-        points=PointWatcher(feeds, reader, interval_s=2 * settings.poll_interval_s),
+        points=PointWatcher(feeds, reader, interval_s=2 * interval_s),
         asset_path=asset_path,
         clock=clock,
         prefix=settings.prefix,
         menus=MENUS,
+        pages=PAGES,
         api=API,
     )
 
@@ -169,6 +209,7 @@ def make_dashboard(
     patterns.append((f"{settings.prefix}/p/{PROJECT}/?", ProjectWay, given))
     place = f"{settings.prefix}/assets/([^/]+)/(.+)"
     patterns.append((place, AssetPage, {**given, "assets": assets}))
+    patterns.append((f"{settings.prefix}/favicon.ico", Favicon, given))
     if settings.prefix:
         # Where people land who type the path without its last slash.
         patterns.append((settings.prefix, Entrance, given))
@@ -184,7 +225,12 @@ def make_dashboard(
         default_handler_class=NotFound,
         default_handler_args=given,
     )
-    http = HTTPServer(application, max_body_size=BODY_MAX_BYTES, idle_connection_timeout=120)
+    http = HTTPServer(
+        Sieve(application, given),
+        max_body_size=BODY_MAX_BYTES,
+        max_header_size=HEAD_MAX_BYTES,
+        idle_connection_timeout=120,
+    )
     http.add_sockets(sockets)
     return Dashboard(services, BaseServer(IOLoop.current(), application, http), http)
 

@@ -33,6 +33,8 @@ class Right(Enum):
     """What a request wants to do."""
 
     READ = "read"
+    LISTEN = "listen"
+    """Open a socket that lasts. Browsers let every site do that, and send our cookie along."""
     WRITE = "write"
     """Change what people have said of runs, or how the dashboard looks; never a run's numbers."""
 
@@ -46,6 +48,8 @@ class Visit:
     bearer: str = ""
     cookie: str = ""
     peer_uid: int | None = None
+    origin: str = ""
+    """Of which page the request is; browsers always say it of a socket, programs need not."""
     fetch_site: str = ""
     is_navigation: bool = False
     is_marked: bool = False
@@ -91,8 +95,18 @@ class Gate:
         if right == Right.READ or verdict == Verdict.FORBIDDEN:
             return verdict
         # Behind a Unix socket there is no cookie that a browser would withhold from other sites.
-        is_ours = visit.is_marked and visit.fetch_site in {"", "none", "same-origin"}
+        is_ours = visit.fetch_site in {"", "none", "same-origin"} and (
+            visit.is_marked if right == Right.WRITE else self._is_own_page(visit)
+        )
         return Verdict.ALLOWED if is_ours and verdict == Verdict.ALLOWED else Verdict.FORBIDDEN
+
+    def _is_own_page(self, visit: Visit) -> bool:
+        """Tell whether a page of ours asks; a program that names none has to show the token."""
+        if not visit.origin:
+            return bool(self.token) and _equal(visit.bearer, self.token)
+        scheme, _, place = visit.origin.lower().partition("://")
+        # The port counts: on a login node other ports are other people.
+        return scheme in {"http", "https"} and place == visit.host.lower()
 
     def _judge_reading(self, visit: Visit) -> Verdict:
         # A page of another site may send people here, but may not embed or fetch anything.

@@ -283,9 +283,11 @@ def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., 
     expect(page.locator("#workspace-name")).to_have_text("ours")
     page.get_by_role("button", name="Workspace").click()
     page.get_by_role("menuitem", name="Delete").click()
-    page.get_by_role("button", name="Delete", exact=True).last.click()
     page.wait_for_url(re.compile("workspace=-$"))
     wait_until_drawn(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#workspace-name")).to_have_text("ours")
+    expect(page.get_by_label("Smoothing", exact=True)).to_have_value("gaussian")
 
 
 def test_a_long_title_from_right_to_left_hides_nothing(compare: Callable[..., Any]) -> None:
@@ -435,3 +437,51 @@ def test_curves_of_panels_grow_while_a_program_is_logging(
         stop.touch()
         _output, errors = writer.communicate(timeout=60)
     assert writer.returncode == 0, errors
+
+
+def test_a_layout_that_nobody_else_sees_is_told_and_not_lost(compare: Callable[..., Any]) -> None:
+    page = compare()
+    said = page.locator("#workspace-name .unsaved")
+    page.get_by_label("Smoothing", exact=True).select_option("gaussian")
+    expect(said).to_have_text(re.compile("not saved$"))
+    page.get_by_role("button", name="Move or resize grad_norm").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    page.reload()  # at once: the change is not kept yet
+    wait_until_drawn(page)
+    expect(said).to_contain_text("others do not see it")
+    expect(page.get_by_label("Smoothing", exact=True)).to_have_value("gaussian")
+    page.get_by_role("button", name="Save to share").click()
+    page.get_by_label("Name", exact=True).fill("mine")
+    page.get_by_role("button", name="Save", exact=True).last.click()
+    expect(page.locator("#workspace-name")).to_have_text("mine")
+    expect(said).to_have_count(0)
+
+
+def test_a_workspace_that_two_have_changed_is_overwritten_by_none(
+    compare: Callable[..., Any],
+) -> None:
+    page = compare()
+    page.get_by_role("button", name="Workspace").click()
+    page.get_by_role("menuitem", name="Save as").click()
+    page.get_by_label("Name", exact=True).fill("ours")
+    page.get_by_role("button", name="Save", exact=True).last.click()
+    expect(page.locator("#workspace-name")).to_have_text("ours")
+    handle = page.get_by_role("button", name="Move or resize grad_norm")
+    handle.focus()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("#workspace-name")).to_contain_text("others do not see it")
+    page.evaluate(  # as somebody else
+        """async () => {
+          const url = location.pathname.replace('/p/', '/api/v1/projects/')
+            .replace('/compare', '/saved/workspace');
+          const [saved] = (await (await fetch(url)).json()).saved;
+          const body = JSON.stringify({ body: {}, updated: saved.updated });
+          const headers = { 'Content-Type': 'application/json', 'X-Hpctrack': '1' };
+          await fetch(`${url}/${saved.id}`, { method: 'PUT', headers, body });
+        }"""
+    )
+    page.reload()
+    wait_until_drawn(page)
+    expect(page.locator(".message")).to_contain_text("has saved this workspace since")
+    page.get_by_role("button", name="Show what was saved").click()
+    expect(page.locator("#workspace-name")).to_have_text("ours")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_run_pages import go_to
+from tests.programs import start_python, wait_for
 from tests.stores import NodeWriter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -54,3 +56,101 @@ def test_a_tab_says_that_its_run_was_deleted(open_page: Callable[..., Any]) -> N
     writer.file.abandon()
     shutil.rmtree(Path(os.environ["HPCTRACK_DIR"]) / "live" / "gone")
     expect(page.get_by_role("status").get_by_text("not in the store any more")).to_be_visible()
+
+
+GROWING = """
+import pathlib, sys, time
+import hpctrack
+
+go, stop = map(pathlib.Path, sys.argv[1:])
+with hpctrack.init("live", name="grows", config={"lr": 0.1}) as run:
+    step = 0
+    while not stop.exists():
+        run.log({"loss": 1.0}, step=step)
+        step += 1
+        if go.exists():
+            go.unlink()
+            run.config["momentum"] = 0.9
+            pathlib.Path("kept.txt").write_text("kept for later")
+            pathlib.Path("model.py").write_text("layers = 12")
+            run.save("kept.txt")
+            run.log_code(".")
+        time.sleep(0.2)
+"""
+
+
+@contextmanager
+def growing_run(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Start a run that goes on; yield its path, and what lets it save files, code and config."""
+    go, stop = tmp_path / "go", tmp_path / "stop"
+    process = start_python(GROWING, str(go), str(stop))
+    try:
+        store = Path(os.environ["HPCTRACK_DIR"])
+        wait_for(lambda: any((store / "live").glob("*/*.h5")), timeout_s=60)
+        (folder,) = (store / "live").iterdir()
+        yield f"/p/live/runs/{folder.name}", go.touch
+    finally:
+        stop.touch()
+        _output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+def test_config_files_and_code_follow_a_run_that_goes_on(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = open_page()
+    with growing_run(tmp_path) as (path, grow):
+        tabs = {}
+        for tab in ("config?shape=flat&q=o", "files", "code"):
+            tabs[tab[:4]] = one = page.context.new_page()
+            one.goto(page.url.rstrip("/") + f"{path}/{tab}")
+            expect(one.locator("[data-part=head] .pill.large")).to_have_text("running")
+        expect(tabs["file"].get_by_role("heading", name="No files")).to_be_visible()
+        tabs["conf"].get_by_role("button", name="Copy YAML").focus()
+        grow()
+        found = tabs["conf"].locator("tr[data-path=momentum]")
+        expect(found).to_be_visible()
+        expect(tabs["conf"].locator("tr[data-path=lr]")).to_be_hidden()
+        expect(tabs["conf"].locator("#tree")).to_have_attribute("data-shape", "flat")
+        expect(tabs["conf"].locator("#found")).to_have_text("1 found")
+        expect(tabs["conf"].get_by_role("button", name="Copy YAML")).to_be_focused()
+        expect(tabs["file"].get_by_role("link", name="kept.txt", exact=True)).to_be_visible()
+        expect(tabs["code"].get_by_role("link", name="model.py")).to_be_visible()
+
+
+def test_what_a_reader_has_in_hand_stays_while_a_tab_is_fetched_again(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = open_page()
+    with growing_run(tmp_path) as (path, grow):
+        go_to(page, f"{path}/config")
+        cell = page.locator("tr[data-path=lr] td")
+        cell.evaluate("(one) => getSelection().selectAllChildren(one)")
+        grow()
+        expect(page.locator("[data-part=head] .pill.large")).to_have_text("running")
+        held = page.locator("tr[data-path=lr]").element_handle()
+        with page.expect_response(lambda one: one.url.endswith("/config")):
+            pass
+        with page.expect_response(lambda one: one.url.endswith("/config")):
+            pass
+        assert held.evaluate("(one) => one.isConnected"), "what is selected is not replaced"
+        page.evaluate("getSelection().removeAllRanges()")
+        expect(page.locator("tr[data-path=momentum]")).to_be_visible()
+
+
+def test_a_tab_of_a_finished_run_says_that_it_was_deleted(open_page: Callable[..., Any]) -> None:
+    writer, session = write_live("over")
+    writer.end(0, session)
+    writer.close()
+    page = open_page()
+    streams: list[str] = []
+    page.on("request", lambda one: streams.append(one.url) if "/events" in one.url else None)
+    go_to(page, "/p/live/runs/over/console")
+    expect(page.locator("[data-part=head] .pill.large")).to_have_text("finished")
+    with page.expect_event("websocket") as opened:
+        page.reload()
+    opened.value.wait_for_event("framereceived")
+    page.wait_for_timeout(1500)
+    shutil.rmtree(Path(os.environ["HPCTRACK_DIR"]) / "live" / "over")
+    expect(page.get_by_role("status").get_by_text("not in the store any more")).to_be_visible()
+    assert streams == []

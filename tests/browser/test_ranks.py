@@ -145,6 +145,7 @@ def test_the_straggler_is_named_and_shown(open_page: OpenPage) -> None:
     expect(card).to_contain_text("node012, 8 ranks")
     expect(card).to_contain_text("confidence")
     expect(card).to_contain_text("lost")
+    card.locator("#verdict summary").first.click()
     console = card.get_by_role("link", name="console of rank 88")
     assert urlsplit(console.get_attribute("href")).query == "rank=88"
     card.get_by_role("button", name="Show in the heat map").click()

@@ -165,6 +165,22 @@ def test_enter_closes_completions_so_that_the_error_is_seen(runs: Any) -> None:
     expect(runs.locator("#completions")).to_be_hidden()
 
 
+def test_enter_asks_the_server_once(runs: Any) -> None:
+    field = runs.locator("#filter-text")
+    asked: list[str] = []
+    runs.on("request", lambda one: asked.append(one.url) if "/runs?filter=" in one.url else None)
+    field.fill('config.optimizer == "sgd"')
+    field.press("Enter")
+    expect(runs.locator("tr[data-run]")).to_have_count(RUNS // 3)
+    field.press("Enter")
+    runs.wait_for_timeout(400)  # what typing asks for would be on its way
+    assert len(asked) == 1
+    field.fill('config.optimizer == "lion"')
+    expect(runs).to_have_url(re.compile("lion"))
+    field.press("Enter")
+    assert len(asked) == 2
+
+
 def test_completions_behind_an_emoji_replace_the_right_word(runs: Any) -> None:
     field = runs.get_by_role("combobox", name="Filter runs")
     field.fill('name == "\N{GRINNING FACE}\N{GRINNING FACE}" and config.opt')
@@ -323,8 +339,8 @@ def test_a_view_is_saved_opened_changed_and_deleted(runs: Any) -> None:
     expect(menu).to_have_text("what failed")
     menu.click()
     runs.get_by_role("button", name="Change the view what failed").click()
-    runs.get_by_role("button", name="Show it first").click()
-    expect(runs.locator("#views .tag")).to_have_text("default")
+    runs.get_by_role("button", name="Begin with it", exact=True).click()
+    expect(runs.locator("#views .tag")).to_have_text("shown first")
     runs.goto(runs.url.partition("?")[0])
     expect(rows(runs)).to_have_count(6)
     expect(runs.get_by_role("columnheader", name="User")).to_have_attribute(

@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 IMPORT = """
 const place = (name) => document.querySelector('script[type="module"]').src
   .replace(/\\/assets\\/([^/]+)\\/.*/, `/assets/$1/${name}`);
-const { fetchChart, fetchMetrics, chooseWidth, describeChart } =
+const { fetchChart, chooseWidth } =
   await import(place("charts/series.js"));
 const { listenPoints, LiveLine, xOfPiece } = await import(place("charts/live_points.js"));
-const { chooseExtremes, nearest, Extent, findStretches } = await import(place("charts/numbers.js"));
+const { chooseExtremes, nearest, Extent } = await import(place("charts/numbers.js"));
 """
 
 
@@ -59,15 +59,12 @@ def test_a_chart_is_decoded_to_what_was_logged(
       const chart = await fetchChart("p", { y: "val/loss", runs: ["done", "gone"], width: 4000 });
       const [line] = chart.lines;
       return { x: [...line.x], y: [...line.y], label: line.label, errors: chart.errors,
-               said: describeChart(chart), metrics: await fetchMetrics("p", { ids: ["done"] }),
                width: chooseWidth(450) };
     """)  # fmt: skip
     assert chart["x"] == list(range(5000))
     np.testing.assert_allclose(chart["y"], np.sin(np.arange(5000)), atol=1e-4)
     assert chart["label"] == "<b>done</b>"
     assert [one["run"] for one in chart["errors"]] == ["gone"]
-    assert chart["said"] == "all 5,000 points drawn · 1 cannot be read"
-    assert chart["metrics"] == [{"name": "val/loss", "points": 5000, "runs": 1, "kind": "number"}]
     assert chart["width"] == 360
 
 
@@ -118,7 +115,6 @@ def test_a_line_that_grows_keeps_its_extremes_and_obeys_a_requeue(
       return { long, cut: line.x.at(-1), changed, x: [...again.x], y: [...again.y],
                extent: [extent.low, extent.high], none: new Extent().padded(0.1),
                nearest: [nearest([1, 2, 4], 3.1), nearest([], 1), nearest([1, 2], 99)],
-               stretches: findStretches([NaN, 1, 2, NaN, 3]),
                kept: chooseExtremes([0, 1], [1, 2], 1) };
     """)  # fmt: skip
     assert found["long"]["high"] == 1e6
@@ -128,5 +124,4 @@ def test_a_line_that_grows_keeps_its_extremes_and_obeys_a_requeue(
     assert (found["x"], found["y"]) == ([0, 1, 2], [1, 9, 3])
     assert (found["extent"], found["none"]) == ([5, 5], [0, 1])
     assert found["nearest"] == [2, -1, 1]
-    assert found["stretches"] == [[1, 3], [4, 5]]
     assert found["kept"] == [0, 1]

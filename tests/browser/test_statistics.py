@@ -112,6 +112,47 @@ def test_tables_can_be_taken_along(store: Path, open_page: Callable[..., Any]) -
         assert Path(waiting.value.path()).read_text().startswith(start)
 
 
+def test_groups_are_compared_over_tasks_and_the_address_says_so(
+    store: Path, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+) -> None:
+    for algorithm, lift in (("old", 0.0), ("new", 0.08), ("<b>newest</b>", 0.1)):
+        for at, task in enumerate(("pong", "breakout", "\u202eqbert", "x" * 300)):
+            for seed in range(5):
+                config = {"algorithm": algorithm, "game": task, "seed": seed}
+                value = (at + 1) * (0.5 + lift + 0.03 * ((seed * 7 + at) % 5))
+                run = f"{len(algorithm)}-{at}-{seed}"
+                write_seeded(store, run, config, [value], project="atari")
+    page = open_page()
+    go(page, "atari")
+    page.locator("select[name=task]").select_option("config.game")
+    expect(page).to_have_url(having("task=config.game"))
+    expect(page.locator("#profile")).to_have_attribute("data-ready", "true")
+    wait_for_chart(page)
+    expect(page.get_by_role("heading", name="over 4 tasks")).to_be_visible()
+    expect(page.get_by_label("Verdict")).to_contain_text("on a task, a run of it beats")
+    expect(page.locator("#profile-caption")).to_contain_text("stratified bootstrap")
+    drawn = "Bokeh.documents.at(-1).get_model_by_name('lines').data.xs.length"
+    assert page.evaluate(drawn) == 3
+    picture(page, "statistics_tasks")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert list_barriers(page) == []
+    page.get_by_role("button", name="Light theme").or_(
+        page.get_by_role("button", name="Dark theme")
+    ).click()
+    assert list_barriers(page) == []
+    page.locator("select[name=scaling]").select_option("none")
+    expect(page).to_have_url(having("scaling=none"))
+    expect(page.get_by_label("What this takes for granted")).to_contain_text("as they are")
+    for name, start in (("LaTeX", "% needs"), ("CSV", "group,")):
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name=name, exact=True).click()
+        text = Path(waiting.value.path()).read_text()
+        assert text.startswith(start)
+        assert "iqm" in text.lower()
+    page.go_back()
+    expect(page.locator("select[name=scaling]")).to_have_value("range")
+
+
 def test_what_cannot_be_understood_is_told_where_it_was_typed(
     store: Path, open_page: Callable[..., Any]
 ) -> None:

@@ -8,10 +8,12 @@ import io
 import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hpctrack_server.components.statistics_export import (
     escape_latex,
@@ -40,6 +42,22 @@ PAGE = "/p/p/statistics"
 API = "/api/v1/projects/p/statistics"
 
 
+TASKS = {"pong": [0.2, 0.4, 0.6], "=breakout": [200.0, 400.0, 600.0], "'freeway'": [1.0, 1.0, 1.0]}
+"""By task the returns of an algorithm that another one beats by a tenth everywhere."""
+
+
+def write_tasks(store: Path) -> None:
+    """Write two algorithms on three tasks; a third was run on one only, and one run says none."""
+    for algorithm, factor in (("new", 1.1), ("old", 1.0)):
+        for at, (task, values) in enumerate(TASKS.items()):
+            for seed, value in enumerate(values):
+                config = {"algorithm": algorithm, "game": task, "seed": seed}
+                curve = [value * factor]
+                write_seeded(store, f"{algorithm}-{at}-{seed}", config, curve, project="tasks")
+    config = {"algorithm": "new", "seed": 9}
+    write_seeded(store, "without", config, [0.1], project="tasks")
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     store = tmp_path_factory.mktemp("seeds")
@@ -48,6 +66,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     for number, name in enumerate(HOSTILE):
         config = {name: name, "seed": number}
         write_seeded(store, f"h-{number}", config, [0.5], project="hostile")
+    write_tasks(store)
     (store / "empty").mkdir()
     served = serve(store)
     yield served
@@ -140,6 +159,60 @@ def test_exports_are_what_the_page_shows(live: Live) -> None:
     assert live.get(f"{API}/export?format=xlsx").status == 400
 
 
+def test_groups_are_compared_over_tasks(live: Live) -> None:
+    wanted = {"task": "config.game", "metric": "summary.val/acc", "goal": "high"}
+    _, found = post(live, "/api/v1/projects/tasks/statistics", wanted)
+    tasks = found["tasks"]
+    assert tasks["names"] == ["'freeway'", "=breakout", "pong"]
+    assert [one["label"] for one in tasks["groups"]] == ["algorithm=new", "algorithm=old"]
+    new, old = tasks["groups"]
+    assert (new["n"], old["n"]) == (9, 9)
+    # Scaled by hand: from 0.2 to 0.66, and the same from 200 to 660; of freeway 0 and 1.
+    scaled = [(value - 0.2) / 0.46 for value in (0.2, 0.4, 0.6)] * 2 + [0.0] * 3
+    assert old["aggregates"]["mean"]["value"] == pytest.approx(np.mean(scaled))
+    assert old["aggregates"]["iqm"]["value"] == pytest.approx(stats.trim_mean(scaled, 0.25))
+    assert old["aggregates"]["gap"]["value"] == pytest.approx(1 - np.mean(scaled))
+    (better,) = (one["improvement"] for one in (new, old) if one["improvement"])
+    share = (6 / 9 + 6 / 9 + 1) / 3
+    assert abs(better["value"] - 0.5) == pytest.approx(share - 0.5)
+    assert len(tasks["profile"]["scores"]) == len(tasks["profile"]["groups"][0]["share"])
+    assert "1 run says no task and count nowhere" in found["notes"]
+    assert found["matrix"] == []
+    page = live.get("/p/tasks/statistics?task=config.game")
+    assert "over 3 tasks" in page.text
+    assert "Performance profiles" in page.text
+    assert "Optimality gap" in page.text
+
+
+def test_tasks_are_exported_as_the_page_shows_them(live: Live) -> None:
+    path = "/api/v1/projects/tasks/statistics/export?task=config.game"
+    rows = list(csv.DictReader(io.StringIO(live.get(f"{path}&format=csv").text)))
+    whole = live.get(f"{path}&format=json").json()["tasks"]["groups"]
+    assert [row["group"] for row in rows] == [one["label"] for one in whole]
+    assert float(rows[0]["iqm"]) == whole[0]["aggregates"]["iqm"]["value"]
+    assert {rows[0]["p_improvement"] == "", rows[1]["p_improvement"] == ""} == {True, False}
+    latex = live.get(f"{path}&format=latex").text
+    assert "\\toprule" in latex
+    assert "stratified bootstrap" in latex
+    assert "Optimality gap" in latex
+    low = live.get(f"{path}&format=latex&scaling=none&goal=low").text
+    assert "Optimality gap" not in low, "there is no score of 1 to reach"
+
+
+def test_tasks_that_not_all_groups_share_are_said(live: Live) -> None:
+    path = "/api/v1/projects/tasks/statistics"
+    _, found = post(live, path, {"task": "config.game", "by": ["config.seed"]})
+    assert len(found["tasks"]["groups"]) == 3
+    assert "too few of the tasks count nowhere: seed=9" in " ".join(found["notes"])
+    _, nothing = post(live, path, {"task": "config.game", "by": ["config.seed", "id"]})
+    assert nothing["tasks"]["names"] == []
+    assert "no task was run by every group" in " ".join(nothing["notes"])
+    page = live.get("/p/tasks/statistics?task=config.game&by=id").text
+    assert "no task was run by every group" in page
+    assert post(live, path, {"task": "config.none"})[0] in {200, 400}
+    assert post(live, path, {"task": "config.game", "scaling": "?"})[0] == 400
+
+
 def test_hostile_empty_and_absent_projects_are_answered(live: Live) -> None:
     hostile = live.get("/p/hostile/statistics")
     assert hostile.status == 200
@@ -169,6 +242,18 @@ def test_an_address_keeps_all_that_was_chosen() -> None:
     assert "baseline=x%26y" in query.link(baseline="x&y")
     assert guess_goal("summary.train/loss") == Goal.LOW
     assert guess_goal("summary.val/acc") == Goal.HIGH
+    for low in (
+        "step_time_s",
+        "trainLoss",
+        "val_losses",
+        "celoss",
+        "WER",
+        "top1_err",
+        "latency_ms",
+    ):
+        assert guess_goal(f"summary.{low}") == Goal.LOW, low
+    for high in ("val_score", "f1_score", "power", "answer_acc", "samples", "verified", "IoU"):
+        assert guess_goal(f"summary.{high}") == Goal.HIGH, high
 
 
 def test_runs_are_grouped_by_equal_values_and_seeds_do_not_count() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hpctrack.sweeps.folder import SweepFolder, write_json
 from hpctrack.sweeps.request import Taken, Taking, read_request, write_taken
 from hpctrack.sweeps.results.progress import write_progress
 from hpctrack.sweeps.results.status import read_status
+from hpctrack.sweeps.sweep import load_sweep
 from hpctrack.sweeps.worker.result import TrialState
 from hpctrack_server.components.sweep_view import (
     describe_request,
@@ -25,6 +27,7 @@ from hpctrack_server.components.sweep_view import (
     list_asks,
     make_segments,
 )
+from hpctrack_server.data.sweep_curves import CURVES_MAX, choose_trials, thin_line
 from tests.sweep_stores import write_sweep
 from tests.unit.server.conftest import HOST_NAME, TOKEN, Live, serve
 
@@ -129,7 +132,7 @@ def test_a_broken_sweep_tells_why_in_its_place(live: Live, store: Path) -> None:
     assert answer.status == 200
     assert "cannot be read" in answer.text
     assert str(store) not in answer.text
-    assert live.get("/api/v1/projects/digits/sweeps/broken").status == 500
+    assert live.get("/api/v1/projects/digits/sweeps/broken").status == 409
 
 
 def test_a_sweep_that_runs_here_is_told_at_once(live: Live, store: Path) -> None:
@@ -161,7 +164,7 @@ def test_a_sweep_that_runs_elsewhere_is_asked_at_the_next_push(live: Live, store
     told |= {"taken": {**{name: getattr(taken, name) for name in Taken.__slots__}}, "wish": "pause"}
     write_json(folder(store, "far").path / PROGRESS_NAME, told)
     page = live.get("/p/digits/sweeps/far").text
-    assert "taken on <bdi>login1</bdi>" in page
+    assert "picked up on <bdi>login1</bdi>" in page
     assert "go on to their end" in page
 
 
@@ -210,3 +213,69 @@ def test_bars_states_and_words() -> None:
 def test_a_taken_request_is_written_where_the_sweep_runs(store: Path) -> None:
     write_taken(folder(store, "going"), Taken(id="x", taking=Taking.DONE))
     assert (folder(store, "going").path / "taken.json").is_file()
+
+
+def test_of_several_metrics_the_front_comes_first_and_is_marked(live: Live) -> None:
+    page = live.get("/p/digits/sweeps/two").text
+    found = live.get("/api/v1/projects/digits/sweeps/two").json()
+    front = {number for one in found["best"] for number in one["finished"]}
+    rows = [int(one) for one in re.findall(r'data-trial="(\d+)"', page)]
+    assert set(rows[: len(front)]) == front
+    assert page.count('class="pill front"') == len(front)
+    assert "pill front" not in live.get("/p/digits/sweeps/over").text
+
+
+def test_runs_that_are_not_here_are_said_and_not_linked(live: Live, store: Path) -> None:
+    write_sweep(store, sweep_id="cut", trials=4)
+    for number in (1, 2):
+        shutil.rmtree(store / "digits" / f"cut-{number:04d}")
+    path = folder(store, "cut").path
+    write_progress(read_status(load_sweep(store, "cut", project="digits")))
+    told = json.loads((path / PROGRESS_NAME).read_text())
+    for trial in told["trials"]:
+        trial["run_project"] = "digits"
+    write_json(path / PROGRESS_NAME, told)
+    for name in ("trials", "submissions"):
+        shutil.rmtree(path / name)
+    page = live.get("/p/digits/sweeps/cut").text
+    assert "2 runs of 4 trials are not in this store" in page
+    assert "/runs/cut-0000" in page
+    assert "/runs/cut-0001" not in page
+    found = live.get("/api/v1/projects/digits/sweeps/cut").json()
+    assert found["absent_runs"] == 2
+    assert [one["trial"] for one in found["curves"]] == [0, 3]
+
+
+def test_a_sweep_of_a_bundle_stands_as_its_runs_say(live: Live, store: Path) -> None:
+    write_sweep(store, sweep_id="bundled", trials=7)
+    for name in ("trials", "submissions"):
+        shutil.rmtree(folder(store, "bundled").path / name)
+    page = live.get("/p/digits/sweeps/bundled").text
+    assert "as in a bundle" in page
+    assert "what those of its runs say" in page
+    found = live.get("/api/v1/projects/digits/sweeps/bundled").json()
+    assert found["trials"]["number"] == list(range(7))
+    assert found["counts"]["failed"] == 1
+    assert len(found["curves"]) == 7
+
+
+def test_of_thousands_of_trials_the_best_and_an_even_choice_are_drawn() -> None:
+    ranking = [*range(5000, 10_000), *range(5000)]
+    chosen = choose_trials(range(10_000), ranking)
+    assert len(chosen) == CURVES_MAX
+    assert {*ranking[: CURVES_MAX // 2]} <= chosen
+    assert {0, 9999} <= chosen
+    assert choose_trials([3, 4], [4]) == {3, 4}
+
+
+def test_long_curves_are_thinned_and_keep_their_extremes() -> None:
+    values: list[float | None] = [float(at % 7) for at in range(100_000)]
+    values[50_001], values[70_003], values[5] = 99.0, -99.0, None
+    line = {"iterations": list(range(1, 100_001)), "values": values, "steps": [1], "trial": 1}
+    thinned = thin_line(line)
+    assert thinned["is_thinned"]
+    assert len(thinned["values"]) < 1000
+    assert {99.0, -99.0} <= set(thinned["values"])
+    assert thinned["iterations"][-1] == 100_000
+    short = {"iterations": [1, 2], "values": [None, 1.0], "steps": [0, 1]}
+    assert thin_line(short) == {**short, "is_thinned": False}

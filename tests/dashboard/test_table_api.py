@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hpctrack.store.annotation_file import read_annotations
+from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
-from tests.stores import write_run
+from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOST_NAME, HOSTILE, TOKEN, Answer, Live
 from tests.unit.server.test_api import wait_until
 
@@ -152,12 +153,72 @@ def test_small_pictures_have_the_extremes(dashboard: Live) -> None:
     body = {"metric": "loss", "ids": ["sealed", "live", "broken", "none"], "width": 40}
     found = post(dashboard, "/p/sparklines", body).json()
     assert set(found["lines"]) == {"sealed", "live"}
-    assert min(found["lines"]["sealed"]) == 0.0
+    assert min(found["lines"]["sealed"]) == 1.5, "the mean of ranks 0 to 3"
     assert len(found["lines"]["sealed"]) <= 80
     assert post(dashboard, "/p/sparklines", {**body, "metric": "none"}).json()["lines"] == {
         "sealed": [],
         "live": [],
     }
+
+
+def test_small_pictures_are_of_the_mean_of_the_ranks_whoever_has_logged(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    writer = NodeWriter(tmp_path, run="piped")
+    for rank in range(2):
+        writer.start(rank, size=2, local_size=2)
+    writer.points("only1", 1, range(8), [float(one) for one in range(8)])
+    for rank in range(2):
+        writer.points("both", rank, range(8), [float(one + 10 * rank) for one in range(8)])
+    writer.flush()
+    writer.close()
+    dashboard = start_dashboard(tmp_path)
+    for metric, first in (("only1", 0.0), ("both", 5.0)):
+        body = {"metric": metric, "ids": ["piped"], "width": 60}
+        line = post(dashboard, "/p/sparklines", body).json()["lines"]["piped"]
+        assert line == [first + one for one in range(8)]
+
+
+def test_columns_are_counted_as_they_are_now(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    for number in range(3):
+        writer = NodeWriter(tmp_path, run=f"run-{number}")
+        session = writer.start(0)
+        writer.event(EventKind.CONFIG, {"lr": number})
+        writer.end(0, session)
+        writer.close()
+    dashboard = start_dashboard(tmp_path)
+    assert table(dashboard)["matches"] == 3
+    post(dashboard, "/p/edit", {"ids": ["run-0", "run-1"], "add_tags": ["paper"]})
+    columns = {
+        one["key"]: one for one in dashboard.get("/api/v1/projects/p/columns").json()["columns"]
+    }
+    for key, distinct in (("id", 3), ("config.lr", 3), ("state", 1)):
+        assert (columns[key]["count"], columns[key]["distinct"]) == (3, distinct)
+    assert columns["tags"]["count"] == 2
+
+
+def test_notes_that_somebody_else_has_changed_are_not_written_over(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    for run in ("one", "two"):
+        seal_run(write_run(tmp_path, run=run))
+    dashboard = start_dashboard(tmp_path)
+    body = {"ids": ["one"], "was": {"notes": ""}}
+    assert post(dashboard, "/p/edit", {**body, "notes": "first"}).status == 200
+    late = post(dashboard, "/p/edit", {**body, "notes": "second"})
+    assert (late.status, late.json()["error"]) == (409, "busy")
+    assert "notes" in late.json()["message"]
+    both = post(dashboard, "/p/edit", {**body, "ids": ["one", "two"], "notes": "second"}).json()
+    assert (both["failed"], "error" in both["runs"][0]) == (1, True)
+    found = table(dashboard, keys=["notes"], sort="id")
+    assert dict(zip(found["ids"], found["columns"]["notes"], strict=True)) == {
+        "one": "first",
+        "two": "second",
+    }
+    wrong = post(dashboard, "/p/edit", {"ids": ["one"], "notes": "x", "was": {"tags": "x"}})
+    assert wrong.status == 400
 
 
 def test_edits_show_at_once_and_can_be_undone(

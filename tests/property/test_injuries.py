@@ -6,12 +6,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
 from hypothesis import Phase, event, example, given, note, settings
 from hypothesis import strategies as st
 
 from hpctrack.store.stored_run import StoredRun
 from hpctrack.store.verify import verify_run
 from tests.injuries import DAMAGES, STARVING_POINTS, Job, check_damages, read_points
+
+pytestmark = pytest.mark.slow
 
 Deed = tuple[str, int, int]
 

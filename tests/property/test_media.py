@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,6 +24,8 @@ from hpctrack.store.stored_run import StoredRun
 from tests.media_writing import encode_one
 from tests.property.test_ranks import Point, current
 from tests.stores import NodeWriter
+
+pytestmark = pytest.mark.slow
 
 FEW = settings(deadline=None, max_examples=25)
 

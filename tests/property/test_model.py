@@ -6,6 +6,7 @@ import math
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from hpctrack.store.columns import Columns
 from hpctrack.store.seal import seal_run
 from hpctrack.store.stored_run import StoredRun
 from tests.stores import NodeWriter
+
+pytestmark = pytest.mark.slow
 
 SLOW = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

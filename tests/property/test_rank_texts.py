@@ -7,6 +7,7 @@ import math
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,11 +25,13 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(texts, plain))
 def test_what_a_rank_says_reads_as_the_json_of_the_standard_library(value: dict[str, Any]) -> None:
     assert json.loads(dump_json(value)) == json.loads(json.dumps(value))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.integers() | st.booleans() | st.none() | st.floats(), plain, min_size=1))
 def test_keys_that_are_no_text_become_what_json_makes_of_them(value: dict[Any, Any]) -> None:
     assert json.loads(dump_json(value)) == json.loads(json.dumps(value))

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from hpctrack.store.seal import seal_run
 from hpctrack.store.seal_metrics import SealLimits
 from hpctrack.store.stored_run import StoredRun
 from tests.stores import NodeWriter
+
+pytestmark = pytest.mark.slow
 
 TINY = SealLimits(memory_rows=8, piece_rows=5, series_min=3, bucket=2)
 """Everything that is made for 10**8 points happens with a dozen."""

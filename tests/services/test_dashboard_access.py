@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,8 @@ import pytest
 
 from tests.programs import wait_for
 from tests.services import sshd as private_sshd
-from tests.services.dashboards import START, Command, ask, connect_unix, serving
+from tests.services.dashboards import START, ask, connect_unix, serving
+from tests.services.nginx import is_open, running_nginx
 from tests.services.sshd import Sshd, find_free_port
 from tests.stores import write_run
 
@@ -26,25 +26,6 @@ NOBODY = 65534
 
 sshd = private_sshd.sshd
 """The fixture."""
-
-NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr error;
-events {{ }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  server {{
-    listen 127.0.0.1:{port};
-    location /track/ {{
-      proxy_pass http://127.0.0.1:{upstream};
-      proxy_set_header Host $http_host;
-      proxy_http_version 1.1;
-      proxy_buffering off;
-    }}
-  }}
-}}
-"""
 
 
 @pytest.fixture
@@ -158,11 +139,6 @@ def test_ssh_leads_to_the_socket(store: Path, sshd: Sshd) -> None:
             ssh.communicate(timeout=20)
 
 
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def test_two_dashboards_do_not_take_each_others_socket(store: Path) -> None:
     with serving(store) as command:
         second = subprocess.run(
@@ -206,9 +182,11 @@ def list_children(pid: int) -> list[int]:
 @pytest.mark.nginx
 def test_pages_keep_to_the_prefix_of_a_proxy(store: Path, program: Callable[[str], str]) -> None:
     nginx = program("nginx")
-    folder = Path(tempfile.mkdtemp(prefix="nginx-"))
     arguments = ("--port", "0", "--prefix", "/track", "--host", "portal.example.org")
-    with serving(store, *arguments) as command, running_nginx(nginx, folder, command) as port:
+    with (
+        serving(store, *arguments) as command,
+        running_nginx(nginx, command.facts["port"]) as port,
+    ):
 
         def get(path: str, **headers: str) -> tuple[int, str]:
             peer = socket.create_connection(("127.0.0.1", port), timeout=20)
@@ -226,25 +204,6 @@ def test_pages_keep_to_the_prefix_of_a_proxy(store: Path, program: Callable[[str
             assert get(link)[0] == 200, link
         assert get("/track/p/p/runs", Host="evil.example")[0] == 421
         assert get("/track/", Authorization="")[0] == 403
-    shutil.rmtree(folder)
-
-
-@contextmanager
-def running_nginx(nginx: str, folder: Path, command: Command) -> Iterator[int]:
-    port = find_free_port()
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, port=port, upstream=command.facts["port"]))
-    process = subprocess.Popen([nginx, "-c", str(config), "-p", str(folder)])
-    try:
-        deadline = time.monotonic() + 20
-        while not is_open(port):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def test_no_process_outlives_the_one_that_started_it(store: Path) -> None:

@@ -153,7 +153,7 @@ def test_what_slurm_counted_is_joined_to_each_run(
     assert 0.9 < last["limit"]["efficiency"]["time_frac"] < 3
     if "memory" in jobs:
         assert last["memory"]["advice"] == (
-            "was killed for memory: 600 MB were not enough; next time --mem=1G"
+            "was killed for memory: 600 MiB were not enough; next time --mem=1G"
         )
     check_sync(cluster, scratch, len(jobs))
 
@@ -173,7 +173,7 @@ def check_good(entry: dict[str, Any], job: int) -> None:
     assert (used["gpus"], used["gpus_measured"], used["gpu_source"]) == (1, 1, "telemetry")
     assert used["gpu_frac"] == pytest.approx(0.87)
     assert used["gpu_measured_frac"] > 0.5
-    assert entry["advice"].startswith("asked for 3.4 GB, used ")
+    assert entry["advice"].startswith("asked for 3.4 GiB, used ")
     memory, time = entry["options"]
     assert memory.startswith("--mem=")
     assert time == "--time=0:05:00"

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.format import show_time
 from hpctrack.cli.moments import Since, find_wall_s
 from hpctrack.cli.options import (
@@ -22,6 +21,7 @@ from hpctrack.cli.options import (
     read_settings,
     store_option,
 )
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.names import clean
 from hpctrack.sync.upkeep.audit import AuditLine, AuditTail, iter_events

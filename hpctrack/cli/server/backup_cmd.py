@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.options import find_store, json_option, print_json, read_settings, store_option
 from hpctrack.cli.verify_view import show_bytes_bar
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.core.names import clean
 from hpctrack.errors import StoreError, StoreFormatError, UsageError
 from hpctrack.sync.upkeep.backup import BackUp, back_up, find_backup

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 import click
 
-from hpctrack.cli.byte_sizes import ByteSize, show_bytes
+from hpctrack.cli.byte_sizes import ByteSize
 from hpctrack.cli.moments import Moment
 from hpctrack.cli.options import json_option, print_json, read_settings, store_option
 from hpctrack.cli.table import print_table
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.core.names import check_id, clean
 from hpctrack.core.settings import environment

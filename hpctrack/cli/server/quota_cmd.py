@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from hpctrack.cli.byte_sizes import ByteSize, show_bytes
+from hpctrack.cli.byte_sizes import ByteSize
 from hpctrack.cli.options import find_store, json_option, print_json, read_settings, store_option
 from hpctrack.cli.table import print_table
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.errors import UsageError
 from hpctrack.sync.upkeep.quotas import (
     ANY_PROJECT,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.options import find_store, json_option, print_json, read_settings, store_option
 from hpctrack.cli.verify_view import show_bytes_bar
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.sync.upkeep.reindexing import measure_synced, reindex
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.sync.order import Order
 from hpctrack.cli.sync.summary import count
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.core.clock import SYSTEM_CLOCK
 from hpctrack.errors import HpctrackError
 from hpctrack.sync.sending.local_copies import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from hpctrack.cli.byte_sizes import show_bytes
 from hpctrack.cli.format import show_duration
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.errors import RefusedError, StoreError
 from hpctrack.sync.sending.candidates import Skipped
 from hpctrack.sync.sending.push_result import ItemResult, PushResult, Status

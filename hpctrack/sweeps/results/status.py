@@ -86,19 +86,23 @@ class SweepReader:
     def read(self, *, asks_queue: bool = True) -> SweepStatus:
         """Return how the sweep stands now; without ``asks_queue`` Slurm is not bothered.
 
-        Of a sweep that runs elsewhere that is what the last push from there has told.
+        Of a sweep that runs elsewhere that is what the last push from there has told; if nothing
+        has come but its description, as in a bundle, what those of its runs say that are here.
 
         Raises
         ------
         StoreFormatError
             What has come from elsewhere cannot be read.
         """
-        told = None if has_own_files(self.sweep.folder) else read_progress(self.sweep)
+        is_here = has_own_files(self.sweep.folder)
+        told = None if is_here else read_progress(self.sweep)
         if told is not None:
             return SweepStatus(self.sweep, told.trials, told.wall_s, told.wish, told.wisher)
         words = self.read_words(asks_queue=asks_queue)
         logs = self._find_logs()
         runs = TrialRuns(self.sweep, self._stale_after_s)
+        if not is_here:
+            words = dict.fromkeys(runs.numbers(), (TrialState.WAITING, None)) | words
         trials = []
         for number, word in sorted(words.items()):
             earlier = self._final.get(number)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hpctrack.core.account import find_account
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.errors import MissingPackageError, StoreError, SweepError, UsageError
@@ -142,7 +143,7 @@ def submit_sweep(
     )
     if read_control(sweep.folder).wish in {Wish.STOP, Wish.CANCEL}:
         # Who submits wants trials to run, whatever was wanted before.
-        write_control(sweep.folder, Wish.RUN, who=environment().get("USER", ""), clock=clock)
+        write_control(sweep.folder, Wish.RUN, who=find_account(environment()), clock=clock)
     try:
         jobs = _hand_over(sweep, submission, plan)
     except BaseException:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpctrack.core.account import find_account
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.core.settings import environment
 from hpctrack.sweeps.control import Wish, read_control, write_control
@@ -105,7 +106,7 @@ def make_wish(
     before = read_control(sweep.folder).wish
     if wish == Wish.STOP and before == Wish.CANCEL:
         wish = Wish.CANCEL
-    me = environment().get("USER") or environment().get("LOGNAME") or str(os.getuid())
+    me = find_account(environment())
     write_control(sweep.folder, wish, who=who or me, clock=clock)
     end = WishEnd(wish=wish, before=before)
     tasks = _find_tasks(sweep)

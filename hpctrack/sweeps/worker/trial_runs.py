@@ -41,6 +41,12 @@ class TrialRuns:
         run_id = self.sweep.run_id(number)
         return next((one for one in self._iter_projects() if run_id in self._list(one)), "")
 
+    def numbers(self) -> list[int]:
+        """Return the trials that have a run in the sweep's own project, in order."""
+        ends = (one.rpartition("-")[2] for one in self._list(self.sweep.project))
+        numbers = sorted(int(one) for one in ends if one.isascii() and one.isdigit())
+        return [one for one in numbers if self.find(one)]
+
     def read(self, number: int) -> RunRecord | None:
         """Return a trial's run; None if there is none that can be read."""
         run = self.open(number)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pwd
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +22,7 @@ from json.encoder import encode_basestring_ascii as quote
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from hpctrack.core.account import find_account
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack.sync.files.place import list_names, open_file_no_follow, stat_no_follow
 from hpctrack.sync.upkeep.public_key import find_fingerprint
@@ -115,22 +115,13 @@ class Actor:
         """
         address, _, _ports = environ.get("SSH_CONNECTION", "").partition(" ")
         return cls(
-            user or environ.get("USER") or environ.get("LOGNAME") or _find_account(),
+            user or find_account(environ),
             address,
             _read_fingerprint(environ.get("SSH_USER_AUTH", "")),
         )
 
 
 NOBODY = Actor()
-
-
-def _find_account() -> str:
-    """Return the account by the user database; its number if it has no name there."""
-    number = os.getuid()
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
 
 
 def _read_fingerprint(path: str) -> str:

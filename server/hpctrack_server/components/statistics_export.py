@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from hpctrack_server.components.text import format_number, printable
+from hpctrack_server.language import csv_text
 
 Report = Mapping[str, Any]
 """What the Statistics page says: ``groups`` and ``comparisons`` by ``id``."""
@@ -27,9 +26,6 @@ _LATEX = {
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
 }  # fmt: skip
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet would take for a formula at the beginning of a text."""
-
 
 def format_spread(std: float) -> str:
     """Return a standard deviation with two digits: more of it is noise."""
@@ -41,7 +37,7 @@ def format_interval(ends: Mapping[str, Any]) -> str:
     value = ends["value"]
     if value is None or math.isnan(value):
         return "\N{EN DASH}"
-    if _is_missing(ends["low"]):
+    if is_missing(ends["low"]):
         return format_number(float(value))
     low, high = format_number(float(ends["low"])), format_number(float(ends["high"]))
     return f"{format_number(float(value))} [{low}, {high}]"
@@ -49,16 +45,16 @@ def format_interval(ends: Mapping[str, Any]) -> str:
 
 def format_share(ends: Mapping[str, Any]) -> str:
     """Return ``83% [61%, 95%]``."""
-    if _is_missing(ends["value"]):
+    if is_missing(ends["value"]):
         return "\N{EN DASH}"
-    if _is_missing(ends["low"]):
+    if is_missing(ends["low"]):
         return f"{ends['value']:.0%}"
     return f"{ends['value']:.0%} [{ends['low']:.0%}, {ends['high']:.0%}]"
 
 
 def format_p(p: float | None) -> str:
     """Return a p value for a table."""
-    if p is None or _is_missing(p):
+    if p is None or is_missing(p):
         return "\N{EN DASH}"
     return "<0.0001" if p < 1e-4 else f"{p:.2g}"  # noqa: PLR2004 - four places
 
@@ -74,14 +70,8 @@ def make_rows(report: Report) -> list[dict[str, Any]]:
 
 def write_csv(report: Report) -> str:
     """Return the rows as CSV, safe to be opened in a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in make_rows(report):
-        label = printable(row["group"])
-        row["group"] = f"'{label}" if label.startswith(_FORMULA) else label
-        writer.writerow({key: "" if value is None else value for key, value in row.items()})
-    return text.getvalue()
+    rows = [{**row, "group": printable(row["group"])} for row in make_rows(report)]
+    return csv_text.write_csv([COLUMNS, *([row[key] for key in COLUMNS] for row in rows)])
 
 
 def write_latex(report: Report, *, caption: str, confidence: float) -> str:
@@ -123,6 +113,16 @@ def escape_latex(text: object) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in plain)
 
 
+def make_ends(name: str, ends: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of an estimate: itself and the ends of its interval."""
+    return {name: ends["value"], f"{name}_low": ends["low"], f"{name}_high": ends["high"]}
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether there is no number."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
 def _latex_row(
     group: Mapping[str, Any], row: Mapping[str, Any], report: Report, *, is_best: bool
 ) -> str:
@@ -136,7 +136,7 @@ def _latex_row(
         rest = [
             escape_latex(format_interval(compared["difference"])),
             escape_latex(format_share(compared["improvement"])),
-            p if not _is_missing(compared["p"]) else "--",
+            p if not is_missing(compared["p"]) else "--",
         ]
     label = escape_latex(group["label"]) + (" (baseline)" if row["is_baseline"] else "")
     iqm = escape_latex(format_interval(group["averages"]["iqm"]))
@@ -154,18 +154,10 @@ def _make_row(
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row.update(group=group["label"], is_baseline=is_baseline, n=group["n"])
     row.update({key: group[key] for key in ("mean", "std", "min", "max")})
-    row.update(_spread("median", averages["median"]) | _spread("iqm", averages["iqm"]))
+    row.update(make_ends("median", averages["median"]) | make_ends("iqm", averages["iqm"]))
     if compared is not None:
-        row.update(_spread("difference", compared["difference"]))
-        row.update(_spread("p_improvement", compared["improvement"]))
+        row.update(make_ends("difference", compared["difference"]))
+        row.update(make_ends("p_improvement", compared["improvement"]))
         row.update(effect=compared["effect"]["value"], cliffs_delta=compared["delta"]["value"])
         row.update(test=compared["test"], p=compared["p_plain"], p_corrected=compared["p"])
-    return {key: None if _is_missing(value) else value for key, value in row.items()}
-
-
-def _spread(name: str, ends: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: ends["value"], f"{name}_low": ends["low"], f"{name}_high": ends["high"]}
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
+    return {key: None if is_missing(value) else value for key, value in row.items()}

@@ -16,8 +16,6 @@ SHOWN_PARAMETERS = 12
 
 FAILURES_SHOWN = 20
 
-SHORT_WORDS = {"run": "going on", "pause": "paused", "stop": "stopping", "cancel": "cancelling"}
-
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -94,15 +92,18 @@ def describe_request(
 
 
 def list_best(details: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the table of best trials."""
+    """Return the rows of the table of best trials; of several metrics the front comes first."""
     trials = details["trials"]
     places = {number: at for at, number in enumerate(trials["number"])}
+    front = find_front_trials(details)
+    ordered = sorted(details["ranking"], key=lambda number: number not in front)
     rows = []
-    for number in details["ranking"][:BEST_ROWS]:
+    for number in ordered[:BEST_ROWS]:
         at = places[number]
         rows.append({
             "number": number,
             "state": trials["state"][at],
+            "is_front": number in front,
             "run": trials["run"][at],
             "run_project": trials["run_project"][at],
             "value": details["values"][number],
@@ -113,6 +114,22 @@ def list_best(details: Mapping[str, Any]) -> list[dict[str, Any]]:
             "command": details["commands"].get(number, ""),
         })  # fmt: skip
     return rows
+
+
+def find_winner(details: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return number, state and value of the trial that is best in the first metric."""
+    if not details["ranking"]:
+        return None
+    trials, number = details["trials"], details["ranking"][0]
+    state = trials["state"][trials["number"].index(number)]
+    return {"number": number, "state": state, "value": details["values"][number]}
+
+
+def find_front_trials(details: Mapping[str, Any]) -> frozenset[int]:
+    """Return the trials that no other beats in all of several metrics; none if there is one."""
+    if len(details["sweep"]["metrics"]) < 2:  # noqa: PLR2004 - several
+        return frozenset()
+    return frozenset(number for one in details["best"] for number in one["finished"])
 
 
 def list_parameters(details: Mapping[str, Any]) -> list[str]:

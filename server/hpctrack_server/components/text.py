@@ -6,8 +6,14 @@ import datetime as dt
 import html
 import json
 import math
+import re
 from decimal import Decimal
 from typing import Any
+
+from hpctrack.core.byte_sizes import show_bytes
+
+WHOLE_MAX = 2**64
+"""Seeds and ids are not larger."""
 
 SIGNIFICANT_DIGITS = 4
 LARGE = 1e6
@@ -15,12 +21,19 @@ SMALL = 1e-3
 TEXT_MAX_CHARS = 300
 """Longer values are cut in tables; the API has them in full."""
 
+format_bytes = show_bytes
+CODE = re.compile(r"`([^`\n]+)`")
 DASH = "\N{EN DASH}"
 
 
 def printable(text: object) -> str:
     """Return text that can be encoded: half a surrogate pair, which JSON may hold, cannot."""
-    return str(text).encode("utf-8", "replace").decode()
+    return encode(str(text)).decode()
+
+
+def encode(text: str | bytes) -> bytes:
+    """Return text as bytes, with question marks for halves of surrogate pairs."""
+    return text.encode("utf-8", "replace") if isinstance(text, str) else text
 
 
 def escape_text(text: object) -> str:
@@ -28,6 +41,11 @@ def escape_text(text: object) -> str:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     return html.escape(printable(text), quote=True)
+
+
+def mark_code(text: str) -> str:
+    """Return HTML of a text of ours in which what stands between backticks is code."""
+    return CODE.sub(r"<code>\1</code>", escape_text(text))
 
 
 def format_value(value: Any) -> str:
@@ -42,10 +60,14 @@ def format_value(value: Any) -> str:
 
 
 def format_number(value: int | float) -> str:  # noqa: PYI041 - the two are told apart
-    """Return a number with at most four significant decimals, thousands parted by commas."""
+    """Return a number with at most four significant decimals, thousands parted by commas.
+
+    Whole numbers have all their digits, up to `WHOLE_MAX`.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return {"nan": "NaN", "inf": "\N{INFINITY}", "-inf": "-\N{INFINITY}"}[str(value)]
-    if value == int(value) and abs(value) < 1e15:  # noqa: PLR2004 - exact in a float
+    # A float is exact up to there; a whole number is a seed or an id, of which each digit counts.
+    if value == int(value) and abs(value) < (WHOLE_MAX if isinstance(value, int) else 1e15):
         return f"{int(value):,}"
     if isinstance(value, int) or abs(value) >= LARGE or abs(value) < SMALL:
         # Decimal: a whole number can be too large for a float.
@@ -83,17 +105,6 @@ def format_iso(wall_s: float) -> str:
 def format_count(count: int, noun: str) -> str:
     """Return ``1 run`` or ``2,000 runs``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def format_bytes(size_bytes: float) -> str:
-    """Return an amount of memory or disk, in powers of 1,024 as schedulers and ``df -h`` count."""
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1023.5:  # noqa: PLR2004 - what would be shown as 1,024
-            shown = f"{size:.0f}" if size >= 99.95 else f"{size:.1f}".removesuffix(".0")  # noqa: PLR2004
-            return f"{shown} {unit}"
-        size /= 1024
-    return f"{size:,.1f} PiB"
 
 
 def is_number(value: Any) -> bool:

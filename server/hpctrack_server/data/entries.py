@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,32 @@ class Entry:
             return False
         states = {self.record.state, *(one.state for one in self.record.ranks)}
         return State.RUNNING in states
+
+    def has_only_grown(self) -> bool:
+        """Tell, for next to nothing, whether only points have come since it was read."""
+        try:
+            with reading(self.label):
+                return self.record is not None and self.run.has_only_grown()
+        except HpctrackError:
+            return False  # reading it says what is wrong
+
+    def grow(self) -> Mapping[str, Any]:
+        """Take in new points, after `has_only_grown`, and return the summary.
+
+        Raises
+        ------
+        HpctrackError
+            They cannot be read.
+        """
+        with reading(self.label):
+            self.run.grow()
+            record = self.run.record
+            if self.record is None or record.summary == self.record.summary:
+                return {}
+            summary = make_plain_text(record.summary)
+            self.record = replace(self.record, summary=summary)
+            self.version += 1
+            return dict(summary)
 
     def read(self) -> RunRecord:
         """Return the record.
@@ -227,9 +253,8 @@ class Entries:
             entry.run.refresh()
             entry.record, entry.error = make_encodable(entry.run.record), None
             entry.is_archived, entry.is_deleted = entry.run.archived, entry.run.deleted
-            is_sealed = entry.run.is_sealed
             entry.synced_wall_s = entry.run.synced_wall_s
-            entry.sizes = {} if is_sealed else {k: len(v) for k, v in entry.run.columns().items()}
+            entry.sizes = {} if entry.run.is_sealed else entry.run.metric_sizes()
 
 
 def make_encodable(record: RunRecord) -> RunRecord:

@@ -76,7 +76,7 @@ class DataProvider:
         return self._entries.project_names()
 
     def projects(self) -> tuple[ProjectFrame, ...]:
-        """Return the projects that have runs, the most recently active first."""
+        """Return the projects, the most recently active first."""
         return self._index.projects()
 
     def find_run(self, project: str, run_id: str) -> RunFrame | None:
@@ -97,6 +97,16 @@ class DataProvider:
         """
         entry = self._entries.run(project, run_id)
         return self._broken(entry) if entry.record is None else self._run_frame(entry)
+
+    def whole_run(self, project: str, run_id: str) -> RunFrame:
+        """Return a run, for an answer that has no place for half of one.
+
+        Raises
+        ------
+        HpctrackError
+            There is no such run, or it cannot be read.
+        """
+        return self._run_frame(self._entries.run(project, run_id))
 
     def metrics(self, project: str, run_id: str) -> list[str]:
         """Return the names of a run's metrics, sorted.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,16 @@ from hpctrack.sweeps.results.status import SweepReader
 from hpctrack.sweeps.results.trial_status import SweepStatus
 from hpctrack.sweeps.submission.wishing import make_wish
 from hpctrack.sweeps.sweep import Sweep, load_sweep
+from hpctrack.sweeps.worker.result import TrialState
+from hpctrack.sweeps.worker.trial_runs import TrialRuns
 from hpctrack_server.data.entries import reading
+from hpctrack_server.data.sweep_curves import choose_trials, thin_line
 
 KEPT = 64
 """Sweeps whose files are remembered; trials that are over are then not opened again."""
 
 COMMANDS_MAX = 20
-"""Trials of the best table, each with the line that runs it once more."""
+"""Trials of the best table, and of those on the front, with the line that runs them once more."""
 
 WISHES = {"pause": Wish.PAUSE, "resume": Wish.RUN, "stop": Wish.STOP}
 """What a page may ask for, in its words."""
@@ -145,8 +148,8 @@ class Sweeps:
         """Return all that the page of a sweep draws; see `make_dashboard` for most of its keys.
 
         Also ``asking``, ``submissions``, ``wall_s``, ``commands`` of the best trials by number,
-        ``ranking``: the numbers of trials with a value, the best first; ``store_runs``: which of
-        the runs are in this store.
+        ``ranking``: the numbers of trials with a value, the best first; ``absent_runs``: how many
+        trials have a run that is not in this store, which has no project among ``trials``.
 
         Raises
         ------
@@ -244,10 +247,13 @@ class Sweeps:
         return has_own_files(sweep.folder) or not is_server_store(self._store)
 
     def _stamp(self, sweep: Sweep) -> tuple[tuple[int, int], ...]:
+        paths = [sweep.folder.path / name for name in _SOURCES]
+        if not self._is_here(sweep):
+            paths.append(self._store / sweep.project)  # its runs come when they come
         found = []
-        for name in _SOURCES:
+        for path in paths:
             with contextlib.suppress(OSError):
-                status = (sweep.folder.path / name).stat()
+                status = path.stat()
                 found.append((status.st_mtime_ns, status.st_ino))
         return tuple(found)
 
@@ -310,12 +316,22 @@ class Sweeps:
         status = held.status
         if status is None or {"running", "waiting"} & {one.state.value for one in status.trials}:
             status = held.status = held.reader.read(asks_queue=False)
-        curves = read_curves(status, read_records(sweep)) if with_curves else []
-        found = make_dashboard(status, curves, has_importance=False)
         values, ranking = _rank(status)
+        begun = [one.number for one in status.trials if one.state != TrialState.WAITING]
+        drawn = choose_trials(begun, ranking)
+        part = replace(status, trials=tuple(one for one in status.trials if one.number in drawn))
+        curves = read_curves(part, read_records(sweep)) if with_curves else []
+        found = make_dashboard(status, curves, has_importance=False)
         by_number = {one.number: one for one in status.trials}
+        winners = [number for one in found["best"] for number in one["finished"]]
+        runs = TrialRuns(sweep)
+        here = [runs.find(one.number) if one.has_run else "" for one in status.trials]
         return {
             **found,
+            "trials": {**found["trials"], "run_project": here},
+            "curves": [thin_line(one) for one in found["curves"]],
+            "curves_left_out": len(begun) - len(drawn),
+            "absent_runs": sum(one.has_run for one in status.trials) - sum(map(bool, here)),
             "user": sweep.user,
             "host": sweep.host,
             "created_wall_s": sweep.created_wall_s,
@@ -327,7 +343,7 @@ class Sweeps:
             "metrics": {one.number: one.values for one in status.trials},
             "commands": {
                 number: make_command_line(sweep, by_number[number])
-                for number in ranking[:COMMANDS_MAX]
+                for number in {*ranking[:COMMANDS_MAX], *winners[:COMMANDS_MAX]}
             },
             "failures": {
                 one.number: one.result.log_tail or one.result.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,8 @@ class Subscription:
     async def next(self, timeout_s: float) -> dict[str, Any] | None:
         """Wait for something to tell; None after the time is up."""
         try:
-            await asyncio.wait_for(self._is_due.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # `wait_for` would make a task for each wait
+                await self._is_due.wait()
         except TimeoutError:
             return None
         self._is_due.clear()
@@ -65,14 +66,23 @@ class Watcher:
         Where it runs.
     interval_s : float
         Time between two looks.
+    rest_s : float, optional
+        Time between two looks at a run that is over: it can still be deleted or edited.
     """
 
     def __init__(
-        self, pulse: Callable[[str, str | None], Pulse], reader: Reader, *, interval_s: float
+        self,
+        pulse: Callable[[str, str | None], Pulse],
+        reader: Reader,
+        *,
+        interval_s: float,
+        rest_s: float = 0.0,
     ) -> None:
         self._pulse = pulse
         self._reader = reader
         self._interval_s = interval_s
+        self._rest_s = rest_s
+        self._next_mono_s: dict[Topic, float] = {}
         self._subscriptions: set[Subscription] = set()
         self._last: dict[Topic, Pulse] = {}
         self._is_empty = asyncio.Event()
@@ -113,20 +123,42 @@ class Watcher:
         """Look once at everything that is watched."""
         topics = {one.topic for one in self._subscriptions}
         self._last = {topic: pulse for topic, pulse in self._last.items() if topic in topics}
-        for topic in topics:
-            try:
-                pulse = await self._reader.call(self._pulse, *topic)
-            except NotFoundError:
+        self._next_mono_s = {one: due for one, due in self._next_mono_s.items() if one in topics}
+        due = [one for one in topics if self._is_due(one)]
+        if not due:
+            return
+        for topic, pulse in (await self._reader.call(self._read, due)).items():
+            if isinstance(pulse, NotFoundError):
                 if self._last.pop(topic, None) is not None:
                     self._tell(topic, GONE)
                 continue
-            except HpctrackError as error:
-                log.debug("cannot watch %s: %s", topic, error.message)
+            if isinstance(pulse, HpctrackError):
+                log.debug("cannot watch %s: %s", topic, pulse.message)
                 continue
             before = self._last.get(topic)
             self._last[topic] = pulse
             if before is None or before.version != pulse.version or before.is_live != pulse.is_live:
                 self._tell(topic, describe_change(before, pulse))
+
+    def _read(self, topics: Sequence[Topic]) -> dict[Topic, Pulse | HpctrackError]:
+        """Look at all topics, on the reading thread: one way there and back."""
+        found: dict[Topic, Pulse | HpctrackError] = {}
+        for topic in topics:
+            try:
+                found[topic] = self._pulse(*topic)
+            except HpctrackError as error:
+                found[topic] = error
+        return found
+
+    def _is_due(self, topic: Topic) -> bool:
+        last, now_s = self._last.get(topic), asyncio.get_running_loop().time()
+        if last is None or last.is_live:
+            self._next_mono_s.pop(topic, None)
+            return True
+        if now_s < self._next_mono_s.setdefault(topic, now_s + self._rest_s):
+            return False
+        self._next_mono_s[topic] = now_s + self._rest_s
+        return True
 
     def _tell(self, topic: Topic, change: dict[str, Any]) -> None:
         for one in self._subscriptions:

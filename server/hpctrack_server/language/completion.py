@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from hpctrack_server.language.parser import COMPARISONS
 from hpctrack_server.language.tokens import Kind, Token, quote_name, quote_text, split_tokens
+from hpctrack_server.language.tree import EQUALITIES, Comparison
 
 OPTIONS_MAX = 50
 
 OPERATORS: Mapping[str, tuple[str, ...]] = {
-    "number": ("==", "!=", "<", "<=", ">", ">=", "in", "exists", "is null", "is nan"),
-    "time": (">", ">=", "<", "<=", "==", "exists", "is null"),
-    "text": ("==", "!=", "~", "!~", "contains", "in", "not in", "exists", "is null"),
-    "flag": ("==", "!=", "exists", "is null"),
+    "number": (*Comparison, "in", "exists", "is null", "is nan"),
+    "time": (*sorted(Comparison, key=EQUALITIES.count), "exists", "is null"),
+    "text": (*EQUALITIES, "~", "!~", "contains", "in", "not in", "exists", "is null"),
+    "flag": (*EQUALITIES, "exists", "is null"),
     "list": ("contains", "not contains", "in", "~", "exists", "is null"),
 }
 TIMES = ("-1h", "-1d", "-7d", "-30d", "today", "yesterday")

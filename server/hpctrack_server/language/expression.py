@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from hpctrack_server.language.errors import QueryError, find_nearest
+from hpctrack_server.language.tree import Comparison
 
 TEXT_MAX = 2000
 DEPTH_MAX = 60
@@ -27,7 +28,8 @@ DEPTH_MAX = 60
 
 NAME = re.compile(r"[^\W\d][\w.]*")
 NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-COMPARISONS = ("<=", ">=", "==", "!=", "<", ">")
+COMPARISONS = tuple(sorted(Comparison, key=len, reverse=True))
+"""As filters have them; the longer ones first, which begin like the others."""
 QUOTE = "`"
 
 FUNCTIONS: dict[str, tuple[int, int]] = {

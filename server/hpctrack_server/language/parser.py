@@ -42,14 +42,8 @@ MAX_DEPTH = 50
 """Of parentheses and nots."""
 
 COMPARISONS = {str(one): one for one in Comparison} | {"=": Comparison.EQUAL}
-_TURNED = {
-    Comparison.BELOW: Comparison.ABOVE,
-    Comparison.ABOVE: Comparison.BELOW,
-    Comparison.AT_MOST: Comparison.AT_LEAST,
-    Comparison.AT_LEAST: Comparison.AT_MOST,
-}
 _CLOSING = {"[": "]", "(": ")"}
-_OPERATOR_HINT = "write == != < <= > >= ~ !~ in, contains, exists or is null"
+_OPERATOR_HINT = f"write {' '.join(Comparison)} ~ !~ in, contains, exists or is null"
 
 
 def parse_filter(text: str, *, now_wall_s: float) -> Condition | None:
@@ -193,7 +187,7 @@ class _Parser:
         token = self._take()
         if token.kind == Kind.SIGN and token.text in COMPARISONS:
             comparison = COMPARISONS[token.text]
-            return Compare(self._expect_column(), _TURNED.get(comparison, comparison), value)
+            return Compare(self._expect_column(), comparison.turned, value)
         is_not = token.kind == Kind.KEYWORD and token.text == "not"
         if is_not:
             token = self._take()

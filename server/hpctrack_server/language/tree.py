@@ -16,6 +16,20 @@ class Comparison(StrEnum):
     ABOVE = ">"
     AT_LEAST = ">="
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it asks which of two is the larger."""
+        return self not in EQUALITIES
+
+    @property
+    def turned(self) -> Comparison:
+        """The same with its two sides exchanged."""
+        return Comparison(str(self).translate(_OTHER_WAY))
+
+
+EQUALITIES = (Comparison.EQUAL, Comparison.UNEQUAL)
+_OTHER_WAY = str.maketrans("<>", "><")
+
 
 class ValueKind(StrEnum):
     """What stands for a value."""

@@ -7,24 +7,38 @@ import json
 import logging
 import os
 import pwd
+import re
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from tornado.httputil import HTTPServerRequest
-from tornado.web import Finish, RequestHandler
+from tornado.web import Finish, HTTPError, RequestHandler
 
-from hpctrack.errors import BusyError, HpctrackError, NotFoundError, UsageError
+from hpctrack.errors import (
+    BusyError,
+    HpctrackError,
+    MissingPackageError,
+    NotFoundError,
+    StoreError,
+    StoreFullError,
+    UsageError,
+)
 from hpctrack_server.auth import COOKIE_NAME, Right, Verdict, Visit
 from hpctrack_server.components import text
+from hpctrack_server.data.reader import Steps
+from hpctrack_server.data.state.database import DatabaseError
 from hpctrack_server.language.errors import QueryError
 from hpctrack_server.pages.services import Services
 
 COUNT_MAX_DIGITS = 9
+
+ADDRESS_MAX_CHARS = 60_000
+"""Three hundred runs hidden one by one; proxies take less."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -40,6 +54,19 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+STATUSES: dict[type[HpctrackError], int] = {
+    UsageError: 400,
+    BusyError: 409,
+    StoreFullError: 507,
+    DatabaseError: 503,
+    StoreError: 409,
+    MissingPackageError: 501,
+}
+"""Of our errors, the first that fits. What is broken in the store is no fault of the server's, and
+asking again will not help: it is the state of what is asked for, which is what 409 says."""
+
+FILE_IN_STORE = re.compile(r"(?:[\w.@+-]+/)+[\w.@+-]+\.\w+")
 
 MARK_HEADER = "X-Hpctrack"
 """Whoever changes something must send it: no form can, and no script of another site may."""
@@ -59,7 +86,16 @@ class Guarded(RequestHandler):
     writes: ClassVar[frozenset[str]] = frozenset({"POST", "PUT", "PATCH", "DELETE"})
     """Methods that change something; a handler that only reads by POST sets it empty."""
 
+    streams: ClassVar[bool] = False
+    """The answer has no end: HEAD would wait for what it does not want."""
+
+    reads: ClassVar[Right] = Right.READ
+    """What the other methods want."""
+
     services: Services
+    visit: Visit
+    """Who asks, as the gate was told."""
+
     is_gone = False
     """Whether nobody waits for the answer any more."""
 
@@ -80,14 +116,33 @@ class Guarded(RequestHandler):
 
     def prepare(self) -> None:
         """Let the request in, or answer it here: the one place that decides."""
-        right = Right.WRITE if self.request.method in self.writes else Right.READ
-        verdict = self.services.gate.judge(self._visit(), right)
+        if len(self.request.uri or "") > ADDRESS_MAX_CHARS:
+            raise HTTPError(414, reason="The address is too long")
+        right = Right.WRITE if self.request.method in self.writes else self.reads
+        self.visit = self._visit()
+        verdict = self.services.gate.judge(self.visit, right)
         if verdict == Verdict.MISDIRECTED:
             self._refuse(421, "This is not the address of this dashboard.")
         elif verdict == Verdict.GRANTED and self.request.method in {"GET", "HEAD"}:
             self._welcome()
         elif verdict == Verdict.FORBIDDEN and not self.is_public:
             self._refuse(403, "Only who has the link may look.")
+
+    def head(self, *parts: str) -> Awaitable[None] | None:
+        """Answer as GET does; whatever is written, Tornado sends the headers alone."""
+        if self.streams:
+            raise HTTPError(405)
+        return self.get(*parts)
+
+    def list_methods(self) -> list[str]:
+        """Return the methods that this address takes."""
+        found = [
+            one
+            for one in self.SUPPORTED_METHODS
+            if getattr(type(self), one.lower()) is not getattr(RequestHandler, one.lower())
+        ]
+        has_head = "GET" in found and not self.streams
+        return sorted(one for one in found if one != "HEAD" or has_head)
 
     async def read(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -105,11 +160,17 @@ class Guarded(RequestHandler):
         """
 
         def work_if_wanted() -> Result:
-            if self.is_gone:
-                raise Finish
+            self._look()
             return work(*args, **kwargs)
 
         return await self.services.numbers.call(work_if_wanted)
+
+    async def calculate_in_turns(self, steps: Steps[Result]) -> Result:
+        """Do what is about many runs on the thread for numbers, and let others in between.
+
+        It ends as soon as nobody waits for it any more.
+        """
+        return await self.services.numbers.call_in_turns(steps, self._look)
 
     async def keep(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -177,20 +238,30 @@ class Guarded(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with an error, without anything from inside."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        message, hint = "Something went wrong here; the server's log says what.", ""
-        if isinstance(error, HpctrackError):
-            folder = f"{self.services.provider.path}/"
-            message = error.message.replace(folder, "")
-            hint = (error.hint or "").replace(folder, "")
-        elif status_code < 500:  # noqa: PLR2004 - the visitor's errors
-            message = self._reason
-        code = error.code if isinstance(error, HpctrackError) else "error"
+        said = self.describe_error(kwargs.get("exc_info", (None, None, None))[1])
+        if status_code == 405:  # noqa: PLR2004 - method not allowed
+            allowed = ", ".join(self.list_methods())
+            self.set_header("Allow", allowed)
+            said["message"] = f"This address does not take {self.request.method}."
+            said["hint"] = f"It takes {allowed}."
+        elif said["error"] == "error" and status_code < 500:  # noqa: PLR2004 - the visitor's errors
+            said["message"] = f"{self._reason}."
         if self.is_for_program:
-            place = {"at": error.at, "end": error.end} if isinstance(error, QueryError) else {}
-            self.answer({"error": code, "message": message, "hint": hint, **place})
+            self.answer(said)
         else:
+            message, hint = said["message"], said["hint"]
             self.show("message.html", status=status_code, message=message, hint=hint)
+
+    def describe_error(self, error: BaseException | None) -> dict[str, Any]:
+        """Return what a visitor is told of an error: nothing from inside."""
+        if not isinstance(error, HpctrackError):
+            message = "Something went wrong here; the server's log says what."
+            return {"error": "error", "message": message, "hint": ""}
+        folder = f"{self.services.provider.path}/"
+        message = error.message.replace(folder, "")
+        hint = (error.hint or "").replace(folder, "")
+        told = {"error": error.code, "message": message, "hint": hint}
+        return told | describe_place(error, message)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Choose the status of our own errors."""
@@ -221,6 +292,10 @@ class Guarded(RequestHandler):
         is_count = given.isascii() and given.isdigit() and len(given) <= COUNT_MAX_DIGITS
         return int(given) if is_count else None
 
+    def _look(self) -> None:
+        if self.is_gone:
+            raise Finish
+
     def _visit(self) -> Visit:
         headers = self.request.headers
         scheme, _, bearer = headers.get("Authorization", "").partition(" ")
@@ -230,6 +305,7 @@ class Guarded(RequestHandler):
             bearer=bearer if scheme == "Bearer" else "",
             cookie=self.get_cookie(COOKIE_NAME, "") or "",
             peer_uid=read_peer_uid(self.request),
+            origin=headers.get("Origin", ""),
             fetch_site=headers.get("Sec-Fetch-Site", ""),
             is_navigation=headers.get("Sec-Fetch-Mode", "") == "navigate",
             is_marked=bool(headers.get(MARK_HEADER)),
@@ -271,35 +347,24 @@ class Guarded(RequestHandler):
             self.finish(f"<!doctype html><title>hpctrack</title><p>{html.escape(message)}")
 
 
-class Entrance(Guarded):
-    """The prefix without its last slash, where no cookie is sent: it only leads on."""
-
-    is_public: ClassVar[bool] = True
-
-    def get(self) -> None:
-        """Lead to the first page."""
-        self.redirect(self.path())
-
-
-class NotFound(Guarded):
-    """Every address that is not ours."""
-
-    def get(self, *_parts: str) -> None:
-        """Say so."""
-        raise NotFoundError("There is no such page.")
-
-    head = post = put = delete = patch = options = get
-
-
 def status_of(error: HpctrackError) -> int:
     """Return the HTTP status of one of our errors."""
     if isinstance(error, NotFoundError):
         return 404
     if error.code == "invalid-name":
         return 404  # a name that cannot exist does not
-    if isinstance(error, BusyError):
-        return 409
-    return 400 if isinstance(error, UsageError) else 500
+    for kind, status in STATUSES.items():
+        if isinstance(error, kind):
+            return status
+    return 500
+
+
+def describe_place(error: BaseException | None, message: str) -> dict[str, Any]:
+    """Return where a fault lies: characters of what was sent, or a file of the store. Pure."""
+    if isinstance(error, QueryError):
+        return {"at": error.at, "end": error.end}
+    file = FILE_IN_STORE.search(message) if isinstance(error, StoreError) else None
+    return {"file": file[0]} if file else {}
 
 
 def make_path(*parts: str) -> str:

@@ -12,6 +12,7 @@ from tornado.template import DictLoader
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack_server.auth import Gate
+from hpctrack_server.components.text import encode
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.matrix.numbers import RankNumbers
 from hpctrack_server.data.media.library import Library
@@ -23,14 +24,19 @@ from hpctrack_server.data.series.live_watch import PointWatcher
 from hpctrack_server.data.series.metric_names import MetricNames
 from hpctrack_server.data.sparklines import SparkReader
 from hpctrack_server.data.state.saved import State
+from hpctrack_server.data.statistics.curve_ends import CurveEnds
 from hpctrack_server.data.sweeps import Sweeps
 from hpctrack_server.data.watch import Watcher
+from hpctrack_server.pages.open_sockets import OpenSockets
 
 
 def load_templates() -> DictLoader:
     """Read the package's templates; whatever they insert is escaped."""
     found = dict(_iter_templates(files("hpctrack_server") / "templates", ""))
-    return DictLoader(found, autoescape="escape_text", whitespace="all")
+    # Templates encode what they insert before they escape it, and one name with half a surrogate
+    # pair would be the end of the page: so they do it our way.
+    ours = {"_tt_utf8": encode}
+    return DictLoader(found, autoescape="escape_text", whitespace="all", namespace=ours)
 
 
 def _iter_templates(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
@@ -57,6 +63,8 @@ class Services:
     """For what pages wait for: lists and records."""
     charts: ChartReader
     """For the thread of `numbers` alone."""
+    ends: CurveEnds
+    """For the thread of `numbers` alone."""
     names: MetricNames
     naming: Reader
     """The thread of `names`: the compare page begins with them, whatever others have drawn."""
@@ -75,11 +83,14 @@ class Services:
     """For the thread of `numbers` alone."""
     watcher: Watcher
     points: PointWatcher
+    sockets: OpenSockets = field(default_factory=OpenSockets)
     asset_path: Callable[[str], str]
     clock: Clock = SYSTEM_CLOCK
     prefix: str = ""
     menus: Mapping[str, tuple[tuple[str, Any], ...]] = field(default_factory=dict)
     """Names and pages of each menu, see `pages.registry`."""
+    pages: Mapping[str, Any] = field(default_factory=dict)
+    """Pages by name."""
     api: Mapping[str, Any] = field(default_factory=dict)
     """Answers of the API by name, for its description."""
     templates: DictLoader = field(default_factory=load_templates)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hpctrack.analysis.averages import STATISTICS, Center, interquartile_mean
-from hpctrack.analysis.bootstrap import Interval, bootstrap, bootstrap_strata
+from hpctrack.analysis.bootstrap import Interval, bootstrap
 from hpctrack.analysis.corrections import Correction, correct_p
 from hpctrack.analysis.effects import (
     cliffs_delta,
@@ -82,18 +82,6 @@ def test_a_bootstrap_of_many_runs_is_drawn_in_pieces() -> None:
     found = bootstrap(many, STATISTICS[Center.MEAN], resamples=2_000)
     assert found.low < 2499.5 < found.high
     assert found.high - found.low == pytest.approx(2 * 1.96 * many.std() / 5_000**0.5, rel=0.1)
-
-
-def test_strata_are_drawn_apart() -> None:
-    tasks = [np.asarray([0.0, 0.0, 0.0]), np.asarray([1.0, 1.0, 1.0])]
-    found = bootstrap_strata(tasks, STATISTICS[Center.MEAN])
-    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)  # one heap would spread
-    assert math.isnan(bootstrap_strata([], interquartile_mean).value)
-    one = bootstrap_strata([NORMAL], interquartile_mean, seed=5, resamples=999)
-    alone = bootstrap(
-        NORMAL, interquartile_mean, seed=5, resamples=999, interval=Interval.PERCENTILE
-    )
-    assert one == alone
 
 
 def test_students_sleep_gives_students_numbers() -> None:

@@ -43,6 +43,7 @@ def test_the_run_is_tried_where_runs_are_to_be_and_leaves_nothing(tmp_path: Path
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_a_store_in_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for store in ("file", "file/below"):
@@ -73,6 +74,7 @@ def test_the_rules_of_the_user_are_not_executed_by_the_test_run(tmp_path: Path) 
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.slow
 def test_a_job_whose_scheduler_does_not_answer_is_told(tmp_path: Path) -> None:
     job = {"SLURM_JOB_ID": "77", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
     code, found = call(tmp_path, PATH=str(tmp_path), **job)

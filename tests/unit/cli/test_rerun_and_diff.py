@@ -75,6 +75,7 @@ def loss_of(run: StoredRun) -> list[float]:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_folder", [True, False])
 def test_a_rerun_in_an_empty_folder_computes_the_same(
     code: GitFolder, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], has_folder: bool

@@ -146,7 +146,7 @@ def test_a_key_that_is_not_there_is_a_clear_error(tmp_path: Path, capsys: Captur
 
 def test_quotas_are_set_and_shown(store: Path, capsys: Capture) -> None:
     code, out, _err = call(capsys, "server", "quota", "set", "digits", "1.5MiB")
-    assert (code, out) == (0, "digits may hold 1.6 MB\n")
+    assert (code, out) == (0, "digits may hold 1.5 MiB\n")
     assert call_json(capsys, "quota", "set", "*", "10") == {"quotas": {"*": 10, "digits": 1572864}}
     code, out, _err = call(capsys, "server", "quota", "show")
     assert "digits" in out
@@ -163,7 +163,7 @@ def test_the_log_is_shown_and_cannot_drive_a_terminal(store: Path, capsys: Captu
     code, out, _err = call(capsys, "server", "audit")
     assert code == 0
     first, second = out.splitlines()
-    assert "ana@10.0.0.7  published  run digits/one  12.3 kB  abababababab" in first
+    assert "ana@10.0.0.7  published  run digits/one  12.1 KiB  abababababab" in first
     assert "refused" in second
     assert "(live)" in second
     assert "\x1b" not in out
@@ -200,7 +200,7 @@ def test_gc_says_what_it_frees(store: Path, capsys: Capture) -> None:
     os.utime(old, (0, 0))
     code, out, _err = call(capsys, "server", "gc", "--dry-run")
     assert code == 0
-    assert out.startswith(f"partial: .incoming/partial/{'ab' * 32} (2.0 kB)\nwould free 2.0 kB")
+    assert out.startswith(f"partial: .incoming/partial/{'ab' * 32} (2 KiB)\nwould free 2 KiB")
     found = call_json(capsys, "gc", "--keep-days", "1")
     assert found["size_bytes"] == 2000  # type: ignore[index]
     (store / ".server" / "replaced").write_text("not a folder")

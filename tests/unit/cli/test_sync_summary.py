@@ -52,7 +52,7 @@ def test_everything_that_moved_is_told_and_a_run_is_counted_once() -> None:
     )
     assert summarise(result, dry_run=False) == (
         "sent 2 runs, what 1 run grew by, notes on 1 run, the accounting of 1 run, 1 sweep and"
-        " 1 blob (2.0 MB in 1.5 s, 500.0 kB on the line); 1 run already there"
+        " 1 blob (1.9 MiB in 1.5 s, 488 KiB on the line); 1 run already there"
     )
     assert list(iter_projects(result)) == []
 

@@ -44,7 +44,7 @@ def test_the_example_of_everybody_gets_the_advice_of_everybody() -> None:
     assert (used.wait_s, used.since_submit_s, used.energy_j) == (1620, 1620, 2_952_000)
     assert (used.gpus, used.gpu_frac, used.tasks) == (2, None, 2)
     found = advise(used)
-    assert found.text == "asked for 64 GB, used 3.1 GB; 12 h, used 41 min"
+    assert found.text == "asked for 64 GiB, used 3.1 GiB; 12 h, used 41 min"
     assert found.options == ("--mem=4G", "--time=1:00:00")
     assert str(found).endswith("used 41 min; next time --mem=4G --time=1:00:00")
 
@@ -73,7 +73,7 @@ def test_memory_that_is_told_for_the_whole_job_is_not_multiplied() -> None:
     assert used.memory_asked_bytes == 312.5 * GIB
     assert used.memory_bytes == 1_764_224 * KIB
     assert advise(used).text == (
-        "asked for 312 GB, used 1.7 GB; 1 h, used 2 min; 80 CPUs, kept 6.6 busy"
+        "asked for 312 GiB, used 1.7 GiB; 1 h, used 2 min; 80 CPUs, kept 6.6 busy"
     )
 
 
@@ -162,7 +162,7 @@ def test_a_job_that_used_what_it_asked_for_gets_no_advice() -> None:
 
 def test_memory_that_was_nearly_used_up_is_told_without_a_number() -> None:
     tight = completed(memory_bytes=63.0 * GIB, memory_asked_bytes=64.0 * GIB)
-    assert str(advise(tight)) == "asked for 64 GB, used 63 GB, which is tight"
+    assert str(advise(tight)) == "asked for 64 GiB, used 63 GiB, which is tight"
 
 
 def test_of_a_short_job_nothing_is_concluded_but_its_time() -> None:

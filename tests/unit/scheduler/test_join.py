@@ -357,11 +357,12 @@ def test_the_command_prints_a_table_and_advice(command: Path, capsys: Capture) -
         "41 min",
         "12 h",
         "50 %",
-        "3 GB of 64 GB (5 %)",
+        "3 GiB of 64 GiB (5 %)",
     ]
     assert all(word in line for word in words), line
     assert advice == (
-        "p/4711.0: asked for 64 GB, used 3 GB; 12 h, used 41 min; next time --mem=4G --time=1:00:00"
+        "p/4711.0: asked for 64 GiB, used 3 GiB; 12 h, used 41 min; "
+        "next time --mem=4G --time=1:00:00"
     )
     assert run_cli(["sacct"]) == 0
     assert capsys.readouterr().out == "1 asked for before; --all asks again\n"
@@ -380,7 +381,7 @@ def test_show_has_it_from_then_on(command: Path, capsys: Capture) -> None:
     run_cli(["show", "4711.0"])
     out = capsys.readouterr().out
     assert "slurm     job 4711, COMPLETED, 41 min of 12 h, CPU 50 %" in out
-    assert "advice    asked for 64 GB" in out
+    assert "advice    asked for 64 GiB" in out
     run_cli(["show", "4711.0", "--json"])
     assert json.loads(capsys.readouterr().out)["accounting"] == told["accounting"]
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.scheduler.durations import parse_duration, parse_moment, show_slurm_time
 from hpctrack.scheduler.hostlist import HOSTS_MAX, expand_hosts, fold_hosts, try_expand_hosts
 from hpctrack.scheduler.sizes import (
@@ -16,7 +17,6 @@ from hpctrack.scheduler.sizes import (
     MIB,
     parse_request,
     parse_size,
-    show_gigabytes,
     show_slurm_size,
 )
 from hpctrack.scheduler.tres import count_gpus, parse_tres
@@ -110,8 +110,8 @@ def test_a_size_survives_being_written_and_read(mebibytes: int) -> None:
 
 
 def test_sizes_are_shown_short() -> None:
-    shown = [show_gigabytes(one) for one in (64 * GIB, 3.1 * GIB, 380 * MIB, 2048 * GIB, 500_000)]
-    assert shown == ["64 GB", "3.1 GB", "380 MB", "2 TB", "488 kB"]
+    shown = [show_bytes(one) for one in (64 * GIB, 3.1 * GIB, 380 * MIB, 2048 * GIB, 500_000)]
+    assert shown == ["64 GiB", "3.1 GiB", "380 MiB", "2 TiB", "488 KiB"]
 
 
 def test_resources_are_read_by_name() -> None:

@@ -28,7 +28,8 @@ def series(dashboard: Live, run: str, **query: object) -> tuple[dict[str, Any], 
 
 def test_projects_and_runs_as_json(dashboard: Live) -> None:
     projects = dashboard.get("/api/v1/projects").json()["projects"]
-    assert [one["name"] for one in projects] == ["p", "hostile"], "an empty project is none"
+    assert [one["name"] for one in projects] == ["p", "hostile", "empty"]
+    assert projects[-1]["runs"] == 0, "listed all the same"
     assert projects[0]["running"] == 1
     assert projects[0]["broken"] == 1
     answer = dashboard.get("/api/v1/projects/p/runs").json()
@@ -56,7 +57,7 @@ def test_run_and_its_metrics(dashboard: Live) -> None:
 def test_broken_run_is_an_error_with_a_message(dashboard: Live, zoo: Zoo) -> None:
     for path in ("", "/metrics", "/series?metric=loss", "/events"):
         answer = dashboard.get(f"/api/v1/runs/p/broken{path}")
-        assert answer.status == 500
+        assert answer.status == 409
         assert "cannot be read" in answer.json()["message"]
         assert str(zoo.path) not in answer.text
 

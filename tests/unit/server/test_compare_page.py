@@ -19,7 +19,7 @@ from hpctrack_server.pages.compare.facts import (
     choose_value_key,
     describe_run,
 )
-from hpctrack_server.pages.compare.modules import list_modules, load_modules
+from hpctrack_server.pages.modules import list_modules, load_modules
 from tests.unit.server.conftest import HOSTILE, Live
 
 
@@ -61,7 +61,8 @@ def test_run_in_the_rail_is_short_whatever_its_row_holds() -> None:
     row = {"id": "a", "name": "n", "state": "failed", "created": 1.0, "config.x": [1, 2]}
     assert describe_run(row, "config.x")["value"] == "[1, 2]"
     assert describe_run(row, "summary.none")["value"] is None
-    assert set(describe_run(row, "")) == {"id", "name", "state", "created", "user", "value"}
+    told = {"id", "name", "state", "created", "user", "value", "stamp"}
+    assert set(describe_run(row, "")) == told
 
 
 def test_scripts_are_found_with_all_that_they_import() -> None:
@@ -71,7 +72,8 @@ def test_scripts_are_found_with_all_that_they_import() -> None:
         "b/y.js": 'import { main } from "../a/main.js";\n',
     }
     assert list_modules(("a/main.js",), texts.__getitem__) == ("a/main.js", "a/x.js", "b/y.js")
-    assert {"compare/grid.js", "panels/host.js", "charts/figure.js"} <= set(load_modules())
+    found = set(load_modules("compare/main.js", "panels/line.js"))
+    assert {"compare/grid.js", "panels/host.js", "charts/figure.js"} <= found
 
 
 def test_figure_has_few_models_and_both_scales() -> None:

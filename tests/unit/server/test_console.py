@@ -236,7 +236,7 @@ def test_console_api_says_what_cannot_be_understood(dashboard: Live, query: str)
 
 
 def test_console_of_a_broken_run_is_an_error_and_of_a_silent_one_empty(dashboard: Live) -> None:
-    assert dashboard.get("/api/v1/runs/p/broken/console").status == 500
+    assert dashboard.get("/api/v1/runs/p/broken/console").status == 409
     silent = dashboard.get("/api/v1/runs/p/sealed/console").json()
     assert (silent["total"], silent["lines"], silent["complete"]) == (0, [], True)
 

@@ -76,8 +76,6 @@ def _equals(value: Any, wanted: Any) -> bool:
         return wanted in value if isinstance(wanted, str) else False
     if isinstance(wanted, bool) or isinstance(value, bool):
         return value is wanted
-    if isinstance(value, str) and _is_number(wanted):
-        return value == str(wanted)
     return type(value) in {int, float, str} and bool(value == wanted)
 
 
@@ -160,9 +158,11 @@ def test_columns_are_compared_with_each_other() -> None:
     assert find(snapshot_of(rows), "a == b") == ["r1", "r3"]
 
 
-def test_numbers_find_text_that_looks_like_them() -> None:
+def test_numbers_find_ids_of_slurm_and_no_other_text_that_looks_like_them() -> None:
     rows = [{"id": "a", "slurm.job_id": "4711"}, {"id": "b", "slurm.job_id": "4712"}]
     assert find(snapshot_of(rows), "slurm.job_id == 4711") == ["a"]
+    mixed = snapshot_of(rows_of(a=[32, "32"]))
+    assert (find(mixed, "a == 32"), find(mixed, 'a == "32"')) == (["r0"], ["r1"])
 
 
 def test_a_search_is_an_expression_in_any_case_over_name_id_user_and_tags() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,17 @@ def test_a_strip_without_telemetry_is_empty_and_nonsense_is_refused(dashboard: L
     for query in ("span=x", "width=0", "span=1e9", "width=nan"):
         assert dashboard.get(f"/api/v1/runs/p/live/strip?{query}").status == 400
     assert dashboard.get("/api/v1/runs/p/none/strip").status == 404
+
+
+def test_health_says_that_the_store_is_not_there(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    dashboard = start_dashboard(store)
+    store.rmdir()
+    page = dashboard.get("/health")
+    assert (page.status, "Is its file system mounted?" in page.text) == (200, True)
 
 
 def test_health_lists_what_cannot_be_read_and_why(dashboard: Live) -> None:

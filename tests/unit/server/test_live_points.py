@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack_server.data.event import Event, make_event
 from hpctrack_server.data.series.live_feed import LiveFeeds, Tick
 from hpctrack_server.data.series.live_watch import Viewer, Watched, make_events
 from hpctrack_server.data.series.query import RankChoice
@@ -134,27 +135,29 @@ def test_pages_that_watch_the_same_get_the_same_bytes() -> None:
     ticks = {("p", "a"): tick, ("p", "b"): Tick(is_over=True, is_stale=True)}
     events = make_events(watched, {"a", "b"}, ticks, {("p", "a"): frozenset({"new"})})
     assert events == [
-        b'event: points\ndata: [{"x":1}]\n\n',
-        b'event: metrics\ndata: {"runs": {"a": ["new"]}}\n\n',
-        b'event: stale\ndata: {"runs": ["b"]}\n\n',
-        b'event: over\ndata: {"runs": ["b"]}\n\n',
+        ("points", b'[{"x":1}]'),
+        ("metrics", b'{"runs": {"a": ["new"]}}'),
+        ("stale", b'{"runs": ["b"]}'),
+        ("over", b'{"runs": ["b"]}'),
     ]
     assert make_events(watched, {"b"}, {("p", "a"): tick}, {}) == []
 
 
 def test_a_viewer_that_reads_too_slowly_is_told_to_fetch_again() -> None:
-    viewer = Viewer(Watched("p", ("a",), frozenset()))
+    viewer = Viewer(Watched("p", ("a", "b"), frozenset()))
+    viewer.offer(make_event("over", {"runs": ["b"]}))
     for _ in range(30):
-        viewer.offer(b"x" * 100_000)
+        viewer.offer(Event("points", b"x" * 100_000))
     waiting = asyncio.run(viewer.next(1))
-    assert sum(map(len, waiting)) < 2e6
-    assert waiting[0].startswith(b"event: stale")
+    assert sum(len(one.body) for one in waiting) < 2e6
+    names = [one.name for one in waiting]
+    assert names[:2] == ["over", "stale"], "what is told only once is not given up"
+    assert set(names[2:]) == {"points"}
 
 
 def test_charts_are_told_to_be_stale_now_and_then_but_never_forgotten() -> None:
     viewer = Viewer(Watched("p", ("a",), frozenset(), RankChoice.ALL))
-    stale, points = b"event: stale\n", b"event: points\n"
+    stale, points = Event("stale", b"{}"), Event("points", b"[]")
     for now_s, events in ((0, [stale, points]), (1, [stale]), (2, [points]), (4.9, []), (6, [])):
-        for event in (*events, b""):
-            viewer.tell(event, now_s)
-    assert asyncio.run(viewer.next(1)) == [stale, points, points, stale]
+        viewer.tell(events, now_s)
+    assert asyncio.run(viewer.next(1)) == [points, stale, points, stale]

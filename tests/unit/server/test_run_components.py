@@ -14,6 +14,7 @@ import yaml
 
 from hpctrack.store.record import RankRecord, RunRecord, State
 from hpctrack.store.stored_run import StoredRun
+from hpctrack_server.components import text
 from hpctrack_server.components.run.config_text import list_tree, to_arguments, to_json, to_yaml
 from hpctrack_server.components.run.differ import describe_delta, make_sections
 from hpctrack_server.components.run.efficiency import (
@@ -176,7 +177,35 @@ def test_efficiency_takes_nothing_for_what_it_should_be() -> None:
         assert make_job_meters(odd) == ()
     full = make_job_meters({"efficiency": {"memory_bytes": 99, "memory_asked_bytes": 100}})
     assert full[0].level == "tight"
-    assert pick_advice([{"advice": "a"}, {"advice": ""}]) == "a"
+
+
+def test_advice_of_an_attempt_that_was_overtaken_is_not_given() -> None:
+    killed, well = {"advice": "was killed for memory"}, {"advice": "", "is_final": True}
+    assert pick_advice([killed]) == "was killed for memory"
+    assert pick_advice([killed, {"advice": "", "is_final": False}]) == "was killed for memory"
+    assert pick_advice([killed, well]) == ""
+    assert pick_advice([]) == ""
+
+
+def test_rows_say_what_they_count_and_nothing_that_was_not_counted() -> None:
+    used = {"cpu_frac": 0.5, "gpu_frac": 0.0, "gpus": 0}
+    (cpu,) = make_job_meters({"efficiency": used, "attempt": 2})
+    assert (cpu.text, cpu.source) == ("50 %", "scheduler")
+    (cpu,) = make_job_meters({"efficiency": {**used, "cpus": 1}, "attempt": 2}, attempts=3)
+    assert (cpu.text, cpu.source) == ("50 % of 1 CPU", "scheduler, attempt 2")
+    shared = {
+        "cores_used_mean": 0.5,
+        "cpu_util_mean_frac": 1.0,
+        "cores_source": "cgroup/cores_used",
+    }
+    mine, all_of_them = make_usage_meters(shared)
+    assert (mine.text, mine.frac) == ("0.5 cores kept busy by the run on average", None)
+    assert all_of_them.text == "100 % busy on average, whoever's work it is"
+    assert all_of_them.source == "host/cpu_util_frac"
+
+
+def test_code_in_a_hint_is_marked_and_nothing_else_is_html() -> None:
+    assert text.mark_code("run `a <b>`; see `c") == "run <code>a &lt;b&gt;</code>; see `c"
 
 
 def test_usage_says_energy_carbon_and_what_is_not_in_it() -> None:

@@ -203,5 +203,5 @@ def test_broken_run_says_so_on_every_tab(dashboard: Live) -> None:
     assert "cannot be read" in compared
     for name in ("usage", "patch", "config", "console", "console.txt"):
         answer = dashboard.get(f"/api/v1/runs/p/broken/{name}")
-        assert answer.status == 500, name
+        assert answer.status == 409, name
         assert answer.json()["hint"] or answer.json()["message"]

@@ -58,6 +58,23 @@ def test_two_who_change_the_same_do_not_both_win(views: SavedDocuments) -> None:
     assert views.get("p", kept.id) == changed
 
 
+def test_of_too_many_selections_the_oldest_goes(tmp_path: Path) -> None:
+    state = State(Database(str(tmp_path / "x.sqlite")))
+    first = state.selections.add("p", "0", {"runs": []}, user="")
+    with state.selections._database.begin() as connection:
+        text = (
+            "INSERT INTO hpctrack_saved SELECT :id, project, kind, title, body, user, is_default,"
+            " created, updated + 1 FROM hpctrack_saved WHERE id = :from"
+        )
+        for number in range(PER_PROJECT_MAX - 1):
+            connection.exec_driver_sql(text, {"id": str(number), "from": first.id})
+    last = state.selections.add("p", "last", {"runs": ["a"]}, user="")
+    assert len(state.selections.list("p")) == PER_PROJECT_MAX
+    assert state.selections.get("p", last.id) == last
+    with pytest.raises(NotFoundError):
+        state.selections.get("p", first.id)
+
+
 def test_one_document_of_a_kind_is_the_default(views: SavedDocuments) -> None:
     first = views.add("p", "a", {}, user="", is_default=True)
     other = views.add("q", "a", {}, user="", is_default=True)
@@ -200,5 +217,5 @@ def test_a_database_that_fails_makes_only_saving_fail(
     assert dashboard.get("/p/p/runs").status == 200
     path = f"/api/v1/projects/p/saved/{SavedKind.VIEW}"
     status, told = send(dashboard, "POST", path, {"title": "a", "body": {}})
-    assert status == 500
+    assert status == 503
     assert "cannot be opened" in told["message"]

@@ -407,6 +407,7 @@ except HpctrackError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_sealer_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     folder = write_run(tmp_path, ranks=3, steps=2000)
     before = columns_of(folder)

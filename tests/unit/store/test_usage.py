@@ -70,9 +70,9 @@ def test_lines_for_people_name_the_source_of_the_carbon_number(tmp_path: Path) -
     run = StoredRun(write(tmp_path))
     lines = describe_usage(*read_usage(run, "DE"))
     assert lines["GPU"] == "50% busy, 100% at the most, 600 W together (2 GPUs)"
-    assert lines["GPU memory"] == "10 GB a GPU, 21 GB at the most (26% of 80 GB)"
-    assert lines["CPU"] == "6 cores used, the job's cores 25% busy"
-    assert lines["memory"] == "20 GB at the most, 91% of the limit of 22 GB on that node"
+    assert lines["GPU memory"] == "10 GiB a GPU, 21 GiB at the most (26% of 80 GiB)"
+    assert lines["CPU"] == "6 cores used, those it may use 25% busy by whomever"
+    assert lines["memory"] == "20 GiB at the most, 91% of the limit of 22 GiB on that node"
     assert lines["energy"].startswith("0.000556 kWh (2,000 J)")
     assert "by 381 g/kWh (DE: Ember" in lines["CO2"]
     run.close()

@@ -97,6 +97,7 @@ def test_a_commit_that_nobody_has_is_an_error(recorded: dict[str, Any], tmp_path
     assert f"no repository has commit {'f' * 40}" in done.stderr
 
 
+@pytest.mark.slow
 def test_another_python_gets_the_recorded_packages(
     recorded: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def make_wheel(path: Path) -> None:
         file.writestr(f"{info}/RECORD", "")
 
 
+@pytest.mark.slow
 def test_a_python_whose_packages_have_changed_is_not_taken(
     recorded: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -1,10 +1,9 @@
-"""A figure for marks of all kinds: lines, bars, dots, crosses, rules and names."""
+"""A figure for marks of all kinds: lines, bars, dots, crosses and rules."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bokeh.core.properties import value
 from bokeh.models import ColumnDataSource, PrintfTickFormatter, Range1d
 from bokeh.plotting import figure
 
@@ -12,14 +11,14 @@ from hpctrack_server import theme
 from hpctrack_server.components.figures.plain import plain_axes
 
 COLUMNS: dict[str, tuple[str, ...]] = {
+    "areas": ("xs", "ys", "color"),
     "bars": ("left", "right", "y", "color"),
     "rules": ("x",),
     "lines": ("xs", "ys", "color", "width", "alpha"),
     "dots": ("x", "y", "color", "alpha"),
     "crosses": ("x", "y", "color"),
-    "names": ("x", "y", "text"),
 }
-"""What the browser fills in; ``static/sweeps/plot.js`` has the same names."""
+"""What the browser fills in; scripts of the sweep and the Statistics page have the same names."""
 
 BAR_HEIGHT = 0.66
 
@@ -57,6 +56,9 @@ def make_marks_figure(*, is_log: bool = False) -> Any:
         for name, columns in COLUMNS.items()
     }
     plot.vspan(x="x", line_color="grey", line_dash=[4, 4], line_alpha=0.7, source=sources["rules"])
+    plot.patches(
+        "xs", "ys", fill_color="color", fill_alpha=0.14, line_alpha=0, source=sources["areas"]
+    )
     plot.hbar(
         left="left", right="right", y="y", height=BAR_HEIGHT, fill_color="color", line_alpha=0,
         source=sources["bars"],
@@ -73,12 +75,12 @@ def make_marks_figure(*, is_log: bool = False) -> Any:
         "x", "y", marker="x", line_color="color", line_width=2, size=theme.DOT_SIZE_PX + 3,
         source=sources["crosses"],
     )  # fmt: skip
-    plot.text(
-        "x", "y", text="text", text_align="center", text_baseline="bottom", y_offset=-4,
-        text_color="grey", text_font=value(theme.FONT_TEXT), text_font_size=theme.TICK_FONT_SIZE,
-        source=sources["names"],
-    )  # fmt: skip
     plain_axes(plot)
+    for axis in (plot.xaxis, plot.yaxis):
+        axis.axis_label_text_font = theme.FONT_TEXT
+        axis.axis_label_text_font_size = theme.TICK_FONT_SIZE
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_standoff = 4
     if is_log:
         plot.xaxis.formatter = PrintfTickFormatter(format="%g")
     return plot

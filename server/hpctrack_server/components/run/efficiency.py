@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hpctrack_server.components.text import (
@@ -47,21 +47,35 @@ class Meter:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def make_job_meters(entry: Mapping[str, Any]) -> tuple[Meter, ...]:
-    """Return the rows of one attempt's accounting, as the scheduler counted it."""
+def make_job_meters(entry: Mapping[str, Any], *, attempts: int = 1) -> tuple[Meter, ...]:
+    """Return the rows of one attempt's accounting, as the scheduler counted it.
+
+    Parameters
+    ----------
+    entry : mapping
+    attempts : int, optional
+        How many the run has had: of several it is said which this is, for what was sampled on the
+        nodes is of all of them.
+    """
     found = entry.get("efficiency")
     used: Mapping[str, Any] = found if isinstance(found, dict) else {}
     rows = [
         _time(used),
-        _share(
-            "CPU", used, "cpu_frac", f"of {format_count(int(_number(used, 'cpus') or 0), 'CPU')}"
-        ),
+        _share("CPU", used, "cpu_frac", _of(used, "cpus", "CPU")),
         _gpu(used),
         _memory(used),
         _plain("Queue wait", used, "wait_s", format_duration),
         _plain("Energy of the nodes", used, "energy_j", _energy),
     ]
-    return tuple(one for one in rows if one is not None)
+    attempt = _number(entry, "attempt")
+    which = f", attempt {attempt:.0f}" if attempts > 1 and attempt else ""
+    return tuple(replace(one, source=one.source + which) for one in rows if one is not None)
+
+
+def _of(used: Mapping[str, Any], key: str, noun: str) -> str:
+    """Return of how many; nothing if nobody has counted them."""
+    count = _number(used, key)
+    return f" of {format_count(int(count), noun)}" if count else ""
 
 
 def _time(used: Mapping[str, Any]) -> Meter | None:
@@ -81,14 +95,14 @@ def _share(label: str, used: Mapping[str, Any], key: str, of: str) -> Meter | No
     frac = _number(used, key)
     if frac is None:
         return None
-    return Meter(label, f"{_percent(frac)} {of}", "scheduler", _bounded(frac), _low(frac))
+    return Meter(label, f"{_percent(frac)}{of}", "scheduler", _bounded(frac), _low(frac))
 
 
 def _gpu(used: Mapping[str, Any]) -> Meter | None:
-    frac, gpus = _number(used, "gpu_frac"), _number(used, "gpus")
-    if frac is None:
+    frac = _number(used, "gpu_frac")
+    if frac is None or _number(used, "gpus") == 0:
         return None
-    text = f"{_percent(frac)} of {format_count(int(gpus or 0), 'GPU')}"
+    text = f"{_percent(frac)}{_of(used, 'gpus', 'GPU')}"
     unused = _number(used, "gpus_unused")
     text += f", {int(unused):,} never used" if unused else ""
     source = "scheduler" if used.get("gpu_source") == "sacct" else "own samples"
@@ -130,10 +144,10 @@ def make_usage_meters(usage: Mapping[str, Any]) -> tuple[Meter, ...]:
 
 
 def _sampled_gpus(usage: Mapping[str, Any]) -> Iterable[Meter]:
-    count = format_count(int(_number(usage, "gpus") or 0), "GPU")
+    count = _of(usage, "gpus", "GPU").removeprefix(" of ")
     mean, most = _number(usage, "gpu_util_mean_frac"), _number(usage, "gpu_util_max_frac")
     if mean is not None:
-        text = f"{_percent(mean)} busy on average ({count})"
+        text = f"{_percent(mean)} busy on average" + (f" ({count})" if count else "")
         text += f", {_percent(most)} at the most" if most is not None else ""
         yield Meter("GPU busy", text, "gpu/util_frac", _bounded(mean), _low(mean))
     peak, frac = _number(usage, "gpu_memory_max_bytes"), _number(usage, "gpu_memory_max_frac")
@@ -145,13 +159,17 @@ def _sampled_gpus(usage: Mapping[str, Any]) -> Iterable[Meter]:
 
 
 def _sampled_cores(usage: Mapping[str, Any]) -> Iterable[Meter]:
-    frac, cores = _number(usage, "cpu_util_mean_frac"), _number(usage, "cores_used_mean")
-    if frac is None and cores is None:
-        return
-    words = [f"{format_number(round(cores, 2))} cores kept busy"] if cores is not None else []
-    words += [f"the job's cores {_percent(frac)} busy"] if frac is not None else []
-    source = str(usage.get("cores_source") or "host/cpu_util_frac")
-    yield Meter("CPU", ", ".join(words), source, _bounded(frac), _low(frac))
+    # Apart: on a node that is shared others keep the same cores busy, and both are true.
+    cores, frac = _number(usage, "cores_used_mean"), _number(usage, "cpu_util_mean_frac")
+    if cores is not None:
+        shown = format_number(round(cores, 2))
+        noun = "core" if shown == "1" else "cores"
+        text = f"{shown} {noun} kept busy by the run on average"
+        yield Meter("CPU used", text, str(usage.get("cores_source", "")))
+    if frac is not None:
+        # Without a cpuset these are all cores of the node: neither praise nor blame of the run.
+        text = f"{_percent(frac)} busy on average, whoever's work it is"
+        yield Meter("Cores it may use", text, "host/cpu_util_frac", _bounded(frac))
 
 
 def _sampled_memory(usage: Mapping[str, Any]) -> Iterable[Meter]:
@@ -198,11 +216,19 @@ def _energy_rows(energy: Any) -> Iterable[Meter]:
 
 
 def pick_advice(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return the advice of the latest attempt that has one."""
-    return next((str(one["advice"]) for one in reversed(entries) if one.get("advice")), "")
+    """Return what the latest attempt that has ended says of the next one; mostly nothing.
+
+    What an earlier one says has been overtaken: it was killed for memory, this one had enough.
+    """
+    ended: Mapping[str, Any] = next(
+        (one for one in reversed(entries) if one.get("is_final", True)), {}
+    )
+    return str(ended.get("advice") or "")
 
 
 def _energy(joules: float) -> str:
+    if joules < 1000:  # noqa: PLR2004 - a kilojoule
+        return f"{joules:,.0f} J"
     if joules < KWH_J / 10:
         return f"{joules / 1000:,.1f} kJ"
     return f"{joules / KWH_J:,.2f} kWh"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
+
+from hpctrack_server.language.keys import join_keys, split_keys, split_order
 
 STATES = ("running", "finished", "failed", "preempted", "crashed")
 SCOPES = ("active", "archived", "deleted")
@@ -105,14 +107,13 @@ class TablePlace:
 
     def sort_keys(self) -> tuple[tuple[str, bool], ...]:
         """Return the keys of the order, each with whether it descends."""
-        parts = [one for one in (self.sort or NEWEST_FIRST).split(",") if one.lstrip("+-")]
-        return tuple((one.lstrip("+-"), one[0] == "-") for one in parts)
+        return split_order(self.sort or NEWEST_FIRST)
 
     def sort_link(self, key: str, *, is_largest_first: bool) -> str:
         """Return the address sorted by a key; the other way round if it is already."""
         first = self.sort_keys()[:1]
         is_descending = not first[0][1] if first and first[0][0] == key else is_largest_first
-        wanted = f"-{key}" if is_descending else key
+        wanted = join_keys([f"-{key}" if is_descending else key])
         return self.link(sort="" if wanted == NEWEST_FIRST else wanted)
 
     def state_link(self, state: str) -> str:
@@ -127,17 +128,21 @@ class TablePlace:
         return self.link(page=self.page, opened=kept if mark in self.opened else (*kept, mark))
 
 
-def split_keys(text: str) -> tuple[str, ...]:
-    """Return keys that a comma parts; in a key it is ``%2C``. Each key comes once."""
-    parts = (one.replace("%2C", ",").replace("%25", "%") for one in text.split(","))
-    return tuple(dict.fromkeys(one for one in parts if one))
-
-
-def join_keys(keys: Iterable[str]) -> str:
-    """Put keys together, so that `split_keys` finds them again."""
-    return ",".join(one.replace("%", "%25").replace(",", "%2C") for one in keys)
-
-
 def _parse_count(text: str) -> int:
     is_count = text.isascii() and text.isdigit() and len(text) <= PAGE_DIGITS
     return int(text) if is_count else 0
+
+
+def tell_unknown(given: Mapping[str, str]) -> tuple[str, ...]:
+    """Say what of an address's parameters makes no sense and was left out. Pure."""
+    told = [
+        f"state={one[:60]} is left out: there is no such state, only {', '.join(STATES)}"
+        for one in split_keys(given.get("state", ""))
+        if one not in STATES
+    ]
+    scope, rows = given.get("scope", ""), given.get("rows", "")
+    if scope and scope not in SCOPES:
+        told.append(f"scope={scope[:60]} is left out: it can be {', '.join(SCOPES)}")
+    if rows and _parse_count(rows) not in ROWS:
+        told.append(f"rows={rows[:20]} is left out: a page has {', '.join(map(str, ROWS))} rows")
+    return tuple(told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from hpctrack_server.data.index.parts import TEXT, Parts, decode
 from hpctrack_server.data.index.segment import Segment
 from hpctrack_server.data.index.snapshot import TIMES
+from hpctrack_server.language.csv_text import write_csv
 
 MOMENT = pa.timestamp("ms", tz="UTC")
 
@@ -83,24 +83,16 @@ def _join_kinds(key: str, parts: Parts, length: int) -> Any:
 
 
 def _write_csv(table: Any) -> bytes:
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(table.column_names)
     columns = [[_show(value) for value in column.to_pylist()] for column in table.columns]
-    writer.writerows(zip(*columns, strict=True))
-    return out.getvalue().encode()
+    return write_csv([table.column_names, *zip(*columns, strict=True)]).encode()
 
 
-def _show(value: Any) -> str:
-    if value is None:
-        return ""
+def _show(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
         return ", ".join(value)
-    if isinstance(value, float):
-        return repr(value)
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def _write_json(segment: Segment) -> bytes:

@@ -130,9 +130,10 @@ class Grouping:
         is_there = is_there[self._order]
         n = np.add.reduceat(is_there.astype(np.int64), self._starts)
         safe = np.maximum(n, 1)
-        mean = np.add.reduceat(values, self._starts) / safe
-        apart = np.where(is_there, values - np.repeat(mean, self.sizes), 0.0)
-        spread = np.sqrt(np.add.reduceat(apart**2, self._starts) / np.maximum(n - 1, 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers near 1e300 there is none
+            mean = np.add.reduceat(values, self._starts) / safe
+            apart = np.where(is_there, values - np.repeat(mean, self.sizes), 0.0)
+            spread = np.sqrt(np.add.reduceat(apart**2, self._starts) / np.maximum(n - 1, 1))
         low = np.minimum.reduceat(np.where(is_there, values, np.inf), self._starts)
         high = np.maximum.reduceat(np.where(is_there, values, -np.inf), self._starts)
         found = zip(n, mean, low, high, spread, strict=True)
@@ -142,6 +143,9 @@ class Grouping:
             for a, b, c, d, e in found
         ]  # fmt: skip
         return [told[place] for place in self._places]
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def describe_configs(columns: Sequence[tuple[str, list[Any]]], count: int) -> list[str]:
@@ -171,7 +175,10 @@ def describe_configs(columns: Sequence[tuple[str, list[Any]]], count: int) -> li
 
 
 def _show(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    # A text that reads like a number is another value than the number.
+    return f'"{value}"' if isinstance(value, str) and _NUMBER.fullmatch(value) else str(value)
 
 
 def make_groups(

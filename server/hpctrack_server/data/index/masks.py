@@ -46,20 +46,15 @@ from hpctrack_server.language.tree import (
 )
 from hpctrack_server.language.values import parse_time
 
-_COMPARE: Mapping[Comparison, Callable[[Any, Any], Any]] = {
-    Comparison.EQUAL: operator.eq,
-    Comparison.BELOW: operator.lt,
-    Comparison.AT_MOST: operator.le,
-    Comparison.ABOVE: operator.gt,
-    Comparison.AT_LEAST: operator.ge,
+_COMPARE: Mapping[Comparison, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
+    Comparison.EQUAL: (operator.eq, pc.equal),
+    Comparison.BELOW: (operator.lt, pc.less),
+    Comparison.AT_MOST: (operator.le, pc.less_equal),
+    Comparison.ABOVE: (operator.gt, pc.greater),
+    Comparison.AT_LEAST: (operator.ge, pc.greater_equal),
 }
-_COMPARE_TEXT = {
-    Comparison.EQUAL: pc.equal,
-    Comparison.BELOW: pc.less,
-    Comparison.AT_MOST: pc.less_equal,
-    Comparison.ABOVE: pc.greater,
-    Comparison.AT_LEAST: pc.greater_equal,
-}
+"""Of numbers and of texts; what is unequal is the opposite of what is equal."""
+
 Test = Compare | OneOf | Contains | Matches | Exists | IsNan | IsTrue
 TextTest = Callable[[Any], Any]
 """Returns an Arrow array of bool for one of texts."""
@@ -116,13 +111,12 @@ class Filter:
                     at=value.at, end=value.end, hint="write 2026-05-01, -7d, today",
                 )  # fmt: skip
             return
-        is_ordered = comparison not in {Comparison.EQUAL, Comparison.UNEQUAL}
-        if is_ordered and kind == ColumnKind.TEXT and value.kind == ValueKind.NUMBER:
+        if comparison.is_ordered and kind == ColumnKind.TEXT and value.kind == ValueKind.NUMBER:
             raise QueryError(
                 f"{column.key} holds text, which is not compared with a number",
                 at=value.at, end=value.end, hint='put it in quotes: "..."',
             )  # fmt: skip
-        if is_ordered and kind == ColumnKind.NUMBER and value.kind == ValueKind.TEXT:
+        if comparison.is_ordered and kind == ColumnKind.NUMBER and value.kind == ValueKind.TEXT:
             raise QueryError(
                 f"{column.key} holds numbers, which are not compared with text",
                 at=value.at, end=value.end, hint="leave the quotes out",
@@ -160,12 +154,12 @@ class Filter:
             return self._equals(condition.column, parts, condition.value, length)
         value = self._adapt(condition.column, condition.value)
         if isinstance(value.value, str):
-            test = _COMPARE_TEXT[comparison]
+            _, test = _COMPARE[comparison]
             return find_texts(parts, lambda texts: test(texts, value.value), length)
         bound = float(value.value) if isinstance(value.value, bool) else value.value
         if comparison == Comparison.AT_MOST and value.span_s:
             return find_numbers(parts, lambda numbers: numbers < bound + value.span_s, length)
-        compare = _COMPARE[comparison]
+        compare, _ = _COMPARE[comparison]
         return find_numbers(parts, lambda numbers: compare(numbers, bound), length)
 
     def _equals(self, column: Column, parts: Parts, value: Value, length: int) -> BoolArray:
@@ -184,6 +178,8 @@ class Filter:
                 parts, lambda numbers: (numbers >= wanted) & (numbers < end), length
             )
         found = find_numbers(parts, lambda numbers: numbers == wanted, length)
+        if not column.key.startswith("slurm."):
+            return found
         # Slurm's ids are text, and nobody wants to know that.
         return found | find_texts(parts, lambda texts: pc.equal(texts, str(wanted)), length)
 
@@ -301,12 +297,12 @@ def compare_columns(one: Parts, other: Parts, comparison: Comparison, length: in
     """Return which runs have values in two columns that compare so: numbers, or texts."""
     found = np.zeros(length, bool)
     if one.numbers is not None and other.numbers is not None:
-        compare = _COMPARE[comparison]
+        compare, _ = _COMPARE[comparison]
         with np.errstate(invalid="ignore"):
             hits = compare(view_numbers(one.numbers), view_numbers(other.numbers))
         found |= hits & view_valid(one.numbers) & view_valid(other.numbers)
     if one.texts is not None and other.texts is not None:
-        found |= _fill(_COMPARE_TEXT[comparison](decode(one.texts), decode(other.texts)))
+        found |= _fill(_COMPARE[comparison][1](decode(one.texts), decode(other.texts)))
     if comparison == Comparison.EQUAL and one.flags is not None and other.flags is not None:
         found |= _fill(pc.equal(one.flags, other.flags))
     return found

@@ -21,7 +21,6 @@ RowArray = NDArray[np.int64]
 
 TEXT = pa.large_string()
 LIST = pa.list_(TEXT)
-INT_LIMIT = 2**63
 
 ENCODE_SHARE = 0.5
 """Texts are kept once each where at most this share of them differ."""

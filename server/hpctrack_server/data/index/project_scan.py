@@ -16,7 +16,7 @@ from hpctrack.store.annotation_file import iter_annotated
 from hpctrack.store.index import Index, IndexEntry
 from hpctrack.store.stored_run import StoredRun
 from hpctrack_server.data.entries import Entries, make_encodable, reading
-from hpctrack_server.data.frames import BrokenFrame, RunFrame
+from hpctrack_server.data.frames import BrokenFrame, RunFrame, iter_flat
 from hpctrack_server.data.index.accounted import read_efficiency
 from hpctrack_server.data.index.looking import (
     NO_FILES,
@@ -37,11 +37,23 @@ HOT_S = 120.0
 WAITING_MAX = 1000
 """Folders without files that are looked at often; somebody may be about to write there."""
 
+VALUES_SHARE = 0.002
+VALUES_MIN_S, VALUES_MAX_S = 1.0, 10.0
+"""Between two looks at the latest values of all runs that go on: as short as that share of a core
+allows. That a run ends, or says something, is seen at the next tick."""
+
+FULL_S = 30.0
+"""A run that goes on is read in full at least so often: what a tick looks at may miss something."""
+
+SETTLED_S = 2.0
+"""A folder that changed so lately may change again without telling: some clocks tick in seconds."""
+
 YOUNG_S = 0.5
 """Two changes can fall into one tick of the file system's clock."""
 
 BROKEN_RETRY_S = 10.0
 BROKEN_PER_LOOK = 20
+_ABSENT = (None, "", ())
 TRUSTED_RUNS = 20_000
 """The saved table of a larger project is shown before its runs have been looked at."""
 
@@ -82,6 +94,9 @@ class ProjectScan:
         self._broken: dict[str, tuple[BrokenFrame, int, float]] = {}
         self._waiting: set[str] = set()
         self._hot: dict[str, tuple[int, float]] = {}
+        self._followed: dict[str, tuple[int, float]] = {}
+        """Of runs that go on: change time of the folder, and when to read it in full again."""
+        self._next_values_mono_s = 0.0
         self._edited: dict[str, FileStamp] = {}
         self._listed: Mapping[tuple[str, str], IndexEntry] = {}
         self._names_mtime_ns = self._edits_mtime_ns = -1
@@ -156,13 +171,14 @@ class ProjectScan:
         Parameters
         ----------
         budget_s : float
-            For runs that go on; at least one is looked at.
+            For runs that go on; at least one is looked at, unless it is 0.
         """
         now_s = self._clock.mono_s()
         mtime_ns = find_mtime_ns(annotations_folder(self._path))
         if mtime_ns != self._edits_mtime_ns or now_s < self._watch_edits_until_s:
             self._find_edits(mtime_ns, now_s)
-        self._look_at_hot(now_s + budget_s)
+        if budget_s:
+            self._look_at_hot(now_s + budget_s)
         return find_mtime_ns(self._path) != self._names_mtime_ns
 
     def snapshot(self) -> Snapshot:
@@ -229,7 +245,9 @@ class ProjectScan:
                 yield
 
     def _look_at(self, name: str, known: int | None) -> None:
-        """Read a run if it is not as it was."""
+        """Read a run if it is not as it was; one that is followed is looked at by `tick`."""
+        if self._clock.mono_s() < self._followed.get(name, (0, 0.0))[1]:
+            return
         look = look_at_run(f"{self._path}/{name}", self._edited.get(name))
         if name in self._broken:
             known = self._broken[name][1]
@@ -243,6 +261,8 @@ class ProjectScan:
 
     def _look_at_hot(self, until_s: float) -> None:
         """Look at runs that may change at any moment, those first that waited longest."""
+        begun_s = self._clock.mono_s()
+        are_values_due = begun_s >= self._next_values_mono_s
         for name in [*self._waiting]:
             self._waiting.discard(name)
             self._look_at(name, None)
@@ -250,16 +270,47 @@ class ProjectScan:
             stamp, since_s = self._hot.pop(name)
             fresh = self._tiers.fresh.get(name)
             if fresh is not None and fresh.is_live:
-                self._read_again(name)
+                if self._is_followed(name):
+                    self._hot[name] = (stamp, since_s)
+                    if are_values_due:
+                        self._take_values(name, fresh)
+                else:
+                    self._read_again(name)
             elif self._clock.mono_s() - since_s < HOT_S:
                 self._hot[name] = (stamp, since_s)  # `_take` may set it anew
                 self._look_at(name, stamp)
             if self._clock.mono_s() > until_s:
                 break
         now_s = self._clock.mono_s()
+        if are_values_due:
+            rest_s = min(max((now_s - begun_s) / VALUES_SHARE, VALUES_MIN_S), VALUES_MAX_S)
+            self._next_values_mono_s = begun_s + rest_s
         due = [name for name, one in self._broken.items() if one[2] <= now_s]
         for name in due[:BROKEN_PER_LOOK]:
             self._read_again(name)
+
+    def _is_followed(self, name: str) -> bool:
+        """Tell whether of a run that goes on nothing but points can have changed."""
+        mtime_ns, until_s = self._followed.get(name, (0, 0.0))
+        entry = self._entries.peek(self._store / self.project / name)
+        return (
+            entry is not None
+            and self._clock.mono_s() < until_s
+            and find_mtime_ns(f"{self._path}/{name}") == mtime_ns
+            and entry.has_only_grown()
+        )
+
+    def _take_values(self, name: str, known: FreshRun) -> None:
+        """Let the row of a run that goes on have its latest values."""
+        entry = self._entries.peek(self._store / self.project / name)
+        try:
+            found = entry.grow() if entry else {}
+        except HpctrackError:
+            self._followed.pop(name, None)  # reading it says what is wrong
+            return
+        values = {f"summary.{key}": one for key, one in iter_flat(dict(found))}
+        known.row.update({key: one for key, one in values.items() if one not in _ABSENT})
+        self.is_changed |= bool(values)
 
     def _read_again(self, name: str) -> None:
         look = look_at_run(f"{self._path}/{name}", self._edited.get(name))
@@ -280,6 +331,7 @@ class ProjectScan:
         changed |= before.keys() - self._edited.keys()
         names = sorted(changed)
         for name, known in zip(names, self._tiers.find_stamps(names), strict=True):
+            self._followed.pop(name, None)
             self._look_at(name, known)
 
     # -- reading ---------------------------------------------------------------------------------
@@ -313,8 +365,12 @@ class ProjectScan:
         HpctrackError
             They cannot be read.
         """
-        version = self._version_of(folder)
+        before = self._entries.peek(folder)
+        version, read_s = (before.version, before.next_read_mono_s) if before else (-1, -1.0)
+        mtime_ns = find_mtime_ns(str(folder))
         entry = self._entries.fresh(folder, edited)
+        if entry.next_read_mono_s != read_s:  # it was read, and not left alone for a while
+            self._follow(name, mtime_ns)
         known = self._tiers.fresh.get(name)
         if entry.version == version and known is not None and known.is_live == entry.is_live:
             known.stamp = look.stamp
@@ -335,9 +391,12 @@ class ProjectScan:
         if not entry.is_live:
             self._entries.forget(folder)
 
-    def _version_of(self, folder: Path) -> int:
-        entry = self._entries.peek(folder)
-        return entry.version if entry else -1
+    def _follow(self, name: str, mtime_ns: int) -> None:
+        """Note that a run has just been read, and how its folder was before."""
+        if abs(self._clock.wall_s() - mtime_ns * 1e-9) > SETTLED_S:
+            self._followed[name] = (mtime_ns, self._clock.mono_s() + FULL_S)
+        else:
+            self._followed.pop(name, None)
 
     def _read_listed(
         self, folder: Path, listed: IndexEntry, *, is_annotated: bool
@@ -369,7 +428,7 @@ class ProjectScan:
         is_known: bool,
         synced_s: float | None = None,
     ) -> None:
-        row = {key: value for key, value in frame.row().items() if value not in (None, "", ())}
+        row = {key: value for key, value in frame.row().items() if value not in _ABSENT}
         if not frame.record.created_wall_s:
             row.pop("created", None)
             row.pop("duration", None)
@@ -404,6 +463,7 @@ class ProjectScan:
         for name in names:
             known += self._broken.pop(name, None) is not None
             self._hot.pop(name, None)
+            self._followed.pop(name, None)
             self._entries.forget(self._store / self.project / name)
         if known:
             self.is_changed = True

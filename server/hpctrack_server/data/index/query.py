@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from hpctrack_server.language.keys import split_order
+
 PAGE_ROWS = 50
 
 
@@ -40,8 +42,7 @@ class SortKey:
     @classmethod
     def parse(cls, text: str) -> tuple[SortKey, ...]:
         """Read ``-created,name``: a minus in front is descending."""
-        parts = [one for one in text.split(",") if one.lstrip("+-")]
-        return tuple(cls(key=one.lstrip("+-"), is_descending=one[0] == "-") for one in parts)
+        return tuple(cls(key=key, is_descending=falls) for key, falls in split_order(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack_server.data.frames import BrokenFrame, ProjectFrame
 from hpctrack_server.data.index.parts import RowArray
-from hpctrack_server.data.index.query import ColumnFacts, Group, RunPage, RunQuery
+from hpctrack_server.data.index.query import ColumnFacts, Group, RunPage, RunQuery, Scope
 from hpctrack_server.data.index.scanner import Scanner
 from hpctrack_server.data.index.segment import Segment
 from hpctrack_server.data.index.snapshot import Snapshot
+from hpctrack_server.data.index.tiers import STAMP
 from hpctrack_server.language.completion import Completion, complete
 from hpctrack_server.settings import ServerSettings
 
@@ -62,10 +65,9 @@ class RunIndex:
         self._scanner.refresh()
 
     def projects(self) -> tuple[ProjectFrame, ...]:
-        """Return the projects that have runs, the most recently active first."""
+        """Return the projects, those without runs too, the most recently active first."""
         frames = [self._describe(name, found) for name, found in self._scanner.snapshots().items()]
-        kept = [one for one in frames if one.runs or one.broken]
-        return tuple(sorted(kept, key=lambda one: (-one.last_wall_s, one.name)))
+        return tuple(sorted(frames, key=lambda one: (-one.last_wall_s, one.name)))
 
     def version(self, project: str) -> str:
         """Return a text that differs whenever a project's table looks different.
@@ -124,6 +126,15 @@ class RunIndex:
         snapshot = self._scanner.snapshot(project)
         rows = self._order_all(snapshot, query)
         return snapshot.take(["id"], rows)["id"]
+
+    def stamps(self, project: str, ids: Sequence[str]) -> list[str]:
+        """Return for each of some runs a text that differs whenever its files do; else empty."""
+        snapshot = self._scanner.snapshot(project)
+        query = RunQuery(ids=tuple(ids), scope=Scope.ALL)
+        rows = snapshot.find(query, now_wall_s=self._clock.wall_s()) if ids else np.zeros(0, int)
+        found = snapshot.take(["id", STAMP], rows)
+        known = dict(zip(found["id"], found[STAMP], strict=True))
+        return [str(known.get(one) or "") for one in ids]
 
     def columns(self, project: str) -> list[ColumnFacts]:
         """Return all columns that the runs of a project have, facts first."""

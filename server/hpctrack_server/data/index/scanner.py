@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import threading
@@ -20,8 +21,17 @@ from hpctrack_server.data.index.project_scan import ProjectScan
 from hpctrack_server.data.index.saved import SavedTable
 from hpctrack_server.data.index.snapshot import Snapshot
 
-DUTY_SHARE = 0.05
+DUTY_SHARE = 0.02
 """Of one core: for looking at runs that have probably not changed."""
+
+IDLE_SHARE = 0.0005
+"""The same while nobody looks at the project."""
+
+WATCHED_S = 10.0
+"""Somebody looks at a project that was asked for so lately: an open page asks all the time."""
+
+IDLE_S = 5.0
+"""So often runs that go on are looked at while nobody does; and durations grow for who does."""
 
 HOT_SHARE = 0.1
 """Of one core, at most: for runs that go on, or have just changed."""
@@ -52,9 +62,12 @@ class _Followed:
     scan: ProjectScan
     steps: Iterator[None] | None
     next_pass_mono_s: float = 0.0
+    next_idle_pass_mono_s: float = 0.0
     next_names_mono_s: float = 0.0
     spent_s: float = 0.0
     next_quiet_mono_s: float = 0.0
+    next_hot_mono_s: float = 0.0
+    asked_mono_s: float = -math.inf
 
 
 class Scanner:
@@ -95,7 +108,8 @@ class Scanner:
         self._followed: dict[str, _Followed] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._has_news = threading.Condition()
-        self._rounds = 0
+        self._rounds = self._awaited = 0
+        self._is_looking = False
         self._wanted: list[str] = []
         self._resting: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -129,6 +143,7 @@ class Scanner:
         StoreError
             Nothing of it has been read in time.
         """
+        self._note_asked(project)
         found = self._snapshots.get(project)
         if found is not None and (not found.pending or self._has_waited(project)):
             return found
@@ -150,6 +165,19 @@ class Scanner:
             )
         return found
 
+    def _note_asked(self, *projects: str) -> None:
+        """Look at some projects as often as for somebody who reads them."""
+        for project in projects:
+            followed = self._followed.get(project)
+            if followed is not None:
+                was_idle = not self._is_watched(followed)
+                followed.asked_mono_s = self._clock.mono_s()
+                if was_idle:
+                    self._is_woken.set()
+
+    def _is_watched(self, followed: _Followed) -> bool:
+        return self._clock.mono_s() - followed.asked_mono_s < WATCHED_S
+
     def _is_read(self, project: str) -> bool:
         found = self._snapshots.get(project)
         return found is not None and not found.pending
@@ -169,16 +197,20 @@ class Scanner:
         if not self._rounds:
             with self._has_news:
                 self._has_news.wait_for(lambda: self._rounds > 0, FIRST_WAIT_S)
+        self._note_asked(*self._snapshots)
         return dict(self._snapshots)
 
     def refresh(self) -> None:
         """Wait until a look has begun and ended after now, not for ever."""
+        self._note_asked(*self._followed)
         if self._thread is None:
             for followed in self._followed.values():
                 self._tick(followed)
             return
         with self._has_news:
-            wanted = self._rounds + 2
+            # A look that is under way may have passed by what has just changed.
+            wanted = self._rounds + (2 if self._is_looking else 1)
+            self._awaited = max(self._awaited, wanted)
             self._is_woken.set()
             self._has_news.wait_for(lambda: self._rounds >= wanted, REFRESH_WAIT_S)
 
@@ -195,15 +227,19 @@ class Scanner:
     def _work(self) -> None:
         while not self._is_closed:
             begun_s = self._clock.mono_s()
+            with self._has_news:
+                self._is_looking = True
             try:
                 self._look()
             except Exception:
                 log.exception("the index cannot follow %s", self.path)
             with self._has_news:
+                self._is_looking = False
                 self._rounds += 1
                 self._has_news.notify_all()
+                is_due = self._wanted or self._awaited > self._rounds
             took_s = self._clock.mono_s() - begun_s
-            is_due = self._wanted and not self._is_closed
+            is_due = is_due and not self._is_closed
             self._is_woken.wait(0 if is_due else max(self._interval_s - took_s, 0.01))
             self._is_woken.clear()
         self._finish()
@@ -293,26 +329,30 @@ class Scanner:
         if not self._is_following:
             return
         scan, now_s = followed.scan, self._clock.mono_s()
-        are_names_due = scan.tick(budget_s=HOT_SHARE * max(self._interval_s, 0.2))
+        is_hot = self._is_watched(followed) or now_s >= followed.next_hot_mono_s
+        budget_s = HOT_SHARE * max(self._interval_s, 0.2) if is_hot else 0.0
+        are_names_due = scan.tick(budget_s=budget_s)
         if are_names_due and now_s >= followed.next_names_mono_s:
             for _ in scan.pass_over(is_thorough=False):
                 pass
             took_s = self._clock.mono_s() - now_s
             followed.next_names_mono_s = now_s + took_s / DUTY_SHARE
         self._go_on(followed)
-        if scan.has_live and now_s >= followed.next_quiet_mono_s:
+        is_due = is_hot and scan.has_live and now_s >= followed.next_quiet_mono_s
+        if is_due or scan.is_changed:
             scan.grow_durations()
             self._publish(followed)
-            took_s = self._clock.mono_s() - now_s
-            followed.next_quiet_mono_s = now_s + max(1.0, took_s / DUTY_SHARE)
-        elif scan.is_changed:
-            self._publish(followed)
+            followed.next_quiet_mono_s = now_s + IDLE_S
+        if is_hot:
+            followed.next_hot_mono_s = now_s + IDLE_S
 
     def _go_on(self, followed: _Followed) -> None:
         """Go on with looking at every run, as far as its share of time allows."""
         begun_s = self._clock.mono_s()
         if followed.steps is None:
-            if begun_s < followed.next_pass_mono_s:
+            is_watched = self._is_watched(followed)
+            next_s = followed.next_pass_mono_s if is_watched else followed.next_idle_pass_mono_s
+            if begun_s < next_s:
                 return
             followed.steps, followed.spent_s = followed.scan.pass_over(is_thorough=True), 0.0
         budget_s = DUTY_SHARE * max(self._interval_s, 0.2)
@@ -327,6 +367,7 @@ class Scanner:
         if is_over:
             followed.steps = None
             followed.next_pass_mono_s = now_s + max(1.0, followed.spent_s / DUTY_SHARE)
+            followed.next_idle_pass_mono_s = now_s + max(1.0, followed.spent_s / IDLE_SHARE)
 
     def _publish(self, followed: _Followed) -> None:
         snapshot = followed.scan.snapshot()

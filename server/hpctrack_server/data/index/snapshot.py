@@ -378,10 +378,15 @@ class Snapshot:
         return [(one, end - one.length) for one, end in zip(self.segments, ends, strict=True)]
 
     def _describe(self, key: str, kind: ColumnKind) -> ColumnFacts:
-        counts = [describe_parts(one, key) for one in self.segments]
-        # Of several tables some values are the same: what the largest has is the least.
-        distinct = max((one[1] for one in counts), default=0)
-        count = sum(one[0] for one in counts)
+        if self.alive.all() and len(self.segments) == 1:
+            count, distinct = describe_segment(self.segments[0], key)
+        elif len(self.alive) <= COUNTED_ROWS:
+            count, distinct = describe_parts(self.parts(key).filter(self.alive))
+        else:
+            counts = [describe_segment(one, key) for one in self.segments]
+            # Of several tables some values are the same: what the largest has is the least.
+            distinct = max((one[1] for one in counts), default=0)
+            count = min(sum(one[0] for one in counts), int(self.alive.sum()))
         return ColumnFacts(key=key, kind=kind, count=count, distinct=min(distinct, DISTINCT_MAX))
 
 
@@ -407,18 +412,23 @@ def find_kind(parts: Parts) -> ColumnKind:
     return order[int(np.argmax(counts))]
 
 
-def describe_parts(segment: Segment, key: str) -> tuple[int, int]:
+def describe_segment(segment: Segment, key: str) -> tuple[int, int]:
     """Return how many values a column of a table has, and how many different ones."""
     held = segment.memo.get(("facts", key))
     if held is None:
-        parts = segment.parts(key)
-        distinct = 0
-        for array in parts.arrays():
-            if pa.types.is_dictionary(array.type):
-                distinct += len(array.dictionary)
-            elif pa.types.is_list(array.type):
-                distinct += pc.count_distinct(array.flatten()).as_py()
-            else:
-                distinct += pc.count_distinct(array[: 20 * DISTINCT_MAX]).as_py()
-        held = segment.memo["facts", key] = (parts.count(), distinct)
+        held = segment.memo["facts", key] = describe_parts(segment.parts(key))
     return held
+
+
+def describe_parts(parts: Parts) -> tuple[int, int]:
+    """Return how many values a column has, and how many different ones."""
+    distinct = 0
+    for array in parts.arrays():
+        if pa.types.is_list(array.type):
+            values = array.flatten()
+        elif pa.types.is_dictionary(array.type):
+            values = array.indices  # what no row has any more may be in the dictionary
+        else:
+            values = array[: 20 * DISTINCT_MAX]
+        distinct += pc.count_distinct(values).as_py()
+    return parts.count(), distinct

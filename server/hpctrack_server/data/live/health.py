@@ -69,13 +69,15 @@ class StoreHealth:
     ----------
     projects : tuple of ProjectHealth
     disk_bytes, free_bytes : int
-        Of the file system.
+        Of the file system; 0 if it is not there.
     free_inodes : int or None
         None where the file system does not count them.
     pushes : tuple of Push
         Of the last 14 days, the newest first.
     note : str
         Why there are no pushes, if that is known.
+    problem : str
+        Why the store cannot be looked at, as when its file system is not mounted.
     """
 
     projects: tuple[ProjectHealth, ...]
@@ -84,6 +86,7 @@ class StoreHealth:
     free_inodes: int | None
     pushes: tuple[Push, ...] = field(default=())
     note: str = ""
+    problem: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -103,7 +106,13 @@ def read_health(store: Path, index: RunIndex, *, clock: Clock) -> StoreHealth:
     -----
     Touches every folder for at most `MEASURE_MAX_S`; everything else is known to the index.
     """
-    facts = os.statvfs(store)
+    try:
+        facts = os.statvfs(store)
+    except OSError as error:
+        problem = f"The store cannot be looked at: {error.strerror}. Is its file system mounted?"
+        return StoreHealth(
+            projects=(), disk_bytes=0, free_bytes=0, free_inodes=None, problem=problem
+        )
     until_s = clock.mono_s() + MEASURE_MAX_S
     projects = []
     for frame in index.projects():

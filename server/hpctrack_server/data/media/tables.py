@@ -96,14 +96,16 @@ def show_cell(cell: Any) -> Any:
     return cell
 
 
-def iter_csv(table: StoredTable) -> Iterator[list[str]]:
-    """Yield the lines of a table as texts, the names first; media are named by their digest."""
+def iter_cells(table: StoredTable) -> Iterator[list[Any]]:
+    """Yield the lines of a table for a file, the names first; media are named by their digest."""
     yield [make_plain_text(str(one)) for one in table.columns]
     for row in table.rows:
-        yield ["" if one is None else _as_text(one) for one in row]
+        yield [_as_plain(one) for one in row]
 
 
-def _as_text(cell: Any) -> str:
+def _as_plain(cell: Any) -> Any:
     if isinstance(cell, MediaItem):
         return f"{cell.type}:{cell.digest}"
-    return str(make_plain_text(cell if isinstance(cell, str) else repr(cell)))
+    if cell is None or isinstance(cell, (bool, int, float)):
+        return cell
+    return make_plain_text(cell if isinstance(cell, str) else repr(cell))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hpctrack.core.layout import run_folder
+from hpctrack.core.layout import has_run_files, run_folder
 from hpctrack.errors import NotFoundError, UsageError
 from hpctrack.store.verify import measure, verify_run
 from hpctrack_server.data.provider import DataProvider
@@ -49,7 +49,7 @@ def check_run(provider: DataProvider, project: str, run_id: str) -> dict[str, An
         It is too large to be looked at beside everybody's charts.
     """
     folder = run_folder(provider.path, project, run_id)
-    if not folder.is_dir():
+    if not folder.is_dir() or not has_run_files(folder):
         raise NotFoundError(f"no run {run_id!r} in project {project!r}")
     size_bytes = measure(folder)
     if size_bytes > LOOK_MAX_BYTES:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,49 +97,65 @@ class ChartReader:
         UsageError
             The question itself is wrong, such as an expression that cannot be understood.
         """
+        steps = self.draw_in_steps(project, wanted, query)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                frame: ChartFrame = end.value
+                return frame
+
+    def draw_in_steps(
+        self, project: str, wanted: Sequence[Wanted], query: ChartQuery
+    ) -> Generator[None, None, ChartFrame]:
+        """Do the same run by run; whatever happens between two steps does no harm.
+
+        Raises
+        ------
+        UsageError
+            As above.
+        """
         parts = _Parts()
-        opened = self._open(project, wanted, parts)
-        node = self._parse(query.y, opened, parts)
+        node = yield from self._parse(query.y, project, wanted, parts)
+        names = set() if node is None else set(iter_names(node))
         window = Window(
             start=query.start,
             end=query.end,
-            width=max(WIDTH_MIN, min(query.width, POINTS_MAX // (2 * max(len(opened), 1)))),
+            width=max(WIDTH_MIN, min(query.width, POINTS_MAX // (2 * max(len(wanted), 1)))),
             log_x=query.log_x,
         )
         for one in wanted:
-            if one.id not in opened:
-                continue
-            if node is None or any(name not in opened[one.id].sizes for name in iter_names(node)):
-                parts.missing.append(one.id)
-                continue
             try:
-                self._add_run(parts, opened[one.id], one, node=node, query=query, window=window)
+                # Opened for one step only: other work may close it before the next.
+                opened = self._runs.get(project, one.id)
+                if node is None or not names <= opened.sizes.keys():
+                    parts.missing.append(one.id)
+                else:
+                    self._add_run(parts, opened, one, node=node, query=query, window=window)
             except UsageError:
                 raise
             except HpctrackError as error:
                 parts.errors.append(self._describe(one.id, error))
+            yield
         if query.group is not None:
-            _add_groups(parts, query.group, window)
+            yield from _add_groups(parts, query.group, window)
         return _make_frame(parts, query)
 
     def close(self) -> None:
         """Close all files."""
         self._runs.close()
 
-    def _open(self, project: str, wanted: Sequence[Wanted], parts: _Parts) -> dict[str, OpenRun]:
-        found = {}
-        for one in wanted:
-            try:
-                found[one.id] = self._runs.get(project, one.id)
-            except HpctrackError as error:
-                parts.errors.append(self._describe(one.id, error))
-        return found
-
-    def _parse(self, text: str, opened: dict[str, OpenRun], parts: _Parts) -> Node | None:
+    def _parse(
+        self, text: str, project: str, wanted: Sequence[Wanted], parts: _Parts
+    ) -> Generator[None, None, Node | None]:
         """Return the expression; None if it is the name of a metric that no run has."""
-        if any(text in one.sizes for one in opened.values()):
-            return Name(text)
-        known = {name for one in opened.values() for name in one.sizes}
+        known: set[str] = set()
+        for one in wanted:
+            with suppress(HpctrackError):  # told where it is drawn
+                known |= self._runs.sizes(project, one.id).keys()
+            if text in known:
+                return Name(text)
+            yield
         try:
             return parse_expression(text, known)
         except QueryError as error:
@@ -206,11 +223,12 @@ class ChartReader:
         return {"run": run, "message": error.message.replace(f"{self._path}/", "")}
 
 
-def _add_groups(parts: _Parts, how: Grouping, window: Window) -> None:
+def _add_groups(parts: _Parts, how: Grouping, window: Window) -> Generator[None, None, None]:
     """Make the lines of all groups, over the same buckets."""
     whole = [member.line for members in parts.groups.values() for member in members]
     buckets = cut_buckets(whole, window)
     for label, members in parts.groups.items():
+        yield
         parts.lines.append(draw_group(label, members, buckets, how))
 
 

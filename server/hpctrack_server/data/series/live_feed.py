@@ -170,10 +170,9 @@ class LiveFeeds:
         self._feeds.clear()
 
     def _look_at(self, source: Source, choices: frozenset[RankChoice | int]) -> Tick:
-        folder = run_folder(self._store, *source)
         if source not in self._feeds:
             feed = PointFeed(
-                folder,
+                run_folder(self._store, *source),
                 clock=self._clock,
                 stale_after_s=self._stale_after_s,
                 rows_before=ROWS_BEFORE,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hpctrack_server.data.event import Event, make_event
 from hpctrack_server.data.reader import Reader
 from hpctrack_server.data.series.live_feed import LiveFeeds, Source, Tick
 from hpctrack_server.data.series.query import RankChoice
@@ -51,9 +51,9 @@ class Viewer:
 
     watched: Watched
     live: set[str] = field(default_factory=set)
-    _pending: list[bytes] = field(default_factory=list)
+    _pending: list[Event] = field(default_factory=list)
     _size_bytes: int = 0
-    _stale: bytes = b""
+    _stale: Event | None = None
     _next_stale_mono_s: float = 0.0
     _is_due: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -66,31 +66,33 @@ class Viewer:
         """Let whoever waits look up, although there is nothing to tell."""
         self._is_due.set()
 
-    def tell(self, event: bytes, now_mono_s: float) -> None:
-        """Offer an event; that charts are stale is told now and then, lest they never rest."""
-        if event.startswith(b"event: stale"):
-            self._stale = event
-        elif event:
-            self.offer(event)
+    def tell(self, events: Sequence[Event], now_mono_s: float) -> None:
+        """Offer events; that charts are stale is told now and then, lest they never rest."""
+        for event in events:
+            if event.name == "stale":
+                self._stale = event
+            else:
+                self.offer(event)
         if self._stale and now_mono_s >= self._next_stale_mono_s:
             self.offer(self._stale)
-            self._stale = b""
+            self._stale = None
             self._next_stale_mono_s = now_mono_s + STALE_REST_S
 
-    def offer(self, event: bytes) -> None:
-        """Add an event."""
-        self._size_bytes += len(event)
-        if self._size_bytes > BACKLOG_MAX_BYTES:
-            event = make_event("stale", {"runs": list(self.watched.runs)})
-            self._pending.clear()
-            self._size_bytes = len(event)
+    def offer(self, event: Event) -> None:
+        """Add an event; of a page that does not take them, the points are given up."""
         self._pending.append(event)
+        self._size_bytes += len(event.body)
+        if self._size_bytes > BACKLOG_MAX_BYTES:
+            kept = [one for one in self._pending if one.name not in {"points", "stale"}]
+            self._pending = [*kept, make_event("stale", {"runs": list(self.watched.runs)})]
+            self._size_bytes = sum(len(one.body) for one in self._pending)
         self._is_due.set()
 
-    async def next(self, timeout_s: float) -> list[bytes]:
+    async def next(self, timeout_s: float) -> list[Event]:
         """Wait for events; none after the time is up."""
         try:
-            await asyncio.wait_for(self._is_due.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # `wait_for` would make a task for each wait
+                await self._is_due.wait()
         except TimeoutError:
             return []
         self._is_due.clear()
@@ -204,14 +206,12 @@ class PointWatcher:
             source: deque([*self._recent.get(source, ()), tick], kept)
             for source, tick in ticks.items()
         }
-        made: dict[tuple[Watched, frozenset[str]], list[bytes]] = {}
+        made: dict[tuple[Watched, frozenset[str]], list[Event]] = {}
         for viewer in self._viewers:
             key = (viewer.watched, frozenset(viewer.live))
             if key not in made:
                 made[key] = make_events(viewer.watched, viewer.live, ticks, new_names)
-            for event in made[key]:
-                viewer.tell(event, asyncio.get_running_loop().time())
-            viewer.tell(b"", asyncio.get_running_loop().time())
+            viewer.tell(made[key], asyncio.get_running_loop().time())
             over = [run for run in viewer.live if _is_over(ticks, viewer.watched.project, run)]
             viewer.live.difference_update(over)
 
@@ -226,7 +226,7 @@ def make_events(
     live: set[str],
     ticks: Mapping[Source, Tick],
     new_names: Mapping[Source, frozenset[str]],
-) -> list[bytes]:
+) -> list[Event]:
     """Return what pages that watch the same are told. Pure.
 
     ``points`` is a list of pieces, see `encode_piece`; ``metrics`` names new ones; ``stale`` and
@@ -256,11 +256,6 @@ def choose_pieces(watched: Watched, tick: Tick) -> list[bytes]:
     ]
 
 
-def make_points(pieces: Sequence[bytes]) -> bytes:
+def make_points(pieces: Sequence[bytes]) -> Event:
     """Return the event that has them. Pure."""
-    return b"event: points\ndata: [" + b",".join(pieces) + b"]\n\n"
-
-
-def make_event(name: str, said: object) -> bytes:
-    """Return a server-sent event. Pure."""
-    return f"event: {name}\ndata: {json.dumps(said, allow_nan=False)}\n\n".encode()
+    return Event("points", b"[" + b",".join(pieces) + b"]")

@@ -92,7 +92,7 @@ class OpenRun:
         if now_mono_s < self._next_check_mono_s:
             return
         self._next_check_mono_s = now_mono_s + CHECK_S
-        stamp = _find_stamp(self.run.folder)
+        stamp = find_stamp(self.run.folder)
         if stamp == self._stamp and not self.is_live:
             return
         with reading(self.label):
@@ -182,7 +182,7 @@ class OpenRuns:
             There is no such run, or it cannot be read.
         """
         folder = run_folder(self._store, project, run_id)
-        stamp = _find_stamp(folder)
+        stamp = find_stamp(folder)
         held = self._sizes.get(folder)
         if held and held[0] == stamp:
             return held[1]
@@ -207,7 +207,7 @@ def is_going_on(record: RunRecord) -> bool:
     return State.RUNNING in {record.state, *(one.state for one in record.ranks)}
 
 
-def _find_stamp(folder: Path) -> Stamp:
+def find_stamp(folder: Path) -> Stamp:
     """Tell the files of a run from what they were before."""
     try:
         facts = [(one.name, one.stat()) for one in folder.iterdir() if one.suffix == ".h5"]

@@ -27,6 +27,10 @@ PSYCOPG: Final = "postgresql+psycopg2"
 HINT: Final = "the dashboard works without it; choose another place with --database"
 
 
+class DatabaseError(StoreError):
+    """What people have saved cannot be had now; the runs are not affected."""
+
+
 class Database:
     """The dashboard's own database; everything here belongs on the thread for it.
 
@@ -46,8 +50,8 @@ class Database:
 
         Raises
         ------
-        StoreError
-            The database cannot be opened, read or written.
+        DatabaseError
+            It cannot be opened, read or written.
         StoreFormatError
             A newer hpctrack has made it.
         """
@@ -57,11 +61,11 @@ class Database:
                 yield connection
         except SQLAlchemyError as error:
             message = f"the dashboard's database fails: {_first_line(error)}"
-            raise StoreError(message, hint=HINT) from None
+            raise DatabaseError(message, hint=HINT) from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
             message = f"the dashboard's database cannot be opened: {reason}"
-            raise StoreError(message, hint=HINT) from None
+            raise DatabaseError(message, hint=HINT) from None
 
     def close(self) -> None:
         """Close all connections."""

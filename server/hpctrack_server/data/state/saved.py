@@ -1,4 +1,4 @@
-"""Documents that people save in a project: views of the table of runs, workspaces of charts."""
+"""Documents that people save in a project: views of the table, workspaces, selections of runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpctrack.errors import BusyError, NotFoundError, UsageError
 from hpctrack_server.data.state.database import Database
 from hpctrack_server.data.state.tables import SAVED
 
-BODY_MAX_BYTES: Final = 256 * 1024
+BODY_MAX_BYTES: Final = 512 * 1024
 TITLE_MAX_CHARS: Final = 200
 PER_PROJECT_MAX: Final = 500
 """Of one kind: a list that is longer is a program's mistake."""
@@ -31,6 +31,8 @@ class SavedKind(StrEnum):
     """How the table of runs is filtered, sorted and laid out."""
     WORKSPACE = "workspace"
     """Which charts there are, and where."""
+    SELECTION = "selection"
+    """Runs that somebody has picked, too many for an address: ``{"runs": [...]}``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ class SavedDocuments:
         Raises
         ------
         UsageError
-            It has no title, is too large, or there are too many.
+            It has no title, is too large, or there are too many; of selections the oldest goes.
         """
         now_wall_s = self._clock.wall_s()
         one = Saved(
@@ -118,7 +120,11 @@ class SavedDocuments:
         place = (SAVED.c.project == project) & (SAVED.c.kind == self._kind)
         with self._database.begin() as connection:
             count = connection.execute(select(func.count()).where(place)).scalar_one()
-            if count >= PER_PROJECT_MAX:
+            if count >= PER_PROJECT_MAX and self._kind == SavedKind.SELECTION:
+                # Nobody sees a list of these that could be tidied.
+                oldest = select(SAVED.c.id).where(place).order_by(SAVED.c.updated).limit(1)
+                connection.execute(delete(SAVED).where(SAVED.c.id == oldest.scalar_subquery()))
+            elif count >= PER_PROJECT_MAX:
                 raise UsageError(
                     f"this project has {count} of them already", hint="delete some first"
                 )
@@ -209,10 +215,15 @@ class State:
         self._database = database
         self.views = SavedDocuments(database, SavedKind.VIEW)
         self.workspaces = SavedDocuments(database, SavedKind.WORKSPACE)
+        self.selections = SavedDocuments(database, SavedKind.SELECTION)
 
     def of(self, kind: SavedKind) -> SavedDocuments:
         """Return the documents of a kind."""
-        return {SavedKind.VIEW: self.views, SavedKind.WORKSPACE: self.workspaces}[kind]
+        return {
+            SavedKind.VIEW: self.views,
+            SavedKind.WORKSPACE: self.workspaces,
+            SavedKind.SELECTION: self.selections,
+        }[kind]
 
     def close(self) -> None:
         """Close the database."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,9 +14,11 @@ from hpctrack.analysis.bootstrap import Interval
 from hpctrack.analysis.comparison import Plan
 from hpctrack.analysis.corrections import Correction
 from hpctrack.analysis.significance import Method
+from hpctrack.analysis.tasks import Scaling
 from hpctrack.errors import UsageError
 from hpctrack_server.data.index.groups import BUT_SEED
 from hpctrack_server.data.index.query import RunQuery
+from hpctrack_server.language.keys import split_keys
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -24,8 +27,15 @@ BEST, LAST = "best:", "last:"
 
 CONFIDENCES = (0.9, 0.95, 0.99)
 
-LOW_IS_BETTER = ("loss", "err", "mse", "mae", "rmse", "nll", "perplexity", "_s", "time", "wer")
-"""Parts of names of which less is better, unless the reader says otherwise."""
+LOW_IS_BETTER = frozenset(
+    {
+        "bpc", "cer", "cost", "duration", "err", "error", "errors", "fid", "latency", "loss",
+        "losses", "mae", "mse", "nll", "perplexity", "ppl", "regret", "rmse", "s", "time", "wer",
+    }
+)  # fmt: skip
+"""Words of names of which less is better, unless the reader says otherwise; an ``s`` is seconds."""
+
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 class Goal(StrEnum):
@@ -52,6 +62,10 @@ class StatisticsQuery:
         See `hpctrack.analysis.comparison.Plan`.
     center : Center
         The average that is drawn.
+    task : str
+        The column that says which task a run did; empty compares without tasks.
+    scaling : Scaling
+        How scores of several tasks become comparable.
     baseline : str
         Id of a group; empty is the first one.
     filter, search : str
@@ -68,6 +82,8 @@ class StatisticsQuery:
     interval: Interval = Interval.BCA
     center: Center = Center.IQM
     confidence: float = 0.95
+    task: str = ""
+    scaling: Scaling = Scaling.RANGE
     baseline: str = ""
     filter: str = ""
     search: str = ""
@@ -97,6 +113,8 @@ class StatisticsQuery:
             interval=_choose(Interval, _text(given, "interval") or Interval.BCA, "interval"),
             center=_choose(Center, _text(given, "center") or Center.IQM, "center"),
             confidence=_read_confidence(_text(given, "confidence")),
+            task=_text(given, "task"),
+            scaling=_choose(Scaling, _text(given, "scaling") or Scaling.RANGE, "scaling"),
             baseline=_text(given, "baseline"),
             filter=_text(given, "filter"),
             search=_text(given, "search"),
@@ -122,10 +140,11 @@ class StatisticsQuery:
     def parameters(self) -> list[tuple[str, str]]:
         """Return the address's parameters, all of them: a bookmark keeps its meaning."""
         parts = [
-            ("metric", self.metric), *(("by", one) for one in self.by), ("pair", self.pair),
-            ("goal", str(self.goal)), ("test", str(self.method)),
+            ("metric", self.metric), *(("by", one) for one in self.by),
+            ("pair", self.pair), ("goal", str(self.goal)), ("test", str(self.method)),
             ("correction", str(self.correction)), ("interval", str(self.interval)),
             ("center", str(self.center)), ("confidence", f"{self.confidence:g}"),
+            ("task", self.task), ("scaling", str(self.scaling) if self.task else ""),
             ("baseline", self.baseline), ("filter", self.filter), ("search", self.search),
             ("runs", ",".join(self.ids)),
         ]  # fmt: skip
@@ -139,8 +158,9 @@ class StatisticsQuery:
 
 def guess_goal(metric: str) -> Goal:
     """Return whether less or more of a metric is most likely the better."""
-    name = metric.rpartition("/")[2].casefold()
-    return Goal.LOW if any(part in name for part in LOW_IS_BETTER) else Goal.HIGH
+    words = [one.lower() for one in _WORDS.findall(metric.rpartition("/")[2])]
+    is_low = any(one in LOW_IS_BETTER or one.endswith("loss") for one in words)
+    return Goal.LOW if is_low else Goal.HIGH
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
@@ -152,7 +172,7 @@ def _texts(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = given.get(name)
     if isinstance(value, (list, tuple)):
         return tuple(str(one) for one in value if str(one))
-    return tuple(part for part in _text(given, name).split(",") if part)
+    return split_keys(_text(given, name))
 
 
 def _choose(kind: type[Choice], value: str, name: str) -> Choice:

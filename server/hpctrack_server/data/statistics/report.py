@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from hpctrack.analysis.advice import conclude, list_assumptions
 from hpctrack.analysis.averages import Center
 from hpctrack.analysis.bootstrap import Estimate
 from hpctrack.analysis.comparison import Comparison, Description, Report, compare_groups
 from hpctrack.analysis.effects import name_size
-from hpctrack.errors import HpctrackError
-from hpctrack_server.data.frames import SeriesQuery, View
 from hpctrack_server.data.index.groups import BUT_SEED
 from hpctrack_server.data.index.query import ColumnFacts, ColumnKind
 from hpctrack_server.data.index.run_index import RunIndex
-from hpctrack_server.data.provider import DataProvider
+from hpctrack_server.data.statistics.curve_ends import CurveEnds, Ends
 from hpctrack_server.data.statistics.grouping import (
     GROUPS_MAX,
     RunGroup,
@@ -29,16 +25,13 @@ from hpctrack_server.data.statistics.grouping import (
     thin_points,
 )
 from hpctrack_server.data.statistics.query import BEST, LAST, Goal, StatisticsQuery
+from hpctrack_server.data.statistics.task_report import report_tasks
 
 POINTS_MAX = 400
 """Of one group that are drawn."""
 
 CURVES_MAX = 2_000
 """Runs whose curves are read for a best or a last value: each opens a file."""
-
-
-CURVE_WIDTH = 1 << 22
-"""Buckets of a curve that is read: as many as its steps, so that nothing is averaged away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +77,27 @@ def find_choices(index: RunIndex, project: str) -> Choices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The runs that fit, with their columns.
+
+    Parameters
+    ----------
+    ids : tuple of str
+    values : dict
+        Of each column, in the order of the runs.
+    keys : tuple of str
+        Columns that make the groups.
+    pair : str
+        The column of pairs, or of tasks; empty if there is none.
+    """
+
+    ids: tuple[str, ...]
+    values: dict[str, list[Any]]
+    keys: tuple[str, ...]
+    pair: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
     """The runs that are compared, as they were found.
 
@@ -94,7 +108,7 @@ class Collected:
     keys : tuple of str
         Columns that make the groups.
     pair : str
-        The column of pairs; empty if there is none.
+        The column of pairs, or of tasks; empty if there is none.
     notes : tuple of str
         What was left out.
     """
@@ -105,10 +119,8 @@ class Collected:
     notes: tuple[str, ...]
 
 
-def collect_groups(
-    index: RunIndex, provider: DataProvider, project: str, query: StatisticsQuery
-) -> Collected:
-    """Find the runs and their numbers; touches files.
+def find_runs(index: RunIndex, project: str, query: StatisticsQuery) -> Found:
+    """Find the runs; for the thread of the index.
 
     Raises
     ------
@@ -119,18 +131,35 @@ def collect_groups(
     """
     columns = index.columns(project)
     keys = choose_keys_but_seed(columns) if query.by == (BUT_SEED,) else query.by
-    pair = query.pair or guess_pair(columns)
+    keys = tuple(one for one in keys if one != query.task)
+    pair = query.task or query.pair or guess_pair(columns)
     wanted = list(dict.fromkeys([*keys, *([pair] if pair else []), _column_of(query.metric)]))
     ids, values = index.values(project, wanted, query.runs)
+    return Found(ids=tuple(ids), values=values, keys=tuple(keys), pair=pair)
+
+
+def compare_in_steps(
+    found: Found, ends: CurveEnds, project: str, query: StatisticsQuery
+) -> Generator[None, None, dict[str, Any]]:
+    """Read what is compared of the runs, one by one, and say what `make_report` says."""
     notes: list[str] = []
-    if len(ids) > CURVES_MAX and _find_head(query.metric):
-        notes.append(f"curves of the first {CURVES_MAX:,} of {len(ids):,} runs were read")
-    numbers = _find_numbers(provider, project, query, ids, values)
-    groups = group_runs(
-        ids, numbers, values[pair] if pair else (), {key: values[key] for key in keys}
-    )
+    head = _find_head(query.metric)
+    numbers: Sequence[Any] = found.values[_column_of(query.metric)]
+    if head:
+        read = found.ids[:CURVES_MAX]
+        if len(read) < len(found.ids):
+            total = len(found.ids)
+            notes.append(f"curves of the first {CURVES_MAX:,} of {total:,} runs were read")
+        name = query.metric.removeprefix(head)
+        curves = yield from ends.read_in_steps(project, read, name)
+        picked = [_pick(one, query.goal if head == BEST else None) for one in curves]
+        numbers = [*picked, *[None] * (len(found.ids) - len(picked))]
+    pairs = found.values[found.pair] if found.pair else ()
+    groups = group_runs(found.ids, numbers, pairs, {key: found.values[key] for key in found.keys})
     shown = _choose_groups(groups, query, notes)
-    return Collected(groups=tuple(shown), keys=keys, pair=pair, notes=tuple(notes))
+    yield
+    collected = Collected(groups=tuple(shown), keys=found.keys, pair=found.pair, notes=tuple(notes))
+    return make_report(collected, query)
 
 
 def make_report(found: Collected, query: StatisticsQuery) -> dict[str, Any]:
@@ -140,27 +169,34 @@ def make_report(found: Collected, query: StatisticsQuery) -> dict[str, Any]:
     -------
     dict
         ``groups``, ``comparisons``, ``matrix``, ``verdict``, ``assumptions``, ``notes`` (what was
-        left out), and the query in ``asked``.
+        left out), ``tasks`` (see `report_tasks`; None without), and the query in ``asked``.
     """
     shown = found.groups
     baseline = next((at for at, one in enumerate(shown) if one.id == query.baseline), None)
     if baseline is None:
         # What was tried most often is most often what everybody starts from.
         baseline = max(range(len(shown)), key=lambda at: len(shown[at].sample), default=0)
-    report = compare_groups([one.sample for one in shown], query.plan, baseline=baseline)
-    return {
+    told: dict[str, Any] = {
         "asked": [list(one) for one in query.parameters()],
         "pair": found.pair,
         "keys": list(found.keys),
         "runs": sum(len(one.sample) for one in shown),
         "baseline": shown[baseline].id if shown else "",
         "goal": str(query.goal),
+        "notes": list(found.notes),
+        "tasks": None,
+    }
+    if query.task:
+        # What several tasks measure is not the same: nothing is said of their runs in one heap.
+        return {**told, **report_tasks(shown, baseline, query, found.notes)}
+    report = compare_groups([one.sample for one in shown], query.plan, baseline=baseline)
+    return {
+        **told,
         "groups": [_describe_group(*one, query) for one in zip(shown, report.groups, strict=True)],
         "comparisons": _describe_comparisons(shown, report, baseline),
         "matrix": [list(row) for row in report.matrix],
         "verdict": conclude(report),
         "assumptions": list_assumptions(report),
-        "notes": list(found.notes),
     }
 
 
@@ -179,38 +215,11 @@ def _find_head(metric: str) -> str:
     return next((one for one in (BEST, LAST) if metric.startswith(one)), "")
 
 
-def _find_numbers(
-    provider: DataProvider,
-    project: str,
-    query: StatisticsQuery,
-    ids: Sequence[str],
-    values: dict[str, list[Any]],
-) -> Sequence[Any]:
-    head = _find_head(query.metric)
-    if not head:
-        return values[_column_of(query.metric)]
-    name, goal = query.metric.removeprefix(head), query.goal if head == BEST else None
-    found = [_read_curve(provider, project, run, name, goal) for run in ids[:CURVES_MAX]]
-    return [*found, *[None] * (len(ids) - len(found))]
-
-
-def _read_curve(
-    provider: DataProvider, project: str, run: str, name: str, goal: Goal | None
-) -> float | None:
-    """Return the best value of a curve, the mean over the ranks; without a goal the last."""
-    wanted = SeriesQuery(metric=name, view=View.BAND, width=CURVE_WIDTH)
-    try:
-        frame = provider.series(project, run, wanted)
-    except HpctrackError:
-        return None  # it has not logged this, or cannot be read: it counts as a run without
-    if frame.band is None:
+def _pick(one: Ends | None, goal: Goal | None) -> float | None:
+    """Return the best value of a curve; without a goal the last."""
+    if one is None:
         return None
-    curve = frame.band.mean[np.isfinite(frame.band.mean)]
-    if not len(curve):
-        return None
-    if goal is None:
-        return float(curve[-1])
-    return float(curve.max() if goal == Goal.HIGH else curve.min())
+    return one.last if goal is None else one.high if goal == Goal.HIGH else one.low
 
 
 def _choose_groups(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +32,17 @@ class RunsWanted:
     value_key: str = ""
 
     @classmethod
-    def parse(cls, arguments: Mapping[str, str]) -> RunsWanted:
-        """Read the parameters of an address: ``runs``, or ``filter, search, sort, limit``."""
-        ids = tuple(dict.fromkeys(one for one in arguments.get("runs", "").split(",") if one))
+    def parse(cls, arguments: Mapping[str, str], picked: Sequence[str] = ()) -> RunsWanted:
+        """Read the parameters of an address: ``runs``, or ``filter, search, sort, limit``.
+
+        Parameters
+        ----------
+        arguments : mapping
+        picked : sequence of str, optional
+            Ids that were too many for an address.
+        """
+        named = picked or arguments.get("runs", "").split(",")
+        ids = tuple(dict.fromkeys(one for one in named if one))
         limit = arguments.get("limit", "")
         is_count = limit.isascii() and limit.isdigit() and len(limit) < 9  # noqa: PLR2004
         count = int(limit) if is_count else RUNS_DEFAULT
@@ -43,17 +51,21 @@ class RunsWanted:
             search=arguments.get("search", ""),
             ids=ids[:RUNS_MAX],
             sort=SortKey.parse(arguments.get("sort", "")),
-            count=len(ids) if ids else max(1, min(count, RUNS_MAX)),
+            count=min(len(ids), RUNS_MAX) if ids else max(1, min(count, RUNS_MAX)),
             # Who names a run, as a run's own page does, means it: archived ones too.
             scope=Scope.ALL if ids else Scope.ACTIVE,
         )
         return cls(query=query, value_key=arguments.get("value", ""))
 
 
-def describe_run(row: Mapping[str, Any], value_key: str) -> dict[str, Any]:
-    """Return a run as the rail needs it; ``value`` is a number, a text, or None."""
+def describe_run(row: Mapping[str, Any], value_key: str, stamp: str = "") -> dict[str, Any]:
+    """Return a run as the rail needs it.
+
+    ``value`` is a number, a text, or None; ``stamp`` tells when its charts are old.
+    """
     described = {key: row.get(key) for key in FACTS}
     value = row.get(value_key) if value_key else None
+    described["stamp"] = stamp
     described["value"] = value if is_number(value) or value is None else str(value)
     return described
 

@@ -21,7 +21,7 @@ from hpctrack_server.data.run.console_search import Pattern
 from hpctrack_server.data.run.console_spool import SpooledLine
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.run.files import describe_download
-from hpctrack_server.pages.run.frame import RunTab, read_whole
+from hpctrack_server.pages.run.frame import RunTab
 
 STREAMS = ("", "stdout", "stderr")
 FINDS = ("", "next", "previous", "nearest", "first", "last")
@@ -85,7 +85,7 @@ class ConsoleText(Guarded):
         rank = read_rank(self.query("rank"))
         stream = _one_of(self.query("stream"), STREAMS, "stream")
         is_labelled = rank is None
-        size = (await read_whole(self, project, run_id)).record.size
+        size = (await self.read(self.services.provider.whole_run, project, run_id)).record.size
         lines = self.services.consoles.iter_text(project, run_id, rank, stream)
         name = f"{run_id}-rank-{rank}.txt" if rank is not None else f"{run_id}.txt"
         headers = {**describe_download(name), "Content-Type": "text/plain; charset=utf-8"}
@@ -96,6 +96,8 @@ class ConsoleText(Guarded):
             while batch:
                 self.write(batch)
                 await self.flush()
+                if self.request.method == "HEAD":
+                    return
                 batch = await self.calculate(_take_text, lines, is_labelled=is_labelled, size=size)
         except StreamClosedError:
             return

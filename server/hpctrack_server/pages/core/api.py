@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from hpctrack.core import __version__
-from hpctrack.errors import StoreError, UsageError
+from hpctrack.errors import UsageError
 from hpctrack.store.definitions import leave_out_hidden
 from hpctrack_server.data.encode import encode_series
 from hpctrack_server.data.frames import Axis, BrokenFrame, RunFrame, SeriesQuery, View
@@ -78,9 +78,7 @@ class RunApi(Guarded):
 
     async def get(self, project: str, run_id: str) -> None:
         """Answer with everything but the numbers."""
-        run = await self.read(self.services.provider.run, project, run_id)
-        if isinstance(run, BrokenFrame):
-            raise StoreError(run.message, hint=run.hint or None)
+        run = await self.read(self.services.provider.whole_run, project, run_id)
         self.answer(describe_run(run, with_ranks=True))
 
 

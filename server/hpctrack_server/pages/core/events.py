@@ -1,70 +1,94 @@
-"""Server-sent events: a page that is open learns what has changed."""
+"""Server-sent events: one connection for each topic that a page listens to."""
 
 from __future__ import annotations
 
-import json
-import math
+import asyncio
+from contextlib import aclosing
+from typing import ClassVar
 
 from tornado.iostream import StreamClosedError
 
-from hpctrack.errors import StoreError
-from hpctrack_server.components.text import plain_json
-from hpctrack_server.data.frames import BrokenFrame
+from hpctrack_server.pages.core.topics import (
+    Events,
+    Topic,
+    follow_points,
+    follow_project,
+    follow_run,
+)
 from hpctrack_server.pages.guarded import Guarded
-
-KEEP_ALIVE_S = 15.0
-"""Proxies and tunnels close what is silent for long; a comment line keeps the stream open."""
 
 RETRY_MS = 2000
 
 
 class EventStream(Guarded):
-    """Tells a page about its run or project until it leaves."""
+    """Tells a page about a topic until it leaves."""
 
-    _is_closed = False
+    streams = True
+    topic: ClassVar[Topic]
+
+    _sending: asyncio.Task[None] | None = None
 
     def on_connection_close(self) -> None:
-        """Note that nobody listens any more."""
+        """Stop: nobody listens any more."""
         super().on_connection_close()
-        self._is_closed = True
+        if self._sending is not None:
+            self._sending.cancel()
 
-    async def _stream(self, project: str, run_id: str | None) -> None:
+    async def stream(self, *parts: str) -> None:
+        """Send the events of the topic with these parts of its path."""
+        names = self.request.query_arguments
+        query = {name: self.get_query_arguments(name, strip=False) for name in names}
+        events = await type(self).topic(self.services, query, *parts)
+        if self.is_gone:
+            return
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("X-Accel-Buffering", "no")
-        with self.services.watcher.subscribe((project, run_id)) as subscription:
-            try:
-                self.write(f"retry: {RETRY_MS}\n\n")
+        self._sending = asyncio.create_task(self._send(events))
+        try:
+            await self._sending
+        except asyncio.CancelledError:
+            if not self.is_gone:
+                raise
+        except StreamClosedError:
+            return
+
+    async def _send(self, events: Events) -> None:
+        async with aclosing(events):
+            self.write(f"retry: {RETRY_MS}\n\n")
+            await self.flush()
+            async for due in events:
+                for name, body in due:
+                    self.write(f"event: {name}\ndata: ".encode() + body + b"\n\n")
+                if not due:
+                    self.write(":\n\n")
                 await self.flush()
-                silent_s = 0.0
-                while not self._is_closed and not self.services.watcher.is_closed:
-                    change = await subscription.next(1.0)
-                    silent_s = 0.0 if change else silent_s + 1.0
-                    if change:
-                        body = json.dumps(plain_json(change), allow_nan=False)
-                        self.write(f"event: change\ndata: {body}\n\n")
-                        await self.flush()
-                    elif math.fmod(silent_s, KEEP_ALIVE_S) == 0:
-                        self.write(":\n\n")
-                        await self.flush()
-            except StreamClosedError:
-                return
 
 
 class RunEvents(EventStream):
     """``/api/v1/runs/<project>/<id>/events``."""
 
+    topic = staticmethod(follow_run)
+
     async def get(self, project: str, run_id: str) -> None:
         """Send ``change`` events: version, state, whether it is live, metrics that have grown."""
-        run = await self.read(self.services.provider.run, project, run_id)
-        if isinstance(run, BrokenFrame):
-            raise StoreError(run.message)
-        await self._stream(project, run_id)
+        await self.stream(project, run_id)
 
 
 class ProjectEvents(EventStream):
     """``/api/v1/projects/<project>/events``."""
 
+    topic = staticmethod(follow_project)
+
     async def get(self, project: str) -> None:
         """Send ``change`` events whenever the list of runs looks different."""
-        await self.read(self.services.provider.pulse, project, None)
-        await self._stream(project, None)
+        await self.stream(project)
+
+
+class PointEvents(EventStream):
+    """``/api/v1/projects/<project>/points``: what live runs log, as it comes."""
+
+    topic = staticmethod(follow_points)
+
+    async def get(self, project: str) -> None:
+        """Send what runs log: ``begin``, then ``points``, ``metrics``, ``stale`` and ``over``."""
+        await self.stream(project)

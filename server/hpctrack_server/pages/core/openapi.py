@@ -28,7 +28,18 @@ ERROR = {
         "message": {"type": "string"},
         "hint": {"type": "string", "description": "what to do; may be empty"},
         "at": {"type": "integer", "description": "where in a filter or expression, in characters"},
+        "end": {"type": "integer", "description": "where what is wrong there ends"},
+        "file": {"type": "string", "description": "which of the store's files cannot be read"},
     },
+}
+
+
+PROBLEMS = {
+    "400": "A parameter, a filter or the body is wrong",
+    "404": "There is no such project, run, metric or file",
+    "409": "It is there and cannot be read: broken, half-written or too new; `file` says which. "
+    "Or somebody else has just changed it",
+    "default": "What was wrong, and what helps",
 }
 
 
@@ -62,7 +73,8 @@ def describe_api(api: Mapping[str, Page], *, prefix: str = "") -> dict[str, Any]
             "title": "hpctrack",
             "version": __version__,
             "description": "What the dashboard's pages ask. Numbers come as bytes: a length, a "
-            "header in JSON and arrays; `docs/reference/api.md` describes them.",
+            "header in JSON and arrays; `docs/reference/api.md` describes them. Whatever answers "
+            "GET answers HEAD, but for streams of events.",
         },
         "servers": [{"url": prefix or "/"}],
         "security": [{"bearer": []}, {"cookie": []}, {}],
@@ -152,8 +164,8 @@ def _describe_answers(operation: Operation) -> dict[str, Any]:
         one: {"schema": kinds.get(one, {"type": "string", "format": "binary"})}
         for one in operation.gives
     }
-    problem = {
-        "description": "What was wrong, and what helps",
-        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
-    }
-    return {"200": {"description": "The answer", "content": content}, "default": problem}
+    said = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
+    problems = {status: {"description": text, "content": said} for status, text in PROBLEMS.items()}
+    if operation.becomes:
+        return {"101": {"description": operation.becomes}, **problems}
+    return {"200": {"description": "The answer", "content": content}, **problems}

@@ -26,11 +26,14 @@ class Operation:
         An example of what is sent, for methods that send something.
     gives : tuple of str
         Content types of the answer.
+    becomes : str
+        What the connection is used for from then on, where the answer is no document.
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     gives: tuple[str, ...] = (JSON,)
+    becomes: str = ""
 
 
 SELECTION = {
@@ -55,6 +58,14 @@ RUNS_BODY = {"filter": "summary.val/acc > 0.9", "search": "", "sort": "-created"
 
 OPERATIONS: dict[str, Operation] = {
     "healthz": Operation(),
+    "socket": Operation(
+        becomes="A WebSocket for all that a page listens to. Say "
+        '`{"listen": "/api/v1/projects/p/events", "id": 1}` with the address of an event stream '
+        "below and a number of yours, and be told what that stream would tell you, as "
+        '`{"id": 1, "event": "change", "data": ...}`, or the event `error`; `{"end": 1}` ends it. '
+        '`{"event": "open"}` comes first. The `Origin` must be the very address that is asked; who '
+        "names none has to send the token as a header."
+    ),
     "projects": Operation(),
     "runs": Operation(query={**SELECTION, "start": "runs left out", "count": "at most 1,000"}),
     "table": Operation(
@@ -64,7 +75,7 @@ OPERATIONS: dict[str, Operation] = {
     "columns": Operation(),
     "groups": Operation(body={"keys": ["@config-but-seed"], **RUNS_BODY}),
     "complete": Operation(
-        query={"*text": "what has been typed of a filter", "at": "where, in characters"}
+        query={"text": "what has been typed of a filter", "at": "where, in characters"}
     ),
     "export": Operation(
         query={
@@ -85,12 +96,13 @@ OPERATIONS: dict[str, Operation] = {
             "remove_tags": [],
             "archived": False,
             "deleted": False,
+            "was": {"notes": "as they were read: refused if somebody has changed them since"},
         }
     ),
     "project-events": Operation(gives=(EVENTS,)),
     "points": Operation(
         query={
-            "runs": "ids, separated by commas",
+            "*runs": "ids, separated by commas",
             "metric": "a name; for several metrics several times, for all not at all",
             "ranks": "`mean`, `min`, `max`, `all`, or a number",
         },
@@ -134,7 +146,12 @@ OPERATIONS: dict[str, Operation] = {
     "run-file": Operation(gives=(BYTES,)),
     "run-patch": Operation(gives=(TEXT,)),
     "diff": Operation(
-        query={"*runs": "ids, separated by commas", "all": "`1` shows what is the same, too"}
+        query={
+            "runs": "ids, separated by commas",
+            "limit": "at most so many runs",
+            "all": "`1` shows what is the same, too",
+            **SELECTION,
+        }
     ),
     "strip": Operation(
         query={"span": "seconds, back from now", "width": "columns"}, gives=(BYTES,)
@@ -188,7 +205,9 @@ OPERATIONS: dict[str, Operation] = {
         query={"rank": "only this rank", "stream": "`stdout` or `stderr`"}, gives=(TEXT,)
     ),
     "compare-facts": Operation(query={"runs": "ids, separated by commas", **SELECTION}),
-    "panel-columns": Operation(),
+    "panel-columns": Operation(
+        body={"keys": ["config.lr"], "query": {**RUNS_BODY, "limit": 1000}}, gives=(BYTES,)
+    ),
     "panels": Operation(body={**RUNS_BODY, "settings": {"x": "config.lr", "y": "summary.val/acc"}}),
     "statistics": Operation(
         body={"metric": "summary.val/acc", "by": ["@config-but-seed"], "pair": "config.seed"}

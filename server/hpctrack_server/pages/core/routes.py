@@ -11,9 +11,9 @@ from hpctrack_server.pages.core.api import (
     SeriesApi,
 )
 from hpctrack_server.pages.core.edit import EditApi
-from hpctrack_server.pages.core.events import ProjectEvents, RunEvents
+from hpctrack_server.pages.core.events import PointEvents, ProjectEvents, RunEvents
+from hpctrack_server.pages.core.live_socket import LiveSocket
 from hpctrack_server.pages.core.openapi import OpenApi
-from hpctrack_server.pages.core.points import PointEvents
 from hpctrack_server.pages.core.series import ChartApi, ChartMetricsApi
 from hpctrack_server.pages.core.table import (
     ColumnsApi,
@@ -30,6 +30,7 @@ PAGES: dict[str, Page] = {}
 API: dict[str, Page] = {
     "openapi": Page(route="/api/v1/openapi.json", handler=OpenApi),
     "healthz": Page(route="/healthz", handler=Alive),
+    "socket": Page(route="/api/v1/socket", handler=LiveSocket),
     "projects": Page(route="/api/v1/projects", handler=ProjectsApi),
     "runs": Page(route=f"/api/v1/projects/{PROJECT}/runs", handler=RunsApi),
     "table": Page(route=f"/api/v1/projects/{PROJECT}/table", handler=TableApi),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+from collections.abc import Generator, Sequence
 from typing import ClassVar
 
 from hpctrack_server.data.encode import encode_chart
 from hpctrack_server.data.index.query import RunQuery, Scope
-from hpctrack_server.data.series.charts import Wanted
+from hpctrack_server.data.series.charts import ChartReader, Wanted
 from hpctrack_server.data.series.query import ChartQuery, Grouping, parse_runs
 from hpctrack_server.pages.guarded import Guarded
 
@@ -28,15 +29,9 @@ class ChartApi(Guarded):
         body = self.body()
         query, runs = ChartQuery.parse(body), parse_runs(body)
         wanted = await self.read(self._find, project, runs, query.group)
-        # Encoding is arithmetic on up to a megabyte: it has no place on the event loop either.
-        charts = self.services.charts
         packs = "gzip" in self.request.headers.get("Accept-Encoding", "")
-
-        def work() -> bytes:
-            sent = encode_chart(charts.draw(project, wanted, query))
-            return pack(sent) if packs else sent
-
-        sent = await self.calculate(work)
+        steps = draw_packed(self.services.charts, project, wanted, query, packs=packs)
+        sent = await self.calculate_in_turns(steps)
         self.set_header("Content-Type", "application/octet-stream")
         self.set_header("Vary", "Accept-Encoding")
         if packs:
@@ -88,6 +83,21 @@ class ChartMetricsApi(Guarded):
         services = self.services
         metrics = await services.naming.call(services.names.list, project, ids)
         self.answer({"metrics": metrics, "runs": len(ids)})
+
+
+def draw_packed(
+    charts: ChartReader,
+    project: str,
+    wanted: Sequence[Wanted],
+    query: ChartQuery,
+    *,
+    packs: bool,
+) -> Generator[None, None, bytes]:
+    """Draw a chart and make it bytes: a megabyte has no place on the event loop either."""
+    frame = yield from charts.draw_in_steps(project, wanted, query)
+    yield
+    sent = encode_chart(frame)
+    return pack(sent) if packs else sent
 
 
 def pack(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from hpctrack_server.components.text import plain_json
 from hpctrack_server.data.index.export import MEDIA_TYPES, Format, write_table
 from hpctrack_server.data.index.query import PAGE_ROWS, RunQuery, Scope, SortKey
 from hpctrack_server.language.errors import QueryError
+from hpctrack_server.language.keys import join_keys, split_keys
 from hpctrack_server.pages.guarded import Guarded
 
 VALUES_MAX = 2_000_000
@@ -34,7 +35,7 @@ def parse_query(given: Mapping[str, Any]) -> RunQuery:
         raise UsageError(f"the scope is {str(scope)[:40]!r}", hint=f"one of {', '.join(Scope)}")
     sort = given.get("sort") or ""
     if isinstance(sort, list):
-        sort = ",".join(map(str, sort))
+        sort = join_keys(map(str, sort))
     return RunQuery(
         filter=_text(given, "filter"),
         search=_text(given, "search"),
@@ -154,7 +155,7 @@ class ExportApi(Guarded):
         }
         ids = [one for one in self.query("ids").split(",") if one]
         query = parse_query({**given, "ids": ids, "count": EXPORT_MAX_RUNS})
-        keys = [one for one in self.query("keys").split(",") if one]
+        keys = [*split_keys(self.query("keys"))]
         body = await self.calculate(self._write, project, query, keys, Format(kind))
         self.set_header("Content-Type", MEDIA_TYPES[Format(kind)])
         self.set_header("Content-Disposition", f'attachment; filename="{project}-runs.{kind}"')

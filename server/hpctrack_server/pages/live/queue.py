@@ -49,7 +49,8 @@ class StripApi(Guarded):
 
     async def get(self, project: str, run_id: str) -> None:
         """Answer with bytes; ``?span=`` in seconds, ``?width=`` in columns."""
-        span_s, columns = self._number("span", SPAN_S, 86400.0), self._number("width", 120, 480)
+        span_s = self._number("span", SPAN_S, 86400.0)
+        columns = self._number("width", 120, COLUMNS_MAX)
         end = self.services.clock.wall_s()
 
         def work() -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,8 @@ from hpctrack_server.data.media.library import Shelf, check_digest
 from hpctrack_server.data.media.meshes import read_mesh
 from hpctrack_server.data.media.molecules import read_molecule
 from hpctrack_server.data.media.shapes import Shape, read_points
-from hpctrack_server.data.media.tables import ROWS_MAX, TablePart, iter_csv, show_table
+from hpctrack_server.data.media.tables import ROWS_MAX, TablePart, iter_cells, show_table
+from hpctrack_server.language.csv_text import write_csv
 from hpctrack_server.pages.media.media import MediaApi
 from hpctrack_server.pages.run.files import describe_download
 
@@ -43,17 +42,15 @@ class TableApi(MediaApi):
 
         def work(shelf: Shelf) -> Any:
             table = find_item(shelf.of(key), step or 0, rank).to_table()
-            return list(iter_csv(table)) if is_csv else show_table(table, part)
+            return list(iter_cells(table)) if is_csv else show_table(table, part)
 
         found = await self.ask(work, project, run_id)
         if not is_csv:
             self.answer(found)
             return
-        written = io.StringIO()
-        csv.writer(written).writerows(found)
         for name, value in describe_download(f"{key.rpartition('/')[2]}-{step}.csv").items():
             self.set_header(name, value)
-        self.finish(written.getvalue().encode("utf-8", "replace"))
+        self.finish(write_csv(found).encode("utf-8", "replace"))
 
 
 def find_item(items: list[MediaItem], step: int, rank: int | None) -> MediaItem:

@@ -7,18 +7,7 @@ from dataclasses import asdict
 
 from hpctrack_server.components.text import format_count
 from hpctrack_server.pages.guarded import Guarded
-
-MODULES = (
-    "base/api.js", "base/dom.js", "base/format.js", "base/live.js", "base/message.js",
-    "base/place.js", "charts/figure.js", "charts/thrift.js", "panels/colouring.js",
-    "panels/columns.js", "panels/figure.js", "panels/palette.js", "panels/panel.js",
-    "panels/parallel.js",
-    "panels/plot.js", "panels/scale.js", "panels/tip.js", "panels/parallel/axis.js",
-    "panels/parallel/brush.js", "panels/parallel/columns.js", "panels/parallel/geometry.js",
-    "panels/parallel/heads.js", "panels/parallel/layers.js", "panels/parallel/overlay.js",
-    "panels/parallel/table.js",
-)  # fmt: skip
-"""What the page's script imports: named ahead, they are fetched at once and not one by another."""
+from hpctrack_server.pages.modules import load_modules
 
 
 class ParallelPage(Guarded):
@@ -26,14 +15,16 @@ class ParallelPage(Guarded):
 
     async def get(self, project: str) -> None:
         """Answer with the page."""
+        version = await self.read(self.services.index.version, project)
         columns = await self.read(self.services.index.columns, project)
         self.show(
             "panels/parallel.html",
             project=project,
             current="parallel",
+            version=version,
             # ASCII: a key may hold half a surrogate pair, which no page can.
             has_columns=any(one.count for one in columns),
-            modules=MODULES,
+            modules=load_modules("panels/parallel/page.js"),
             narrowed=self._describe_selection(),
             columns=json.dumps([asdict(one) for one in columns]),
         )

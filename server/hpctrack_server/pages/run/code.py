@@ -11,7 +11,7 @@ from hpctrack_server.data.run.details import read_provenance
 from hpctrack_server.data.run.saved import list_saved, preview_text, read_beginning
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.run.files import describe_download
-from hpctrack_server.pages.run.frame import RunTab, read_whole
+from hpctrack_server.pages.run.frame import RunTab
 
 SHOWN_UNTRACKED = 50
 SCRIPT_MAX_CHARS = 200_000
@@ -63,7 +63,7 @@ class PatchText(Guarded):
 
     async def get(self, project: str, run_id: str) -> None:
         """Answer with the patch as it was recorded."""
-        await read_whole(self, project, run_id)
+        await self.read(self.services.provider.whole_run, project, run_id)
         found = await self.read(read_provenance, self.services.provider, project, run_id)
         for key, value in describe_download(f"{run_id}.patch").items():
             self.set_header(key, value)

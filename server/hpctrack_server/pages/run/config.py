@@ -9,7 +9,7 @@ from hpctrack_server.data.frames import BrokenFrame, RunFrame, iter_flat
 from hpctrack_server.data.index.query import RunQuery
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.pages.guarded import Guarded
-from hpctrack_server.pages.run.frame import RunTab, read_whole
+from hpctrack_server.pages.run.frame import RunTab
 
 OTHERS_MAX = 200
 """Runs that can be picked from a list; any other by its id in the address."""
@@ -62,7 +62,7 @@ class ConfigText(Guarded):
 
     async def get(self, project: str, run_id: str) -> None:
         """Answer with YAML, JSON, or arguments of a command line."""
-        run = await read_whole(self, project, run_id)
+        run = await self.read(self.services.provider.whole_run, project, run_id)
         form = self.query("format", "yaml")
         write, kind = FORMS.get(form, FORMS["yaml"])
         self.set_header("Content-Type", f"{kind}; charset=utf-8")

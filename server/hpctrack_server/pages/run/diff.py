@@ -71,6 +71,7 @@ class DiffApi(Comparing):
 
     async def get(self, project: str) -> None:
         """Answer with the rows; texts as unified diffs against the first run's."""
+        await self.read(self.services.provider.pulse, project, None)  # is there such a project?
         runs, left_out = await self.read_runs(project)
         is_complete = self.query("all") == "1"
         sections = await self.calculate(make_differ, runs, is_complete=is_complete) if runs else ()

@@ -89,6 +89,8 @@ class FileBody(Guarded):
         self.set_header("Accept-Ranges", "bytes")
         self.set_header("Etag", f'"{digest}"')
         self.set_header("Content-Length", str(end - start))
+        if self.request.method == "HEAD":
+            return
         at = 0
         while piece and at < end:
             wanted = piece[max(0, start - at) : max(0, end - at)]

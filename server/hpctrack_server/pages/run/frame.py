@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from hpctrack.errors import StoreError
 from hpctrack_server.data.frames import BrokenFrame, RunFrame
 from hpctrack_server.data.run.damage import check_run, list_left
 from hpctrack_server.pages.guarded import Guarded
@@ -49,20 +48,6 @@ class RunTab(Guarded):
         """Return what the template shows beside the head."""
         del project, run
         return {}
-
-
-async def read_whole(handler: Guarded, project: str, run_id: str) -> RunFrame:
-    """Return a run for an answer of the API, which has no place for half of one.
-
-    Raises
-    ------
-    HpctrackError
-        There is no such run, or it cannot be read.
-    """
-    run = await handler.read(handler.services.provider.run, project, run_id)
-    if isinstance(run, BrokenFrame):
-        raise StoreError(run.message, hint=run.hint or None)
-    return run
 
 
 class CheckApi(Guarded):

@@ -55,7 +55,7 @@ class OverviewTab(RunTab):
             "strip": strip,
             "verdict": explain_state(record, strip.sentence),
             "timeline": make_timeline(details.attempts, now_wall_s=run.now_wall_s),
-            "job_meters": make_job_meters(entries[-1]) if entries else (),
+            "job_meters": make_job_meters(entries[-1], attempts=record.attempts) if entries else (),
             "advice": pick_advice(entries),
             "facts": list_facts(run),
             "origin": list_provenance(details.provenance),

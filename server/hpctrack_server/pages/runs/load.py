@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from hpctrack_server.components.runs.columns import Column, choose_columns
 from hpctrack_server.components.runs.place import STATES, TablePlace
 from hpctrack_server.components.runs.table import TableGroup, TableRow, make_group, make_rows
 from hpctrack_server.data.frames import BrokenFrame, RunFrame
+from hpctrack_server.data.index.groups import BUT_SEED
 from hpctrack_server.data.index.query import Group, RunPage, RunQuery, Scope, SortKey
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.provider import DataProvider
@@ -40,6 +41,8 @@ class LoadedTable:
         Why the filter, the search or the order cannot be understood.
     pending : int
         Runs that have not been read yet.
+    told : tuple of str
+        What the address names that is not there, a sentence each.
     """
 
     columns: tuple[Column, ...]
@@ -56,6 +59,7 @@ class LoadedTable:
     broken: tuple[BrokenFrame, ...] = ()
     problem: UsageError | None = None
     pending: int = 0
+    told: tuple[str, ...] = ()
 
 
 def make_query(place: TablePlace, **changes: Any) -> RunQuery:
@@ -120,7 +124,27 @@ def load_table(
         page=place.page, pages=pages, things=things, version=found.version,
         baseline=make_rows([base], columns, base)[0] if base else None, states=states,
         broken=broken, pending=found.pending,
+        told=tell_missing(place, index.kinds(project), has_baseline=base is not None),
     )  # fmt: skip
+
+
+def tell_missing(
+    place: TablePlace, known: Container[str], *, has_baseline: bool
+) -> tuple[str, ...]:
+    """Say which columns and runs a place names that are not there. Pure."""
+    told = [
+        f"the order is not by {key[:60]}: no run has such a column; click a heading to sort"
+        for key, _is_descending in place.sort_keys()
+        if key not in known
+    ]
+    told += [
+        f"no run has a column {key[:60]} to group by: choose another in Group"
+        for key in place.group
+        if key not in known and key != BUT_SEED
+    ]
+    if place.baseline and not has_baseline:
+        told.append(f"the baseline {place.baseline[:60]} is not there: nothing is compared with it")
+    return tuple(told)
 
 
 def _list_keys(columns: tuple[Column, ...]) -> list[str]:

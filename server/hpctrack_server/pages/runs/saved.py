@@ -1,4 +1,4 @@
-"""``/api/v1/projects/<project>/saved/<kind>``: views of the table, workspaces of charts."""
+"""``/api/v1/projects/<project>/saved/<kind>``: views, workspaces, selections of runs."""
 
 from __future__ import annotations
 

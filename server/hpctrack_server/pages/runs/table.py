@@ -8,9 +8,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hpctrack.errors import HpctrackError
-from hpctrack_server.components.runs.place import NO_VIEW, ROWS, SCOPES, STATES, TablePlace
+from hpctrack_server.components.runs.place import (
+    NO_VIEW,
+    ROWS,
+    SCOPES,
+    STATES,
+    TablePlace,
+    tell_unknown,
+)
 from hpctrack_server.data.state.saved import Saved
 from hpctrack_server.language.errors import QueryError
+from hpctrack_server.language.keys import join_keys
 from hpctrack_server.pages.guarded import Guarded
 from hpctrack_server.pages.runs.load import LoadedTable, compose_filter, load_table
 
@@ -27,7 +35,7 @@ class RunsPage(Guarded):
         """Answer with the page."""
         services = self.services
         views, trouble = await self._list_views(project)
-        place, view = self._find_place(views)
+        place, view, told = self._find_place(views)
         table = await self.read(load_table, services.index, services.provider, project, place)
         place = replace(place, page=table.page)
         self.show(
@@ -44,6 +52,7 @@ class RunsPage(Guarded):
             views=views,
             view=view,
             view_trouble=trouble,
+            told=(*told, *table.told),
             is_changed=view is not None and _as_saved(place) != _as_saved(_open_view(view)),
             problem_parts=_part_problem(place, table),
             exports=self._list_exports(project, place, table),
@@ -57,19 +66,23 @@ class RunsPage(Guarded):
         except HpctrackError as error:
             return (), error.message
 
-    def _find_place(self, views: tuple[Saved, ...]) -> tuple[TablePlace, Saved | None]:
-        """Return what is asked for, and the saved view that it began as."""
+    def _find_place(
+        self, views: tuple[Saved, ...]
+    ) -> tuple[TablePlace, Saved | None, tuple[str, ...]]:
+        """Return what is asked for, the saved view that it began as, and what makes no sense."""
         given = {name: self.query(name) for name in PLACE if name in self.request.query_arguments}
         wanted = given.get("view", "")
         by_id = {one.id: one for one in views}
         view = by_id.get(wanted)
+        told = tell_unknown(given)
+        if wanted and view is None and wanted != NO_VIEW:
+            told += (f"there is no saved view {wanted[:60]}: somebody may have deleted it",)
         if not given:
             view = next((one for one in views if one.is_default), None)
         if view is not None and not given.keys() - {"view"}:
-            return _open_view(view), view
-        return TablePlace.parse(
-            {**given, "view": wanted if view or wanted == NO_VIEW else ""}
-        ), view
+            return _open_view(view), view, told
+        kept = wanted if view or wanted == NO_VIEW else ""
+        return TablePlace.parse({**given, "view": kept}), view, told
 
     def _list_exports(
         self, project: str, place: TablePlace, table: LoadedTable
@@ -79,7 +92,7 @@ class RunsPage(Guarded):
         asked = {
             "filter": compose_filter(place.filter, place.states), "search": place.search,
             "sort": place.sort, "scope": place.scope,
-            "keys": ",".join(one.key for one in table.columns if one.kind != "spark"),
+            "keys": join_keys(one.key for one in table.columns if one.kind != "spark"),
         }  # fmt: skip
         kept = {key: value for key, value in asked.items() if value}
         return [

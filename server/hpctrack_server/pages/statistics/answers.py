@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from hpctrack.errors import UsageError
-from hpctrack_server.components.statistics_export import write_csv, write_latex
+from hpctrack_server.components import statistics_export, tasks_export
 from hpctrack_server.components.text import plain_json, printable
 from hpctrack_server.data.statistics.query import StatisticsQuery
-from hpctrack_server.data.statistics.report import collect_groups, find_choices, make_report
+from hpctrack_server.data.statistics.report import compare_in_steps, find_choices, find_runs
 from hpctrack_server.pages.guarded import Guarded
 
 LISTS = frozenset({"by"})
@@ -23,10 +23,10 @@ class Compared(Guarded):
     writes = frozenset()
 
     async def compare(self, project: str, query: StatisticsQuery) -> dict[str, Any]:
-        """Return what is said of the groups: files on one thread, numbers on another."""
+        """Return what is said of the groups: the index on one thread, numbers on another."""
         services = self.services
-        found = await self.read(collect_groups, services.index, services.provider, project, query)
-        return await self.calculate(make_report, found, query)
+        found = await self.read(find_runs, services.index, project, query)
+        return await self.calculate_in_turns(compare_in_steps(found, services.ends, project, query))
 
     async def parse_address(self, project: str) -> StatisticsQuery:
         """Return what the address asks for."""
@@ -34,7 +34,9 @@ class Compared(Guarded):
         given: dict[str, Any] = {}
         for name in self.request.query_arguments:
             values = self.get_query_arguments(name, strip=False)
-            given[name] = values if name in LISTS and len(values) > 1 else values[-1]
+            # One alone may be several with commas between them, unless it is a column itself.
+            is_list = len(values) > 1 or values[-1] in choices.keys
+            given[name] = values if name in LISTS and is_list else values[-1]
         return StatisticsQuery.parse(given, default_metric=choices.default_metric)
 
 
@@ -42,7 +44,7 @@ class StatisticsApi(Compared):
     """Takes the page's parameters as JSON: ``metric``, ``by`` (a list), ``test``, ..."""
 
     async def post(self, project: str) -> None:
-        """Answer with groups, comparisons, matrix, verdict, assumptions and notes."""
+        """Answer with groups, comparisons, matrix, verdict, assumptions, notes and tasks."""
         body = self.body()
         choices = await self.read(find_choices, self.services.index, project)
         query = StatisticsQuery.parse(body, default_metric=choices.default_metric)
@@ -56,7 +58,7 @@ class StatisticsExport(Compared):
         """Answer with a file."""
         name = self.query("format", "csv")
         writers: dict[str, tuple[str, Callable[[dict[str, Any], StatisticsQuery], str]]] = {
-            "csv": ("text/csv", lambda report, _query: write_csv(report)),
+            "csv": ("text/csv", lambda report, _query: _choose_export(report).write_csv(report)),
             "json": ("application/json", _write_json),
             "latex": ("application/x-tex", _write_latex),
         }
@@ -76,5 +78,12 @@ def _write_json(report: dict[str, Any], _query: StatisticsQuery) -> str:
 
 
 def _write_latex(report: dict[str, Any], query: StatisticsQuery) -> str:
-    caption = f"{printable(query.metric)}, {query.method.long_name}"
-    return write_latex(report, caption=caption, confidence=query.confidence)
+    about = "" if report["tasks"] else f", {query.method.long_name}"
+    caption = f"{printable(query.metric)}{about}"
+    export = _choose_export(report)
+    text: str = export.write_latex(report, caption=caption, confidence=query.confidence)
+    return text
+
+
+def _choose_export(report: dict[str, Any]) -> Any:
+    return tasks_export if report["tasks"] else statistics_export

@@ -46,6 +46,7 @@ class SweepPage(Guarded):
             ),
             segments=sweep_view.make_segments(found["counts"], total),
             best=sweep_view.list_best(found),
+            winner=sweep_view.find_winner(found),
             parameters=sweep_view.list_parameters(found),
             failures=sweep_view.list_failures(found),
             failures_shown=sweep_view.FAILURES_SHOWN,

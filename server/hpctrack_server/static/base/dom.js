@@ -20,6 +20,16 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Text with what stands between backticks as code. @param {string} text @returns {(Node | string)[]} */
+export function prose(text) {
+  return text.split(/`([^`]+)`/).map((part, number) => (number % 2 ? make("code", {}, part) : part));
+}
+
+/** What an error says, and what helps. @param {any} error @returns {(Node | string)[]} */
+export function explain(error) {
+  return prose([error.message || String(error), error.hint].filter(Boolean).join(" \u2014 "));
+}
+
 /** An icon of 24 x 24. @param {string} path */
 export function icon(path) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -42,14 +52,15 @@ export function byId(id) {
   return /** @type {Kind} */ (found);
 }
 
-/** @template {(...given: any[]) => void} Work @param {Work} work @param {number} delayMs @returns {Work} */
+/** @template {(...given: any[]) => void} Work @param {Work} work @param {number} delayMs @returns {Work & {cancel: () => void}} */
 export function later(work, delayMs) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  return /** @type {Work} */ ((...given) => {
+  const wait = /** @type {Work} */ ((...given) => {
     clearTimeout(timer);
     timer = setTimeout(() => work(...given), delayMs);
   });
+  return Object.assign(wait, { cancel: () => clearTimeout(timer) });
 }
 
 /** At once, and at most once in so long: what is asked for meanwhile is done at the end of it. @param {() => void} work @param {number} restMs */

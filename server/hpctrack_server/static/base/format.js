@@ -1,4 +1,5 @@
 // Numbers as people read them; hpctrack_server/components/text.py does the same for tables.
+// tests/web/numbers.json holds both to it.
 const DIGITS = 4;
 const MS = 1000;
 
@@ -9,9 +10,8 @@ export function formatNumber(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e15) return value.toLocaleString("en");
-  if (size >= 1e6 || size < 1e-3) return value.toExponential(DIGITS - 1).replace("e+", "e");
-  const decimals = Math.max(DIGITS - 1 - Math.floor(Math.log10(size)), 1);
-  return value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  if (size >= 1e6 || size < 1e-3) return value.toExponential(DIGITS - 1).replace(/\.?0*e\+?/, "e");
+  return value.toLocaleString("en", { maximumFractionDigits: Math.max(DIGITS - 1 - Math.floor(Math.log10(size)), 1) });
 }
 
 /** @param {number} count @param {string} noun */

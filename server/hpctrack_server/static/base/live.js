@@ -1,5 +1,9 @@
 // Keeping a page current: parts of it are fetched again, events say when.
 import { localiseTimes } from "./page.js";
+import { listenTo } from "./stream.js";
+
+/** What the server said of a part, which scripts may have changed since. @type {WeakMap<Element, string>} */
+const received = new WeakMap();
 
 // Replaces the parts of this page, marked by data-part, by those of the same page as it is now.
 // The server renders and escapes; nothing is put together here.
@@ -11,10 +15,11 @@ export async function refreshParts(names, url = location.href) {
   for (const name of names) {
     const old = document.querySelector(`[data-part="${name}"]`);
     const now = fresh.querySelector(`[data-part="${name}"]`);
-    if (!old || !now) continue;
+    if (!old || !now || isHeld(name)) continue;
     const part = document.importNode(now, true);
     localiseTimes(part);
-    if (old.innerHTML === part.innerHTML) continue;
+    if ((received.get(old) ?? old.innerHTML) === part.innerHTML) continue;
+    received.set(part, part.innerHTML);
     const restore = keepState(old, part);
     old.replaceWith(part);
     restore();
@@ -22,47 +27,44 @@ export async function refreshParts(names, url = location.href) {
   return fresh;
 }
 
+// Somebody is about to copy from a part: it is not replaced under their hands.
+/** @param {string} name */
+export function isHeld(name) {
+  const part = document.querySelector(`[data-part="${name}"]`);
+  const selection = getSelection();
+  return !!part && !!selection && !selection.isCollapsed && selection.containsNode(part, true);
+}
+
+const SCROLLED = ".scroll, pre";
+const FOCUSABLE = "a, button, input, select, textarea, summary, [tabindex]";
+
 // What the reader has opened, scrolled or focused stays as it is. To be called while the old part
 // is still in the page; the returned function finishes when the new one is.
 /** @param {Element} old @param {Element} part */
 function keepState(old, part) {
   const opened = [...old.querySelectorAll("details")].map((one) => one.open);
-  const left = old.querySelector(".scroll")?.scrollLeft ?? 0;
-  const link = old.contains(document.activeElement) && document.activeElement?.getAttribute("href");
+  const places = [...old.querySelectorAll(SCROLLED)].map(({ scrollLeft, scrollTop }) => ({ scrollLeft, scrollTop }));
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  const link = focused?.getAttribute("href");
+  const at = focused ? [...old.querySelectorAll(FOCUSABLE)].indexOf(focused) : -1;
   return () => {
     part.querySelectorAll("details").forEach((one, i) => {
       one.open = opened[i] ?? one.open;
     });
-    const scroll = part.querySelector(".scroll");
-    if (scroll) scroll.scrollLeft = left;
-    if (link) /** @type {HTMLElement | null} */ (part.querySelector(`a[href="${CSS.escape(link)}"]`))?.focus({ preventScroll: true });
+    part.querySelectorAll(SCROLLED).forEach((one, i) => Object.assign(one, places[i]));
+    const again = link ? part.querySelector(`a[href="${CSS.escape(link)}"]`) : part.querySelectorAll(FOCUSABLE)[at];
+    if (focused) /** @type {HTMLElement | null} */ (again ?? null)?.focus({ preventScroll: true });
   };
 }
 
-// Listens while the page can be seen: a browser allows six connections to one server, and tabs
-// in the background must not use them up.
-/** @param {string} url @param {(change: any) => void} onChange @returns {() => void} ends it */
-export function listen(url, onChange) {
-  /** @type {EventSource | null} */
-  let source = null;
-  let isDone = false;
-  const open = () => {
-    if (source || isDone || document.hidden) return;
-    source = new EventSource(url);
-    source.addEventListener("change", (event) => onChange(JSON.parse(event.data)));
-  };
-  const close = () => {
-    source?.close();
-    source = null;
-  };
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-  addEventListener("pagehide", close);
-  addEventListener("pageshow", open);
-  open();
-  return () => {
-    isDone = true;
-    close();
-  };
+/**
+ * Listens to changes of a run or a project while the page can be seen.
+ * @param {string} url of its events @param {(change: any) => void} onChange also told how it stands, at first and after a break
+ * @param {Parameters<typeof listenTo>[2]} [how]
+ * @returns {() => void} ends it
+ */
+export function listen(url, onChange, how) {
+  return listenTo(url, { change: onChange }, how);
 }
 
 // Runs work at most once at a time, and once more if it was asked for meanwhile.

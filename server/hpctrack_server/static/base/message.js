@@ -1,5 +1,5 @@
 // Short messages at the foot of the page, with an undo where there is one.
-import { make } from "./dom.js";
+import { explain, make } from "./dom.js";
 
 const SHOWN_MS = 8000;
 
@@ -7,7 +7,7 @@ const SHOWN_MS = 8000;
 let box = null;
 
 /**
- * @param {string} text
+ * @param {string | (Node | string)[]} text
  * @param {{kind?: "info" | "bad", action?: string, onAction?: () => void}} [options]
  */
 export function say(text, { kind = "info", action = "", onAction } = {}) {
@@ -15,7 +15,7 @@ export function say(text, { kind = "info", action = "", onAction } = {}) {
     box = make("div", { class: "messages", role: "status", "aria-live": "polite" });
     document.body.append(box);
   }
-  const line = make("p", { class: `message ${kind}` }, make("span", {}, text));
+  const line = make("p", { class: `message ${kind}` }, make("span", {}, ...[text].flat()));
   const remove = () => line.remove();
   if (action) {
     const act = () => {
@@ -32,5 +32,5 @@ export function say(text, { kind = "info", action = "", onAction } = {}) {
 /** Tells what went wrong. @param {any} error */
 export function sayError(error) {
   if (error?.name === "AbortError") return;
-  say([error.message, error.hint].filter(Boolean).join(" — "), { kind: "bad" });
+  say(explain(error), { kind: "bad" });
 }

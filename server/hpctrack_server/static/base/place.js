@@ -24,3 +24,13 @@ export function writePlace(changes, { isStep = false } = {}) {
 export function onPlaceChange(work) {
   addEventListener("popstate", () => work(readPlace()));
 }
+
+/** A key as a list in an address holds it, where commas part them. @param {string} key */
+export function escapeKey(key) {
+  return key.replaceAll("%", "%25").replaceAll(",", "%2C");
+}
+
+/** @param {string} text */
+export function unescapeKey(text) {
+  return text.replaceAll("%2C", ",").replaceAll("%25", "%");
+}

@@ -1,5 +1,6 @@
 // New points of live runs: one stream for a page, and lines that take them in.
 import { apiAddress } from "../base/api.js";
+import { listenTo } from "../base/stream.js";
 import { chooseExtremes, firstAtOrAbove, take } from "./numbers.js";
 
 /**
@@ -26,7 +27,7 @@ import { chooseExtremes, firstAtOrAbove, take } from "./numbers.js";
  */
 
 /**
- * Listens while the page can be seen: a browser has six connections to a server, for all its tabs.
+ * Listens while the page can be seen.
  * @param {string} project
  * @param {{runs: string[], metrics?: string[], ranks?: "mean" | "min" | "max" | "all" | number}} what
  *   no metrics are all; of all ranks only `onStale` is told
@@ -36,47 +37,22 @@ import { chooseExtremes, firstAtOrAbove, take } from "./numbers.js";
 export function listenPoints(project, { runs, metrics = [], ranks = "mean" }, listeners) {
   const wanted = new URLSearchParams({ runs: runs.join(","), ranks: String(ranks) });
   for (const one of metrics) wanted.append("metric", one);
-  const url = `${apiAddress(["projects", project, "points"])}?${wanted}`;
-  /** @type {EventSource | null} */
-  let source = null;
-  let isDone = false;
   let live = new Set(runs);
-  const close = () => {
-    source?.close();
-    source = null;
-  };
-  const end = () => {
-    isDone = true;
-    close();
-    document.removeEventListener("visibilitychange", look);
-    removeEventListener("pagehide", close);
-    removeEventListener("pageshow", look);
-  };
-  /** @param {EventSource} stream @param {string} name @param {(said: any) => void} work */
-  const on = (stream, name, work) =>
-    stream.addEventListener(name, (event) => work(JSON.parse(/** @type {MessageEvent} */ (event).data)));
-  const open = () => {
-    if (source || isDone || document.hidden) return;
-    const stream = (source = new EventSource(url));
-    on(stream, "begin", ({ runs: begun }) => {
+  const end = listenTo(`${apiAddress(["projects", project, "points"])}?${wanted}`, {
+    begin: ({ runs: begun }) => {
       live = new Set(Object.keys(begun));
       listeners.onBegin?.(begun);
       if (!live.size) end();
-    });
-    on(stream, "points", (pieces) => listeners.onPoints(pieces));
-    on(stream, "metrics", (said) => listeners.onMetrics?.(said.runs));
-    on(stream, "stale", (said) => listeners.onStale?.(said.runs));
-    on(stream, "over", (said) => {
+    },
+    points: (pieces) => listeners.onPoints(pieces),
+    metrics: (said) => listeners.onMetrics?.(said.runs),
+    stale: (said) => listeners.onStale?.(said.runs),
+    over: (said) => {
       for (const run of said.runs) live.delete(run);
       listeners.onOver?.(said.runs);
       if (!live.size) end();
-    });
-  };
-  const look = () => (document.hidden ? close() : open());
-  document.addEventListener("visibilitychange", look);
-  addEventListener("pagehide", close);
-  addEventListener("pageshow", look);
-  open();
+    },
+  });
   return end;
 }
 

@@ -131,39 +131,3 @@ export function take(values, indices) {
   indices.forEach((index, i) => (found[i] = values[index]));
   return found;
 }
-
-/**
- * A band's outline as one line that goes up and down, for narrow spikes that an area does not show.
- * @param {ArrayLike<number>} x @param {ArrayLike<number>} low @param {ArrayLike<number>} high
- */
-export function zigzag(x, low, high) {
-  const xs = new Float64Array(2 * x.length);
-  const ys = new Float64Array(2 * x.length);
-  for (let i = 0; i < x.length; i++) {
-    xs[2 * i] = xs[2 * i + 1] = x[i];
-    const isDown = i % 2 === 1;
-    ys[2 * i] = isDown ? high[i] : low[i];
-    ys[2 * i + 1] = isDown ? low[i] : high[i];
-  }
-  return { xs, ys };
-}
-
-/**
- * Spans of indices between gaps, for marks that cannot show NaN.
- * @param {ArrayLike<number>} y
- * @returns {[number, number][]} first, and one after the last
- */
-export function findStretches(y) {
-  /** @type {[number, number][]} */
-  const found = [];
-  let first = -1;
-  for (let i = 0; i <= y.length; i++) {
-    const isNumber = i < y.length && !Number.isNaN(y[i]);
-    if (isNumber && first < 0) first = i;
-    else if (!isNumber && first >= 0) {
-      found.push([first, i]);
-      first = -1;
-    }
-  }
-  return found;
-}

@@ -1,5 +1,5 @@
 // Numbers of charts: the typed client of POST /api/v1/projects/<project>/series.
-import { apiAddress, fetchArrays, getJson } from "../base/api.js";
+import { apiAddress, fetchArrays } from "../base/api.js";
 
 /** @typedef {Float32Array | Float64Array | Uint8Array | Uint16Array | Uint32Array | Int32Array} Numbers */
 
@@ -78,22 +78,10 @@ export async function fetchChart(project, query, signal) {
 }
 
 /**
- * Which metrics runs have, by name.
- * @param {string} project
- * @param {import("../panels/panel.js").Selection} selection
- * @param {AbortSignal} [signal]
- * @returns {Promise<{name: string, kind: "number", points: number, runs: number}[]>}
- */
-export async function fetchMetrics(project, selection, signal) {
-  const wanted = selection.ids?.length ? { runs: selection.ids.join(",") } : { ...selection.query };
-  return (await getJson(apiAddress(["projects", project, "metrics"], wanted), signal)).metrics;
-}
-
-/**
  * @param {{head: any, arrays: any[]}} answer of `decodeArrays`
  * @returns {Chart}
  */
-export function makeChart({ head, arrays }) {
+function makeChart({ head, arrays }) {
   const { arrays: _entries, ...chart } = head;
   /** @type {Numbers[]} */
   const whole = [];
@@ -110,7 +98,7 @@ export function makeChart({ head, arrays }) {
  * @param {{values: Numbers, start?: number, is_delta?: boolean}} entry
  * @returns {Numbers}
  */
-export function unpack({ values, start, is_delta: isDelta }) {
+function unpack({ values, start, is_delta: isDelta }) {
   if (start === undefined) return values;
   const whole = new Float64Array(values.length);
   let at = start;
@@ -119,23 +107,4 @@ export function unpack({ values, start, is_delta: isDelta }) {
     whole[i] = at;
   }
   return whole;
-}
-
-/**
- * "2,000 points drawn of 41,233,900, extremes exact", and what is missing or broken.
- * @param {Chart} chart
- */
-export function describeChart(chart) {
-  const count = (/** @type {number} */ n) => n.toLocaleString("en");
-  const parts = [];
-  if (!chart.total) parts.push("no points");
-  else if (chart.lines.some((line) => line.gx)) parts.push(`${count(chart.total)} points`);
-  else if (chart.drawn >= chart.total) parts.push(`all ${count(chart.total)} points drawn`);
-  else parts.push(`${count(chart.drawn)} points drawn of ${count(chart.total)}, extremes exact`);
-  const gaps = chart.lines.reduce((sum, line) => sum + line.gaps, 0);
-  if (gaps) parts.push(`${count(gaps)} not a number`);
-  if (chart.missing.length) parts.push(`${count(chart.missing.length)} without it`);
-  if (chart.errors.length) parts.push(`${count(chart.errors.length)} cannot be read`);
-  if (chart.note) parts.push(chart.note);
-  return parts.join(" · ");
 }

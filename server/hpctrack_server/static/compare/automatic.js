@@ -41,7 +41,7 @@ export function makeSections(metrics, size = { w: 6, h: 7 }) {
 }
 
 /** @param {string} metric @param {{w: number, h: number}} size @returns {PanelSpec} */
-export function makeLinePanel(metric, size = { w: 6, h: 7 }) {
+function makeLinePanel(metric, size = { w: 6, h: 7 }) {
   return { id: `line:${metric}`, kind: "line", ...size, settings: { y: metric } };
 }
 

@@ -4,6 +4,8 @@ import { make } from "../base/dom.js";
 
 /** @typedef {import("../panels/host.js").PanelCard} PanelCard */
 
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
+
 /** @param {PanelCard} card @param {"png" | "svg"} type */
 export async function savePicture(card, type) {
   const picture = await card.panel?.exportPicture(type);
@@ -31,10 +33,10 @@ function fileName(title) {
   return title.replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[-.]+/, "").slice(0, 80) || "panel";
 }
 
-/** A spreadsheet takes text that begins like a formula for one. @param {string | number | null} value */
+/** A spreadsheet takes text that begins like a formula for one; as hpctrack_server/language/csv_text.py. @param {string | number | null} value */
 function quote(value) {
   if (value === null) return "";
   if (typeof value === "number") return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  const text = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) && !NUMBER.test(value) ? `'${value}` : value;
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,5 +1,7 @@
 // The settings of the page as parameters of its address, and back. Pure.
 
+import { escapeKey, unescapeKey } from "../base/place.js";
+
 /** @typedef {import("../panels/panel.js").Shared} Shared */
 
 /** @type {Shared} */
@@ -13,7 +15,7 @@ const BANDS = ["none", "minmax", "std", "stderr", "ci"];
 const AMOUNT_MAX = 1000;
 
 /** Parameters that say which runs the page is about. */
-export const RUN_PARAMETERS = ["runs", "filter", "search", "sort", "limit", "value"];
+export const RUN_PARAMETERS = ["runs", "selection", "filter", "search", "sort", "limit", "value"];
 
 /**
  * @param {URLSearchParams} place
@@ -76,7 +78,7 @@ const NO_GROUPS = "-";
 /** @param {URLSearchParams} place @param {Shared["group"]} base @returns {Shared["group"]} */
 function readGroup(place, base) {
   const text = place.get("group");
-  const by = text === null ? base?.by ?? [] : text === NO_GROUPS ? [] : text.split(",").filter(Boolean).map(decode);
+  const by = text === null ? base?.by ?? [] : text === NO_GROUPS ? [] : text.split(",").filter(Boolean).map(unescapeKey);
   if (!by.length) return null;
   const center = oneOf(place.get("center"), CENTERS, base?.center ?? "mean");
   const band = oneOf(place.get("band"), BANDS, base?.band ?? "minmax");
@@ -86,17 +88,12 @@ function readGroup(place, base) {
 /** @param {Shared["group"]} group */
 function writeGroup(group) {
   // Keys are names of users: a comma in one must not part it.
-  const by = group?.by.length ? group.by.map((one) => one.replaceAll("%", "%25").replaceAll(",", "%2C")).join(",") : NO_GROUPS;
+  const by = group?.by.length ? group.by.map(escapeKey).join(",") : NO_GROUPS;
   return { by, center: group?.center ?? "mean", band: group?.band ?? "minmax" };
 }
 
-/** @param {string} text */
-function decode(text) {
-  return text.replaceAll("%2C", ",").replaceAll("%25", "%");
-}
-
 /** @param {string | null} text @returns {[number, number] | null} */
-export function readZoom(text) {
+function readZoom(text) {
   const ends = (text ?? "").split(",").map(Number);
   const isRange = text && ends.length === 2 && ends.every(Number.isFinite) && ends[0] < ends[1];
   return isRange ? [ends[0], ends[1]] : null;

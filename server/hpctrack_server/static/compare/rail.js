@@ -1,15 +1,18 @@
 // The rail of runs: which are drawn, in which colour, and one value of each.
 import { icon, later, make } from "../base/dom.js";
 import { formatCount, formatNumber } from "../base/format.js";
-import { colourOf } from "../charts/tokens.js";
+import { colourOf } from "../base/tokens.js";
 import { address } from "../base/api.js";
+import { escapeKey, unescapeKey } from "../base/place.js";
 
 /** @typedef {import("./runs.js").RunFacts} RunFacts */
 
 const ROWS_MAX = 400;
 const SWATCHES = 30;
 const SEARCH_REST_MS = 250;
-const LIMITS = [10, 20, 50, 100, 500, 10_000];
+/** The server gives no more. */
+const RUNS_MAX = 10_000;
+const LIMITS = [10, 20, 50, 100, 500, RUNS_MAX];
 const SLIDERS = "M4 7h10M18 7h2M4 17h4M12 17h8M16 5v4M10 15v4";
 
 /**
@@ -29,6 +32,7 @@ export class Rail {
     this.runs = runs;
     this.watch = watch;
     this.value = "";
+    this.brokenText = "";
     /** @type {Map<string, HTMLElement>} */
     this.rows = new Map();
     this.count = make("span", { role: "status" });
@@ -37,6 +41,8 @@ export class Rail {
     this.list = make("ul", { class: "rail-list" });
     this.selection = make("p", { class: "rail-selection", role: "status", hidden: true });
     this.more = make("p", { class: "muted rail-more" });
+    this.broken = make("details", { class: "rail-broken", hidden: true });
+    this.rest = make("p", { class: "muted rail-limit", hidden: true });
     this.search = make("input", {
       type: "search", placeholder: "Find runs", "aria-label": "Find runs", "aria-keyshortcuts": "/", spellcheck: "false", autocomplete: "off",
     });
@@ -45,14 +51,14 @@ export class Rail {
     this.form = this.makeForm();
     element.replaceChildren(
       make("header", {}, make("label", { class: "rail-all" }, this.all, make("h2", {}, this.count)), this.valueName),
-      this.form, this.selection, this.list, this.more);
+      this.form, this.broken, this.rest, this.selection, this.list, this.more);
     this.listen();
   }
 
   makeForm() {
     this.sort = make("input", { list: "rail-columns", placeholder: "newest first", "aria-label": "Order by", spellcheck: "false", autocomplete: "off" });
     this.direction = make("select", { "aria-label": "Direction" }, make("option", { value: "" }, "lowest first"), make("option", { value: "-" }, "highest first"));
-    this.limit = make("select", { "aria-label": "Number of runs" }, ...LIMITS.map((one) => make("option", { value: one }, one === 10_000 ? "all" : `top ${one}`)));
+    this.limit = make("select", { "aria-label": "Number of runs" }, ...LIMITS.map((one) => make("option", { value: one }, one === RUNS_MAX ? "all" : `top ${one}`)));
     this.filter = make("input", { placeholder: "config.lr > 1e-3", "aria-label": "Filter", spellcheck: "false", autocomplete: "off" });
     this.shownValue = make("input", { list: "rail-columns", placeholder: "summary.val/loss", "aria-label": "Value shown", spellcheck: "false", autocomplete: "off" });
     this.columns = make("datalist", { id: "rail-columns" });
@@ -103,12 +109,16 @@ export class Rail {
     this.columns?.replaceChildren(...keys.map((one) => make("option", { value: one })));
   }
 
-  /** @param {boolean} isStep */
-  ask(isStep) {
-    const sort = this.sort?.value.trim() ? `${this.direction?.value}${this.sort.value.trim()}` : null;
+  /** @param {boolean} isStep @param {string} [limit] */
+  ask(isStep, limit = this.limit?.value ?? "") {
+    if (this.limit) this.limit.value = limit;
+    const key = this.sort?.value.trim() ?? "";
+    // Several keys may be typed with commas between them; the name of a column can hold one too.
+    const isColumn = [...this.columns?.options ?? []].some((one) => one.value === key);
+    const sort = key ? `${this.direction?.value}${isColumn ? escapeKey(key) : key}` : null;
     this.watch.onQuery({
       search: this.search.value || null, filter: this.filter?.value || null, sort,
-      limit: this.limit?.value === "20" ? null : this.limit?.value ?? null, value: this.shownValue?.value || null,
+      limit: limit === "20" ? null : limit, value: this.shownValue?.value || null,
     }, isStep);
   }
 
@@ -117,7 +127,8 @@ export class Rail {
     if (document.activeElement !== this.search) this.search.value = place.get("search") ?? "";
     const sort = place.get("sort") ?? "";
     if (this.filter) this.filter.value = place.get("filter") ?? "";
-    if (this.sort) this.sort.value = sort.replace(/^[-+]/, "");
+    const [first, ...others] = sort.split(",");
+    if (this.sort) this.sort.value = (others.length ? sort : unescapeKey(first)).replace(/^[-+]/, "");
     if (this.direction) this.direction.value = sort.startsWith("-") ? "-" : "";
     if (this.limit) this.limit.value = place.get("limit") ?? "20";
     if (this.shownValue) this.shownValue.value = place.get("value") ?? "";
@@ -136,6 +147,7 @@ export class Rail {
     this.value = value;
     const { list, matches } = this.runs;
     this.count.textContent = matches > list.length ? `${list.length.toLocaleString("en")} of ${formatCount(matches, "run")}` : formatCount(list.length, "run");
+    this.showRest(matches - list.length);
     this.valueName.textContent = value.replace(/^(summary|config)\./, "");
     this.valueName.title = value;
     const shown = list.slice(0, ROWS_MAX);
@@ -151,6 +163,30 @@ export class Rail {
     if (missing.length) parts.push(`Not there: ${missing.slice(0, 3).map((one) => one.slice(0, 60)).join(", ")}${missing.length > 3 ? ` and ${missing.length - 3} more` : ""}`);
     this.more.textContent = parts.join(" · ");
     this.showChecks();
+  }
+
+  /** Runs that cannot be read, each with why: the others are drawn all the same. @param {{id: string, message: string}[]} broken */
+  showBroken(broken) {
+    const text = JSON.stringify(broken);
+    this.broken.hidden = !broken.length;
+    if (text === this.brokenText) return; // it may be open, and have the focus
+    this.brokenText = text;
+    const lines = broken.slice(0, ROWS_MAX).map((one) => make("li", {}, make("a", { href: address(["p", this.project, "runs", one.id]) }, make("bdi", {}, one.id.slice(0, 200))), ` ${one.message}`));
+    const left = broken.length - lines.length;
+    this.broken.replaceChildren(
+      make("summary", {}, `${formatCount(broken.length, "run")} cannot be read`),
+      make("ul", {}, ...lines, ...(left > 0 ? [make("li", {}, `and ${left.toLocaleString("en")} more`)] : [])));
+  }
+
+  /** What fits and is not here, with a way to have it. @param {number} left */
+  showRest(left) {
+    const { list, matches } = this.runs;
+    const next = LIMITS.find((one) => one > list.length && one < matches);
+    const show = (/** @type {number} */ limit) => make("button", { type: "button", class: "link", on: { click: () => this.ask(true, String(limit)) } },
+      limit >= matches ? "Show all" : `Show ${limit.toLocaleString("en")}`);
+    this.rest.hidden = left <= 0 || !list.length;
+    if (this.rest.hidden) return;
+    this.rest.replaceChildren(make("span", {}, `${left.toLocaleString("en")} left out:`), ...(next ? [show(next)] : []), ...(list.length < RUNS_MAX ? [show(RUNS_MAX)] : []));
   }
 
   /** @param {RunFacts} run */

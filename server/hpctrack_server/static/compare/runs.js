@@ -1,5 +1,5 @@
 // The runs of the page: which are shown, which colour each has. No drawing here.
-import { colourOf } from "../charts/tokens.js";
+import { colourOf, numberOfRun } from "../base/tokens.js";
 
 /**
  * @typedef {object} RunFacts
@@ -8,11 +8,20 @@ import { colourOf } from "../charts/tokens.js";
  * @property {string} state
  * @property {number} created UTC seconds
  * @property {string} user
+ * @property {string} stamp differs whenever the run has other data
  * @property {number | string | null} value of the column that the rail shows
  */
 
 /** Of an address that servers and mail programs still take. */
 const PLACE_MAX = 300;
+
+/**
+ * Whether what was drawn of a run is old; of one that goes on points come by themselves.
+ * @param {RunFacts | undefined} before @param {RunFacts | undefined} now
+ */
+export function hasOtherData(before, now) {
+  return !!before && !!now && now.state !== "running" && now.stamp !== before.stamp;
+}
 
 export class RunSet {
   /** @type {RunFacts[]} */
@@ -34,15 +43,17 @@ export class RunSet {
     this.number();
   }
 
-  /** Gives colours by the order in which the runs began; runs that have one keep it. */
+  /** Gives each run the colour that it has everywhere, or if another has it, one that is free; runs that have one keep it. */
   number() {
     const taken = new Set(this.list.map((one) => this.numbers.get(one.id)).filter((one) => one !== undefined));
     const fresh = this.list.filter((one) => !this.numbers.has(one.id)).sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1));
     let next = 0;
     for (const run of fresh) {
+      const own = numberOfRun(run.id);
       while (taken.has(next)) next++;
-      this.numbers.set(run.id, next);
-      taken.add(next);
+      const number = taken.has(own) ? next : own;
+      this.numbers.set(run.id, number);
+      taken.add(number);
     }
   }
 

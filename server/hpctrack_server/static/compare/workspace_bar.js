@@ -3,8 +3,8 @@ import { byId, later, make } from "../base/dom.js";
 import { openMenu } from "../base/menu.js";
 import { say, sayError } from "../base/message.js";
 import { readPlace, writePlace } from "../base/place.js";
-import { ask, askText } from "./dialogs.js";
-import { DEFAULTS, writeShared } from "./place.js";
+import { askText } from "./dialogs.js";
+import { DEFAULTS, RUN_PARAMETERS, writeShared } from "./place.js";
 import { Workspaces, readBody } from "./workspaces.js";
 
 /** @typedef {import("./workspaces.js").Body} Body */
@@ -21,13 +21,17 @@ export class WorkspaceBar {
     this.workspaces = new Workspaces(page.project);
     /** @type {Saved | null} */
     this.saved = null;
+    /** Whether panels or colours differ from what was saved: no address says how. */
+    this.isLayoutChanged = false;
+    this.isToBeKept = false;
     this.isChanged = false;
     this.name = byId("workspace-name");
     this.button = make("button", { type: "button", class: "button", "aria-haspopup": "menu", on: { click: () => this.menu() } }, "Workspace");
     this.saveButton = make("button", { type: "button", class: "button", hidden: true, on: { click: () => this.save() } }, "Save");
     const add = make("button", { type: "button", class: "button primary", on: { click: () => page.addPanel() } }, "Add panel");
     byId("workspace-actions").replaceChildren(this.saveButton, this.button, add);
-    this.keepDraft = later(() => this.keepNow(), DRAFT_REST_MS);
+    this.keepLater = later(() => this.keepNow(), DRAFT_REST_MS);
+    addEventListener("pagehide", () => this.isToBeKept && this.keepNow());
   }
 
   get id() {
@@ -46,11 +50,34 @@ export class WorkspaceBar {
   open(saved, trouble) {
     this.saved = saved;
     if (trouble) say(trouble, { kind: "bad" });
+    this.offerUndo();
     if (readPlace().get("workspace") !== AUTOMATIC) writePlace({ workspace: this.id });
     const draft = this.workspaces.readDraft(this.id);
     this.isChanged = draft !== null;
+    this.page.areColoursChosen = draft?.isColoured ?? false;
+    this.isLayoutChanged = draft !== null && (draft.isColoured || this.isOtherLayout(draft.body.sections));
+    if (draft && saved && draft.seen && draft.seen < saved.updated) this.meet(saved, draft.seen);
     this.show();
-    return draft ?? readBody(saved?.body);
+    return draft?.body ?? readBody(saved?.body);
+  }
+
+  /** Somebody has saved the workspace since this browser changed it: saving it here must not undo that. @param {Saved} saved @param {number} seen */
+  meet(saved, seen) {
+    this.saved = { ...saved, updated: seen };
+    say(`${saved.user || "Somebody"} has saved this workspace since you changed it here. You see yours.`, { action: "Show what was saved", onAction: () => this.reset() });
+  }
+
+  keepDraft() {
+    this.isToBeKept = true;
+    this.keepLater();
+  }
+
+  /** The page before this one was of a workspace that was deleted there. */
+  offerUndo() {
+    const was = this.workspaces.takeDeleted();
+    if (!was) return;
+    const bringBack = async () => this.go(String((await this.workspaces.create(was.title, was.body, was.is_default)).id));
+    say(`Deleted the workspace ${was.title}, for everybody`, { action: "Undo", onAction: () => bringBack().catch(sayError) });
   }
 
   /** What would be saved now. @returns {Body} */
@@ -61,27 +88,30 @@ export class WorkspaceBar {
     return { version: 1, sections: page.isAutomatic ? null : page.board?.read() ?? null, shared, colours };
   }
 
-  keepNow() {
-    this.isChanged = !this.isAsSaved();
-    this.workspaces.keepDraft(this.id, this.isChanged ? this.body() : null);
-    this.show();
+  /** @param {Body["sections"]} sections */
+  isOtherLayout(sections) {
+    return JSON.stringify(sections) !== JSON.stringify(this.saved ? readBody(this.saved.body).sections : null);
   }
 
-  /** Whether a change was taken back by hand. */
-  isAsSaved() {
+  keepNow() {
     const { page } = this;
+    this.isToBeKept = false;
     const { zoom: _zoom, ...changes } = writeShared(page.shared, page.base);
-    const sections = JSON.stringify(this.saved ? readBody(this.saved.body).sections : null);
-    const isSame = Object.values(changes).every((one) => one === null);
-    return isSame && !page.areColoursChosen && JSON.stringify(this.body().sections) === sections;
+    // A change that was taken back by hand is none.
+    this.isLayoutChanged = page.areColoursChosen || this.isOtherLayout(this.body().sections);
+    this.isChanged = this.isLayoutChanged || Object.values(changes).some((one) => one !== null);
+    this.workspaces.keepDraft(this.id, this.isChanged ? this.body() : null, { seen: this.saved?.updated, isColoured: page.areColoursChosen });
+    this.show();
   }
 
   show() {
     const title = this.saved?.title ?? (this.page.isAutomatic && !this.isChanged ? "automatic layout" : "own layout");
     // Apart, so that a long title does not push out, and one written to the left does not turn, what is said of it.
-    this.name.replaceChildren(make("bdi", { class: "clip" }, title), this.isChanged ? make("span", {}, "\u00a0· not saved") : "");
+    this.name.replaceChildren(make("bdi", { class: "clip" }, title), this.isChanged ? make("span", { class: "unsaved" }, `\u00a0· not saved${this.isLayoutChanged ? ": others do not see it" : ""}`) : "");
     this.name.title = title;
     this.saveButton.hidden = !this.isChanged;
+    // What is chosen above the panels is in the address; where and what they are is not.
+    this.saveButton.textContent = this.isLayoutChanged ? "Save to share" : "Save";
   }
 
   async menu() {
@@ -110,7 +140,7 @@ export class WorkspaceBar {
   go(id) {
     const kept = new URLSearchParams();
     const place = readPlace();
-    for (const name of ["runs", "filter", "search", "sort", "limit", "value", "hide", "show"]) {
+    for (const name of [...RUN_PARAMETERS, "hide", "show"]) {
       const value = place.get(name);
       if (value) kept.set(name, value);
     }
@@ -144,7 +174,7 @@ export class WorkspaceBar {
   /** What is shown is what is saved. @param {Saved} saved */
   settle(saved) {
     this.saved = saved;
-    this.isChanged = false;
+    this.isChanged = this.isLayoutChanged = this.page.areColoursChosen = false;
     this.workspaces.keepDraft(this.id, null);
     this.page.base = { ...DEFAULTS, ...readBody(saved.body).shared };
     writePlace({ workspace: this.id });
@@ -158,7 +188,7 @@ export class WorkspaceBar {
     if (!title) return;
     try {
       this.saved = await this.workspaces.change(this.saved, { title });
-      this.show();
+      this.keepNow();
     } catch (error) {
       sayError(error);
     }
@@ -169,6 +199,7 @@ export class WorkspaceBar {
     if (!this.saved) return;
     try {
       this.saved = await this.workspaces.change(this.saved, { is_default: !this.saved.is_default });
+      this.keepNow();
       say(this.saved.is_default ? "Compare begins with this workspace now, for everybody." : "Compare begins with the automatic layout again.");
     } catch (error) {
       sayError(error);
@@ -176,15 +207,18 @@ export class WorkspaceBar {
   }
 
   reset() {
+    this.isToBeKept = false;
     this.workspaces.keepDraft(this.id, null);
     this.go(this.id);
   }
 
   async remove() {
-    if (!this.saved || !(await ask(`Delete the workspace “${this.saved.title.slice(0, 80)}” for everybody?`, [], "Delete"))) return;
+    if (!this.saved) return;
     try {
-      await this.workspaces.remove(this.saved);
+      const was = await this.workspaces.remove(this.saved);
+      this.isToBeKept = false;
       this.workspaces.keepDraft(this.id, null);
+      this.workspaces.keepDeleted(was);
       this.go(null);
     } catch (error) {
       sayError(error);

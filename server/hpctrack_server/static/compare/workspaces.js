@@ -25,6 +25,13 @@ import { DEFAULTS } from "./place.js";
  * @property {number} updated UTC seconds
  */
 
+/**
+ * @typedef {object} Draft changes of this browser
+ * @property {Body} body
+ * @property {number} seen the `updated` of what was changed; 0 if it was not saved
+ * @property {boolean} isColoured whether colours were chosen by hand
+ */
+
 const KIND = "workspace";
 const PANELS_MAX = 2000;
 
@@ -44,9 +51,9 @@ export class Workspaces {
     return (await getJson(this.url())).saved;
   }
 
-  /** @param {string} title @param {Body} body @returns {Promise<Saved>} */
-  create(title, body) {
-    return sendJson("POST", this.url(), { title, body });
+  /** @param {string} title @param {Body} body @param {boolean} [isDefault] @returns {Promise<Saved>} */
+  create(title, body, isDefault = false) {
+    return sendJson("POST", this.url(), { title, body, is_default: isDefault });
   }
 
   /** Refused if somebody else has changed it meanwhile. @param {Saved} saved @param {{title?: string, body?: Body, is_default?: boolean}} changes @returns {Promise<Saved>} */
@@ -59,6 +66,26 @@ export class Workspaces {
     return sendJson("DELETE", this.url(String(saved.id)));
   }
 
+  /** For the page that comes next, which offers an undo. @param {Saved} saved */
+  keepDeleted(saved) {
+    try {
+      sessionStorage.setItem(this.draftKey("deleted"), JSON.stringify(saved));
+    } catch {
+      // Without storage there is no undo.
+    }
+  }
+
+  /** @returns {Saved | null} what the page before has deleted; it is told once */
+  takeDeleted() {
+    try {
+      const text = sessionStorage.getItem(this.draftKey("deleted"));
+      sessionStorage.removeItem(this.draftKey("deleted"));
+      return text ? JSON.parse(text) : null;
+    } catch {
+      return null;
+    }
+  }
+
   // -- drafts ----------------------------------------------------------------------------------
 
   /** @param {string | null} id of the workspace; null is the automatic one */
@@ -66,20 +93,22 @@ export class Workspaces {
     return `hpctrack-workspace ${prefix} ${this.project} ${id ?? ""}`;
   }
 
-  /** @param {string | null} id @returns {Body | null} */
+  /** @param {string | null} id @returns {Draft | null} */
   readDraft(id) {
     try {
       const text = localStorage.getItem(this.draftKey(id));
-      return text ? readBody(JSON.parse(text)) : null;
+      if (!text) return null;
+      const kept = JSON.parse(text);
+      return { body: readBody(kept), seen: Number(kept?.seen) || 0, isColoured: kept?.isColoured === true };
     } catch {
       return null; // forbidden storage, or something of another version
     }
   }
 
-  /** @param {string | null} id @param {Body | null} body null forgets it */
-  keepDraft(id, body) {
+  /** @param {string | null} id @param {Body | null} body null forgets it @param {{seen?: number, isColoured?: boolean}} [facts] */
+  keepDraft(id, body, facts = {}) {
     try {
-      if (body) localStorage.setItem(this.draftKey(id), JSON.stringify(body));
+      if (body) localStorage.setItem(this.draftKey(id), JSON.stringify({ ...body, ...facts }));
       else localStorage.removeItem(this.draftKey(id));
     } catch {
       // Without storage a draft lasts as long as the page.

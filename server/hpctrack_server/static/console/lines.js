@@ -1,7 +1,7 @@
 // The lines of a console, fetched a page at a time; a bounded number of pages is kept.
 import { apiAddress, getJson } from "../base/api.js";
 
-export const PAGE_LINES = 200;
+const PAGE_LINES = 200;
 const PAGES_MAX = 60;
 
 /**

@@ -1,6 +1,6 @@
 // The console: a window on lines that stay on the server, with search, ranks and live follow.
 import { apiAddress } from "../base/api.js";
-import { byId, later, make } from "../base/dom.js";
+import { byId, explain, later, make } from "../base/dom.js";
 import { coalesce } from "../base/live.js";
 import { onPlaceChange, readPlace, writePlace } from "../base/place.js";
 import { followRun } from "../run/follow.js";
@@ -132,7 +132,7 @@ function showOpen(open) {
 
 /** @param {any} error */
 function showError(error) {
-  caption.textContent = [error.message, error.hint].filter(Boolean).join(" — ");
+  caption.replaceChildren(...explain(error));
   caption.classList.add("bad");
   finder.fail(error);
 }
@@ -299,7 +299,6 @@ begin(readPlace());
 const refresh = coalesce(load, LIVE_REST_MS);
 followRun((change) => {
   refresh();
-  if (change.live) return;
-  byId("follow").hidden = true;
-  setTimeout(load, 2 * LIVE_REST_MS);
+  byId("follow").hidden = !change.live;
+  if (!change.live) setTimeout(load, 2 * LIVE_REST_MS);
 });

@@ -51,7 +51,7 @@ function makeSpan({ text, classes, isHit }) {
  * @param {[number, number][]} places in code points, in order
  * @returns {{text: string, classes: string, isHit: boolean}[]}
  */
-export function markSpans(spans, places) {
+function markSpans(spans, places) {
   if (!places.length) return spans.map(([text, classes]) => ({ text, classes, isHit: false }));
   const found = [];
   let begin = 0;

@@ -1,13 +1,13 @@
 // A list of any length of which only what is seen is in the page: rows of one height.
 
 /** Browsers draw no element higher than some 17 or 33 million pixels; beyond this the bar is scaled. */
-export const SPACE_MAX_PX = 8_000_000;
+const SPACE_MAX_PX = 8_000_000;
 
 /**
  * The height of the space that the bar scrolls over.
  * @param {number} total @param {number} rowPx
  */
-export function spaceOf(total, rowPx) {
+function spaceOf(total, rowPx) {
   return Math.min(total * rowPx, SPACE_MAX_PX);
 }
 

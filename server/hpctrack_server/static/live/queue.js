@@ -2,6 +2,7 @@
 import { ServerError, apiAddress, fetchArrays } from "../base/api.js";
 import { byId } from "../base/dom.js";
 import { coalesce, refreshParts } from "../base/live.js";
+import { parseHex, token } from "../base/tokens.js";
 
 const EVERY_MS = 5000;
 const MISSING = 255;
@@ -50,7 +51,7 @@ function draw(canvas) {
   canvas.width = columns;
   canvas.height = rows;
   const image = context.createImageData(columns, rows);
-  const [low, high] = ["--bg", "--cell-finished"].map(readColour);
+  const [low, high] = ["--bg", "--cell-finished"].map((one) => parseHex(token(one)));
   let [sum, known] = [0, 0];
   cells.forEach((cell, at) => {
     if (cell === MISSING) return;
@@ -67,12 +68,6 @@ function draw(canvas) {
   const label = `${rows} ${head.what}, ${mean} busy on average`;
   canvas.title = label;
   canvas.setAttribute("aria-label", label);
-}
-
-/** @param {string} name of a token that is a colour of six digits @returns {number[]} */
-function readColour(name) {
-  const text = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
 }
 
 /** @returns {HTMLCanvasElement[]} */

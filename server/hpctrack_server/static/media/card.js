@@ -1,6 +1,6 @@
 // One key: a slider over its steps, and whatever was logged at the one it is set to.
-import { ServerError, apiAddress, getJson } from "../base/api.js";
-import { make } from "../base/dom.js";
+import { apiAddress, getJson } from "../base/api.js";
+import { explain, make } from "../base/dom.js";
 import { VIEWERS } from "./viewers.js";
 
 const PLAY_MS = 350;
@@ -180,11 +180,10 @@ export class MediaCard {
 
   /** @param {any} error */
   showProblem(error) {
-    const hint = error instanceof ServerError ? error.hint : "";
     this.viewer?.remove?.();
     this.viewer = null;
     this.element.classList.add("failed");
-    this.body.replaceChildren(make("p", { class: "problem" }, [error.message, hint].filter(Boolean).join(" — ")));
+    this.body.replaceChildren(make("p", { class: "problem" }, ...explain(error)));
     this.element.dataset.ready = "failed";
   }
 

@@ -1,7 +1,7 @@
 // Bars: the mean of a column per group with an error bar, or one bar per run.
 import { formatNumber } from "../base/format.js";
+import { colourOf, token } from "../base/tokens.js";
 import { shortName } from "./columns.js";
-import { seriesColour, token } from "./palette.js";
 import { AnswerPanel, describeKnown } from "./plot.js";
 import { padRange, Scale } from "./scale.js";
 
@@ -45,7 +45,7 @@ export default class BarPanel extends AnswerPanel {
       low = Math.min(low, one.low, one[side]);
       high = Math.max(high, one.high, one[side]);
     }
-    const colourOf = (/** @type {any} */ one, /** @type {number} */ i) => (this.settings.group ? seriesColour(i) : this.context.colourOf(this.answer.ids[one.rows[0]]));
+    const barColour = (/** @type {any} */ one, /** @type {number} */ i) => (this.settings.group ? colourOf(i) : this.context.colourOf(this.answer.ids[one.rows[0]]));
     const at = bars.map((/** @type {any} */ _, /** @type {number} */ i) => last - i);
     const isSpread = this.settings.group && this.settings.spread !== "none";
     const ink = token("--text");
@@ -62,7 +62,7 @@ export default class BarPanel extends AnswerPanel {
         cells: {
           left: bars.map((/** @type {any} */ one) => Math.min(0, one[side])), right: bars.map((/** @type {any} */ one) => Math.max(0, one[side])),
           bottom: at.map((/** @type {number} */ y) => y - HALF), top: at.map((/** @type {number} */ y) => y + HALF),
-          color: bars.map(colourOf), alpha: bars.map(() => 0.85), line: bars.map(() => "transparent"),
+          color: bars.map(barColour), alpha: bars.map(() => 0.85), line: bars.map(() => "transparent"),
         },
         lines: isSpread ? makeSpreads(bars, at, ink) : undefined,
         texts: isLabelled ? {

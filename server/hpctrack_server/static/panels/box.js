@@ -1,7 +1,7 @@
 // Boxes and violins: how a column is spread in each group.
 import { formatNumber } from "../base/format.js";
+import { colourOf, token } from "../base/tokens.js";
 import { shortName } from "./columns.js";
-import { seriesColour, token } from "./palette.js";
 import { AnswerPanel } from "./plot.js";
 import { padRange, Scale } from "./scale.js";
 
@@ -123,7 +123,7 @@ function makeViolins(boxes, place) {
       const side = one.density[0].map(place);
       return [...side, ...[...side].reverse()];
     }),
-    color: shown.map(({ i }) => seriesColour(i)), alpha: shown.map(() => 0.28),
+    color: shown.map(({ i }) => colourOf(i)), alpha: shown.map(() => 0.28),
   };
 }
 
@@ -139,21 +139,21 @@ function makeBoxes(boxes, place, { half, ink }) {
   };
   boxes.forEach((one, i) => {
     const [low, first, middle, third, high] = [one.whiskers[0], ...one.quartiles, one.whiskers[1]].map(place);
-    add([i, i, NaN, i, i], [low, first, NaN, third, high], seriesColour(i), 1.5);
-    add([i - half / 2, i + half / 2, NaN, i - half / 2, i + half / 2], [low, low, NaN, high, high], seriesColour(i), 1.5);
+    add([i, i, NaN, i, i], [low, first, NaN, third, high], colourOf(i), 1.5);
+    add([i - half / 2, i + half / 2, NaN, i - half / 2, i + half / 2], [low, low, NaN, high, high], colourOf(i), 1.5);
     add([i - half, i + half], [middle, middle], ink, 2);
   });
   return {
     lines,
     cells: {
       left: boxes.map((_, i) => i - half), right: boxes.map((_, i) => i + half), bottom: boxes.map((one) => place(one.quartiles[0])), top: boxes.map((one) => place(one.quartiles[2])),
-      color: boxes.map((_, i) => seriesColour(i)), alpha: boxes.map(() => 0.45), line: boxes.map((_, i) => seriesColour(i)),
+      color: boxes.map((_, i) => colourOf(i)), alpha: boxes.map(() => 0.45), line: boxes.map((_, i) => colourOf(i)),
     },
   };
 }
 
 /** @param {any[]} boxes @param {(value: number) => number} place */
 function makeOutliers(boxes, place) {
-  const found = boxes.flatMap((one, i) => one.values.map((/** @type {number} */ value) => ({ x: i, y: place(value), color: seriesColour(i) })));
+  const found = boxes.flatMap((one, i) => one.values.map((/** @type {number} */ value) => ({ x: i, y: place(value), color: colourOf(i) })));
   return { x: found.map((one) => one.x), y: found.map((one) => one.y), color: found.map((one) => one.color), size: found.map(() => 5), alpha: found.map(() => 0.6) };
 }

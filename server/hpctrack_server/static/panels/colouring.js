@@ -1,7 +1,8 @@
 // What colour a run has by the value of a column, and the legend that says so.
 import { make } from "../base/dom.js";
+import { colourOf, token } from "../base/tokens.js";
 import { quantile } from "./columns.js";
-import { gradient, paletteFor, ramp, seriesColour, token } from "./palette.js";
+import { gradient, paletteFor, ramp } from "./palette.js";
 import { Scale } from "./scale.js";
 
 /** Colours of a scale: more cannot be told apart. */
@@ -33,7 +34,7 @@ export class Colouring {
   /** @param {number} value */
   of(value) {
     if (Number.isNaN(value)) return this.missing;
-    if (!this.shades) return seriesColour(value);
+    if (!this.shades) return colourOf(value);
     const place = this.scale.at(value);
     const [from, to] = [this.scale.at(this.low ?? 0), this.scale.at(this.high ?? 1)];
     if (Number.isNaN(place)) return this.missing;
@@ -50,7 +51,7 @@ export class Colouring {
     if (this.isRamp) {
       return makeRamp(this.column.key, this.palette, this.scale.format(this.low ?? NaN), this.scale.format(this.high ?? NaN));
     }
-    return makeKeys(this.column.labels.map((label, i) => ({ label, colour: seriesColour(i) })));
+    return makeKeys(this.column.labels.map((label, i) => ({ label, colour: colourOf(i) })));
   }
 }
 

@@ -35,13 +35,6 @@ export function shortName(key) {
   return key.replace(/^(config|summary|slurm)\./, "");
 }
 
-/** How many values are there. @param {Column} column */
-export function countKnown(column) {
-  let known = 0;
-  for (let i = 0; i < column.values.length; i++) if (!Number.isNaN(column.values[i])) known++;
-  return known;
-}
-
 /** A value between the smallest and the largest. @param {ArrayLike<number>} values @param {number} part 0 to 1 */
 export function quantile(values, part) {
   const known = Float64Array.from(values).filter((one) => !Number.isNaN(one)).sort();

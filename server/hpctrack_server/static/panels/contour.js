@@ -1,9 +1,10 @@
 // A contour: a metric over two parameters, interpolated between the runs, which are drawn on it.
 import { formatNumber } from "../base/format.js";
+import { token } from "../base/tokens.js";
 import { shortName } from "./columns.js";
 import { scaleField } from "./box.js";
 import { makeRamp } from "./colouring.js";
-import { mix, paletteFor, PALETTES, ramp, token } from "./palette.js";
+import { mix, paletteFor, PALETTES, ramp } from "./palette.js";
 import { AnswerPanel, describeKnown } from "./plot.js";
 import { Scale } from "./scale.js";
 

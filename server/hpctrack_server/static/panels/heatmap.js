@@ -1,9 +1,10 @@
 // A heat map: two columns in bins, the colour is what the runs of a cell have.
 import { formatCount, formatNumber } from "../base/format.js";
+import { token } from "../base/tokens.js";
 import { shortName } from "./columns.js";
 import { scaleField } from "./box.js";
 import { makeRamp } from "./colouring.js";
-import { inkOn, mix, paletteFor, PALETTES, token } from "./palette.js";
+import { inkOn, mix, paletteFor, PALETTES } from "./palette.js";
 import { describeBin, scaleOf } from "./histogram.js";
 import { AnswerPanel } from "./plot.js";
 import { formatShort } from "./scale.js";

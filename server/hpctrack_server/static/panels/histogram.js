@@ -1,9 +1,9 @@
 // A histogram of a column over runs, stacked by group.
 import { formatCount } from "../base/format.js";
+import { colourOf, token } from "../base/tokens.js";
 import { shortName } from "./columns.js";
 import { scaleField } from "./box.js";
 import { makeKeys } from "./colouring.js";
-import { seriesColour, token } from "./palette.js";
 import { AnswerPanel } from "./plot.js";
 import { Scale } from "./scale.js";
 
@@ -44,7 +44,7 @@ export default class HistogramPanel extends AnswerPanel {
         cells.bottom.push(heights[bin]);
         heights[bin] += count;
         cells.top.push(heights[bin]);
-        cells.color.push(seriesColour(i));
+        cells.color.push(colourOf(i));
         cells.alpha.push(0.85);
         cells.line.push(surface);
       });
@@ -55,7 +55,7 @@ export default class HistogramPanel extends AnswerPanel {
       { x: { scale: x, range: [places[0], places.at(-1)], label: axis.key }, y: { scale: y, range: [0, Math.max(1, ...heights) * 1.05], label: "runs" } },
       { cells },
     );
-    this.legend?.replaceChildren(...(series.length > 1 ? [makeKeys(series.map((/** @type {any} */ one, /** @type {number} */ i) => ({ label: one.label, colour: seriesColour(i) })))] : []));
+    this.legend?.replaceChildren(...(series.length > 1 ? [makeKeys(series.map((/** @type {any} */ one, /** @type {number} */ i) => ({ label: one.label, colour: colourOf(i) })))] : []));
   }
 
   /** @param {number} x */
@@ -73,7 +73,7 @@ export default class HistogramPanel extends AnswerPanel {
     if (bin < 0) return null;
     const { axis, series } = this.answer;
     const where = formatCount(this.heights?.[bin] ?? 0, "run");
-    const rows = series.filter((/** @type {any} */ one) => one.counts[bin] && series.length > 1).map((/** @type {any} */ one) => ({ label: one.label, value: String(one.counts[bin]), colour: seriesColour(series.indexOf(one)) }));
+    const rows = series.filter((/** @type {any} */ one) => one.counts[bin] && series.length > 1).map((/** @type {any} */ one) => ({ label: one.label, value: String(one.counts[bin]), colour: colourOf(series.indexOf(one)) }));
     return { title: describeBin(axis, bin), where, rows };
   }
 

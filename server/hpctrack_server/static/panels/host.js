@@ -1,5 +1,5 @@
 // The card around a panel: heading, menu, caption, and the panel's error in its own box.
-import { icon, make } from "../base/dom.js";
+import { icon, make, prose } from "../base/dom.js";
 import { openMenu } from "../base/menu.js";
 import { Panel } from "./panel.js";
 import { KINDS } from "./registry.js";
@@ -121,8 +121,8 @@ export class PanelCard {
       this.refresh();
     };
     this.error.replaceChildren(
-      make("p", {}, make("b", {}, "This panel cannot be drawn. "), error.message || String(error)),
-      ...(error.hint ? [make("p", { class: "muted" }, error.hint)] : []),
+      make("p", {}, make("b", {}, "This panel cannot be drawn. "), ...prose(error.message || String(error))),
+      ...(error.hint ? [make("p", { class: "muted" }, ...prose(error.hint))] : []),
       make("button", { type: "button", class: "button", on: { click: retry } }, "Try again"));
   }
 

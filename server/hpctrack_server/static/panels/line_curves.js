@@ -64,7 +64,7 @@ const PART = /, | \u00b7 /;
  * @param {string[]} labels
  * @returns {string[]}
  */
-export function shortenLabels(labels) {
+function shortenLabels(labels) {
   const parts = labels.map((one) => one.replace(/^@\S+ /, "").split(PART));
   const isAlike = parts.length > 1 && parts.every((one) => one.length === parts[0].length);
   if (!isAlike) return parts.map((one) => one.join(", "));

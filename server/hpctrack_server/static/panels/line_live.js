@@ -13,7 +13,7 @@ const growing = new WeakMap();
  * points, so they have to be fetched again.
  * @param {Effective} how
  */
-export function canGrow(how) {
+function canGrow(how) {
   const isPlain = how.smooth.kind === "none" && !how.group?.by.length;
   return isPlain && how.ranks !== "all" && ["step", "time", "relative"].includes(how.x);
 }

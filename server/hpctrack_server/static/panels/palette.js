@@ -1,4 +1,5 @@
 // Colours of values; all of them are in panels.css.
+import { parseHex, token } from "../base/tokens.js";
 
 const STOPS = 9;
 export const PALETTES = [
@@ -10,51 +11,20 @@ export const PALETTES = [
   { value: "diverging", label: "Blue to red" },
 ];
 
-/** @type {Map<string, any>} */
+/** By theme and name: a heat map asks for every cell. @type {Map<string, number[][]>} */
 const known = new Map();
-/** Of which `known` is: who listens for a change of theme first is nobody's to say. */
-let theme = "";
-
-function forgetOtherTheme() {
-  const now = document.documentElement.dataset.theme ?? "";
-  if (now === theme) return;
-  theme = now;
-  known.clear();
-}
-
-/** @param {string} name of a variable of the style sheet @returns {string} */
-export function token(name) {
-  forgetOtherTheme();
-  let found = known.get(name);
-  if (found === undefined) {
-    found = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    known.set(name, found);
-  }
-  return found;
-}
-
-/** @param {number} index */
-export function seriesColour(index) {
-  return token(`--series-${index % 10}`);
-}
-
-/** @param {string} text of the form #rrggbb */
-function parseHex(text) {
-  return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16) || 0);
-}
 
 /** The steps of a palette, each [red, green, blue]. @param {string} name @returns {number[][]} */
 function stops(name) {
-  forgetOtherTheme();
-  const key = `stops ${name}`;
-  let found = known.get(key);
-  if (!found) {
-    const plain = name.replace(/-r$/, "");
-    found = Array.from({ length: STOPS }, (_, i) => token(`--${plain}-${i}`)).filter(Boolean).map(parseHex);
-    if (plain !== name) found.reverse();
-    known.set(key, found);
-  }
-  return found.length ? found : [[120, 120, 120]];
+  const key = `${document.documentElement.dataset.theme} ${name}`;
+  const before = known.get(key);
+  if (before) return before;
+  const plain = name.replace(/-r$/, "");
+  let found = Array.from({ length: STOPS }, (_, i) => token(`--${plain}-${i}`)).filter(Boolean).map((one) => /** @type {number[]} */ (parseHex(one)));
+  if (plain !== name) found.reverse();
+  if (!found.length) found = [[120, 120, 120]];
+  known.set(key, found);
+  return found;
 }
 
 /** @param {string} name @param {number} part 0 to 1 @returns {number[]} red, green, blue */

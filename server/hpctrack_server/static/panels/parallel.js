@@ -1,6 +1,7 @@
 // Parallel coordinates: an axis per column, a line per run, and brushes that choose runs.
 import { make } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
+import { token } from "../base/tokens.js";
 import { Axis } from "./parallel/axis.js";
 import { findHits, readIntervals, writeFilter, writeIntervals } from "./parallel/brush.js";
 import { computeHeights, findNearest, layOut, makeStrokes } from "./parallel/geometry.js";
@@ -9,7 +10,7 @@ import { Overlay } from "./parallel/overlay.js";
 import { Colouring } from "./colouring.js";
 import { Defaults, fetchColumns, shortName } from "./columns.js";
 import { loadBokeh, loadStyle } from "./figure.js";
-import { PALETTES, token } from "./palette.js";
+import { PALETTES } from "./palette.js";
 import { Panel } from "./panel.js";
 import { loadFacts } from "./plot.js";
 import { hideTip, showTip } from "./tip.js";

@@ -1,6 +1,7 @@
 // A panel that is one figure with two axes, whatever they are: numbers, logarithms, categories.
 import { apiAddress, getJson, sendJson } from "../base/api.js";
 import { make } from "../base/dom.js";
+import { plainLabel } from "../charts/axis.js";
 import { Defaults, shortName } from "./columns.js";
 import { loadBokeh, loadStyle, PanelFigure } from "./figure.js";
 import { Panel } from "./panel.js";
@@ -33,12 +34,6 @@ export function loadFacts(context) {
     facts.set(context.project, found);
   }
   return found;
-}
-
-/** A label for the canvas, which would read $$ and \( as formulas. @param {string} text */
-function plain(text) {
-  const short = text.length > LABEL_MAX_CHARS ? `${text.slice(0, LABEL_MAX_CHARS - 1)}…` : text;
-  return short.replace(/\$(?=\$)/g, "$\u2060").replace(/\\(?=[([])/g, "\\\u2060");
 }
 
 export class PlotPanel extends Panel {
@@ -149,7 +144,7 @@ export class PlotPanel extends Panel {
       const most = isAcross && isNamed ? Math.floor((width - 60) / (isTilted ? 18 : longest + 8)) : Math.floor(room);
       const ticks = axis.scale.ticks(range.start, range.end, Math.max(2, most));
       model.ticker.ticks = ticks.map((one) => one.at);
-      model.major_label_overrides = new Map(ticks.map((one) => [one.at, plain(one.label)]));
+      model.major_label_overrides = new Map(ticks.map((one) => [one.at, plainLabel(one.label, LABEL_MAX_CHARS)]));
       if (isAcross) model.major_label_orientation = isTilted ? TILT : "horizontal";
     }
   }

@@ -18,7 +18,7 @@ const TIME_STEPS_S = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10_800, 21_600, 43
  * `is_worth_logarithm` of hpctrack_server/components/panels/column.py decides the same.
  * @param {ArrayLike<number>} values
  */
-export function isWorthLogarithm(values) {
+function isWorthLogarithm(values) {
   const known = Float64Array.from(values).filter((one) => !Number.isNaN(one)).sort();
   if (known.length < 3 || !(known[0] > 0)) return false;
   const at = (/** @type {number} */ part) => known[Math.floor(part * (known.length - 1))];
@@ -119,7 +119,7 @@ export function padRange(low, high, padding) {
 }
 
 /** Multiples of 1, 2 or 5 times a power of ten. @param {number} low @param {number} high @param {number} most */
-export function roundSteps(low, high, most) {
+function roundSteps(low, high, most) {
   const rough = (high - low) / Math.max(most, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999) ?? rough;

@@ -1,9 +1,10 @@
 // A scatter plot: any two columns, colour and size by others, boxes and lassos that choose runs.
 import { make } from "../base/dom.js";
+import { token } from "../base/tokens.js";
 import { scaleField } from "./box.js";
 import { Colouring } from "./colouring.js";
 import { fetchColumns, quantile, shortName } from "./columns.js";
-import { PALETTES, token } from "./palette.js";
+import { PALETTES } from "./palette.js";
 import { findFront } from "./pareto.js";
 import { describeKnown, PlotPanel } from "./plot.js";
 import { Scale } from "./scale.js";

@@ -1,6 +1,6 @@
 // What a run has used: in all, and by host.
 import { apiAddress, getJson } from "../base/api.js";
-import { make } from "../base/dom.js";
+import { explain, make, prose } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
 import { formatReading } from "./units.js";
 
@@ -16,12 +16,12 @@ export async function showEnergy(card, run) {
     found = await getJson(apiAddress(["runs", ...run, "system", "energy"]));
   } catch (error) {
     card.hidden = false;
-    body.replaceChildren(make("p", { class: "bad" }, /** @type {any} */ (error).message));
+    body.replaceChildren(make("p", { class: "bad" }, ...explain(error)));
     return;
   }
   card.hidden = false;
   if (!found.known) {
-    body.replaceChildren(make("p", { class: "muted" }, [found.message, found.hint].filter(Boolean).join(" \u2014 ")));
+    body.replaceChildren(make("p", { class: "muted" }, ...explain(found)));
     return;
   }
   const pairs = [
@@ -40,7 +40,7 @@ export async function showEnergy(card, run) {
   if (found.by_host.length > HOSTS_SHOWN) hosts.append(make("li", { class: "muted" }, `and ${found.by_host.length - HOSTS_SHOWN} more`));
   const notes = [`CO\u2082 with ${formatNumber(found.intensity_g_per_kwh)} g per kWh (${found.intensity_source})`, ...found.missing.slice(0, LINES_SHOWN).map((/** @type {string} */ one) => `not in it: ${one}`)];
   if (found.missing.length > LINES_SHOWN) notes.push(`and ${found.missing.length - LINES_SHOWN} more lines like these`);
-  body.replaceChildren(facts, hosts, make("p", { class: "muted" }, notes.join("; ")));
+  body.replaceChildren(facts, hosts, make("p", { class: "muted" }, ...prose(notes.join("; "))));
   /** @type {HTMLElement} */ (body.lastElementChild).style.gridColumn = "1 / 3";
   card.dataset.ready = "true";
 }

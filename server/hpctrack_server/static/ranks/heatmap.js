@@ -1,11 +1,12 @@
 // The picture of ranks x steps, with bands above it, bars beside it, and its scale.
 import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
-import { make } from "../base/dom.js";
+import { explain, make } from "../base/dom.js";
 import { formatCount, formatNumber } from "../base/format.js";
+import { token } from "../base/tokens.js";
 import { Figure } from "../charts/figure.js";
 import { bokeh, first as early } from "./early.js";
 import { drawBands, drawBars } from "./margins.js";
-import { labelTicks, makeGradient, makePalette, niceTicks, token } from "./palette.js";
+import { labelTicks, makeGradient, makePalette, niceTicks } from "./palette.js";
 import { labelRows } from "./rows.js";
 
 const POLL_MS = 350;
@@ -266,7 +267,7 @@ export class Heatmap {
   /** @param {any} error */
   fail(error) {
     this.card.classList.add("failed");
-    this.caption.textContent = [error.message, error.hint].filter(Boolean).join(" \u2014 ");
+    this.caption.replaceChildren(...explain(error));
     this.card.dataset.ready = "failed";
   }
 

@@ -1,6 +1,7 @@
 // What stands beside a heat map: bands over the ranks above it, means of the ranks on the right.
 import { formatNumber } from "../base/format.js";
-import { labelTicks, makePalette, niceTicks, token, TOP_CODE } from "./palette.js";
+import { token } from "../base/tokens.js";
+import { labelTicks, makePalette, niceTicks, TOP_CODE } from "./palette.js";
 
 const EDGE_SHARE = 0.12;
 const LABEL_MAX_CHARS = 10;

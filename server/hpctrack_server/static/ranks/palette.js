@@ -1,20 +1,9 @@
 // Colours of values, from the style sheet's tokens: they know the theme.
+import { parseHex, token } from "../base/tokens.js";
 
 const ANCHORS = 9;
 export const TOP_CODE = 253;
 export const NO_VALUE = 255;
-
-/** @typedef {[number, number, number]} Rgb */
-
-/** @param {string} name */
-export function token(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
-
-/** @param {string} text @returns {Rgb} */
-function parseHex(text) {
-  return /** @type {Rgb} */ ([1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
-}
 
 /** The colours of codes 0 to `TOP_CODE`. @returns {string[]} */
 export function makePalette() {

@@ -2,8 +2,9 @@
 import { apiAddress, fetchArrays } from "../base/api.js";
 import { make } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
+import { token } from "../base/tokens.js";
 import { Figure } from "../charts/figure.js";
-import { labelTicks, makeGradient, makePalette, niceTicks, NO_VALUE, token, TOP_CODE } from "./palette.js";
+import { labelTicks, makeGradient, makePalette, niceTicks, NO_VALUE, TOP_CODE } from "./palette.js";
 import { labelRows, shorten } from "./rows.js";
 import { chooseScale, formatReading } from "./units.js";
 

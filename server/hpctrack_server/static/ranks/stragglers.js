@@ -1,6 +1,6 @@
 // Who is slow: the verdict in words, with what it cost and a way to look.
 import { address, apiAddress, getJson } from "../base/api.js";
-import { make } from "../base/dom.js";
+import { explain, make, prose } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
 
 const SHOWN = 12;
@@ -22,8 +22,7 @@ export async function showStragglers(box, run, what, look) {
   try {
     found = await getJson(apiAddress(["runs", ...run, "stragglers"], what));
   } catch (error) {
-    const { message, hint } = /** @type {any} */ (error);
-    box.replaceChildren(make("p", { class: "bad" }, [message, hint].filter(Boolean).join(" \u2014 ")));
+    box.replaceChildren(make("p", { class: "bad" }, ...explain(error)));
     return;
   }
   if (found.pending) {
@@ -39,8 +38,8 @@ export async function showStragglers(box, run, what, look) {
   ];
   if (lines.length) parts.push(make("ul", { class: "verdict" }, ...lines));
   const hidden = Math.max(0, found.stragglers.length - SHOWN) + Math.max(0, found.silent.length - SHOWN);
-  if (hidden) parts.push(make("p", { class: "muted" }, `and ${hidden} more; \`hpctrack stragglers\` lists them all`));
-  for (const one of found.missing) parts.push(make("p", { class: "muted" }, `not recorded: ${one}`));
+  if (hidden) parts.push(make("p", { class: "muted" }, `and ${hidden} more; `, make("code", {}, "hpctrack stragglers"), " lists them all"));
+  for (const one of found.missing) parts.push(make("p", { class: "muted" }, ...prose(`not recorded: ${one}`)));
   box.replaceChildren(...parts);
   box.dataset.ready = "true";
 }
@@ -62,9 +61,7 @@ function makeSlow(one, isAbout, run, look) {
   const when = one.until_step === null ? `since ${about}step ${count(one.since_step)}` : `from ${about}step ${count(one.since_step)} until ${count(one.until_step)}`;
   const times = one.intervals.length > 1 ? `, ${one.intervals.length} times` : "";
   const reason = `${formatNumber(one.factor)} \u00d7 the time of the median rank ${when}${times}`;
-  return make("li", { "data-ranks": one.ranks.join(",") },
-    make("b", {}, make("bdi", {}, who)),
-    make("span", { class: "cost" }, `${seconds(one.lost_s)} lost`),
+  return makeLine({ "data-ranks": one.ranks.join(",") }, who, `${formatNumber(one.factor)} \u00d7, ${seconds(one.lost_s)} lost`,
     make("span", { class: "why" }, reason, " (", makeTime(one.since_wall_s), "), ", count(one.slow_steps), " slow steps"),
     make("span", { class: "why" }, `confidence ${confidence(one.confidence)}, ${formatNumber(one.score)} standard deviations above the others`),
     makeLinks(one.ranks, one.since_step, run, look));
@@ -72,11 +69,15 @@ function makeSlow(one, isAbout, run, look) {
 
 /** @param {any} one @param {string[]} run @param {(ranks: number[], step: number | null) => void} look */
 function makeSilent(one, run, look) {
-  return make("li", { class: "silent" },
-    make("b", {}, make("bdi", {}, `rank ${one.rank}${one.host ? ` on ${one.host}` : ""}`)),
-    make("span", { class: "cost" }, "silent"),
+  return makeLine({ class: "silent" }, `rank ${one.rank}${one.host ? ` on ${one.host}` : ""}`, "silent",
     make("span", { class: "why" }, `logged nothing after step ${count(one.last_step)} (`, makeTime(one.last_wall_s), "), while most others went on"),
     makeLinks([one.rank], one.last_step, run, look));
+}
+
+/** A line that opens. @param {Record<string, string>} attributes @param {string} who @param {string} cost @param {...Node} why */
+function makeLine(attributes, who, cost, ...why) {
+  const head = make("summary", {}, make("b", {}, make("bdi", {}, who)), make("span", { class: "cost" }, cost));
+  return make("li", attributes, make("details", {}, head, ...why));
 }
 
 /** @param {number[]} ranks @param {number | null} step @param {string[]} run @param {(ranks: number[], step: number | null) => void} look */

@@ -1,7 +1,7 @@
 // A run that cannot be read: what of its files is whole.
 import "./copy.js";
 import { apiAddress, getJson } from "../base/api.js";
-import { byId } from "../base/dom.js";
+import { byId, explain } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
 
 const SHOWN = 4;
@@ -18,7 +18,7 @@ async function check() {
     state.textContent = found.points ? `${formatCount(found.points, "point")} can be read` : "";
   } catch (error) {
     state.textContent = "";
-    byId("check-note").textContent = [/** @type {any} */ (error).message, /** @type {any} */ (error).hint].filter(Boolean).join(" — ");
+    byId("check-note").replaceChildren(...explain(error));
   }
 }
 

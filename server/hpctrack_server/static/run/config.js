@@ -4,15 +4,18 @@ import { byId } from "../base/dom.js";
 import { sayError } from "../base/message.js";
 import { readPlace, writePlace } from "../base/place.js";
 import { copyText } from "./copy.js";
+import { followRun } from "./follow.js";
+
+const REST_MS = 3000;
 
 const run = byId("run");
 const find = /** @type {HTMLInputElement} */ (byId("find"));
-const tree = document.getElementById("tree");
+const tree = () => document.getElementById("tree");
 
 function search() {
   const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
   let hits = 0;
-  for (const row of tree?.querySelectorAll("tbody tr") ?? []) {
+  for (const row of tree()?.querySelectorAll("tbody tr") ?? []) {
     if (!(row instanceof HTMLElement)) continue;
     const text = `${row.dataset.path} ${row.textContent}`.toLowerCase();
     const isHit = words.every((word) => text.includes(word));
@@ -26,20 +29,21 @@ function search() {
 
 /** A branch is shown where anything below it is. */
 function showBranches() {
-  const shown = [...(tree?.querySelectorAll("tbody tr:not(.branch):not([hidden])") ?? [])];
+  const shown = [...(tree()?.querySelectorAll("tbody tr:not(.branch):not([hidden])") ?? [])];
   const paths = new Set();
   for (const row of shown) {
     const parts = (row instanceof HTMLElement ? row.dataset.path ?? "" : "").split(".");
     for (let i = 1; i < parts.length; i++) paths.add(parts.slice(0, i).join("."));
   }
-  for (const row of tree?.querySelectorAll("tbody tr.branch") ?? []) {
+  for (const row of tree()?.querySelectorAll("tbody tr.branch") ?? []) {
     if (row instanceof HTMLElement) row.hidden = !paths.has(row.dataset.path);
   }
 }
 
 /** @param {string} shape */
 function setShape(shape) {
-  if (tree) tree.dataset.shape = shape;
+  const table = tree();
+  if (table) table.dataset.shape = shape;
   const input = document.querySelector(`input[name="shape"][value="${shape}"]`);
   if (input instanceof HTMLInputElement) input.checked = true;
 }
@@ -71,8 +75,13 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+/** The server knows neither shape nor search. */
+function show() {
+  setShape(readPlace().get("shape") === "flat" ? "flat" : "tree");
+  if (find.value) search();
+}
+
 find.addEventListener("input", search);
-const place = readPlace();
-find.value = place.get("q") ?? "";
-setShape(place.get("shape") === "flat" ? "flat" : "tree");
-if (find.value) search();
+find.value = readPlace().get("q") ?? "";
+show();
+followRun(() => {}, ["head", "config"], { restMs: REST_MS, onFresh: show });

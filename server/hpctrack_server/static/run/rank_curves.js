@@ -1,17 +1,15 @@
 // Ranks as colours, and what lies between the lowest and the highest. Pure, but for the tokens.
-import { mix, readTokens } from "../charts/tokens.js";
+import { blend, colourOf, SERIES, token } from "../base/tokens.js";
 
 const RAMP_STOPS = 3;
 
 /** Few ranks get colours that differ; many get a ramp, on which neighbours look alike. @param {number} rank @param {number} size */
 export function colourOfRank(rank, size) {
-  const { series } = readTokens();
-  if (size <= series.length) return series[rank % series.length];
-  const style = getComputedStyle(document.documentElement);
-  const ramp = Array.from({ length: RAMP_STOPS }, (_, i) => style.getPropertyValue(`--ramp-${i}`).trim());
+  if (size <= SERIES) return colourOf(rank % SERIES);
+  const ramp = Array.from({ length: RAMP_STOPS }, (_, i) => token(`--ramp-${i}`));
   const place = (rank / Math.max(size - 1, 1)) * (RAMP_STOPS - 1);
   const low = Math.min(Math.floor(place), RAMP_STOPS - 2);
-  return mix(ramp[low], ramp[low + 1], place - low);
+  return blend(ramp[low], ramp[low + 1], place - low);
 }
 
 /**
@@ -27,7 +25,7 @@ export function joinBand(low, high) {
 }
 
 /** @param {ArrayLike<number>} a @param {ArrayLike<number>} b both increasing */
-export function mergeSorted(a, b) {
+function mergeSorted(a, b) {
   const merged = new Float64Array(a.length + b.length);
   let [i, j, count] = [0, 0, 0];
   while (i < a.length || j < b.length) {
@@ -41,7 +39,7 @@ export function mergeSorted(a, b) {
  * A line's value at each x: exact at its own points, straight between them, NaN beyond its ends.
  * @param {ArrayLike<number>} xs increasing @param {ArrayLike<number>} ys @param {Float64Array} wanted increasing
  */
-export function readAlong(xs, ys, wanted) {
+function readAlong(xs, ys, wanted) {
   const found = new Float64Array(wanted.length).fill(NaN);
   let at = 0;
   for (let i = 0; i < wanted.length; i++) {

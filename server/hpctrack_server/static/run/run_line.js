@@ -1,6 +1,6 @@
 // A line panel of one run: a colour for each rank, or their mean between the lowest and the highest.
 import { fetchChart } from "../charts/series.js";
-import { colourOf, mix, readTokens } from "../charts/tokens.js";
+import { blend, colourOf, token } from "../base/tokens.js";
 import { formatCount } from "../base/format.js";
 import LinePanel from "../panels/line.js";
 import { colourOfRank, joinBand } from "./rank_curves.js";
@@ -41,9 +41,9 @@ export default class RunLinePanel extends LinePanel {
 
   /** @param {Curve} curve @param {number} at */
   colourOfCurve(curve, at) {
-    if (curve.label === LABELS.min || curve.label === LABELS.max) return mix(readTokens().accent, readTokens().surface, EDGE_FADE);
+    if (curve.label === LABELS.min || curve.label === LABELS.max) return blend(this.context.colourOf(""), token("--surface"), EDGE_FADE);
     if (this.how.ranks === "all" && curve.rank !== null) return colourOfRank(curve.rank, this.size);
-    return colourOf(this.how.ranks === "all" ? at : 0);
+    return this.how.ranks === "all" ? colourOf(at) : this.context.colourOf("");
   }
 
   /** What the pointer brings to the front: a rank, not the whole run. @param {Curve} curve */

@@ -10,7 +10,7 @@ const AT_ONCE = 1000;
 
 /**
  * @param {string[]} ids
- * @param {{name?: string, notes?: string, add_tags?: string[], remove_tags?: string[], archived?: boolean, deleted?: boolean}} change
+ * @param {{name?: string, notes?: string, add_tags?: string[], remove_tags?: string[], archived?: boolean, deleted?: boolean, was?: {name?: string, notes?: string}}} change
  */
 export async function edit(ids, change) {
   const failed = [];
@@ -28,7 +28,7 @@ export async function edit(ids, change) {
  * @param {() => Promise<void>} work
  * @param {() => Promise<void>} undo
  */
-export async function editWithUndo(done, work, undo) {
+async function editWithUndo(done, work, undo) {
   try {
     await work();
     const onAction = () => undo().then(refresh, sayError);

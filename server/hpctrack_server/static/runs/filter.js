@@ -19,6 +19,11 @@ export function tendFilter() {
   let isStep = true;
   const apply = (isTyping = false) => {
     const address = addressWith({ filter: text.value.trim(), search: search.value });
+    const isAsked = new URL(address, location.href).href === location.href;
+    if (!isTyping && isAsked && text.getAttribute("aria-invalid") !== "true") {
+      isStep = true; // it was asked for while it was typed
+      return;
+    }
     go(address, { history: isStep ? "push" : "replace", isTyping });
     isStep = !isTyping;
   };
@@ -32,6 +37,7 @@ export function tendFilter() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     completions.close();
+    applyLater.cancel();
     apply();
   });
   document.addEventListener("tablechange", () => {

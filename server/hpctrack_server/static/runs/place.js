@@ -1,4 +1,5 @@
 // Where in the table the reader is: the parameters of its address, as the server understood them.
+import { escapeKey, unescapeKey } from "../base/place.js";
 
 /** The element on which the server writes how it understood the address. */
 export function facts() {
@@ -39,12 +40,12 @@ export function splitKeys(text) {
   return (text ?? "")
     .split(",")
     .filter(Boolean)
-    .map((one) => one.replaceAll("%2C", ",").replaceAll("%25", "%"));
+    .map(unescapeKey);
 }
 
 /** @param {string[]} keys */
 export function joinKeys(keys) {
-  return keys.map((one) => one.replaceAll("%", "%25").replaceAll(",", "%2C")).join(",");
+  return keys.map(escapeKey).join(",");
 }
 
 /** What the API of tables is asked for the runs that match. */

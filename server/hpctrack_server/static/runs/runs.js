@@ -7,7 +7,7 @@ import { tendMenus } from "./dialog.js";
 import { tendFilter } from "./filter.js";
 import { tendGroups } from "./groups.js";
 import { tendKeys } from "./keys.js";
-import { addressWith, currentPlace, facts, project } from "./place.js";
+import { addressWith, currentPlace, facts, joinKeys, project, splitKeys } from "./place.js";
 import { go, refresh } from "./refresh.js";
 import { tendSelection } from "./selection.js";
 import { tendSparks } from "./sparks.js";
@@ -40,11 +40,11 @@ addEventListener("click", (event) => {
  * @param {HTMLElement} head
  */
 function addSortKey({ dataset: { key = "", kind = "" } }) {
-  const before = (currentPlace().sort || "-created").split(",");
+  const before = splitKeys(currentPlace().sort || "-created");
   const at = before.findIndex((one) => one.replace(/^[+-]/, "") === key);
-  if (at < 0) return [...before, ["number", "time", "duration"].includes(kind) ? `-${key}` : key].join(",");
+  if (at < 0) return joinKeys([...before, ["number", "time", "duration"].includes(kind) ? `-${key}` : key]);
   before[at] = before[at].startsWith("-") ? key : `-${key}`;
-  return before.join(",");
+  return joinKeys(before);
 }
 
 document.addEventListener("change", (event) => {

@@ -1,5 +1,5 @@
 // Which runs are selected, and what can be done with them.
-import { address } from "../base/api.js";
+import { address, apiAddress, sendJson } from "../base/api.js";
 import { make } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
 import { say, sayError } from "../base/message.js";
@@ -8,8 +8,11 @@ import { addTag, findAllIds, findTags, markRuns, removeTag } from "./edits.js";
 import { addressWith, currentPlace, facts, matches, project } from "./place.js";
 import { go } from "./refresh.js";
 
-const IN_ADDRESS_MAX = 400;
-/** More ids than this make an address that proxies refuse. */
+const IN_ADDRESS_MAX = 2000;
+/** A longer list of ids makes an address that proxies and mail programs refuse: the server keeps it. */
+
+const COMPARED_MAX = 10_000;
+/** The compare page takes no more. */
 
 const DIFF_MAX = 12;
 
@@ -135,14 +138,28 @@ async function findIds() {
 }
 
 /** Opens the charts of the selected runs. */
-export function compare() {
-  if (isAll || !picked.size) {
-    location.assign(facts().dataset.compare ?? "");
-  } else if (picked.size > IN_ADDRESS_MAX) {
-    say(`${formatCount(picked.size, "run")} are too many for an address: compare at most ${IN_ADDRESS_MAX}, or all that match a filter`, { kind: "bad" });
-  } else {
-    location.assign(address(["p", project(), "compare"], { runs: [...picked].join(",") }));
+export async function compare() {
+  const matching = new URL(facts().dataset.compare ?? "", location.href);
+  if (!picked.size && !isAll) return location.assign(matching);
+  try {
+    if (isAll && (currentPlace().scope ?? "active") === "active") {
+      // Who picks all wants all, and not the newest of them.
+      matching.searchParams.set("limit", String(COMPARED_MAX));
+      return location.assign(matching);
+    }
+    const runs = (await findIds()).slice(0, COMPARED_MAX);
+    const named = runs.join(",");
+    const chosen = named.length <= IN_ADDRESS_MAX ? { runs: named } : { selection: await keepSelection(runs) };
+    return location.assign(address(["p", project(), "compare"], chosen));
+  } catch (error) {
+    return sayError(error);
   }
+}
+
+/** Has the server keep which runs are picked. @param {string[]} runs @returns {Promise<string>} its name in an address */
+async function keepSelection(runs) {
+  const url = apiAddress(["projects", project(), "saved", "selection"]);
+  return (await sendJson("POST", url, { title: formatCount(runs.length, "run"), body: { runs } })).id;
 }
 
 function diff() {

@@ -1,6 +1,7 @@
 // Small drawings of metrics in the table: asked for in one go, for the rows that can be seen.
 import { apiAddress, sendJson } from "../base/api.js";
 import { later } from "../base/dom.js";
+import { numberOfRun } from "../base/tokens.js";
 import { project } from "./place.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -81,6 +82,7 @@ export function draw(cell, values) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("role", "img");
+  svg.style.stroke = `var(--series-${numberOfRun(cell.closest("tr")?.dataset.run ?? "")})`;
   const [low, high] = [Math.min(...finite), Math.max(...finite)].map((one) => Number(one.toPrecision(4)));
   svg.setAttribute("aria-label", `${cell.dataset.metric}: from ${low} to ${high}`);
   const line = document.createElementNS(SVG, "path");
@@ -94,7 +96,7 @@ export function draw(cell, values) {
  * A line through values at even distances; what is null parts it. Pure.
  * @param {(number | null)[]} values
  */
-export function makePath(values) {
+function makePath(values) {
   const finite = /** @type {number[]} */ (values.filter((one) => one !== null && Number.isFinite(one)));
   if (!finite.length) return "";
   const low = Math.min(...finite);

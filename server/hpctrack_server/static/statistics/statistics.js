@@ -2,7 +2,8 @@
 import { byId } from "../base/dom.js";
 import { formatNumber } from "../base/format.js";
 import { Figure } from "../charts/figure.js";
-import { readTokens } from "../charts/tokens.js";
+import { token } from "../base/tokens.js";
+import { ProfileChart } from "./profile.js";
 
 const ROW_PX = 30;
 const AXIS_PX = 26;
@@ -37,7 +38,7 @@ class Intervals {
 
   draw() {
     if (!this.figure) return;
-    const { accent, muted } = readTokens();
+    const [accent, muted] = [token("--accent"), token("--muted")];
     const points = { x: /** @type {number[]} */ ([]), y: /** @type {number[]} */ ([]), color: /** @type {string[]} */ ([]) };
     const bars = { xs: /** @type {number[][]} */ ([]), ys: /** @type {number[][]} */ ([]), color: /** @type {string[]} */ ([]) };
     const centers = { x: /** @type {number[]} */ ([]), y: /** @type {number[]} */ ([]), color: /** @type {string[]} */ ([]) };
@@ -129,12 +130,20 @@ function followChoices(form) {
 }
 
 const form = /** @type {HTMLFormElement | null} */ (document.getElementById("choices"));
-if (form) followChoices(form);
-const box = document.getElementById("intervals");
-if (box) {
-  const intervals = new Intervals(box);
-  addEventListener("themechange", () => intervals.repaint());
-  intervals.mount().catch((error) => {
-    byId("intervals-caption").textContent = `the chart cannot be drawn: ${error.message}`;
+if (form) {
+  followChoices(form);
+  // Who goes back sees the page of that address; a browser would keep what was chosen on leaving it.
+  addEventListener("pageshow", () => form.reset());
+}
+/** @param {string} id of a chart @param {new (box: HTMLElement) => {mount: () => Promise<void>, repaint: () => void}} Chart */
+function show(id, Chart) {
+  const box = document.getElementById(id);
+  if (!box) return;
+  const chart = new Chart(box);
+  addEventListener("themechange", () => chart.repaint());
+  chart.mount().catch((error) => {
+    byId(`${id}-caption`).textContent = `the chart cannot be drawn: ${error.message}`;
   });
 }
+show("intervals", Intervals);
+show("profile", ProfileChart);

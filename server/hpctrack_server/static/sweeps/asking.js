@@ -46,12 +46,12 @@ async function copy(text) {
 /** What the server last said of each part: what a script has changed in it since is no news. @type {WeakMap<Element, string>} */
 const shown = new WeakMap();
 
-/** Takes over the parts of the page that tell how it stands. @param {HTMLElement} root */
+/** Takes over the parts of the page that tell how it stands. @param {HTMLElement} root @returns {Promise<HTMLElement | null>} the page as it is now */
 export async function refreshParts(root) {
   const answer = await fetch(location.href);
-  if (!answer.ok) return;
+  if (!answer.ok) return null;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("sweep");
-  if (!fresh) return;
+  if (!fresh) return null;
   root.dataset.wish = fresh.dataset.wish;
   root.dataset.state = fresh.dataset.state;
   for (const part of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-part]"))) {
@@ -64,4 +64,5 @@ export async function refreshParts(root) {
     if (focused) /** @type {HTMLElement | null} */ (part.querySelector("button, a"))?.focus();
   }
   localiseTimes(/** @type {any} */ (root));
+  return fresh;
 }

@@ -16,7 +16,7 @@ const TEXT_MAX_CHARS = 60;
  * @property {(number | null)[]} values one per trial
  */
 
-/** @typedef {{trial: number, state: string, iterations: number[], values: (number | null)[], stopped_at: number | null}} Curve */
+/** @typedef {{trial: number, state: string, iterations: number[], values: (number | null)[], stopped_at: number | null, is_thinned: boolean}} Curve */
 /** @typedef {{worker: string, job: string, host: string, trial: number, attempt: number, state: string, start_wall_s: number, end_wall_s: number | null}} Span */
 /** @typedef {{name: string, fanova: number | null, ped_anova: number | null, correlation: number | null}} Importance */
 
@@ -33,7 +33,10 @@ const TEXT_MAX_CHARS = 60;
  * @property {Span[]} timeline
  * @property {number[]} rungs
  * @property {number[]} ranking
+ * @property {number} absent_runs trials whose run is not in this store
+ * @property {number} curves_left_out trials that are not in `curves`, for there are too many
  * @property {{number: number, executor: string, tasks: number, submitted_wall_s: number}[]} submissions
+ * @property {number} over trials that are over
  * @property {number} wall_s
  * @property {number} created_wall_s
  */
@@ -71,11 +74,6 @@ export class Details {
   describe(trial) {
     const rows = [...this.metrics, ...this.parameters.slice(0, SHOWN_PARAMETERS)].map((axis) => [axis.name, showValue(axis, trial.at)]);
     return /** @type {[string, string][]} */ (rows.filter(([, value]) => value !== ""));
-  }
-
-  /** @param {Trial} trial @param {number} x @param {number} y @returns {import("./plot.js").Point} */
-  pointOf(trial, x, y) {
-    return { x, y, title: `trial ${trial.number}`, where: trial.state, rows: this.describe(trial), href: this.hrefOf(trial) };
   }
 }
 

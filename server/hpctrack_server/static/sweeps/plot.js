@@ -1,20 +1,16 @@
 // A chart of the sweep's page: a clone of the figure "marks", what it is filled with, and its pointer.
 import { make } from "../base/dom.js";
+import { token } from "../base/tokens.js";
+import { labelPlaces, plainLabel } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 
 const NEAR_PX = 26;
 const PADDING = 0.05;
 const GAP_PX = 16;
+const AXIS_PX = 60;
+const LABEL_MAX_CHARS = 48;
 
-/**
- * @typedef {object} Point what the pointer finds
- * @property {number} x
- * @property {number} y
- * @property {string} title
- * @property {string} where
- * @property {[string, string][]} rows
- * @property {string | null} href
- */
+/** @typedef {{x: number, y: number, trial: import("./details.js").Trial, where?: string}} Point what the pointer finds */
 
 /**
  * What a chart shows; the keys are the sources of hpctrack_server/components/figures/marks.py.
@@ -24,29 +20,23 @@ const GAP_PX = 16;
  * @property {{xs: ArrayLike<number>[], ys: ArrayLike<number>[], color: string[], width: number[], alpha: number[]}} [lines]
  * @property {{x: number[], y: number[], color: string[], alpha: number[]}} [dots]
  * @property {{x: number[], y: number[], color: string[]}} [crosses]
- * @property {{x: number[], y: number[], text: string[]}} [names]
  * @property {[number, number]} x the range, without padding
  * @property {[number, number]} y
  * @property {boolean} [isLog] of the horizontal axis
- * @property {boolean} [hidesX] its labels, where names stand for numbers
+ * @property {[string, string]} [labels] of the axes, across and up
+ * @property {string[]} [choices] what stands below instead of 0, 1, 2, ...
  * @property {Point[]} points
  * @property {string} caption
  */
 
-/** @type {Required<Pick<Drawing, "bars" | "rules" | "lines" | "dots" | "crosses" | "names">>} */
+/** @type {Required<Pick<Drawing, "bars" | "rules" | "lines" | "dots" | "crosses">>} */
 const EMPTY = {
   bars: { left: [], right: [], y: [], color: [] },
   rules: { x: [] },
   lines: { xs: [], ys: [], color: [], width: [], alpha: [] },
   dots: { x: [], y: [], color: [], alpha: [] },
   crosses: { x: [], y: [], color: [] },
-  names: { x: [], y: [], text: [] },
 };
-
-/** A colour of the style sheet. @param {string} name */
-export function token(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
 
 /** The colour of how a trial stands. @param {string} state */
 export function stateColour(state) {
@@ -63,15 +53,15 @@ export const noLines = () => structuredClone(EMPTY.lines);
 /** @returns {NonNullable<Drawing["dots"]>} */
 export const noDots = () => structuredClone(EMPTY.dots);
 
-/** The least and the greatest; of nothing 0 and 1. @param {Iterable<number | null>} values @returns {[number, number]} */
-export function extent(values) {
+/** The least and the greatest. @param {Iterable<number | null>} values @param {[number, number]} [nothing] if there are none @returns {[number, number]} */
+export function extent(values, nothing = [0, 1]) {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
     if (value === null || !Number.isFinite(value)) continue;
     if (value < low) low = value;
     if (value > high) high = value;
   }
-  return low <= high ? [low, high] : [0, 1];
+  return low <= high ? [low, high] : nothing;
 }
 
 /** @param {[number, number]} range @param {boolean} isLog @returns {[number, number]} */
@@ -86,10 +76,15 @@ function pad([low, high], isLog) {
 }
 
 export class Plot {
-  /** @param {HTMLElement} host @param {HTMLElement | null} caption @param {() => Drawing} make */
-  constructor(host, caption, make) {
+  /**
+   * @param {HTMLElement} host @param {HTMLElement | null} caption
+   * @param {() => import("./details.js").Details} details as they are now
+   * @param {(details: import("./details.js").Details) => Drawing} make
+   */
+  constructor(host, caption, details, make) {
     this.host = host;
     this.caption = caption;
+    this.details = details;
     this.make = make;
     /** @type {Figure | null} */
     this.figure = null;
@@ -100,33 +95,45 @@ export class Plot {
   /** @param {{heightPx?: number, frameHeightPx?: number, isExact?: boolean}} [how] exact: the ranges get no padding */
   async mount({ heightPx, frameHeightPx, isExact = false } = {}) {
     this.isExact = isExact;
-    this.drawing = this.make();
+    this.drawing = this.make(this.details());
     this.figure = await Figure.mount(this.drawing.isLog ? "marks-log" : "marks", this.host);
-    if (heightPx) this.figure.model.height = heightPx;
     if (frameHeightPx) {
-      this.figure.model.frame_height = frameHeightPx;
       this.figure.model.setv({ min_border_top: 0, min_border_left: 8 });
       for (const axis of this.figure.model.left) axis.visible = false;
     }
-    if (this.drawing.hidesX) for (const axis of this.figure.model.below) axis.major_label_text_alpha = 0;
+    this.resize({ heightPx, frameHeightPx });
     this.draw();
+    new ResizeObserver(() => this.labelChoices()).observe(this.host);
     this.host.addEventListener("pointermove", (event) => this.hover(event));
     this.host.addEventListener("pointerleave", () => this.leave());
     this.host.addEventListener("click", (event) => {
       const found = this.find(event);
-      if (found?.href) location.href = found.href;
+      const href = found && this.details().hrefOf(found.trial);
+      if (href) location.href = href;
     });
     this.host.dataset.ready = "true";
   }
 
+  /** @param {{heightPx?: number, frameHeightPx?: number}} size */
+  resize({ heightPx, frameHeightPx }) {
+    if (heightPx) this.figure?.model.setv({ height: heightPx, ...(frameHeightPx ? { frame_height: frameHeightPx } : {}) });
+  }
+
+  labelChoices() {
+    const { figure, drawing } = this;
+    if (figure && drawing?.choices) labelPlaces(figure.model.below[0], drawing.choices, this.host.clientWidth - AXIS_PX);
+  }
+
   draw() {
     if (!this.figure) return;
-    const drawing = (this.drawing = this.make());
+    const drawing = (this.drawing = this.make(this.details()));
     for (const name of /** @type {(keyof typeof EMPTY)[]} */ (Object.keys(EMPTY))) {
       this.figure.find(name).data = drawing[name] ?? structuredClone(EMPTY[name]);
     }
     const exact = this.isExact;
     this.figure.setRanges(exact ? drawing.x : pad(drawing.x, !!drawing.isLog), exact ? drawing.y : pad(drawing.y, false));
+    this.labelChoices();
+    [this.figure.model.below[0], this.figure.model.left[0]].forEach((axis, at) => (axis.axis_label = drawing.labels ? plainLabel(drawing.labels[at], LABEL_MAX_CHARS) : null));
     if (this.caption) this.caption.textContent = drawing.caption || "\u00a0";
     this.host.setAttribute("aria-label", drawing.caption);
   }
@@ -154,8 +161,8 @@ export class Plot {
   /** @param {PointerEvent} event */
   hover(event) {
     const found = this.find(event);
-    this.host.style.cursor = found?.href ? "pointer" : "";
-    if (found) showTip(event, found);
+    this.host.style.cursor = found && this.details().hrefOf(found.trial) ? "pointer" : "";
+    if (found) showTip(event, found, this.details());
     else hideTip();
   }
 
@@ -164,12 +171,13 @@ export class Plot {
   }
 }
 
-/** @param {PointerEvent} event @param {Point} point */
-function showTip(event, point) {
+/** @param {PointerEvent} event @param {Point} point @param {import("./details.js").Details} details */
+function showTip(event, point, details) {
   const tip = document.getElementById("tip");
   if (!tip) return;
-  const table = make("table", {}, ...point.rows.map(([label, value]) => make("tr", {}, make("td"), make("td", {}, label), make("td", {}, value))));
-  tip.replaceChildren(make("header", {}, make("b", {}, make("bdi", {}, point.title)), make("span", {}, point.where)), table);
+  const { trial, where = trial.state } = point;
+  const rows = details.describe(trial).map(([label, value]) => make("tr", {}, make("td"), make("td", {}, make("bdi", {}, label)), make("td", {}, make("bdi", {}, value))));
+  tip.replaceChildren(make("header", {}, make("b", {}, `trial ${trial.number}`), make("span", {}, where)), make("table", {}, ...rows));
   tip.hidden = false;
   const { offsetWidth: width, offsetHeight: height } = tip;
   const isAtEdge = event.clientX + GAP_PX + width > innerWidth - 8;

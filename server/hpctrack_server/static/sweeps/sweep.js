@@ -1,93 +1,125 @@
 // The page of one sweep: its charts, and how it stands while it runs.
 import { apiAddress, getJson } from "../base/api.js";
 import { byId, make } from "../base/dom.js";
+import { coalesce, listen } from "../base/live.js";
 import { sayError } from "../base/message.js";
 import { followButtons, refreshParts } from "./asking.js";
+import { chooseAxes } from "./axes.js";
 import { Details } from "./details.js";
 import { drawCurves, drawFront, drawHistory, drawSlice } from "./drawings.js";
 import { showImportance } from "./importance.js";
-import { showPanels } from "./panels.js";
+import { refreshPanels, showPanels } from "./panels.js";
 import { Plot } from "./plot.js";
-import { showTimeline } from "./timeline.js";
+import { Timeline } from "./timeline.js";
 
-const REFRESH_MS = 5000;
+/** Between two looks at a sweep whose runs report all the time. */
+const REST_MS = 3000;
+const POLL_MS = 20_000;
 const SLICES_MAX = 12;
 const SLICE_PX = 170;
 const PLOT_PX = 240;
 
 const root = byId("sweep");
-/** @type {(Plot | import("../panels/panel.js").Panel)[]} */
-const drawn = [];
+const { project = "", sweep = "" } = root.dataset;
+/** @type {Plot[]} */
+const plots = [];
+/** @type {import("../panels/panel.js").Panel[]} */
+const panels = [];
+/** @type {Timeline | null} */
+let timeline = null;
 /** @type {Details} */
 let details;
+const current = () => details;
 
-/** @type {Record<string, (details: Details) => import("./plot.js").Drawing>} */
-const DRAWINGS = { history: drawHistory, curves: drawCurves, front: drawFront };
-
-function askServer() {
-  const { project = "", sweep = "" } = root.dataset;
-  return getJson(apiAddress(["projects", project, "sweeps", sweep]));
+async function askServer() {
+  details = new Details(await getJson(apiAddress(["projects", project, "sweeps", sweep])));
 }
 
 /** It takes Optuna a while to load: the other charts do not wait for it. */
 function askImportance() {
-  const { project = "", sweep = "" } = root.dataset;
   getJson(apiAddress(["projects", project, "sweeps", sweep, "importance"]))
     .catch((error) => ({ error: error.message }))
     .then((found) => showImportance(byId("importance"), found));
 }
 
+/** @param {HTMLElement} card @returns {(details: Details) => import("./plot.js").Drawing} */
+function chooseDrawing(card) {
+  if (card.dataset.plot === "history") return drawHistory;
+  if (card.dataset.plot === "curves") return drawCurves;
+  const choice = chooseAxes(card, "front", details.metrics.map((one) => one.name), () => plots.forEach((one) => one.draw()));
+  return (now) => drawFront(now, ...choice());
+}
+
 async function showPlots() {
   for (const card of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-plot]"))) {
-    const draw = DRAWINGS[card.dataset.plot ?? ""];
-    const host = /** @type {HTMLElement} */ (card.querySelector(".plot"));
-    const plot = new Plot(host, card.querySelector(".caption"), () => draw(details));
+    const plot = new Plot(/** @type {HTMLElement} */ (card.querySelector(".plot")), card.querySelector(".caption"), current, chooseDrawing(card));
     await plot.mount({ heightPx: PLOT_PX });
-    drawn.push(plot);
+    plots.push(plot);
   }
 }
 
+/** @type {Set<string>} */
+const sliced = new Set();
+
+/** A parameter is worth a slice as soon as trials differ in it, which may be later. */
 async function showSlices() {
   const box = byId("slices");
-  const shown = details.metric ? details.parameters.slice(0, SLICES_MAX) : [];
-  for (const axis of shown) {
+  const wanted = details.metric ? details.parameters : [];
+  for (const { name } of wanted.filter((one) => !sliced.has(one.name)).slice(0, SLICES_MAX - sliced.size)) {
+    sliced.add(name);
     const host = make("div", { class: "plot", role: "img" });
-    box.append(make("div", { class: "slice" }, make("h3", { title: axis.name }, make("bdi", {}, axis.name)), host));
-    const plot = new Plot(host, null, () => drawSlice(details, details.parameters.find((one) => one.name === axis.name) ?? axis));
+    box.append(make("div", { class: "slice" }, make("h3", { title: name }, make("bdi", {}, name)), host));
+    const plot = new Plot(host, null, current, (now) => drawSlice(now, name));
     await plot.mount({ heightPx: SLICE_PX });
-    drawn.push(plot);
+    plots.push(plot);
   }
-  if (!shown.length) box.append(make("p", { class: "muted none" }, "nothing to compare yet"));
-  if (details.parameters.length > shown.length && shown.length) box.append(make("p", { class: "muted none" }, `${details.parameters.length - shown.length} more parameters are not drawn`));
+  const more = wanted.length - sliced.size;
+  byId("slices-caption").textContent = !sliced.size ? "nothing to compare yet" : more > 0 ? `${more.toLocaleString("en")} more parameters are not drawn` : "";
 }
 
 async function showAll() {
   if (!document.getElementById("slices")) return;
-  details = new Details(await askServer());
+  await askServer();
   askImportance();
   await showPlots();
   await showSlices();
-  const timeline = await showTimeline(byId("timeline"), details);
-  if (timeline) drawn.push(timeline);
-  drawn.push(...(await showPanels(details)));
+  timeline = new Timeline(byId("timeline"), current);
+  await timeline.mount();
+  panels.push(...(await showPanels(current)));
   root.dataset.ready = "true";
 }
 
 async function refresh() {
-  const hadCharts = !!document.getElementById("slices");
-  await refreshParts(root);
-  if (!hadCharts || !details) return;
-  details = new Details(await askServer());
+  const fresh = await refreshParts(root);
+  // The first trial brings cards that this page does not have.
+  if (fresh?.querySelector("#slices") && !document.getElementById("slices")) location.reload();
+  if (!details) return;
+  const before = details;
+  await askServer();
+  plots.forEach((one) => one.draw());
+  await timeline?.update();
+  await showSlices();
+  // These look at every run: only when there is one more to see.
+  if (before.told.over === details.told.over && before.runIds.length === details.runIds.length) return;
   askImportance();
-  for (const one of drawn) if (one instanceof Plot) one.draw();
+  await refreshPanels(panels);
 }
 
 followButtons(root, refresh);
-addEventListener("themechange", () => drawn.forEach((one) => one.repaint()));
+addEventListener("themechange", () => [...plots, ...panels, timeline].forEach((one) => one?.repaint()));
 showAll().catch(sayError);
 
-// A sweep changes when its trials do, and its page is looked at by few: it asks now and then.
+const keepCurrent = coalesce(refresh, REST_MS);
+/** @type {string | null} */
+let version = null;
+listen(apiAddress(["projects", project, "events"]), (/** @type {{version: string}} */ change) => {
+  if (version !== null && version !== change.version && root.dataset.ready) keepCurrent();
+  version = change.version;
+});
+// Events are of runs. A trial that logs nothing, a trial that waits, a wish, and what a push from
+// the sweep's cluster brings are files of the sweep, of which no event tells; they change seldom.
 const RESTING = new Set(["finished", "stopped"]);
 setInterval(() => {
-  if (!RESTING.has(root.dataset.state ?? "") && !document.hidden) refresh().catch(() => {});
-}, REFRESH_MS);
+  const isEnded = RESTING.has(root.dataset.state ?? "") && root.dataset.elsewhere !== "true";
+  if (!isEnded && !document.hidden) keepCurrent();
+}, POLL_MS);

@@ -221,6 +221,7 @@ def live_store(tmp_path: Path) -> Iterator[tuple[Path, NodeWriter]]:
     writer.close()
 
 
+@pytest.mark.slow
 def test_on_a_real_terminal_it_takes_little_memory_and_few_bytes(
     live_store: tuple[Path, NodeWriter],
 ) -> None:
@@ -267,6 +268,7 @@ def write_big_run(store: Path, *, ranks: int, nodes: int, gpus: int) -> None:
         writer.close()
 
 
+@pytest.mark.slow
 def test_ten_thousand_ranks_take_little_memory_too(tmp_path: Path) -> None:
     write_big_run(tmp_path, ranks=10_000, nodes=80, gpus=8)
     terminal = Terminal("r", "--store", str(tmp_path), "-d", "0.5")

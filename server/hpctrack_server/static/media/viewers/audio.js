@@ -1,6 +1,7 @@
 // Sounds: the browser's player, and the wave of a WAV file.
 import { apiAddress } from "../../base/api.js";
 import { make } from "../../base/dom.js";
+import { token } from "../../base/tokens.js";
 
 const WAVE_MAX_BYTES = 8e6;
 const COLUMNS = 480;
@@ -33,7 +34,7 @@ async function drawWave(canvas, source) {
   if (!sound || !context) return;
   const samples = sound.getChannelData(0);
   const middle = canvas.height / 2;
-  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--accent").trim();
+  context.fillStyle = token("--accent");
   for (let column = 0; column < canvas.width; column++) {
     const from = Math.floor((column * samples.length) / canvas.width);
     const to = Math.max(from + 1, Math.floor(((column + 1) * samples.length) / canvas.width));

@@ -1,8 +1,8 @@
 // Figures of plotting libraries: pictures as they are, Bokeh's own where it needs no code, common traces of plotly.
 import { apiAddress, getJson } from "../../base/api.js";
 import { make } from "../../base/dom.js";
+import { colourOf } from "../../base/tokens.js";
 import { loadBokeh } from "../../panels/figure.js";
-import { seriesColour } from "../../panels/palette.js";
 import { makeDownload } from "./download.js";
 import { Drawing } from "./drawing.js";
 
@@ -64,7 +64,7 @@ function drawPlotly(drawing, told) {
     const y = Array.isArray(trace.y) ? trace.y.map(Number) : [];
     const x = Array.isArray(trace.x) ? trace.x.map((/** @type {any} */ one, /** @type {number} */ i) => (typeof one === "number" ? one : i)) : y.map((/** @type {number} */ _value, /** @type {number} */ i) => i);
     if (!y.length) continue;
-    const colour = seriesColour(at);
+    const colour = colourOf(at);
     const kind = trace.type ?? "scatter";
     if (kind === "bar") {
       x.forEach((/** @type {number} */ one, /** @type {number} */ i) => {

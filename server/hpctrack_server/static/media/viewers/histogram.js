@@ -2,7 +2,8 @@
 import { apiAddress, fetchArrays } from "../../base/api.js";
 import { make } from "../../base/dom.js";
 import { formatNumber } from "../../base/format.js";
-import { mix, token } from "../../panels/palette.js";
+import { token } from "../../base/tokens.js";
+import { mix } from "../../panels/palette.js";
 import { Drawing } from "./drawing.js";
 
 const RIDGES_MAX = 40;

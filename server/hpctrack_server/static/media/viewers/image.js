@@ -2,8 +2,8 @@
 import { apiAddress, getJson } from "../../base/api.js";
 import { make } from "../../base/dom.js";
 import { formatNumber } from "../../base/format.js";
+import { colourOf, SERIES, token } from "../../base/tokens.js";
 
-const COLOURS = 10;
 const SMALL_PX = 128;
 const BOX_LABEL_PX = 11;
 const MASK_ALPHA = 0.45;
@@ -12,9 +12,8 @@ const MASK_ALPHA = 0.45;
 /** @typedef {import("../card.js").Showing} Showing */
 
 /** The colour of a class: the palette of the page, again from its beginning. @param {number} id */
-function colourOf(id) {
-  const name = `--series-${((id % COLOURS) + COLOURS) % COLOURS}`;
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+function classColour(id) {
+  return colourOf(((id % SERIES) + SERIES) % SERIES);
 }
 
 /** Which classes are hidden, and the lowest score, per card. @type {WeakMap<object, {hidden: Set<string>, score: number, isOn: boolean}>} */
@@ -111,7 +110,7 @@ class Picture {
       }
       let colour = colours.get(id);
       if (!colour) {
-        const text = colourOf(id);
+        const text = classColour(id);
         colour = [1, 3, 5].map((place) => parseInt(text.slice(place, place + 2), 16));
         colours.set(id, colour);
       }
@@ -130,7 +129,7 @@ class Picture {
     const isPixel = box.domain === "pixel";
     const [fx, fy] = isPixel ? [this.canvas.width / this.image.naturalWidth, this.canvas.height / this.image.naturalHeight] : [this.canvas.width, this.canvas.height];
     const { minX = 0, maxX = 0, minY = 0, maxY = 0 } = box.position ?? {};
-    const colour = colourOf(id);
+    const colour = classColour(id);
     context.strokeStyle = colour;
     context.lineWidth = 2;
     context.strokeRect(minX * fx, minY * fy, (maxX - minX) * fx, (maxY - minY) * fy);
@@ -141,7 +140,7 @@ class Picture {
     const top = Math.max(0, minY * fy - BOX_LABEL_PX - 5);
     context.fillStyle = colour;
     context.fillRect(minX * fx - 1, top, wide, BOX_LABEL_PX + 5);
-    context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--on-accent").trim();
+    context.fillStyle = token("--on-accent");
     context.fillText(label, minX * fx + 2, top + BOX_LABEL_PX);
   }
 
@@ -195,7 +194,7 @@ function fillLegend(legend, pictures, choice) {
       },
     });
     const dot = make("i", { class: "dot" });
-    dot.style.background = `var(--series-${((entry.id % COLOURS) + COLOURS) % COLOURS})`;
+    dot.style.background = `var(--series-${((entry.id % SERIES) + SERIES) % SERIES})`;
     return make("label", { title: `${entry.kind} of ${entry.layer}` }, check, dot, make("bdi", {}, entry.label), make("span", { class: "muted" }, entry.layer));
   });
   const hasScores = pictures.some((one) => JSON.stringify(one.overlays.boxes ?? {}).includes('"scores":{"'));

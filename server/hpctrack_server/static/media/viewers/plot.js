@@ -2,7 +2,8 @@
 import { apiAddress, getJson } from "../../base/api.js";
 import { make } from "../../base/dom.js";
 import { formatNumber } from "../../base/format.js";
-import { mix, seriesColour, token } from "../../panels/palette.js";
+import { colourOf, token } from "../../base/tokens.js";
+import { mix } from "../../panels/palette.js";
 import { Drawing } from "./drawing.js";
 
 const BAR_SHARE = 0.36;
@@ -60,7 +61,7 @@ function drawSeries(drawing, plot, isLine) {
   /** @type {any} */
   const points = { x: [], y: [], color: [], size: [], alpha: [] };
   series.forEach((/** @type {any} */ one, /** @type {number} */ at) => {
-    const colour = seriesColour(at);
+    const colour = colourOf(at);
     if (isLine) {
       lines.xs.push(one.x);
       lines.ys.push(one.y);

@@ -1,4 +1,5 @@
 // What is seen of a shape: a camera that circles it, and programs for points, balls and triangles.
+import { parseHex, SERIES, token } from "../../base/tokens.js";
 
 const POINTS = `#version 300 es
 in vec3 position; in vec3 colour; in float size;
@@ -155,7 +156,7 @@ export class Scene {
   colours(count) {
     const { colour, category } = this.data;
     const found = new Float32Array(count * 3);
-    const palette = Array.from({ length: 10 }, (_, at) => readToken(`--series-${at}`));
+    const palette = Array.from({ length: SERIES }, (_, at) => readToken(`--series-${at}`));
     const accent = readToken("--accent");
     for (let at = 0; at < count; at++) {
       let tint = accent;
@@ -255,8 +256,7 @@ export class Scene {
 
 /** @param {string} name of a token that is a colour of six digits */
 function readToken(name) {
-  const text = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16) / 255);
+  return parseHex(token(name)).map((one) => one / 255);
 }
 
 /** One normal for each corner of each triangle. @param {Float32Array} corners */

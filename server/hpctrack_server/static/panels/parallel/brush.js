@@ -30,7 +30,7 @@ export function findHits(axes, runs) {
 
 
 /** Joins what overlaps; sorted by the lower end. @param {Interval[]} intervals @returns {Interval[]} */
-export function joinIntervals(intervals) {
+function joinIntervals(intervals) {
   const missing = intervals.filter((one) => one.isMissing).slice(0, 1);
   /** @type {Interval[]} */
   const found = [];
@@ -88,7 +88,7 @@ export function readIntervals(text, scale) {
 const KEYWORDS = /^(and|or|not|in|contains|exists|is|null|nan|true|false|now|today|yesterday)$/i;
 
 /** A column of the filter language, in backquotes if it has to be. @param {string} key */
-export function quoteKey(key) {
+function quoteKey(key) {
   if (/^[\p{L}_][\p{L}\p{N}_./:@%-]*$/u.test(key) && !KEYWORDS.test(key)) return key;
   return `\`${key.replaceAll("`", "``")}\``;
 }

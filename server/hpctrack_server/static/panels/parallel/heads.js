@@ -32,10 +32,13 @@ export class Heads {
   place() {
     const { xs } = this.owner.layout();
     const room = xs.length > 1 ? xs[1] - xs[0] : 220;
+    const heads = /** @type {HTMLElement[]} */ ([...this.host.children]);
+    for (const head of heads) head.style.maxWidth = `${Math.max(room - 8, 40)}px`;
+    // A long name at either end stays within the card.
+    const halves = heads.map((head) => head.offsetWidth / 2);
+    const width = this.host.clientWidth;
     this.owner.axes.forEach((axis, i) => {
-      const head = /** @type {HTMLElement} */ (this.host.children[i]);
-      head.style.left = `${xs[i]}px`;
-      head.style.maxWidth = `${Math.max(room - 8, 40)}px`;
+      heads[i].style.left = `${Math.max(Math.min(xs[i], width - halves[i]), halves[i])}px`;
       this.show(axis);
     });
   }

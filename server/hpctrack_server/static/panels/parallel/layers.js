@@ -1,8 +1,8 @@
 // What is drawn of parallel coordinates: three figures over each other, in pixels.
 // The runs in grey are drawn once; those that are chosen at each step of a brush; axes and the
 // run under the pointer, which change most often, cost nothing.
+import { token } from "../../base/tokens.js";
 import { PanelFigure } from "../figure.js";
-import { token } from "../palette.js";
 
 const FEW_RUNS = 60;
 const GREY_ALPHA_MIN = 0.05;

@@ -5,8 +5,9 @@ import { formatCount } from "../../base/format.js";
 import { coalesce, listen } from "../../base/live.js";
 import { sayError } from "../../base/message.js";
 import { onPlaceChange, readPlace, writePlace } from "../../base/place.js";
+import { colourOf, numberOfRun } from "../../base/tokens.js";
 import { Defaults } from "../columns.js";
-import { PALETTES, seriesColour } from "../palette.js";
+import { PALETTES } from "../palette.js";
 import ParallelPanel from "../parallel.js";
 import { escapePart, unescapePart } from "./brush.js";
 import { RunTable } from "./table.js";
@@ -73,7 +74,7 @@ const highlights = [];
 const context = {
   project,
   selection: readSelection,
-  colourOf: () => seriesColour(0),
+  colourOf: (run) => colourOf(numberOfRun(run)),
   nameOf: (run) => run,
   highlight: (run) => highlights.forEach((work) => work(run)),
   onHighlight: (work) => highlights.push(work),
@@ -189,13 +190,15 @@ const resize = later(() => panel.resize(), 120);
 new ResizeObserver(resize).observe(host);
 // Runs that go on; but nothing is taken out of the reader's hand.
 const isHeld = () => host.contains(document.activeElement) || host.querySelector(".brushing, .dragged") !== null;
+let isOld = false;
 const refresh = coalesce(async () => {
-  if (!isHeld()) await load();
+  isOld = isHeld();
+  if (!isOld) await load();
 }, REFRESH_REST_MS);
-/** @type {string | null} what the first event says is what has just been fetched */
-let version = null;
+for (const name of ["focusout", "pointerup"]) addEventListener(name, () => isOld && setTimeout(refresh));
+let { version } = page.dataset;
 listen(apiAddress(["projects", project, "events"]), (/** @type {{version: string}} */ change) => {
-  const isNew = version !== null && change.version !== version;
+  if (change.version === version) return;
   version = change.version;
-  if (isNew) refresh();
+  refresh();
 });

@@ -1,4 +1,4 @@
-"""The scripts of the compare page, fetched side by side and not one after the other."""
+"""The scripts of a page, fetched side by side and not one after the other."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-
-ENTRIES = ("compare/main.js", "panels/line.js")
-"""The page's script, and the panel that nearly every workspace has."""
 
 IMPORT = re.compile(r'^import [^;]*?"(\.[^"]+)";', re.MULTILINE)
 
@@ -35,7 +32,7 @@ def list_modules(entries: tuple[str, ...], read: Callable[[str], str]) -> tuple[
 
 
 @cache
-def load_modules() -> tuple[str, ...]:
-    """Return the scripts of the page; once per process."""
+def load_modules(*entries: str) -> tuple[str, ...]:
+    """Return the scripts of a page, see `list_modules`; read once per process."""
     static = files("hpctrack_server") / "static"
-    return list_modules(ENTRIES, lambda name: (static / name).read_text("utf-8"))
+    return list_modules(entries, lambda name: (static / name).read_text("utf-8"))

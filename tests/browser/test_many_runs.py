@@ -1,0 +1,133 @@
+"""More runs than an address, a figure or a panel can hold: what is left out is said."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+import hpctrack
+from hpctrack.store.seal import seal_run
+from scripts.benchmarks.made_compared import PROJECT, Shape, write_compared
+from tests.browser.test_panels import add_panel
+from tests.media_writing import write_media
+from tests.stores import START_S, NodeWriter, write_run
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+RUNS = 201
+"""One more than a page of the table holds; the ids of a page are too many for an address."""
+
+
+@pytest.fixture
+def many(open_page: Callable[..., Any]) -> Callable[[str], Any]:
+    """Return a function that opens a page of a project with many runs."""
+    store = Path(os.environ["HPCTRACK_DIR"])
+    store.mkdir(exist_ok=True)
+    write_compared(store, Shape(runs=RUNS, points=4, metrics=1))
+
+    def make(path: str) -> Any:
+        page = open_page()
+        page.goto(re.sub(r"/(\?.*)?$", f"/p/{PROJECT}/{path}", page.url))
+        return page
+
+    return make
+
+
+def pick_page(page: Any) -> None:
+    """Pick every run of the table's page, once the index knows all runs."""
+    expect(page.locator("[data-part='place']")).to_have_attribute("data-matches", str(RUNS))
+    expect(page.locator(".runs tbody tr[data-run]")).to_have_count(200)
+    page.get_by_label("Select all runs of this page").check()
+
+
+def test_a_selection_that_is_too_long_for_an_address_is_kept_by_the_server(
+    many: Callable[[str], Any],
+) -> None:
+    page = many("runs?rows=200")
+    pick_page(page)
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator("#rail [role=status]").first).to_have_text("200 runs")
+    assert re.search(r"\?selection=[0-9a-f]+$", page.url)
+    page.reload()
+    expect(page.locator("#rail [role=status]").first).to_have_text("200 runs")
+    page.get_by_label("Find runs").fill("ember")
+    expect(page).not_to_have_url(re.compile("selection"))
+    expect(page.locator("#rail [role=status]").first).not_to_have_text("200 runs")
+
+
+def test_all_that_match_are_compared_and_not_the_newest_of_them(
+    many: Callable[[str], Any],
+) -> None:
+    page = many("runs?rows=200")
+    pick_page(page)
+    page.get_by_role("button", name=f"Select all {RUNS} that match").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator("#rail [role=status]").first).to_have_text(f"{RUNS} runs")
+    expect(page).to_have_url(re.compile("limit=10000"))
+
+
+def test_the_rail_says_how_many_are_left_out_and_brings_them(many: Callable[[str], Any]) -> None:
+    page = many("compare")
+    count = page.locator("#rail [role=status]").first
+    expect(count).to_have_text(f"20 of {RUNS} runs")
+    rest = page.locator(".rail-limit")
+    expect(rest).to_contain_text(f"{RUNS - 20} left out")
+    rest.get_by_role("button", name="Show 50").click()
+    expect(count).to_have_text(f"50 of {RUNS} runs")
+    rest.get_by_role("button", name="Show all").click()
+    expect(count).to_have_text(f"{RUNS} runs")
+    expect(rest).to_be_hidden()
+    page.go_back()
+    expect(count).to_have_text(f"50 of {RUNS} runs")
+
+
+def test_media_of_more_runs_than_fit_are_gone_through(open_page: Callable[..., Any]) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    store.mkdir(exist_ok=True)
+    for number in range(15):
+        writer = NodeWriter(store, run=f"r{number:02}", wall_s=START_S + number)
+        session = writer.start(0, name=f"run {number:02}")
+        write_media(writer, hpctrack.Html(f"<p>{number}</p>"), key="page", step=1)
+        writer.end(0, session)
+        writer.close()
+    page = open_page()
+    page.goto(re.sub(r"/(\?.*)?$", "/p/p/compare?sort=created", page.url))
+    panel = add_panel(page, "media")
+    expect(panel.locator("section.media-run")).to_have_count(12)
+    expect(panel.locator(".caption")).to_contain_text("runs 1 to 12 of 15")
+    inner, card = panel.locator(".side-by-side").bounding_box(), panel.bounding_box()
+    assert inner["y"] + inner["height"] <= card["y"] + card["height"], "scrolled to, in the card"
+    following = panel.get_by_role("button", name="Next runs")
+    following.click()
+    expect(panel.locator("section.media-run")).to_have_count(3)
+    expect(panel.locator("section.media-run").first).to_have_attribute("aria-label", "run 12")
+    expect(panel.locator(".caption")).to_contain_text("runs 13 to 15 of 15")
+    expect(following).to_be_disabled()
+    expect(panel.get_by_role("button", name="Previous runs")).to_be_focused()
+    page.reload()
+    expect(panel.locator("section.media-run").first).to_have_attribute("aria-label", "run 12")
+    panel.get_by_role("button", name="Previous runs").press("Enter")
+    expect(panel.locator("section.media-run")).to_have_count(12)
+
+
+def test_the_rail_names_the_runs_that_cannot_be_read(open_page: Callable[..., Any]) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    store.mkdir(exist_ok=True)
+    seal_run(write_run(store, run="whole"))
+    broken = write_run(store, run="torn", steps=500)
+    seal_run(broken)
+    (broken / "run.h5").write_bytes((broken / "run.h5").read_bytes()[:3000])
+    page = open_page()
+    page.goto(re.sub(r"/(\?.*)?$", "/p/p/compare?runs=torn,whole", page.url))
+    expect(page.locator("#rail [role=status]").first).to_have_text("1 run")
+    told = page.locator(".rail-broken")
+    told.get_by_text("1 run cannot be read").click()
+    expect(told.get_by_role("listitem")).to_contain_text("torn")
+    expect(told.get_by_role("link", name="torn")).to_be_visible()
+    expect(page.locator("#rail")).not_to_contain_text("Not there")
