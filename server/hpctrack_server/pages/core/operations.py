@@ -96,7 +96,7 @@ OPERATIONS: dict[str, Operation] = {
             "remove_tags": [],
             "archived": False,
             "deleted": False,
-            "was": {"notes": "as they were read: refused if somebody has changed them since"},
+            "was": {"notes": ""},
         }
     ),
     "store-events": Operation(gives=(EVENTS,)),
