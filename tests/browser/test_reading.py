@@ -106,3 +106,23 @@ def test_a_page_has_one_zone_and_the_filter_tells_its_own(
     go(page, "runs?filter=created+%3D%3D+2026-11-29")
     expect(page.locator(".runs tbody tr")).to_have_count(1)
     expect(page.locator("#filter-zone")).to_be_hidden()
+
+
+def test_nothing_is_lost_in_the_systems_colours_or_in_large_letters(
+    store: Path, open_page: Callable[..., Any]
+) -> None:
+    page = open_page()
+    page.emulate_media(forced_colors="active")
+    go(page, "runs", "late")
+    look = "one => getComputedStyle(one).backgroundColor"
+    canvas = page.locator("body").evaluate(look)
+    for seen in (".strip li", ".lane-bar"):
+        assert page.locator(seen).first.evaluate(look) != canvas, seen
+    chosen = page.locator(".tabs a[aria-current]")
+    line = "one => getComputedStyle(one).borderBottomColor"
+    assert chosen.evaluate(line) != page.locator(".tabs a").nth(1).evaluate(line)
+    page = open_page(width=640, height=430)
+    for path in ("runs", "compare", "runs/late", "runs/late/ranks", "statistics"):
+        go(page, path)
+        expect(page.locator("main")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
