@@ -126,3 +126,22 @@ def test_nothing_is_lost_in_the_systems_colours_or_in_large_letters(
         go(page, path)
         expect(page.locator("main")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_a_card_shows_how_its_values_are_spread(
+    store: Path, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
+) -> None:
+    page = open_page(theme="dark")
+    go(page, "runs", "late", "charts")
+    menu = page.locator(".panel > header .panel-menu, .panel .panel-menu").first
+    menu.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="Distribution of its values").press("Enter")
+    dialog = page.get_by_role("dialog", name="Distribution of loss")
+    expect(dialog).to_contain_text("all 30 points of 1 rank")
+    expect(dialog.locator(".distribution-bars i")).to_have_count(6)
+    expect(dialog.locator("dl")).to_contain_text("Median")
+    picture(page, "distribution")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(menu).to_be_focused()

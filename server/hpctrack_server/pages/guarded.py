@@ -295,6 +295,19 @@ class Guarded(RequestHandler):
         """Return a parameter of the address."""
         return self.get_query_argument(name, default) or default
 
+    def query_exactly(self, name: str) -> str:
+        """Return a parameter with the blanks at its ends: a metric's name may have them.
+
+        Raises
+        ------
+        UsageError
+            It is missing.
+        """
+        value = self.get_query_argument(name, "", strip=False)
+        if not value:
+            raise UsageError(f"the parameter {name!r} is missing")
+        return value
+
     def count(self, name: str) -> int | None:
         """Return a parameter of the address that is a count; None if it is none."""
         given = self.query(name)

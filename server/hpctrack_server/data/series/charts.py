@@ -13,6 +13,7 @@ from hpctrack.errors import HpctrackError, UsageError
 from hpctrack.store.store import Store
 from hpctrack_server.data.downsample import FloatArray
 from hpctrack_server.data.series.curves import RANKS_MAX, spread
+from hpctrack_server.data.series.distribution import Distribution, read_distribution
 from hpctrack_server.data.series.draw_lines import (
     draw_group,
     draw_pyramid_line,
@@ -140,6 +141,20 @@ class ChartReader:
         if query.group is not None:
             yield from _add_groups(parts, query.group, window)
         return _make_frame(parts, query)
+
+    def distribute_in_steps(
+        self, project: str, run_id: str, metric: str, rank: int | None
+    ) -> Generator[None, None, Distribution]:
+        """Return how the values of a metric of one run are spread, step by step as well.
+
+        Raises
+        ------
+        HpctrackError
+            The run cannot be read, or it, or the rank, has not logged the metric.
+        """
+        opened = self._runs.get(project, run_id)
+        found = yield from read_distribution(self._lines.curves, opened, metric, rank)
+        return found
 
     def close(self) -> None:
         """Close all files."""

@@ -80,7 +80,7 @@ class LineReader:
     """
 
     def __init__(self, cache_bytes: int) -> None:
-        self._curves = CurveReader(cache_bytes // 2)
+        self.curves = CurveReader(cache_bytes // 2)
         self._smoothed: ByteCache[tuple[int, FloatArray]] = ByteCache(cache_bytes // 2)
 
     def read(self, opened: OpenRun, node: Node, query: ChartQuery) -> list[WholeLine]:
@@ -123,7 +123,7 @@ class LineReader:
         if any(one.stretch > 1 for one in parts):
             return [reduce_coarse(parts, query.ranks)]
         key = (opened.run.folder, query.y, "expression", query.ranks)
-        return [self._curves.reduce(opened, key, query.ranks, lambda: make_metric(query.y, parts))]
+        return [self.curves.reduce(opened, key, query.ranks, lambda: make_metric(query.y, parts))]
 
     def _read_metric(
         self, opened: OpenRun, name: str, query: ChartQuery, *, with_times: bool
@@ -131,7 +131,7 @@ class LineReader:
         """Return lines of a metric, as means where they are too long to be read."""
         points, ranks = opened.sizes[name], query.ranks
         if points > LINE_POINTS_MAX:
-            numbers = self._curves.find_ranks(opened, name)
+            numbers = self.curves.find_ranks(opened, name)
             chosen = numbers if isinstance(ranks, RankChoice) else [ranks]
             if ranks == RankChoice.ALL:
                 chosen = spread(chosen, RANKS_MAX)
@@ -144,11 +144,11 @@ class LineReader:
                     return coarse if is_line else [reduce_coarse(coarse, ranks)]
                 if len(coarse) == len(chosen):
                     return coarse
-        return self._curves.read(opened, name, ranks, with_times=with_times)
+        return self.curves.read(opened, name, ranks, with_times=with_times)
 
     def _find_shared(self, opened: OpenRun, names: Sequence[str]) -> list[int]:
         """Return the ranks that have logged all of some metrics."""
-        found = [set(self._curves.find_ranks(opened, name)) for name in names]
+        found = [set(self.curves.find_ranks(opened, name)) for name in names]
         shared = sorted(set.intersection(*found))
         if not shared:
             raise NotFoundError(f"no rank of {opened.label} has logged all of {', '.join(names)}")
@@ -170,12 +170,12 @@ class LineReader:
         return replace(combine(node, curves), rank=rank, stretch=stretch, whole=whole)
 
     def _lay(self, opened: OpenRun, curve: Curve, query: ChartQuery) -> WholeLine | None:
-        x = self._curves.find_x(opened, curve, query.x, query.ranks)
+        x = self.curves.find_x(opened, curve, query.x, query.ranks)
         raw = lay_along(x, curve.value)
         extremes = raw
         if curve.extremes is not None and query.x in set(XAxis):
             far = curve.extremes
-            extremes = lay_along(self._curves.find_x(opened, far, query.x, query.ranks), far.value)
+            extremes = lay_along(self.curves.find_x(opened, far, query.x, query.ranks), far.value)
         smoothed = self._smooth(opened, curve, raw, query) if query.smooth.is_on else None
         if query.log_x:
             whole, raw = len(raw.x), cut_positive(raw)

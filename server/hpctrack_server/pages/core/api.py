@@ -119,12 +119,19 @@ class SeriesApi(Guarded):
             width=max(1, min(int(width), WIDTH_MAX)),
         )
 
-    def query_exactly(self, name: str) -> str:
-        """Return a parameter with the blanks at its ends: a metric's name may have them."""
-        value = self.get_query_argument(name, "", strip=False)
-        if not value:
-            raise UsageError(f"the parameter {name!r} is missing")
-        return value
+
+class DistributionApi(Guarded):
+    """``/api/v1/runs/<project>/<id>/distribution``: a histogram of a metric's values."""
+
+    async def get(self, project: str, run_id: str) -> None:
+        """Answer with the counts between edges, and what they are of."""
+        metric, ranks = self.query_exactly("metric"), self.query("ranks", "all")
+        rank = None if ranks == "all" else self.count("ranks")
+        if rank is None and ranks != "all":
+            raise UsageError(f"ranks={ranks[:60]!r} is no rank", hint="write a number, or all")
+        steps = self.services.charts.distribute_in_steps(project, run_id, metric, rank)
+        found = await self.calculate_in_turns(steps)
+        self.answer(found.to_json())
 
 
 def describe_run(run: RunFrame, *, with_ranks: bool) -> dict[str, Any]:

@@ -129,6 +129,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "run": Operation(),
     "metrics": Operation(query={"shown": "`1` leaves out what a definition hides"}),
+    "distribution": Operation(
+        query={"*metric": "as logged", "ranks": "`all`, or the number of one"}
+    ),
     "series": Operation(
         query={
             "*metric": "as logged",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hpctrack_server.pages.core.api import (
     Alive,
+    DistributionApi,
     MetricsApi,
     ProjectsApi,
     RunApi,
@@ -48,5 +49,8 @@ API: dict[str, Page] = {
     "run": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}", handler=RunApi),
     "metrics": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/metrics", handler=MetricsApi),
     "series": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/series", handler=SeriesApi),
+    "distribution": Page(
+        route=f"/api/v1/runs/{PROJECT}/{RUN}/distribution", handler=DistributionApi
+    ),
     "run-events": Page(route=f"/api/v1/runs/{PROJECT}/{RUN}/events", handler=RunEvents),
 }

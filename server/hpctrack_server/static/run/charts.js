@@ -12,6 +12,7 @@ import { makeContext } from "../compare/context.js";
 import { DEFAULTS, readShared, writeShared } from "../compare/place.js";
 import { Tools } from "../compare/tools.js";
 import { KINDS } from "../panels/registry.js";
+import { showDistribution } from "./distribution.js";
 import { followRun } from "./follow.js";
 import { RankChoice } from "./rank_choice.js";
 
@@ -44,7 +45,7 @@ class RunCharts {
     });
     const page = /** @type {any} */ (this);
     this.board = new Board(byId("board"), this.context, {
-      onChange: () => {}, items: (card) => itemsOfCard(card, page),
+      onChange: () => {}, items: (card) => this.itemsOf(card, page),
       onSectionMenu: (box) => openSectionMenu(box, page), announce: (text) => { byId("announce").textContent = text; },
     });
     this.tools = new Tools(byId("tools"), {
@@ -120,6 +121,16 @@ class RunCharts {
   }
 
   edited() {}
+
+  /** @param {import("../panels/host.js").PanelCard} card @param {any} page */
+  itemsOf(card, page) {
+    const metric = String(card.spec.settings.y ?? "");
+    const ranks = /^\d+$/.test(this.shared.ranks) ? this.shared.ranks : "all";
+    return [
+      { label: "Distribution of its values\u2026", isDisabled: !this.facts.metrics.includes(metric), act: () => showDistribution(card, [project, run], { metric, ranks }) },
+      ...itemsOfCard(card, page),
+    ];
+  }
 
   // -- live ------------------------------------------------------------------------------------
 
