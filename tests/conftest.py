@@ -20,7 +20,7 @@ settings.register_profile("patient", settings(), deadline=None)
 settings.load_profile("patient")
 
 FOREIGN = ("HPCTRACK_", "SLURM_", "OMPI_", "PMI_", "PMIX_", "TORCHELASTIC_", "MPI_LOCAL", "I_MPI_")
-KEPT = {"HPCTRACK_TEST_REQUIRE", "HPCTRACK_SCREENSHOTS"}
+KEPT = {"HPCTRACK_TEST_REQUIRE"}
 
 
 @pytest.fixture(autouse=True)

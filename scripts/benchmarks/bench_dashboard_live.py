@@ -35,25 +35,27 @@ SETTLE_S = 5.0
 
 
 class Growing:
-    """Live runs of one metric each, whose files this process holds open as agents do."""
+    """Live runs, whose files this process holds open as agents do."""
 
-    def __init__(self, place: Place, curves: int) -> None:
+    def __init__(self, place: Place, runs: int, metrics: int) -> None:
         """Begin them with some history."""
-        self.runs = [f"live-{number:03d}" for number in range(curves)]
+        self.runs = [f"live-{number:03d}" for number in range(runs)]
         self.step = 0
+        self._metrics = metrics
         now_s = time.time()
         self._files = [self._begin(place, run, now_s) for run in self.runs]
         self.add(HISTORY_STEPS)
 
     def _begin(self, place: Place, run: str, now_s: float) -> NodeFile:
         folder = run_folder(place.store, PROJECT, run)
-        return begin_node(folder, run, 0, Shape(), wall_s=now_s)
+        return begin_node(folder, run, 0, Shape(metrics=self._metrics), wall_s=now_s)
 
     def add(self, steps: int) -> None:
         """Add steps to every run, at once."""
         now_s = time.time()
         for number, file in enumerate(self._files):
-            for rows in iter_rows(0, Shape(steps=steps, seed=number + self.step)):
+            shape = Shape(steps=steps, metrics=self._metrics, seed=number + self.step)
+            for rows in iter_rows(0, shape):
                 rows["step"] += self.step
                 rows["wall_s"] = now_s
                 file.add_points(rows.tobytes())
@@ -67,18 +69,33 @@ class Growing:
 
 
 def bench_live(lab: Lab, *, curves: int, viewers: int, hz: float, seconds: float) -> Outcome:
-    """Let runs log a point each per tick while pages watch them.
+    """Let curves grow by a point each per tick while pages watch them: of as many runs, and of one.
 
     One viewer is Chromium with the compare page and all curves in one chart; the others hold a
     socket with the same topics, as pages do, and read what they are sent.
     """
     outcome = Outcome()
-    with (
-        lab.place() as place,
-        contextlib.closing(Growing(place, curves)) as growing,
-        serve(lab, place, place.store) as served,
-        browse(place) as visitor,
-    ):
+    cases = {f"of {curves} runs": (curves, 1), "of one run": (1, curves)}
+    for of, (runs, metrics) in cases.items():
+        with lab.place() as place, contextlib.closing(Growing(place, runs, metrics)) as growing:
+            seen = _bench_growing(lab, place, growing, outcome, (of, viewers, hz, seconds))
+        title, found = f"{curves} curves {of} at {hz:g} Hz, {viewers} viewers", outcome.samples
+        outcome.rows += [
+            make_row(f"{title}: server's CPU", found, of, "server_percent", limit=1,
+                     unit="% of a core"),
+            make_row(f"{title}: CPU of one browser", found, of, "browser_percent", limit=5,
+                     unit="% of a core", note=f"all its processes; {seen}"),
+            make_row(f"{title}: sent to each viewer", found, of, "sent_kb_s", unit="kB/s"),
+        ]  # fmt: skip
+    return outcome
+
+
+def _bench_growing(
+    lab: Lab, place: Place, growing: Growing, outcome: Outcome, case: tuple[str, int, float, float]
+) -> str:
+    """Measure one case; return what the browser has drawn by then."""
+    of, viewers, hz, seconds = case
+    with serve(lab, place, place.store) as served, browse(place) as visitor:
         page = visitor.open(served)
         names = ",".join(growing.runs)
         page.goto(f"{served.origin}/p/{PROJECT}/compare?runs={names}")
@@ -89,19 +106,10 @@ def bench_live(lab: Lab, *, curves: int, viewers: int, hz: float, seconds: float
             def measure(_name: str) -> dict[str, Any]:
                 return _measure_live(served, visitor, got, growing, (hz, seconds))
 
-            outcome.samples.update(lab.interleave(("live",), measure))
+            outcome.samples.update(lab.interleave((of,), measure))
         drawn = page.evaluate(_LAST_STEPS)
-    title, found = f"{curves} curves at {hz:g} Hz, {viewers} viewers", outcome.samples
     late = growing.step - 1 - min(drawn, default=-1)
-    seen = f"{len(drawn)} curves in the page, the latest point of the slowest {late:g} steps behind"
-    outcome.rows += [
-        make_row(f"{title}: server's CPU", found, "live", "server_percent", limit=1,
-                 unit="% of a core"),
-        make_row(f"{title}: CPU of one browser", found, "live", "browser_percent", limit=5,
-                 unit="% of a core", note=f"all its processes; {seen}"),
-        make_row(f"{title}: sent to each viewer", found, "live", "sent_kb_s", unit="kB/s"),
-    ]  # fmt: skip
-    return outcome
+    return f"{len(drawn)} curves in the page, the latest point of the slowest {late:g} steps behind"
 
 
 _LAST_STEPS = """() => {

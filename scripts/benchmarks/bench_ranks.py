@@ -94,8 +94,12 @@ def measure_ranks(store: Path, *, repeats: int) -> list[Row]:
     if not run_folder(store, PROJECT, RUN).is_dir():
         write_ranks(store, RUN, RankShape())
     with serving(store) as url, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=[*FLAGS])
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        # With a profile, as a reader's browser has it: it keeps compiled scripts.
+        browser = driver.chromium.launch_persistent_context(
+            "", executable_path=CHROMIUM, headless=True, args=[*FLAGS],
+            viewport={"width": 1280, "height": 1000},
+        )  # fmt: skip
+        page = browser.new_page()
         page.add_init_script(WATCH_FIRST)
         page.goto(url)
         rows = measure_page(page, url, repeats=repeats)

@@ -200,27 +200,38 @@ class Visitor:
 
 
 @contextmanager
-def browse(place: Place, **size: int) -> Iterator[Visitor]:
+def browse(place: Place, *, is_kept: bool = False, **size: int) -> Iterator[Visitor]:
     """Start a Chromium; it carries the token of the place, and so do all its processes.
 
     Parameters
     ----------
     place : Place
+    is_kept : bool, optional
+        With a profile on disk, as a reader's browser has it: a private window keeps no compiled
+        scripts from one visit to the next. Such a browser has no sessions apart.
     **size : int
         ``width`` and ``height``, where they are not those of `SIZE`.
     """
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - for tests and this only
 
+    viewport: Any = {**SIZE, **size}
+    launched: Any
+    look: dict[str, Any] = {"viewport": viewport, "reduced_motion": "reduce"}
+    how: dict[str, Any] = {
+        "executable_path": CHROMIUM, "headless": True, "args": [*FLAGS],
+        "env": dict(place.environ),
+    }  # fmt: skip
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=[*FLAGS], env=dict(place.environ)
-        )
+        if is_kept:
+            profile = place.folder / "profile"
+            launched = context = driver.chromium.launch_persistent_context(profile, **how, **look)
+        else:
+            launched = driver.chromium.launch(**how)
+            context = launched.new_context(**look)
         try:
-            viewport: Any = {**SIZE, **size}
-            context = browser.new_context(viewport=viewport, reduced_motion="reduce")
             yield Visitor(context, place.token)
         finally:
-            browser.close()
+            launched.close()
 
 
 def load(page: Any, address: str, painted: str) -> dict[str, float]:

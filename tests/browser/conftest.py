@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.browser.driving import ARE_PICTURES_KEPT, FLAGS, PATIENCE_MS, ROOT, SERVE, Watch
+from tests.browser.driving import FLAGS, PATIENCE_MS, SERVE, Watch
 from tests.capabilities import find_program
 
 
@@ -25,9 +25,8 @@ def chromium(program: Callable[[str], str]) -> str:
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(tmp_path: Path) -> Iterator[str]:
     """Serve the test's store, as a user would, and return the address that is printed."""
-    monkeypatch.delenv("HPCTRACK_SCREENSHOTS", raising=False)  # it is no setting of hpctrack
     store = Path(os.environ["HPCTRACK_DIR"])
     store.mkdir(exist_ok=True)
     log = tmp_path / "server.log"
@@ -95,12 +94,10 @@ def open_page(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Callable[[Any, str], None]:
-    """Return a function that keeps a picture: in the docs when asked, else beside the test."""
-    folder = ROOT / "docs" / "images" if ARE_PICTURES_KEPT else tmp_path
+    """Return a function that keeps a picture beside the test, to look at when it fails."""
 
     def take(page: Any, name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         page.mouse.move(0, 0)
-        page.screenshot(path=folder / f"{name}.png", animations="disabled")
+        page.screenshot(path=tmp_path / f"{name}.png", animations="disabled")
 
     return take

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ FLAGS = [
     "--disable-lcd-text",
 ]
 PATIENCE_MS = 60_000
-ARE_PICTURES_KEPT = os.environ.get("HPCTRACK_SCREENSHOTS") == "1"
 SERVE = "from hpctrack_server.main import server; server()"
 
 TRAIN = """

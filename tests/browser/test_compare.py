@@ -283,9 +283,11 @@ def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., 
     expect(page.locator("#workspace-name")).to_have_text("ours")
     page.get_by_role("button", name="Workspace").click()
     page.get_by_role("menuitem", name="Delete").click()
-    page.get_by_role("button", name="Delete", exact=True).last.click()
     page.wait_for_url(re.compile("workspace=-$"))
     wait_until_drawn(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#workspace-name")).to_have_text("ours")
+    expect(page.get_by_label("Smoothing", exact=True)).to_have_value("gaussian")
 
 
 def test_a_long_title_from_right_to_left_hides_nothing(compare: Callable[..., Any]) -> None:
@@ -337,6 +339,11 @@ def test_panels_are_dragged_resized_added_and_removed(compare: Callable[..., Any
     broken = card(page, "broken")
     expect(broken.locator(".panel-error")).to_contain_text("choose a metric")
     expect(card(page, "lr").locator(".panel-error")).to_be_hidden()
+    broken.get_by_role("button", name="Menu of").click()
+    page.get_by_role("menuitem", name="Settings").click()
+    page.get_by_label("Metric or expression").fill("lr if 1")
+    page.get_by_role("button", name="Apply").click()
+    expect(broken.locator(".caption")).to_contain_text("'i' is not expected here")
     broken.get_by_role("button", name="Menu of").click()
     page.get_by_role("menuitem", name="Remove").click()
     expect(broken).to_have_count(0)

@@ -84,8 +84,7 @@ def test_more_live_pages_than_connections_all_open_and_go_on(
     for number, page in enumerate(pages):
         if KINDS[number % len(KINDS)] != "compare":
             expect(page.locator(PILL)).to_have_text("failed")
-    assert [one["streams"] for one in found] == [0] * len(pages)
-    assert all(one["sockets"] >= 1 for one in found)
+    assert all(one["messages"] for one in found)
     assert complaints == []
 
 
@@ -178,13 +177,13 @@ def test_a_page_behind_a_proxy_goes_on_whether_sockets_pass_or_not(
         page.goto(f"{there}/p/live/runs/many/charts")
         expect(page.locator(PILL)).to_have_text("running")
         if proxy == "passes":
-            expect(page.locator(".panel[data-ready]").first).to_be_visible()
+            wait_for(page, lambda: found["messages"] > 0)
         else:
             wait_for(page, lambda: found["streams"] >= TOPICS_OF_CHARTS)
         writer.end(0, session, exit_code=1)
         writer.close()
         expect(page.locator(PILL)).to_have_text("failed")
-        assert (found["streams"] > 0) == (proxy != "passes")
+        assert (found["messages"] > 0) == (proxy == "passes")
 
 
 def test_a_page_goes_on_when_its_server_comes_back(browser: Any) -> None:
@@ -198,8 +197,9 @@ def test_a_page_goes_on_when_its_server_comes_back(browser: Any) -> None:
             page.goto(f"http://localhost:{port}/p/live/runs/many")
             expect(page.locator(PILL)).to_have_text("running")
             wait_for(page, lambda: found["messages"] > 0)
+        before = found["messages"]
         writer.end(0, session, exit_code=1)
         writer.close()
         stack.enter_context(serving("--port", port, HPCTRACK_TOKEN=TOKEN))
         expect(page.locator(PILL)).to_have_text("failed")
-        assert found["streams"] == 0, "what has worked once is tried again"
+        assert found["messages"] > before, "what has worked once is tried again"

@@ -63,7 +63,7 @@ import pathlib, sys, time
 import hpctrack
 
 go, stop = map(pathlib.Path, sys.argv[1:])
-with hpctrack.init("live", name="grows", config={"lr": 0.1}, provenance="off") as run:
+with hpctrack.init("live", name="grows", config={"lr": 0.1}) as run:
     step = 0
     while not stop.exists():
         run.log({"loss": 1.0}, step=step)

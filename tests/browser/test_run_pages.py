@@ -252,7 +252,7 @@ def test_old_links_to_the_charts_still_show_what_they_showed(
     assert "view=" not in page.url
 
 
-def test_overview_says_why_and_takes_tags_and_notes(
+def test_overview_says_why_and_takes_a_name_tags_and_notes(
     repository: Path,
     open_page: Callable[..., Any],
     picture: Callable[[Any, str], None],
@@ -275,6 +275,15 @@ def test_overview_says_why_and_takes_tags_and_notes(
     expect(tags.get_by_text("baseline")).to_have_count(0)
     page.get_by_role("button", name="Undo").last.click()
     expect(tags.get_by_text("baseline")).to_be_visible()
+
+    name = page.get_by_role("textbox", name="Name", exact=True)
+    name.fill("happy <oak>")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("happy <oak>")
+    expect(page).to_have_title(re.compile("^happy <oak> ·"))
+    page.get_by_role("button", name="Undo").last.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("sad-fir")
+    expect(name).to_have_value("sad-fir")
 
     notes = page.get_by_label("Notes", exact=True)
     expect(notes).to_have_value("first")

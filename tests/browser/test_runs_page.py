@@ -339,8 +339,8 @@ def test_a_view_is_saved_opened_changed_and_deleted(runs: Any) -> None:
     expect(menu).to_have_text("what failed")
     menu.click()
     runs.get_by_role("button", name="Change the view what failed").click()
-    runs.get_by_role("button", name="Show it first").click()
-    expect(runs.locator("#views .tag")).to_have_text("default")
+    runs.get_by_role("button", name="Begin with it", exact=True).click()
+    expect(runs.locator("#views .tag")).to_have_text("shown first")
     runs.goto(runs.url.partition("?")[0])
     expect(rows(runs)).to_have_count(6)
     expect(runs.get_by_role("columnheader", name="User")).to_have_attribute(

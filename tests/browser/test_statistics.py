@@ -124,11 +124,11 @@ def test_groups_are_compared_over_tasks_and_the_address_says_so(
                 write_seeded(store, run, config, [value], project="atari")
     page = open_page()
     go(page, "atari")
-    page.get_by_label("Tasks", exact=True).select_option("config.game")
+    page.locator("select[name=task]").select_option("config.game")
     expect(page).to_have_url(having("task=config.game"))
     expect(page.locator("#profile")).to_have_attribute("data-ready", "true")
     wait_for_chart(page)
-    expect(page.get_by_text("over 4 tasks", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="over 4 tasks")).to_be_visible()
     expect(page.get_by_label("Verdict")).to_contain_text("on a task, a run of it beats")
     expect(page.locator("#profile-caption")).to_contain_text("stratified bootstrap")
     drawn = "Bokeh.documents.at(-1).get_model_by_name('lines').data.xs.length"
@@ -140,7 +140,7 @@ def test_groups_are_compared_over_tasks_and_the_address_says_so(
         page.get_by_role("button", name="Dark theme")
     ).click()
     assert list_barriers(page) == []
-    page.get_by_label("Scores").select_option("none")
+    page.locator("select[name=scaling]").select_option("none")
     expect(page).to_have_url(having("scaling=none"))
     expect(page.get_by_label("What this takes for granted")).to_contain_text("as they are")
     for name, start in (("LaTeX", "% needs"), ("CSV", "group,")):
@@ -150,7 +150,7 @@ def test_groups_are_compared_over_tasks_and_the_address_says_so(
         assert text.startswith(start)
         assert "iqm" in text.lower()
     page.go_back()
-    expect(page.get_by_label("Scores")).to_have_value("range")
+    expect(page.locator("select[name=scaling]")).to_have_value("range")
 
 
 def test_what_cannot_be_understood_is_told_where_it_was_typed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -230,3 +231,30 @@ def test_a_command_is_copied_and_the_keyboard_reaches_everything(
     page.get_by_role("button", name="Pause").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def test_a_new_sweep_appears_in_the_list_by_itself(
+    store: Path, open_page: Callable[..., Any]
+) -> None:
+    write_sweep(store, sweep_id="first", trials=3)
+    page = open_page()
+    go(page)
+    expect(page.get_by_role("link", name="first")).to_be_visible()
+    write_sweep(store, sweep_id="second", trials=3)
+    expect(page.get_by_role("link", name="second")).to_be_visible()
+
+
+def test_runs_that_were_not_pushed_are_said_where_their_curves_would_be(
+    store: Path, tmp_path: Path, open_page: Callable[..., Any]
+) -> None:
+    far = write_sweep(tmp_path / "cluster", trials=4)
+    push(far.store, str(store), sweeps=SweepDesk())
+    for number in range(4):
+        shutil.rmtree(store / "digits" / f"s1-{number:04d}")
+    page = open_page()
+    go(page, "s1")
+    wait_for_charts(page)
+    curves = page.locator("[data-plot=curves] .caption")
+    expect(curves).to_contain_text("none of them is in this store: hpctrack sync brings them")
+    expect(page.locator("#parallel")).to_contain_text("none of them is in this store")
+    expect(page.locator(".askings")).to_contain_text("4 runs of 4 trials are not in this store")

@@ -13,6 +13,7 @@ import pytest
 
 from hpctrack.store.schema import EventKind
 from hpctrack_server.language.keys import join_keys
+from tests.programs import wait_for
 from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import Live, serve
 from tests.unit.server.test_state import send
@@ -30,7 +31,10 @@ def test_runs_of_a_selection_are_compared_in_their_order(
     body = {"title": "3 runs", "body": {"runs": ["c", "a", "gone", 7]}}
     status, kept = send(live, "POST", KEPT, body)
     assert status == 200
-    found = live.get(f"{FACTS}?selection={kept['id']}").json()
+    path = f"{FACTS}?selection={kept['id']}"
+    # The store is being looked at for the first time.
+    wait_for(lambda: len(live.get(path).json().get("runs", [])) == 2, timeout_s=60)
+    found = live.get(path).json()
     assert [one["id"] for one in found["runs"]] == ["c", "a"]
     assert found["missing"] == ["gone"]
     assert live.get(f"/p/p/compare?selection={kept['id']}").status == 200
@@ -66,6 +70,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         writer.end(0, session)
         writer.close()
     served = serve(store)
+    wait_for(lambda: served.get(f"{FACTS}?limit=9").json().get("matches") == 3, timeout_s=60)
     yield served
     served.stop()
 

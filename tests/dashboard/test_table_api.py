@@ -199,6 +199,28 @@ def test_columns_are_counted_as_they_are_now(
     assert columns["tags"]["count"] == 2
 
 
+def test_notes_that_somebody_else_has_changed_are_not_written_over(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    for run in ("one", "two"):
+        seal_run(write_run(tmp_path, run=run))
+    dashboard = start_dashboard(tmp_path)
+    body = {"ids": ["one"], "was": {"notes": ""}}
+    assert post(dashboard, "/p/edit", {**body, "notes": "first"}).status == 200
+    late = post(dashboard, "/p/edit", {**body, "notes": "second"})
+    assert (late.status, late.json()["error"]) == (409, "busy")
+    assert "notes" in late.json()["message"]
+    both = post(dashboard, "/p/edit", {**body, "ids": ["one", "two"], "notes": "second"}).json()
+    assert (both["failed"], "error" in both["runs"][0]) == (1, True)
+    found = table(dashboard, keys=["notes"], sort="id")
+    assert dict(zip(found["ids"], found["columns"]["notes"], strict=True)) == {
+        "one": "first",
+        "two": "second",
+    }
+    wrong = post(dashboard, "/p/edit", {"ids": ["one"], "notes": "x", "was": {"tags": "x"}})
+    assert wrong.status == 400
+
+
 def test_edits_show_at_once_and_can_be_undone(
     tmp_path: Path, start_dashboard: Callable[..., Live]
 ) -> None:

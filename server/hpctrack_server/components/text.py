@@ -12,6 +12,9 @@ from typing import Any
 
 from hpctrack.core.byte_sizes import show_bytes
 
+WHOLE_MAX = 2**64
+"""Seeds and ids are not larger."""
+
 SIGNIFICANT_DIGITS = 4
 LARGE = 1e6
 SMALL = 1e-3
@@ -57,10 +60,14 @@ def format_value(value: Any) -> str:
 
 
 def format_number(value: int | float) -> str:  # noqa: PYI041 - the two are told apart
-    """Return a number with at most four significant decimals, thousands parted by commas."""
+    """Return a number with at most four significant decimals, thousands parted by commas.
+
+    Whole numbers have all their digits, up to `WHOLE_MAX`.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return {"nan": "NaN", "inf": "\N{INFINITY}", "-inf": "-\N{INFINITY}"}[str(value)]
-    if value == int(value) and abs(value) < 1e15:  # noqa: PLR2004 - exact in a float
+    # A float is exact up to there; a whole number is a seed or an id, of which each digit counts.
+    if value == int(value) and abs(value) < (WHOLE_MAX if isinstance(value, int) else 1e15):
         return f"{int(value):,}"
     if isinstance(value, int) or abs(value) >= LARGE or abs(value) < SMALL:
         # Decimal: a whole number can be too large for a float.

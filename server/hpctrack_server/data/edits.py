@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack.errors import HpctrackError, UsageError
+from hpctrack.errors import BusyError, HpctrackError, UsageError
 from hpctrack.store.annotation_edit import make_changes
 from hpctrack.store.annotation_file import edit_annotations
 from hpctrack_server.data.index.query import RunQuery, Scope
@@ -20,7 +20,14 @@ SHOWN = ("name", "notes", "tags", "archived", "deleted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is to be said of runs; None leaves it alone."""
+    """What is to be said of runs; None leaves it alone.
+
+    Parameters
+    ----------
+    was : mapping
+        Name and notes as whoever changes them has read them: a run of which somebody else has said
+        something different meanwhile is left alone.
+    """
 
     name: str | None = None
     notes: str | None = None
@@ -28,10 +35,16 @@ class Change:
     remove_tags: tuple[str, ...] = ()
     archived: bool | None = None
     deleted: bool | None = None
+    was: Mapping[str, str] = field(default_factory=dict)
+
+    def said(self) -> dict[str, Any]:
+        """Return what is to be said."""
+        names = (one for one in Change.__dataclass_fields__ if one != "was")
+        return {name: getattr(self, name) for name in names}
 
     def is_empty(self) -> bool:
         """Tell whether nothing would change."""
-        return self == Change()
+        return self.said() == Change().said()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +100,32 @@ def edit_runs(
     """
     if change.is_empty():
         raise UsageError("nothing is to be changed", hint="send name, notes, add_tags, ...")
-    given = {key: getattr(change, key) for key in Change.__dataclass_fields__}
+    given = change.said()
     make_changes(**given)  # what cannot be said of any is told before one is changed
     wanted = tuple(dict.fromkeys(ids))
+    if change.was:
+        index.refresh()
     known, columns = index.values(project, SHOWN, RunQuery(ids=wanted, scope=Scope.ALL))
     before = {run: {key: columns[key][place] for key in SHOWN} for place, run in enumerate(known)}
-    found = [_edit_one(store, project, one, given, by=by, clock=clock) for one in wanted]
+    found = [
+        _find_clash(_fill(before.get(one, {})), change.was)
+        or _edit_one(store, project, one, given, by=by, clock=clock)
+        for one in wanted
+    ]
     index.refresh()
     return [
         Edited(id=run, before=_fill(before.get(run, {})), error=error)
         for run, error in zip(wanted, found, strict=True)
     ]
+
+
+def _find_clash(before: Mapping[str, Any], was: Mapping[str, str]) -> HpctrackError | None:
+    """Return what is wrong if what somebody has read is not what is there any more."""
+    for key, read in was.items():
+        if before[key] != read:
+            hint = "look at it, then change it again"
+            return BusyError(f"somebody else has changed the {key} meanwhile", hint=hint)
+    return None
 
 
 def _edit_one(

@@ -30,6 +30,7 @@ from hpctrack_server.data.frames import (
 )
 from hpctrack_server.data.index.run_index import RunIndex
 from hpctrack_server.data.reduce import Reduced, reduce_ranks
+from hpctrack_server.data.watch import STORE
 from hpctrack_server.settings import ServerSettings
 
 ALL_RANKS_POINTS = 120_000
@@ -143,13 +144,15 @@ class DataProvider:
         return dataclasses.replace(frame, version=entry.version, ranks=len(ranks))
 
     def pulse(self, project: str, run_id: str | None) -> Pulse:
-        """Return how a run, or a whole project, stands; for the watcher.
+        """Return how a run, a whole project, or the store stands; for the watcher.
 
         Raises
         ------
         HpctrackError
             It is gone, or cannot be read.
         """
+        if (project, run_id) == STORE:
+            return Pulse(version=self._index.store_version())
         if run_id is None:
             return Pulse(version=self._index.version(project))
         entry = self._entries.run(project, run_id)

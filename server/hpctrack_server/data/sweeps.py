@@ -19,9 +19,10 @@ from hpctrack.sweeps.folder import SweepFolder, has_own_files, iter_sweep_folder
 from hpctrack.sweeps.request import Taken, Taking, read_request, read_taken, write_request
 from hpctrack.sweeps.results.command_line import make_command_line
 from hpctrack.sweeps.results.curves import read_curves
-from hpctrack.sweeps.results.dashboard import make_dashboard, make_importance
+from hpctrack.sweeps.results.dashboard import make_dashboard, make_importance, make_line
 from hpctrack.sweeps.results.progress import Progress, list_submissions, read_progress
 from hpctrack.sweeps.results.records import read_records
+from hpctrack.sweeps.results.rungs import find_rungs
 from hpctrack.sweeps.results.status import SweepReader
 from hpctrack.sweeps.results.trial_status import SweepStatus
 from hpctrack.sweeps.submission.wishing import make_wish
@@ -163,7 +164,11 @@ class Sweeps:
             self._forget_old(held)
             key = "whole" if with_curves else "quick"
             if key not in held.details or self._is_going_on(held.details[key]):
-                held.details[key] = self._read_details(held, with_curves=with_curves)
+                quick = held.details.get("quick")
+                if quick is None or self._is_going_on(quick):
+                    quick = held.details["quick"] = self._read_details(held)
+                if with_curves:
+                    held.details["whole"] = self._add_curves(held, quick)
             found: dict[str, Any] = held.details[key]
             return {**found, "asking": self._find_asking(held.reader.sweep)}
 
@@ -310,18 +315,31 @@ class Sweeps:
             is_elsewhere=found["asking"].is_elsewhere,
         )
 
-    def _read_details(self, held: _Held, *, with_curves: bool) -> dict[str, Any]:
+    def _add_curves(self, held: _Held, quick: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the details with curves, for which runs are opened."""
+        status, sweep = held.status, held.reader.sweep
+        if status is None:
+            return dict(quick)
+        begun = [one.number for one in status.trials if one.state != TrialState.WAITING]
+        drawn = choose_trials(begun, quick["ranking"])
+        part = replace(status, trials=tuple(one for one in status.trials if one.number in drawn))
+        curves = read_curves(part, read_records(sweep))
+        end = max((int(one.iterations[-1]) for one in curves if len(one)), default=0)
+        return {
+            **quick,
+            "curves": [thin_line(make_line(one)) for one in curves],
+            "curves_left_out": len(begun) - len(drawn),
+            "rungs": find_rungs(sweep.file.early, end),
+        }
+
+    def _read_details(self, held: _Held) -> dict[str, Any]:
         sweep = held.reader.sweep
         # Slurm is not asked for each look at a page; a trial whose job is gone seems to run.
         status = held.status
         if status is None or {"running", "waiting"} & {one.state.value for one in status.trials}:
             status = held.status = held.reader.read(asks_queue=False)
         values, ranking = _rank(status)
-        begun = [one.number for one in status.trials if one.state != TrialState.WAITING]
-        drawn = choose_trials(begun, ranking)
-        part = replace(status, trials=tuple(one for one in status.trials if one.number in drawn))
-        curves = read_curves(part, read_records(sweep)) if with_curves else []
-        found = make_dashboard(status, curves, has_importance=False)
+        found = make_dashboard(status, has_importance=False)
         by_number = {one.number: one for one in status.trials}
         winners = [number for one in found["best"] for number in one["finished"]]
         runs = TrialRuns(sweep)
@@ -329,8 +347,7 @@ class Sweeps:
         return {
             **found,
             "trials": {**found["trials"], "run_project": here},
-            "curves": [thin_line(one) for one in found["curves"]],
-            "curves_left_out": len(begun) - len(drawn),
+            "curves_left_out": 0,
             "absent_runs": sum(one.has_run for one in status.trials) - sum(map(bool, here)),
             "user": sweep.user,
             "host": sweep.host,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,9 @@ from hpctrack_server.data.reader import Reader
 
 Topic = tuple[str, str | None]
 """Project and run id; None as the run means the project's list."""
+
+STORE: Topic = ("", None)
+"""Which projects there are, and which runs go on."""
 
 GONE: dict[str, Any] = {"version": 0, "state": None, "live": False, "changed": [], "gone": True}
 """What a page is told of a run that has left the store."""
@@ -124,20 +127,31 @@ class Watcher:
         topics = {one.topic for one in self._subscriptions}
         self._last = {topic: pulse for topic, pulse in self._last.items() if topic in topics}
         self._next_mono_s = {one: due for one, due in self._next_mono_s.items() if one in topics}
-        for topic in filter(self._is_due, topics):
-            try:
-                pulse = await self._reader.call(self._pulse, *topic)
-            except NotFoundError:
+        due = [one for one in topics if self._is_due(one)]
+        if not due:
+            return
+        for topic, pulse in (await self._reader.call(self._read, due)).items():
+            if isinstance(pulse, NotFoundError):
                 if self._last.pop(topic, None) is not None:
                     self._tell(topic, GONE)
                 continue
-            except HpctrackError as error:
-                log.debug("cannot watch %s: %s", topic, error.message)
+            if isinstance(pulse, HpctrackError):
+                log.debug("cannot watch %s: %s", topic, pulse.message)
                 continue
             before = self._last.get(topic)
             self._last[topic] = pulse
             if before is None or before.version != pulse.version or before.is_live != pulse.is_live:
                 self._tell(topic, describe_change(before, pulse))
+
+    def _read(self, topics: Sequence[Topic]) -> dict[Topic, Pulse | HpctrackError]:
+        """Look at all topics, on the reading thread: one way there and back."""
+        found: dict[Topic, Pulse | HpctrackError] = {}
+        for topic in topics:
+            try:
+                found[topic] = self._pulse(*topic)
+            except HpctrackError as error:
+                found[topic] = error
+        return found
 
     def _is_due(self, topic: Topic) -> bool:
         last, now_s = self._last.get(topic), asyncio.get_running_loop().time()

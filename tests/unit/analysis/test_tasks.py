@@ -92,10 +92,8 @@ def test_improvement_intervals_are_those_of_drawing_runs() -> None:
 
     def statistic(*parts: np.ndarray, axis: int = -1) -> np.ndarray:
         pairs = zip(parts[:2], parts[2:], strict=True)
-        return np.mean(
-            [(one[..., :, None] > two[..., None, :]).mean(axis=(-1, -2)) for one, two in pairs],
-            axis=0,
-        )
+        shares = [(one[..., :, None] > two[..., None, :]).mean(axis=(-1, -2)) for one, two in pairs]
+        return np.asarray(np.mean(shares, axis=0))
 
     found = improve_over_tasks(ours, theirs, resamples=8000)
     wanted = stats.bootstrap(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from importlib.resources import files
 
 import pytest
 
@@ -60,7 +61,8 @@ def test_run_in_the_rail_is_short_whatever_its_row_holds() -> None:
     row = {"id": "a", "name": "n", "state": "failed", "created": 1.0, "config.x": [1, 2]}
     assert describe_run(row, "config.x")["value"] == "[1, 2]"
     assert describe_run(row, "summary.none")["value"] is None
-    assert set(describe_run(row, "")) == {"id", "name", "state", "created", "user", "value"}
+    told = {"id", "name", "state", "created", "user", "value", "stamp"}
+    assert set(describe_run(row, "")) == told
 
 
 def test_scripts_are_found_with_all_that_they_import() -> None:
@@ -117,3 +119,17 @@ def test_workspace_that_is_gone_is_told_and_the_page_is_there(dashboard: Live) -
     facts = facts_of(answer.text)
     assert facts["saved"] is None
     assert facts["trouble"]
+
+
+def test_charts_know_all_names_that_style_sheets_set_for_them() -> None:
+    static = files("hpctrack_server") / "static"
+    sheets = [
+        one.read_text("utf-8")
+        for folder in static.iterdir() if folder.is_dir()
+        for one in folder.iterdir() if one.name.endswith(".css")
+    ]  # fmt: skip
+    set_names = {name for sheet in sheets for name in re.findall(r"--bk-([a-z-]+):", sheet)}
+    script = (static / "charts" / "thrift.js").read_text("utf-8")
+    known = re.search(r"const KNOWN = new Set\(\[(.*?)\]", script, re.DOTALL)
+    assert known is not None
+    assert set(re.findall(r'"([a-z-]+)"', known[1])) == set_names

@@ -21,7 +21,7 @@ STEPS = SERIES_MIN + 99
 def write_curve(store: Path, run: str, values: np.ndarray, *, is_sealed: bool = True) -> Path:
     writer = NodeWriter(store, run=run)
     session = writer.start(0)
-    writer.points("loss", 0, range(len(values)), values)
+    writer.points("loss", 0, range(len(values)), values.tolist())
     writer.end(0, session)
     folder = writer.close().parent
     if is_sealed:

@@ -76,8 +76,6 @@ def _equals(value: Any, wanted: Any) -> bool:
         return wanted in value if isinstance(wanted, str) else False
     if isinstance(wanted, bool) or isinstance(value, bool):
         return value is wanted
-    if isinstance(value, str) and _is_number(wanted):
-        return value == str(wanted)
     return type(value) in {int, float, str} and bool(value == wanted)
 
 
@@ -160,9 +158,11 @@ def test_columns_are_compared_with_each_other() -> None:
     assert find(snapshot_of(rows), "a == b") == ["r1", "r3"]
 
 
-def test_numbers_find_text_that_looks_like_them() -> None:
+def test_numbers_find_ids_of_slurm_and_no_other_text_that_looks_like_them() -> None:
     rows = [{"id": "a", "slurm.job_id": "4711"}, {"id": "b", "slurm.job_id": "4712"}]
     assert find(snapshot_of(rows), "slurm.job_id == 4711") == ["a"]
+    mixed = snapshot_of(rows_of(a=[32, "32"]))
+    assert (find(mixed, "a == 32"), find(mixed, 'a == "32"')) == (["r0"], ["r1"])
 
 
 def test_a_search_is_an_expression_in_any_case_over_name_id_user_and_tags() -> None:
@@ -332,6 +332,36 @@ def test_the_saved_table_is_used_and_a_damaged_one_is_not(tmp_path: Path) -> Non
         assert saved.load() is None
     assert names_of(open_index(store, cache)) == ["two"]
     assert SavedTable(tmp_path / "other", "p", folder=cache).load() is None
+
+
+def test_version_of_the_store_differs_when_runs_turn_and_not_when_they_log(tmp_path: Path) -> None:
+    store, clock = tmp_path / "store", FakeClock()
+    write_run(store, run="one")
+    index = open_index(store, tmp_path / "cache", clock=clock.clock())
+    assert names_of(index) == ["one"]
+    versions = [(index.store_version(), index.version("p"))]
+
+    def look() -> None:
+        clock.now_s += 60
+        index.refresh()
+        versions.append((index.store_version(), index.version("p")))
+
+    writer = NodeWriter(store, run="two", wall_s=clock.now_s)
+    session = writer.start(0)
+    writer.points("loss", 0, [0], [1.0])
+    writer.flush()
+    look()
+    writer.points("loss", 0, [1], [2.0])
+    writer.flush()
+    look()
+    writer.end(0, session)
+    writer.close()
+    look()
+    whole, tables = zip(*versions, strict=True)
+    assert len(set(tables)) == 4, "each look has found something"
+    assert whole[1] == whole[2]
+    assert len(set(whole)) == 3
+    index.close()
 
 
 def test_what_the_scheduler_counted_is_in_columns(tmp_path: Path) -> None:

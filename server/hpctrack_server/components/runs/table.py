@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,11 +162,20 @@ def make_group(
         mark=hashlib.blake2b(
             repr(tuple(key)).encode("utf-8", "replace"), digest_size=4
         ).hexdigest(),
-        label=tuple((shorten_key(name), format_value(value)) for name, value in known.items()),
+        label=tuple((shorten_key(name), name_value(name, value)) for name, value in known.items()),
         count=len(group.ids),
         ids=group.ids,
         cells=tuple(cells),
     )
+
+
+def name_value(key: str, value: Any) -> str:
+    """Return what a group is called: ``"32"`` is another value than ``32``, but in Slurm's ids."""
+    if isinstance(value, str) and not key.startswith("slurm."):
+        with suppress(ValueError):
+            float(value)
+            return f'"{format_value(value)}"'
+    return format_value(value)
 
 
 def make_spread(found: Mapping[str, float], *, is_duration: bool = False) -> Cell:

@@ -145,6 +145,9 @@ class Grouping:
         return [told[place] for place in self._places]
 
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
 def describe_configs(columns: Sequence[tuple[str, list[Any]]], count: int) -> list[str]:
     """Return each group of `BUT_SEED` in words: only what differs between the groups.
 
@@ -172,7 +175,10 @@ def describe_configs(columns: Sequence[tuple[str, list[Any]]], count: int) -> li
 
 
 def _show(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    # A text that reads like a number is another value than the number.
+    return f'"{value}"' if isinstance(value, str) and _NUMBER.fullmatch(value) else str(value)
 
 
 def make_groups(

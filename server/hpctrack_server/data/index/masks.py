@@ -178,6 +178,8 @@ class Filter:
                 parts, lambda numbers: (numbers >= wanted) & (numbers < end), length
             )
         found = find_numbers(parts, lambda numbers: numbers == wanted, length)
+        if not column.key.startswith("slurm."):
+            return found
         # Slurm's ids are text, and nobody wants to know that.
         return found | find_texts(parts, lambda texts: pc.equal(texts, str(wanted)), length)
 

@@ -101,7 +101,7 @@ class ProjectScan:
         self._listed: Mapping[tuple[str, str], IndexEntry] = {}
         self._names_mtime_ns = self._edits_mtime_ns = -1
         self._watch_edits_until_s = 0.0
-        self._version = 0
+        self._version = self._turns = 0
         self._unsaved = 0
         self.pending = 0
         self.is_changed = True
@@ -171,13 +171,14 @@ class ProjectScan:
         Parameters
         ----------
         budget_s : float
-            For runs that go on; at least one is looked at.
+            For runs that go on; at least one is looked at, unless it is 0.
         """
         now_s = self._clock.mono_s()
         mtime_ns = find_mtime_ns(annotations_folder(self._path))
         if mtime_ns != self._edits_mtime_ns or now_s < self._watch_edits_until_s:
             self._find_edits(mtime_ns, now_s)
-        self._look_at_hot(now_s + budget_s)
+        if budget_s:
+            self._look_at_hot(now_s + budget_s)
         return find_mtime_ns(self._path) != self._names_mtime_ns
 
     def snapshot(self) -> Snapshot:
@@ -190,6 +191,7 @@ class ProjectScan:
             segments,
             alive,
             version=f"{self._token}-{self._version}",
+            turns=self._turns,
             broken=broken,
             pending=max(self.pending, 0),
         )
@@ -244,7 +246,9 @@ class ProjectScan:
                 yield
 
     def _look_at(self, name: str, known: int | None) -> None:
-        """Read a run if it is not as it was."""
+        """Read a run if it is not as it was; one that is followed is looked at by `tick`."""
+        if self._clock.mono_s() < self._followed.get(name, (0, 0.0))[1]:
+            return
         look = look_at_run(f"{self._path}/{name}", self._edited.get(name))
         if name in self._broken:
             known = self._broken[name][1]
@@ -253,7 +257,7 @@ class ProjectScan:
                 self._forget([name])
             if len(self._waiting) < WAITING_MAX:
                 self._waiting.add(name)
-        elif look.stamp != known and not self._is_followed(name):
+        elif look.stamp != known:
             self._read(name, look, is_known=known is not None)
 
     def _look_at_hot(self, until_s: float) -> None:
@@ -436,7 +440,9 @@ class ProjectScan:
             row.update(read_efficiency(self._store / self.project / name))
         if synced_s:
             row["@synced"] = True
-        self._tiers.put(name, FreshRun(row, look.stamp, frame.is_live), is_known=is_known)
+        fresh, before = FreshRun(row, look.stamp, frame.is_live), self._tiers.fresh.get(name)
+        self._turns += before is None or before.standing != fresh.standing
+        self._tiers.put(name, fresh, is_known=is_known)
         self._broken.pop(name, None)
         self._waiting.discard(name)
         if frame.is_live or look.sealed is None or (is_new and self.is_complete):
@@ -453,7 +459,9 @@ class ProjectScan:
         before = self._broken.get(name)
         self.pending -= before is None and self.pending > 0
         self._broken[name] = (frame, look.stamp, self._clock.mono_s() + BROKEN_RETRY_S)
-        self.is_changed |= bool(self._tiers.remove([name])) or before is None or before[0] != frame
+        is_news = bool(self._tiers.remove([name])) or before is None or before[0] != frame
+        self.is_changed |= is_news
+        self._turns += is_news
 
     def _forget(self, names: list[str]) -> None:
         known = self._tiers.remove(names)
@@ -464,6 +472,7 @@ class ProjectScan:
             self._entries.forget(self._store / self.project / name)
         if known:
             self.is_changed = True
+            self._turns += 1
             self._unsaved += known
 
     def _forget_unseen(self, names: set[str], seen: list[Any]) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
 from hpctrack_server.data.frames import BrokenFrame, ProjectFrame
 from hpctrack_server.data.index.parts import RowArray
-from hpctrack_server.data.index.query import ColumnFacts, Group, RunPage, RunQuery
+from hpctrack_server.data.index.query import ColumnFacts, Group, RunPage, RunQuery, Scope
 from hpctrack_server.data.index.scanner import Scanner
 from hpctrack_server.data.index.segment import Segment
 from hpctrack_server.data.index.snapshot import Snapshot
+from hpctrack_server.data.index.tiers import STAMP
 from hpctrack_server.language.completion import Completion, complete
 from hpctrack_server.settings import ServerSettings
 
@@ -76,6 +79,13 @@ class RunIndex:
         """
         return self._scanner.snapshot(project).version
 
+    def store_version(self) -> str:
+        """Return a text that differs whenever projects, or runs that go on, are others.
+
+        It costs nothing, and stays as it is while runs only log.
+        """
+        return self._scanner.version
+
     def broken(self, project: str) -> tuple[BrokenFrame, ...]:
         """Return the runs that cannot be read, and why.
 
@@ -123,6 +133,15 @@ class RunIndex:
         snapshot = self._scanner.snapshot(project)
         rows = self._order_all(snapshot, query)
         return snapshot.take(["id"], rows)["id"]
+
+    def stamps(self, project: str, ids: Sequence[str]) -> list[str]:
+        """Return for each of some runs a text that differs whenever its files do; else empty."""
+        snapshot = self._scanner.snapshot(project)
+        query = RunQuery(ids=tuple(ids), scope=Scope.ALL)
+        rows = snapshot.find(query, now_wall_s=self._clock.wall_s()) if ids else np.zeros(0, int)
+        found = snapshot.take(["id", STAMP], rows)
+        known = dict(zip(found["id"], found[STAMP], strict=True))
+        return [str(known.get(one) or "") for one in ids]
 
     def columns(self, project: str) -> list[ColumnFacts]:
         """Return all columns that the runs of a project have, facts first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import threading
@@ -20,8 +21,17 @@ from hpctrack_server.data.index.project_scan import ProjectScan
 from hpctrack_server.data.index.saved import SavedTable
 from hpctrack_server.data.index.snapshot import Snapshot
 
-DUTY_SHARE = 0.05
+DUTY_SHARE = 0.02
 """Of one core: for looking at runs that have probably not changed."""
+
+IDLE_SHARE = 0.0005
+"""The same while nobody looks at the project."""
+
+WATCHED_S = 10.0
+"""Somebody looks at a project that was asked for so lately: an open page asks all the time."""
+
+IDLE_S = 5.0
+"""So often runs that go on are looked at while nobody does; and durations grow for who does."""
 
 HOT_SHARE = 0.1
 """Of one core, at most: for runs that go on, or have just changed."""
@@ -52,9 +62,12 @@ class _Followed:
     scan: ProjectScan
     steps: Iterator[None] | None
     next_pass_mono_s: float = 0.0
+    next_idle_pass_mono_s: float = 0.0
     next_names_mono_s: float = 0.0
     spent_s: float = 0.0
     next_quiet_mono_s: float = 0.0
+    next_hot_mono_s: float = 0.0
+    asked_mono_s: float = -math.inf
 
 
 class Scanner:
@@ -97,6 +110,7 @@ class Scanner:
         self._has_news = threading.Condition()
         self._rounds = self._awaited = 0
         self._is_looking = False
+        self._turns = 0
         self._wanted: list[str] = []
         self._resting: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -130,6 +144,7 @@ class Scanner:
         StoreError
             Nothing of it has been read in time.
         """
+        self._note_asked(project)
         found = self._snapshots.get(project)
         if found is not None and (not found.pending or self._has_waited(project)):
             return found
@@ -151,6 +166,19 @@ class Scanner:
             )
         return found
 
+    def _note_asked(self, *projects: str) -> None:
+        """Look at some projects as often as for somebody who reads them."""
+        for project in projects:
+            followed = self._followed.get(project)
+            if followed is not None:
+                was_idle = not self._is_watched(followed)
+                followed.asked_mono_s = self._clock.mono_s()
+                if was_idle:
+                    self._is_woken.set()
+
+    def _is_watched(self, followed: _Followed) -> bool:
+        return self._clock.mono_s() - followed.asked_mono_s < WATCHED_S
+
     def _is_read(self, project: str) -> bool:
         found = self._snapshots.get(project)
         return found is not None and not found.pending
@@ -170,10 +198,17 @@ class Scanner:
         if not self._rounds:
             with self._has_news:
                 self._has_news.wait_for(lambda: self._rounds > 0, FIRST_WAIT_S)
+        self._note_asked(*self._snapshots)
         return dict(self._snapshots)
+
+    @property
+    def version(self) -> str:
+        """Differs whenever a project has come or gone, or one of its runs has turned."""
+        return f"{self._token}-{self._turns}"
 
     def refresh(self) -> None:
         """Wait until a look has begun and ended after now, not for ever."""
+        self._note_asked(*self._followed)
         if self._thread is None:
             for followed in self._followed.values():
                 self._tick(followed)
@@ -221,6 +256,7 @@ class Scanner:
         for gone in [one for one in self._followed if one not in names]:
             self._followed.pop(gone).scan.drop()
             self._snapshots.pop(gone, None)
+            self._turns += 1
         wanted, self._wanted = self._wanted, []
         for project in dict.fromkeys([*wanted, *names]):
             is_resting = self._resting.get(project, 0.0) > self._clock.mono_s()
@@ -300,26 +336,30 @@ class Scanner:
         if not self._is_following:
             return
         scan, now_s = followed.scan, self._clock.mono_s()
-        are_names_due = scan.tick(budget_s=HOT_SHARE * max(self._interval_s, 0.2))
+        is_hot = self._is_watched(followed) or now_s >= followed.next_hot_mono_s
+        budget_s = HOT_SHARE * max(self._interval_s, 0.2) if is_hot else 0.0
+        are_names_due = scan.tick(budget_s=budget_s)
         if are_names_due and now_s >= followed.next_names_mono_s:
             for _ in scan.pass_over(is_thorough=False):
                 pass
             took_s = self._clock.mono_s() - now_s
             followed.next_names_mono_s = now_s + took_s / DUTY_SHARE
         self._go_on(followed)
-        if scan.has_live and now_s >= followed.next_quiet_mono_s:
+        is_due = is_hot and scan.has_live and now_s >= followed.next_quiet_mono_s
+        if is_due or scan.is_changed:
             scan.grow_durations()
             self._publish(followed)
-            took_s = self._clock.mono_s() - now_s
-            followed.next_quiet_mono_s = now_s + max(1.0, took_s / DUTY_SHARE)
-        elif scan.is_changed:
-            self._publish(followed)
+            followed.next_quiet_mono_s = now_s + IDLE_S
+        if is_hot:
+            followed.next_hot_mono_s = now_s + IDLE_S
 
     def _go_on(self, followed: _Followed) -> None:
         """Go on with looking at every run, as far as its share of time allows."""
         begun_s = self._clock.mono_s()
         if followed.steps is None:
-            if begun_s < followed.next_pass_mono_s:
+            is_watched = self._is_watched(followed)
+            next_s = followed.next_pass_mono_s if is_watched else followed.next_idle_pass_mono_s
+            if begun_s < next_s:
                 return
             followed.steps, followed.spent_s = followed.scan.pass_over(is_thorough=True), 0.0
         budget_s = DUTY_SHARE * max(self._interval_s, 0.2)
@@ -334,9 +374,12 @@ class Scanner:
         if is_over:
             followed.steps = None
             followed.next_pass_mono_s = now_s + max(1.0, followed.spent_s / DUTY_SHARE)
+            followed.next_idle_pass_mono_s = now_s + max(1.0, followed.spent_s / IDLE_SHARE)
 
     def _publish(self, followed: _Followed) -> None:
         snapshot = followed.scan.snapshot()
+        before = self._snapshots.get(followed.scan.project)
+        self._turns += before is None or before.turns != snapshot.turns
         with self._has_news:
             self._snapshots[followed.scan.project] = snapshot
             self._has_news.notify_all()

@@ -95,6 +95,8 @@ class Snapshot:
         Runs that cannot be read, and why.
     pending : int
         Runs that have not been read yet.
+    turns : int
+        Grows whenever a run comes or goes, begins or ends; not when one logs.
     """
 
     segments: tuple[Segment, ...]
@@ -102,6 +104,7 @@ class Snapshot:
     version: str
     broken: tuple[BrokenFrame, ...] = ()
     pending: int = 0
+    turns: int = 0
     _memo: dict[Any, Any] = field(default_factory=dict)
     _found: dict[Any, RowArray] = field(default_factory=dict)
 

@@ -62,6 +62,11 @@ class FreshRun:
     stamp: int
     is_live: bool = False
 
+    @property
+    def standing(self) -> tuple[Any, ...]:
+        """What lists of projects and of what is running tell of a run."""
+        return (self.is_live, *(self.row.get(key) for key in ("state", "archived", "deleted")))
+
 
 class Tiers:
     """All rows of a project. Not safe for several threads."""

@@ -34,12 +34,15 @@ class Queue:
         How many running ones are not listed.
     failed : tuple of (str, str)
         Projects that could not be asked, and why.
+    users : tuple of str
+        Whose runs there are, the others' too if only one user's are listed.
     """
 
     running: tuple[Mapping[str, Any], ...]
     ended: tuple[Mapping[str, Any], ...]
     more: int
     failed: tuple[tuple[str, str], ...]
+    users: tuple[str, ...]
 
 
 def list_queue(index: RunIndex, *, user: str = "", project: str = "") -> Queue:
@@ -58,14 +61,20 @@ def list_queue(index: RunIndex, *, user: str = "", project: str = "") -> Queue:
     running: list[dict[str, Any]] = []
     ended: list[dict[str, Any]] = []
     failed = []
+    users = {user} if user else set()
     matches = 0
     for frame in index.projects():
         if project and frame.name != project:
             continue
         try:
-            if frame.running:
-                matches += _add(index, frame.name, RUNNING, user, running)
-            _add(index, frame.name, ENDED, user, ended)
+            lists = [(RUNNING, running)] if frame.running else []
+            for condition, listed in [*lists, (ENDED, ended)]:
+                rows, count = _find(index, frame.name, condition)
+                users.update(str(row["user"]) for row in rows if row.get("user"))
+                mine = [row for row in rows if not user or row.get("user") == user]
+                listed.extend(mine)
+                if condition == RUNNING:
+                    matches += count - (len(rows) - len(mine))
         except HpctrackError as error:
             failed.append((frame.name, error.message))
     running.sort(key=lambda row: -(row.get("created") or 0.0))
@@ -76,17 +85,14 @@ def list_queue(index: RunIndex, *, user: str = "", project: str = "") -> Queue:
         ended=tuple(ended[:ROWS_MAX]),
         more=matches - len(shown),
         failed=tuple(failed),
+        users=tuple(sorted(users)),
     )
 
 
-def _add(
-    index: RunIndex, project: str, condition: str, user: str, found: list[dict[str, Any]]
-) -> int:
+def _find(index: RunIndex, project: str, condition: str) -> tuple[list[dict[str, Any]], int]:
+    """Return the newest runs of a project for which something holds, and how many there are."""
     query = RunQuery(
         filter=condition, count=ROWS_MAX, sort=(SortKey(key="created", is_descending=True),)
     )
     page = index.page(project, query, KEYS)
-    rows = [{**row, "project": project} for row in page.rows]
-    mine = [row for row in rows if not user or row.get("user") == user]
-    found += mine
-    return page.matches - (len(rows) - len(mine))
+    return [{**row, "project": project} for row in page.rows], page.matches

@@ -102,9 +102,9 @@ def report_tasks(
     -------
     dict
         ``groups``, ``baseline``, ``verdict``, ``assumptions``, ``notes``; ``comparisons`` and
-        ``matrix`` are empty. ``tasks`` has ``key``, ``names``, ``left_out`` and ``scaling``; ``groups``: of each
-        its aggregates with intervals and its ``improvement`` on the baseline; ``profile``:
-        ``scores``, and by group the share of runs above each.
+        ``matrix`` are empty. ``tasks`` has ``key``, ``names``, ``left_out`` and ``scaling``;
+        ``groups``: of each its aggregates with intervals and its ``improvement`` on the baseline;
+        ``profile``: ``scores``, and by group the share of runs above each.
     """
     first = groups[baseline].id if groups else ""
     board = _put_best_first(make_board(groups, query))
@@ -122,7 +122,7 @@ def report_tasks(
         "comparisons": [],
         "matrix": [],
         "verdict": [_conclude(one) for one in told if one["improvement"]] or [NOTHING],
-        "assumptions": list(ASSUMPTIONS) if told else [],
+        "assumptions": [*(ASSUMPTIONS if told else ()), *_warn_of_width(told)],
         "notes": [*notes, *_list_notes(board, query)],
         "tasks": {
             "key": query.task,
@@ -196,6 +196,15 @@ def _describe(board: Board, at: int, baseline: int, query: StatisticsQuery) -> d
         "improvement": None if at == baseline else _ends(better),
         "points": thin_points(np.concatenate(tasks), POINTS_MAX).tolist(),
     }
+
+
+def _warn_of_width(told: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    better = [one["improvement"] for one in told if one["improvement"]]
+    if any(one["low"] == one["high"] for one in better):
+        yield (
+            "Where every run of a group wins or loses, this interval has no width:"
+            " with few runs it is not as sure as that."
+        )
 
 
 def _list_notes(board: Board, query: StatisticsQuery) -> Iterable[str]:

@@ -58,10 +58,14 @@ class RunsWanted:
         return cls(query=query, value_key=arguments.get("value", ""))
 
 
-def describe_run(row: Mapping[str, Any], value_key: str) -> dict[str, Any]:
-    """Return a run as the rail needs it; ``value`` is a number, a text, or None."""
+def describe_run(row: Mapping[str, Any], value_key: str, stamp: str = "") -> dict[str, Any]:
+    """Return a run as the rail needs it.
+
+    ``value`` is a number, a text, or None; ``stamp`` tells when its charts are old.
+    """
     described = {key: row.get(key) for key in FACTS}
     value = row.get(value_key) if value_key else None
+    described["stamp"] = stamp
     described["value"] = value if is_number(value) or value is None else str(value)
     return described
 

@@ -39,9 +39,10 @@ class CompareFacts(Guarded):
         """Return the runs, the metrics, and what the rail shows of a run."""
         picked = await self._find_picked(project)
         wanted = RunsWanted.parse({name: self.query(name) for name in ARGUMENTS}, picked)
-        page = await self.read(self.services.index.page, project, wanted.query)
-        ids = [row["id"] for row in page.rows]
         services = self.services
+        page = await self.read(services.index.page, project, wanted.query)
+        ids = [row["id"] for row in page.rows]
+        stamps = await self.read(services.index.stamps, project, ids)
         named = ids[:METRICS_FROM_RUNS]
         found = await services.naming.call(services.names.list, project, named)
         metrics = [str(one["name"]) for one in found]
@@ -50,7 +51,10 @@ class CompareFacts(Guarded):
         there = {*ids, *(one.id for one in broken)}
         missing = [one for one in wanted.query.ids if one not in there]
         return {
-            "runs": [describe_run(row, value_key) for row in page.rows],
+            "runs": [
+                describe_run(row, value_key, stamp)
+                for row, stamp in zip(page.rows, stamps, strict=True)
+            ],
             "matches": page.matches,
             "total": page.total,
             "version": page.version,

@@ -61,7 +61,12 @@ def parse_change(body: Mapping[str, Any]) -> Change:
         if not isinstance(tags, list) or not all(isinstance(one, str) for one in tags):
             raise UsageError(f"{key!r} is no list of texts")
         given[key] = tuple(tags)
-    return Change(**given)
+    was = body.get("was") or {}
+    if not isinstance(was, dict) or not all(
+        key in {"name", "notes"} and isinstance(value, str) for key, value in was.items()
+    ):
+        raise UsageError("'was' is no name or notes", hint='{"was": {"notes": "as you read them"}}')
+    return Change(**given, was=was)
 
 
 def _describe(edited: Edited) -> dict[str, Any]:

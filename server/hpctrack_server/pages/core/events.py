@@ -14,6 +14,7 @@ from hpctrack_server.pages.core.topics import (
     follow_points,
     follow_project,
     follow_run,
+    follow_store,
 )
 from hpctrack_server.pages.guarded import Guarded
 
@@ -82,6 +83,16 @@ class ProjectEvents(EventStream):
     async def get(self, project: str) -> None:
         """Send ``change`` events whenever the list of runs looks different."""
         await self.stream(project)
+
+
+class StoreEvents(EventStream):
+    """``/api/v1/events``."""
+
+    topic = staticmethod(follow_store)
+
+    async def get(self) -> None:
+        """Send ``change`` events: a project or run has come or gone, or a run begun or ended."""
+        await self.stream()
 
 
 class PointEvents(EventStream):

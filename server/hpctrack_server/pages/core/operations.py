@@ -96,8 +96,10 @@ OPERATIONS: dict[str, Operation] = {
             "remove_tags": [],
             "archived": False,
             "deleted": False,
+            "was": {"notes": "as they were read: refused if somebody has changed them since"},
         }
     ),
+    "store-events": Operation(gives=(EVENTS,)),
     "project-events": Operation(gives=(EVENTS,)),
     "points": Operation(
         query={

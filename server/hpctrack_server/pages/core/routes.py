@@ -11,7 +11,7 @@ from hpctrack_server.pages.core.api import (
     SeriesApi,
 )
 from hpctrack_server.pages.core.edit import EditApi
-from hpctrack_server.pages.core.events import PointEvents, ProjectEvents, RunEvents
+from hpctrack_server.pages.core.events import PointEvents, ProjectEvents, RunEvents, StoreEvents
 from hpctrack_server.pages.core.live_socket import LiveSocket
 from hpctrack_server.pages.core.openapi import OpenApi
 from hpctrack_server.pages.core.series import ChartApi, ChartMetricsApi
@@ -31,6 +31,7 @@ API: dict[str, Page] = {
     "openapi": Page(route="/api/v1/openapi.json", handler=OpenApi),
     "healthz": Page(route="/healthz", handler=Alive),
     "socket": Page(route="/api/v1/socket", handler=LiveSocket),
+    "store-events": Page(route="/api/v1/events", handler=StoreEvents),
     "projects": Page(route="/api/v1/projects", handler=ProjectsApi),
     "runs": Page(route=f"/api/v1/projects/{PROJECT}/runs", handler=RunsApi),
     "table": Page(route=f"/api/v1/projects/{PROJECT}/table", handler=TableApi),

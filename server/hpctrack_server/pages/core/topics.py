@@ -15,6 +15,7 @@ from hpctrack_server.data.event import Event, make_event
 from hpctrack_server.data.frames import BrokenFrame
 from hpctrack_server.data.series.live_watch import Watched
 from hpctrack_server.data.series.query import parse_ranks
+from hpctrack_server.data.watch import STORE
 from hpctrack_server.data.watch import Topic as WatchedTopic
 from hpctrack_server.pages.services import Services
 
@@ -42,6 +43,11 @@ async def follow_run(services: Services, _query: Query, project: str, run_id: st
     """
     await services.reader.call(services.provider.whole_run, project, run_id)
     return _iter_changes(services, (project, run_id))
+
+
+async def follow_store(services: Services, _query: Query) -> Events:
+    """Return ``change`` events: a project or a run has come or gone, or a run begun or ended."""
+    return _iter_changes(services, STORE)
 
 
 async def follow_project(services: Services, _query: Query, project: str) -> Events:

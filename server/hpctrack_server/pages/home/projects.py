@@ -34,10 +34,12 @@ class ProjectsPage(Guarded):
     async def get(self) -> None:
         """Answer with the page."""
         index, clock = self.services.index, self.services.clock
+        version = index.store_version()
         rows = await self.read(load_projects, index, clock.wall_s)
         self.show(
             "home/projects.html",
             rows=rows,
+            version=version,
             word=self.query("q"),
             days=DAYS,
             running=sum(one.frame.running for one in rows),

@@ -25,15 +25,15 @@ class QueuePage(Guarded):
         """Answer with the page."""
         user, project = self.query("user"), self.query("project")
         index = self.services.index
+        version = index.store_version()
         queue: Queue = await self.read(list_queue, index, user=user, project=project)
-        rows = (*queue.running, *queue.ended)
         self.show(
             "live/queue.html",
             current="live",
             queue=queue,
             user=user,
             only=project,
-            users=sorted({str(row["user"]) for row in rows if row.get("user")}),
+            version=version,
             spans=SPANS,
             span_s=self.read_span(),
         )

@@ -15,11 +15,13 @@ class ParallelPage(Guarded):
 
     async def get(self, project: str) -> None:
         """Answer with the page."""
+        version = await self.read(self.services.index.version, project)
         columns = await self.read(self.services.index.columns, project)
         self.show(
             "panels/parallel.html",
             project=project,
             current="parallel",
+            version=version,
             # ASCII: a key may hold half a surrogate pair, which no page can.
             has_columns=any(one.count for one in columns),
             modules=load_modules("panels/parallel/page.js"),

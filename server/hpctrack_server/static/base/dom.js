@@ -84,3 +84,8 @@ export function atMost(work, restMs) {
   };
   return run;
 }
+
+/** When the frame that is being made has been painted. @param {() => void} work */
+export function afterFrame(work) {
+  requestAnimationFrame(() => setTimeout(work));
+}

@@ -1,4 +1,5 @@
 // Keeping a page current: parts of it are fetched again, events say when.
+import { apiAddress } from "./api.js";
 import { localiseTimes } from "./page.js";
 import { listenTo } from "./stream.js";
 
@@ -27,10 +28,30 @@ export async function refreshParts(names, url = location.href) {
   return fresh;
 }
 
-// Somebody is about to copy from a part: it is not replaced under their hands.
+/**
+ * Returns what fetches parts of the page again, as soon as nobody is about to copy from them.
+ * @param {string[]} parts @param {{restMs?: number, onFresh?: () => void}} [how] the time between two fetches; what to do after each
+ */
+export function keepParts(parts, { restMs = 0, onFresh = () => {} } = {}) {
+  let isOld = false;
+  const refresh = coalesce(async () => {
+    isOld = parts.some(isHeld);
+    await refreshParts(parts);
+    onFresh();
+  }, restMs);
+  const retry = () => {
+    if (isOld && !parts.some(isHeld)) refresh();
+  };
+  document.addEventListener("selectionchange", retry);
+  document.addEventListener("focusout", () => setTimeout(retry));
+  return refresh;
+}
+
+// Somebody is about to copy or choose from a part: it is not replaced under their hands.
 /** @param {string} name */
 export function isHeld(name) {
   const part = document.querySelector(`[data-part="${name}"]`);
+  if (part instanceof HTMLSelectElement && part === document.activeElement) return true;
   const selection = getSelection();
   return !!part && !!selection && !selection.isCollapsed && selection.containsNode(part, true);
 }
@@ -65,6 +86,18 @@ function keepState(old, part) {
  */
 export function listen(url, onChange, how) {
   return listenTo(url, { change: onChange }, how);
+}
+
+/**
+ * Listens for projects and runs that come or go, and runs that begin or end.
+ * @param {string | undefined} version of what the page shows @param {() => void} onChange
+ */
+export function followStore(version, onChange) {
+  listen(apiAddress(["events"]), (/** @type {{version: string}} */ change) => {
+    if (change.version === version) return;
+    version = change.version;
+    onChange();
+  });
 }
 
 // Runs work at most once at a time, and once more if it was asked for meanwhile.

@@ -25,9 +25,16 @@ if (button) {
 
 /** @type {Intl.DateTimeFormatOptions} */
 const DAY = { month: "short", day: "numeric" };
-const shortTime = new Intl.DateTimeFormat(undefined, { ...DAY, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const otherYear = new Intl.DateTimeFormat(undefined, { ...DAY, year: "numeric" });
-const longTime = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+/** Made when the first time is shown: that takes some 10 ms. @type {{short: Intl.DateTimeFormat, otherYear: Intl.DateTimeFormat, long: Intl.DateTimeFormat} | null} */
+let formats = null;
+
+function makeFormats() {
+  return {
+    short: new Intl.DateTimeFormat(undefined, { ...DAY, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }),
+    otherYear: new Intl.DateTimeFormat(undefined, { ...DAY, year: "numeric" }),
+    long: new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" }),
+  };
+}
 
 /** Shows times in the reader's zone. @param {ParentNode} [part] */
 export function localiseTimes(part = document) {
@@ -35,11 +42,14 @@ export function localiseTimes(part = document) {
   for (const element of /** @type {NodeListOf<HTMLTimeElement>} */ (part.querySelectorAll("time[datetime]"))) {
     const moment = new Date(element.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
-    element.textContent = (moment.getFullYear() === year ? shortTime : otherYear).format(moment);
-    element.title = longTime.format(moment);
+    formats ??= makeFormats();
+    element.textContent = (moment.getFullYear() === year ? formats.short : formats.otherYear).format(moment);
+    element.title = formats.long.format(moment);
   }
 }
-localiseTimes();
+// What the page is about comes first.
+if ("requestIdleCallback" in window) requestIdleCallback(() => localiseTimes(), { timeout: 300 });
+else setTimeout(localiseTimes);
 
 addEventListener("keydown", (event) => {
   const isTyping = /** @type {Element} */ (event.target).closest?.("input, select, textarea");

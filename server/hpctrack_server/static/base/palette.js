@@ -88,7 +88,7 @@ class Palette {
   #show(goals) {
     this.#goals = goals;
     const lines = goals.map((goal, i) =>
-      make("li", { role: "option", id: `goal-${i}`, "aria-selected": "false" }, make("a", { href: goal.href, tabindex: "-1" }, make("bdi", { class: "clip" }, goal.title), make("small", {}, goal.note))),
+      make("li", { role: "none" }, make("a", { role: "option", id: `goal-${i}`, "aria-selected": "false", href: goal.href, tabindex: "-1" }, make("bdi", { class: "clip" }, goal.title), make("small", {}, goal.note))),
     );
     this.list.replaceChildren(...(lines.length ? lines : [make("li", { class: "muted" }, "Nothing is called so")]));
     if (goals.length) this.#choose(0);
@@ -96,9 +96,9 @@ class Palette {
 
   /** @param {number} index */
   #choose(index) {
-    this.list.children[this.#chosen]?.setAttribute("aria-selected", "false");
+    this.list.children[this.#chosen]?.firstElementChild?.setAttribute("aria-selected", "false");
     this.#chosen = index;
-    const line = this.list.children[index];
+    const line = /** @type {Element} */ (this.list.children[index].firstElementChild);
     line.setAttribute("aria-selected", "true");
     line.scrollIntoView({ block: "nearest" });
     this.input.setAttribute("aria-activedescendant", line.id);

@@ -53,13 +53,17 @@ function open() {
 function close() {
   clearTimeout(timer);
   timer = 0;
+  leaveSocket();
+  topics.forEach(closeSource);
+}
+
+function leaveSocket() {
   const left = socket;
   socket = null;
   isReady = false;
   // One that is not open yet would complain in the console.
   if (left?.readyState === WebSocket.CONNECTING) left.addEventListener("open", () => left.close());
   else left?.close();
-  topics.forEach(closeSource);
 }
 
 function openSocket() {
@@ -73,7 +77,9 @@ function openSocket() {
     return;
   }
   socket = mine;
-  const patience = setTimeout(() => fail(mine), OPEN_MS);
+  const patience = setTimeout(() => {
+    if (socket === mine) hasWorked ? fail(mine) : bar();
+  }, OPEN_MS);
   mine.addEventListener("close", () => {
     clearTimeout(patience);
     fail(mine);
@@ -84,7 +90,9 @@ function openSocket() {
     if (event === "open") {
       clearTimeout(patience);
       isReady = hasWorked = true;
+      isBarred = false; // it was only slow
       tries = 0;
+      topics.forEach(closeSource);
       topics.forEach((topic, one) => ask(one, topic));
     } else topics.get(id)?.on[event]?.(said);
   });
@@ -98,7 +106,7 @@ function ask(id, topic) {
 /** @param {WebSocket} failed */
 function fail(failed) {
   if (socket !== failed) return;
-  close();
+  leaveSocket();
   if (!hasWorked) bar();
   else if (!document.hidden) {
     const waitMs = Math.min(RETRY_MS * 1.5 ** tries++, RETRY_MAX_MS);
@@ -109,6 +117,7 @@ function fail(failed) {
   }
 }
 
+// Streams from now on, unless the socket is only slow.
 function bar() {
   isBarred = true;
   open();

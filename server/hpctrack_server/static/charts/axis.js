@@ -35,8 +35,10 @@ function model(name, values = {}) {
   return new (Bokeh.Models.get(name))(values);
 }
 
+const SHORT_S = 10;
+
 const DATES = {
-  seconds: "%H:%M:%S", minsec: "%H:%M:%S", minutes: "%H:%M", hourmin: "%H:%M", hours: "%H:%M",
+  microseconds: "%H:%M:%S.%6N", milliseconds: "%H:%M:%S.%3N", seconds: "%H:%M:%S", minsec: "%H:%M:%S", minutes: "%H:%M", hourmin: "%H:%M", hours: "%H:%M",
   days: "%b %d", months: "%b %Y", years: "%Y",
 };
 
@@ -49,10 +51,28 @@ export function dressAxis(axis, kind) {
   if (kind === "time") {
     axis.setv({ ticker: model("DatetimeTicker", { desired_num_ticks: 5 }), formatter: model("DatetimeTickFormatter", DATES) });
   } else if (kind === "relative") {
-    const ticker = model("AdaptiveTicker", {
-      base: 60, mantissas: [1, 2, 5, 10, 15, 20, 30], min_interval: 1, desired_num_ticks: 5, num_minor_ticks: 0,
-    });
+    dressClock(axis, false);
+  }
+}
+
+/** Hours, minutes and seconds; of a few seconds parts of them. @param {any} axis @param {boolean} isShort */
+function dressClock(axis, isShort) {
+  const few = { desired_num_ticks: 5, num_minor_ticks: 0 };
+  if (isShort) {
+    axis.setv({ ticker: model("AdaptiveTicker", { mantissas: [1, 2, 5], ...few }), formatter: model("PrintfTickFormatter", { format: "%.6g s" }) });
+  } else {
+    const ticker = model("AdaptiveTicker", { base: 60, mantissas: [1, 2, 5, 10, 15, 20, 30], min_interval: 1, ...few });
     axis.setv({ ticker, formatter: model("NumeralTickFormatter", { format: "00:00:00" }) });
+  }
+}
+
+/** Labels that tell the ticks of what is shown apart. @param {any} axis @param {AxisKind} kind @param {[number, number]} range */
+export function labelRange(axis, kind, range) {
+  if (kind === "number") {
+    labelNumbers(axis, range);
+  } else if (kind === "relative") {
+    const isShort = range[1] - range[0] < SHORT_S;
+    if (isShort !== (axis.formatter.type === "PrintfTickFormatter")) dressClock(axis, isShort);
   }
 }
 
@@ -60,7 +80,7 @@ export function dressAxis(axis, kind) {
  * Thousands as 5k while that tells the ticks apart.
  * @param {any} axis @param {[number, number]} range
  */
-export function labelNumbers(axis, range) {
+function labelNumbers(axis, range) {
   const size = Math.max(Math.abs(range[0]), Math.abs(range[1]));
   const isShort = size >= 2000 && Math.abs(range[1] - range[0]) > size / 200;
   const wanted = isShort ? "NumeralTickFormatter" : "BasicTickFormatter";

@@ -1,5 +1,7 @@
 // A figure of the catalogue (hpctrack_server/components/figures) in a box of the page.
 
+import { beThrifty } from "./thrift.js";
+
 /** @type {Map<string, Promise<string>>} */
 const texts = new Map();
 
@@ -42,6 +44,7 @@ export class Figure {
   /** @param {string} name @param {HTMLElement} host */
   static async mount(name, host) {
     const text = await fetchFigure(name);
+    beThrifty();
     const views = await Bokeh.embed.embed_item(JSON.parse(text), host);
     const figure = new this([...views][0] ?? views.roots[0]);
     if (drawsSharpSlowly()) figure.model.hidpi = false;

@@ -1,5 +1,5 @@
 // The sections of a workspace and their cards: made from its document, and written back to it.
-import { make } from "../base/dom.js";
+import { afterFrame, make } from "../base/dom.js";
 import { CardWatch, PanelCard } from "../panels/host.js";
 import { Grid } from "./grid.js";
 
@@ -7,6 +7,8 @@ import { Grid } from "./grid.js";
 /** @typedef {import("./automatic.js").Section} Section */
 
 const CARDS_PER_TURN = 60;
+/** That are painted together after a zoom: each takes a few milliseconds. */
+const CARDS_PER_FRAME = 12;
 
 /**
  * @typedef {object} BoardWatch
@@ -224,24 +226,23 @@ export class Board {
 
   /**
    * Another part of the x axis, in all panels: first what is there, then each asks for more points.
-   * The panel that was zoomed is the first, the others follow frame by frame: all at once they would
-   * keep it waiting.
+   * The panel that was zoomed is the first, the others follow in the next frame: all at once they
+   * would keep it waiting, and requests would keep all of them waiting.
    * @param {[number, number] | null} range @param {import("../panels/panel.js").Panel} [from]
    */
   zoom(range, from) {
     const turn = ++this.zooms;
-    const show = (/** @type {PanelCard} */ card) => {
-      if (card.isVisible) card.panel?.showRange(range);
-      card.spoil();
-    };
-    const first = this.cards.filter((one) => one.panel === from);
-    const rest = this.cards.filter((one) => one.panel !== from).sort((a, b) => Number(b.isVisible) - Number(a.isVisible));
+    for (const card of this.cards) card.expect();
+    const seen = this.cards.filter((one) => one.isVisible);
+    const show = (/** @type {PanelCard[]} */ cards) => cards.forEach((one) => one.panel?.showRange(range));
+    const rest = seen.filter((one) => one.panel !== from);
     const next = () => {
       if (turn !== this.zooms) return;
-      for (const card of rest.splice(0, rest[0]?.isVisible ? 2 : rest.length)) show(card);
-      if (rest.length) requestAnimationFrame(next);
+      if (!rest.length) return afterFrame(() => turn === this.zooms && seen.forEach((one) => one.refresh()));
+      show(rest.splice(0, CARDS_PER_FRAME));
+      requestAnimationFrame(next);
     };
-    first.forEach(show);
+    show(seen.filter((one) => one.panel === from));
     requestAnimationFrame(next);
   }
 }

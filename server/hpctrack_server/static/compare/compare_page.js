@@ -12,7 +12,7 @@ import { askPanel } from "./dialogs.js";
 import { LiveRuns } from "./live_runs.js";
 import { DEFAULTS, RUN_PARAMETERS, readShared, writeShared } from "./place.js";
 import { Rail } from "./rail.js";
-import { RunSet } from "./runs.js";
+import { RunSet, hasOtherData } from "./runs.js";
 import { Tools } from "./tools.js";
 import { newId } from "./workspaces.js";
 import { WorkspaceBar } from "./workspace_bar.js";
@@ -158,14 +158,16 @@ export class ComparePage {
       const fresh = facts.metrics.filter((/** @type {string} */ one) => !known.has(one));
       this.facts = facts;
       const before = this.runs.shown.join();
+      const old = this.runs.byId;
       this.runs.take(facts);
       if (this.context) this.context.metrics = facts.metrics;
       this.rail?.render(facts.value, facts.missing);
       this.rail?.showBroken(facts.broken);
       this.live?.follow();
-      // Points of runs that go on come by themselves.
       if (this.isAutomatic && fresh.length) this.board?.extend(makeSections(fresh, KINDS.line.size));
-      if (this.runs.shown.join() !== before) this.board?.spoil();
+      const { shown, byId: now } = this.runs;
+      if (shown.some((id) => hasOtherData(old.get(id), now.get(id)))) this.live?.renew();
+      else if (shown.join() !== before) this.board?.spoil();
     } catch (error) {
       if (/** @type {Error} */ (error).name !== "AbortError") this.rail?.showProblem(/** @type {Error} */ (error).message);
     }

@@ -38,6 +38,7 @@ export class LiveRuns {
     this.stop = listenPoints(page.project, { runs, ranks: /** @type {any} */ (/^\d+$/.test(ranks) ? Number(ranks) : ranks) }, {
       onBegin: (begun) => {
         if (page.context) page.context.begun = begun;
+        if (runs.some((one) => !(one in begun))) this.followed = "";
         this.renew();
       },
       onPoints: (pieces) => {
@@ -49,7 +50,10 @@ export class LiveRuns {
       },
       onMetrics: () => this.refresh(),
       onStale: () => this.renew(),
-      onOver: () => this.refresh(),
+      onOver: () => {
+        this.followed = ""; // they may be requeued before anybody sees that they were over
+        this.refresh();
+      },
     });
   }
 

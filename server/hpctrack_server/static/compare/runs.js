@@ -8,11 +8,20 @@ import { colourOf, numberOfRun } from "../base/tokens.js";
  * @property {string} state
  * @property {number} created UTC seconds
  * @property {string} user
+ * @property {string} stamp differs whenever the run has other data
  * @property {number | string | null} value of the column that the rail shows
  */
 
 /** Of an address that servers and mail programs still take. */
 const PLACE_MAX = 300;
+
+/**
+ * Whether what was drawn of a run is old; of one that goes on points come by themselves.
+ * @param {RunFacts | undefined} before @param {RunFacts | undefined} now
+ */
+export function hasOtherData(before, now) {
+  return !!before && !!now && now.state !== "running" && now.stamp !== before.stamp;
+}
 
 export class RunSet {
   /** @type {RunFacts[]} */

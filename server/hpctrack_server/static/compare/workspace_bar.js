@@ -3,7 +3,7 @@ import { byId, later, make } from "../base/dom.js";
 import { openMenu } from "../base/menu.js";
 import { say, sayError } from "../base/message.js";
 import { readPlace, writePlace } from "../base/place.js";
-import { ask, askText } from "./dialogs.js";
+import { askText } from "./dialogs.js";
 import { DEFAULTS, RUN_PARAMETERS, writeShared } from "./place.js";
 import { Workspaces, readBody } from "./workspaces.js";
 
@@ -50,6 +50,7 @@ export class WorkspaceBar {
   open(saved, trouble) {
     this.saved = saved;
     if (trouble) say(trouble, { kind: "bad" });
+    this.offerUndo();
     if (readPlace().get("workspace") !== AUTOMATIC) writePlace({ workspace: this.id });
     const draft = this.workspaces.readDraft(this.id);
     this.isChanged = draft !== null;
@@ -69,6 +70,14 @@ export class WorkspaceBar {
   keepDraft() {
     this.isToBeKept = true;
     this.keepLater();
+  }
+
+  /** The page before this one was of a workspace that was deleted there. */
+  offerUndo() {
+    const was = this.workspaces.takeDeleted();
+    if (!was) return;
+    const bringBack = async () => this.go(String((await this.workspaces.create(was.title, was.body, was.is_default)).id));
+    say(`Deleted the workspace ${was.title}, for everybody`, { action: "Undo", onAction: () => bringBack().catch(sayError) });
   }
 
   /** What would be saved now. @returns {Body} */
@@ -204,11 +213,12 @@ export class WorkspaceBar {
   }
 
   async remove() {
-    if (!this.saved || !(await ask(`Delete the workspace “${this.saved.title.slice(0, 80)}” for everybody?`, [], "Delete"))) return;
+    if (!this.saved) return;
     try {
-      await this.workspaces.remove(this.saved);
+      const was = await this.workspaces.remove(this.saved);
       this.isToBeKept = false;
       this.workspaces.keepDraft(this.id, null);
+      this.workspaces.keepDeleted(was);
       this.go(null);
     } catch (error) {
       sayError(error);

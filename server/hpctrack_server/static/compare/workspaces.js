@@ -51,9 +51,9 @@ export class Workspaces {
     return (await getJson(this.url())).saved;
   }
 
-  /** @param {string} title @param {Body} body @returns {Promise<Saved>} */
-  create(title, body) {
-    return sendJson("POST", this.url(), { title, body });
+  /** @param {string} title @param {Body} body @param {boolean} [isDefault] @returns {Promise<Saved>} */
+  create(title, body, isDefault = false) {
+    return sendJson("POST", this.url(), { title, body, is_default: isDefault });
   }
 
   /** Refused if somebody else has changed it meanwhile. @param {Saved} saved @param {{title?: string, body?: Body, is_default?: boolean}} changes @returns {Promise<Saved>} */
@@ -64,6 +64,26 @@ export class Workspaces {
   /** @param {Saved} saved @returns {Promise<Saved>} */
   remove(saved) {
     return sendJson("DELETE", this.url(String(saved.id)));
+  }
+
+  /** For the page that comes next, which offers an undo. @param {Saved} saved */
+  keepDeleted(saved) {
+    try {
+      sessionStorage.setItem(this.draftKey("deleted"), JSON.stringify(saved));
+    } catch {
+      // Without storage there is no undo.
+    }
+  }
+
+  /** @returns {Saved | null} what the page before has deleted; it is told once */
+  takeDeleted() {
+    try {
+      const text = sessionStorage.getItem(this.draftKey("deleted"));
+      sessionStorage.removeItem(this.draftKey("deleted"));
+      return text ? JSON.parse(text) : null;
+    } catch {
+      return null;
+    }
   }
 
   // -- drafts ----------------------------------------------------------------------------------

@@ -299,7 +299,6 @@ begin(readPlace());
 const refresh = coalesce(load, LIVE_REST_MS);
 followRun((change) => {
   refresh();
-  if (change.live) return;
-  byId("follow").hidden = true;
-  setTimeout(load, 2 * LIVE_REST_MS);
+  byId("follow").hidden = !change.live;
+  if (!change.live) setTimeout(load, 2 * LIVE_REST_MS);
 });

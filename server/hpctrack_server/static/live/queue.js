@@ -1,10 +1,12 @@
-// What is running: the list is fetched again now and then, strips as they are scrolled to.
+// What is running: the list is fetched again when runs begin or end, strips as they are scrolled to.
 import { ServerError, apiAddress, fetchArrays } from "../base/api.js";
 import { byId } from "../base/dom.js";
-import { coalesce, refreshParts } from "../base/live.js";
+import { followStore, keepParts } from "../base/live.js";
 import { parseHex, token } from "../base/tokens.js";
 
-const EVERY_MS = 5000;
+const REST_MS = 2000;
+/** What is running stays the same, but its duration and its use of the devices do not. */
+const EVERY_MS = 10_000;
 const MISSING = 255;
 const FULL = 250;
 
@@ -79,13 +81,11 @@ function watchAll() {
   for (const canvas of listStrips()) watching.observe(canvas);
 }
 
-const refresh = coalesce(async () => {
-  await refreshParts(["running", "ended"]);
-  watchAll();
-});
+const refresh = keepParts(["count", "users", "failed", "running", "ended"], { restMs: REST_MS, onFresh: watchAll });
 
 watchAll();
+followStore(byId("queue").dataset.version, refresh);
 addEventListener("themechange", () => listStrips().forEach(draw));
 setInterval(() => {
-  if (!document.hidden) refresh();
+  if (!document.hidden && listStrips().length) refresh();
 }, EVERY_MS);

@@ -113,8 +113,4 @@ const again = coalesce(async () => {
   // The page of a run without media has no place for them.
   else if ((await getJson(apiAddress(["runs", project, run, "media"]))).keys.length) location.reload();
 }, 1000);
-let isFirst = true;
-followRun(() => {
-  if (!isFirst) again();
-  isFirst = false;
-});
+followRun(again);

@@ -80,7 +80,7 @@ export class PanelCard {
     this.element.dataset.loading = "true";
     const turn = (this.loading = this.load());
     await turn;
-    if (this.loading === turn) delete this.element.dataset.loading;
+    if (this.loading === turn && !this.isStale) delete this.element.dataset.loading;
   }
 
   async load() {
@@ -111,7 +111,7 @@ export class PanelCard {
     if (total !== undefined) this.element.dataset.points = String(total);
   }
 
-  /** @param {(Error & {hint?: string}) | null} error */
+  /** @param {(Error & {hint?: string, at?: number}) | null} error */
   showError(error) {
     this.error.hidden = error === null;
     this.element.classList.toggle("failed", error !== null);
@@ -122,14 +122,28 @@ export class PanelCard {
     };
     this.error.replaceChildren(
       make("p", {}, make("b", {}, "This panel cannot be drawn. "), ...prose(error.message || String(error))),
+      ...this.#showPlace(error.at),
       ...(error.hint ? [make("p", { class: "muted" }, ...prose(error.hint))] : []),
       make("button", { type: "button", class: "button", on: { click: retry } }, "Try again"));
+  }
+
+  /** The expression with the fault marked. @param {number} [at] in characters */
+  #showPlace(at) {
+    const text = this.spec.settings?.y;
+    if (at === undefined || typeof text !== "string") return [];
+    return [make("p", {}, make("code", {}, text.slice(0, at), make("mark", {}, text.slice(at, at + 1) || "\u00a0"), text.slice(at + 1)))];
   }
 
   /** Something that it shows has changed. */
   spoil() {
     this.isStale = true;
     this.refresh();
+  }
+
+  /** What it shows is old; `refresh` comes, or is for when it is seen. */
+  expect() {
+    this.isStale = true;
+    if (this.isVisible) this.element.dataset.loading = "true";
   }
 
   /** Settings of another kind, or a copy: the panel begins anew. */

@@ -1,7 +1,7 @@
 // Runs over steps: one MultiLine for all lines, bands of groups, a linked zoom, an ordered tooltip.
 import { atMost, later, make } from "../base/dom.js";
 import { formatCount } from "../base/format.js";
-import { dressAxis, fromAxis, kindOfAxis, labelNumbers, toAxis, zoneAt } from "../charts/axis.js";
+import { dressAxis, fromAxis, kindOfAxis, labelRange, toAxis, zoneAt } from "../charts/axis.js";
 import { Figure } from "../charts/figure.js";
 import { fetchChart } from "../charts/series.js";
 import { colourOf } from "../base/tokens.js";
@@ -56,6 +56,8 @@ export default class LinePanel extends Panel {
   /** @type {string | null} The one that is drawn so. */
   drawnHot = null;
   zoneS = 0;
+  /** Groups that the reader has left out here. @type {Set<string>} */
+  hiddenGroups = new Set();
   leftOut = 0;
   isLoading = false;
   /** Points that came while the chart was on its way. @type {import("../charts/live_points.js").Piece[]} */
@@ -250,6 +252,12 @@ export default class LinePanel extends Panel {
 
   /** Curves that are shown, the hottest on top. */
   get shown() {
+    const curves = this.coloured.filter((one) => one.run !== null || !this.hiddenGroups.has(one.label));
+    return curves.sort((a, b) => Number(a.isHot) - Number(b.isHot));
+  }
+
+  /** The same, with the groups that are left out, in the order of the answer. */
+  get coloured() {
     const ids = this.context.selection().ids;
     const wanted = ids ? new Set(ids) : null;
     const isWanted = (/** @type {string} */ run) => (!wanted || wanted.has(run)) && (!this.chosen || this.chosen.has(run));
@@ -258,7 +266,7 @@ export default class LinePanel extends Panel {
       one.isHot = this.hot !== null && this.keyOf(one) === this.hot;
       one.color = this.colourOfCurve(one, i);
     });
-    return curves.sort((a, b) => Number(a.isHot) - Number(b.isHot));
+    return curves;
   }
 
   draw() {
@@ -272,11 +280,21 @@ export default class LinePanel extends Panel {
     const columns = makeColumns(curves, this.toAxis, this.how.logY);
     for (const [name, data] of Object.entries(columns)) figure.find(name).data = data;
     this.setRanges(curves, this.zoom);
-    showLegend(this.legend, curves, (group) => this.context.highlight(group));
+    showLegend(this.legend, this.coloured, {
+      hidden: this.hiddenGroups,
+      highlight: (group) => this.context.highlight(group),
+      onToggle: () => this.toggled(),
+    });
     this.host.classList.toggle("grouped", !this.legend.hidden);
     this.host.setAttribute("role", "group");
     this.host.setAttribute("aria-roledescription", "chart");
     this.host.setAttribute("aria-label", `Chart of ${this.title()}: ${this.describe()}. Arrow keys read values, plus and minus zoom.`);
+  }
+
+  /** A group was left out, or taken back in. */
+  toggled() {
+    this.draw();
+    this.host.dispatchEvent(new CustomEvent("panelchange"));
   }
 
   /** @param {Curve[]} curves @param {[number, number] | null} zoom */
@@ -289,7 +307,7 @@ export default class LinePanel extends Panel {
     this.drawnX = x;
     this.drawnY = y;
     figure.setRanges([this.toAxis(x[0]), this.toAxis(x[1])], y);
-    if (!how.logX && kindOfAxis(how.x) === "number") labelNumbers(this.axis, x);
+    if (!how.logX) labelRange(this.axis, kindOfAxis(how.x), x);
   }
 
   /** Another panel was zoomed: what is there is shown at once, `load` brings the rest. @param {[number, number] | null} range */
@@ -349,6 +367,8 @@ export default class LinePanel extends Panel {
     if (this.context.selection().ids?.length === 0) return "no run is chosen: choose some in the list of runs";
     if (!this.held) return "";
     const said = describeCurves(this.held.head, this.shown, this.context.nameOf);
+    const hidden = this.coloured.length - this.shown.length;
+    if (hidden) return `${formatCount(hidden, "group")} hidden · ${said}`;
     // First of all: whoever reads on should know what is not there.
     return this.leftOut ? `${RUNS_MAX.toLocaleString("en")} of ${formatCount(this.leftOut + RUNS_MAX, "run")} drawn · ${said}` : said;
   }

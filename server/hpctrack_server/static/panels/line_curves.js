@@ -25,7 +25,7 @@ const NAMED_MAX = 2;
  */
 export function describeCurves(head, shown, nameOf) {
   if (!shown.length) {
-    return head.errors.length ? `nothing can be drawn: ${head.errors[0].message}` : "none of the runs has logged this";
+    return head.errors.length ? `nothing can be drawn: ${head.errors[0].message}` : `none of the runs has logged this${head.note ? `; as an expression: ${head.note}` : ""}`;
   }
   const total = shown.reduce((sum, one) => sum + one.total, 0);
   const drawn = shown.reduce((sum, one) => sum + one.drawn, 0);

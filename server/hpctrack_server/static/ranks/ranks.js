@@ -137,11 +137,13 @@ paintField.addEventListener("change", () => {
 /** @type {import("./heatmap.js").Pixel | null} */
 let cursor = null;
 
-/** @param {number} dx pixels @param {number} dy */
-function moveCursor(dx, dy) {
+/** By so many pixels, and at least to the next cell. @param {-1 | 0 | 1} right @param {-1 | 0 | 1} down */
+function moveCursor(right, down) {
   const { head, figure } = heatmap;
   if (!head?.rows || !figure) return;
   const { x_scale: xs, y_scale: ys, bbox } = figure.view.frame;
+  const dx = right * Math.max(CURSOR_PX, Math.abs(xs.compute(head.each_step) - xs.compute(0)));
+  const dy = down * Math.max(CURSOR_PX, Math.abs(ys.compute(head.last) - ys.compute(head.first)) / head.rows);
   const at = cursor ?? { x: (head.x0 + head.x1) / 2, y: (head.first + head.last) / 2 };
   const sx = Math.min(bbox.right - 1, Math.max(bbox.left + 1, xs.compute(at.x) + dx));
   const sy = Math.min(bbox.bottom - 1, Math.max(bbox.top + 1, ys.compute(at.y) + dy));
@@ -174,8 +176,8 @@ function panBy(frac) {
 
 /** @type {Record<string, () => void>} */
 const KEYS = {
-  ArrowLeft: () => moveCursor(-CURSOR_PX, 0), ArrowRight: () => moveCursor(CURSOR_PX, 0),
-  ArrowUp: () => moveCursor(0, -CURSOR_PX), ArrowDown: () => moveCursor(0, CURSOR_PX),
+  ArrowLeft: () => moveCursor(-1, 0), ArrowRight: () => moveCursor(1, 0),
+  ArrowUp: () => moveCursor(0, -1), ArrowDown: () => moveCursor(0, 1),
   "+": () => zoomBy(cursor?.x ?? middle(), 1 / ZOOM_FACTOR), "=": () => zoomBy(cursor?.x ?? middle(), 1 / ZOOM_FACTOR),
   "-": () => zoomBy(cursor?.x ?? middle(), ZOOM_FACTOR), "0": () => change(zoomOut),
   "[": () => panBy(-PAN_FRAC), "]": () => panBy(PAN_FRAC),
@@ -213,7 +215,7 @@ addEventListener("resize", later(() => heatmap.load(readView()), 200));
 showControls();
 paintField.value = readPlace().get("paint") ?? "";
 if (metricField.value) {
-  heatmap.begin(readView()).then(() => {
+  heatmap.begin(readView()).catch((error) => heatmap.fail(error)).then(() => {
     showVerdict();
     nodeMap.load(paintField.value ? metricField.value : "");
     tab.dataset.ready = "true";

@@ -67,7 +67,7 @@ class RunCharts {
     addEventListener("themechange", () => {
       for (const card of this.board.cards) card.panel?.repaint();
     });
-    if (root.dataset.live === "true") this.watch();
+    this.watch();
   }
 
   /** @param {URLSearchParams} place */
@@ -131,7 +131,9 @@ class RunCharts {
     }, LIVE_REST_MS);
     followRun((change) => {
       refresh();
-      if (!change.live) this.renew();
+      // A requeue, or a sync that brings more: a run that is over can go on.
+      if (change.live) this.follow();
+      else this.renew();
     });
     this.follow();
   }
@@ -146,6 +148,7 @@ class RunCharts {
     this.stopPoints = listenPoints(project, { runs: [run], ranks: /** @type {any} */ (asked) }, {
       onBegin: (begun) => {
         this.context.begun = begun;
+        if (!(run in begun)) this.followed = "";
         this.renew();
       },
       onPoints: (pieces) => {
@@ -156,7 +159,10 @@ class RunCharts {
         }
       },
       onStale: () => this.renew(),
-      onOver: () => this.renew(),
+      onOver: () => {
+        this.followed = "";
+        this.renew();
+      },
     });
   }
 

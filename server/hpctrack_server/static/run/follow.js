@@ -2,7 +2,7 @@
 // store is told, also long after its end.
 import { apiAddress } from "../base/api.js";
 import { byId } from "../base/dom.js";
-import { coalesce, isHeld, listen, refreshParts } from "../base/live.js";
+import { keepParts, listen } from "../base/live.js";
 import { say } from "../base/message.js";
 
 const REST_MS = 1500;
@@ -17,18 +17,9 @@ const REST_MS = 1500;
 export function followRun(onChange, parts = ["head"], { restMs = REST_MS, onFresh = () => {} } = {}) {
   const run = byId("run");
   const url = apiAddress(["runs", run.dataset.project ?? "", run.dataset.run ?? "", "events"]);
-  let isOld = false;
-  const refresh = coalesce(async () => {
-    isOld = parts.some(isHeld);
-    await refreshParts(parts);
-    onFresh();
-  }, restMs);
-  document.addEventListener("selectionchange", () => {
-    if (isOld && !parts.some(isHeld)) refresh();
-  });
+  const refresh = keepParts(parts, { restMs, onFresh });
   let isLive = run.dataset.live === "true";
-  /** @type {number | null} */
-  let version = null;
+  let version = Number(run.dataset.version);
   /** @param {Change} change */
   const hear = (change) => {
     if (change.gone) {
@@ -37,8 +28,8 @@ export function followRun(onChange, parts = ["head"], { restMs = REST_MS, onFres
       say("This run is not in the store any more: what you see is what was read before.", { kind: "bad" });
       return;
     }
-    // Of a run that is over, the first that is told is how it stands: the page shows that.
-    const isNews = isLive || change.live || (version !== null && version !== change.version);
+    // Of a run that is over, the first that is told is mostly what the page shows.
+    const isNews = isLive || change.live || version !== change.version;
     version = change.version;
     if (!isNews) return;
     refresh();

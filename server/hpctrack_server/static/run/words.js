@@ -1,5 +1,5 @@
-// What people say of a run: tags and notes, edited in place.
-import { apiAddress, sendJson } from "../base/api.js";
+// What people say of a run: its name, tags and notes, edited in place.
+import { apiAddress, sendJson, ServerError } from "../base/api.js";
 import { byId } from "../base/dom.js";
 import { refreshParts } from "../base/live.js";
 import { say, sayError } from "../base/message.js";
@@ -12,11 +12,18 @@ async function edit(change) {
   await refreshParts(["head", "tags", "edited"]);
 }
 
-/** @param {Record<string, any>} change @param {string} done @param {Record<string, any>} undo */
-async function editTags(change, done, undo) {
+/**
+ * @param {Record<string, any>} change @param {string} done @param {Record<string, any>} undo
+ * @param {(said: Record<string, any>) => void} [show] what the page shows of it beside its parts
+ */
+async function editWithUndo(change, done, undo, show = () => {}) {
+  const work = async (/** @type {Record<string, any>} */ said) => {
+    await edit(said);
+    show(said);
+  };
   try {
-    await edit(change);
-    say(done, { action: "Undo", onAction: () => edit(undo).catch(sayError) });
+    await work(change);
+    say(done, { action: "Undo", onAction: () => work(undo).catch(sayError) });
   } catch (error) {
     sayError(error);
   }
@@ -28,7 +35,7 @@ export function watchWords() {
     event.preventDefault();
     const name = tag.value.trim();
     if (!name) return;
-    await editTags({ add_tags: [name] }, `Tagged “${name}”.`, { remove_tags: [name] });
+    await editWithUndo({ add_tags: [name] }, `Tagged “${name}”.`, { remove_tags: [name] });
     tag.value = "";
     tag.focus();
   });
@@ -36,9 +43,38 @@ export function watchWords() {
     const button = event.target instanceof Element ? event.target.closest("[data-tag]") : null;
     if (!(button instanceof HTMLElement)) return;
     const name = button.dataset.tag ?? "";
-    editTags({ remove_tags: [name] }, `Removed the tag “${name}”.`, { add_tags: [name] });
+    editWithUndo({ remove_tags: [name] }, `Removed the tag “${name}”.`, { add_tags: [name] });
   });
+  watchName();
   watchNotes();
+}
+
+function watchName() {
+  const field = /** @type {HTMLInputElement} */ (byId("run-name"));
+  const form = byId("name-form");
+  const button = form.querySelector("button");
+  let saved = field.value;
+  const show = () => {
+    if (button) button.disabled = !field.value.trim() || field.value.trim() === saved;
+  };
+  const showSaved = (/** @type {Record<string, any>} */ { name }) => {
+    saved = field.value = name;
+    const crumb = document.querySelector(".crumbs [aria-current] bdi");
+    if (crumb) crumb.textContent = name;
+    document.title = [name, ...document.title.split(" \u00b7 ").slice(-2)].join(" \u00b7 ");
+    show();
+  };
+  field.addEventListener("input", show);
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    field.value = saved;
+    show();
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const name = field.value.trim();
+    if (name && name !== saved) editWithUndo({ name }, `Renamed to \u201c${name}\u201d.`, { name: saved }, showSaved);
+  });
 }
 
 function watchNotes() {
@@ -47,6 +83,7 @@ function watchNotes() {
   const button = form.querySelector("button");
   const state = byId("notes-state");
   let saved = notes.value;
+  let isWarned = false;
   const show = () => {
     const isChanged = notes.value !== saved;
     if (button) button.disabled = !isChanged;
@@ -55,12 +92,15 @@ function watchNotes() {
   const save = async () => {
     const text = notes.value;
     try {
-      await edit({ notes: text });
+      await edit({ notes: text, ...(isWarned ? {} : { was: { notes: saved } }) });
       saved = text;
+      isWarned = false;
       show();
       if (state.textContent === "") state.textContent = "saved";
     } catch (error) {
-      sayError(error);
+      isWarned = error instanceof ServerError && error.code === "busy";
+      if (isWarned) state.textContent = "somebody else has saved other notes meanwhile: reload to see them, or save again to replace them";
+      else sayError(error);
     }
   };
   notes.addEventListener("input", show);

@@ -30,7 +30,7 @@ export function editName(row) {
   const input = make("input", { type: "text", class: "cell-input", value: before, "aria-label": "Name", maxlength: 1000 });
   editIn(cell, input, async () => {
     const name = input.value.trim();
-    if (name && name !== before) await edit([row.dataset.run ?? ""], { name });
+    if (name && name !== before) await edit([row.dataset.run ?? ""], { name, was: { name: before } });
   });
 }
 
@@ -42,7 +42,7 @@ export function editNotes(row) {
   const input = make("textarea", { class: "cell-input", "aria-label": "Notes; Enter saves, Shift and Enter begin a line" });
   input.value = before;
   editIn(cell, input, async () => {
-    if (input.value !== before) await edit([row.dataset.run ?? ""], { notes: input.value });
+    if (input.value !== before) await edit([row.dataset.run ?? ""], { notes: input.value, was: { notes: before } });
   });
 }
 

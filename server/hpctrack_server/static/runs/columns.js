@@ -111,7 +111,7 @@ function makeShown(spec, specs, change) {
     { class: `option ${areaOf(spec)}`, draggable: isFixed ? null : "true", "data-focus": name },
     grip,
     make("label", {}, make("input", { type: "checkbox", checked: true, disabled: isFixed, on: { change: () => change(without) } }), make("span", { title: name }, readable(spec))),
-    isFixed ? null : make("button", { type: "button", class: isPinned ? "quiet on" : "quiet", "aria-pressed": String(isPinned), "aria-label": `Keep ${readable(spec)} in view`, on: { click: pin } }, isPinned ? "pinned" : "pin"),
+    isFixed ? null : make("button", { type: "button", class: isPinned ? "quiet on" : "quiet", "aria-pressed": String(isPinned), "aria-label": `${isPinned ? "pinned" : "pin"}: keep ${readable(spec)} in view`, on: { click: pin } }, isPinned ? "pinned" : "pin"),
   );
   line.addEventListener("keydown", (event) => {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];

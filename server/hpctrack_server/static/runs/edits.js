@@ -10,7 +10,7 @@ const AT_ONCE = 1000;
 
 /**
  * @param {string[]} ids
- * @param {{name?: string, notes?: string, add_tags?: string[], remove_tags?: string[], archived?: boolean, deleted?: boolean}} change
+ * @param {{name?: string, notes?: string, add_tags?: string[], remove_tags?: string[], archived?: boolean, deleted?: boolean, was?: {name?: string, notes?: string}}} change
  */
 export async function edit(ids, change) {
   const failed = [];

@@ -49,7 +49,7 @@ const WORK = {
     const { id } = await sendJson("POST", saved(), { title, body: body() });
     await open(id);
   },
-  more: async ({ view = "", title = "", updated }) => {
+  more: async ({ view = "", title = "", updated, default: isFirst }) => {
     const panel = makePanel(title);
     const seen = Number(updated);
     const act = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ work) =>
@@ -62,8 +62,9 @@ const WORK = {
           const next = await askText("Rename the view", { action: "Rename", value: title });
           if (next) await sendJson("PUT", saved(view), { title: next, updated: seen });
         }),
-        act("Show it first", () => sendJson("PUT", saved(view), { is_default: true, updated: seen })),
-        act("Not first", () => sendJson("PUT", saved(view), { is_default: false, updated: seen })),
+        isFirst === "True"
+          ? act("Do not begin with it", () => sendJson("PUT", saved(view), { is_default: false, updated: seen }))
+          : act("Begin with it", () => sendJson("PUT", saved(view), { is_default: true, updated: seen })),
         act("Delete", () => remove(view)),
       ),
     );

@@ -130,7 +130,11 @@ function followChoices(form) {
 }
 
 const form = /** @type {HTMLFormElement | null} */ (document.getElementById("choices"));
-if (form) followChoices(form);
+if (form) {
+  followChoices(form);
+  // Who goes back sees the page of that address; a browser would keep what was chosen on leaving it.
+  addEventListener("pageshow", () => form.reset());
+}
 /** @param {string} id of a chart @param {new (box: HTMLElement) => {mount: () => Promise<void>, repaint: () => void}} Chart */
 function show(id, Chart) {
   const box = document.getElementById(id);

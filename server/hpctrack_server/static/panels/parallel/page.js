@@ -190,13 +190,15 @@ const resize = later(() => panel.resize(), 120);
 new ResizeObserver(resize).observe(host);
 // Runs that go on; but nothing is taken out of the reader's hand.
 const isHeld = () => host.contains(document.activeElement) || host.querySelector(".brushing, .dragged") !== null;
+let isOld = false;
 const refresh = coalesce(async () => {
-  if (!isHeld()) await load();
+  isOld = isHeld();
+  if (!isOld) await load();
 }, REFRESH_REST_MS);
-/** @type {string | null} what the first event says is what has just been fetched */
-let version = null;
+for (const name of ["focusout", "pointerup"]) addEventListener(name, () => isOld && setTimeout(refresh));
+let { version } = page.dataset;
 listen(apiAddress(["projects", project, "events"]), (/** @type {{version: string}} */ change) => {
-  const isNew = version !== null && change.version !== version;
+  if (change.version === version) return;
   version = change.version;
-  if (isNew) refresh();
+  refresh();
 });
