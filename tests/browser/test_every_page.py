@@ -147,6 +147,7 @@ def test_every_page_can_be_reached_and_left_by_keyboard(
         assert re.search("skip", str(seen[0][2]), re.IGNORECASE), address
 
 
+@pytest.mark.timeout(1200)
 def test_no_page_stumbles_over_huge_half_written_broken_or_hostile_runs(
     open_page: Callable[..., Any],
 ) -> None:
