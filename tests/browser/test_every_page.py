@@ -155,7 +155,12 @@ def test_no_page_stumbles_over_huge_half_written_broken_or_hostile_runs(
     write_wild(Path(os.environ["HPCTRACK_DIR"]))
     page = open_page()
     dialogs: list[str] = []
-    page.on("dialog", lambda one: (dialogs.append(one.message), one.dismiss()))
+
+    def refuse(one: Any) -> None:
+        dialogs.append(one.message)
+        one.dismiss()
+
+    page.on("dialog", refuse)
     base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
     problems = []
     for address in list_wild_addresses():
