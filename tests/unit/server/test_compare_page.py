@@ -60,7 +60,15 @@ def test_run_in_the_rail_is_short_whatever_its_row_holds() -> None:
     row = {"id": "a", "name": "n", "state": "failed", "created": 1.0, "config.x": [1, 2]}
     assert describe_run(row, "config.x")["value"] == "[1, 2]"
     assert describe_run(row, "summary.none")["value"] is None
-    assert set(describe_run(row, "")) == {"id", "name", "state", "created", "user", "value", "stamp"}
+    assert set(describe_run(row, "")) == {
+        "id",
+        "name",
+        "state",
+        "created",
+        "user",
+        "value",
+        "stamp",
+    }
 
 
 def test_scripts_are_found_with_all_that_they_import() -> None:
