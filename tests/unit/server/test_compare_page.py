@@ -124,3 +124,11 @@ def test_workspace_that_is_gone_is_told_and_the_page_is_there(dashboard: Live) -
     facts = facts_of(answer.text)
     assert facts["saved"] is None
     assert facts["trouble"]
+
+
+@pytest.mark.parametrize("path", ["/p/p/compare", "/p/p/parallel", "/p/p/runs/live/charts"])
+def test_no_figure_is_fetched_before_a_panel_wants_it(dashboard: Live, path: str) -> None:
+    # Which it is, panels know: browsers complain of one that was fetched ahead and not drawn.
+    answer = dashboard.get(path)
+    assert answer.status == 200
+    assert "figures/" not in answer.text
