@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.seeds import write_seeded
 from tests.stores import NodeWriter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -27,6 +29,55 @@ def store() -> Path:
     writer.end(0, session, exit_code=0)
     writer.close()
     return path
+
+
+@pytest.fixture
+def many(store: Path) -> Path:
+    for number in range(60):
+        config = {"optimizer": f"o{number % 12}", "lr": 0.1, "seed": number}
+        write_seeded(store, f"r{number}", config, [0.5, 0.5 + number / 100], project="vision")
+    return store
+
+
+PAPER = """() => {
+  const isCut = (box) =>
+    box.clientHeight < box.scrollHeight - 1 && getComputedStyle(box).overflow !== "visible";
+  const boxes = [...document.querySelectorAll(".grid-box, .scroll")];
+  const clicked = document.querySelectorAll(".side, .top, .pager, button:not(.fold), a.button");
+  return {
+    isCut: boxes.some(isCut),
+    clicks: [...clicked].filter((one) => one.checkVisibility()).length,
+    theme: document.documentElement.dataset.theme,
+  };
+}"""
+
+
+def count_pages(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
+def test_all_of_a_page_is_printed_in_light_colours_without_what_is_for_clicking(
+    many: Path, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(theme="dark")
+    runs = ",".join(f"r{number}" for number in range(3))
+    pages = {
+        "runs?rows=100": (".runs tbody tr", 61, 2),
+        "statistics": ("#groups tbody tr", 12, 2),
+        f"diff?runs={runs}": (".differ tbody", 1, 1),
+    }
+    for path, (rows, at_least, sheets) in pages.items():
+        go(page, path)
+        expect(page.locator(rows).nth(at_least - 1)).to_be_attached()
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        paper = page.evaluate(PAPER)
+        assert (paper["isCut"], paper["clicks"], paper["theme"]) == (False, 0, "light"), path
+        expect(page.locator(rows).nth(at_least - 1)).to_be_visible()
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        page.emulate_media(media="screen")
+        assert count_pages(page.pdf(format="A4", landscape=True)) >= sheets, path
 
 
 def go(page: Any, *parts: str) -> None:
