@@ -246,7 +246,7 @@ def test_failed_ranks_are_named_with_host_and_exit_code(dashboard: Live) -> None
 
 
 def test_assets_are_cached_for_ever_under_their_hash(dashboard: Live) -> None:
-    page = dashboard.get("/p/p/runs/sealed/charts").text
+    page = "".join(dashboard.get(f"/p/p/runs/sealed/{tab}").text for tab in ("charts", "ranks"))
     assets = set(re.findall(r'"(/assets/[^"]+)"', page))
     assert {path.rpartition(".")[2] for path in assets} >= {"css", "js", "woff2", "svg", "json"}
     for path in assets:

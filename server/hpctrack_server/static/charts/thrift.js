@@ -9,6 +9,8 @@ const KNOWN = new Set([
 
 /** By who asks: a part of a figure may have a style of its own. @type {WeakMap<object, Map<string, string>>} */
 let answers = new WeakMap();
+/** By plot. @type {WeakMap<object, number>} */
+let fontSizes = new WeakMap();
 let isThrifty = false;
 
 /** Bokeh's script is there. */
@@ -17,6 +19,8 @@ export function beThrifty() {
   isThrifty = true;
   rememberStyles(Bokeh.require("core/visuals/visual").VisualProperties.prototype);
   keepRoom(Bokeh.require("models/axes/axis").AxisView.prototype);
+  keepSheets(Bokeh.require("core/dom").InlineStyleSheet.prototype);
+  rememberFontSizes(Bokeh.require("models/plots/plot_canvas").PlotView.prototype);
 }
 
 /**
@@ -40,6 +44,33 @@ function rememberStyles(visual) {
 }
 
 /**
+ * Each part of a figure writes a style sheet of its place whenever it is painted, mostly the one
+ * that is there, which the browser would read anew.
+ * @param {any} sheet
+ */
+function keepSheets(sheet) {
+  const update = sheet._update;
+  sheet._update = function unlessTheSame(/** @type {string} */ css) {
+    if (css !== this.el.textContent) update.call(this, css);
+  };
+}
+
+/**
+ * Each axis asks for the size of the font whenever it is painted and whenever it is measured.
+ * @param {any} plot
+ */
+function rememberFontSizes(plot) {
+  const { get } = /** @type {{get: () => number | null}} */ (Object.getOwnPropertyDescriptor(plot, "base_font_size"));
+  Object.defineProperty(plot, "base_font_size", {
+    get() {
+      const size = fontSizes.get(this) ?? get.call(this);
+      if (size !== null && this.el.isConnected) fontSizes.set(this, size);
+      return size;
+    },
+  });
+}
+
+/**
  * An axis is as large as the border that its labels are in: as long as they fit, other labels lay
  * nothing out anew, which would cost as much as the painting.
  * @param {any} axis
@@ -56,4 +87,9 @@ function keepRoom(axis) {
 
 const SIDES = { left: "left", right: "right", above: "top", below: "bottom" };
 
-addEventListener("themechange", () => (answers = new WeakMap()));
+addEventListener("themechange", () => {
+  answers = new WeakMap();
+  fontSizes = new WeakMap();
+});
+// The reader may have zoomed, or turned the screen.
+addEventListener("resize", () => (fontSizes = new WeakMap()));

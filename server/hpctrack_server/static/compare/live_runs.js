@@ -1,6 +1,5 @@
 // What changes by itself: runs that come, grow and end.
-import { apiAddress } from "../base/api.js";
-import { coalesce, listen } from "../base/live.js";
+import { coalesce, followProject } from "../base/live.js";
 import { listenPoints } from "../charts/live_points.js";
 
 const REST_MS = 2000;
@@ -17,7 +16,7 @@ export class LiveRuns {
     this.stop = null;
     const refresh = coalesce(() => page.fetchRuns(), REST_MS);
     this.refresh = refresh;
-    listen(apiAddress(["projects", page.project, "events"]), (/** @type {{version: string}} */ change) => {
+    followProject(page.project, (change) => {
       // A query that cannot be understood does not become one by asking again.
       if (change.version !== page.facts.version && !page.facts.problem) refresh();
     });
