@@ -12,7 +12,6 @@ import { makeContext } from "../compare/context.js";
 import { DEFAULTS, readShared, writeShared } from "../compare/place.js";
 import { Tools } from "../compare/tools.js";
 import { KINDS } from "../panels/registry.js";
-import { showDistribution } from "./distribution.js";
 import { followRun } from "./follow.js";
 import { RankChoice } from "./rank_choice.js";
 
@@ -127,7 +126,7 @@ class RunCharts {
     const metric = String(card.spec.settings.y ?? "");
     const ranks = /^\d+$/.test(this.shared.ranks) ? this.shared.ranks : "all";
     return [
-      { label: "Distribution of its values\u2026", isDisabled: !this.facts.metrics.includes(metric), act: () => showDistribution(card, [project, run], { metric, ranks }) },
+      { label: "Distribution of its values\u2026", isDisabled: !this.facts.metrics.includes(metric), act: async () => (await import("./distribution.js")).showDistribution(card, [project, run], { metric, ranks }) },
       ...itemsOfCard(card, page),
     ];
   }
