@@ -1,9 +1,12 @@
 // What changes by itself: runs that come, grow and end.
 import { apiAddress } from "../base/api.js";
+import { atMost } from "../base/dom.js";
 import { coalesce, listen } from "../base/live.js";
 import { listenPoints } from "../charts/live_points.js";
 
 const REST_MS = 2000;
+/** So old may be what the rail shows of runs that only log, whose points come by themselves. */
+const VALUES_REST_MS = 10_000;
 const LIVE_RUNS_MAX = 100;
 
 /** @typedef {import("./compare_page.js").ComparePage} ComparePage */
@@ -17,9 +20,15 @@ export class LiveRuns {
     this.stop = null;
     const refresh = coalesce(() => page.fetchRuns(), REST_MS);
     this.refresh = refresh;
-    listen(apiAddress(["projects", page.project, "events"]), (/** @type {{version: string}} */ change) => {
+    const refreshValues = atMost(refresh, VALUES_REST_MS);
+    let turns = "";
+    listen(apiAddress(["projects", page.project, "events"]), (/** @type {{version: string, turns: string}} */ change) => {
+      const hasTurned = change.turns !== turns;
+      turns = change.turns;
       // A query that cannot be understood does not become one by asking again.
-      if (change.version !== page.facts.version && !page.facts.problem) refresh();
+      if (change.version === page.facts.version || page.facts.problem) return;
+      if (hasTurned) refresh();
+      else refreshValues();
     });
     this.follow();
   }
