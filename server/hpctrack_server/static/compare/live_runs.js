@@ -53,8 +53,8 @@ export class LiveRuns {
       onPoints: (pieces) => {
         for (const card of page.board?.cards ?? []) {
           card.panel?.addPoints(pieces, page.context?.begun ?? {});
-          if (card.isVisible && card.panel) card.showCaption();
-          else card.isStale = true;
+          if (!card.isVisible || !card.panel) card.isStale = true;
+          else if (card.isSeen) card.showCaption();
         }
       },
       onMetrics: () => this.refresh(),
