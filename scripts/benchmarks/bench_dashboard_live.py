@@ -109,7 +109,7 @@ def _bench_growing(
             outcome.samples.update(lab.interleave((of,), measure))
         drawn = page.evaluate(_LAST_STEPS)
     late = growing.step - 1 - min(drawn, default=-1)
-    return f"{len(drawn)} curves on the screen, the latest point of the slowest {late:g} steps behind"
+    return f"{len(drawn)} curves on the screen, the last point of the slowest {late:g} steps behind"
 
 
 _LAST_STEPS = """() => {

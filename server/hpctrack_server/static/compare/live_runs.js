@@ -6,7 +6,7 @@ import { listenPoints } from "../charts/live_points.js";
 
 const REST_MS = 2000;
 /** So old may be what the rail shows of runs that only log, whose points come by themselves. */
-const VALUES_REST_MS = 10_000;
+const VALUES_REST_MS = 20_000;
 const LIVE_RUNS_MAX = 100;
 
 /** @typedef {import("./compare_page.js").ComparePage} ComparePage */
