@@ -109,11 +109,13 @@ def _bench_growing(
             outcome.samples.update(lab.interleave((of,), measure))
         drawn = page.evaluate(_LAST_STEPS)
     late = growing.step - 1 - min(drawn, default=-1)
-    return f"{len(drawn)} curves in the page, the latest point of the slowest {late:g} steps behind"
+    return f"{len(drawn)} curves on the screen, the last point of the slowest {late:g} steps behind"
 
 
 _LAST_STEPS = """() => {
-  const lines = Bokeh.documents.map((one) => one.get_model_by_name("lines")).filter(Boolean);
+  const isSeen = ({top, bottom}) => bottom > 0 && top < innerHeight;
+  const views = [...Bokeh.index].filter((one) => isSeen(one.el.getBoundingClientRect()));
+  const lines = views.map((one) => one.model.document.get_model_by_name("lines")).filter(Boolean);
   return lines.flatMap((one) => [...one.data.xs].map((xs) => Number(xs[xs.length - 1])));
 }"""
 

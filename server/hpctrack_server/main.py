@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import getpass
 import json
 import logging
@@ -216,6 +217,9 @@ async def _serve(
     if life is not None:
         asyncio.get_running_loop().add_reader(life, stop.set)
     async with make_dashboard(settings, gate, sockets):
+        # Bokeh and all else that is loaded stays: looking through it for what is not used any more
+        # takes 0.1 s each time, while nobody is answered, and 0.4 s at the end.
+        gc.freeze()
         await stop.wait()
     return 0
 

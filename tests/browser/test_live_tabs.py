@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.test_compare import card, columns
 from tests.browser.test_run_pages import go_to
 from tests.programs import start_python, wait_for
 from tests.stores import NodeWriter
@@ -45,6 +46,52 @@ def test_every_tab_of_a_run_sees_its_end(open_page: Callable[..., Any]) -> None:
         writer.close()
         expect(page.locator("[data-part=head] .pill.large")).to_have_text("failed")
         expect(page.locator("#run")).to_have_attribute("data-live", "false")
+
+
+def test_a_chart_beside_the_screen_is_painted_when_it_is_scrolled_to(
+    open_page: Callable[..., Any],
+) -> None:
+    store = Path(os.environ["HPCTRACK_DIR"])
+    names = [f"m{number:02d}" for number in range(12)]
+    writer = NodeWriter(store, project="live", run="many", wall_s=time.time())
+    writer.start(0, name="many")
+
+    def log(*steps: int) -> None:
+        writer.wall_s = time.time()
+        for one in names:
+            writer.points(one, 0, steps, [1.0] * len(steps))
+        writer.flush()
+
+    log(*range(10))
+    page = open_page()
+    go_to(page, "/p/live/compare?runs=many")
+    first = card(page, names[0])
+    expect(first).to_have_attribute("data-ready", "true")
+    expect(first).to_have_attribute("data-points", "10")
+    # Loaded, because it is nearly on the screen.
+    page.wait_for_function(f"{FIND_BESIDE}?.dataset.ready")
+    title = str(page.evaluate(f"{FIND_BESIDE}.dataset.title"))
+
+    def last_step(name: str) -> float:
+        return float(columns(page, name, "lines")["xs"][0][-1])
+
+    step = 9
+    deadline_s = time.monotonic() + 60
+    while last_step(names[0]) <= last_step(title):
+        assert time.monotonic() < deadline_s
+        step += 1
+        log(step)
+        page.wait_for_timeout(1500)
+    card(page, title).scroll_into_view_if_needed()
+    wait_for(lambda: last_step(title) == step, timeout_s=30)
+    writer.file.abandon()
+
+
+FIND_BESIDE = """[...document.querySelectorAll('.panel')].find((one) => {
+  const top = one.getBoundingClientRect().top;
+  return top > innerHeight && top < innerHeight + 250;
+})"""
+"""A card that is not on the screen, and near it."""
 
 
 def test_a_tab_says_that_its_run_was_deleted(open_page: Callable[..., Any]) -> None:

@@ -234,6 +234,8 @@ class Pulse:
         Of a run.
     is_live : bool
         Whether watching on makes sense.
+    turns : str
+        Of a project: differs whenever a run comes, goes, begins or ends, not when one logs.
     sizes : dict of str to int
         Points of each metric of a live run.
     """
@@ -241,4 +243,5 @@ class Pulse:
     version: int | str
     state: State | None = None
     is_live: bool = True
+    turns: str = ""
     sizes: dict[str, int] = field(default_factory=dict)

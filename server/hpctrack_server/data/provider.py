@@ -154,7 +154,7 @@ class DataProvider:
         if (project, run_id) == STORE:
             return Pulse(version=self._index.store_version())
         if run_id is None:
-            return Pulse(version=self._index.version(project))
+            return self._index.pulse(project)
         entry = self._entries.run(project, run_id)
         state = entry.read().state
         return Pulse(

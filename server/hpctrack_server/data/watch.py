@@ -183,9 +183,10 @@ def describe_change(before: Pulse | None, now: Pulse) -> dict[str, Any]:
     -------
     dict
         ``version``, ``state``, ``live`` and ``changed``, the metrics that have grown since
-        ``before``.
+        ``before``; of a project ``turns``.
     """
     known = before.sizes if before else now.sizes
     changed = [name for name, size in now.sizes.items() if known.get(name) != size]
     state = str(now.state) if now.state else None
-    return {"version": now.version, "state": state, "live": now.is_live, "changed": changed}
+    said = {"version": now.version, "state": state, "live": now.is_live, "changed": changed}
+    return {**said, "turns": now.turns} if now.turns else said

@@ -352,11 +352,13 @@ def test_version_of_the_store_differs_when_runs_turn_and_not_when_they_log(tmp_p
     index = open_index(store, tmp_path / "cache", clock=clock.clock())
     assert names_of(index) == ["one"]
     versions = [(index.store_version(), index.version("p"))]
+    turns = [index.pulse("p").turns]
 
     def look() -> None:
         clock.now_s += 60
         index.refresh()
         versions.append((index.store_version(), index.version("p")))
+        turns.append(index.pulse("p").turns)
 
     writer = NodeWriter(store, run="two", wall_s=clock.now_s)
     session = writer.start(0)
@@ -373,6 +375,8 @@ def test_version_of_the_store_differs_when_runs_turn_and_not_when_they_log(tmp_p
     assert len(set(tables)) == 4, "each look has found something"
     assert whole[1] == whole[2]
     assert len(set(whole)) == 3
+    assert turns[1] == turns[2]
+    assert len(set(turns)) == 3, "so it is for the project alone"
     index.close()
 
 
@@ -408,10 +412,13 @@ def test_a_live_run_grows_ends_and_breaks_nothing(tmp_path: Path) -> None:
     again = index.page("p", RunQuery())
     assert again.version == first.version, "time alone is no change"
     assert again.rows[0]["duration"] == pytest.approx(5, abs=1)
+    began = {"live": again.rows[0]["created"]}
+    assert index.live_runs("p", ["live", "half", "broken", "none"]) == began
     writer.end(0, session)
     writer.close()
     clock.now_s += 5
     index.refresh()
     last = index.page("p", RunQuery())
     assert [one["state"] for one in last.rows] == ["finished"]
+    assert index.live_runs("p", ["live"]) == {}
     assert last.version != first.version

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
-from hpctrack_server.data.frames import BrokenFrame, ProjectFrame
+from hpctrack_server.data.frames import BrokenFrame, ProjectFrame, Pulse
 from hpctrack_server.data.index.parts import RowArray
 from hpctrack_server.data.index.query import ColumnFacts, Group, RunPage, RunQuery, Scope
 from hpctrack_server.data.index.scanner import Scanner
 from hpctrack_server.data.index.segment import Segment
 from hpctrack_server.data.index.snapshot import Snapshot
-from hpctrack_server.data.index.tiers import STAMP
+from hpctrack_server.data.index.tiers import LIVE, STAMP
 from hpctrack_server.language.completion import Completion, complete
 from hpctrack_server.settings import ServerSettings
 
@@ -79,6 +79,30 @@ class RunIndex:
         """
         return self._scanner.snapshot(project).version
 
+    def pulse(self, project: str) -> Pulse:
+        """Return how a project's table stands; see `version`.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such project.
+        """
+        snapshot = self._scanner.snapshot(project)
+        start, _, _ = snapshot.version.rpartition("-")
+        return Pulse(version=snapshot.version, turns=f"{start}-{snapshot.turns}")
+
+    def live_runs(self, project: str, ids: Sequence[str]) -> dict[str, float]:
+        """Return which of some runs were live a moment ago, and when each began, UTC seconds.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such project.
+        """
+        found = self._take(project, ids, ("id", LIVE, "created"))
+        rows = zip(found["id"], found[LIVE], found["created"], strict=True)
+        return {one: created for one, is_live, created in rows if is_live and created is not None}
+
     def store_version(self) -> str:
         """Return a text that differs whenever projects, or runs that go on, are others.
 
@@ -136,12 +160,15 @@ class RunIndex:
 
     def stamps(self, project: str, ids: Sequence[str]) -> list[str]:
         """Return for each of some runs a text that differs whenever its files do; else empty."""
+        found = self._take(project, ids, ("id", STAMP))
+        known = dict(zip(found["id"], found[STAMP], strict=True))
+        return [str(known.get(one) or "") for one in ids]
+
+    def _take(self, project: str, ids: Sequence[str], keys: Sequence[str]) -> dict[str, list[Any]]:
         snapshot = self._scanner.snapshot(project)
         query = RunQuery(ids=tuple(ids), scope=Scope.ALL)
         rows = snapshot.find(query, now_wall_s=self._clock.wall_s()) if ids else np.zeros(0, int)
-        found = snapshot.take(["id", STAMP], rows)
-        known = dict(zip(found["id"], found[STAMP], strict=True))
-        return [str(known.get(one) or "") for one in ids]
+        return snapshot.take(keys, rows)
 
     def columns(self, project: str) -> list[ColumnFacts]:
         """Return all columns that the runs of a project have, facts first."""

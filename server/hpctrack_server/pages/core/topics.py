@@ -94,9 +94,10 @@ async def _iter_points(services: Services, watched: Watched, live: dict[str, Any
 
 def _find_live(services: Services, project: str, runs: list[str]) -> dict[str, float]:
     """Return which of some runs are live, and when each began, UTC seconds."""
-    services.provider.pulse(project, None)  # is there such a project?
-    found: dict[str, float] = {}
+    found = services.index.live_runs(project, runs)
     for run in runs:
+        if run in found:
+            continue  # that it is over by now, its first look tells
         try:
             frame = services.provider.run(project, run)
         except HpctrackError:

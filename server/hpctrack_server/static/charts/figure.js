@@ -39,6 +39,8 @@ export class Figure {
   constructor(view) {
     this.view = view;
     this.model = view.model;
+    /** Sources that have something. @type {Set<string>} */
+    this.filled = new Set();
   }
 
   /** @param {string} name @param {HTMLElement} host */
@@ -58,6 +60,15 @@ export class Figure {
   /** @param {string} name of a model */
   find(name) {
     return this.model.document.get_model_by_name(name);
+  }
+
+  /** Gives a source other columns; one that stays empty costs nothing. @param {string} source @param {Record<string, any>} columns */
+  fill(source, columns) {
+    const isFilled = Object.values(columns).some((one) => one.length);
+    if (!isFilled && !this.filled.has(source)) return;
+    if (isFilled) this.filled.add(source);
+    else this.filled.delete(source);
+    this.find(source).data = columns;
   }
 
   /** Both ranges at once: one repaint. @param {[number, number]} x @param {[number, number]} y */

@@ -1,8 +1,11 @@
 // What changes by itself: runs that come, grow and end.
+import { atMost } from "../base/dom.js";
 import { coalesce, followProject } from "../base/live.js";
 import { listenPoints } from "../charts/live_points.js";
 
 const REST_MS = 2000;
+/** So old may be what the rail shows of runs that only log, whose points come by themselves. */
+const VALUES_REST_MS = 20_000;
 const LIVE_RUNS_MAX = 100;
 
 /** @typedef {import("./compare_page.js").ComparePage} ComparePage */
@@ -16,9 +19,15 @@ export class LiveRuns {
     this.stop = null;
     const refresh = coalesce(() => page.fetchRuns(), REST_MS);
     this.refresh = refresh;
+    const refreshValues = atMost(refresh, VALUES_REST_MS);
+    let turns = "";
     followProject(page.project, (change) => {
+      const hasTurned = change.turns !== turns;
+      turns = change.turns;
       // A query that cannot be understood does not become one by asking again.
-      if (change.version !== page.facts.version && !page.facts.problem) refresh();
+      if (change.version === page.facts.version || page.facts.problem) return;
+      if (hasTurned) refresh();
+      else refreshValues();
     });
     this.follow();
   }
@@ -43,8 +52,8 @@ export class LiveRuns {
       onPoints: (pieces) => {
         for (const card of page.board?.cards ?? []) {
           card.panel?.addPoints(pieces, page.context?.begun ?? {});
-          if (card.isVisible && card.panel) card.showCaption();
-          else card.isStale = true;
+          if (!card.isVisible || !card.panel) card.isStale = true;
+          else if (card.isSeen) card.showCaption();
         }
       },
       onMetrics: () => this.refresh(),

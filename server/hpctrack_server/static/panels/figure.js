@@ -45,9 +45,4 @@ export class PanelFigure extends Figure {
     await loadBokeh();
     return /** @type {Promise<PanelFigure>} */ (super.mount(name, host));
   }
-
-  /** @param {string} source @param {Record<string, any>} columns */
-  fill(source, columns) {
-    this.find(source).data = columns;
-  }
 }

@@ -26,7 +26,9 @@ export class PanelCard {
   /** @type {Panel | null} */
   panel = null;
   isStale = true;
+  /** It is near the screen, so it is loaded. */
   isVisible = false;
+  isSeen = false;
   /** @type {Promise<void> | null} */
   loading = null;
 
@@ -89,6 +91,7 @@ export class PanelCard {
         const kind = KINDS[this.spec.kind];
         const Kind = kind ? (await kind.load()).default : UnknownPanel;
         this.panel ??= new Kind(this.box, this.spec, this.context);
+        this.panel.see(this.isSeen);
       }
       await this.panel.load();
       this.showError(null);
@@ -101,6 +104,13 @@ export class PanelCard {
     this.showCaption();
     this.element.dataset.ready = "true";
     this.element.dispatchEvent(new CustomEvent("panelready", { bubbles: true }));
+  }
+
+  /** @param {boolean} isSeen on the screen, if only in part */
+  see(isSeen) {
+    this.isSeen = isSeen;
+    this.panel?.see(isSeen);
+    if (isSeen && this.panel) this.showCaption();
   }
 
   showCaption() {
@@ -175,18 +185,23 @@ export class CardWatch {
         card.refresh();
       }
     }, { rootMargin: "300px" });
+    this.screen = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) this.cards.get(target)?.see(isIntersecting);
+    });
   }
 
   /** @param {PanelCard} card */
   add(card) {
     this.cards.set(card.element, card);
     this.observer.observe(card.element);
+    this.screen.observe(card.element);
   }
 
   /** @param {PanelCard} card */
   drop(card) {
     this.cards.delete(card.element);
     this.observer.unobserve(card.element);
+    this.screen.unobserve(card.element);
   }
 
   get all() {

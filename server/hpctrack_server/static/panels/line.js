@@ -60,6 +60,9 @@ export default class LinePanel extends Panel {
   hiddenGroups = new Set();
   leftOut = 0;
   isLoading = false;
+  isSeen = true;
+  /** Points have come that are not drawn: nobody sees it. */
+  isBehind = false;
   /** Points that came while the chart was on its way. @type {import("../charts/live_points.js").Piece[]} */
   waiting = [];
 
@@ -206,7 +209,14 @@ export default class LinePanel extends Panel {
     const held = new Set([this.held, this.whole].filter((one) => one !== null));
     const changes = [...held].map((one) => addPieces(one.curves, ours, this.how, begun, one.width));
     if (changes.includes(null)) this.askAgain();
-    else if (changes.includes(true)) this.draw();
+    else if (changes.includes(true) && this.isSeen) this.draw();
+    else this.isBehind ||= changes.includes(true);
+  }
+
+  /** @param {boolean} isSeen */
+  see(isSeen) {
+    this.isSeen = isSeen;
+    if (isSeen && this.isBehind) this.draw();
   }
 
   /** Puts the figure with the right scales into the box; an older one is let go. */
@@ -273,12 +283,13 @@ export default class LinePanel extends Panel {
     const { figure, held } = this;
     if (!figure || !held) return;
     const curves = this.shown;
+    this.isBehind = false;
     this.drawnHot = this.hot;
     this.drawnKey = this.drawKey;
     const first = curves.find((one) => one.x.length);
     this.zoneS = first && this.how.x === "time" ? zoneAt(first.x[0]) : 0;
     const columns = makeColumns(curves, this.toAxis, this.how.logY);
-    for (const [name, data] of Object.entries(columns)) figure.find(name).data = data;
+    for (const [name, data] of Object.entries(columns)) figure.fill(name, data);
     this.setRanges(curves, this.zoom);
     showLegend(this.legend, this.coloured, {
       hidden: this.hiddenGroups,
@@ -350,7 +361,7 @@ export default class LinePanel extends Panel {
     if (!isSeen && drawnHot === null) return;
     this.drawnHot = hot;
     const columns = makeColumns(this.shown, this.toAxis, this.how.logY);
-    for (const name of /** @type {("lines" | "dots")[]} */ (["lines", "dots"])) this.figure.find(name).data = columns[name];
+    for (const name of /** @type {("lines" | "dots")[]} */ (["lines", "dots"])) this.figure.fill(name, columns[name]);
   }
 
   /** @param {string | null} run */
@@ -380,6 +391,7 @@ export default class LinePanel extends Panel {
 
   /** @param {"png" | "svg"} type */
   async exportPicture(type) {
+    if (this.isBehind) this.draw();
     return this.figure ? this.figure.export(type) : null;
   }
 

@@ -87,6 +87,9 @@ export class Panel {
   /** The box has another size. */
   resize() {}
 
+  /** It has come onto the screen, or left it. @param {boolean} _isSeen */
+  see(_isSeen) {}
+
   /** The theme has changed. */
   repaint() {}
 
