@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from hpctrack.store.annotation_file import read_annotations
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
 from tests.stores import NodeWriter, write_run
+from tests.unit.server.chart_client import ask_chart
 from tests.unit.server.conftest import HOST_NAME, HOSTILE, TOKEN, Answer, Live
-from tests.unit.server.test_api import wait_until
+from tests.unit.server.test_api import series, wait_until
 
 
 def post(dashboard: Live, path: str, body: object, **headers: str) -> Answer:
@@ -280,3 +282,39 @@ def test_edits_that_cannot_be_change_nothing(dashboard: Live, body: dict[str, An
 def test_edits_need_the_mark_of_a_script_of_ours(dashboard: Live) -> None:
     body = {"ids": ["sealed"], "name": "x"}
     assert post(dashboard, "/p/edit", body, **{"X-Hpctrack": ""}).status == 403
+
+
+def write_values(store: Path, first: float, count: int = 10) -> Path:
+    """Write and seal a run of two ranks."""
+    writer = NodeWriter(store, run="again")
+    for rank in range(2):
+        session = writer.start(rank, size=2, local_size=2)
+        values = [first + one for one in range(count)]
+        writer.points("loss", rank, range(count), values)
+        writer.end(rank, session)
+    writer.close()
+    folder = store / "p" / "again"
+    seal_run(folder)
+    return folder
+
+
+def test_a_run_whose_file_is_another_now_is_drawn_anew_everywhere(
+    tmp_path: Path, start_dashboard: Callable[..., Live]
+) -> None:
+    folder = write_values(tmp_path / "store", 0.0)
+    other = write_values(tmp_path / "other", 1000.0)
+    dashboard = start_dashboard(tmp_path / "store")
+
+    def find_highest() -> list[float]:
+        _head, lines = ask_chart(dashboard, y="loss", runs=["again"])
+        spark = post(dashboard, "/p/sparklines", {"metric": "loss", "ids": ["again"], "width": 40})
+        own, _arrays = series(dashboard, "again", metric="loss")
+        return [float(lines[0].y.max()), max(spark.json()["lines"]["again"]), own["total"]]
+
+    assert find_highest() == [9.0, 9.0, 10]
+    (other / "run.h5").replace(folder / "run.h5")  # as sync does: the same size, other points
+    wait_until(lambda: find_highest()[:2] == [1009.0, 1009.0])
+    shutil.move(folder, tmp_path / "away")
+    wait_until(lambda: dashboard.get("/api/v1/runs/p/again/series?metric=loss").status == 404)
+    shutil.move(write_values(tmp_path / "third", 5.0, 25), folder)
+    wait_until(lambda: find_highest() == [29.0, 29.0, 25])

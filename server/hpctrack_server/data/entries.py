@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +52,10 @@ def reading(what: str) -> Iterator[None]:
         AttributeError,
     ) as error:
         raise StoreFormatError(f"{what} cannot be read: {error}") from error
+
+
+VERSIONS = itertools.count(1)
+"""One for all runs: a run that has left and come back is not taken for what it was."""
 
 
 @dataclass(slots=True)
@@ -104,7 +109,7 @@ class Entry:
                 return {}
             summary = make_plain_text(record.summary)
             self.record = replace(self.record, summary=summary)
-            self.version += 1
+            self.version = next(VERSIONS)
             return dict(summary)
 
     def read(self) -> RunRecord:
@@ -246,7 +251,7 @@ class Entries:
         if not entry.is_live:
             entry.run.close()  # file handles are for runs that grow
         if (entry.fingerprint, entry.record, entry.sizes) != before:
-            entry.version += 1
+            entry.version = next(VERSIONS)
 
     def _read_into(self, entry: Entry) -> None:
         with reading(entry.label):

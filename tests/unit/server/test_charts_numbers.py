@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hpctrack_server.data.series.curves import CurveReader
 from hpctrack_server.data.series.open_runs import OpenRuns
 from hpctrack_server.data.series.query import RankChoice, Smoothing, SmoothKind
 from hpctrack_server.data.series.smooth import smooth
-from tests.stores import START_S, NodeWriter
+from tests.stores import START_S, NodeWriter, write_run
 from tests.unit.server.chart_client import Line, ask_chart, post
 from tests.unit.server.conftest import Live, serve
 
@@ -202,3 +203,20 @@ def test_ranks_are_reduced_as_the_library_does(tmp_path: Path, how: str) -> None
     np.testing.assert_allclose(found.value, wanted.value, rtol=1e-12)
     assert reader.read(opened, "loss", RankChoice(how))[0].value is found.value, "kept"
     opened.close()
+
+
+def test_a_run_that_is_opened_again_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
+    seal_run(write_run(tmp_path, run="sealed"))
+    writer = NodeWriter(tmp_path, run="live", wall_s=time.time())
+    writer.start(0)
+    writer.points("loss", 0, range(3), [1.0, 2.0, 3.0])
+    writer.flush()
+    runs = OpenRuns(tmp_path, clock=SYSTEM_CLOCK, stale_after_s=60.0, limit=1)
+    versions: dict[str, list[int]] = {"sealed": [], "live": []}
+    for name in ("sealed", "live", "sealed", "live"):
+        versions[name].append(runs.get("p", name).version)
+    runs.close()
+    writer.close()
+    first, again = versions["live"]
+    assert first != again, "it may have grown meanwhile"
+    assert len(set(versions["sealed"])) == 1, "what is known of it is still right"

@@ -13,7 +13,7 @@ from hpctrack.store.open_sealed import OpenSealed
 from hpctrack.store.record import RunRecord, State
 from hpctrack.store.sealed_file import SealedReader
 from hpctrack.store.stored_run import StoredRun
-from hpctrack_server.data.entries import reading
+from hpctrack_server.data.entries import VERSIONS, reading
 
 OPEN_MAX = 128
 """Runs whose index and handles are kept; a page draws 20, and a few people look at once."""
@@ -38,7 +38,8 @@ class OpenRun:
     ----------
     run : StoredRun
     version : int
-        Grows whenever the run was seen to have changed.
+        Differs whenever the run was seen to have changed, also from any that the run had when it
+        was open before: values are kept longer than files are.
     began_wall_s : float
         UTC seconds.
     is_live : bool
@@ -96,18 +97,18 @@ class OpenRun:
         if stamp == self._stamp and not self.is_live:
             return
         with reading(self.label):
-            self._reread()
+            self._reread(stamp)
         self._stamp = stamp
         took_s = clock.mono_s() - now_mono_s
         self._next_check_mono_s = now_mono_s + took_s + max(CHECK_S, took_s * REREAD_SHARE)
 
-    def _reread(self) -> None:
+    def _reread(self, stamp: Stamp) -> None:
         try:
-            self._read()
+            self._read(stamp)
         except NotFoundError:
-            self._read()  # sealing has just replaced the node files
+            self._read(stamp)  # sealing has just replaced the node files
 
-    def _read(self) -> None:
+    def _read(self, stamp: Stamp) -> None:
         if self._sealed is not None:
             self._sealed.close()  # it has been replaced
             self._sealed = None
@@ -115,8 +116,10 @@ class OpenRun:
         record = self.run.told
         sizes = self.run.metric_sizes()
         is_live = is_going_on(record)
-        if sizes != self.sizes or is_live != self.is_live or not self.version:
-            self.version += 1
+        if not is_live:
+            self.version = hash((self.run.folder, stamp))  # the same when it is opened again
+        elif sizes != self.sizes or not self.is_live or not self.version:
+            self.version = next(VERSIONS)
         self.began_wall_s, self.sizes, self.is_live = record.created_wall_s, sizes, is_live
         if not is_live:
             self.run.close()  # file handles are for runs that grow
