@@ -50,22 +50,25 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     shutil.rmtree(runtime, ignore_errors=True)
 
 
-GROUPS = ("slurm", "browser", "ssh")
-"""Markers whose tests share one costly part: one process runs them all, and the longest first."""
+PARTS = ("slurm", "browser", "ssh")
+"""Markers whose tests take long: they begin first."""
+
+SHARED = {"slurm", "ssh"}
+"""Markers whose tests share one costly part: one process runs them all."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares fixtures when several processes run the tests."""
 
-    def find_group(item: pytest.Item) -> str:
-        found = [name for name in GROUPS if item.get_closest_marker(name)]
-        return found[0] if found else item.nodeid.partition("::")[0]
+    def find_part(item: pytest.Item) -> str:
+        return next((name for name in PARTS if item.get_closest_marker(name)), "")
 
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(find_group(item)))
-    places = {name: place for place, name in enumerate(GROUPS)}
-    items.sort(key=lambda item: places.get(find_group(item), len(GROUPS)))
+        part, file = find_part(item), item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(part if part in SHARED else file))
+    places = {name: place for place, name in enumerate(PARTS)}
+    items.sort(key=lambda item: places.get(find_part(item), len(PARTS)))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -21,10 +21,11 @@ from hpctrack.cli.options import (
     store_option,
 )
 from hpctrack.cli.sync.progress import show_progress
-from hpctrack.cli.sync.summary import count, iter_notes, iter_projects, raise_for, summarise
+from hpctrack.cli.sync.summary import iter_notes, iter_projects, raise_for, summarise
 from hpctrack.cli.table import print_table
 from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.counting import show_count
 from hpctrack.errors import NotFoundError, StoreFormatError, UsageError
 from hpctrack.store.record import State
 from hpctrack.sync.bundles.creation import create_bundle, opened_for_bundle
@@ -177,10 +178,10 @@ def list_(*, file: str, as_json: bool) -> None:
         right=frozenset({1}),
     )
     size = show_bytes(sum(one.size_bytes for one in items))
-    what = [count(len(runs), "run")]
+    what = [show_count(len(runs), "run")]
     for kind, noun in ((ItemKind.SWEEP, "sweep"), (ItemKind.BLOB, "blob")):
         number = sum(one.key.kind == kind for one in items)
-        what += [count(number, noun)] if number else []
+        what += [show_count(number, noun)] if number else []
     click.echo(f"{', '.join(what)}; {size} without compression")
 
 

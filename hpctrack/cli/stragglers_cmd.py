@@ -13,6 +13,7 @@ from rich.table import Table
 from hpctrack.cli.format import make_console, show_duration, show_time
 from hpctrack.cli.losses import tell_losses
 from hpctrack.cli.options import json_option, open_store, print_json, project_option, store_option
+from hpctrack.core.counting import show_count
 from hpctrack.store.straggler import Straggler, Stragglers
 
 
@@ -60,7 +61,8 @@ def stragglers(
 def _print(found: Stragglers) -> None:
     console = make_console()
     console.print(
-        f"[bold]{escape(found.metric)}[/] of {found.ranks:,} rank(s) in {found.steps:,} step(s)"
+        f"[bold]{escape(found.metric)}[/] of {show_count(found.ranks, 'rank')} "
+        f"in {show_count(found.steps, 'step')}"
     )
     if found.reason:
         console.print(f"cannot tell: {escape(found.reason)}")

@@ -63,6 +63,12 @@ sealing and `hpctrack show` open many; chunks that do not fit are read straight 
 as fast."""
 
 
+DAMAGED_HINT = (
+    "`hpctrack repair` saves what is whole; sync an intact copy or restore a backup to have all"
+    " of it; other runs are not affected"
+)
+
+
 def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
     """Open one of our files for reading, checked.
 
@@ -89,9 +95,7 @@ def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
         raise NotFoundError(f"{path} is not there") from None
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         is_lock = "unable to lock" in str(error)
-        hint = (
-            f"{LOCKING}=TRUE insists on locks: unset it" if is_lock else "others are not affected"
-        )
+        hint = f"{LOCKING}=TRUE insists on locks: unset it" if is_lock else DAMAGED_HINT
         raise StoreFormatError(f"{path} cannot be read: {error}", hint=hint) from None
     try:
         attributes = file.attrs
@@ -99,7 +103,7 @@ def open_file(path: Path, *, kind: str, swmr: bool) -> Any:
         version = int(attributes["format"]) if found == kind else 0
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         file.close()
-        raise StoreFormatError(f"{path} is broken: {error}") from None
+        raise StoreFormatError(f"{path} is broken: {error}", hint=DAMAGED_HINT) from None
     if found != kind:
         file.close()
         raise StoreFormatError(f"{path} is not a {kind} file")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpctrack.core.counting import show_count
 from hpctrack.errors import UsageError
 from hpctrack.store.halves import explain_halves, find_halves
 from hpctrack.store.metric import Metric
@@ -121,9 +122,10 @@ def find_stragglers(
 def _too_little(pace: Pace) -> str:
     rows, columns = pace.excess.shape
     if rows < RANKS_MIN:
-        return f"{rows} rank(s) have logged it: at least {RANKS_MIN} are needed to tell who is slow"
+        who = show_count(rows, "rank")
+        return f"logged by {who}: at least {RANKS_MIN} are needed to tell who is slow"
     if columns < STEPS_MIN:
-        return f"{columns} step(s) are logged: at least {STEPS_MIN} are needed"
+        return f"{show_count(columns, 'step')} in the log: at least {STEPS_MIN} are needed"
     if np.isnan(pace.excess).all():
         return f"no step has a positive value of {RANKS_MIN} ranks"
     return ""

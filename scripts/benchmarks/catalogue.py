@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from scripts.benchmarks.bench_begin import bench_init, bench_short_runs
 from scripts.benchmarks.bench_dashboard_charts import bench_compare, bench_parallel, bench_ranks
+from scripts.benchmarks.bench_dashboard_digits import bench_digits
 from scripts.benchmarks.bench_dashboard_huge import bench_huge
 from scripts.benchmarks.bench_dashboard_live import bench_live, bench_sessions
 from scripts.benchmarks.bench_dashboard_peers import bench_peers
@@ -185,6 +186,11 @@ DASHBOARD: dict[str, Benchmark] = {
         bench_sessions,
         {"pages": 40, "runs": 20, "points": 100_000, "repeats": 3},
         {"pages": 3, "runs": 2, "points": 300, "repeats": 1},
+    ),
+    "digits": Benchmark(
+        bench_digits,
+        {"runs": 24, "epochs": 6, "repeats": 3},
+        {"runs": 2, "epochs": 1, "repeats": 1},
     ),
     "peers": Benchmark(
         bench_peers,

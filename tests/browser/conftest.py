@@ -67,12 +67,17 @@ def open_page(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
     contexts: list[Any] = []
 
     def make(
-        *, width: int = 1280, height: int = 860, theme: Literal["light", "dark"] = "light"
+        *,
+        width: int = 1280,
+        height: int = 860,
+        theme: Literal["light", "dark"] = "light",
+        zone: str | None = None,
     ) -> Any:
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme=theme,
             reduced_motion="reduce",
+            timezone_id=zone,
         )
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)

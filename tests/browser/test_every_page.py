@@ -147,6 +147,7 @@ def test_every_page_can_be_reached_and_left_by_keyboard(
         assert re.search("skip", str(seen[0][2]), re.IGNORECASE), address
 
 
+@pytest.mark.timeout(1200)
 def test_no_page_stumbles_over_huge_half_written_broken_or_hostile_runs(
     open_page: Callable[..., Any],
 ) -> None:
@@ -154,7 +155,12 @@ def test_no_page_stumbles_over_huge_half_written_broken_or_hostile_runs(
     write_wild(Path(os.environ["HPCTRACK_DIR"]))
     page = open_page()
     dialogs: list[str] = []
-    page.on("dialog", lambda one: (dialogs.append(one.message), one.dismiss()))
+
+    def refuse(one: Any) -> None:
+        dialogs.append(one.message)
+        one.dismiss()
+
+    page.on("dialog", refuse)
     base = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
     problems = []
     for address in list_wild_addresses():

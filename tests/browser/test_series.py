@@ -125,3 +125,29 @@ def test_a_line_that_grows_keeps_its_extremes_and_obeys_a_requeue(
     assert (found["extent"], found["none"]) == ([5, 5], [0, 1])
     assert found["nearest"] == [2, -1, 1]
     assert found["kept"] == [0, 1]
+
+
+def test_points_that_a_requeue_replaces_are_not_counted_any_more(
+    runs: NodeWriter,
+    open_page: Callable[..., Any],
+) -> None:
+    runs.flush()
+    page = open_page()
+    found = evaluate(page, """
+      const { addPieces } = await import(place("panels/line_live.js"));
+      const steps = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
+      const piece = (from, to, more) => ({ run: "a", metric: "m", ranks: "mean",
+        step: steps(from, to),
+        wall: steps(from, to), value: steps(from, to), ...more });
+      const count = (drawn, total, x, ...pieces) => {
+        const how = { y: "m", x, ranks: "mean", smooth: { kind: "none" } };
+        const curve = { run: "a", total, drawn, x: steps(0, drawn), y: steps(0, drawn) };
+        const isChanged = addPieces([curve], pieces, how, {}, 100);
+        return [isChanged, curve.drawn, curve.total];
+      };
+      const again = piece(0, 7, { cut: 0 });
+      return [count(40, 40, "step", piece(40, 42)), count(40, 40, "step", piece(40, 42), again),
+              count(40, 40, "time", again), count(40, 90, "step", again)];
+    """)  # fmt: skip
+    assert found[:2] == [[True, 42, 42], [True, 7, 7]]
+    assert [one[0] for one in found[2:]] == [None, None], "these have to be fetched again"

@@ -67,6 +67,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         config = {name: name, "seed": number}
         write_seeded(store, f"h-{number}", config, [0.5], project="hostile")
     write_tasks(store)
+    write_groups(store, {f"o{n}": [0.5 + n / 100] * 2 for n in range(9)}, project="many")
     (store / "empty").mkdir()
     served = serve(store)
     yield served
@@ -94,6 +95,15 @@ def test_the_page_says_who_is_better_and_what_was_left_out(live: Live) -> None:
     assert "1 run has no number" in answer.text
     assert ODD not in answer.text
     assert "&lt;b&gt;_{x}" in answer.text
+
+
+def test_a_long_verdict_is_folded_and_opens(live: Live) -> None:
+    page = live.get("/p/many/statistics").text
+    shown, _, folded = page.partition('<details class="rest"><summary>and 3 more</summary>')
+    verdict = shown.partition('aria-label="Verdict"')[2]
+    assert verdict.count("<li>") == 5
+    assert folded.partition("</details>")[0].count("<li>") == 3
+    assert "more</summary>" not in live.get(PAGE).text
 
 
 def test_the_api_answers_with_the_numbers_of_the_page(live: Live) -> None:
@@ -272,6 +282,22 @@ def test_runs_are_grouped_by_equal_values_and_seeds_do_not_count() -> None:
     assert [(len(one.sample), one.without) for one in groups] == [(2, 2), (1, 0)]
     thinned = thin_points(np.arange(1000.0)[::-1], 10)
     assert (len(thinned), thinned[0], thinned[-1]) == (10, 0.0, 999.0)
+
+
+def test_groups_are_called_by_what_tells_them_apart_first_and_the_whole_of_it() -> None:
+    long = "/scratch/" * 9
+    columns = {
+        "config.amp": [True, True, False],
+        "config.lr": [0.1, 0.2, 0.2],
+        "config.out": [long + end for end in "abc"],
+        "config.without": ["x", "x", "x"],
+    }
+    found = group_runs(["a", "b", "c"], [1.0, 2.0, 3.0], [], columns)
+    assert [one.sample.label for one in found] == [
+        "lr=0.1, amp=True, out=\u2026/scratch/a",
+        "lr=0.2, amp=True, out=\u2026/scratch/b",
+        "lr=0.2, amp=False, out=\u2026/scratch/c",
+    ]
 
 
 def test_numbers_are_written_with_their_ends() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from hpctrack.cli.sync.order import Order
-from hpctrack.cli.sync.summary import count
 from hpctrack.core.byte_sizes import show_bytes
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.core.counting import show_count
 from hpctrack.errors import HpctrackError
 from hpctrack.sync.sending.local_copies import (
     DAY_S,
@@ -85,7 +85,7 @@ def describe_deletion(judged: Iterable[Judged], *, dry_run: bool) -> str:
     gone = [one for one in judged if one.kept is None]
     size = show_bytes(sum(one.size_bytes for one in gone))
     verb = "would delete" if dry_run else "deleted"
-    parts = [f"{verb} {count(len(gone), 'local copy').replace('copys', 'copies')} ({size})"]
+    parts = [f"{verb} {show_count(len(gone), 'local copy').replace('copys', 'copies')} ({size})"]
     why = Counter(one.kept for one in judged if one.kept not in {None, Kept.GONE})
     parts += [f"{number} stay: {kept}" for kept, number in sorted(why.items(), key=str)]
     return "; ".join(parts) if judged else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hpctrack.cli.format import show_duration
 from hpctrack.core.byte_sizes import show_bytes
+from hpctrack.core.counting import show_count
 from hpctrack.errors import RefusedError, StoreError
 from hpctrack.sync.sending.candidates import Skipped
 from hpctrack.sync.sending.push_result import ItemResult, PushResult, Status
@@ -63,7 +64,7 @@ def iter_projects(result: PushResult) -> Iterator[str]:
 
 def summarise(result: PushResult, *, dry_run: bool, verb: str = "sent") -> str:
     """Return the last line: what moved, and what did not."""
-    there = f"{count(result.present, 'run')} already there"
+    there = f"{show_count(result.present, 'run')} already there"
     if dry_run:
         would = [one for one in result.items if one.status == Status.WOULD_SEND]
         return f"would send {_join(list(_iter_news(would))) or '0 runs'}; {there}"
@@ -93,10 +94,10 @@ def _iter_news(items: Iterable[ItemResult]) -> Iterator[str]:
         found[one.key.kind].add((one.key.project, one.key.id))
     for kind, words in _NEWS.items():
         if found[kind]:
-            yield words.format(runs=count(len(found[kind]), "run"))
+            yield words.format(runs=show_count(len(found[kind]), "run"))
     for kind, noun in ((ItemKind.SWEEP, "sweep"), (ItemKind.BLOB, "blob")):
         if found[kind]:
-            yield count(len(found[kind]), noun)
+            yield show_count(len(found[kind]), noun)
 
 
 def _measure(result: PushResult) -> str:
@@ -118,11 +119,6 @@ def _reason(one: ItemResult) -> str:
     if one.status == Status.REFUSED or one.reason == Skipped.UNREADABLE:
         return one.text or one.reason
     return one.reason
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``1 run`` or ``2 runs``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def raise_for(result: PushResult) -> None:
@@ -149,6 +145,6 @@ def raise_for(result: PushResult) -> None:
     broken = [one for one in result.items if one.reason == Skipped.UNREADABLE]
     if broken:
         raise StoreError(
-            f"{count(len(broken), 'run')} could not be read and stayed here",
+            f"{show_count(len(broken), 'run')} could not be read and stayed here",
             hint=f"`hpctrack show {broken[0].key}` tells more",
         )

@@ -88,6 +88,7 @@ class Watcher:
         self._next_mono_s: dict[Topic, float] = {}
         self._subscriptions: set[Subscription] = set()
         self._last: dict[Topic, Pulse] = {}
+        self._gone: set[Topic] = set()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self.is_closed = False
@@ -100,6 +101,8 @@ class Watcher:
         self._is_empty.clear()
         if topic in self._last:
             subscription.offer(describe_change(None, self._last[topic]))
+        elif topic in self._gone:
+            subscription.offer(GONE)
         try:
             yield subscription
         finally:
@@ -126,13 +129,16 @@ class Watcher:
         """Look once at everything that is watched."""
         topics = {one.topic for one in self._subscriptions}
         self._last = {topic: pulse for topic, pulse in self._last.items() if topic in topics}
+        self._gone &= topics
         self._next_mono_s = {one: due for one, due in self._next_mono_s.items() if one in topics}
         due = [one for one in topics if self._is_due(one)]
         if not due:
             return
         for topic, pulse in (await self._reader.call(self._read, due)).items():
             if isinstance(pulse, NotFoundError):
-                if self._last.pop(topic, None) is not None:
+                self._last.pop(topic, None)
+                if topic not in self._gone:
+                    self._gone.add(topic)
                     self._tell(topic, GONE)
                 continue
             if isinstance(pulse, HpctrackError):
@@ -140,6 +146,7 @@ class Watcher:
                 continue
             before = self._last.get(topic)
             self._last[topic] = pulse
+            self._gone.discard(topic)
             if before is None or before.version != pulse.version or before.is_live != pulse.is_live:
                 self._tell(topic, describe_change(before, pulse))
 

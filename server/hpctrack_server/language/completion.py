@@ -35,7 +35,7 @@ class Option:
     kind : str
         ``column``, ``operator``, ``value`` or ``word``.
     detail : str
-        Of a column: what it holds.
+        Of a column: what it holds; of a day: its zone.
     """
 
     text: str
@@ -154,7 +154,8 @@ def _propose_values(
         return []
     kind = columns.get(column, "text")
     if kind == "time":
-        return [Option(one, "value") for one in TIMES]
+        days = {"today", "yesterday"}
+        return [Option(one, "value", "a day in UTC" * (one in days)) for one in TIMES]
     if kind == "flag":
         return [Option("true", "value"), Option("false", "value")]
     return [Option(write_value(one), "value") for one in values(column)]

@@ -250,7 +250,16 @@ class Guarded(RequestHandler):
             self.answer(said)
         else:
             message, hint = said["message"], said["hint"]
-            self.show("message.html", status=status_code, message=message, hint=hint)
+            found_in = self._find_project()
+            self.show(
+                "message.html", status=status_code, message=message, hint=hint, found_in=found_in
+            )
+
+    def _find_project(self) -> str:
+        """Return the project that the address is in; empty if it is that of the project itself."""
+        is_inside = self.request.path.startswith(f"{self.services.prefix}/p/")
+        parts = self.path_args or []  # none yet where the method is refused
+        return parts[0] if is_inside and len(parts) > 1 else ""
 
     def describe_error(self, error: BaseException | None) -> dict[str, Any]:
         """Return what a visitor is told of an error: nothing from inside."""

@@ -133,3 +133,11 @@ def test_charts_know_all_names_that_style_sheets_set_for_them() -> None:
     known = re.search(r"const KNOWN = new Set\(\[(.*?)\]", script, re.DOTALL)
     assert known is not None
     assert set(re.findall(r'"([a-z-]+)"', known[1])) == set_names
+
+
+@pytest.mark.parametrize("path", ["/p/p/compare", "/p/p/parallel", "/p/p/runs/live/charts"])
+def test_no_figure_is_fetched_before_a_panel_wants_it(dashboard: Live, path: str) -> None:
+    # Which it is, panels know: browsers complain of one that was fetched ahead and not drawn.
+    answer = dashboard.get(path)
+    assert answer.status == 200
+    assert "figures/" not in answer.text

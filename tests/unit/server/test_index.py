@@ -250,6 +250,18 @@ def test_groups_but_seed_tell_what_differs_and_their_numbers() -> None:
     assert groups[1].values == {}
 
 
+def test_groups_are_called_first_by_what_tells_most_of_them_apart() -> None:
+    rows = rows_of(
+        config__amp=[True, True, False],
+        config__data=["/scratch/" * 9 + end for end in "abc"],
+        config__lr=[0.1, 0.2, 0.3],
+    )
+    groups = snapshot_of(rows).group([BUT_SEED], np.arange(3), [])
+    assert [str(one.key[0]).split(", data=")[0] for one in groups] == [
+        "lr=0.1, amp=True", "lr=0.2, amp=True", "lr=0.3, amp=False",
+    ]  # fmt: skip
+
+
 def test_values_are_counted_also_those_that_are_not_there() -> None:
     snapshot = snapshot_of(rows_of(a=["x", None, "y", "x"], b=[1, 1, 1, 1]), 2)
     assert snapshot.count("a", np.arange(4)) == {None: 1, "x": 2, "y": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 from collections.abc import Callable
@@ -10,9 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from hpctrack.core.clock import SYSTEM_CLOCK
+from hpctrack.errors import NotFoundError
 from hpctrack_server.components.text import format_bytes
+from hpctrack_server.data.frames import Pulse
 from hpctrack_server.data.live.health import measure_folder, sum_up_pushes
 from hpctrack_server.data.live.strip import HOLD_S, MISSING, _merge, sample_last
+from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.watch import GONE, Watcher
 from tests.unit.server.conftest import Live
 
 
@@ -104,3 +109,32 @@ def test_health_lists_what_cannot_be_read_and_why(dashboard: Live) -> None:
     assert page.status == 200
     assert "p/broken" in page.text
     assert "Nobody has pushed" in page.text
+
+
+def test_who_began_to_watch_what_is_gone_at_the_first_look_is_told_once() -> None:
+    there = {"back"}
+
+    def pulse(project: str, _run: str | None) -> Pulse:
+        if project not in there:
+            raise NotFoundError("gone")
+        return Pulse(version="1")
+
+    async def watch() -> list[object]:
+        reader = Reader("test")
+        watcher = Watcher(pulse, reader, interval_s=60.0)
+        told: list[object] = []
+        with watcher.subscribe(("p", None)) as first, watcher.subscribe(("back", None)):
+            for _ in range(2):
+                await watcher.look()
+                told.append(await first.next(0.01))
+            with watcher.subscribe(("p", None)) as late:
+                told.append(await late.next(0.01))
+            there.add("p")
+            await watcher.look()
+            told.append(await first.next(0.01))
+        reader.close()
+        return told
+
+    gone, nothing, late, back = asyncio.run(watch())
+    assert (gone, nothing, late) == (GONE, None, GONE)
+    assert back == {"version": "1", "state": None, "live": True, "changed": []}

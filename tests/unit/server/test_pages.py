@@ -123,6 +123,20 @@ def test_what_is_not_there_is_a_404(dashboard: Live, path: str) -> None:
     assert "Traceback" not in answer.text
 
 
+def test_a_run_that_is_not_there_leads_back_to_its_project(dashboard: Live) -> None:
+    assert '<a class="button" href="/p/p/runs">Runs of' in dashboard.get("/p/p/runs/gone").text
+    assert "Runs of" not in dashboard.get("/p/none/runs").text
+    hostile = dashboard.get(f"/p/{quote('<b>', safe='')}/runs/gone")
+    assert hostile.status == 404
+    assert "<b>/" not in hostile.text
+
+
+def test_a_broken_run_says_what_helps(dashboard: Live) -> None:
+    for path in ("/health", "/p/p/runs/broken"):
+        page = dashboard.get(path).text
+        assert "<code>hpctrack repair</code> saves what is whole" in page, path
+
+
 def test_hostile_text_is_text_on_every_page(dashboard: Live) -> None:
     known = {"script", "link", "meta"}
     for path in (
@@ -232,7 +246,7 @@ def test_failed_ranks_are_named_with_host_and_exit_code(dashboard: Live) -> None
 
 
 def test_assets_are_cached_for_ever_under_their_hash(dashboard: Live) -> None:
-    page = dashboard.get("/p/p/runs/sealed/charts").text
+    page = "".join(dashboard.get(f"/p/p/runs/sealed/{tab}").text for tab in ("charts", "ranks"))
     assets = set(re.findall(r'"(/assets/[^"]+)"', page))
     assert {path.rpartition(".")[2] for path in assets} >= {"css", "js", "woff2", "svg", "json"}
     for path in assets:

@@ -200,7 +200,8 @@ def test_a_group_shows_its_keys_its_size_and_how_far_its_numbers_are_apart() -> 
         ("adam", None), ("config.opt", "@config-but-seed"), columns,
         OneGroup(values={"summary.val/loss": spread}),
     )  # fmt: skip
-    assert group.label == (("opt", "adam"), ("config but seed", "\u2013"))
+    assert group.label == (("opt", "adam"), ("", "\u2013"))
+    assert group.title == "opt=adam, \u2013"
     assert [one.text for one in group.cells] == ["", "adam", "0.5", ""]
     assert group.cells[2].spread == "\u00b10.125"
     assert "min 0.25, max 0.75, of 2 runs" in group.cells[2].title

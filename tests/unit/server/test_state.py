@@ -219,3 +219,27 @@ def test_a_database_that_fails_makes_only_saving_fail(
     status, told = send(dashboard, "POST", path, {"title": "a", "body": {}})
     assert status == 503
     assert "cannot be opened" in told["message"]
+
+
+@pytest.mark.parametrize("kind", [SavedKind.VIEW, SavedKind.WORKSPACE])
+def test_two_of_a_project_cannot_have_the_same_title(tmp_path: Path, kind: SavedKind) -> None:
+    documents = State(Database(str(tmp_path / "x.sqlite"))).of(kind)
+    one = documents.add("p", "Mine", {}, user="bob")
+    documents.add("other", "Mine", {}, user="bob")
+    two = documents.add("p", "Yours", {}, user="bob")
+    for title in ("Mine", " mine "):
+        with pytest.raises(UsageError, match=f"a {kind} called .* already"):
+            documents.add("p", title, {}, user="amy")
+        with pytest.raises(UsageError, match=f"a {kind} called .* already"):
+            documents.change("p", two.id, {"title": title}, seen=two.updated, user="amy")
+    changed = documents.change("p", one.id, {"title": "MINE"}, seen=one.updated, user="bob")
+    assert [one.title for one in documents.list("p")] == ["MINE", "Yours"]
+    documents.delete("p", changed.id)
+    documents.add("p", "Mine", {}, user="amy")
+
+
+def test_selections_need_no_titles_of_their_own(tmp_path: Path) -> None:
+    selections = State(Database(str(tmp_path / "x.sqlite"))).selections
+    for _ in range(2):
+        selections.add("p", "picked", {"runs": ["a"]}, user="")
+    assert len(selections.list("p")) == 2

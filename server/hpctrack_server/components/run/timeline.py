@@ -85,11 +85,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All lanes, with the ticks below: place in per cent, wall time and label in UTC."""
+    """All lanes, with the ticks below: place in per cent, wall time and label in UTC.
+
+    The page puts ticks of local time in their place, from the line's start and length.
+    """
 
     rows: tuple[Row, ...]
     ticks: tuple[tuple[float, float, str], ...]
     hidden: int = 0
+    start_wall_s: float = 0.0
+    span_s: float = 1.0
 
     @property
     def has_queue(self) -> bool:
@@ -124,7 +129,7 @@ def make_timeline(lanes: Sequence[Lane], *, now_wall_s: float) -> Timeline:
     end = max([end, *near, start + 1.0])
     span = (end - start) * 1.01
     rows = tuple(_make_row(one, start, span, now_wall_s) for one in shown)
-    return Timeline(rows, _make_ticks(start, span), len(lanes) - len(shown))
+    return Timeline(rows, _make_ticks(start, span), len(lanes) - len(shown), start, span)
 
 
 def _first_moment(one: Lane) -> float:

@@ -87,7 +87,9 @@ class TableGroup:
     mark : str
         Names it in an address.
     label : tuple of (str, str)
-        Keys and values.
+        Keys and values; a value that says itself what it is of has no key.
+    title : str
+        Them in one line, longer values too.
     count : int
     ids : tuple of str
     cells : tuple of Cell
@@ -98,6 +100,7 @@ class TableGroup:
 
     mark: str
     label: tuple[tuple[str, str], ...]
+    title: str
     count: int
     ids: tuple[str, ...]
     cells: tuple[Cell, ...]
@@ -163,10 +166,18 @@ def make_group(
             repr(tuple(key)).encode("utf-8", "replace"), digest_size=4
         ).hexdigest(),
         label=tuple((shorten_key(name), name_value(name, value)) for name, value in known.items()),
+        title=_make_title(known),
         count=len(group.ids),
         ids=group.ids,
         cells=tuple(cells),
     )
+
+
+def _make_title(known: Mapping[str, Any]) -> str:
+    parts = (
+        (shorten_key(name), DASH if value is None else str(value)) for name, value in known.items()
+    )
+    return ", ".join(f"{key}={value}" if key else value for key, value in parts)[:TITLE_MAX_CHARS]
 
 
 def name_value(key: str, value: Any) -> str:
@@ -190,9 +201,9 @@ def make_spread(found: Mapping[str, float], *, is_duration: bool = False) -> Cel
 
 
 def shorten_key(key: str) -> str:
-    """Return a key of a group as people read it."""
+    """Return a key of a group as people read it; empty for that of all of the configuration."""
     if key.startswith("@"):
-        return key[1:].replace("-", " ")
+        return ""
     area, _, rest = key.partition(".")
     return rest if rest and area in {"config", "summary", "slurm"} else key
 

@@ -19,6 +19,7 @@ from hpctrack_server.data.index.parts import (
     view_valid,
 )
 from hpctrack_server.data.index.query import Group
+from hpctrack_server.data.labels import order_by_difference
 
 BUT_SEED = "@config-but-seed"
 """As a key: everything that was configured, but what only starts a random sequence."""
@@ -149,7 +150,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def describe_configs(columns: Sequence[tuple[str, list[Any]]], count: int) -> list[str]:
-    """Return each group of `BUT_SEED` in words: only what differs between the groups.
+    """Return each group of `BUT_SEED` in words: what differs between groups, most of all first.
 
     Parameters
     ----------
@@ -163,11 +164,15 @@ def describe_configs(columns: Sequence[tuple[str, list[Any]]], count: int) -> li
         for key, values in columns
         if len({repr(one) for one in values}) > 1
     ]
+    shown = [["" if one is None else _show(one) for one in values] for _key, values in differing]
+    first = order_by_difference(shown)
+    # Those that read alike, as 1 and 1.0 do, last.
+    order = [*first, *(place for place in range(len(shown)) if place not in set(first))]
     return [
         ", ".join(
-            f"{key}={_show(values[number])}"
-            for key, values in differing
-            if values[number] is not None
+            f"{differing[place][0]}={shown[place][number]}"
+            for place in order
+            if differing[place][1][number] is not None
         )
         or "the same configuration"
         for number in range(count)

@@ -108,7 +108,8 @@ class SavedDocuments:
         Raises
         ------
         UsageError
-            It has no title, is too large, or there are too many; of selections the oldest goes.
+            It has no title or another's, is too large, or there are too many; of selections the
+            oldest goes.
         """
         now_wall_s = self._clock.wall_s()
         one = Saved(
@@ -128,6 +129,7 @@ class SavedDocuments:
                 raise UsageError(
                     f"this project has {count} of them already", hint="delete some first"
                 )
+            self._check_free(connection, project, one.title)
             if is_default:
                 connection.execute(update(SAVED).where(place).values(is_default=False))
             connection.execute(insert(SAVED).values(created=now_wall_s, **columns))
@@ -163,6 +165,8 @@ class SavedDocuments:
                 is_default=bool(changes.get("is_default", before.is_default)),
                 user=_encodable(user), updated=max(self._clock.wall_s(), before.updated + TICK_S),
             )  # fmt: skip
+            if one.title != before.title:
+                self._check_free(connection, project, one.title, but=saved_id)
             mine = (SAVED.c.id == saved_id) & (SAVED.c.project == project)
             # The time is compared where it is changed: two who save at once cannot both win.
             done = connection.execute(
@@ -192,6 +196,21 @@ class SavedDocuments:
             before = self._get(connection, project, saved_id)
             connection.execute(delete(SAVED).where(SAVED.c.id == saved_id))
         return before
+
+    def _check_free(
+        self, connection: Connection, project: str, title: str, *, but: str = ""
+    ) -> None:
+        """Refuse a title that another document has: nobody could tell them apart."""
+        if self._kind == SavedKind.SELECTION:
+            return
+        wanted = select(SAVED.c.title).where(
+            SAVED.c.project == project, SAVED.c.kind == self._kind, SAVED.c.id != but
+        )
+        if title.casefold() in {one.casefold() for one in connection.execute(wanted).scalars()}:
+            raise UsageError(
+                f"there is a {self._kind} called {title[:60]!r} already",
+                hint="choose another name, or open that one and save it",
+            )
 
     def _get(self, connection: Connection, project: str, saved_id: str) -> Saved:
         wanted = select(SAVED).where(

@@ -13,6 +13,7 @@ import numpy as np
 from hpctrack.analysis.samples import Numbers, Sample
 from hpctrack_server.data.index.groups import is_seed as is_seed_name
 from hpctrack_server.data.index.query import ColumnFacts
+from hpctrack_server.data.labels import cut_alike, order_by_difference
 
 GROUPS_MAX = 40
 """More cannot be told apart by eye; the largest are kept, and the page says so."""
@@ -27,7 +28,7 @@ class RunGroup:
     id : str
         Of the values, the same in every session: addresses name a baseline by it.
     facts : tuple of (str, object)
-        Column and value, of the columns in which the groups differ.
+        Column and value, of the columns in which the groups differ; what differs most first.
     runs : tuple of str
         Ids, of those with a number.
     sample : Sample
@@ -100,12 +101,15 @@ def group_runs(
         else:
             rows.without += 1
     names = list(columns)
-    differing = [
-        at
-        for at, _ in enumerate(names)
-        if len({_identify(one.values[at]) for one in found.values()}) > 1
+    # A run without a number, which is not shown, makes no difference.
+    rated = [one for one in found.values() if one.runs] or [*found.values()]
+    told = [[_identify(one.values[at]) for one in rated] for at, _ in enumerate(names)]
+    differing = order_by_difference(told)
+    shown = [cut_alike([_show(one.values[at]) for one in found.values()]) for at in differing]
+    groups = [
+        _make_group(names, {at: shown[place][number] for place, at in enumerate(differing)}, *one)
+        for number, one in enumerate(found.items())
     ]
-    groups = [_make_group(names, differing, key, rows) for key, rows in found.items()]
     return sorted(groups, key=lambda one: -len(one.sample))
 
 
@@ -119,10 +123,10 @@ def thin_points(values: Numbers, limit: int) -> Numbers:
 
 
 def _make_group(
-    names: Sequence[str], differing: Sequence[int], key: tuple[str, ...], rows: _Rows
+    names: Sequence[str], shown: Mapping[int, str], key: tuple[str, ...], rows: _Rows
 ) -> RunGroup:
-    facts = tuple((names[at], rows.values[at]) for at in differing)
-    label = ", ".join(f"{_shorten(name)}={_show(value)}" for name, value in facts) or "all runs"
+    facts = tuple((names[at], rows.values[at]) for at in shown)
+    label = ", ".join(f"{_shorten(names[at])}={told}" for at, told in shown.items()) or "all runs"
     whole = json.dumps([[name, part] for name, part in zip(names, key, strict=True)])
     return RunGroup(
         id=hashlib.blake2b(whole.encode("utf-8", "replace"), digest_size=5).hexdigest(),
@@ -149,5 +153,4 @@ def _shorten(name: str) -> str:
 def _show(value: Any) -> str:
     if value is None:
         return "\N{EN DASH}"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 60 else f"{text[:60]}\N{HORIZONTAL ELLIPSIS}"  # noqa: PLR2004
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -27,6 +27,9 @@ from hpctrack_server.pages.statistics.answers import Compared
 MATRIX_MAX = 24
 """Groups in the matrix of all pairs; more do not fit beside each other."""
 
+VERDICTS_SHOWN = 5
+"""Sentences of the verdict; the others open."""
+
 PROFILES_MAX = 10
 """Curves in one chart, as many as there are colours."""
 
@@ -78,6 +81,7 @@ class StatisticsPage(Compared):
             but_seed=BUT_SEED,
             compared={one["id"]: one for one in report["comparisons"]} if report else {},
             matrix_max=MATRIX_MAX,
+            verdicts_shown=VERDICTS_SHOWN,
             linked_runs_max=LINKED_RUNS_MAX,
             confidences=CONFIDENCES,
             methods=METHODS,

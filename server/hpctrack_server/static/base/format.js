@@ -37,3 +37,13 @@ export function formatX(x, axis) {
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   return parts.map((part) => String(part).padStart(2, "0")).join(":");
 }
+
+/** What the reader's zone is called, and how far it is from UTC. */
+export function zoneName() {
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  const minutes = -new Date().getTimezoneOffset();
+  if (!minutes) return timeZone;
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  const size = Math.abs(minutes);
+  return `${timeZone}, UTC${minutes < 0 ? "\u2212" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
+}

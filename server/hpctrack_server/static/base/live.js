@@ -1,7 +1,14 @@
 // Keeping a page current: parts of it are fetched again, events say when.
 import { apiAddress } from "./api.js";
+import { make } from "./dom.js";
+import { say } from "./message.js";
 import { localiseTimes } from "./page.js";
 import { listenTo } from "./stream.js";
+
+/** Between two looks for what was not there when the page began to listen. */
+const GONE_REST_MS = 5000;
+
+export const GONE = "is not in the store any more: what you see is what was read before.";
 
 /** What the server said of a part, which scripts may have changed since. @type {WeakMap<Element, string>} */
 const received = new WeakMap();
@@ -85,7 +92,38 @@ function keepState(old, part) {
  * @returns {() => void} ends it
  */
 export function listen(url, onChange, how) {
-  return listenTo(url, { change: onChange }, how);
+  let timer = 0;
+  const error = (/** @type {{error: string}} */ said) => {
+    if (said.error !== "not-found") return;
+    timer = setTimeout(() => {
+      end();
+      end = begin();
+    }, GONE_REST_MS);
+    onChange({ gone: true });
+  };
+  const begin = () => listenTo(url, { change: onChange, error }, how);
+  let end = begin();
+  return () => {
+    clearTimeout(timer);
+    end();
+  };
+}
+
+/**
+ * Listens to the table of a project; that it has left the store is said here.
+ * @param {string} project @param {(change: {version: string, turns: string}) => void} onChange `turns` stays as it is while runs only log
+ */
+export function followProject(project, onChange) {
+  /** @type {(() => void) | null} */
+  let unsay = null;
+  listen(apiAddress(["projects", project, "events"]), (change) => {
+    if (change.gone) unsay ??= say(["The project ", make("bdi", {}, project), ` ${GONE}`], { kind: "bad", isLasting: true });
+    else {
+      unsay?.();
+      unsay = null;
+      onChange(change);
+    }
+  });
 }
 
 /**

@@ -8,9 +8,10 @@ let box = null;
 
 /**
  * @param {string | (Node | string)[]} text
- * @param {{kind?: "info" | "bad", action?: string, onAction?: () => void}} [options]
+ * @param {{kind?: "info" | "bad", action?: string, onAction?: () => void, isLasting?: boolean}} [options]
+ * @returns {() => void} takes it back
  */
-export function say(text, { kind = "info", action = "", onAction } = {}) {
+export function say(text, { kind = "info", action = "", onAction, isLasting = false } = {}) {
   if (!box) {
     box = make("div", { class: "messages", role: "status", "aria-live": "polite" });
     document.body.append(box);
@@ -26,7 +27,8 @@ export function say(text, { kind = "info", action = "", onAction } = {}) {
   }
   line.append(make("button", { type: "button", class: "link", "aria-label": "Close", on: { click: remove } }, "\u00d7"));
   box.append(line);
-  setTimeout(remove, SHOWN_MS);
+  if (!isLasting) setTimeout(remove, SHOWN_MS);
+  return remove;
 }
 
 /** Tells what went wrong. @param {any} error */

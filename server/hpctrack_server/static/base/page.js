@@ -23,6 +23,21 @@ if (button) {
   });
 }
 
+// Paper is light.
+/** @type {string | undefined} */
+let shownTheme;
+/** @param {string | undefined} theme */
+function wear(theme) {
+  if (theme === root.dataset.theme) return;
+  root.dataset.theme = theme;
+  dispatchEvent(new Event("themechange"));
+}
+addEventListener("beforeprint", () => {
+  shownTheme = root.dataset.theme;
+  wear("light");
+});
+addEventListener("afterprint", () => wear(shownTheme));
+
 /** @type {Intl.DateTimeFormatOptions} */
 const DAY = { month: "short", day: "numeric" };
 /** Made when the first time is shown: that takes some 10 ms. @type {{short: Intl.DateTimeFormat, otherYear: Intl.DateTimeFormat, long: Intl.DateTimeFormat} | null} */

@@ -2,12 +2,15 @@
 // server for all its tabs, and sockets do not count among them. Where a proxy lets none pass, each
 // topic has an EventSource.
 import { apiAddress } from "./api.js";
+import { say } from "./message.js";
 
 const OPEN_MS = 3000;
 const RETRY_MS = 2000;
 const RETRY_MAX_MS = 10_000;
 /** How long a socket stays that nothing listens to: charts end a topic and begin the next. */
 const IDLE_MS = 1000;
+/** A server that begins anew is back before anybody needs to be told. */
+const LOST_MS = 5000;
 
 /** @typedef {{url: string, on: Record<string, (said: any) => void>, isWorthStream: boolean, source: EventSource | null}} Topic */
 
@@ -22,6 +25,9 @@ let hasWorked = false;
 let isBarred = false;
 let tries = 0;
 let timer = 0;
+let lost = 0;
+/** @type {(() => void) | null} */
+let unsay = null;
 
 /**
  * Listens while the page can be seen; after a break it is told as at first.
@@ -40,7 +46,7 @@ export function listenTo(url, on, { isWorthStream = true } = {}) {
     if (!topics.delete(id)) return;
     closeSource(topic);
     if (isReady) socket?.send(JSON.stringify({ end: id }));
-    setTimeout(() => topics.size || close(), IDLE_MS);
+    setTimeout(() => topics.size || pause(), IDLE_MS);
   };
 }
 
@@ -48,6 +54,24 @@ function open() {
   if (document.hidden || !topics.size) return;
   if (isBarred) topics.forEach(openSource);
   else if (!socket && !timer) openSocket();
+}
+
+function pause() {
+  close();
+  endLost();
+}
+
+function beginLost() {
+  lost ||= setTimeout(() => {
+    unsay = say("No connection to the dashboard; trying again.", { isLasting: true });
+  }, LOST_MS);
+}
+
+function endLost() {
+  clearTimeout(lost);
+  lost = 0;
+  unsay?.();
+  unsay = null;
 }
 
 function close() {
@@ -93,6 +117,7 @@ function openSocket() {
       isBarred = false; // it was only slow
       tries = 0;
       topics.forEach(closeSource);
+      endLost();
       topics.forEach((topic, one) => ask(one, topic));
     } else topics.get(id)?.on[event]?.(said);
   });
@@ -109,6 +134,7 @@ function fail(failed) {
   leaveSocket();
   if (!hasWorked) bar();
   else if (!document.hidden) {
+    beginLost();
     const waitMs = Math.min(RETRY_MS * 1.5 ** tries++, RETRY_MAX_MS);
     timer = setTimeout(() => {
       timer = 0;
@@ -126,9 +152,13 @@ function bar() {
 /** @param {Topic} topic */
 function openSource(topic) {
   if (topic.source || !topic.isWorthStream) return;
-  topic.source = new EventSource(topic.url);
+  const source = new EventSource(topic.url);
+  topic.source = source;
+  source.addEventListener("open", endLost);
+  source.addEventListener("error", () => source.readyState === EventSource.CONNECTING && beginLost());
   for (const [name, work] of Object.entries(topic.on)) {
-    topic.source.addEventListener(name, (event) => work(JSON.parse(/** @type {MessageEvent} */ (event).data)));
+    if (name === "error") continue; // of a stream it is the connection's, which has nothing to say
+    source.addEventListener(name, (event) => work(JSON.parse(/** @type {MessageEvent} */ (event).data)));
   }
 }
 
@@ -138,6 +168,6 @@ function closeSource(topic) {
   topic.source = null;
 }
 
-document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-addEventListener("pagehide", close);
+document.addEventListener("visibilitychange", () => (document.hidden ? pause() : open()));
+addEventListener("pagehide", pause);
 addEventListener("pageshow", open);

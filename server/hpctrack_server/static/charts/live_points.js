@@ -71,7 +71,7 @@ export class LiveLine {
    */
   constructor(x, y, width) {
     this.width = Math.max(width, 16);
-    /** Points that came since it was fetched. */
+    /** Points that came since it was fetched, without those that were cut off. */
     this.added = 0;
     this.#reserve(x.length);
     this.#x.set(x);
@@ -97,6 +97,7 @@ export class LiveLine {
     if (piece.cut !== undefined && piece.step.length) {
       // Only where x is the step is it known which points those are.
       this.#count = firstAtOrAbove(this.x, xOf({ ...piece, step: [piece.cut] }, 0));
+      this.added -= before - this.#count;
     }
     let isChanged = this.#count !== before;
     for (let i = 0; i < piece.step.length; i++) {

@@ -1,7 +1,6 @@
 // What changes by itself: runs that come, grow and end.
-import { apiAddress } from "../base/api.js";
 import { atMost } from "../base/dom.js";
-import { coalesce, listen } from "../base/live.js";
+import { coalesce, followProject } from "../base/live.js";
 import { listenPoints } from "../charts/live_points.js";
 
 const REST_MS = 2000;
@@ -22,7 +21,7 @@ export class LiveRuns {
     this.refresh = refresh;
     const refreshValues = atMost(refresh, VALUES_REST_MS);
     let turns = "";
-    listen(apiAddress(["projects", page.project, "events"]), (/** @type {{version: string, turns: string}} */ change) => {
+    followProject(page.project, (change) => {
       const hasTurned = change.turns !== turns;
       turns = change.turns;
       // A query that cannot be understood does not become one by asking again.

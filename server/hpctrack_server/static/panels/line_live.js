@@ -44,6 +44,8 @@ export function addPieces(curves, pieces, how, begun, width) {
     const curve = curves.find((one) => one.run === piece.run);
     // A run whose first points these are has no line yet.
     if (!curve) return null;
+    // How many points of a shortened line are cut off, or where along time, only the server knows.
+    if (piece.cut !== undefined && (how.x !== "step" || curve.drawn < curve.total)) return null;
     const line = growing.get(curve) ?? new LiveLine(curve.x, curve.y, width);
     growing.set(curve, line);
     const before = line.added;

@@ -173,8 +173,8 @@ function decadeTicks(low, high, most) {
   return found.sort((a, b) => a.at - b.at);
 }
 
-/** @param {number} low @param {number} high @param {number} most */
-function timeTicks(low, high, most) {
+/** In local time. @param {number} low UTC seconds @param {number} high @param {number} most @returns {Tick[]} */
+export function timeTicks(low, high, most) {
   const rough = (high - low) / most;
   const step = TIME_STEPS_S.find((one) => one >= rough) ?? Math.ceil(rough / (365 * DAY_S)) * 365 * DAY_S;
   const zone = new Date(low * 1000).getTimezoneOffset() * 60;
@@ -182,13 +182,14 @@ function timeTicks(low, high, most) {
   for (let at = Math.ceil((low - zone) / step) * step + zone; at <= high && found.length < 50; at += step) {
     const moment = new Date(at * 1000);
     const isDay = step >= DAY_S || (moment.getHours() === 0 && moment.getMinutes() === 0);
-    found.push({ at, label: (isDay ? days : clock).format(moment) });
+    found.push({ at, label: (isDay ? days : step < 60 ? seconds : clock).format(moment) });
   }
   return found;
 }
 
 const days = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const seconds = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
 
 /** @param {number} wallS */

@@ -1,7 +1,7 @@
 // Who is slow: the verdict in words, with what it cost and a way to look.
 import { address, apiAddress, getJson } from "../base/api.js";
 import { explain, make, prose } from "../base/dom.js";
-import { formatNumber } from "../base/format.js";
+import { formatCount, formatNumber } from "../base/format.js";
 
 const SHOWN = 12;
 const POLL_MS = 500;
@@ -46,7 +46,7 @@ export async function showStragglers(box, run, what, look) {
 
 /** @param {any} found */
 function makeSummary(found) {
-  const compared = `${count(found.ranks)} ranks in ${count(found.steps)} ${found.each > 1 ? `means of ${found.each} steps` : "steps"} of `;
+  const compared = `${formatCount(found.ranks, "rank")} in ${found.each > 1 ? `${count(found.steps)} means of ${found.each} steps` : formatCount(found.steps, "step")} of `;
   const text = make("p", { class: "muted" }, compared, make("bdi", {}, found.metric), ". ");
   if (found.reason) text.append(make("b", {}, found.reason));
   else if (!found.stragglers.length) text.append(make("b", {}, "Nobody stands out."));
@@ -56,13 +56,13 @@ function makeSummary(found) {
 
 /** @param {any} one @param {boolean} isAbout steps are known to a bucket only @param {string[]} run @param {(ranks: number[], step: number | null) => void} look */
 function makeSlow(one, isAbout, run, look) {
-  const who = one.kind === "node" ? `${one.host || `node ${one.node}`}, ${one.ranks.length} ranks` : `rank ${one.rank}${one.host ? ` on ${one.host}` : ""}`;
+  const who = one.kind === "node" ? `${one.host || `node ${one.node}`}, ${formatCount(one.ranks.length, "rank")}` : `rank ${one.rank}${one.host ? ` on ${one.host}` : ""}`;
   const about = isAbout ? "about " : "";
   const when = one.until_step === null ? `since ${about}step ${count(one.since_step)}` : `from ${about}step ${count(one.since_step)} until ${count(one.until_step)}`;
   const times = one.intervals.length > 1 ? `, ${one.intervals.length} times` : "";
   const reason = `${formatNumber(one.factor)} \u00d7 the time of the median rank ${when}${times}`;
   return makeLine({ "data-ranks": one.ranks.join(",") }, who, `${formatNumber(one.factor)} \u00d7, ${seconds(one.lost_s)} lost`,
-    make("span", { class: "why" }, reason, " (", makeTime(one.since_wall_s), "), ", count(one.slow_steps), " slow steps"),
+    make("span", { class: "why" }, reason, " (", makeTime(one.since_wall_s), "), ", formatCount(one.slow_steps, "slow step")),
     make("span", { class: "why" }, `confidence ${confidence(one.confidence)}, ${formatNumber(one.score)} standard deviations above the others`),
     makeLinks(one.ranks, one.since_step, run, look));
 }

@@ -2,7 +2,7 @@
 // store is told, also long after its end.
 import { apiAddress } from "../base/api.js";
 import { byId } from "../base/dom.js";
-import { keepParts, listen } from "../base/live.js";
+import { GONE, keepParts, listen } from "../base/live.js";
 import { say } from "../base/message.js";
 
 const REST_MS = 1500;
@@ -25,7 +25,7 @@ export function followRun(onChange, parts = ["head"], { restMs = REST_MS, onFres
     if (change.gone) {
       stop();
       run.dataset.live = "false";
-      say("This run is not in the store any more: what you see is what was read before.", { kind: "bad" });
+      say(`This run ${GONE}`, { kind: "bad", isLasting: true });
       return;
     }
     // Of a run that is over, the first that is told is mostly what the page shows.

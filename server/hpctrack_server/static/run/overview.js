@@ -4,6 +4,7 @@ import { apiAddress, getJson } from "../base/api.js";
 import { byId, make } from "../base/dom.js";
 import { coalesce } from "../base/live.js";
 import { followRun } from "./follow.js";
+import { showLocalLanes } from "./lanes.js";
 import { watchWords } from "./words.js";
 
 const PARTS = ["head", "notices", "state", "origin", "ranks", "losses", "tags", "summary", "family"];
@@ -35,9 +36,10 @@ function makeRow({ label, text, source, frac, level }) {
 
 loadUsage();
 watchWords();
+showLocalLanes();
 
 const remeasure = coalesce(loadUsage, USAGE_REST_MS);
 followRun((change) => {
   if (change.live) remeasure();
   else loadUsage();
-}, PARTS);
+}, PARTS, { onFresh: showLocalLanes });

@@ -59,9 +59,10 @@ function watchName() {
   };
   const showSaved = (/** @type {Record<string, any>} */ { name }) => {
     saved = field.value = name;
+    const shown = name || field.placeholder;
     const crumb = document.querySelector(".crumbs [aria-current] bdi");
-    if (crumb) crumb.textContent = name;
-    document.title = [name, ...document.title.split(" \u00b7 ").slice(-2)].join(" \u00b7 ");
+    if (crumb) crumb.textContent = shown;
+    document.title = [shown, ...document.title.split(" \u00b7 ").slice(-2)].join(" \u00b7 ");
     show();
   };
   field.addEventListener("input", show);
@@ -73,7 +74,7 @@ function watchName() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const name = field.value.trim();
-    if (name && name !== saved) editWithUndo({ name }, `Renamed to \u201c${name}\u201d.`, { name: saved }, showSaved);
+    if (name && name !== saved) editWithUndo({ name, was: { name: saved } }, `Renamed to “${name}”.`, { name: saved, was: { name } }, showSaved);
   });
 }
 

@@ -1,6 +1,7 @@
 // The filter: applied while it is typed, completed by the server, which also says what is wrong where.
 import { apiAddress, getJson } from "../base/api.js";
 import { byId, later, make } from "../base/dom.js";
+import { tellZone } from "./filter_zone.js";
 import { addressWith, currentPlace, project } from "./place.js";
 import { go } from "./refresh.js";
 
@@ -14,6 +15,13 @@ export function tendFilter() {
   const search = /** @type {HTMLInputElement} */ (byId("name-search"));
   const form = byId("filter");
   const completions = new Completions(text);
+  const zone = byId("filter-zone");
+  const showZone = () => {
+    zone.textContent = tellZone(text.value);
+    zone.hidden = !zone.textContent;
+  };
+  text.addEventListener("input", showZone);
+  showZone();
 
   // One search is one step of the history, however many letters it has.
   let isStep = true;
@@ -43,6 +51,7 @@ export function tendFilter() {
   document.addEventListener("tablechange", () => {
     const place = currentPlace();
     if (document.activeElement !== text) text.value = place.filter ?? "";
+    showZone();
     if (document.activeElement !== search) search.value = place.search ?? "";
   });
 }

@@ -1,6 +1,5 @@
 // The table of runs: what is clicked is an address, and the address says everything.
-import { apiAddress } from "../base/api.js";
-import { coalesce, listen } from "../base/live.js";
+import { coalesce, followProject } from "../base/live.js";
 import { tendCells } from "./cells.js";
 import { tendColumns } from "./columns.js";
 import { tendMenus } from "./dialog.js";
@@ -58,6 +57,6 @@ const grid = () => document.getElementById("grid");
 document.addEventListener("scroll", () => grid()?.classList.toggle("is-moved", (grid()?.scrollLeft ?? 0) > 0), { capture: true, passive: true });
 
 const keepCurrent = coalesce(refresh, REST_MS);
-listen(apiAddress(["projects", project(), "events"]), (/** @type {{version: string}} */ change) => {
+followProject(project(), (change) => {
   if (change.version !== facts().dataset.version) keepCurrent();
 });

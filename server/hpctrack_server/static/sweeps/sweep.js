@@ -1,7 +1,7 @@
 // The page of one sweep: its charts, and how it stands while it runs.
 import { apiAddress, getJson } from "../base/api.js";
 import { byId, make } from "../base/dom.js";
-import { coalesce, listen } from "../base/live.js";
+import { coalesce, followProject } from "../base/live.js";
 import { sayError } from "../base/message.js";
 import { followButtons, refreshParts } from "./asking.js";
 import { chooseAxes } from "./axes.js";
@@ -112,7 +112,7 @@ showAll().catch(sayError);
 const keepCurrent = coalesce(refresh, REST_MS);
 /** @type {string | null} */
 let version = null;
-listen(apiAddress(["projects", project, "events"]), (/** @type {{version: string}} */ change) => {
+followProject(project, (change) => {
   if (version !== null && version !== change.version && root.dataset.ready) keepCurrent();
   version = change.version;
 });

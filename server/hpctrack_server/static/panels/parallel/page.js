@@ -1,8 +1,8 @@
 // The page of parallel coordinates: its address, colours, and the table of what is chosen.
-import { address, apiAddress } from "../../base/api.js";
+import { address } from "../../base/api.js";
 import { byId, later, make } from "../../base/dom.js";
 import { formatCount } from "../../base/format.js";
-import { coalesce, listen } from "../../base/live.js";
+import { coalesce, followProject } from "../../base/live.js";
 import { sayError } from "../../base/message.js";
 import { onPlaceChange, readPlace, writePlace } from "../../base/place.js";
 import { colourOf, numberOfRun } from "../../base/tokens.js";
@@ -197,7 +197,7 @@ const refresh = coalesce(async () => {
 }, REFRESH_REST_MS);
 for (const name of ["focusout", "pointerup"]) addEventListener(name, () => isOld && setTimeout(refresh));
 let { version } = page.dataset;
-listen(apiAddress(["projects", project, "events"]), (/** @type {{version: string}} */ change) => {
+followProject(project, (change) => {
   if (change.version === version) return;
   version = change.version;
   refresh();
