@@ -18,6 +18,7 @@ from scripts.benchmarks.made_runs import PROJECT as RANKS_PROJECT
 from tests.browser.driving import log_run
 from tests.browser.keys import assert_trapped, has_focus, tab_to, use
 from tests.browser.test_media import write_run
+from tests.programs import wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -55,7 +56,7 @@ def test_projects_lead_to_a_run_and_its_pages(compared: Path, open_page: OpenPag
     page = open_page()
     use(page, page.get_by_role("link", name=PROJECT, exact=True))
     expect(rows(page)).to_have_count(SHAPE.runs)
-    page.keyboard.press("j")
+    wait_for(lambda: page.keyboard.press("j") or page.locator("tr[data-run] a:focus").count())
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/runs/compared-\d+$"))
     for tab in ("Charts", "Config"):

@@ -286,7 +286,7 @@ def test_runs_are_grouped_by_equal_values_and_seeds_do_not_count() -> None:
 
 def test_groups_are_called_by_what_tells_them_apart_first_and_the_whole_of_it() -> None:
     long = "/scratch/" * 9
-    columns = {
+    columns: dict[str, list[Any]] = {
         "config.amp": [True, True, False],
         "config.lr": [0.1, 0.2, 0.2],
         "config.out": [long + end for end in "abc"],

@@ -111,7 +111,7 @@ export function listen(url, onChange, how) {
 
 /**
  * Listens to the table of a project; that it has left the store is said here.
- * @param {string} project @param {(change: {version: string, turns: string}) => void} onChange "turns" differs when runs begin, end, come or go
+ * @param {string} project @param {(change: {version: string, turns: string}) => void} onChange `turns` stays as it is while runs only log
  */
 export function followProject(project, onChange) {
   /** @type {(() => void) | null} */
