@@ -99,6 +99,22 @@ def test_a_run_that_ends_is_over(scene: Scene) -> None:
     assert scene.look(LOOKS)[-1].is_over
 
 
+@pytest.mark.parametrize("pause_s", [1.0, 4.0, 20.0])
+def test_a_run_that_has_ended_and_starts_again_is_seen_at_the_next_look(
+    scene: Scene, pause_s: float
+) -> None:
+    scene.writer.end(0, 0)
+    scene.writer.close()
+    assert scene.row()["state"] == "finished"
+    scene.time.now_s += pause_s
+    again = scene.begin(attempt=2, steps=3)
+    row = scene.row()
+    assert (row["state"], row["attempts"], row["summary.loss"]) == ("running", 2, 2)
+    again.end(0, 0)
+    again.close()
+    assert scene.row()["state"] == "finished"
+
+
 def test_a_run_whose_writer_was_killed_is_over_when_it_has_been_silent_for_long(
     scene: Scene,
 ) -> None:

@@ -371,7 +371,7 @@ class ProjectScan:
         mtime_ns = find_mtime_ns(str(folder))
         entry = self._entries.fresh(folder, edited)
         if entry.next_read_mono_s != read_s:  # it was read, and not left alone for a while
-            self._follow(name, mtime_ns)
+            self._follow(name, mtime_ns, is_live=entry.is_live)
         known = self._tiers.fresh.get(name)
         if entry.version == version and known is not None and known.is_live == entry.is_live:
             known.stamp = look.stamp
@@ -392,9 +392,9 @@ class ProjectScan:
         if not entry.is_live:
             self._entries.forget(folder)
 
-    def _follow(self, name: str, mtime_ns: int) -> None:
-        """Note that a run has just been read, and how its folder was before."""
-        if abs(self._clock.wall_s() - mtime_ns * 1e-9) > SETTLED_S:
+    def _follow(self, name: str, mtime_ns: int, *, is_live: bool) -> None:
+        """Note that a run that goes on has just been read, and how its folder was before."""
+        if is_live and abs(self._clock.wall_s() - mtime_ns * 1e-9) > SETTLED_S:
             self._followed[name] = (mtime_ns, self._clock.mono_s() + FULL_S)
         else:
             self._followed.pop(name, None)
@@ -443,6 +443,8 @@ class ProjectScan:
         fresh, before = FreshRun(row, look.stamp, frame.is_live), self._tiers.fresh.get(name)
         self._turns += before is None or before.standing != fresh.standing
         self._tiers.put(name, fresh, is_known=is_known)
+        if not frame.is_live:
+            self._followed.pop(name, None)  # it may be requeued
         self._broken.pop(name, None)
         self._waiting.discard(name)
         if frame.is_live or look.sealed is None or (is_new and self.is_complete):
