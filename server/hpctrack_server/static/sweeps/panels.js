@@ -9,6 +9,9 @@ import { colourOf, numberOfRun } from "../base/tokens.js";
 
 const AXES_MAX = 10;
 
+/** Trials that a surface is made of. */
+const SURFACE_MIN = 3;
+
 /** @param {() => Details} current @returns {import("../panels/panel.js").PanelContext} */
 function makeContext(current) {
   // A sweep that goes on has more trials each time; this is made once for each look.
@@ -67,7 +70,8 @@ function listSpecs(details) {
     ...(axis.is_log ? { scale: "log" } : {}),
   }));
   const specs = [{ id: "parallel", kind: "parallel", settings: { axes, color: metric } }];
-  if (listNumbers(details).length > 1) specs.push({ id: "contour", kind: "contour", settings: /** @type {any} */ ({}) });
+  const finished = details.trials.filter((trial) => trial.value !== null).length;
+  if (listNumbers(details).length > 1 && finished >= SURFACE_MIN) specs.push({ id: "contour", kind: "contour", settings: /** @type {any} */ ({}) });
   return specs;
 }
 
@@ -85,14 +89,18 @@ function sayAbsent({ runIds, told }) {
   sayInCard("parallel", "is drawn from the runs of the trials, and none of them is in this store: hpctrack sync brings them");
 }
 
-/** Shows what kinds of panels there are. @param {() => Details} current @returns {Promise<Panel[]>} */
-export async function showPanels(current) {
+/**
+ * Shows what kinds of panels there are.
+ * @param {() => Details} current
+ * @param {Panel[]} [there] are shown already @returns {Promise<Panel[]>} the others
+ */
+export async function showPanels(current, there = []) {
   const context = makeContext(current);
   /** @type {Panel[]} */
   const shown = [];
   sayAbsent(current());
   for (const { id, kind, settings } of listSpecs(current())) {
-    if (!(kind in KINDS)) continue;
+    if (!(kind in KINDS) || there.some((panel) => panel.spec.id === id)) continue;
     const card = byId(id);
     const host = /** @type {HTMLElement} */ (card.querySelector(".host"));
     card.hidden = false;

@@ -102,7 +102,9 @@ async function refresh() {
   // These look at every run: only when there is one more to see.
   if (before.told.over === details.told.over && before.runIds.length === details.runIds.length) return;
   askImportance();
-  await refreshPanels(panels);
+  const there = [...panels];
+  panels.push(...(await showPanels(current, there)));
+  await refreshPanels(there);
 }
 
 followButtons(root, refresh);
