@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import list_barriers
+from tests.programs import wait_for
 from tests.seeds import write_groups, write_seeded
 from tests.unit.server.conftest import HOSTILE
 
@@ -40,6 +41,12 @@ def store() -> Path:
 def go(page: Any, project: str = "vision", query: str = "") -> None:
     base = page.url.split("/p/")[0].rstrip("/")
     page.goto(f"{base}/p/{project}/statistics{query}")
+
+
+def wait_for_runs(page: Any, project: str, count: int) -> None:
+    """Return when the server's table has all of a project's runs: pages show what is there."""
+    ask = f"fetch('/api/v1/projects/{project}/runs').then((one) => one.json())"
+    wait_for(lambda: page.evaluate(f"{ask}.then((said) => said.matches ?? 0)") >= count)
 
 
 def wait_for_chart(page: Any) -> None:
@@ -123,6 +130,7 @@ def test_groups_are_compared_over_tasks_and_the_address_says_so(
                 run = f"{len(algorithm)}-{at}-{seed}"
                 write_seeded(store, run, config, [value], project="atari")
     page = open_page()
+    wait_for_runs(page, "atari", 60)
     go(page, "atari")
     page.locator("select[name=task]").select_option("config.game")
     expect(page).to_have_url(having("task=config.game"))
