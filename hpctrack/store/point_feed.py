@@ -64,6 +64,8 @@ class PointFeed:
         Nobody writes any more.
     has_missed : bool
         More was written than one look reads: what there is has to be read anew.
+    is_partial : bool
+        Some rows were never read.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class PointFeed:
     ) -> None:
         self.is_over = False
         self.has_missed = False
+        self.is_partial = False
         self._files = NodeReaders(folder)
         self._clock = clock
         self._stale_after_s = stale_after_s
@@ -134,10 +137,12 @@ class PointFeed:
         start = self._read.get(reader.path, 0)
         if is_first:
             before = max(0, rows - self._rows_before)
+            self.is_partial |= before > 0
             yield from self._take(reader, before, rows, is_old=True)
             start = rows
         elif rows - start > ROWS_MAX:
-            self.has_missed, start = True, rows - ROWS_MAX
+            self.has_missed = self.is_partial = True
+            start = rows - ROWS_MAX
         self._read[reader.path] = rows
         yield from self._take(reader, start, rows, is_old=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from hpctrack_server.data.entries import reading
 from hpctrack_server.data.series.query import RankChoice
 
 OPEN_STEPS = 4096
-"""Steps of a metric for which values of further ranks may still come."""
+"""At least so many steps of a metric are open for values of further ranks."""
 
 ROWS_BEFORE = 65_536
-"""Of the past so much is read that steps which are under way get the right mean."""
+"""Of each node's past so much is read: steps which are under way get the right mean."""
 
 RECENT_S = 30.0
 
@@ -59,17 +59,20 @@ class Tick:
 class _Steps:
     """The newest steps of a metric, over all ranks.
 
-    A row of ``table`` is count, sum, lowest, highest and time.
+    A row of ``table`` is count, sum, lowest, highest and time. Of steps up to ``floor`` not every
+    rank's value is known any more; a rank that was alone left no sums up to ``alone_to``.
     """
 
     attempt: int = 0
+    floor: float = -math.inf
+    alone_to: float = -math.inf
     table: dict[int, list[float]] = field(default_factory=dict)
     ranks: set[int] = field(default_factory=set)
 
-    def is_alone(self, new: NewPoints) -> bool:
+    def is_alone(self, columns: Columns) -> bool:
         """Tell whether one rank alone logs the metric: then its values are the means too."""
-        rank = new.columns.rank
-        return self.ranks <= {int(rank[0])} and bool((rank == rank[0]).all())
+        rank = columns.rank
+        return self.ranks <= {int(rank[0])} and (len(rank) == 1 or bool((rank == rank[0]).all()))
 
     def begin_attempt(self, new: NewPoints) -> int | None:
         """Return from which step on a requeue computes again; None if it is no new attempt."""
@@ -78,12 +81,41 @@ class _Steps:
             return None
         cut = int(new.columns.step[0])
         self.table = {step: row for step, row in self.table.items() if step < cut}
+        self.floor, self.alone_to = min(self.floor, cut - 1), min(self.alone_to, cut - 1)
+        if new.is_old:
+            self.ranks.clear()  # of each attempt the rows that are read begin elsewhere
         return cut if before else None
 
-    def add(self, new: NewPoints) -> list[int]:
+    def forget(self) -> None:
+        """Give all steps up: rows were left out."""
+        self.floor = max(self.floor, self.alone_to, *self.table)
+        self.table.clear()
+        self.ranks.clear()
+
+    def take_whole(self, columns: Columns, *, is_alone: bool, is_partial: bool) -> Columns:
+        """Return those points whose steps are known in full.
+
+        Where rows were left out, those of a rank's first step, and of all steps before it, may
+        be among them.
+        """
+        if is_alone:
+            if is_partial and not self.ranks:
+                self.floor = max(self.floor, int(columns.step[0]))
+            self.ranks.add(int(columns.rank[0]))
+            self.alone_to = max(self.alone_to, *columns.step.tolist())
+        else:
+            ranks, first = np.unique(columns.rank, return_index=True)
+            ranks, first = ranks.tolist(), columns.step[first].tolist()
+            fresh = [step for rank, step in zip(ranks, first, strict=True)
+                     if is_partial and rank not in self.ranks]  # fmt: skip
+            self.floor = max(self.floor, self.alone_to, *fresh)
+            self.ranks.update(ranks)
+        if self.floor < min(columns.step.tolist()):  # mostly of one: faster than an array's
+            return columns
+        return columns.take(columns.step > self.floor)
+
+    def add(self, columns: Columns) -> list[int]:
         """Take points in and return the steps that have changed."""
-        columns = new.columns
-        self.ranks.update(np.unique(columns.rank).tolist())
         there = ~np.isnan(columns.value)
         step, value, wall_s = columns.step, columns.value, columns.wall_s
         steps, at = np.unique(step, return_inverse=True)
@@ -95,15 +127,20 @@ class _Steps:
         np.minimum.at(low, at[there], value[there])
         np.maximum.at(high, at[there], value[there])
         np.maximum.at(wall, at, wall_s)
-        rows = zip(steps.tolist(), count, total, low, high, wall, strict=True)
-        for one, n, s, a, b, w in rows:
+        changed: list[int] = steps.tolist()
+        for one, n, s, a, b, w in zip(changed, count, total, low, high, wall, strict=True):
             row = self.table.setdefault(one, [0.0, 0.0, np.inf, -np.inf, -np.inf])
             row[0] += n
             row[1] += s
             row[2], row[3], row[4] = min(row[2], a), max(row[3], b), max(row[4], w)
-        while len(self.table) > OPEN_STEPS:
-            del self.table[next(iter(self.table))]
-        return [int(one) for one in steps if int(one) in self.table]
+        return changed
+
+    def give_up(self) -> None:
+        """Drop the lowest steps, many at once: it sorts."""
+        if len(self.table) > OPEN_STEPS * 5 // 4:
+            steps = sorted(self.table)
+            self.floor = max(self.floor, steps[-OPEN_STEPS - 1])
+            self.table = {step: self.table[step] for step in steps[-OPEN_STEPS:]}
 
     def reduce(self, steps: Iterable[int], how: RankChoice) -> tuple[list[float], list[float]]:
         """Return times and values of some steps."""
@@ -182,7 +219,10 @@ class LiveFeeds:
         pieces: dict[Key, list[bytes]] = {}
         with reading("/".join(source)):
             new = watched.feed.look()
-        for one in new:
+        if watched.feed.has_missed:
+            for steps in watched.steps.values():
+                steps.forget()
+        for one in _join(new):
             _add(watched, source[1], one, choices, pieces)
         is_stale, watched.is_stale = watched.is_stale or watched.feed.has_missed, False
         return Tick(
@@ -193,6 +233,21 @@ class LiveFeeds:
         )
 
 
+def _join(found: Iterable[NewPoints]) -> Iterator[NewPoints]:
+    """Put together what several nodes have of a metric: half of its ranks are no mean."""
+    parts: dict[tuple[str, int, bool], list[NewPoints]] = {}
+    for one in found:
+        if len(one.columns):
+            parts.setdefault((one.metric, one.attempt, one.is_old), []).append(one)
+    for key, several in parts.items():
+        if len(several) == 1:
+            yield several[0]
+        else:
+            metric, attempt, is_old = key
+            columns = Columns.join([one.columns for one in several])
+            yield NewPoints(metric, attempt, columns, is_old=is_old)
+
+
 def _add(
     watched: _Feed,
     run: str,
@@ -201,34 +256,37 @@ def _add(
     pieces: dict[Key, list[bytes]],
 ) -> None:
     """Encode what is new of one metric, for each choice of ranks."""
-    if not len(new.columns):
-        return
     steps = watched.steps.setdefault(new.metric, _Steps())
     cut = steps.begin_attempt(new)
     # Along time nobody but the store knows which points a requeue has replaced.
     watched.is_stale |= cut is not None and not new.is_old
-    is_alone = steps.is_alone(new)
-    changed: list[int] = []
-    if is_alone:
-        steps.ranks.add(int(new.columns.rank[0]))
-    else:
-        # Who was alone until now has left no sums.
-        watched.is_stale |= len(steps.ranks) == 1 and not steps.table and not new.is_old
-        changed = steps.add(new)
+    columns = new.columns
+    is_alone = steps.is_alone(columns)
+    whole = steps.take_whole(columns, is_alone=is_alone, is_partial=watched.feed.is_partial)
+    # What there was before the first look has every chart that is fetched after it.
+    watched.is_stale |= len(whole) < len(columns) and not new.is_old
+    changed = [] if is_alone else steps.add(whole)
     if new.is_old:
+        if cut is not None:
+            for how in choices:  # it has been computed again
+                pieces.pop((new.metric, how), None)
         # What is only just old may be missing in a chart that was read a moment ago.
-        lately = new.columns.take(new.columns.wall_s >= new.columns.wall_s.max() - RECENT_S)
-        new = NewPoints(new.metric, new.attempt, lately, is_old=True)
-        changed = [step for step in np.unique(lately.step).tolist() if step in steps.table]
+        since_wall_s = columns.wall_s.max() - RECENT_S
+        columns = columns.take(columns.wall_s >= since_wall_s)
+        whole = whole.take(whole.wall_s >= since_wall_s)
+        changed = [] if is_alone else np.unique(whole.step).tolist()
         cut = None
     for how in choices - {RankChoice.ALL}:
-        if isinstance(how, RankChoice) and not is_alone:
-            points = (changed, *steps.reduce(changed, how))
+        if not isinstance(how, RankChoice):
+            points = _take_rank(columns, how)
+        elif is_alone:
+            points = _take_rank(whole, None)
         else:
-            points = _take_rank(new.columns, None if isinstance(how, RankChoice) else how)
+            points = (changed, *steps.reduce(changed, how))
         if points[0]:
             piece = encode_piece(run, new.metric, how, points, cut)
             pieces.setdefault((new.metric, how), []).append(piece)
+    steps.give_up()
 
 
 def _take_rank(columns: Columns, rank: int | None) -> tuple[list[int], list[float], list[float]]:

@@ -165,6 +165,14 @@ class PointWatcher:
         ]
         if recent:
             viewer.offer(make_points(recent))
+        # Since then, further ranks may have changed means that were sent before.
+        stale = [
+            source[1]
+            for source in sources
+            if any(tick.is_stale for tick in self._recent.get(source, ()))
+        ]
+        if stale:
+            viewer.offer(make_event("stale", {"runs": stale}))
         if any(one not in self._known for one in sources):
             await self.look()
 
