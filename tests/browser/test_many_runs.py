@@ -111,6 +111,22 @@ def test_exceptions_end_with_the_filter_they_were_made_of_and_that_is_said(
     expect(page.locator(".runs tbody tr.is-picked")).to_have_count(0)
 
 
+def test_the_bar_of_the_selection_covers_nothing_of_the_table(many: Callable[[str], Any]) -> None:
+    page = many("runs?rows=200")
+    for width, height in ((1280, 860), (1600, 500), (600, 800)):
+        page.set_viewport_size({"width": width, "height": height})
+        pick_page(page)
+        expect(page.locator("#selection")).to_be_in_viewport(ratio=1)
+        page.locator(".pager").scroll_into_view_if_needed()
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_function(
+            "() => document.getElementById('selection').getBoundingClientRect().top"
+            " >= document.querySelector('.pager').getBoundingClientRect().bottom"
+        )
+        page.keyboard.press("Escape")
+        expect(page.locator("#selection")).to_be_hidden()
+
+
 def test_the_rail_says_how_many_are_left_out_and_brings_them(many: Callable[[str], Any]) -> None:
     page = many("compare")
     count = page.locator("#rail [role=status]").first
