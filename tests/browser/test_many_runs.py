@@ -72,6 +72,61 @@ def test_all_that_match_are_compared_and_not_the_newest_of_them(
     expect(page).to_have_url(re.compile("limit=10000"))
 
 
+def test_a_run_that_is_taken_out_of_all_that_match_leaves_the_others_selected(
+    many: Callable[[str], Any],
+) -> None:
+    page = many("runs?rows=200")
+    pick_page(page)
+    page.get_by_role("button", name=f"Select all {RUNS} that match").click()
+    boxes = page.locator(".runs tbody tr[data-run] input[type=checkbox]")
+    boxes.nth(3).uncheck()
+    bar = page.get_by_role("toolbar", name="What to do with the selected runs")
+    expect(bar).to_contain_text(f"{RUNS - 1} selected: all that match but 1")
+    expect(boxes.nth(3)).not_to_be_checked()
+    expect(boxes.nth(4)).to_be_checked()
+    bar.get_by_role("button", name="Archive").click()
+    expect(page.get_by_text(f"Archived {RUNS - 1} runs")).to_be_visible()
+    expect(page.locator("[data-part='place']")).to_have_attribute("data-matches", "1")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("[data-part='place']")).to_have_attribute("data-matches", str(RUNS))
+
+    pick_page(page)
+    page.get_by_role("button", name=f"Select all {RUNS} that match").click()
+    boxes.nth(3).uncheck()
+    boxes.nth(5).uncheck()
+    bar.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator("#rail [role=status]").first).to_have_text(f"{RUNS - 2} runs")
+
+
+def test_exceptions_end_with_the_filter_they_were_made_of_and_that_is_said(
+    many: Callable[[str], Any],
+) -> None:
+    page = many("runs?rows=200")
+    pick_page(page)
+    page.get_by_role("button", name=f"Select all {RUNS} that match").click()
+    page.locator(".runs tbody tr[data-run] input[type=checkbox]").nth(3).uncheck()
+    page.locator("#name-search").fill("ember")
+    expect(page.get_by_text("Nothing is selected any more")).to_be_visible()
+    expect(page.locator("#selection")).to_be_hidden()
+    expect(page.locator(".runs tbody tr.is-picked")).to_have_count(0)
+
+
+def test_the_bar_of_the_selection_covers_nothing_of_the_table(many: Callable[[str], Any]) -> None:
+    page = many("runs?rows=200")
+    for width, height in ((1280, 860), (1600, 500), (600, 800)):
+        page.set_viewport_size({"width": width, "height": height})
+        pick_page(page)
+        expect(page.locator("#selection")).to_be_in_viewport(ratio=1)
+        page.locator(".pager").scroll_into_view_if_needed()
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_function(
+            "() => document.getElementById('selection').getBoundingClientRect().top"
+            " >= document.querySelector('.pager').getBoundingClientRect().bottom"
+        )
+        page.keyboard.press("Escape")
+        expect(page.locator("#selection")).to_be_hidden()
+
+
 def test_the_rail_says_how_many_are_left_out_and_brings_them(many: Callable[[str], Any]) -> None:
     page = many("compare")
     count = page.locator("#rail [role=status]").first

@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 
+from hpctrack.core.layout import SEALED_NAME
 from hpctrack.store.annotation_file import edit_annotations
+from hpctrack.store.seal import seal_run
+from hpctrack_server.data.entries import Entries
+from hpctrack_server.data.index.project_scan import ProjectScan
 from hpctrack_server.data.index.query import RunQuery
+from hpctrack_server.data.index.saved import SavedTable
 from hpctrack_server.data.index.scanner import IDLE_S, WATCHED_S, Scanner
 from hpctrack_server.data.series.live_feed import LiveFeeds, Tick
 from hpctrack_server.data.series.query import RankChoice
-from tests.stores import FakeClock, NodeWriter
+from tests.stores import FakeClock, NodeWriter, write_run
 
 SOURCE = ("p", "r")
 LOOKS = 6
@@ -151,6 +156,33 @@ def test_a_new_attempt_is_found_though_the_folder_is_as_old_by_its_clock(scene: 
     assert any(tick.is_stale or tick.pieces for tick in scene.look(LOOKS))
     assert scene.row()["attempts"] == 2
     again.close()
+
+
+def test_a_broken_file_that_was_mended_is_read_by_a_tick_that_looks_at_nothing_else(
+    tmp_path: Path,
+) -> None:
+    time, store = FakeClock(), tmp_path / "store"
+    folders = [write_run(store, run=f"r{number}") for number in range(3)]
+    for one in folders:
+        seal_run(one)
+    path = folders[1] / SEALED_NAME
+    whole = path.read_bytes()
+    path.write_bytes(b"no HDF5")
+    scan = ProjectScan(
+        store,
+        "p",
+        entries=Entries(store, clock=time.clock(), stale_after_s=60.0),
+        clock=time.clock(),
+        saved=SavedTable(store, "p", folder=tmp_path / "cache"),
+        token="t",  # noqa: S106 - begins the versions
+    )
+    assert list(scan.build())
+    assert [one.id for one in scan.snapshot().broken] == ["r1"]
+    path.write_bytes(whole)
+    scan.tick(budget_s=1.0)
+    assert not scan.snapshot().broken
+    assert sum(one.sum() for one in scan.snapshot().alive) == len(folders)
+    scan.close()
 
 
 def test_a_folder_that_is_gone_is_gone(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -52,7 +53,9 @@ YOUNG_S = 0.5
 """Two changes can fall into one tick of the file system's clock."""
 
 BROKEN_RETRY_S = 10.0
-BROKEN_PER_LOOK = 20
+BROKEN_LOOKS = 200
+"""Broken runs that a tick looks at in turn, if it has time: somebody may mend them."""
+
 _ABSENT = (None, "", ())
 TRUSTED_RUNS = 20_000
 """The saved table of a larger project is shown before its runs have been looked at."""
@@ -245,7 +248,7 @@ class ProjectScan:
             if number % 25 == 0 or known is None:
                 yield
 
-    def _look_at(self, name: str, known: int | None) -> None:
+    def _look_at(self, name: str, known: int | None = None) -> None:
         """Read a run if it is not as it was; one that is followed is looked at by `tick`."""
         if self._clock.mono_s() < self._followed.get(name, (0, 0.0))[1]:
             return
@@ -266,7 +269,7 @@ class ProjectScan:
         are_values_due = begun_s >= self._next_values_mono_s
         for name in [*self._waiting]:
             self._waiting.discard(name)
-            self._look_at(name, None)
+            self._look_at(name)
         for name in list(self._hot):
             stamp, since_s = self._hot.pop(name)
             fresh = self._tiers.fresh.get(name)
@@ -286,9 +289,16 @@ class ProjectScan:
         if are_values_due:
             rest_s = min(max((now_s - begun_s) / VALUES_SHARE, VALUES_MIN_S), VALUES_MAX_S)
             self._next_values_mono_s = begun_s + rest_s
-        due = [name for name, one in self._broken.items() if one[2] <= now_s]
-        for name in due[:BROKEN_PER_LOOK]:
-            self._read_again(name)
+        self._look_at_broken(now_s, until_s)
+
+    def _look_at_broken(self, now_s: float, until_s: float) -> None:
+        """Try runs again: of which a file is another one now, or that were at rest for a while."""
+        for name in [*itertools.islice(self._broken, BROKEN_LOOKS)]:
+            self._broken[name] = known = self._broken.pop(name)  # the last one in turn
+            look = self._read_again if known[2] <= now_s else self._look_at
+            look(name)
+            if self._clock.mono_s() > until_s:
+                break
 
     def _is_followed(self, name: str) -> bool:
         """Tell whether of a run that goes on nothing but points can have changed."""

@@ -5,7 +5,7 @@ import { formatCount } from "../base/format.js";
 import { say, sayError } from "../base/message.js";
 import { askText } from "./dialog.js";
 import { addTag, findAllIds, findTags, markRuns, removeTag } from "./edits.js";
-import { addressWith, currentPlace, facts, matches, project } from "./place.js";
+import { addressWith, currentPlace, currentQuery, facts, matches, project } from "./place.js";
 import { go } from "./refresh.js";
 
 const IN_ADDRESS_MAX = 2000;
@@ -19,6 +19,10 @@ const DIFF_MAX = 12;
 /** @type {Set<string>} */
 const picked = new Set();
 let isAll = false;
+/** What was taken out of all that match. @type {Set<string>} */
+const excepted = new Set();
+/** Of which table that is said. */
+let exceptedOf = "";
 /** @type {HTMLTableRowElement | null} */
 let last = null;
 
@@ -35,47 +39,75 @@ export function tendSelection() {
       pick(row, /** @type {HTMLInputElement} */ (target).checked, event.shiftKey);
     }
   });
-  document.addEventListener("tablechange", paint);
+  document.addEventListener("tablechange", onTableChange);
+}
+
+function onTableChange() {
+  if (excepted.size && describeQuery() !== exceptedOf) {
+    // How many of the exceptions match now is not known here: nothing is changed that nobody has seen.
+    say("Nothing is selected any more: other runs match now");
+    clearPicked();
+  }
+  paint();
+}
+
+function describeQuery() {
+  const { filter, search, scope } = currentQuery();
+  return JSON.stringify([filter, search, scope]);
 }
 
 /** @param {HTMLTableRowElement} row */
 export function togglePicked(row) {
-  pick(row, !picked.has(row.dataset.run ?? ""), false);
+  pick(row, !isPicked(row), false);
 }
 
 export function clearPicked() {
   picked.clear();
+  excepted.clear();
   isAll = false;
   last = null;
   paint();
 }
 
 export function hasPicked() {
-  return picked.size > 0 || isAll;
+  return countPicked() > 0;
 }
 
-/** @param {HTMLTableRowElement} row @param {boolean} isPicked @param {boolean} isRange */
-function pick(row, isPicked, isRange) {
-  isAll = false;
+/** @param {HTMLElement} row */
+function isPicked(row) {
+  const run = row.dataset.run ?? "";
+  return isAll ? !excepted.has(run) : picked.has(run);
+}
+
+function countPicked() {
+  return isAll ? Math.max(matches() - excepted.size, 0) : picked.size;
+}
+
+/** @param {HTMLElement[]} chosen @param {boolean} isIn */
+function putAll(chosen, isIn) {
+  const marked = isAll ? excepted : picked;
+  for (const { dataset } of chosen) {
+    if (isIn === isAll) marked.delete(dataset.run ?? "");
+    else marked.add(dataset.run ?? "");
+  }
+  exceptedOf = describeQuery();
+  if (excepted.size && !countPicked()) clearPicked(); // a run that comes later is not selected
+}
+
+/** @param {HTMLTableRowElement} row @param {boolean} isIn @param {boolean} isRange */
+function pick(row, isIn, isRange) {
   const all = rows();
   const from = isRange && last ? all.indexOf(last) : -1;
   const to = all.indexOf(row);
   const chosen = from >= 0 && to >= 0 ? all.slice(Math.min(from, to), Math.max(from, to) + 1) : [row];
-  for (const { dataset } of chosen) {
-    if (isPicked) picked.add(dataset.run ?? "");
-    else picked.delete(dataset.run ?? "");
-  }
+  putAll(chosen, isIn);
   last = row;
   paint();
 }
 
-/** @param {boolean} isPicked */
-function pickPage(isPicked) {
-  isAll = false;
-  for (const { dataset } of rows()) {
-    if (isPicked) picked.add(dataset.run ?? "");
-    else picked.delete(dataset.run ?? "");
-  }
+/** @param {boolean} isIn */
+function pickPage(isIn) {
+  putAll(rows(), isIn);
   paint();
 }
 
@@ -83,11 +115,11 @@ function paint() {
   let count = 0;
   const all = rows();
   for (const row of document.querySelectorAll(".runs tbody tr[data-run]")) {
-    const isPicked = isAll || picked.has(/** @type {HTMLElement} */ (row).dataset.run ?? "");
-    count += Number(isPicked && !row.classList.contains("baseline"));
-    row.classList.toggle("is-picked", isPicked);
+    const isIn = isPicked(/** @type {HTMLElement} */ (row));
+    count += Number(isIn && !row.classList.contains("baseline"));
+    row.classList.toggle("is-picked", isIn);
     const input = box(row);
-    if (input) input.checked = isPicked;
+    if (input) input.checked = isIn;
   }
   const head = /** @type {HTMLInputElement | null} */ (document.getElementById("check-page"));
   if (head) {
@@ -101,15 +133,16 @@ function paint() {
 /** @param {boolean} isWholePage */
 function paintBar(isWholePage) {
   const bar = /** @type {HTMLElement} */ (document.getElementById("selection"));
-  const count = isAll ? matches() : picked.size;
+  const count = countPicked();
   bar.hidden = !count;
   if (!count) return;
   const focused = bar.contains(document.activeElement) ? document.activeElement?.textContent : null;
   const scope = currentPlace().scope ?? "active";
-  const canPickAll = isWholePage && !isAll && matches() > picked.size;
+  const canPickAll = isAll ? excepted.size > 0 : isWholePage && matches() > picked.size;
+  const reach = excepted.size ? `: all that match but ${excepted.size.toLocaleString("en")}` : ", all that match";
   const button = (/** @type {string} */ label, /** @type {() => unknown} */ work, more = {}) => make("button", { type: "button", class: "button", on: { click: work }, ...more }, label);
   const parts = [
-    make("span", { role: "status" }, make("b", {}, count.toLocaleString("en")), isAll ? " selected, all that match" : " selected"),
+    make("span", { role: "status" }, make("b", {}, count.toLocaleString("en")), ` selected${isAll ? reach : ""}`),
     canPickAll ? make("button", { type: "button", class: "link", on: { click: pickAll } }, `Select all ${matches().toLocaleString("en")} that match`) : null,
     make("button", { type: "button", class: "link", on: { click: clearPicked } }, "Clear"),
     make("span", { class: "divide" }),
@@ -128,21 +161,21 @@ function paintBar(isWholePage) {
 }
 
 function pickAll() {
+  clearPicked();
   isAll = true;
-  picked.clear();
   paint();
 }
 
 async function findIds() {
-  return isAll ? findAllIds() : [...picked];
+  return isAll ? (await findAllIds()).filter((id) => !excepted.has(id)) : [...picked];
 }
 
 /** Opens the charts of the selected runs. */
 export async function compare() {
   const matching = new URL(facts().dataset.compare ?? "", location.href);
-  if (!picked.size && !isAll) return location.assign(matching);
+  if (!hasPicked()) return location.assign(matching);
   try {
-    if (isAll && (currentPlace().scope ?? "active") === "active") {
+    if (isAll && !excepted.size && (currentPlace().scope ?? "active") === "active") {
       // Who picks all wants all, and not the newest of them.
       matching.searchParams.set("limit", String(COMPARED_MAX));
       return location.assign(matching);
