@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 
 from hpctrack.store.point_feed import ROWS_MAX
 from hpctrack.store.schema import POINT
-from hpctrack_server.data.series.live_feed import OPEN_STEPS, ROWS_BEFORE, LiveFeeds, Tick
+from hpctrack_server.data.reader import Reader
+from hpctrack_server.data.series.live_feed import ROWS_BEFORE, LiveFeeds, Tick
+from hpctrack_server.data.series.live_watch import PointWatcher, Watched
+from hpctrack_server.data.series.open_steps import OPEN_STEPS
 from hpctrack_server.data.series.query import RankChoice
 from tests.stores import FakeClock, NodeWriter
 from tests.unit.server.test_live_points import MEAN, pieces_of
@@ -202,3 +206,32 @@ def test_ranks_of_their_own_are_told_whatever_the_mean_lacks(tmp_path: Path) -> 
     tick = feeds.look(wanted)[SOURCE]
     feeds.close()
     assert pieces_of(tick, how=1)[0]["step"] == list(range(4))
+
+
+def test_a_page_that_begins_after_means_were_found_to_lack_a_rank_fetches_again(
+    tmp_path: Path,
+) -> None:
+    writer = begin(tmp_path, ranks=2)
+
+    async def begin_to_watch(watcher: PointWatcher) -> list[str]:
+        with watcher.watch(Watched("p", ("r",), frozenset())) as viewer:
+            await watcher.begin(viewer)
+            return [event.name for event in await viewer.next(1)]
+
+    async def watch() -> list[list[str]]:
+        feeds = LiveFeeds(tmp_path, clock=FakeClock().clock(), stale_after_s=1e6)
+        watcher = PointWatcher(feeds, reader := Reader(), interval_s=2)
+        with watcher.watch(Watched("p", ("r",), frozenset())):
+            await watcher.look()
+            log(writer, 0, range(10), 0.0)
+            await watcher.look()
+            found = [await begin_to_watch(watcher)]
+            log(writer, 1, range(4), 2.0)
+            await watcher.look()
+            found.append(await begin_to_watch(watcher))
+        await watcher.close(1)
+        await reader.call(feeds.close)
+        reader.close()
+        return found
+
+    assert asyncio.run(watch()) == [["points"], ["points", "stale"]]
