@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hpctrack.sweeps.request import Taken, Taking, read_request, write_taken
 from hpctrack.sweeps.results.progress import write_progress
 from hpctrack.sweeps.results.status import read_status
 from hpctrack.sweeps.sweep import load_sweep
-from hpctrack.sweeps.worker.result import TrialState
+from hpctrack.sweeps.worker.result import TrialState, read_result, write_result
 from hpctrack_server.components.sweep_view import (
     describe_request,
     describe_state,
@@ -125,6 +126,28 @@ def test_the_api_has_what_the_charts_draw(live: Live) -> None:
     assert live.get("/api/v1/projects/digits/sweeps/none").status == 404
     assert live.get("/p/digits/sweeps/none").status == 404
     assert live.get("/p/digits/sweeps/..%2Fover").status == 404
+
+
+def test_a_trial_that_runs_has_as_many_iterations_as_its_curve_or_a_dash(tmp_path: Path) -> None:
+    for sweep_id, has_runs in (("seen", True), ("unseen", False)):
+        sweep = write_sweep(
+            tmp_path, sweep_id=sweep_id, trials=8, states=RUNNING, has_runs=has_runs
+        )
+        said = read_result(sweep.folder, 6)
+        assert said is not None
+        write_result(sweep.folder, replace(said, iterations=0))  # told when it ends
+    served = serve(tmp_path)
+    try:
+        for sweep_id, counted in (("seen", 3), ("unseen", 0)):
+            found = served.get(f"/api/v1/projects/digits/sweeps/{sweep_id}").json()
+            assert found["trials"]["iterations"][6] == counted
+            page = served.get(f"/p/digits/sweeps/{sweep_id}").text
+            row = page.partition('<tr data-trial="6">')[2].partition("</tr>")[0]
+            assert '<span class="pill running">' in row
+            assert ('<td class="number">3</td>' in row) == bool(counted)
+            assert '<td class="number">0</td>' not in row
+    finally:
+        served.stop()
 
 
 def test_a_broken_sweep_tells_why_in_its_place(live: Live, store: Path) -> None:

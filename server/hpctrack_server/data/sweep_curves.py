@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from hpctrack.sweeps.results.curves import Curve
 from hpctrack_server.data.downsample import envelope
 
 CURVES_MAX = 400
@@ -32,6 +33,27 @@ def choose_trials(numbers: Sequence[int], ranking: Sequence[int]) -> frozenset[i
     rest = [one for one in numbers if one not in best]
     places = np.linspace(0, len(rest) - 1, CURVES_MAX - len(best)).round().astype(int)
     return best | {rest[at] for at in places.tolist()}
+
+
+def count_iterations(trials: Mapping[str, Any], curves: Iterable[Curve]) -> dict[str, Any]:
+    """Return the columns of trials; one that runs has as many iterations as its curve.
+
+    It says itself how many they were when it ends.
+
+    Parameters
+    ----------
+    trials : mapping
+        With ``number``, ``state`` and ``iterations``.
+    curves : iterable of Curve
+        Of some of them.
+    """
+    ends = {one.number: int(one.iterations[-1]) for one in curves if len(one)}
+    columns = zip(trials["number"], trials["state"], trials["iterations"], strict=True)
+    counted = [
+        max(said, ends.get(number, 0)) if state == "running" else said
+        for number, state, said in columns
+    ]
+    return {**trials, "iterations": counted}
 
 
 def thin_line(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hpctrack.sweeps.control import Wish, read_control
 from hpctrack.sweeps.folder import SweepFolder, has_own_files, iter_sweep_folders
 from hpctrack.sweeps.request import Taken, Taking, read_request, read_taken, write_request
 from hpctrack.sweeps.results.command_line import make_command_line
-from hpctrack.sweeps.results.curves import read_curves
+from hpctrack.sweeps.results.curves import Curve, read_curves
 from hpctrack.sweeps.results.dashboard import make_dashboard, make_importance, make_line
 from hpctrack.sweeps.results.progress import Progress, list_submissions, read_progress
 from hpctrack.sweeps.results.records import read_records
@@ -30,7 +30,7 @@ from hpctrack.sweeps.sweep import Sweep, load_sweep
 from hpctrack.sweeps.worker.result import TrialState
 from hpctrack.sweeps.worker.trial_runs import TrialRuns
 from hpctrack_server.data.entries import reading
-from hpctrack_server.data.sweep_curves import choose_trials, thin_line
+from hpctrack_server.data.sweep_curves import choose_trials, count_iterations, thin_line
 
 KEPT = 64
 """Sweeps whose files are remembered; trials that are over are then not opened again."""
@@ -171,6 +171,23 @@ class Sweeps:
                     held.details["whole"] = self._add_curves(held, quick)
             found: dict[str, Any] = held.details[key]
             return {**found, "asking": self._find_asking(held.reader.sweep)}
+
+    def overview(self, project: str, sweep_id: str) -> dict[str, Any]:
+        """Return the details without curves, with how far those of the best trials are that run.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such sweep.
+        HpctrackError
+            It cannot be read.
+        """
+        found = self.details(project, sweep_id, with_curves=False)
+        states = dict(zip(found["trials"]["number"], found["trials"]["state"], strict=True))
+        numbers = frozenset(one for one in found["commands"] if states[one] == "running")
+        with reading(f"sweep {sweep_id}"):
+            curves = _read_curves(self._hold(project, sweep_id), numbers)
+            return {**found, "trials": count_iterations(found["trials"], curves)}
 
     def importance(self, project: str, sweep_id: str) -> dict[str, Any]:
         """Return which parameters of a sweep matter; takes seconds the first time, for Optuna.
@@ -322,11 +339,11 @@ class Sweeps:
             return dict(quick)
         begun = [one.number for one in status.trials if one.state != TrialState.WAITING]
         drawn = choose_trials(begun, quick["ranking"])
-        part = replace(status, trials=tuple(one for one in status.trials if one.number in drawn))
-        curves = read_curves(part, read_records(sweep))
+        curves = _read_curves(held, drawn)
         end = max((int(one.iterations[-1]) for one in curves if len(one)), default=0)
         return {
             **quick,
+            "trials": count_iterations(quick["trials"], curves),
             "curves": [thin_line(make_line(one)) for one in curves],
             "curves_left_out": len(begun) - len(drawn),
             "rungs": find_rungs(sweep.file.early, end),
@@ -407,6 +424,14 @@ class Sweeps:
             },
             taken=_describe_taken(taken) if is_heard and taken is not None else None,
         )
+
+
+def _read_curves(held: _Held, numbers: frozenset[int]) -> list[Curve]:
+    """Return the curves of some trials, for which runs are opened."""
+    if held.status is None or not numbers:
+        return []
+    trials = tuple(one for one in held.status.trials if one.number in numbers)
+    return read_curves(replace(held.status, trials=trials), read_records(held.reader.sweep))
 
 
 def _describe_taken(taken: Taken) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class SweepPage(Guarded):
         """Answer with the page; a sweep that cannot be read says why."""
         try:
             found = await self.services.sweeping.call(
-                self.services.sweeps.details, project, sweep_id, with_curves=False
+                self.services.sweeps.overview, project, sweep_id
             )
         except (InvalidNameError, NotFoundError):
             raise
