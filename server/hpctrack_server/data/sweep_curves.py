@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hpctrack.sweeps.results.curves import Curve
 from hpctrack_server.data.downsample import envelope
 
 CURVES_MAX = 400
@@ -35,7 +34,7 @@ def choose_trials(numbers: Sequence[int], ranking: Sequence[int]) -> frozenset[i
     return best | {rest[at] for at in places.tolist()}
 
 
-def count_iterations(trials: Mapping[str, Any], curves: Iterable[Curve]) -> dict[str, Any]:
+def count_iterations(trials: Mapping[str, Any], ends: Mapping[int, int]) -> dict[str, Any]:
     """Return the columns of trials; one that runs has as many iterations as its curve.
 
     It says itself how many they were when it ends.
@@ -44,10 +43,9 @@ def count_iterations(trials: Mapping[str, Any], curves: Iterable[Curve]) -> dict
     ----------
     trials : mapping
         With ``number``, ``state`` and ``iterations``.
-    curves : iterable of Curve
-        Of some of them.
+    ends : mapping
+        The last iteration of a curve, by the trial's number.
     """
-    ends = {one.number: int(one.iterations[-1]) for one in curves if len(one)}
     columns = zip(trials["number"], trials["state"], trials["iterations"], strict=True)
     counted = [
         max(said, ends.get(number, 0)) if state == "running" else said

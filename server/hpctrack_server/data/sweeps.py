@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ class Sweeps:
         numbers = frozenset(one for one in found["commands"] if states[one] == "running")
         with reading(f"sweep {sweep_id}"):
             curves = _read_curves(self._hold(project, sweep_id), numbers)
-            return {**found, "trials": count_iterations(found["trials"], curves)}
+            return {**found, "trials": count_iterations(found["trials"], _find_ends(curves))}
 
     def importance(self, project: str, sweep_id: str) -> dict[str, Any]:
         """Return which parameters of a sweep matter; takes seconds the first time, for Optuna.
@@ -340,13 +340,13 @@ class Sweeps:
         begun = [one.number for one in status.trials if one.state != TrialState.WAITING]
         drawn = choose_trials(begun, quick["ranking"])
         curves = _read_curves(held, drawn)
-        end = max((int(one.iterations[-1]) for one in curves if len(one)), default=0)
+        ends = _find_ends(curves)
         return {
             **quick,
-            "trials": count_iterations(quick["trials"], curves),
+            "trials": count_iterations(quick["trials"], ends),
             "curves": [thin_line(make_line(one)) for one in curves],
             "curves_left_out": len(begun) - len(drawn),
-            "rungs": find_rungs(sweep.file.early, end),
+            "rungs": find_rungs(sweep.file.early, max(ends.values(), default=0)),
         }
 
     def _read_details(self, held: _Held) -> dict[str, Any]:
@@ -432,6 +432,11 @@ def _read_curves(held: _Held, numbers: frozenset[int]) -> list[Curve]:
         return []
     trials = tuple(one for one in held.status.trials if one.number in numbers)
     return read_curves(replace(held.status, trials=trials), read_records(held.reader.sweep))
+
+
+def _find_ends(curves: Sequence[Curve]) -> dict[int, int]:
+    """Return the last iteration of each curve, by the trial's number."""
+    return {one.number: int(one.iterations[-1]) for one in curves if len(one)}
 
 
 def _describe_taken(taken: Taken) -> dict[str, Any]:
