@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from hpctrack.store.stored_run import StoredRun
 from scripts.benchmarks.made_ranks import METRIC, RankShape, place_spikes, write_ranks
 from scripts.benchmarks.made_runs import PROJECT
+from tests.programs import wait_for
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
 
@@ -281,3 +282,46 @@ def named(page: Any, name: str, path: str) -> list[list[float]]:
         [name, path],
     )
     return list(found)
+
+
+SAMPLED = """(canvas, [left, top, width, height]) => {
+  const ratio = canvas.width / (canvas.clientWidth || canvas.width);
+  const { data, width: columns } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const at = (part, from, size) => Math.round((from + part * size) * ratio);
+  const parts = [0.1, 0.23, 0.41, 0.62, 0.87];
+  const places = parts.flatMap((x) => parts.map((y) => at(y, top, height) * columns + at(x, left, width)));
+  return places.map((place) => data.slice(4 * place, 4 * place + 4).join());
+}"""  # noqa: E501
+
+
+def test_the_picture_is_there_before_bokeh_and_is_the_same(open_page: OpenPage) -> None:
+    page = open_page()
+    held: list[Any] = []
+
+    def hold(one: Any) -> None:
+        held.append(one)
+
+    page.route("**/bokeh.min.js", hold)
+    page.goto("{0.scheme}://{0.netloc}/".format(urlsplit(page.url)) + TAB, wait_until="commit")
+    preview = page.locator("#matrix[data-previewed=true] .preview")
+    expect(preview).to_be_visible()
+    box = preview.bounding_box()
+    size = [0, 0, box["width"], box["height"]]
+    seen = preview.evaluate(f"(canvas, size) => ({SAMPLED})(canvas, size)", size)
+    wait_for(lambda: held)
+    held[0].continue_()
+    expect(page.locator("#matrix[data-ready=true]")).to_be_visible()
+    expect(page.locator("#matrix .preview")).to_have_count(0)
+    host = page.locator("#matrix .picture").first.bounding_box()
+    drawn = page.evaluate(
+        f"""() => {{
+          const view = [...Bokeh.index.roots].find((one) => one.model.select_one("picture"));
+          const {{ left, top, width, height }} = view.frame.bbox;
+          const {{ canvas }} = view.export("png", false);
+          return [[left, top, width, height], ({SAMPLED})(canvas, [left, top, width, height])];
+        }}"""
+    )
+    frame = [host["x"] + drawn[0][0], host["y"] + drawn[0][1], *drawn[0][2:]]
+    assert frame == pytest.approx([box[one] for one in ("x", "y", "width", "height")], abs=1)
+    same = sum(one == other for one, other in zip(seen, drawn[1], strict=True))
+    assert same >= 20, "of 25 pixels; some lie on the edge of two"

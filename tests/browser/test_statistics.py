@@ -122,12 +122,13 @@ def test_tables_can_be_taken_along(store: Path, open_page: Callable[..., Any]) -
 def test_groups_are_compared_over_tasks_and_the_address_says_so(
     store: Path, open_page: Callable[..., Any], picture: Callable[[Any, str], None]
 ) -> None:
-    for algorithm, lift in (("old", 0.0), ("new", 0.08), ("<b>newest</b>", 0.1)):
+    lifts = {"old": 0.0, "new": 0.08, "<b>newest</b>": 0.1}
+    for number, (algorithm, lift) in enumerate(lifts.items()):
         for at, task in enumerate(("pong", "breakout", "\u202eqbert", "x" * 300)):
             for seed in range(5):
                 config = {"algorithm": algorithm, "game": task, "seed": seed}
                 value = (at + 1) * (0.5 + lift + 0.03 * ((seed * 7 + at) % 5))
-                run = f"{len(algorithm)}-{at}-{seed}"
+                run = f"{number}-{at}-{seed}"
                 write_seeded(store, run, config, [value], project="atari")
     page = open_page()
     wait_for_runs(page, "atari", 60)

@@ -1,6 +1,7 @@
 // Asks for the first picture, and only then lets Bokeh's script be run: that takes 100 ms or more,
-// in which the server can draw.
-import { apiAddress } from "../base/api.js";
+// in which the server can draw, and what it has drawn is shown at once.
+import { apiAddress, decodeArrays, ServerError } from "../base/api.js";
+import { showPreview } from "./preview.js";
 
 const FRAME_WIDTH_PX = 130;
 const FRAME_BORDER_PX = 36;
@@ -8,10 +9,10 @@ const RATIO_MAX = 2;
 
 const card = document.getElementById("matrix");
 
-/** @returns {Promise<Response> | null} */
+/** @returns {Promise<{head: any, arrays: any[]}> | null} */
 function ask() {
   const page = document.getElementById("run");
-  const host = card?.querySelector(".picture");
+  const host = /** @type {HTMLElement | null | undefined} */ (card?.querySelector(".picture"));
   if (!card?.dataset.metric || !page || !host) return null;
   const place = new URLSearchParams(location.search);
   const wanted = new URLSearchParams({ metric: card.dataset.metric });
@@ -23,9 +24,19 @@ function ask() {
   wanted.set("width", String(Math.max(1, Math.round((host.clientWidth - FRAME_WIDTH_PX) * ratio))));
   wanted.set("height", String(Math.max(1, Math.round((host.clientHeight - FRAME_BORDER_PX) * ratio))));
   const { project = "", run = "" } = page.dataset;
-  const asked = fetch(apiAddress(["runs", project, run, "matrix"], Object.fromEntries(wanted)));
+  const asked = read(fetch(apiAddress(["runs", project, run, "matrix"], Object.fromEntries(wanted))), host);
   asked.catch(() => {}); // who awaits it tells what went wrong
   return asked;
+}
+
+/** @param {Promise<Response>} asked @param {HTMLElement} host */
+async function read(asked, host) {
+  const answer = await asked;
+  if (!answer.ok) throw new ServerError(answer.status, await answer.json().catch(() => ({})));
+  const found = decodeArrays(await answer.arrayBuffer());
+  const codes = found.arrays.find((one) => one.name === "codes");
+  if (codes && showPreview(host, found.head, codes.values) && card) card.dataset.previewed = "true";
+  return found;
 }
 
 export const first = ask();

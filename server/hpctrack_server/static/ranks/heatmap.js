@@ -1,5 +1,5 @@
 // The picture of ranks x steps, with bands above it, bars beside it, and its scale.
-import { apiAddress, decodeArrays, fetchArrays, ServerError } from "../base/api.js";
+import { apiAddress, fetchArrays, ServerError } from "../base/api.js";
 import { explain, make } from "../base/dom.js";
 import { formatCount, formatNumber } from "../base/format.js";
 import { token } from "../base/tokens.js";
@@ -63,6 +63,7 @@ export class Heatmap {
     this.setColours();
     this.listen();
     await this.show(view, first);
+    this.dropPreview();
     this.bands = await Figure.mount("rank-bands", this.bandsHost);
     this.bars = await Figure.mount("rank-bars", this.barsHost);
     this.bands.model.on_event("rangesupdate", (/** @type {any} */ event) => this.page.onZoom({ x0: event.x0, x1: event.x1 }));
@@ -73,12 +74,16 @@ export class Heatmap {
     await this.loadBands(view);
   }
 
+  /** Takes away what early.js has shown, when the figure has painted the same. */
+  dropPreview() {
+    requestAnimationFrame(() => requestAnimationFrame(() => this.host.querySelector(".preview")?.remove()));
+  }
+
   /** The answer that was asked for before this script was there. */
   async takeEarly() {
     const answer = await early;
     if (!answer) throw new ServerError(0, { message: "the server does not answer" });
-    if (!answer.ok) throw new ServerError(answer.status, await answer.json().catch(() => ({})));
-    return decodeArrays(await answer.arrayBuffer());
+    return answer;
   }
 
   /** @param {View} view @param {number} width @param {number} height */
