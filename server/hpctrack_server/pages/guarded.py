@@ -258,7 +258,7 @@ class Guarded(RequestHandler):
     def _find_project(self) -> str:
         """Return the project that the address is in; empty if it is that of the project itself."""
         is_inside = self.request.path.startswith(f"{self.services.prefix}/p/")
-        parts = self.path_args or []  # none yet where the method is refused
+        parts = getattr(self, "path_args", [])  # none yet where the method is refused
         return parts[0] if is_inside and len(parts) > 1 else ""
 
     def describe_error(self, error: BaseException | None) -> dict[str, Any]:
