@@ -144,7 +144,9 @@ def test_any_line_of_a_huge_console_is_a_key_away(
     expect(page.locator(".row.at .t")).to_have_text("line 599998 of many")
     made = page.evaluate("document.querySelectorAll('.console-rows .row').length")
     assert made < 100, "only what is seen is in the page"
-    reloaded = page.url
+    place = "Number(new URLSearchParams(location.search).get('line'))"
+    wait_for(lambda: page.evaluate(place) > lines - 100)  # it follows a moment later
+    reloaded = page.evaluate("location.href")
     page.goto("about:blank")
     page.goto(reloaded)
     expect(text.filter(has_text="line 599998 of")).to_be_visible()
