@@ -133,7 +133,9 @@ def measure_page(page: Any, url: str, *, repeats: int) -> list[Row]:
     return [
         _row("rank x step, first draw after the server's start", pictures[:1], None),
         _row("rank x step, first draw", pictures[1:], FIRST_MS),
-        _row("rank x step, first draw: its axes too", [one["axes"] for one in firsts[1:]], None),
+        _row(
+            "rank x step, first draw: its axes too", [one["axes"] for one in firsts[1:]], FIRST_MS
+        ),
         _row("rank x step, zoom to paint, blurred", blurred, ZOOM_MS),
         _row("rank x step, zoom to paint, sharp", sharp, ZOOM_MS),
         _row("rank x step, hover to the exact value", hovers, None),

@@ -7,6 +7,9 @@ const FRAME_WIDTH_PX = 130;
 const FRAME_BORDER_PX = 36;
 const RATIO_MAX = 2;
 
+/** Bokeh's script keeps the page from painting; a picture that is on its way goes first. */
+const PICTURE_WAIT_MS = 200;
+
 const card = document.getElementById("matrix");
 
 /** @returns {Promise<{head: any, arrays: any[]}> | null} */
@@ -41,10 +44,17 @@ async function read(asked, host) {
 
 export const first = ask();
 
+/** The picture has been painted, or takes longer than is worth waiting for. */
+async function afterPicture() {
+  await Promise.race([first?.catch(() => {}), new Promise((resolve) => setTimeout(resolve, PICTURE_WAIT_MS))]);
+  if (card?.dataset.previewed) await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+}
+
 /** @returns {Promise<void>} */
-function loadBokeh() {
+async function loadBokeh() {
+  const source = card?.dataset.bokeh;
+  if (source) await afterPicture();
   return new Promise((resolve, reject) => {
-    const source = card?.dataset.bokeh;
     if (!source) return; // there is nothing to draw
     const script = document.createElement("script");
     script.src = source;
