@@ -1,10 +1,8 @@
 // Asks for the first picture, and only then lets Bokeh's script be run: that takes 100 ms or more,
 // in which the server can draw, and what it has drawn is shown at once.
 import { apiAddress, decodeArrays, ServerError } from "../base/api.js";
-import { showPreview } from "./preview.js";
+import { BORDER, showPreview } from "./preview.js";
 
-const FRAME_WIDTH_PX = 130;
-const FRAME_BORDER_PX = 36;
 const RATIO_MAX = 2;
 
 /** Bokeh's script keeps the page from painting; a picture that is on its way goes first. */
@@ -24,8 +22,8 @@ function ask() {
     if (value) wanted.set(name, value);
   }
   const ratio = Math.min(devicePixelRatio || 1, RATIO_MAX);
-  wanted.set("width", String(Math.max(1, Math.round((host.clientWidth - FRAME_WIDTH_PX) * ratio))));
-  wanted.set("height", String(Math.max(1, Math.round((host.clientHeight - FRAME_BORDER_PX) * ratio))));
+  wanted.set("width", String(Math.max(1, Math.round((host.clientWidth - BORDER.left - BORDER.right) * ratio))));
+  wanted.set("height", String(Math.max(1, Math.round((host.clientHeight - BORDER.top - BORDER.bottom) * ratio))));
   const { project = "", run = "" } = page.dataset;
   const asked = read(fetch(apiAddress(["runs", project, run, "matrix"], Object.fromEntries(wanted))), host);
   asked.catch(() => {}); // who awaits it tells what went wrong

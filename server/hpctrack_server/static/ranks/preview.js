@@ -4,7 +4,7 @@ import { parseHex } from "../base/tokens.js";
 import { makePalette } from "./palette.js";
 
 /** The borders of the figure: hpctrack_server/components/figures/heatmap.py has the same. */
-const BORDER = { left: 124, top: 6, right: 6, bottom: 30 };
+export const BORDER = { left: 124, top: 6, right: 6, bottom: 30 };
 
 /**
  * @param {HTMLElement} host
