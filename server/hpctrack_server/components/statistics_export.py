@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hpctrack_server.components.text import format_number, printable
@@ -91,19 +91,34 @@ def write_latex(report: Report, *, caption: str, confidence: float) -> str:
     best = None
     if means:
         best = min(means) if report["goal"] == "low" else max(means)
+    return frame_latex(
+        f"{escape_latex(caption)}. Brackets are {confidence * 100:g}\\% intervals.",
+        "lrlllll",
+        "Group & $n$ & Mean $\\pm$ SD & IQM & Difference & P(better) & $p$",
+        [
+            _latex_row(group, row, report, is_best=row["mean"] == best)
+            for group, row in zip(report["groups"], rows, strict=True)
+        ],
+    )
+
+
+def frame_latex(caption: str, columns: str, heads: str, rows: Iterable[str]) -> str:
+    """Return a whole table around rows that are LaTeX already, less their ends."""
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
         "  \\centering",
-        f"  \\caption{{{escape_latex(caption)}. Brackets are {confidence * 100:g}\\% intervals.}}",
-        "  \\begin{tabular}{lrlllll}",
+        f"  \\caption{{{caption}}}",
+        f"  \\begin{{tabular}}{{{columns}}}",
         "    \\toprule",
-        "    Group & $n$ & Mean $\\pm$ SD & IQM & Difference & P(better) & $p$ \\\\",
+        f"    {heads} \\\\",
         "    \\midrule",
+        *(f"    {row} \\\\" for row in rows),
+        "    \\bottomrule",
+        "  \\end{tabular}",
+        "\\end{table}",
+        "",
     ]
-    for group, row in zip(report["groups"], rows, strict=True):
-        lines.append(f"    {_latex_row(group, row, report, is_best=row['mean'] == best)} \\\\")
-    lines += ["    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""]
     return "\n".join(lines)
 
 

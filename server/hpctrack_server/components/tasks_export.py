@@ -10,6 +10,7 @@ from hpctrack_server.components.statistics_export import (
     escape_latex,
     format_interval,
     format_share,
+    frame_latex,
     is_missing,
     make_ends,
 )
@@ -50,16 +51,7 @@ def write_latex(report: Report, *, caption: str, confidence: float) -> str:
     told = escape_latex(f"{caption}, {count} tasks, {report['tasks']['scaling']} scores")
     brackets = f"{confidence * 100:g}\\% stratified bootstrap intervals"
     best = max((one["aggregates"]["iqm"]["value"] for one in groups), default=None)
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        "\\begin{table}",
-        "  \\centering",
-        f"  \\caption{{{told}. Brackets are {brackets}.}}",
-        f"  \\begin{{tabular}}{{lr{'l' * (len(shown) + 1)}}}",
-        "    \\toprule",
-        f"    Group & Runs & {' & '.join(AGGREGATES[name] for name in shown)} & P(better) \\\\",
-        "    \\midrule",
-    ]
+    rows = []
     for one in groups:
         cells = [escape_latex(format_interval(one["aggregates"][name])) for name in shown]
         if one["aggregates"]["iqm"]["value"] == best and len(groups) > 1:
@@ -67,9 +59,13 @@ def write_latex(report: Report, *, caption: str, confidence: float) -> str:
         better = one["improvement"]
         label = escape_latex(one["label"]) + ("" if better else " (baseline)")
         share = escape_latex(format_share(better)) if better else "--"
-        lines.append(f"    {' & '.join([label, str(one['n']), *cells, share])} \\\\")
-    lines += ["    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""]
-    return "\n".join(lines)
+        rows.append(" & ".join([label, str(one["n"]), *cells, share]))
+    return frame_latex(
+        f"{told}. Brackets are {brackets}.",
+        f"lr{'l' * (len(shown) + 1)}",
+        f"Group & Runs & {' & '.join(AGGREGATES[name] for name in shown)} & P(better)",
+        rows,
+    )
 
 
 def _make_row(group: Mapping[str, Any], report: Report) -> dict[str, Any]:
