@@ -16,7 +16,7 @@ from scripts.benchmarks.made_compared import PROJECT, Shape, write_compared
 from scripts.benchmarks.made_ranks import RankShape, write_ranks
 from scripts.benchmarks.made_runs import PROJECT as RANKS_PROJECT
 from tests.browser.driving import log_run
-from tests.browser.keys import assert_trapped, has_focus, tab_to, use
+from tests.browser.keys import assert_trapped, tab_to, use
 from tests.browser.test_media import write_run
 from tests.programs import wait_for
 
@@ -273,7 +273,7 @@ def test_console_is_searched(store: Path, open_page: OpenPage) -> None:
     use(page, page.get_by_role("link", name="Console", exact=True))
     expect(page).to_have_url(re.compile("/console$"))
     page.keyboard.press("/")
-    assert has_focus(page.locator("#search input").first)
+    expect(page.locator("#search input").first).to_be_focused()
     page.keyboard.type("nothing like it")
     page.keyboard.press("Enter")
     expect(page.locator("#hits")).to_have_text(re.compile("0|no", re.IGNORECASE))
