@@ -101,6 +101,10 @@ def count_colours(part: Any) -> int:
     return len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0))
 
 
+def assert_drawn(part: Any, *, colours: int = 5) -> None:
+    eventually(lambda: count_colours(part) > colours, said=part)
+
+
 def test_pictures_follow_the_slider_by_keyboard_and_show_boxes_and_masks(
     store: Path, open_page: Callable[..., Any]
 ) -> None:
@@ -175,8 +179,7 @@ def test_everything_else_is_drawn(
 ) -> None:
     page = open_media(open_page, theme)
     for key in ("cloud", "water"):
-        scene = card(page, key).locator("canvas.scene")
-        eventually(lambda one=scene: count_colours(one) > 5, said=key)
+        assert_drawn(card(page, key).locator("canvas.scene"))
     scene = card(page, "cloud").locator("canvas.scene")
     before = scene.screenshot()
     scene.focus()
@@ -184,10 +187,10 @@ def test_everything_else_is_drawn(
     page.wait_for_timeout(200)
     eventually(lambda: scene.screenshot() != before)
     weights = card(page, "weights")
-    eventually(lambda: count_colours(weights.locator(".media-plot")) > 5)
+    assert_drawn(weights.locator(".media-plot"))
     weights.get_by_role("radio", name="Heat map").check()
     page.wait_for_timeout(200)
-    eventually(lambda: count_colours(weights.locator(".media-plot")) > 20)
+    assert_drawn(weights.locator(".media-plot"), colours=20)
     expect(card(page, "confusion").locator(".media-plot canvas").first).to_be_visible()
     length = (
         card(page, "tone")

@@ -117,9 +117,8 @@ def test_nothing_is_lost_in_the_systems_colours_or_in_large_letters(
     go(page, "runs", "late")
     look = "one => getComputedStyle(one).backgroundColor"
     canvas = page.locator("body").evaluate(look)
-    for seen in (".strip li", ".lane-bar"):
-        one = page.locator(seen).first
-        eventually(lambda one=one: one.evaluate(look) != canvas, said=seen)
+    strip, lane = page.locator(".strip li").first, page.locator(".lane-bar").first
+    eventually(lambda: canvas not in {strip.evaluate(look), lane.evaluate(look)})
     chosen = page.locator(".tabs a[aria-current]")
     line = "one => getComputedStyle(one).borderBottomColor"
     eventually(lambda: chosen.evaluate(line) != page.locator(".tabs a").nth(1).evaluate(line))
