@@ -95,13 +95,13 @@ def test_a_benchmark_that_is_killed_leaves_no_namespace_and_no_sshd(tmp_path: Pa
         return any(_runs(token, b"sshd") for token in tokens)
 
     try:
-        wait_for(has_sshd, timeout_s=60)
+        wait_for(has_sshd)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     (token,) = tokens
     kept = (b"sshd", b"cat", b"ssh")
-    wait_for(lambda: not any(_runs(token, one) for one in kept), timeout_s=20)
+    wait_for(lambda: not any(_runs(token, one) for one in kept))
     deadline_s = time.monotonic() + 20
     while (left := find_processes(token)) and time.monotonic() < deadline_s:
         for pid in left:

@@ -68,9 +68,9 @@ class Program:
 
     def finish(self, turns: int) -> tuple[dict[str, float], str]:
         """Let it log some more and end; return what it says of itself, and its warnings."""
-        out, err = self.process.communicate("go\n" * turns, timeout=120)
+        out, err = self.process.communicate("go\n" * turns, timeout=180)
         assert self.process.returncode == 0, err
-        wait_for(lambda: not list_agents(), timeout_s=30)
+        wait_for(lambda: not list_agents())
         return json.loads(out.splitlines()[-1]), err
 
 

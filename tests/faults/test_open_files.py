@@ -62,7 +62,7 @@ class Ranks:
         """Let them end; return what they said."""
         told = ""
         for child in self.processes:
-            out, errors = child.communicate("\n", timeout=120)
+            out, errors = child.communicate("\n", timeout=180)
             assert child.returncode == 0, errors
             assert "finished True" in out
             told += errors

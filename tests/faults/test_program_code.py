@@ -59,7 +59,7 @@ CALLS = {
 def test_what_a_signal_handler_raises_passes_through_and_nothing_breaks(
     call: str, tmp_path: Path
 ) -> None:
-    done = run_python(TIME_OUTS.replace("CALL", call), timeout_s=120)
+    done = run_python(TIME_OUTS.replace("CALL", call), timeout_s=180)
     assert done.returncode == 0, done.stderr
     assert "the program's own" not in done.stderr
     found = only_run(tmp_path / "store")
@@ -106,7 +106,7 @@ class Gate:
 
     def item(self) -> float:
         self.is_asked.set()
-        assert self.is_open.wait(60)
+        assert self.is_open.wait(180)
         return 0.5
 
 
@@ -114,7 +114,7 @@ def test_a_value_that_must_be_waited_for_holds_up_its_own_call_only(tmp_path: Pa
     run, gate = hpctrack.init("p"), Gate()
     waiting = threading.Thread(target=run.log, args=({"slow": gate},))
     waiting.start()
-    assert gate.is_asked.wait(60)
+    assert gate.is_asked.wait(180)
 
     def work(number: int) -> None:
         for _ in range(100):
@@ -125,10 +125,10 @@ def test_a_value_that_must_be_waited_for_holds_up_its_own_call_only(tmp_path: Pa
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(180)
         assert not thread.is_alive(), "waits for another thread's value"
     gate.is_open.set()
-    waiting.join(60)
+    waiting.join(180)
     assert run.finish()
     found = only_run(tmp_path / "store")
     assert found.metric("slow").values.tolist() == [0.5]

@@ -67,7 +67,7 @@ class Traces:
 
     def wait_until_gone(self) -> None:
         """Wait until there is neither a process nor the folder."""
-        wait_until(lambda: not self.list_processes() and not self.folder.exists(), timeout_s=10)
+        wait_until(lambda: not self.list_processes() and not self.folder.exists(), timeout_s=180)
 
 
 def test_srun_spreads_tasks_over_three_nodes(cluster: Cluster) -> None:
@@ -228,7 +228,7 @@ def test_isolated_node_works_on_without_network(cluster: Cluster) -> None:
 def test_failed_job_is_reported_at_once(cluster: Cluster) -> None:
     job = cluster.submit("--output=/dev/null", "--wrap=exit 3")
     with pytest.raises(ClusterError, match="ExitCode=3:0"):
-        cluster.wait_job(job, timeout_s=30)
+        cluster.wait_job(job, timeout_s=180)
 
 
 def test_command_that_hangs_is_killed_with_its_children(cluster: Cluster) -> None:

@@ -123,7 +123,7 @@ def test_a_socket_passes_a_proxy_that_lets_it_and_streams_pass_all(
         place = f"/track{PATH}"
 
         def connect() -> socket.socket:
-            return socket.create_connection(("127.0.0.1", port), timeout=20)
+            return socket.create_connection(("127.0.0.1", port), timeout=180)
 
         if lines:
             with open_socket(connect(), portal, place, Authorization=token) as page:

@@ -84,7 +84,7 @@ def test_rules_save_before_the_limit_cancel_and_do_not_repeat_after_a_requeue(
     requeue = start(cluster, cluster_scratch, "requeue", once, "-wn3", "--requeue", "--time=5")
     told = cluster_scratch.host / "told"
 
-    cluster.wait_job(cancel, "CANCELLED", timeout_s=120)
+    cluster.wait_job(cancel, "CANCELLED", timeout_s=180)
     assert find(cluster_scratch, "cancel").tags == ("rule:loss-is-nan",)
     wait_for(lambda: read(told), timeout_s=120)
     cluster.run("login", "scontrol", "requeue", str(requeue), user="alice")

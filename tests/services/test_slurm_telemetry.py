@@ -47,7 +47,7 @@ def run_job(cluster: Cluster, scratch: Place, name: str, *options: str, words: s
         f"--wrap=srun --mpi=none {sys.executable} program.py {words}",
         env=environ,
     )
-    cluster.wait_job(job, timeout_s=120)
+    cluster.wait_job(job, timeout_s=180)
 
 
 def find(scratch: Place, name: str) -> StoredRun:
