@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.driving import eventually
 from tests.browser.test_compare import card, columns
 from tests.browser.test_run_pages import go_to
 from tests.programs import start_python, wait_for
@@ -180,7 +181,10 @@ def test_what_a_reader_has_in_hand_stays_while_a_tab_is_fetched_again(
             pass
         with page.expect_response(lambda one: one.url.endswith("/config")):
             pass
-        assert held.evaluate("(one) => one.isConnected"), "what is selected is not replaced"
+        eventually(
+            lambda: held.evaluate("(one) => one.isConnected"),
+            said="what is selected is not replaced",
+        )
         page.evaluate("getSelection().removeAllRanges()")
         expect(page.locator("tr[data-path=momentum]")).to_be_visible()
 
