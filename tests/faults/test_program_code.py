@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def on_alarm(number, frame):
     raised += 1
     raise Late("the program's own")
 
-run = hpctrack.init("p", settings={"finish_timeout_s": 20})
+run = hpctrack.init("p", settings={"finish_timeout_s": 120})
 signal.signal(signal.SIGALRM, on_alarm)
 caught = number = 0
 values = {"a": 1.0, "b": 2.0}
@@ -81,8 +82,8 @@ def test_ctrl_c_in_the_middle_of_the_end_leaves_an_ended_run(tmp_path: Path) -> 
         (agent,) = list_agents()
         os.kill(agent, signal.SIGSTOP)
         signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.5)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
             run.finish()
         except KeyboardInterrupt:
             print("interrupted")
@@ -171,10 +172,19 @@ class Endless(Chatty):
         return 4.0
 
 
+def call_below(depth: int, function: Callable[[], object]) -> None:
+    """Call a function from so many more calls."""
+    if depth:
+        call_below(depth - 1, function)
+    else:
+        function()
+
+
 def test_a_value_that_logs_is_logged_and_one_that_logs_itself_is_refused(tmp_path: Path) -> None:
     with hpctrack.init("p") as run:
         run.log({"outer": Chatty(run)})
-        run.log({"endless": Endless(run)})
+        for depth in range(8):  # the stack may end at any place of ours
+            call_below(depth, lambda: run.log({"endless": Endless(run)}))
         run.log({"after": 5.0})
     found = only_run(tmp_path / "store")
     assert found.metric("outer").values.tolist() == [3.0]

@@ -138,11 +138,12 @@ def test_what_slurm_counted_is_joined_to_each_run(
     def look() -> dict[str, Any] | None:
         found = ask(cluster, scratch, "--all")
         done = found.keys() == jobs.keys() and all(
-            one["outcome"] == "joined" for one in found.values()
+            one["outcome"] == "joined" and one["accounting"]["attempts"][-1]["state"] == ends[what]
+            for what, one in found.items()
         )
         return found if done else None
 
-    found = wait_for(look, timeout_s=120)
+    found = wait_for(look, timeout_s=240)
     last = {what: one["accounting"]["attempts"][-1] for what, one in found.items()}
     assert {what: one["state"] for what, one in last.items()} == {what: ends[what] for what in jobs}
     assert last["failed"]["exit_code"] == [3, 0]
@@ -199,7 +200,7 @@ def check_sync(cluster: Cluster, scratch: Place, count: int) -> None:
         are_final = all(one.accounting and one.accounting["is_final"] for one in runs)
         return runs if len(runs) == count and are_final else None
 
-    runs = wait_for(look, timeout_s=180)
+    runs = wait_for(look, timeout_s=300)
     shown = tell(cluster, scratch, "show", runs[0].id)
     assert shown["accounting"]["attempts"]
 

@@ -45,6 +45,7 @@ def test_two_submissions_of_one_sweep_run_each_trial_once(desk: Desk) -> None:
     desk.prepare(QUICK, parameters={"a": {"values": list(range(7))}})
     first = desk.sweep("submit", "sweep.yaml", "--workers", "2", "--count", "3")
     assert (first["executor"], first["tasks"]) == ("slurm", 2)
+    wait_for(lambda: desk.states(first["id"]))  # else the second may leave nothing for the first
     second = desk.sweep("submit", first["id"], "--workers", "2", "--wait")
     desk.cluster.wait_job(first["jobs"][0])
     desk.cluster.wait_job(second["jobs"][0])
