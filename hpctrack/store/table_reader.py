@@ -125,8 +125,7 @@ class TableReader:
         if told <= self._told or self._row_bytes == 1:
             return told == self._told
         place = self._find_place(told - 1, told)
-        row = None if place is None else self._bytes.read(self._file.handle, place, 1)
-        return row is not None and any(row.tobytes())
+        return place is not None and self._bytes.has_row(self._file.handle, place)
 
     def _read_row(self, row: int) -> bytes:
         return self._read(row, row + 1).tobytes() if 0 <= row < self.rows else b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,7 +91,7 @@ class Entry:
         except (HpctrackError, *TROUBLE):
             return False  # reading it says what is wrong
 
-    def grow(self) -> Mapping[str, Any]:
+    def grow(self) -> dict[str, Any]:
         """Take in new points, after `has_only_grown`, and return the summary if it is another.
 
         Raises
