@@ -89,20 +89,26 @@ def pytest_report_header() -> str:
 
 
 _failures: list[str] = []
+_second_tries: list[str] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Remember what failed, for the last lines of the log."""
-    if report.failed:
+    outcome: str = report.outcome  # a plugin has one more than pytest knows
+    told = {"failed": _failures, "rerun": _second_tries}.get(outcome)
+    if told is not None:
         lines = [line for line in report.longreprtext.splitlines() if line.startswith("E  ")]
-        _failures.append(f"{report.nodeid} ({report.when}): {' | '.join(lines[:3])[:600]}")
+        told.append(f"{report.nodeid} ({report.when}): {' | '.join(lines[:3])[:600]}")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Name the failures at the very end: an internal error of pytest drops its own summary."""
-    if not hasattr(config, "workerinput") and _failures:
-        print("\nfailed:", *_failures, sep="\n  ", flush=True)
+    if hasattr(config, "workerinput"):
+        return
+    for title, told in (("failed once, then run again", _second_tries), ("failed", _failures)):
+        if told:
+            print(f"\n{title}:", *told, sep="\n  ", flush=True)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.browser.driving import FLAGS, PATIENCE_MS, SERVE, Watch
+from tests.browser.driving import FLAGS, PATIENCE_MS, SERVE, Watch, slow_down
 from tests.capabilities import find_program
 
 
@@ -83,6 +83,7 @@ def open_page(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
         context.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         page = context.new_page()
+        slow_down(page)
         watches.append(Watch(urlsplit(url).netloc))
         watches[-1].attach(page)
         page.goto(url)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from playwright.sync_api import Error
 
 from tests.programs import rank_environment, start_python
 
@@ -24,6 +30,8 @@ FLAGS = [
     "--disable-lcd-text",
 ]
 PATIENCE_MS = 60_000
+SLOWNESS = float(os.environ.get("HPCTRACK_TEST_SLOWNESS", "1"))
+"""How many times slower than this machine the pages run: shows tests that do not wait."""
 SERVE = "from hpctrack_server.main import server; server()"
 
 TRAIN = """
@@ -48,6 +56,48 @@ with hpctrack.init("vision", name=sys.argv[3], config=config, tags=["baseline"])
         if pause_s and os.path.exists(sys.argv[4]):
             break
 """
+
+
+def eventually(read: Callable[[], Any], wanted: Any = True, *, said: object = "") -> None:
+    """Look until `read()` equals what is wanted, or fail with what was seen last.
+
+    A page follows what was done to it a moment later: nothing of it is judged by one look. What
+    a look raises (there is no such chart yet) is a look in vain.
+    """
+    deadline_s = time.monotonic() + PATIENCE_MS / 1000
+    while time.monotonic() < deadline_s:
+        with suppress(Error):
+            if read() == wanted:
+                return
+        time.sleep(0.05)
+    assert read() == wanted, said
+
+
+def hear(page: Any, is_true: Callable[[], bool]) -> None:
+    """Wait until what a page's events were counted for is there: they come while it is asked."""
+
+    def look() -> bool:
+        page.evaluate("0")
+        return is_true()
+
+    eventually(look)
+
+
+def assert_fits(page: Any, *, said: object = "") -> None:
+    """Wait until nothing makes the page wider than its window, or fail."""
+    width = "document.documentElement.scrollWidth <= innerWidth"
+    eventually(lambda: page.evaluate(width), said=said)
+
+
+def slow_down(page: Any) -> None:
+    """Make the page as slow as on a busy machine, where HPCTRACK_TEST_SLOWNESS says so."""
+    if SLOWNESS <= 1:
+        return
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": SLOWNESS})
+    session.send("Network.enable")
+    conditions = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    session.send("Network.emulateNetworkConditions", {**conditions, "latency": 50 * SLOWNESS})
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.benchmarks.made_compared import PROJECT, Shape, make_values, write_compared
-from tests.browser.driving import TRAIN
+from tests.browser.driving import TRAIN, assert_fits, eventually
 from tests.programs import start_python, wait_for
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, write_hostile
 
@@ -125,22 +125,26 @@ def test_a_drag_zooms_all_panels_and_back_undoes_it(compare: Callable[..., Any])
         if "zoom=" in page.url:
             break
     wait_until_drawn(page)
+
+    def are_linked() -> bool:
+        shown = x_ranges(page)
+        is_near = shown[0][1] - shown[0][0] < 0.3 * (whole[0][1] - whole[0][0])
+        return len(shown) > 3 and is_near and all(one == pytest.approx(shown[0]) for one in shown)
+
+    eventually(are_linked)
     zoomed = x_ranges(page)
-    assert len(zoomed) > 3
-    assert zoomed[0][1] - zoomed[0][0] < 0.3 * (whole[0][1] - whole[0][0])
-    assert all(one == pytest.approx(zoomed[0]) for one in zoomed), "linked"
     address = page.url
     page.go_back()
     expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden()
     wait_until_drawn(page)
-    assert x_ranges(page)[0] == pytest.approx(whole[0])
+    eventually(lambda: x_ranges(page)[0], pytest.approx(whole[0]))
     page.goto(address)
     wait_until_drawn(page)
-    assert x_ranges(page)[0] == pytest.approx(zoomed[0]), "a deep link"
+    eventually(lambda: x_ranges(page)[0], pytest.approx(zoomed[0]), said="a deep link")
     page.get_by_role("button", name="Reset zoom").click()
     wait_until_drawn(page)
-    assert "zoom=" not in page.url
-    assert x_ranges(page)[0] == pytest.approx(whole[0])
+    expect(page).not_to_have_url(re.compile("zoom="))
+    eventually(lambda: x_ranges(page)[0], pytest.approx(whole[0]))
 
 
 def test_tooltip_is_in_order_and_the_nearest_run_is_bold(compare: Callable[..., Any]) -> None:
@@ -158,7 +162,7 @@ def test_tooltip_is_in_order_and_the_nearest_run_is_bold(compare: Callable[..., 
     name = tip.locator("tr.near td").nth(1).inner_text()
     expect(page.locator(".rail-list li.hot")).to_contain_text(name)
     expect(page.locator(".crosshair:visible")).not_to_have_count(0)
-    assert page.locator(".crosshair:visible").count() > 1, "in all panels"
+    eventually(lambda: page.locator(".crosshair:visible").count() > 1, said="in all panels")
     page.mouse.move(2, 2)
     expect(tip).to_be_hidden()
     expect(page.locator(".crosshair:visible")).to_have_count(0)
@@ -173,22 +177,22 @@ def test_keys_read_a_chart_and_zoom_it(compare: Callable[..., Any]) -> None:
     expect(page.locator("#tip tr")).to_have_count(SHAPE.runs)
     page.keyboard.press("+")
     wait_until_drawn(page)
-    assert "zoom=" in page.url
+    expect(page).to_have_url(re.compile("zoom="))
     page.keyboard.press("0")
     wait_until_drawn(page)
-    assert "zoom=" not in page.url
+    expect(page).not_to_have_url(re.compile("zoom="))
     page.keyboard.press("Escape")
     expect(page.locator("#tip")).to_be_hidden()
 
 
 def test_smoothing_keeps_the_true_points_faint(compare: Callable[..., Any]) -> None:
     page = compare()
-    assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs
+    eventually(lambda: len(columns(page, "grad_norm", "lines")["xs"]), SHAPE.runs)
     page.get_by_label("Smoothing", exact=True).select_option("ema")
     wait_until_drawn(page)
-    assert "smooth=ema" in page.url
+    expect(page).to_have_url(re.compile("smooth=ema"))
+    eventually(lambda: len(columns(page, "grad_norm", "lines")["xs"]), 2 * SHAPE.runs)
     lines = columns(page, "grad_norm", "lines")
-    assert len(lines["xs"]) == 2 * SHAPE.runs
     faint = [ys for ys, alpha in zip(lines["ys"], lines["alpha"], strict=True) if alpha < 0.5]
     smooth = [ys for ys, alpha in zip(lines["ys"], lines["alpha"], strict=True) if alpha == 1]
     assert len(faint) == len(smooth) == SHAPE.runs
@@ -224,24 +228,24 @@ def test_runs_are_hidden_recoloured_and_ordered(compare: Callable[..., Any]) -> 
     name = first.locator("a").inner_text()
     page.get_by_role("checkbox", name=name, exact=True).uncheck()
     wait_until_drawn(page)
-    assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs - 1
-    assert "hide=" in page.url  # the one, not the seven others
+    eventually(lambda: len(columns(page, "grad_norm", "lines")["xs"]), SHAPE.runs - 1)
+    expect(page).to_have_url(re.compile("hide="))  # the one, not the seven others
     page.reload()
     wait_until_drawn(page)
-    assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs - 1
+    eventually(lambda: len(columns(page, "grad_norm", "lines")["xs"]), SHAPE.runs - 1)
     page.get_by_role("checkbox", name="Draw all runs").check()
     wait_until_drawn(page)
-    assert len(columns(page, "grad_norm", "lines")["xs"]) == SHAPE.runs
+    eventually(lambda: len(columns(page, "grad_norm", "lines")["xs"]), SHAPE.runs)
     page.get_by_role("button", name=f"Colour of {name}").click()
     page.get_by_role("button", name="Colour 4", exact=True).click()
     colour = page.evaluate(
         "getComputedStyle(document.documentElement).getPropertyValue('--series-3')"
     )
-    assert colour.strip() in columns(page, "grad_norm", "lines")["color"]
+    eventually(lambda: colour.strip() in columns(page, "grad_norm", "lines")["color"])
     page.get_by_label("Find runs").fill("ember")
     expect(page.locator(".rail-list li")).to_have_count(2)
     wait_until_drawn(page)
-    assert len(columns(page, "grad_norm", "lines")["xs"]) == 2
+    eventually(lambda: len(columns(page, "grad_norm", "lines")["xs"]), 2)
 
 
 def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., Any]) -> None:
@@ -264,11 +268,11 @@ def test_workspace_is_saved_reopened_renamed_and_deleted(compare: Callable[..., 
     page.get_by_label("Name", exact=True).fill("<b>mine</b>")
     page.get_by_role("button", name="Save", exact=True).last.click()
     expect(page.locator("#workspace-name")).to_have_text("<b>mine</b>")
-    assert "workspace=" in page.url
+    expect(page).to_have_url(re.compile("workspace="))
     page.get_by_role("button", name="Workspace").click()
     page.get_by_role("menuitemradio", name="Automatic layout").click()
     wait_until_drawn(page)
-    assert page.url.endswith("workspace=-")
+    expect(page).to_have_url(re.compile("workspace=-$"))
     expect(page.locator(".panel").first).to_have_attribute("data-title", "grad_norm")
     page.get_by_role("button", name="Workspace").click()
     page.get_by_role("menuitemradio", name="<b>mine</b>").click()
@@ -302,9 +306,11 @@ def test_a_long_title_from_right_to_left_hides_nothing(compare: Callable[..., An
     expect(said).to_contain_text("not saved")
     of_said, of_name = said.bounding_box(), name.bounding_box()
     assert of_said["x"] >= of_name["x"] + of_name["width"] - 1
-    assert (
-        of_said["x"] + of_said["width"]
-        < page.get_by_role("button", name="Workspace").bounding_box()["x"]
+    eventually(
+        lambda: (
+            of_said["x"] + of_said["width"]
+            < page.get_by_role("button", name="Workspace").bounding_box()["x"]
+        )
     )
 
 
@@ -322,7 +328,7 @@ def test_panels_are_dragged_resized_added_and_removed(compare: Callable[..., Any
     corner = second.bounding_box()
     x, y = corner["x"] + corner["width"] - 6, corner["y"] + corner["height"] - 6
     drag(page, (x, y), (x + 5, y + 80))
-    assert second.bounding_box()["height"] == pytest.approx(corner["height"] + 80, abs=1)
+    eventually(lambda: second.bounding_box()["height"], pytest.approx(corner["height"] + 80, abs=1))
     wait_until_drawn(page)
 
     page.get_by_role("button", name="Add panel").click()
@@ -354,10 +360,10 @@ def test_full_screen_and_files(compare: Callable[..., Any]) -> None:
     one = card(page, "grad_norm")
     one.get_by_role("button", name="Menu of").click()
     page.get_by_role("menuitem", name="Full screen").click()
-    assert one.bounding_box()["width"] > 1000
+    eventually(lambda: one.bounding_box()["width"] > 1000)
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
-    assert one.bounding_box()["width"] < 800
+    eventually(lambda: one.bounding_box()["width"] < 800)
     for item, start in (("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b"run,name,rank,step")):
         one.get_by_role("button", name="Menu of").click()
         with page.expect_download() as waiting:
@@ -377,7 +383,7 @@ def test_axes_are_logarithmic_or_times_and_the_address_says_so(
     expect(page.locator("#tip")).to_contain_text(re.compile(r"1[0-9]\.\d s"))
     page.get_by_label("Horizontal axis").select_option("time")
     wait_until_drawn(page)
-    assert "x=time" in page.url
+    expect(page).to_have_url(re.compile("x=time"))
     page.go_back()
     expect(page.get_by_label("Horizontal axis")).to_have_value("relative")
     page.get_by_label("Horizontal axis").select_option("lr")
@@ -394,9 +400,9 @@ def test_it_fits_screens_of_any_width(
     theme: str,
 ) -> None:
     page = compare("?smooth=ema:0.9", width=width, height=height, theme=theme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert 300 < card(page, "grad_norm").bounding_box()["width"] < 1000
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    assert_fits(page)
+    eventually(lambda: 300 < card(page, "grad_norm").bounding_box()["width"] < 1000)
+    eventually(lambda: page.evaluate("document.documentElement.dataset.theme"), theme)
     picture(page, f"compare_{theme}")
 
 
@@ -410,7 +416,7 @@ def test_hostile_names_are_shown_as_they_are_in_panels(open_page: Callable[..., 
         one = page.locator(".panel").filter(has_text=metric.strip()).first
         one.scroll_into_view_if_needed()
         expect(one.locator(".caption")).to_contain_text("all 4 points drawn")
-    assert page.locator("script:not([src])").count() == 0
+    eventually(lambda: page.locator("script:not([src])").count(), 0)
 
 
 def test_curves_of_panels_grow_while_a_program_is_logging(

@@ -14,6 +14,7 @@ import pytest
 from hpctrack_server.pages.page import PROJECT, Page
 from hpctrack_server.pages.registry import PAGES
 from tests.browser.axe import list_barriers
+from tests.browser.driving import eventually
 from tests.unit.server.conftest import Zoo, make_zoo
 from tests.wild import PROJECT as WILD
 from tests.wild import RUNS, SWEEP, UNREADABLE, write_wild
@@ -94,7 +95,7 @@ def test_no_page_fails_for_a_reader_or_for_axe(
         problems += [f"{name} {address}: {one}" for one in list_barriers(page)]
         if page.locator("h1").count() != 1:
             problems.append(f"{address} has not one heading")
-        assert page.title().endswith("hpctrack"), address
+        eventually(lambda: page.title().endswith("hpctrack"), said=address)
     assert problems == []
 
 

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 import hpctrack
 from hpctrack.store.seal import seal_run
 from scripts.benchmarks.made_compared import PROJECT, Shape, write_compared
+from tests.browser.driving import eventually
 from tests.browser.test_panels import add_panel
 from tests.media_writing import write_media
 from tests.stores import START_S, NodeWriter, write_run
@@ -53,7 +54,7 @@ def test_a_selection_that_is_too_long_for_an_address_is_kept_by_the_server(
     pick_page(page)
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.locator("#rail [role=status]").first).to_have_text("200 runs")
-    assert re.search(r"\?selection=[0-9a-f]+$", page.url)
+    expect(page).to_have_url(re.compile(r"\?selection=[0-9a-f]+$"))
     page.reload()
     expect(page.locator("#rail [role=status]").first).to_have_text("200 runs")
     page.get_by_label("Find runs").fill("ember")
@@ -156,8 +157,15 @@ def test_media_of_more_runs_than_fit_are_gone_through(open_page: Callable[..., A
     panel = add_panel(page, "media")
     expect(panel.locator("section.media-run")).to_have_count(12)
     expect(panel.locator(".caption")).to_contain_text("runs 1 to 12 of 15")
-    inner, card = panel.locator(".side-by-side").bounding_box(), panel.bounding_box()
-    assert inner["y"] + inner["height"] <= card["y"] + card["height"], "scrolled to, in the card"
+
+    def lower_edge(box: dict[str, float]) -> float:
+        return box["y"] + box["height"]
+
+    inner = panel.locator(".side-by-side")
+    eventually(
+        lambda: lower_edge(inner.bounding_box()) <= lower_edge(panel.bounding_box()),
+        said="scrolled to, in the card",
+    )
     following = panel.get_by_role("button", name="Next runs")
     following.click()
     expect(panel.locator("section.media-run")).to_have_count(3)

@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 
 import hpctrack
 from hpctrack.store.media_decode import decode_image
+from tests.browser.driving import eventually
 from tests.media_writing import write_media
 from tests.stores import NodeWriter
 
@@ -100,6 +101,10 @@ def count_colours(part: Any) -> int:
     return len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0))
 
 
+def assert_drawn(part: Any, *, colours: int = 5) -> None:
+    eventually(lambda: count_colours(part) > colours, said=part)
+
+
 def test_pictures_follow_the_slider_by_keyboard_and_show_boxes_and_masks(
     store: Path, open_page: Callable[..., Any]
 ) -> None:
@@ -111,7 +116,7 @@ def test_pictures_follow_the_slider_by_keyboard_and_show_boxes_and_masks(
     slider.focus()
     page.keyboard.press("ArrowLeft")
     expect(pictures).to_have_attribute("data-ready", "10")
-    assert "step=10" in page.url
+    expect(page).to_have_url(re.compile("step=10"))
     expect(pictures.get_by_label("sky")).to_be_checked()
 
     def paint() -> list[int]:
@@ -130,13 +135,11 @@ def test_pictures_follow_the_slider_by_keyboard_and_show_boxes_and_masks(
             )
         )
 
-    left, right = paint()
-    assert left > 0, "the box"
-    assert right > 0, "the mask"
+    eventually(lambda: min(paint()) > 0, said="the box, the mask")
     pictures.get_by_label("sky").uncheck()
-    assert paint()[1] == 0
+    eventually(lambda: paint()[1], 0)
     pictures.get_by_role("slider", name="Lowest score").fill("0.9")
-    assert paint() == [0, 0]
+    eventually(paint, [0, 0])
     page.reload()
     expect(card(page, "val/pictures")).to_have_attribute("data-ready", "10")
     pictures.get_by_role("button", name=re.compile("Enlarge")).click()
@@ -153,7 +156,7 @@ def test_html_of_a_user_reaches_nothing(store: Path, open_page: Callable[..., An
     expect(told).to_contain_text("origin null")
     expect(told).to_contain_text("parent closed")
     expect(told).to_contain_text("no cookie")
-    assert "owned" not in page.title()
+    eventually(lambda: "owned" not in page.title())
 
 
 def test_tables_are_sorted_and_filtered(store: Path, open_page: Callable[..., Any]) -> None:
@@ -176,18 +179,18 @@ def test_everything_else_is_drawn(
 ) -> None:
     page = open_media(open_page, theme)
     for key in ("cloud", "water"):
-        assert count_colours(card(page, key).locator("canvas.scene")) > 5, key
+        assert_drawn(card(page, key).locator("canvas.scene"))
     scene = card(page, "cloud").locator("canvas.scene")
     before = scene.screenshot()
     scene.focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(200)
-    assert scene.screenshot() != before
+    eventually(lambda: scene.screenshot() != before)
     weights = card(page, "weights")
-    assert count_colours(weights.locator(".media-plot")) > 5
+    assert_drawn(weights.locator(".media-plot"))
     weights.get_by_role("radio", name="Heat map").check()
     page.wait_for_timeout(200)
-    assert count_colours(weights.locator(".media-plot")) > 20
+    assert_drawn(weights.locator(".media-plot"), colours=20)
     expect(card(page, "confusion").locator(".media-plot canvas").first).to_be_visible()
     length = (
         card(page, "tone")

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from scripts.benchmarks.made_compared import PROJECT, Shape, write_compared
 from tests.browser.axe import list_barriers
+from tests.browser.driving import eventually
 from tests.stores import NodeWriter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -167,9 +168,9 @@ def test_nothing_moves_for_whom_motion_disturbs(running: None, open_page: OpenPa
     go(page, STORE_PAGES[1])
     expect(page.locator(".pill.running")).to_be_visible()
     page.emulate_media(reduced_motion="no-preference")
-    assert page.evaluate(MOVING) != [], "else this test would prove nothing"
+    eventually(lambda: page.evaluate(MOVING) != [], said="else this test would prove nothing")
     page.emulate_media(reduced_motion="reduce")
     for path in STORE_PAGES:
         go(page, path)
         page.wait_for_load_state("load")
-        assert page.evaluate(MOVING) == [], path
+        eventually(lambda: page.evaluate(MOVING), [], said=path)

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
+from tests.browser.driving import eventually
 from tests.stores import NodeWriter, write_run
 from tests.unit.server.conftest import HOSTILE
 
@@ -104,6 +105,9 @@ def inside(values: Any, pairs: list[tuple[str, str]]) -> Any:
 def chosen(page: Any) -> set[str]:
     """Return the runs of the table below, page by page."""
     found: set[str] = set()
+    back = page.get_by_role("button", name="Previous")
+    while back.count() and back.is_enabled():
+        back.click()
     while True:
         found |= set(
             page.locator("#parallel-table tbody tr").evaluate_all(
@@ -132,17 +136,18 @@ def test_brushes_of_two_axes_choose_exactly_the_runs_that_numpy_does(
 
     drag(page, "config.lr", 0.2, 0.6)
     drag(page, "summary.val/loss", 0.3, 0.85)
+    eventually(lambda: set(brushes(page)), {"config.lr", "summary.val/loss"})
     found = brushes(page)
     wanted = inside(known["lr"], found["config.lr"]) & inside(
         known["loss"], found["summary.val/loss"]
     )
     assert 5 < wanted.sum() < 100
     expect(page.locator("#parallel-count")).to_have_text(f"{wanted.sum()} of 160 runs")
-    assert chosen(page) == ids(wanted)
+    eventually(lambda: chosen(page), ids(wanted))
 
     drag(page, "config.lr", 0.7, 0.8)
+    eventually(lambda: len(brushes(page)["config.lr"]), 2, said="two intervals on one axis")
     found = brushes(page)
-    assert len(found["config.lr"]) == 2, "two intervals on one axis"
     wanted = inside(known["lr"], found["config.lr"]) & inside(
         known["loss"], found["summary.val/loss"]
     )
@@ -151,7 +156,7 @@ def test_brushes_of_two_axes_choose_exactly_the_runs_that_numpy_does(
     page.reload()
     page.locator("#parallel-panel[data-ready]").wait_for()
     expect(page.locator("#parallel-count")).to_have_text(f"{wanted.sum()} of 160 runs")
-    assert page.url == address
+    expect(page).to_have_url(address)
     page.go_back()
     expect(page.locator(".brush")).to_have_count(2)
     picture(page, "parallel_brushed")
@@ -167,13 +172,13 @@ def test_categories_missing_values_and_the_table(
     expect(page.locator("#parallel-count")).to_have_text(
         f"{(known['optimizer'] == 'sgd').sum()} of 160 runs"
     )
-    assert "=sgd" in brushes(page)["config.optimizer"][0]
+    eventually(lambda: "=sgd" in brushes(page)["config.optimizer"][0])
     column = page.locator('.axis-column[data-key="config.warmup"]')
     place = column.get_by_text("no value").bounding_box()
     box = column.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, place["y"] + place["height"] / 2)
     wanted = (known["optimizer"] == "sgd") & np.isnan(known["warmup"])
-    assert chosen(page) == ids(wanted)
+    eventually(lambda: chosen(page), ids(wanted))
     picture(page, "parallel_dark")
 
     header = page.get_by_role("button", name="val/loss", exact=True).last
@@ -204,13 +209,14 @@ def test_axes_are_moved_flipped_and_brushed_by_keyboard(
     head = page.locator('.axis-head[data-key="config.lr"]')
     head.focus()
     page.keyboard.press("ArrowRight")
-    assert order()[before.index("config.lr") + 1] == "config.lr"
+    eventually(lambda: order()[before.index("config.lr") + 1], "config.lr")
     expect(head).to_be_focused()
     page.keyboard.press("f")
     expect(head).to_have_attribute("aria-label", re.compile("flipped"))
     page.keyboard.press("l")
     expect(head).to_have_attribute("aria-label", re.compile("linear"))
-    assert "config.lr!flip!linear" in parse_qs(urlsplit(page.url).query)["axes"][0]
+    address = "decodeURIComponent(location.search)"
+    eventually(lambda: "config.lr!flip!linear" in page.evaluate(address))
 
     page.locator('.axis-column[data-key="config.layers"]').focus()
     page.keyboard.press("Enter")
@@ -231,7 +237,7 @@ def test_axes_are_moved_flipped_and_brushed_by_keyboard(
     expect(page.get_by_label("Colour", exact=True)).to_have_value("config.lr")
     head.focus()
     page.keyboard.press("Delete")
-    assert "config.lr" not in order()
+    eventually(lambda: "config.lr" not in order())
     page.get_by_label("Add axis").select_option("config.lr")
     expect(page.locator(".axis-head").last).to_have_attribute("data-key", "config.lr")
 
@@ -242,7 +248,7 @@ def test_axes_are_moved_flipped_and_brushed_by_keyboard(
     page.mouse.down()
     page.mouse.move(first["x"] + first["width"] / 2, box["y"] + 10, steps=8)
     page.mouse.up()
-    assert order()[0] == "config.lr"
+    eventually(lambda: order()[0], "config.lr")
 
 
 def test_run_under_the_pointer_is_named_and_brush_is_moved(
@@ -333,13 +339,13 @@ def test_every_kind_of_panel_is_drawn_and_their_selections_are_one(
     drag(page, "config.optimizer", 0.03, 0.35)
     wanted = int((known["optimizer"] == "sgd").sum())
     expect(cards["parallel"].locator(".caption")).to_contain_text(f"{wanted} of 160 runs")
-    selected = page.evaluate(
-        """() => Bokeh.documents.flatMap((one) => {
-          const points = one.get_model_by_name("points");
-          return points && points.data.x.length === 160 ? [points.selected.indices.length] : [];
-        })"""
+    selected = """() => Bokeh.documents.flatMap((one) => {
+      const points = one.get_model_by_name("points");
+      return points && points.data.x.length === 160 ? [points.selected.indices.length] : [];
+    })"""
+    eventually(
+        lambda: wanted in page.evaluate(selected), said="the scatter plot shows the same runs"
     )
-    assert wanted in selected, "the scatter plot shows the same runs"
 
 
 def test_filter_of_the_brushes_finds_the_same_runs(
@@ -348,6 +354,7 @@ def test_filter_of_the_brushes_finds_the_same_runs(
     page = open_parallel(open_page)
     drag(page, "config.lr", 0.2, 0.6)
     drag(page, "config.optimizer", 0.03, 0.35)
+    eventually(lambda: set(brushes(page)), {"config.lr", "config.optimizer"})
     wanted = inside(known["lr"], brushes(page)["config.lr"]) & (known["optimizer"] == "sgd")
     narrowed = page.get_by_role("link", name="Filter to these").get_attribute("href")
     text = urlsplit(narrowed).query

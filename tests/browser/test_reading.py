@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.driving import assert_fits, eventually
 from tests.seeds import write_seeded
 from tests.stores import NodeWriter
 
@@ -75,7 +76,7 @@ def test_all_of_a_page_is_printed_in_light_colours_without_what_is_for_clicking(
         assert (paper["isCut"], paper["clicks"], paper["theme"]) == (False, 0, "light"), path
         expect(page.locator(rows).nth(at_least - 1)).to_be_visible()
         page.evaluate("dispatchEvent(new Event('afterprint'))")
-        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        eventually(lambda: page.evaluate("document.documentElement.dataset.theme"), "dark")
         page.emulate_media(media="null")
         assert count_pages(page.pdf(format="A4", landscape=True)) >= sheets, path
 
@@ -116,16 +117,16 @@ def test_nothing_is_lost_in_the_systems_colours_or_in_large_letters(
     go(page, "runs", "late")
     look = "one => getComputedStyle(one).backgroundColor"
     canvas = page.locator("body").evaluate(look)
-    for seen in (".strip li", ".lane-bar"):
-        assert page.locator(seen).first.evaluate(look) != canvas, seen
+    strip, lane = page.locator(".strip li").first, page.locator(".lane-bar").first
+    eventually(lambda: canvas not in {strip.evaluate(look), lane.evaluate(look)})
     chosen = page.locator(".tabs a[aria-current]")
     line = "one => getComputedStyle(one).borderBottomColor"
-    assert chosen.evaluate(line) != page.locator(".tabs a").nth(1).evaluate(line)
+    eventually(lambda: chosen.evaluate(line) != page.locator(".tabs a").nth(1).evaluate(line))
     page = open_page(width=640, height=430)
     for path in ("runs", "compare", "runs/late", "runs/late/ranks", "statistics"):
         go(page, path)
         expect(page.locator("main")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        assert_fits(page, said=path)
 
 
 def test_a_card_shows_how_its_values_are_spread(

@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 from hpctrack import Store
 from hpctrack.errors import HpctrackError
 from hpctrack.store.schema import EventKind, Place
-from tests.browser.driving import TRAIN, log_run
+from tests.browser.driving import TRAIN, assert_fits, eventually, log_run
 from tests.programs import only_run, rank_environment, start_python, wait_for
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, write_hostile
@@ -173,12 +173,12 @@ def test_curve_grows_while_a_program_is_logging(
         for _ in range(3):
             seen = points(page)
             expect(panel(page)).not_to_have_attribute("data-points", str(seen))
-        assert points(page) > before
+        eventually(lambda: points(page) > before)
         stop.touch()
         expect(page.locator("#run .pill.large")).to_have_text("finished")
         logged = len(only_run(os.environ["HPCTRACK_DIR"]).metric("train/loss"))
         expect(panel(page)).to_have_attribute("data-points", str(logged))
-        assert page.url == address, "without a reload"
+        expect(page).to_have_url(address)
     finally:
         stop.touch()
         _output, errors = writer.communicate(timeout=60)
@@ -199,14 +199,14 @@ def test_three_views_of_the_ranks_zoom_and_themes(
 
     page.get_by_role("radio", name="All ranks").check()
     expect(caption).to_contain_text("points drawn of 4,800, extremes exact")
-    assert "ranks=all" in page.url
+    expect(page).to_have_url(re.compile("ranks=all"))
     page.get_by_role("radio", name="One rank").check()
     expect(caption).to_contain_text("1,200")
     page.get_by_label("Rank", exact=True).select_option("2")
     expect(panel(page, "val/acc").locator(".caption")).to_have_text("rank 2 has not logged this")
-    assert "ranks=2" in page.url
+    expect(page).to_have_url(re.compile("ranks=2"))
     page.go_back()
-    assert "ranks=0" in page.url
+    expect(page).to_have_url(re.compile("ranks=0"))
     page.go_forward()
     page.reload()
     expect(page.get_by_label("Rank", exact=True)).to_have_value("2")
@@ -233,7 +233,7 @@ def test_three_views_of_the_ranks_zoom_and_themes(
 
     page.get_by_role("radio", name=re.compile("Mean")).check()
     page.get_by_role("button", name="Dark theme").click()
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    eventually(lambda: page.evaluate("document.documentElement.dataset.theme"), "dark")
     page.reload()
     expect(page.get_by_role("button", name="Dark theme")).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".panel[data-ready]")).to_have_count(5)
@@ -249,7 +249,7 @@ def test_old_links_to_the_charts_still_show_what_they_showed(
     expect(page.get_by_role("radio", name="One rank")).to_be_checked()
     expect(page.get_by_label("Rank", exact=True)).to_have_value("1")
     expect(page.get_by_label("Horizontal axis")).to_have_value("relative")
-    assert "view=" not in page.url
+    expect(page).not_to_have_url(re.compile("view="))
 
 
 def test_overview_says_why_and_takes_a_name_tags_and_notes(
@@ -296,7 +296,7 @@ def test_overview_says_why_and_takes_a_name_tags_and_notes(
 
     page.get_by_role("link", name="its last words").click()
     expect(page.locator(".row .t").filter(has_text="RuntimeError: out of memory")).to_be_visible()
-    assert "rank=1" in page.url
+    expect(page).to_have_url(re.compile("rank=1"))
 
 
 def test_configuration_files_and_code_can_be_looked_at_and_taken_away(
@@ -395,7 +395,7 @@ def test_every_tab_of_hostile_broken_and_empty_runs_works_in_both_themes(
         for tab in TABS:
             go_to(page, f"/p/hostile/runs/{run}{tab}")
             expect(page.locator("nav.tabs [aria-current]")).to_be_visible()
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (run, tab)
+            assert_fits(page, said=(run, tab))
     go_to(page, "/p/hostile/runs/escapes/console")
     expect(page.locator(".row .t-f1")).to_have_text("<img src=x onerror=alert(1)>")
     expect(page.locator(".row img")).to_have_count(0)

@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import expect
 
 from hpctrack.store.schema import EventKind
+from tests.browser.driving import assert_fits, eventually
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOSTILE, write_hostile
 
@@ -317,8 +318,11 @@ def test_columns_are_chosen_pinned_and_moved(runs: Any) -> None:
     left = heads.nth(2).bounding_box()
     runs.set_viewport_size({"width": 800, "height": 700})
     runs.locator("#grid").evaluate("one => { one.scrollLeft = 400 }")
-    moved = heads.nth(2).bounding_box()
-    assert abs(moved["x"] - left["x"]) < 8, "a pinned column stays"
+    expect(runs.locator("#grid")).to_have_js_property("scrollLeft", 400)
+    eventually(
+        lambda: abs(heads.nth(2).bounding_box()["x"] - left["x"]) < 8,
+        said="a pinned column stays",
+    )
 
 
 def test_a_view_is_saved_opened_changed_and_deleted(runs: Any) -> None:
@@ -330,7 +334,7 @@ def test_a_view_is_saved_opened_changed_and_deleted(runs: Any) -> None:
     runs.keyboard.type("what failed")
     runs.keyboard.press("Enter")
     expect(menu).to_have_text("what failed")
-    assert re.search(r"\?view=[0-9a-f]+$", runs.url)
+    expect(runs).to_have_url(re.compile(r"\?view=[0-9a-f]+$"))
     shared = runs.url
     runs.get_by_role("columnheader", name="User").get_by_role("link").click()
     expect(menu).to_contain_text("edited")
@@ -376,8 +380,8 @@ def test_a_run_that_goes_on_changes_its_row_and_nothing_else(
     expect(row.locator(".pill")).to_have_text("failed")
     expect(page.locator("input.cell-input")).to_be_focused()
     expect(page.locator("input.cell-input")).to_have_value("half a na")
-    assert quiet.evaluate("one => one.isTheSame"), "its row was left alone"
-    assert grid.evaluate("one => [one.scrollTop, one.scrollLeft]") == [200, 60]
+    eventually(lambda: quiet.evaluate("one => one.isTheSame"), said="its row was left alone")
+    eventually(lambda: grid.evaluate("one => [one.scrollTop, one.scrollLeft]"), [200, 60])
     page.keyboard.press("Escape")
     expect(page.get_by_role("toolbar")).to_contain_text("1 selected")
 
@@ -431,5 +435,5 @@ def test_table_looks_as_it_should_at_any_width(
     for width, height in ((1280, 800), (3840, 1600)):
         page = open_runs(open_page(width=width, height=height, theme=theme), "?base=r030")
         expect(page.locator("tr.baseline")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert_fits(page)
         picture(page, f"runs_{theme}_{width}" if width > 2000 else f"runs_{theme}")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hpctrack.store.seal import seal_run
+from tests.browser.driving import eventually
 from tests.programs import wait_for
 from tests.stores import START_S, NodeWriter
 
@@ -85,14 +86,14 @@ def test_live_points_arrive_while_a_page_looks(
       });
     """)  # fmt: skip
     wait_for(lambda: page.evaluate("window.begun && window.grown.x.length") == 10)
-    assert list(page.evaluate("window.begun")) == ["live"]
+    eventually(lambda: list(page.evaluate("window.begun")), ["live"])
     runs.points("loss", 0, [10, 11], [5.0, float("nan")])
     runs.points("other", 0, [0], [1.0])
     runs.flush()
     wait_for(lambda: page.evaluate("window.fresh && window.grown.x.length") == 12)
-    assert page.evaluate("window.fresh") == {"live": ["other"]}
-    assert page.evaluate("[...window.grown.y].slice(8, 11)") == [8, 9, 5]
-    assert page.evaluate("Number.isNaN(window.grown.y[11])")
+    eventually(lambda: page.evaluate("window.fresh"), {"live": ["other"]})
+    eventually(lambda: page.evaluate("[...window.grown.y].slice(8, 11)"), [8, 9, 5])
+    eventually(lambda: page.evaluate("Number.isNaN(window.grown.y[11])"))
     page.evaluate("window.stop()")
 
 

@@ -21,6 +21,7 @@ from hpctrack.sweeps.sync_desk import SweepDesk
 from hpctrack.sweeps.worker.result import TrialState
 from hpctrack.sync.sending.push import push
 from tests.browser.axe import list_barriers
+from tests.browser.driving import assert_fits, eventually
 from tests.programs import ROOT, wait_for
 from tests.sweep_stores import write_sweep
 
@@ -123,7 +124,7 @@ def test_a_sweep_that_runs_is_paused_resumed_and_watched_to_its_end(
     page.get_by_role("link", name="really runs").click()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
-    assert read_control(folder).wish == Wish.PAUSE
+    wait_for(lambda: read_control(folder).wish == Wish.PAUSE)
     expect(page.locator("#sweep")).to_have_attribute("data-state", "paused")
     taken = len(list(folder.iter_trials()))
     assert taken < 20
@@ -132,12 +133,12 @@ def test_a_sweep_that_runs_is_paused_resumed_and_watched_to_its_end(
     _out, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     expect(page.locator("#sweep")).to_have_attribute("data-state", "finished")
-    expect(page.get_by_label("Trials", exact=True)).to_contain_text("20 of 20 over")
+    expect(page.get_by_label("Trials", exact=True)).to_contain_text("20 of 20 ended")
     page.reload()
     wait_for_charts(page)
     expect(page.locator("[data-plot=curves] .caption")).to_contain_text("20 curves")
     expect(page.locator("[data-plot=curves] .caption")).to_contain_text("compared at 3, 9")
-    assert count(page, "bars") == 20
+    eventually(lambda: count(page, "bars"), 20)
     picture(page, "sweep_light")
     page.locator("tr[data-trial] th a").first.click()
     expect(page).to_have_url(re.compile(rf".*/runs/{sweep}-\d{{4}}.*"))
@@ -197,15 +198,15 @@ def test_hostile_sweeps_are_text_and_everybody_can_read_the_pages(
     page = open_page(theme="dark")
     go(page)
     expect(page.get_by_text("unreadable")).to_be_visible()
-    assert list_barriers(page) == []
+    eventually(lambda: list_barriers(page), [])
     for sweep in ("odd", "s1"):
         go(page, sweep)
         wait_for_charts(page)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), sweep
-        assert list_barriers(page) == []
+        assert_fits(page, said=sweep)
+        eventually(lambda: list_barriers(page), [])
     picture(page, "sweep_dark")
     page.get_by_role("button", name="Dark theme").click()
-    assert list_barriers(page) == []
+    eventually(lambda: list_barriers(page), [])
     go(page, "broken")
     expect(page.get_by_text("cannot be read")).to_be_visible()
     go(page, "empty")
@@ -213,7 +214,7 @@ def test_hostile_sweeps_are_text_and_everybody_can_read_the_pages(
     wide = open_page(width=3840, height=1600)
     go(wide, "s1")
     wait_for_charts(wide)
-    assert wide.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert_fits(wide)
     picture(wide, "sweep_wide")
 
 

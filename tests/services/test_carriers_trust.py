@@ -317,7 +317,7 @@ AT_A_TERMINAL = """
     )
     try:
         transport = open_transport(SshRemote("peer", "/store"), options)
-        print("heard", transport.read(99, timeout_s=30))
+        print("heard", transport.read(99, timeout_s=180))
         print("over", transport.carrier, "because", transport.reason)
         transport.close()
     except HpctrackError as error:

@@ -65,9 +65,9 @@ def test_all_ranks_of_a_requeued_mpirun_are_the_second_attempt_of_its_run(
         },
     )
     try:
-        wait_for(lambda: len(list(folder.glob("logging*"))) == RANKS, timeout_s=60)
+        wait_for(lambda: len(list(folder.glob("logging*"))) == RANKS)
         cluster.run("login", "scontrol", "requeue", str(job), user="alice")
-        cluster.wait_job(job, timeout_s=120)
+        cluster.wait_job(job, timeout_s=180)
     finally:
         print((folder / "job.out").read_text())
     runs = Store(folder / "store").runs(order="created")

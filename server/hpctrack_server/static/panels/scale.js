@@ -146,9 +146,9 @@ export function formatShort(value) {
 
 const RAISED = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
 
-/** 0.01 to 100 as they are, others as powers of ten. @param {number} power */
-function formatPower(power) {
-  if (power >= -2 && power <= 3) return String(10 ** power);
+/** As a power of ten, or as it is. @param {number} power @param {boolean} isPlain */
+function formatPower(power, isPlain) {
+  if (isPlain) return String(10 ** power);
   const digits = [...String(Math.abs(power))].map((one) => RAISED[Number(one)]).join("");
   return `10${power < 0 ? "\u207b" : ""}${digits}`;
 }
@@ -158,9 +158,11 @@ function decadeTicks(low, high, most) {
   const first = Math.ceil(low - 1e-9);
   const last = Math.floor(high + 1e-9);
   const step = Math.max(1, Math.ceil((last - first + 1) / most));
+  // One way to write them all: 0.001 to 1000 as they are, an axis that goes further in powers.
+  const isPlain = first >= -3 && last <= 3;
   /** @type {Tick[]} */
   const found = [];
-  for (let power = first; power <= last; power += step) found.push({ at: power, label: formatPower(power) });
+  for (let power = first; power <= last; power += step) found.push({ at: power, label: formatPower(power, isPlain) });
   if (found.length >= 3 || step > 1) return found;
   // Two decades are little to read from: 2 and 5 of each as well, if there is room.
   if (2.2 * (high - low) > most) return found;
