@@ -30,7 +30,7 @@ if {lends}:
     assert link.recv(1) == b"x"
 
 def done():
-    assert console.stop(10), console.problem
+    assert console.stop(60), console.problem
     with open({told!r}, "w") as file:
         file.write(repr(parts))
 """

@@ -29,7 +29,7 @@ for line in sys.stdin:
         run.log({"loss": step, "accuracy": -step}, step=step)
         slowest_s = max(slowest_s, time.perf_counter() - before)
         step += 1
-    run.flush()
+    run.flush(90)
     print(step, flush=True)
 is_whole = run.finish()
 print(json.dumps({"steps": step, "slowest_s": slowest_s, "is_whole": is_whole}))

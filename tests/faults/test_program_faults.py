@@ -120,7 +120,7 @@ def log(number):
     slowest_s = max(slowest_s, time.perf_counter() - began_s)
 for number in range(100):
     log(number)
-run.flush()
+run.flush(90)
 back_s = 7200.0
 mine = os.environ["HPCTRACK_RUNTIME_DIR"]
 for pid in map(int, os.popen("pgrep -f folder.*" + mine).read().split()):

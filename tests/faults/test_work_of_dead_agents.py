@@ -22,7 +22,7 @@ PICTURES = 10
 PROGRAM = f"""
 import os, sys, numpy as np, hpctrack
 run = hpctrack.init("p", settings={{"seal": "manual", "console": "redirect"}})
-run.flush()
+run.flush(90)
 late = open("late.txt", "w")
 late.write("early"); late.flush()
 run.save("late.txt", policy="end")

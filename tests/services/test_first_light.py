@@ -222,7 +222,7 @@ with hpctrack.init(settings={"seal": "manual"}) as run:
     for step in range(8 if again else 0, 12 if again else 10):
         run.log({"loss": step + (100 if again else 0)}, step=step)
     if not again:
-        run.flush()
+        run.flush(90)
         open("ready", "w").close()
         time.sleep(600)
 """

@@ -27,7 +27,7 @@ import os, sys, time, hpctrack
 what, again = sys.argv[1], "SLURM_RESTART_COUNT" in os.environ
 run = hpctrack.init("p", group=what)
 run.log({"a": 1.0}, step=0)
-run.flush()
+run.flush(90)
 open(f"{what}.logged{int(again)}", "w").close()
 data = bytearray(100_000_000)
 if what == "memory":

@@ -58,7 +58,7 @@ def test_a_task_without_a_wrapper_joins_the_run_of_a_python_task(
         "import os, time, hpctrack\n"
         "run = hpctrack.init('mixed')\n"
         "run.log({'python': 1.0}, step=0)\n"
-        "run.flush()\n"
+        "run.flush(90)\n"
         "open('begun', 'w').close()\n"
         "while not os.path.exists('done'): time.sleep(0.02)\n"
         "run.finish()\n"

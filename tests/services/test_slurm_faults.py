@@ -28,7 +28,7 @@ run = hpctrack.init("p", group=what, settings={"seal": "manual"})
 rank = run.rank
 if what in {"preempted", "requeued"}:
     # what a user's handler does; a flag would do as well
-    signal.signal(signal.SIGTERM, lambda *_: (run.mark_preempting(), run.flush(), os._exit(1)))
+    signal.signal(signal.SIGTERM, lambda *_: (run.mark_preempting(), run.flush(90), os._exit(1)))
 if what == "limit":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 progress = os.open(f"{what}.step{rank}", os.O_CREAT | os.O_WRONLY)

@@ -19,7 +19,7 @@ RANKS = 4
 PROGRAM = """
 import os, signal, sys, time, hpctrack
 run = hpctrack.init("p", settings={"seal": "manual"})
-signal.signal(signal.SIGTERM, lambda *_: (run.mark_preempting(), run.flush(), os._exit(1)))
+signal.signal(signal.SIGTERM, lambda *_: (run.mark_preempting(), run.flush(90), os._exit(1)))
 is_again = "SLURM_RESTART_COUNT" in os.environ
 steps = 20 if is_again or os.environ["WHICH"] == "first" else 10**9
 for step in range(steps):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import pytest
 
 from hpctrack import Store, StoredRun
+from hpctrack.errors import NotFoundError
 from tests.capabilities import require_program
 from tests.programs import ROOT, wait_for
 from tests.stubs.nvml.devices import h100, make_uuid
@@ -60,9 +62,10 @@ def has_measured(scratch: Place, name: str, gpus: int) -> bool:
     if not (scratch.host / "store").is_dir():
         return False
     for run in Store(scratch.host / "store").runs({"group": name}):
-        sensors = {"gpu/power_w", "process/cores_used", "host/memory_used_bytes"}
-        if sensors <= set(run.sensors()) and len(run.energy().by_rank) == gpus:
-            return run.sensor("process/cores_used").of(rank=0).value.max() > 0
+        with suppress(NotFoundError):
+            cores = run.sensor("process/cores_used").of(rank=0).value
+            hosts = run.sensor("host/memory_used_bytes").streams
+            return bool(hosts) and cores.max(initial=0) > 0 and len(run.energy().by_rank) == gpus
     return False
 
 

@@ -92,7 +92,7 @@ for step in range(begin, 20):
         checkpoint.with_name("new").write_text(str(step + 1))
         checkpoint.with_name("new").replace(checkpoint)
     if step == 12 and begin == 0 and run.config["a"] == 1:
-        run.flush()
+        run.flush(90)
         Path(f"ready-{run.id}").touch()
         time.sleep(600)
 run.finish()

@@ -196,7 +196,7 @@ for line in sys.stdin:
     for _ in range(int(line)):
         run.log({"loss": 1.0 / (step + 1)}, step=step)
         step += 1
-    run.flush()
+    run.flush(90)
     print("logged", flush=True)
 """
 

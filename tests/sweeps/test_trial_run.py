@@ -134,7 +134,7 @@ def test_a_worker_that_is_gone_leaves_the_stop_file(
         assert not run.should_stop()
     run.log({"loss": 1.0})
     assert not run.should_stop()
-    run.flush()
+    run.flush(90)
     write_stop(store / "p" / "t", who="sweep", why="worse", attempt=1, wall_s=0.0)
 
     def hears() -> bool:
@@ -272,7 +272,7 @@ def test_the_command_that_stops_any_run_raises_too(
     monkeypatch.setenv("HPCTRACK_HEARTBEAT_S", "0.05")
     with hpctrack.init("p", id="r", raise_pruned=True) as run:
         run.log({"a": 1})
-        run.flush()
+        run.flush(90)
         write_stop(store / "p" / "r", who="me", why="enough", attempt=1, wall_s=0.0)
 
         def goes_on() -> bool:
@@ -292,7 +292,7 @@ print(run.step, run.resumed, run.config.as_dict())
 begin = run.step
 for step in range(begin, begin + 3):
     run.log({"loss": begin + 10.0}, step=step)
-run.flush()
+run.flush(90)
 if len(sys.argv) > 1:
     import os, signal
     os.kill(os.getpid(), signal.SIGKILL)

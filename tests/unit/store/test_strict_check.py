@@ -154,7 +154,7 @@ def test_the_process_ends_with_who_started_it(sealed: bytes) -> None:
     assert child is not None
     assert checker._connection is not None
     checker._connection.close()
-    assert child.wait(10) == 0
+    assert child.wait(120) == 0
     checker.close()
 
 
