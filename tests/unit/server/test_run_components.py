@@ -305,7 +305,7 @@ def test_differ_says_by_how_much_numbers_differ() -> None:
     assert git.rows[0].cells[0].text == "2 lines"
     assert git.rows[0].patches[0][0] == 1
     assert [describe_delta(*pair) for pair in ((math.nan, 1), ("a", 1), (10**400, 1), (50, 1))] == [
-        "", "", "", "+49 (50 x)",
+        "", "", "", "+49 (50 \N{MULTIPLICATION SIGN})",
     ]  # fmt: skip
 
 

@@ -86,7 +86,7 @@ export class Scale {
     if (this.kind === "log" && high - low >= 1) return decadeTicks(low, high, most);
     if (this.kind === "log") {
       const inner = roundSteps(10 ** low, 10 ** high, most).filter((value) => value > 0);
-      return inner.map((value) => ({ at: Math.log10(value), label: formatShort(value) }));
+      return inner.map((value) => ({ at: Math.log10(value), label: formatPlain(value) }));
     }
     return roundSteps(low, high, most).map((value) => ({ at: value, label: formatTick(value, (high - low) / most) }));
   }
@@ -144,6 +144,12 @@ export function formatShort(value) {
   return formatNumber(value).replace(/(\.\d*?)0+(?=e|$)/, "$1").replace(/\.(?=e|$)/, "");
 }
 
+/** Beside 0.001 stands 0.0005, not 5e-4. @param {number} value */
+function formatPlain(value) {
+  if (value < 1e-5 || value >= 1) return formatShort(value);
+  return Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 9 });
+}
+
 const RAISED = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
 
 /** As a power of ten, or as it is. @param {number} power @param {boolean} isPlain */
@@ -169,7 +175,7 @@ function decadeTicks(low, high, most) {
   for (let power = Math.floor(low); power <= last; power++) {
     for (const part of [2, 5]) {
       const at = power + Math.log10(part);
-      if (at >= low && at <= high) found.push({ at, label: formatShort(part * 10 ** power) });
+      if (at >= low && at <= high) found.push({ at, label: formatPlain(part * 10 ** power) });
     }
   }
   return found.sort((a, b) => a.at - b.at);
