@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hpctrack.analysis.comparison import Comparison, Description, Report
 from hpctrack.analysis.corrections import Correction
@@ -15,6 +15,9 @@ FEW_RUNS = 5
 
 P_LEAST = 1e-4
 
+LABEL_CHARS = 60
+"""Of a group's name in a list of several."""
+
 _CORRECTIONS = {
     Correction.BONFERRONI: "Bonferroni",
     Correction.HOLM: "Holm",
@@ -23,12 +26,22 @@ _CORRECTIONS = {
 
 
 def conclude(report: Report) -> list[str]:
-    """Return the verdict: one sentence for each comparison with the baseline."""
+    """Return the verdict: a sentence for each comparison with the baseline.
+
+    Those that cannot be tested for the same reason share one, which comes last.
+    """
     if not report.groups:
         return ["No run has a number here, so there is nothing to compare."]
     if not report.comparisons:
         return ["There is one group only, so there is nothing to compare it with."]
-    return [_conclude_one(one, report) for one in report.comparisons]
+    untold: dict[str, list[Comparison]] = {}
+    for one in report.comparisons:
+        if one.n and one.outcome.note:
+            untold.setdefault(one.outcome.note, []).append(one)
+    tested = [one for one in report.comparisons if not one.n or not one.outcome.note]
+    return [_conclude_one(one, report) for one in tested] + [
+        f"{_list(those)}: no test can be made ({note})." for note, those in untold.items()
+    ]
 
 
 def list_assumptions(report: Report) -> list[str]:
@@ -48,8 +61,6 @@ def _conclude_one(one: Comparison, report: Report) -> str:
     names = f"\N{LEFT DOUBLE QUOTATION MARK}{one.label}\N{RIGHT DOUBLE QUOTATION MARK}"
     if not one.n:
         return f"{names} has no number."
-    if one.outcome.note:
-        return f"{names}: no test can be made ({one.outcome.note})."
     is_better = one.difference.value > 0 if plan.is_higher_better else one.difference.value < 0
     word = "better" if is_better else "worse"
     size = name_size(one.effect.value)
@@ -136,9 +147,13 @@ def _explain(report: Report) -> Iterator[str]:
         )
 
 
-def _list(groups: list[Description]) -> str:
+def _shorten(label: str) -> str:
+    return label if len(label) <= LABEL_CHARS else f"{label[: LABEL_CHARS - 1].rstrip(' ,')}…"
+
+
+def _list(groups: Sequence[Comparison | Description]) -> str:
     named = [
-        f"\N{LEFT DOUBLE QUOTATION MARK}{one.label[:60]}\N{RIGHT DOUBLE QUOTATION MARK}"
+        f"\N{LEFT DOUBLE QUOTATION MARK}{_shorten(one.label)}\N{RIGHT DOUBLE QUOTATION MARK}"
         for one in groups[:3]
     ]
     return ", ".join(named) + (f" and {len(groups) - 3} more" if len(groups) > 3 else "")  # noqa: PLR2004

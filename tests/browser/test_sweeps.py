@@ -133,7 +133,7 @@ def test_a_sweep_that_runs_is_paused_resumed_and_watched_to_its_end(
     _out, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     expect(page.locator("#sweep")).to_have_attribute("data-state", "finished")
-    expect(page.get_by_label("Trials", exact=True)).to_contain_text("20 of 20 over")
+    expect(page.get_by_label("Trials", exact=True)).to_contain_text("20 of 20 ended")
     page.reload()
     wait_for_charts(page)
     expect(page.locator("[data-plot=curves] .caption")).to_contain_text("20 curves")

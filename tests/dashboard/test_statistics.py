@@ -67,7 +67,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         config = {name: name, "seed": number}
         write_seeded(store, f"h-{number}", config, [0.5], project="hostile")
     write_tasks(store)
-    write_groups(store, {f"o{n}": [0.5 + n / 100] * 2 for n in range(9)}, project="many")
+    write_groups(
+        store, {f"o{n}": [0.5 + n / 100, 0.51 + n / 100] for n in range(9)}, project="many"
+    )
     (store / "empty").mkdir()
     served = serve(store)
     yield served

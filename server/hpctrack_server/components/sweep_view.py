@@ -141,6 +141,15 @@ def list_parameters(details: Mapping[str, Any]) -> list[str]:
     ][:SHOWN_PARAMETERS]
 
 
+def find_numeric(details: Mapping[str, Any]) -> set[str]:
+    """Return the parameters whose values are numbers; a table aligns them to the right."""
+    return {
+        one["name"]
+        for one in details["parallel"]
+        if one["role"] == "parameter" and one["kind"] == "number"
+    }
+
+
 def find_parameter(parameters: Mapping[str, Any], name: str) -> Any:
     """Return a nested parameter by its dotted name; None if the trial has none."""
     if name in parameters:

@@ -80,6 +80,17 @@ def test_empty_single_and_hollow_groups_are_told_of() -> None:
     assert math.isnan(hollow.groups[2].std)
 
 
+def test_groups_that_cannot_be_tested_share_a_sentence_behind_the_others() -> None:
+    single = [make(f"only {'x' * 70} {number}", [1.0]) for number in range(5)]
+    *tested, last = conclude(compare_groups([BASE, *single, BETTER], Plan()))
+    assert len(tested) == 1
+    assert "is better than the baseline" in tested[0]
+    assert last.endswith(
+        "and 2 more: no test can be made (Welch's t test: two runs of each group at least)."
+    )
+    assert "x…" in last
+
+
 def test_p_values_are_written_as_in_papers() -> None:
     assert [format_p(one) for one in (0.0312, 1e-9, math.nan, 1.0)] == [
         "p = 0.031", "p < 0.0001", "p unknown", "p = 1",

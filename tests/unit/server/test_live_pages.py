@@ -42,7 +42,8 @@ def test_many_devices_share_rows_and_the_idle_one_is_seen() -> None:
     cells, labels = _merge(values, [f"gpu {one}" for one in range(200)])
     assert len(cells) == len(labels) <= 64
     assert (cells.min(axis=0) == 0).all()
-    assert labels[0].endswith("the least busy")
+    assert labels[0] == "gpu 0 and 3 more, the least busy"
+    assert _merge(values[:197], [f"gpu {one}" for one in range(197)])[1][-1] == "gpu 196"
     alone, _ = _merge(np.array([[np.nan, 0.5, 2.0]]), ["one"])
     assert alone.tolist() == [[MISSING, 125, 250]]
 

@@ -60,6 +60,18 @@ def test_requeued_run_has_a_lane_for_each_attempt(tmp_path: Path) -> None:
     assert last.limit_wall_s == START_S + 3600
 
 
+def test_an_attempt_began_when_its_rank_says_though_the_agent_noted_it_late(tmp_path: Path) -> None:
+    writer = NodeWriter(tmp_path, wall_s=START_S + 9)
+    session = writer.start(0, wall_s=START_S)
+    writer.end(0, session, 0)
+    writer.close()
+    run = StoredRun(tmp_path / "p" / "r")
+    (found,) = find_attempts(run.sources(), run.record)
+    run.close()
+    assert found.started_wall_s == START_S
+    assert make_timeline([found], now_wall_s=START_S + 60).rows[0].sentence == "ran 9.0s, 1 rank"
+
+
 def test_accounting_is_the_last_word_on_an_attempt(tmp_path: Path) -> None:
     writer = NodeWriter(tmp_path)
     writer.start(0)
@@ -293,7 +305,7 @@ def test_differ_says_by_how_much_numbers_differ() -> None:
     assert git.rows[0].cells[0].text == "2 lines"
     assert git.rows[0].patches[0][0] == 1
     assert [describe_delta(*pair) for pair in ((math.nan, 1), ("a", 1), (10**400, 1), (50, 1))] == [
-        "", "", "", "+49 (50 x)",
+        "", "", "", "+49 (50 \N{MULTIPLICATION SIGN})",
     ]  # fmt: skip
 
 

@@ -131,6 +131,7 @@ def test_huge_changes_do_not_hide_small_ones(made: GitFolder) -> None:
     assert missing
 
 
+@pytest.mark.slow
 def test_a_diff_of_many_huge_changes_is_not_read_to_its_end(made: GitFolder) -> None:
     names = [f"big{number:02}.csv" for number in range(module.DIFF_TRIES + 2)]
     for name in names:

@@ -148,7 +148,7 @@ def describe_delta(value: Any, base: Any) -> str:
     share = step / abs(base)
     if abs(share) >= LARGE_SHARE:
         factor = value / base
-        return f"{shown} ({format_number(float(f'{factor:.3g}'))} x)"
+        return f"{shown} ({format_number(float(f'{factor:.3g}'))} \N{MULTIPLICATION SIGN})"
     return f"{shown} ({_percent(share)})"
 
 

@@ -36,6 +36,8 @@ class Strip:
         ``GPUs`` or ``CPUs``; empty if the run has no telemetry.
     labels : tuple of str
         Of the rows.
+    devices : int
+        How many there are: of many neighbours share a row.
     start_wall_s, end_wall_s : float
         Of the first and the last column.
     cells : ndarray of uint8, shape (rows, columns)
@@ -44,6 +46,7 @@ class Strip:
 
     what: str
     labels: tuple[str, ...]
+    devices: int
     start_wall_s: float
     end_wall_s: float
     cells: NDArray[np.uint8]
@@ -73,10 +76,17 @@ def read_strip(run: StoredRun, *, end_wall_s: float, span_s: float, columns: int
             labels.append(" ".join(one for one in (stream.host, stream.device) if one))
         cells, labels = _merge(np.array(rows), labels)
         return Strip(
-            what=what, labels=tuple(labels), start_wall_s=start, end_wall_s=end_wall_s, cells=cells
+            what=what,
+            labels=tuple(labels),
+            devices=len(rows),
+            start_wall_s=start,
+            end_wall_s=end_wall_s,
+            cells=cells,
         )
     nothing = np.zeros((0, columns), np.uint8)
-    return Strip(what="", labels=(), start_wall_s=start, end_wall_s=end_wall_s, cells=nothing)
+    return Strip(
+        what="", labels=(), devices=0, start_wall_s=start, end_wall_s=end_wall_s, cells=nothing
+    )
 
 
 def sample_last(
@@ -104,6 +114,10 @@ def _merge(values: NDArray[np.float64], labels: list[str]) -> tuple[NDArray[Any]
     if per_row > 1:
         starts = np.arange(0, len(values), per_row)
         values = np.fmin.reduceat(values, starts, axis=0)
-        labels = [f"{labels[one]} and {per_row - 1} more, the least busy" for one in starts]
+        others = [len(labels[one : one + per_row]) - 1 for one in starts]
+        labels = [
+            f"{labels[one]} and {more} more, the least busy" if more else labels[one]
+            for one, more in zip(starts, others, strict=True)
+        ]
     codes = np.where(np.isnan(values), MISSING, np.clip(values, 0, 1) * 250)
     return codes.round().astype(np.uint8), labels

@@ -151,14 +151,22 @@ def _make(number: int, seen: _Seen, record: RunRecord | None, *, is_live: bool) 
         hosts=tuple(sorted(one for one in seen.hosts if one)),
         state=str(record.state) if record else state,
     )
-    if record and record.ended_wall_s and not is_live:
-        made = replace(made, ended_wall_s=record.ended_wall_s)
+    if record:
+        # The ranks' own times: an agent that started late has noted them all at once.
+        made = replace(made, started_wall_s=_first_start(seen, record))
+        if record.ended_wall_s and not is_live:
+            made = replace(made, ended_wall_s=record.ended_wall_s)
     facts = seen.facts
     if facts is None:
         return made
     return replace(
         made, job=facts.shown_id, granted_wall_s=facts.start_wall_s, limit_s=facts.limit_s
     )
+
+
+def _first_start(seen: _Seen, record: RunRecord) -> float | None:
+    own = (one.started_wall_s for one in record.ranks if one.attempt == record.attempts)
+    return min([*seen.starts, *own], default=None)
 
 
 def _add_moments(attempt: Attempt, said: Mapping[str, Any]) -> Attempt:

@@ -84,6 +84,7 @@ def encode_strip(strip: Strip) -> bytes:
     header: dict[str, Any] = {
         "what": strip.what,
         "labels": list(strip.labels),
+        "devices": strip.devices,
         "start": strip.start_wall_s,
         "end": strip.end_wall_s,
         "columns": strip.cells.shape[1],

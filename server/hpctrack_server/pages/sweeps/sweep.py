@@ -48,6 +48,7 @@ class SweepPage(Guarded):
             best=sweep_view.list_best(found),
             winner=sweep_view.find_winner(found),
             parameters=sweep_view.list_parameters(found),
+            numeric=sweep_view.find_numeric(found),
             failures=sweep_view.list_failures(found),
             failures_shown=sweep_view.FAILURES_SHOWN,
             find_parameter=sweep_view.find_parameter,

@@ -45,8 +45,8 @@ export function colourOf(number) {
     const base = token(`--series-${number % SERIES}`);
     const cycle = Math.floor(number / SERIES);
     if (cycle === 0) return base;
-    if (cycle === 1) return blend(base, token("--text"), 0.45);
-    if (cycle === 2) return blend(base, token("--surface"), 0.42);
+    if (cycle === 1) return blend(base, token("--series-darker"), 0.35);
+    if (cycle === 2) return blend(base, token("--series-lighter"), 0.4);
     return blend(base, token(`--series-${(number * 7 + cycle) % SERIES}`), 0.15 + 0.07 * (cycle % 10));
   });
 }

@@ -11,13 +11,14 @@
 
 const FIRST = ["train", "training", "val", "valid", "validation", "eval", "test"];
 const LAST = ["system", "sys", "gpu", "cpu", "mem", "net", "disk", "power"];
+const WATCHED = [/loss$/i, /loss|perplexity|ppl$/i, /(acc|accuracy|f1|auc|bleu|score|reward|return)$/i];
 const UNNAMED = "metrics";
 const FEW_PANELS = 24;
 const OPEN_PANELS_MAX = 72;
 
 /**
  * Sections by what is before the first "/": metrics without it first, then training, validation,
- * all others by name, and the machine last.
+ * all others by name, and the machine last. In each losses come first, then scores.
  * @param {string[]} metrics
  * @param {{w: number, h: number}} [size] of each panel
  * @returns {Section[]}
@@ -25,7 +26,7 @@ const OPEN_PANELS_MAX = 72;
 export function makeSections(metrics, size = { w: 6, h: 7 }) {
   /** @type {Map<string, string[]>} */
   const byPrefix = new Map();
-  for (const name of [...metrics].sort(compareNames)) {
+  for (const name of [...metrics].sort(compareMetrics)) {
     const prefix = prefixOf(name);
     byPrefix.set(prefix, [...(byPrefix.get(prefix) ?? []), name]);
   }
@@ -57,6 +58,17 @@ function placeOf(prefix) {
   const first = FIRST.indexOf(prefix.toLowerCase());
   if (first >= 0) return 1 + first;
   return LAST.includes(prefix.toLowerCase()) ? 1000 : 100;
+}
+
+/** What a training is watched by comes first: losses, then how good it is. @param {string} name */
+function weightOf(name) {
+  const at = WATCHED.findIndex((one) => one.test(name));
+  return at < 0 ? WATCHED.length : at;
+}
+
+/** @param {string} a @param {string} b */
+function compareMetrics(a, b) {
+  return weightOf(a) - weightOf(b) || compareNames(a, b);
 }
 
 /** layer2 before layer10. @param {string} a @param {string} b */

@@ -130,7 +130,7 @@ export class WorkspaceBar {
       { label: "Save", isDisabled: !saved || !this.isChanged, act: () => this.save() },
       { label: "Save as…", act: () => this.saveAs() },
       { label: "Rename…", isDisabled: !saved, act: () => this.rename() },
-      { label: saved?.is_default ? "Do not begin with this one" : "Begin with this one", isDisabled: !saved, act: () => this.toggleDefault() },
+      { label: saved?.is_default ? "No longer the default" : "Make it the default", isDisabled: !saved, act: () => this.toggleDefault() },
       { label: saved ? "Back to what was saved" : "Reset to automatic", isDisabled: !this.isChanged, act: () => this.reset() },
       { label: "Delete", isDisabled: !saved, isDangerous: true, act: () => this.remove() },
     ]);

@@ -107,7 +107,7 @@ function when(wallS, since) {
   const moment = new Date(wallS * 1000);
   const isSameDay = since !== undefined && new Date(since * 1000).toDateString() === moment.toDateString();
   const time = moment.toLocaleTimeString("en", { hourCycle: "h23" });
-  return isSameDay ? time : `${moment.toLocaleDateString("en", { month: "short", day: "numeric" })}, ${time}`;
+  return isSameDay ? time : `${moment.toLocaleDateString("en-GB", { month: "short", day: "numeric" })}, ${time}`;
 }
 
 function showEmpty() {

@@ -1,6 +1,7 @@
 // What is running: the list is fetched again when runs begin or end, strips as they are scrolled to.
 import { ServerError, apiAddress, fetchArrays } from "../base/api.js";
 import { byId } from "../base/dom.js";
+import { formatCount } from "../base/format.js";
 import { followStore, keepParts } from "../base/live.js";
 import { parseHex, token } from "../base/tokens.js";
 
@@ -33,7 +34,7 @@ async function load(canvas) {
   try {
     const { head, arrays } = await fetchArrays(apiAddress(["runs", project, run, "strip"], { span, width: 180 }));
     canvas.hidden = !head.labels.length;
-    text.textContent = head.labels.length ? "" : "no telemetry";
+    if (!head.labels.length) text.textContent = "no telemetry";
     drawn.set(canvas, { head, cells: arrays[0].values });
     draw(canvas);
   } catch (error) {
@@ -67,8 +68,11 @@ function draw(canvas) {
   });
   context.putImageData(image, 0, 0);
   const mean = known ? `${Math.round((100 * sum) / (known * FULL))} %` : "unknown";
-  const label = `${rows} ${head.what}, ${mean} busy on average`;
+  const devices = head.what === "GPUs" ? formatCount(head.devices, "GPU") : `${head.what} of ${formatCount(head.devices, "node")}`;
+  // Of those that share a row only the least busy one is known.
+  const label = `${devices}, ${head.devices > rows ? "at least " : ""}${mean} busy on average`;
   canvas.title = label;
+  /** @type {HTMLElement} */ (canvas.nextElementSibling).textContent = label;
   canvas.setAttribute("aria-label", label);
 }
 

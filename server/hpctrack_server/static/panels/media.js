@@ -45,7 +45,7 @@ export default class MediaPanel extends Panel {
     const steps = [...new Set(found.flatMap((one) => one.keys.find((/** @type {any} */ other) => other.key === key)?.steps ?? []))].sort((a, b) => a - b);
     const step = Number.isFinite(spec.settings.step) && spec.settings.step !== "" ? Number(spec.settings.step) : steps.at(-1) ?? 0;
     const boxes = runs.map((run) => {
-      const dot = make("i", { class: "dot" });
+      const dot = make("i", { class: "media-dot" });
       dot.style.background = context.colourOf(run);
       const body = make("div", { class: "media-body" });
       return { run, body, element: make("section", { class: "media-run", "aria-label": context.nameOf(run) }, make("h3", {}, dot, make("bdi", { class: "clip" }, context.nameOf(run))), body) };

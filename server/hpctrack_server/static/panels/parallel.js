@@ -96,6 +96,7 @@ export default class ParallelPanel extends Panel {
   async load() {
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
+    const isChosen = Boolean(this.settings.columns?.length || this.settings.axes?.length);
     const wanted = this.#chooseAxes(await loadFacts(this.context));
     if (!wanted.length) return this.#sayEmpty("These runs have no configuration that differs", "Log a config with init(config={...}), or add axes by hand.");
     const keys = [...new Set([...wanted.map((one) => one.key), ...(this.settings.color ? [this.settings.color] : []), "state"])];
@@ -113,12 +114,21 @@ export default class ParallelPanel extends Panel {
       const column = table.columns.get(one.key);
       return column ? [new Axis(column, one)] : [];
     });
+    if (!isChosen) this.#dropEmpty();
     for (const axis of this.axes) axis.intervals = readIntervals(this.settings.brushes?.[axis.key] ?? "", axis.scale);
     this.message?.remove();
     this.#refresh();
     await this.layers?.painted();
     this.host.dataset.ready = "true";
     return undefined;
+  }
+
+  /** Takes away axes on which none of the runs stands: the project's others have those parameters. */
+  #dropEmpty() {
+    const filled = this.axes.filter((one) => !one.units.every(Number.isNaN));
+    if (filled.length < 2) return;
+    this.axes = filled;
+    this.settings.columns = filled.map((one) => one.key);
   }
 
   async #mount() {

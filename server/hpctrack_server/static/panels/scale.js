@@ -86,7 +86,7 @@ export class Scale {
     if (this.kind === "log" && high - low >= 1) return decadeTicks(low, high, most);
     if (this.kind === "log") {
       const inner = roundSteps(10 ** low, 10 ** high, most).filter((value) => value > 0);
-      return inner.map((value) => ({ at: Math.log10(value), label: formatShort(value) }));
+      return inner.map((value) => ({ at: Math.log10(value), label: formatPlain(value) }));
     }
     return roundSteps(low, high, most).map((value) => ({ at: value, label: formatTick(value, (high - low) / most) }));
   }
@@ -144,11 +144,17 @@ export function formatShort(value) {
   return formatNumber(value).replace(/(\.\d*?)0+(?=e|$)/, "$1").replace(/\.(?=e|$)/, "");
 }
 
+/** Beside 0.001 stands 0.0005, not 5e-4. @param {number} value */
+function formatPlain(value) {
+  if (value < 1e-5 || value >= 1) return formatShort(value);
+  return Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 9 });
+}
+
 const RAISED = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
 
-/** 0.01 to 100 as they are, others as powers of ten. @param {number} power */
-function formatPower(power) {
-  if (power >= -2 && power <= 3) return String(10 ** power);
+/** As a power of ten, or as it is. @param {number} power @param {boolean} isPlain */
+function formatPower(power, isPlain) {
+  if (isPlain) return String(10 ** power);
   const digits = [...String(Math.abs(power))].map((one) => RAISED[Number(one)]).join("");
   return `10${power < 0 ? "\u207b" : ""}${digits}`;
 }
@@ -158,16 +164,18 @@ function decadeTicks(low, high, most) {
   const first = Math.ceil(low - 1e-9);
   const last = Math.floor(high + 1e-9);
   const step = Math.max(1, Math.ceil((last - first + 1) / most));
+  // One way to write them all: 0.001 to 1000 as they are, an axis that goes further in powers.
+  const isPlain = first >= -3 && last <= 3;
   /** @type {Tick[]} */
   const found = [];
-  for (let power = first; power <= last; power += step) found.push({ at: power, label: formatPower(power) });
+  for (let power = first; power <= last; power += step) found.push({ at: power, label: formatPower(power, isPlain) });
   if (found.length >= 3 || step > 1) return found;
   // Two decades are little to read from: 2 and 5 of each as well, if there is room.
   if (2.2 * (high - low) > most) return found;
   for (let power = Math.floor(low); power <= last; power++) {
     for (const part of [2, 5]) {
       const at = power + Math.log10(part);
-      if (at >= low && at <= high) found.push({ at, label: formatShort(part * 10 ** power) });
+      if (at >= low && at <= high) found.push({ at, label: formatPlain(part * 10 ** power) });
     }
   }
   return found.sort((a, b) => a.at - b.at);

@@ -132,6 +132,8 @@ async function begin() {
   drawGroups();
   drawMarks();
   byId("nothing").hidden = about.groups.length > 0;
+  byId("energy").hidden = !about.groups.length;
+  byId("energy").classList.toggle("metered", about.groups.some((/** @type {any} */ one) => one.key === "power"));
   tab.dataset.ready = "true";
   // All samples of all meters: the charts that are seen come first.
   if (about.groups.length) setTimeout(() => showEnergy(byId("energy"), run), ENERGY_AFTER_MS);

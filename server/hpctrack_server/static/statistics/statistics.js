@@ -85,7 +85,7 @@ class Intervals {
     byId("intervals-caption").textContent =
       drawn < total
         ? `${drawn.toLocaleString("en")} of ${total.toLocaleString("en")} runs drawn as dots, extremes exact · dashed: the baseline`
-        : `all ${formatNumber(drawn)} runs drawn as dots · dashed: the baseline`;
+        : `${drawn === 1 ? "1 run" : `all ${formatNumber(drawn)} runs`} drawn as dots · dashed: the baseline`;
   }
 
   repaint() {

@@ -98,8 +98,10 @@ export async function showPanels(current, there = []) {
   const context = makeContext(current);
   /** @type {Panel[]} */
   const shown = [];
+  const specs = listSpecs(current());
+  document.getElementById("parallel")?.toggleAttribute("hidden", !specs.length);
   sayAbsent(current());
-  for (const { id, kind, settings } of listSpecs(current())) {
+  for (const { id, kind, settings } of specs) {
     if (!(kind in KINDS) || there.some((panel) => panel.spec.id === id)) continue;
     const card = byId(id);
     const host = /** @type {HTMLElement} */ (card.querySelector(".host"));

@@ -19,7 +19,7 @@ export function show(host, showing) {
       item.meta.duration_s ? `${Number(item.meta.duration_s).toFixed(2)} s` : "",
       item.meta.clipped ? `${item.meta.clipped} samples clipped` : "",
     ].filter(Boolean).join(", ");
-    return make("figure", {}, wave, make("audio", { controls: true, preload: "metadata", src: source, "aria-label": label }), make("figcaption", { class: "muted" }, [item.meta.caption, facts].filter(Boolean).join(" · ")));
+    return make("figure", {}, wave, make("audio", { controls: true, preload: "metadata", src: source, "aria-label": label }), make("figcaption", { class: "muted" }, [showing.items.length > 1 && item.meta.caption, facts].filter(Boolean).join(" · ")));
   });
   host.replaceChildren(...parts);
 }

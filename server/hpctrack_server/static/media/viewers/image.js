@@ -168,7 +168,7 @@ export async function show(host, showing, card) {
   choices.set(card, choice);
   const pictures = showing.items.map((item) => new Picture(item, showing, choice));
   const grid = make("div", { class: pictures.length > 1 ? "pictures many" : "pictures" }, ...pictures.map((one) => one.element));
-  const legend = make("div", { class: "legend" });
+  const legend = make("div", { class: "media-legend" });
   host.replaceChildren(legend, grid);
   const withOverlays = pictures.filter((one) => one.attachments.overlays);
   await Promise.all(withOverlays.map((one) => one.loadOverlays()));
@@ -193,7 +193,7 @@ function fillLegend(legend, pictures, choice) {
         },
       },
     });
-    const dot = make("i", { class: "dot" });
+    const dot = make("i", { class: "media-dot" });
     dot.style.background = `var(--series-${((entry.id % SERIES) + SERIES) % SERIES})`;
     return make("label", { title: `${entry.kind} of ${entry.layer}` }, check, dot, make("bdi", {}, entry.label), make("span", { class: "muted" }, entry.layer));
   });

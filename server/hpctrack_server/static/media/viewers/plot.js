@@ -15,7 +15,7 @@ export async function show(host, showing) {
   if (!item) return null;
   const plot = await getJson(apiAddress([...showing.place, item.digest]));
   const box = make("div", { class: "media-plot", role: "img", "aria-label": `${plot.kind ?? "plot"} ${plot.title ?? showing.key}` });
-  const legend = make("div", { class: "legend" });
+  const legend = make("div", { class: "media-legend" });
   host.replaceChildren(make("p", { class: "plot-title" }, String(plot.title ?? "")), legend, box);
   const drawing = await Drawing.mount(box);
   const draw = () => {
@@ -86,7 +86,7 @@ function drawSeries(drawing, plot, isLine) {
 
 /** @param {number} at @param {string} text */
 function makeEntry(at, text) {
-  const dot = make("i", { class: "dot" });
+  const dot = make("i", { class: "media-dot" });
   dot.style.background = `var(--series-${at % 10})`;
   return make("span", {}, dot, make("bdi", {}, text));
 }

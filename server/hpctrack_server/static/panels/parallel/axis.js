@@ -21,6 +21,7 @@ export class Axis {
     this.wanted = scale;
     this.scale = Scale.of(column, scale);
     this.range = this.scale.range(column.values);
+    this.isWhole = Array.from(column.values).every((one) => Number.isNaN(one) || Number.isInteger(one));
     /** @type {Interval[]} */
     this.intervals = [];
     this.units = this.#place();
@@ -48,7 +49,9 @@ export class Axis {
   ticks(length) {
     const isNamed = this.scale.kind === "category";
     const most = Math.max(2, Math.floor(length / (isNamed ? 15 : 44)));
-    return this.scale.ticks(this.range[0], this.range[1], isNamed ? most : Math.min(most, 9));
+    const found = this.scale.ticks(this.range[0], this.range[1], isNamed ? most : Math.min(most, 9));
+    // Nobody has 6.5 layers.
+    return this.isWhole && this.scale.kind === "linear" ? found.filter((one) => Number.isInteger(one.at)) : found;
   }
 
   /** @param {number} value */

@@ -111,12 +111,13 @@ async function load() {
 function show(isDragging) {
   const total = panel.table?.ids.length ?? 0;
   const chosen = panel.chosen?.length ?? 0;
-  byId("parallel-count").textContent = chosen === total ? formatCount(total, "run") : `${chosen.toLocaleString("en")} of ${formatCount(total, "run")}`;
+  byId("parallel-count").textContent = !panel.axes.length ? "" : chosen === total ? formatCount(total, "run") : `${chosen.toLocaleString("en")} of ${formatCount(total, "run")}`;
   if (isDragging) return;
   byId("parallel-caption").textContent = panel.describe();
   showControls(chosen, total);
   showLegend();
-  table.show();
+  byId("parallel-table").hidden = !panel.axes.length;
+  if (panel.axes.length) table.show();
 }
 
 /** @param {number} chosen @param {number} total */
