@@ -41,6 +41,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("HPCTRACK_RUNTIME_DIR", str(runtime))
     monkeypatch.setenv("HPCTRACK_LINGER_S", "0.2")
+    # A busy machine lets everybody wait; no test is about these two but those that set them.
+    monkeypatch.setenv("HPCTRACK_FINISH_TIMEOUT_S", "120")
+    monkeypatch.setenv("HPCTRACK_STOP_ANSWER_TIMEOUT_S", "60")
     monkeypatch.setenv("HPCTRACK_CONSOLE", "off")
     monkeypatch.setenv("HPCTRACK_TELEMETRY", "off")
     monkeypatch.setenv("HPCTRACK_PROVENANCE", "off")

@@ -60,7 +60,7 @@ def rank_environment(rank: int, size: int, *, run: str = "job", node: int = 0) -
     }
 
 
-def wait_for(what: Callable[[], T | None], *, timeout_s: float = 90) -> T:
+def wait_for(what: Callable[[], T | None], *, timeout_s: float = 180) -> T:
     """Call until the result is true, and return it, or fail."""
     deadline = time.monotonic() + timeout_s
     while True:

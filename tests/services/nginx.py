@@ -6,11 +6,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.programs import wait_for
 from tests.services.sshd import find_free_port
 
 CONFIG = """
@@ -46,20 +46,25 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+START_ATTEMPTS = 5
+"""Between finding a free port and nginx's bind another process may take it."""
+
+
 @contextmanager
 def running_nginx(program: str, upstream: int, *, more: str = UPGRADE) -> Iterator[int]:
     """Let nginx pass ``/track/`` on to a port; yield its own."""
     folder = Path(tempfile.mkdtemp(prefix="nginx-"))
-    port = find_free_port()
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, upstream=upstream, more=more))
-    process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)])
     try:
-        deadline = time.monotonic() + 20
-        while not is_open(port):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        for attempt in range(START_ATTEMPTS):
+            port = find_free_port()
+            text = CONFIG.format(folder=folder, port=port, upstream=upstream, more=more)
+            config.write_text(text)
+            process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)])
+            wait_for(lambda port=port, process=process: is_open(port) or process.poll())  # type: ignore[misc]
+            if process.poll() is None:
+                break
+            assert attempt < START_ATTEMPTS - 1, "nginx does not start"
         yield port
     finally:
         process.terminate()

@@ -52,8 +52,10 @@ def run_job(
         env=environ,
     )
     # An agent on a busy node begins to measure seconds after its ranks have begun.
-    wait_for(lambda: has_measured(scratch, name, gpus))
-    (scratch.host / f"{name}.enough").touch()
+    try:
+        wait_for(lambda: has_measured(scratch, name, gpus))
+    finally:
+        (scratch.host / f"{name}.enough").touch()
     cluster.wait_job(job)
 
 
