@@ -189,7 +189,7 @@ class Job:
         for rank in self.ranks:
             if rank.is_alive:
                 rank.finish()
-        wait_for(lambda: not self._list_agents(), timeout_s=60)
+        wait_for(lambda: not self._list_agents())
 
     def clear(self) -> None:
         """Leave no process behind."""

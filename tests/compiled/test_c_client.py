@@ -299,7 +299,8 @@ def test_a_program_of_a_job_step_finds_the_agent_of_another_task(
         "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_NODEID": "0",
     }  # fmt: skip
     first = start_python(
-        "import hpctrack; run = hpctrack.init('p', id='mine'); run.flush(); print(1, flush=True)\n"
+        "import hpctrack; run = hpctrack.init('p', id='mine'); run.flush(90)\n"
+        "print(1, flush=True)\n"
         "input(); run.finish()",
         env={**step, "SLURM_PROCID": "0", "SLURM_LOCALID": "0"},
         stdin=subprocess.PIPE,

@@ -223,7 +223,7 @@ def test_planted_secrets_are_in_no_file_of_the_store(
                     one.close()
                 return {"git", "job_script", "environment", "program"} <= set(told)
 
-            wait_for(has_all, timeout_s=60)
+            wait_for(has_all)
             assert_nothing_leaked(planter, everything_in(store))
             end.write("\n")
         assert child.wait(60) == 0

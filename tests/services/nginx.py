@@ -54,19 +54,24 @@ START_ATTEMPTS = 5
 def running_nginx(program: str, upstream: int, *, more: str = UPGRADE) -> Iterator[int]:
     """Let nginx pass ``/track/`` on to a port; yield its own."""
     folder = Path(tempfile.mkdtemp(prefix="nginx-"))
-    config = folder / "nginx.conf"
+    process, port = _start(program, folder, upstream, more)
     try:
-        for attempt in range(START_ATTEMPTS):
-            port = find_free_port()
-            text = CONFIG.format(folder=folder, port=port, upstream=upstream, more=more)
-            config.write_text(text)
-            process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)])
-            wait_for(lambda port=port, process=process: is_open(port) or process.poll())  # type: ignore[misc]
-            if process.poll() is None:
-                break
-            assert attempt < START_ATTEMPTS - 1, "nginx does not start"
         yield port
     finally:
         process.terminate()
         process.wait(180)
         shutil.rmtree(folder)
+
+
+def _start(
+    program: str, folder: Path, upstream: int, more: str
+) -> tuple[subprocess.Popen[bytes], int]:
+    config = folder / "nginx.conf"
+    for _attempt in range(START_ATTEMPTS):
+        port = find_free_port()
+        config.write_text(CONFIG.format(folder=folder, port=port, upstream=upstream, more=more))
+        process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)])
+        wait_for(lambda port=port, process=process: is_open(port) or process.poll())  # type: ignore[misc]
+        if process.poll() is None:
+            return process, port
+    raise AssertionError("nginx does not start")

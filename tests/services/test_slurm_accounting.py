@@ -126,7 +126,7 @@ def test_what_slurm_counted_is_joined_to_each_run(
     }  # fmt: skip
     if cluster.options.cgroups:
         jobs["memory"] = start(cluster, scratch, "memory", "-wn2", "--mem=600M")
-    wait_for(lambda: logged(scratch, "requeued"), timeout_s=120)
+    wait_for(lambda: logged(scratch, "requeued"))
     wait_for(lambda: outcome(cluster, scratch, "requeued") == "running")
     cluster.run("login", "scontrol", "requeue", str(jobs["requeued"]), user="alice")
     ends = {"good": "COMPLETED", "failed": "FAILED", "requeued": "COMPLETED", "limit": "TIMEOUT"}

@@ -84,7 +84,7 @@ def test_ranks_of_two_nodes_stop_together_again_and_again(
 ) -> None:
     job = submit(cluster, cluster_scratch, mode)
     try:
-        check(wait_for(lambda: read_ends(cluster_scratch, 0), timeout_s=120))
+        check(wait_for(lambda: read_ends(cluster_scratch, 0)))
         if mode == "call":
             # The next life is the same run; the promises of the last one are none of its own.
             later: list[Report] = []

@@ -86,7 +86,7 @@ def test_rules_save_before_the_limit_cancel_and_do_not_repeat_after_a_requeue(
 
     cluster.wait_job(cancel, "CANCELLED", timeout_s=180)
     assert find(cluster_scratch, "cancel").tags == ("rule:loss-is-nan",)
-    wait_for(lambda: read(told), timeout_s=120)
+    wait_for(lambda: read(told))
     cluster.run("login", "scontrol", "requeue", str(requeue), user="alice")
 
     cluster.wait_job(limit, timeout_s=240)

@@ -62,7 +62,7 @@ def read_when(store: Path, *parts: str) -> dict[str, Any]:
             one.close()
         return told if set(parts) <= set(told) else {}
 
-    return wait_for(look, timeout_s=60)
+    return wait_for(look)
 
 
 def check(told: dict[str, Any], code: GitFolder, words: list[str]) -> None:
@@ -406,7 +406,7 @@ def test_one_short_run_after_another_is_collected_once(code: GitFolder, tmp_path
     )
     run_script(code)
     store = Store(tmp_path / "store")
-    wait_for(lambda: all(store.run(f"r{number}").is_sealed for number in range(3)), timeout_s=60)
+    wait_for(lambda: all(store.run(f"r{number}").is_sealed for number in range(3)))
     found = [store.run(f"r{number}").provenance for number in range(3)]
     assert [one["git"]["commit"] for one in found] == [found[0]["git"]["commit"]] * 3
     # The first run may end before its answer is kept; from then on nobody is asked again.

@@ -215,7 +215,7 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
         peers.append(theirs)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    wait_for(lambda: len(source.watches) >= 5, timeout_s=60)
+    wait_for(lambda: len(source.watches) >= 5)
 
     def read() -> list[float]:
         run = StoredRun(tmp_path / "p" / "measured")
@@ -227,7 +227,7 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
         finally:
             run.close()
 
-    live = wait_for(read, timeout_s=60)
+    live = wait_for(read)
     assert live == [float(one + 1) for one in range(len(live))]
     assert WatchedRank(os.getpid(), 3, "0,1", "4", None) in source.watches[-1].ranks
     for peer in peers:
@@ -274,7 +274,7 @@ def test_the_first_reading_knows_the_ranks(tmp_path: Path) -> None:
     source = Meter()
     peer, server = serve(tmp_path, [source])
     thread = run(server)
-    wait_for(lambda: source.watches, timeout_s=60)
+    wait_for(lambda: source.watches)
     peer.close()
     thread.join(180)
     assert [one.rank for one in source.watches[0].ranks] == [3]
@@ -288,7 +288,7 @@ def test_the_last_reading_is_made_when_the_last_rank_leaves(
     hung.gate.clear()
     peer, server = serve(tmp_path, [source, hung], job=job)
     thread = run(server)
-    wait_for(lambda: source.watches, timeout_s=60)  # the next one is due in a second
+    wait_for(lambda: source.watches)  # the next one is due in a second
     left_wall_s = SYSTEM_CLOCK.wall_s()
     peer.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
     peer.close()

@@ -217,7 +217,7 @@ def training(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_real_run_is_followed_to_its_end(tmp_path: Path, training: subprocess.Popen[str]) -> None:
     store = tmp_path / "store"
-    wait_for(lambda: [*store.glob("p/*/node-*.h5")], timeout_s=60)
+    wait_for(lambda: [*store.glob("p/*/node-*.h5")])
     words = [sys.executable, "-m", "hpctrack", "tail", "calm", "--json", "-n", "1000"]
     found = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     lines = [json.loads(one) for one in found.stdout.splitlines()]

@@ -52,12 +52,12 @@ def test_programs_of_a_job_are_runs_and_a_rerun_is_their_next_attempt(
 ) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     run_job(tmp_path, JOBS[name])
-    first, second = wait_for(lambda: find_runs(1), timeout_s=60)
+    first, second = wait_for(lambda: find_runs(1))
     assert first.id.startswith(f"{name}-b")
     assert second.id == f"{first.id}-2"
     assert first.record.job == JOBS[name]
     run_job(tmp_path, JOBS[name])
-    again = wait_for(lambda: find_runs(2), timeout_s=60)
+    again = wait_for(lambda: find_runs(2))
     assert [one.id for one in again] == [first.id, second.id]
     assert run_cli(["show", first.id]) == 0
     scheduler, _, number = name.partition("-")
