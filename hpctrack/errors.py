@@ -73,6 +73,8 @@ def is_of_a_signal(error: BaseException) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         interrupted, trace = trace.tb_frame, trace.tb_next
+        if trace.tb_frame.f_code is is_of_a_signal.__code__:
+            continue  # it looked at another error, as here, when the stack was used up
         found: list[object] = list(trace.tb_frame.f_locals.values())
         found += [item for one in found if type(one) is tuple for item in one]
         if any(one is interrupted for one in found):

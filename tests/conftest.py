@@ -17,6 +17,8 @@ pytest_plugins = ["tests.services.cluster_fixture", "tests.services.postgres"]
 
 # A machine that is busy makes any example slow now and then: that is no fault of the product.
 settings.register_profile("patient", settings(), deadline=None)
+# For scripts/test --fast: the whole suite looks at more.
+settings.register_profile("quick", settings(), deadline=None, max_examples=40)
 settings.load_profile("patient")
 
 FOREIGN = ("HPCTRACK_", "SLURM_", "OMPI_", "PMI_", "PMIX_", "TORCHELASTIC_", "MPI_LOCAL", "I_MPI_")

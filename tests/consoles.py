@@ -30,7 +30,7 @@ if {lends}:
     assert link.recv(1) == b"x"
 
 def done():
-    assert console.stop(10), console.problem
+    assert console.stop(60), console.problem
     with open({told!r}, "w") as file:
         file.write(repr(parts))
 """
@@ -49,7 +49,7 @@ class CapturedProgram:
         if self.drain:
             self.pieces += self.drain.look()
 
-    def end(self, timeout_s: float = 20) -> int:
+    def end(self, timeout_s: float = 120) -> int:
         """Wait for the program's end as an agent would; return its exit code."""
         deadline = time.monotonic() + timeout_s
         while self.process.poll() is None:
@@ -60,7 +60,7 @@ class CapturedProgram:
             self.pieces += self.drain.finish()
         return self.process.returncode
 
-    def drain_all(self, timeout_s: float = 20) -> None:
+    def drain_all(self, timeout_s: float = 120) -> None:
         """Look until nobody can write any more."""
         deadline = time.monotonic() + timeout_s
         assert self.drain
@@ -102,7 +102,7 @@ def captured(
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
     )
     theirs.close()
-    ours.settimeout(20)
+    ours.settimeout(180)
     drain = None
     try:
         if lends:
@@ -151,7 +151,7 @@ def joined(pieces: list[tuple[int, bytes]], stream: int) -> bytes:
     return b"".join(data for one, data in pieces if one == stream and not read_gap(data))
 
 
-def read_terminal(master: int, *, timeout_s: float = 20, until: bytes = b"") -> bytes:
+def read_terminal(master: int, *, timeout_s: float = 120, until: bytes = b"") -> bytes:
     """Read what a terminal shows until a text is there, or nobody writes to it any more.
 
     With no time at all, read what is there.

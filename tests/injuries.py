@@ -129,7 +129,7 @@ class Rank:
     def finish(self) -> None:
         """Let it end by itself, without an error."""
         self._say("finish")
-        _out, errors = self._child.communicate(timeout=60)
+        _out, errors = self._child.communicate(timeout=180)
         assert self._child.returncode == 0, errors
 
     def _say(self, word: str) -> None:

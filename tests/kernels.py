@@ -12,7 +12,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 
 
 @dataclass
@@ -48,6 +48,8 @@ class Kernel:
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.manager = KernelManager()
+        # After the usual 5 s it is killed, though it may only be waiting for a busy machine.
+        self.manager.shutdown_wait_time = TIMEOUT_S
         given = os.environ if environ is None else environ
         # A kernel that is told of pytest does not watch its descriptors.
         told = {name: text for name, text in given.items() if not name.startswith("PYTEST")}

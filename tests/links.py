@@ -25,7 +25,7 @@ from hpctrack.sync.wire.byte_stream import ByteStream
 from hpctrack.sync.wire.messages import Key
 from hpctrack.sync.wire.packing import Compress
 
-JOIN_TIMEOUT_S = 60.0
+JOIN_TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run_python(
-    code: str, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 60
+    code: str, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 180
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python program from its text and return what became of it."""
     return subprocess.run(
@@ -60,7 +60,7 @@ def rank_environment(rank: int, size: int, *, run: str = "job", node: int = 0) -
     }
 
 
-def wait_for(what: Callable[[], T | None], *, timeout_s: float = 20) -> T:
+def wait_for(what: Callable[[], T | None], *, timeout_s: float = 90) -> T:
     """Call until the result is true, and return it, or fail."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -27,7 +27,7 @@ def write(plan: Plan, folder: Path) -> Path:
 def run(script: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", str(script), *words], cwd=script.parent, capture_output=True, text=True,
-        env={**os.environ, **environ}, check=False, timeout=120,
+        env={**os.environ, **environ}, check=False, timeout=180,
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def running_worker(sweep: Sweep, **options: Any) -> Iterator[subprocess.Popen[st
         worker.communicate()
 
 
-def read_end(worker: subprocess.Popen[str], *, timeout_s: float = 30) -> list[Any]:
+def read_end(worker: subprocess.Popen[str], *, timeout_s: float = 180) -> list[Any]:
     """Wait for a worker and return what it says it has done: see `WORKER`."""
     out, err = worker.communicate(timeout=timeout_s)
     assert worker.returncode == 0, err

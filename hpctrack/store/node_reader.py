@@ -260,18 +260,17 @@ class NodeReader:
         return self._iter_rows("samples")
 
     def has_only_points_new(self, now_wall_s: float, stale_after_s: float) -> bool:
-        """Look for new points; tell whether nothing else has come since the last `refresh`.
+        """Tell whether nothing but points has come since the last `refresh`.
 
-        Then the file is the same one, its agent is there, and there are no new events. A dozen
+        Then the file is the same one, its agent is there, and there are no new events. Three
         calls of the system tell that. A replica is always taken for changed.
         """
         if self.as_of_wall_s is not None or self._torn or not os.fstat(self._file.handle).st_nlink:
             return False
-        for name in (PULSE, "points", "events"):
-            self._tables[name].refresh()
+        pulse_wall_s, farewell_s = self._tables[PULSE].read(0, 2)
+        self._tables["events"].refresh()
         if self._tables["events"].told_rows != self._events_read:
             return False
-        pulse_wall_s, farewell_s = self._tables[PULSE].read(0, 2)
         return not farewell_s and now_wall_s - pulse_wall_s < stale_after_s
 
     def refresh_points(self) -> int:
@@ -344,7 +343,7 @@ class NodeReader:
     def _split(self, points: PointArray) -> Iterator[tuple[int, Columns]]:
         """Yield the number of each metric and its points."""
         metric = points["metric"]
-        if len(points) and (metric == metric[0]).all():
+        if len(points) == 1 or (len(points) and (metric == metric[0]).all()):
             yield int(metric[0]), Columns.from_points(points, self.attempt)
             return
         points = points[np.argsort(metric, kind="stable")]

@@ -376,16 +376,22 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
         New files in its folder, and what people have said of it, are for the caller to notice.
         """
         now_s = self._clock.wall_s()
-        return bool(self._growing and self._record and self._told) and all(
+        return bool(self._growing and self._told) and all(
             one.has_only_points_new(now_s, self._stale_after_s) for one in self._growing
         )
 
     def grow(self) -> None:
-        """Let `record` have the latest values, after `has_only_grown` was true."""
-        if self._record is not None and self._told is not None:
-            self._last.read(self._growing, self.told.definitions)
-            summary = {**self._last.result(), **self._told.summary}
-            self._record = replace(self._record, summary=summary)
+        """See the points that have come, after `has_only_grown` was true; records stay as read."""
+        for one in self._growing:
+            one.refresh_points()
+
+    def grow_summary(self) -> dict[str, Any]:
+        """Do so, and return the summary as a record that is read now would have it."""
+        self.grow()
+        if self._told is None or not self._growing:
+            return {}
+        self._last.read(self._growing, self._told.definitions)
+        return {**self._last.result(), **self._told.summary}
 
     def close(self) -> None:
         """Close the files that are open."""
@@ -435,6 +441,7 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
         told = self._find_told()
         if sealed or len({reader.attempt for reader in readers}) > 1:
             last = summarize(self.columns(), definitions)
+            self._growing = []  # which points count is found among all of them
         else:
             self._last.read(readers, definitions)
             last = self._last.result()
@@ -446,7 +453,10 @@ class StoredRun(EditableRun, TracedRun, MeasuredRun):
             raise NotFoundError(f"no run {self.id!r} in project {self.project!r}")
         if self.is_sealed:
             return SealedReader(self._sealed_path).read_record()
-        sources = self.sources()
+        sealed, readers = self._parts()
+        earlier = sealed.read_sources() if sealed else []
+        sources = earlier + [reader.read_events() for reader in readers]
+        self._growing = [] if sealed or self._files.unreadable else readers
         if not sources:
             nothing = NotFoundError(f"the run {self.project}/{self.id} has no files")
             raise next(iter(self._files.unreadable.values()), nothing)

@@ -54,6 +54,13 @@ class TableBytes:
         data = os.pread(handle, _COUNT.size, self._count_at)
         return _COUNT.unpack(data)[0] if len(data) == _COUNT.size else None
 
+    def has_row(self, handle: int, address: int) -> bool:
+        """Tell whether there is a row: none is all zeros."""
+        if self._dtype is None:
+            return False
+        data = os.pread(handle, self._dtype.itemsize, address)
+        return len(data) == self._dtype.itemsize and any(data)
+
     def read(self, handle: int, address: int, count: int) -> Any:
         """Return some rows as an array that may be changed; None if they are not all there."""
         import numpy as np  # noqa: PLC0415 - as above

@@ -74,14 +74,18 @@ class TableReader:
         return self._rows
 
     def refresh(self) -> None:
-        """See what has been written since."""
+        """See what has been written since; a table without chunks has all its rows."""
+        if not self._chunk_rows and self._rows >= 0:
+            return
         with _checked(self._path, self._name):
             told = self._bytes.count_rows(self._file.handle)
             if told is None or not self._is_known(told):
                 self._set.refresh()  # and its cached shape, which `id.refresh` leaves
                 self._rows, self._told = -1, int(self._set.shape[0])
             elif told != self._told or self._rows != told:
-                self._rows, self._told = -1, told
+                # The last row can be read, and lies in the chunk that all rows reached into.
+                self._rows = told if self._rows == self._told else -1
+                self._told = told
             self._written = told or 0
 
     def read(self, start: int, stop: int) -> Any:
@@ -89,9 +93,10 @@ class TableReader:
         stop = max(start, min(stop, self.rows))
         with _checked(self._path, self._name):
             rows = self._read(start, stop)
-            if self._row_bytes > 1:
+            if self._row_bytes > 1 and self._chunk_rows:
                 torn = self._chunks.find_torn(rows.view(np.uint8).data, start, self._read_row)
-                rows[torn] = np.zeros((), rows.dtype)
+                if torn:
+                    rows[torn] = np.zeros((), rows.dtype)
         return rows
 
     def _read(self, start: int, stop: int) -> Any:
@@ -120,8 +125,7 @@ class TableReader:
         if told <= self._told or self._row_bytes == 1:
             return told == self._told
         place = self._find_place(told - 1, told)
-        row = None if place is None else self._bytes.read(self._file.handle, place, 1)
-        return row is not None and any(row.tobytes())
+        return place is not None and self._bytes.has_row(self._file.handle, place)
 
     def _read_row(self, row: int) -> bytes:
         return self._read(row, row + 1).tobytes() if 0 <= row < self.rows else b""

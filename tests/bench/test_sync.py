@@ -53,11 +53,11 @@ def test_a_link_takes_the_time_that_it_is_told(lab: Lab) -> None:
         client = link.client.enter([sys.executable, "-c", ASK, link.address])
         trips = [
             float(subprocess.run(client, check=True, capture_output=True, text=True).stdout)
-            for _ in range(3)
+            for _ in range(5)
         ]
         server.kill()
         server.wait()
-        assert 0.1 <= min(trips) < 0.11
+        assert 0.1 <= min(trips) < 0.15
         assert link.count_bytes() > 0
 
 
@@ -71,7 +71,7 @@ with socket.create_server((sys.argv[1], 7)) as server:
 """
 ASK = """
 import socket, sys, time
-for attempt in range(100):
+for attempt in range(2000):
     try:
         one = socket.create_connection((sys.argv[1], 7), timeout=5)
         break
@@ -95,14 +95,14 @@ def test_a_benchmark_that_is_killed_leaves_no_namespace_and_no_sshd(tmp_path: Pa
         return any(_runs(token, b"sshd") for token in tokens)
 
     try:
-        wait_for(has_sshd, timeout_s=60)
+        wait_for(has_sshd)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     (token,) = tokens
     kept = (b"sshd", b"cat", b"ssh")
-    wait_for(lambda: not any(_runs(token, one) for one in kept), timeout_s=20)
-    deadline_s = time.monotonic() + 20
+    wait_for(lambda: not any(_runs(token, one) for one in kept))
+    deadline_s = time.monotonic() + 90
     while (left := find_processes(token)) and time.monotonic() < deadline_s:
         for pid in left:
             os.kill(pid, signal.SIGKILL)

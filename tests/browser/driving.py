@@ -73,6 +73,16 @@ def eventually(read: Callable[[], Any], wanted: Any = True, *, said: object = ""
     assert read() == wanted, said
 
 
+def hear(page: Any, is_true: Callable[[], bool]) -> None:
+    """Wait until what a page's events were counted for is there: they come while it is asked."""
+
+    def look() -> bool:
+        page.evaluate("0")
+        return is_true()
+
+    eventually(look)
+
+
 def assert_fits(page: Any, *, said: object = "") -> None:
     """Wait until nothing makes the page wider than its window, or fail."""
     width = "document.documentElement.scrollWidth <= innerWidth"

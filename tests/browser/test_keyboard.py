@@ -109,6 +109,7 @@ def test_a_run_is_renamed_in_its_row_and_keeps_the_focus(
     compared: Path, open_page: OpenPage
 ) -> None:
     page = go(open_page(), f"p/{PROJECT}/runs")
+    expect(rows(page)).to_have_count(SHAPE.runs)
     page.keyboard.press("j")
     link = rows(page).first.locator(".named a")
     before = link.inner_text()
@@ -133,6 +134,7 @@ def test_dialogs_of_the_runs_page_hold_the_focus_and_give_it_back(
     compared: Path, open_page: OpenPage
 ) -> None:
     page = go(open_page(), f"p/{PROJECT}/runs")
+    expect(rows(page)).to_have_count(SHAPE.runs)
     for label, title in (("Group", "Group runs"), ("Columns", "Columns")):
         button = page.get_by_role("button", name=label, exact=True)
         use(page, button)
@@ -268,10 +270,12 @@ def test_media_step_by_step(store: Path, open_page: OpenPage) -> None:
 def test_console_is_searched(store: Path, open_page: OpenPage) -> None:
     log_run("talks", ranks=1, steps=3)
     page = go(open_page(), "p/vision/runs")
+    expect(rows(page)).to_have_count(1)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     use(page, page.get_by_role("link", name="Console", exact=True))
     expect(page).to_have_url(re.compile("/console$"))
+    page.wait_for_load_state("load")  # nobody listens to keys before
     page.keyboard.press("/")
     expect(page.locator("#search input").first).to_be_focused()
     page.keyboard.type("nothing like it")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_live_sockets import TOKEN, serving, wait_for, watch_streams, window
+from tests.browser.driving import hear
+from tests.browser.test_live_sockets import TOKEN, serving, watch_streams, window
 from tests.browser.test_run_pages import go_to
 from tests.stores import write_run
 
@@ -46,7 +47,7 @@ def test_a_page_says_that_its_server_is_away_until_it_is_back(browser: Any) -> N
             port = url.split("/")[2].rpartition(":")[2]
             page.goto(f"http://localhost:{port}/?token={TOKEN}")
             page.goto(f"http://localhost:{port}/p/shy/runs")
-            wait_for(page, lambda: found["messages"] > 1)
+            hear(page, lambda: found["messages"] > 1)
             expect(said).to_have_count(0)
         expect(said).to_be_visible()
         stack.enter_context(serving("--port", port, HPCTRACK_TOKEN=TOKEN))

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import PATIENCE_MS, SERVE
+from tests.browser.driving import PATIENCE_MS, SERVE, hear
 from tests.browser.test_live_tabs import write_live
 from tests.services.nginx import UPGRADE, running_nginx
 
@@ -49,14 +48,6 @@ def watch_streams(page: Any) -> dict[str, int]:
     page.on("websocket", watch)
     page.on("request", lambda one: add("streams") if one.resource_type == "eventsource" else None)
     return found
-
-
-def wait_for(page: Any, is_true: Callable[[], bool]) -> None:
-    """Wait until something that is counted is there; events come while the page is asked."""
-    deadline_s = time.monotonic() + PATIENCE_MS / 1000
-    while not is_true():
-        assert time.monotonic() < deadline_s
-        page.wait_for_timeout(100)
 
 
 def test_more_live_pages_than_connections_all_open_and_go_on(
@@ -177,9 +168,9 @@ def test_a_page_behind_a_proxy_goes_on_whether_sockets_pass_or_not(
         page.goto(f"{there}/p/live/runs/many/charts")
         expect(page.locator(PILL)).to_have_text("running")
         if proxy == "passes":
-            wait_for(page, lambda: found["messages"] > 0)
+            hear(page, lambda: found["messages"] > 0)
         else:
-            wait_for(page, lambda: found["streams"] >= TOPICS_OF_CHARTS)
+            hear(page, lambda: found["streams"] >= TOPICS_OF_CHARTS)
         writer.end(0, session, exit_code=1)
         writer.close()
         expect(page.locator(PILL)).to_have_text("failed")
@@ -196,7 +187,7 @@ def test_a_page_goes_on_when_its_server_comes_back(browser: Any) -> None:
             page.goto(f"http://localhost:{port}/?token={TOKEN}")
             page.goto(f"http://localhost:{port}/p/live/runs/many")
             expect(page.locator(PILL)).to_have_text("running")
-            wait_for(page, lambda: found["messages"] > 0)
+            hear(page, lambda: found["messages"] > 0)
         before = found["messages"]
         writer.end(0, session, exit_code=1)
         writer.close()

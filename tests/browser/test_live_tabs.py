@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import eventually
+from tests.browser.driving import eventually, hear
 from tests.browser.test_compare import card, columns
 from tests.browser.test_run_pages import go_to
 from tests.programs import start_python, wait_for
@@ -172,15 +172,14 @@ def test_what_a_reader_has_in_hand_stays_while_a_tab_is_fetched_again(
     page = open_page()
     with growing_run(tmp_path) as (path, grow):
         go_to(page, f"{path}/config")
+        expect(page.locator("[data-part=head] .pill.large")).to_have_text("running")
         cell = page.locator("tr[data-path=lr] td")
         cell.evaluate("(one) => getSelection().selectAllChildren(one)")
-        grow()
-        expect(page.locator("[data-part=head] .pill.large")).to_have_text("running")
         held = page.locator("tr[data-path=lr]").element_handle()
-        with page.expect_response(lambda one: one.url.endswith("/config")):
-            pass
-        with page.expect_response(lambda one: one.url.endswith("/config")):
-            pass
+        fetched: list[str] = []
+        page.on("requestfinished", lambda one: fetched.append(one.url))
+        grow()
+        hear(page, lambda: sum(one.endswith("/config") for one in fetched) >= 2)
         eventually(
             lambda: held.evaluate("(one) => one.isConnected"),
             said="what is selected is not replaced",

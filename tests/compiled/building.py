@@ -43,12 +43,12 @@ def _compile(compiler: str, standard: str, into: Path) -> tuple[str | Path, ...]
 
 def call(*command: str | Path) -> None:
     """Run a compiler; what it says is the failure's text."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
 
 
 def run_tracked(
-    *command: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 60
+    *command: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 180
 ) -> subprocess.CompletedProcess[str]:
     """Run a program by `hpctrack run` and return what became of it."""
     return subprocess.run(
@@ -87,6 +87,6 @@ def say(child: subprocess.Popen[str], answer: str = "") -> None:
 
 def end(child: subprocess.Popen[str], code: int = 0) -> str:
     """Wait for a program's end, check its code, and return what it said on standard error."""
-    _out, errors = child.communicate(timeout=60)
+    _out, errors = child.communicate(timeout=180)
     assert child.returncode == code, errors
     return errors

@@ -43,9 +43,10 @@ def count_lost(run: StoredRun) -> int:
 
 
 def kill_agents() -> None:
-    for pid in wait_for(list_agents):
+    pids = set(wait_for(list_agents))
+    for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not list_agents())
+    wait_for(lambda: not pids & set(list_agents()))  # the next one may be there already
 
 
 # -- what is logged --------------------------------------------------------------------------------
@@ -150,10 +151,11 @@ def test_a_program_that_aborts_has_its_exit_code(driver: Path, tmp_path: Path) -
 
 def test_agents_that_die_cost_nothing_and_double_nothing(driver: Path, tmp_path: Path) -> None:
     child = start_tracked(driver, "lots", "30000", "1")
-    say(child, "logged")
-    kill_agents()
-    say(child, "logged")
-    kill_agents()
+    for lost in range(2):
+        say(child, "logged")
+        # One that has only been started is not missed when it dies.
+        wait_for(lambda lost=lost: len([*tmp_path.glob("store/*/*/node-*.h5")]) > lost)  # type: ignore[misc]
+        kill_agents()
     say(child)
     errors = end(child)
     run = only_run(tmp_path / "store")
@@ -192,14 +194,14 @@ def test_a_program_that_closes_what_it_does_not_know_goes_on(driver: Path, tmp_p
 
 
 def test_without_an_agent_it_says_so_once_and_does_nothing(driver: Path, tmp_path: Path) -> None:
-    done = subprocess.run([driver], capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run([driver], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "0 0\n")
     (line,) = done.stderr.splitlines()
     assert line.endswith("nothing is recorded: start each rank by `hpctrack run -- ...`")
     assert not (tmp_path / "store").exists()
     read, write = os.pipe()
     os.close(read)  # a line that nobody reads must not end the program
-    silent = subprocess.run([driver], stdout=subprocess.PIPE, stderr=write, check=False, timeout=20)
+    silent = subprocess.run([driver], stdout=subprocess.PIPE, stderr=write, check=False)
     os.close(write)
     assert (silent.returncode, silent.stdout) == (0, b"0 0\n")
 
@@ -228,7 +230,7 @@ def test_somebody_asks_the_program_to_stop(driver: Path, tmp_path: Path) -> None
 def test_ranks_are_who_their_launcher_says(driver: Path, tmp_path: Path) -> None:
     ranks = [start_tracked(driver, env=rank_environment(rank, 3)) for rank in range(3)]
     for one in ranks:
-        out, errors = one.communicate(timeout=60)
+        out, errors = one.communicate(timeout=180)
         assert (one.returncode, out) == (0, "1 1\n"), errors
     run = only_run(tmp_path / "store")
     assert run.record.size == 3
@@ -261,10 +263,10 @@ for lot in range(2):
     for step in range(lot * 20000, (lot + 1) * 20000):
         run.log({"python": step, "both": step}, step=step)
     child.stdout.readline()
-    run.flush()
+    run.flush(90)
     print("logged", flush=True)
     sys.stdin.readline()
-    run.flush()
+    run.flush(90)
 go_on()
 child.communicate()
 assert child.returncode == 0
@@ -297,7 +299,8 @@ def test_a_program_of_a_job_step_finds_the_agent_of_another_task(
         "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_NODEID": "0",
     }  # fmt: skip
     first = start_python(
-        "import hpctrack; run = hpctrack.init('p', id='mine'); run.flush(); print(1, flush=True)\n"
+        "import hpctrack; run = hpctrack.init('p', id='mine'); run.flush(90)\n"
+        "print(1, flush=True)\n"
         "input(); run.finish()",
         env={**step, "SLURM_PROCID": "0", "SLURM_LOCALID": "0"},
         stdin=subprocess.PIPE,
@@ -310,7 +313,7 @@ def test_a_program_of_a_job_step_finds_the_agent_of_another_task(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert (bare.returncode, bare.stdout, bare.stderr) == (0, "1 1\n", "")
     say(first)

@@ -10,6 +10,7 @@ import pytest
 
 from hpctrack.store.annotation_file import edit_annotations
 from hpctrack.store.seal import seal_run
+from tests.programs import wait_for
 from tests.stores import write_run
 from tests.unit.server.conftest import Live, Zoo
 from tests.unit.server.test_api import listen
@@ -24,8 +25,12 @@ def test_an_edit_of_a_live_run_is_told_and_shown(
     edit_annotations(growing.path, "p", "live", name="renamed", add_tags=["x"], by="bob")
     assert next_event()["version"] > first["version"]
     connection.close()
-    found = dashboard.get("/api/v1/runs/p/live").json()
-    assert (found["name"], found["tags"]) == ("renamed", ["x"])
+
+    def is_shown() -> bool:
+        found = dashboard.get("/api/v1/runs/p/live").json()
+        return (found["name"], found["tags"]) == ("renamed", ["x"])
+
+    wait_for(is_shown)
     assert "renamed" in dashboard.get("/p/p/runs/live").text
 
 
@@ -40,8 +45,12 @@ def test_an_edit_of_a_sealed_run_is_told_in_its_projects_list(
     edit_annotations(tmp_path / "store", "p", "sealed", notes="why", add_tags=["<b>"], by="")
     assert next_event()["version"] != first["version"]
     connection.close()
-    (found,) = dashboard.get("/api/v1/projects/p/runs").json()["runs"]
-    assert (found["notes"], found["tags"]) == ("why", ["<b>"])
+
+    def is_shown() -> bool:
+        (found,) = dashboard.get("/api/v1/projects/p/runs").json()["runs"]
+        return (found["notes"], found["tags"]) == ("why", ["<b>"])
+
+    wait_for(is_shown)  # what was told may have been the first look at the project
 
 
 @pytest.mark.parametrize("mark", ["archived", "deleted"])

@@ -123,7 +123,7 @@ def ask(
     live: Live, asked: Asked, project: str, run: str, more: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[int, str, bytes]:
     """Return status, type and the body, of a stream of events only its beginning."""
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=180)
     try:
         connection.request(
             asked.method,

@@ -43,7 +43,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     yield run
     for process in started:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=180)
 
 
 def read_line(process: subprocess.Popen[str]) -> str:
@@ -54,7 +54,7 @@ def read_line(process: subprocess.Popen[str]) -> str:
 
 
 def ask(port: int, path: str, host: str) -> tuple[int, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=180)
     connection.request("GET", path, headers={"Host": host})
     answer = connection.getresponse()
     answer.read()
@@ -76,7 +76,7 @@ def test_json_names_the_address_and_sigterm_ends_it_cleanly(
     status, headers = ask(facts["port"], path, host)
     assert (status, headers["Location"]) == (303, "/")
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=180)
     assert process.returncode == 0
     assert errors == ""
     assert output == ""
@@ -91,7 +91,7 @@ def test_people_get_one_line_with_the_url_and_the_ssh_line(
     port = first.partition(".localhost:")[2].partition("/")[0]
     assert f"ssh -N -L {port}:127.0.0.1:{port} " in second
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert process.returncode == 0
 
 
@@ -103,13 +103,13 @@ def test_unix_socket_asks_the_kernel_who_is_there(
     assert json.loads(read_line(process))["unix"] == str(path)
     assert path.parent.stat().st_mode & 0o077 == 0
     peer = socket.socket(socket.AF_UNIX)
-    peer.settimeout(20)
+    peer.settimeout(180)
     peer.connect(str(path))
     peer.sendall(b"GET /api/v1/projects HTTP/1.0\r\nHost: localhost:5555\r\n\r\n")
     assert peer.recv(1 << 16).startswith(b"HTTP/1.1 200")
     peer.close()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert not path.exists()
 
 

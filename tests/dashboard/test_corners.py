@@ -47,7 +47,7 @@ def test_head_has_the_headers_of_get_and_no_body(dashboard: Live, path: str) -> 
 def test_head_leaves_the_connection_as_it_was(dashboard: Live) -> None:
     """Whatever is sent behind the headers would be taken for the next answer."""
     paths = ["/", "/p/p/runs", "/api/v1/runs/p/sealed/console.txt", "/api/v1/projects", "/healthz"]
-    with socket.create_connection(("127.0.0.1", dashboard.port), timeout=30) as line:
+    with socket.create_connection(("127.0.0.1", dashboard.port), timeout=180) as line:
         for path in paths:
             line.sendall(
                 f"HEAD {path} HTTP/1.1\r\nHost: {HOST_NAME}:{dashboard.port}\r\n"
@@ -129,7 +129,7 @@ def test_what_is_too_large_is_refused_in_words(dashboard: Live, path: str) -> No
 
 
 def test_what_is_too_large_tells_strangers_nothing(dashboard: Live) -> None:
-    with socket.create_connection(("127.0.0.1", dashboard.port), timeout=30) as line:
+    with socket.create_connection(("127.0.0.1", dashboard.port), timeout=180) as line:
         line.sendall(
             f"POST /api/v1/projects HTTP/1.1\r\nHost: {HOST_NAME}:{dashboard.port}\r\n"
             f"Content-Length: {10**18 - 1}\r\n\r\n".encode()

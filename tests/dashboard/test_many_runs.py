@@ -33,7 +33,7 @@ def test_runs_of_a_selection_are_compared_in_their_order(
     assert status == 200
     path = f"{FACTS}?selection={kept['id']}"
     # The store is being looked at for the first time.
-    wait_for(lambda: len(live.get(path).json().get("runs", [])) == 2, timeout_s=60)
+    wait_for(lambda: len(live.get(path).json().get("runs", [])) == 2)
     found = live.get(path).json()
     assert [one["id"] for one in found["runs"]] == ["c", "a"]
     assert found["missing"] == ["gone"]
@@ -70,7 +70,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         writer.end(0, session)
         writer.close()
     served = serve(store)
-    wait_for(lambda: served.get(f"{FACTS}?limit=9").json().get("matches") == 3, timeout_s=60)
+    wait_for(lambda: served.get(f"{FACTS}?limit=9").json().get("matches") == 3)
     yield served
     served.stop()
 

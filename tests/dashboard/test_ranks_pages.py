@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from hpctrack.store.schema import EventKind
 from hpctrack.store.seal import seal_run
 from hpctrack.store.stored_run import StoredRun
+from tests.programs import wait_for
 from tests.stores import START_S, NodeWriter
 from tests.unit.server.conftest import HOSTILE, HOSTILE_METRICS, Answer, Live, Zoo, serve
 
@@ -234,9 +234,4 @@ def test_a_live_run_s_picture_grows(growing: Zoo, start_dashboard: Callable[...,
     head, _arrays = decode(ask(live, "live", "matrix", metric="loss"))
     assert head["x1"] == 10
     growing.grow(range(10, 25))
-    for _ in range(100):
-        head, _arrays = decode(ask(live, "live", "matrix", metric="loss"))
-        if head["x1"] == 25:
-            break
-        time.sleep(0.05)
-    assert head["x1"] == 25
+    wait_for(lambda: decode(ask(live, "live", "matrix", metric="loss"))[0]["x1"] == 25)

@@ -18,7 +18,7 @@ READ_MAX_BYTES = 6_000_000
 
 def connect(live: Live, *, room_bytes: int = 0) -> WebSocket:
     peer = socket.socket()
-    peer.settimeout(60)
+    peer.settimeout(180)
     if room_bytes:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room_bytes)
     peer.connect(("127.0.0.1", live.port))

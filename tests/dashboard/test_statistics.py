@@ -78,7 +78,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 def post(live: Live, path: str, body: Any) -> tuple[int, Any]:
     """Send JSON without the header that changes need: this only reads."""
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=180)
     headers = {"Host": f"{HOST_NAME}:{live.port}", "Authorization": f"Bearer {TOKEN}"}
     connection.request("POST", path, json.dumps(body), headers)
     answer = connection.getresponse()

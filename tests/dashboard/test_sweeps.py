@@ -65,7 +65,7 @@ def live(store: Path) -> Iterator[Live]:
 
 def ask(live: Live, sweep: str, word: Any, *, marked: bool = True, **more: Any) -> tuple[int, Any]:
     """Ask something of a sweep as the page does."""
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=180)
     headers = {"Host": f"{HOST_NAME}:{live.port}", "Authorization": f"Bearer {TOKEN}"}
     if marked:
         headers["X-Hpctrack"] = "1"

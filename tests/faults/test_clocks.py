@@ -51,7 +51,7 @@ def test_a_clock_that_is_put_back_and_a_dead_agent_leave_order_and_state(tmp_pat
     for pid in wait_for(list_agents):
         os.kill(pid, signal.SIGKILL)
     assert log() == "True True\n"
-    _out, errors = child.communicate("go\n", timeout=60)
+    _out, errors = child.communicate("go\n", timeout=180)
     assert child.returncode == 0, errors
     found = only_run(tmp_path / "store")
     assert found.metric("a").values.tolist() == list(range(2000))

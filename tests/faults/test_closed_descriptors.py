@@ -87,7 +87,7 @@ def test_a_program_that_closes_everything_again_and_again_is_left_alone_in_the_e
     done = run_python(
         """
         import os, hpctrack
-        run = hpctrack.init("p", settings={"console": "off", "finish_timeout_s": 20})
+        run = hpctrack.init("p", settings={"console": "off", "finish_timeout_s": 120})
         for number in range(8):
             os.closerange(3, 4096)
             run.config[f"c{number}"] = number

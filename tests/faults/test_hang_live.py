@@ -84,7 +84,7 @@ def finish(programs: Sequence[subprocess.Popen[str]]) -> list[list[str]]:
     """Wait for the ranks; return what they printed."""
     printed = []
     for program in programs:
-        out, err = program.communicate(timeout=120)
+        out, err = program.communicate(timeout=180)
         assert program.returncode == 0, err
         printed.append(out.splitlines())
     return printed
@@ -115,7 +115,7 @@ def test_ranks_that_sleep_hang_and_ranks_that_compute_do_not(tmp_path: Path) -> 
             for one in read_notes(only_run(tmp_path / "store"), "info")
             if "executed in attempt 1" in one
         ],
-        timeout_s=60,
+        timeout_s=180,
     )
     assert "no rank of this node has logged anything for " in note
     Path("enough").touch()
@@ -133,7 +133,7 @@ def test_a_rank_that_spins_while_its_gpus_have_stopped_hangs(tmp_path: Path) -> 
     programs = start_ranks(
         1, "spin", LD_LIBRARY_PATH=str(library), NVML_STUB_SCRIPT=str(script.path)
     )
-    wait_for((tmp_path / "gpus-are-idle").exists, timeout_s=60)
+    wait_for((tmp_path / "gpus-are-idle").exists)
     script.change(prefixed("gpu.0", {"util": "0 0", "gpm.2": 0.0}))
     ((first, last),) = finish(programs)
     assert first == "let it compute"
@@ -144,7 +144,7 @@ def test_a_rank_that_spins_while_its_gpus_have_stopped_hangs(tmp_path: Path) -> 
 def test_a_node_whose_rank_only_waits_does_not_hang_while_the_other_ones_logs(
     tmp_path: Path,
 ) -> None:
-    limit_s = 3.0  # a busy machine may delay a sign by a second
+    limit_s = 5.0  # a busy machine may delay a sign by seconds
     write_rule(limit_s)
     programs = []
     for node, what in enumerate(("log", "wait")):

@@ -82,7 +82,7 @@ def test_a_kill_at_the_limit_is_told_with_the_limit(job: Job) -> None:
     assert 0 < values(first)["cgroup/memory_used_frac"] < 1
     assert first.happenings == []
 
-    assert job.start(f"bytearray({4 * LIMIT_BYTES})").wait(timeout=60) == -9
+    assert job.start(f"bytearray({4 * LIMIT_BYTES})").wait(timeout=180) == -9
     told: list[Happening] = []
     deadline_s = time.monotonic() + 60
     while not told and time.monotonic() < deadline_s:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def on_alarm(number, frame):
     raised += 1
     raise Late("the program's own")
 
-run = hpctrack.init("p", settings={"finish_timeout_s": 20})
+run = hpctrack.init("p", settings={"finish_timeout_s": 120})
 signal.signal(signal.SIGALRM, on_alarm)
 caught = number = 0
 values = {"a": 1.0, "b": 2.0}
@@ -59,7 +60,7 @@ CALLS = {
 def test_what_a_signal_handler_raises_passes_through_and_nothing_breaks(
     call: str, tmp_path: Path
 ) -> None:
-    done = run_python(TIME_OUTS.replace("CALL", call), timeout_s=120)
+    done = run_python(TIME_OUTS.replace("CALL", call), timeout_s=180)
     assert done.returncode == 0, done.stderr
     assert "the program's own" not in done.stderr
     found = only_run(tmp_path / "store")
@@ -81,8 +82,8 @@ def test_ctrl_c_in_the_middle_of_the_end_leaves_an_ended_run(tmp_path: Path) -> 
         (agent,) = list_agents()
         os.kill(agent, signal.SIGSTOP)
         signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.5)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
             run.finish()
         except KeyboardInterrupt:
             print("interrupted")
@@ -106,7 +107,7 @@ class Gate:
 
     def item(self) -> float:
         self.is_asked.set()
-        assert self.is_open.wait(60)
+        assert self.is_open.wait(180)
         return 0.5
 
 
@@ -114,7 +115,7 @@ def test_a_value_that_must_be_waited_for_holds_up_its_own_call_only(tmp_path: Pa
     run, gate = hpctrack.init("p"), Gate()
     waiting = threading.Thread(target=run.log, args=({"slow": gate},))
     waiting.start()
-    assert gate.is_asked.wait(60)
+    assert gate.is_asked.wait(180)
 
     def work(number: int) -> None:
         for _ in range(100):
@@ -125,10 +126,10 @@ def test_a_value_that_must_be_waited_for_holds_up_its_own_call_only(tmp_path: Pa
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(180)
         assert not thread.is_alive(), "waits for another thread's value"
     gate.is_open.set()
-    waiting.join(60)
+    waiting.join(180)
     assert run.finish()
     found = only_run(tmp_path / "store")
     assert found.metric("slow").values.tolist() == [0.5]
@@ -171,10 +172,19 @@ class Endless(Chatty):
         return 4.0
 
 
+def call_below(depth: int, function: Callable[[], object]) -> None:
+    """Call a function from so many more calls."""
+    if depth:
+        call_below(depth - 1, function)
+    else:
+        function()
+
+
 def test_a_value_that_logs_is_logged_and_one_that_logs_itself_is_refused(tmp_path: Path) -> None:
     with hpctrack.init("p") as run:
         run.log({"outer": Chatty(run)})
-        run.log({"endless": Endless(run)})
+        for depth in range(8):  # the stack may end at any place of ours
+            call_below(depth, lambda: run.log({"endless": Endless(run)}))
         run.log({"after": 5.0})
     found = only_run(tmp_path / "store")
     assert found.metric("outer").values.tolist() == [3.0]

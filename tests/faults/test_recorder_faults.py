@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import hpctrack
-from hpctrack import StoredRun
 from tests.programs import list_agents, only_run, start_python, wait_for
 
 SMALL_BUFFER = 256 * 1024
@@ -59,23 +58,17 @@ def kill_agents() -> int:
     return len(pids)
 
 
-def find_ended(store: Path) -> StoredRun | None:
-    if not any(store.glob("*/*/node-*.h5")):
-        return None
-    found = only_run(store)
-    # A file that was made a moment ago tells of no rank yet.
-    return found if found.ranks() and found.state != "running" else None
-
-
 def test_agents_killed_at_any_moment_cost_nothing_and_double_nothing(
     logger: subprocess.Popen[str], progress: Path, tmp_path: Path
 ) -> None:
     chance = random.Random(7)
-    for share in (0.2, 0.45, 0.7):
-        wait_for(lambda share=share: read_progress(progress) > 6000 * share, timeout_s=60)  # type: ignore[misc]
+    for lost, share in enumerate((0.2, 0.45, 0.7)):
+        wait_for(lambda share=share: read_progress(progress) > 6000 * share)  # type: ignore[misc]
+        # One that has only been started is not missed when it dies.
+        wait_for(lambda lost=lost: len([*tmp_path.glob("store/*/*/node-*.h5")]) > lost)  # type: ignore[misc]
         time.sleep(chance.random() / 20)  # a flush lasts some milliseconds of every 40
         assert wait_for(kill_agents) == 1
-    _out, err = logger.communicate(timeout=90)
+    _out, err = logger.communicate(timeout=180)
     assert logger.returncode == 0, err
     assert "Traceback" not in err
     found = only_run(tmp_path / "store")
@@ -108,18 +101,19 @@ def test_a_rank_killed_beside_a_stopped_agent_leaves_its_points_and_its_losses(
 ) -> None:
     child = start_python(LOGGER, "1000000", "0", str(progress))
     try:
-        wait_for(lambda: read_progress(progress) > 100, timeout_s=60)
+        wait_for(lambda: read_progress(progress) > 100)
         (agent,) = list_agents()
         os.kill(agent, signal.SIGSTOP)
         reached = read_progress(progress)
-        wait_for(lambda: read_progress(progress) > reached + 30_000, timeout_s=60)
+        wait_for(lambda: read_progress(progress) > reached + 30_000)
         child.kill()
         child.communicate()
     finally:
         for pid in list_agents():
             os.kill(pid, signal.SIGCONT)
     returned = 1 + read_progress(progress)
-    found = wait_for(lambda: find_ended(tmp_path / "store"))
+    wait_for(lambda: not list_agents())
+    found = only_run(tmp_path / "store")
     recorded = len(found.metric("a"))
     dropped = found.record.ledger["dropped_points"]
     assert dropped > 0
@@ -139,7 +133,7 @@ def test_an_agent_that_never_comes_back_bounds_the_end(
         run.log({"a": 2.0, "b": 3.0})
         began_s = time.monotonic()
         assert not run.finish()
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < 25, "by default it waits for 30 s"
     finally:
         os.kill(agent, signal.SIGKILL)
     assert "2 points may be missing" in capsys.readouterr().err
@@ -148,10 +142,10 @@ def test_an_agent_that_never_comes_back_bounds_the_end(
 
 UNFINISHED = """
 import sys, hpctrack
-runs = [hpctrack.init("p", id=f"r{n}", settings={"finish_timeout_s": 4.0}) for n in range(4)]
+runs = [hpctrack.init("p", id=f"r{n}", settings={"finish_timeout_s": 4.0}) for n in range(9)]
 for run in runs:
     run.log({"a": 1})
-    assert run.flush(30)
+    assert run.flush(90)
 print("ready", flush=True)
 sys.stdin.readline()
 """
@@ -166,12 +160,12 @@ def test_unfinished_runs_share_one_time_out_at_the_programs_end() -> None:
     os.kill(agent, signal.SIGSTOP)
     try:
         began_s = time.monotonic()
-        _out, errors = child.communicate("\n", timeout=60)
-        assert time.monotonic() - began_s < 12, "four would take 16"
+        _out, errors = child.communicate("\n", timeout=180)
+        assert time.monotonic() - began_s < 34, "nine would take 36"
     finally:
         os.kill(agent, signal.SIGKILL)
     assert child.returncode == 0, errors
-    assert errors.count("has not confirmed the end") == 4
+    assert errors.count("has not confirmed the end") == 9
 
 
 SIGNALS = """
@@ -194,7 +188,7 @@ run.finish()
 
 def test_a_signal_handler_that_logs_in_the_middle_of_log_loses_nothing(tmp_path: Path) -> None:
     child = start_python(SIGNALS)
-    _out, err = child.communicate(timeout=60)
+    _out, err = child.communicate(timeout=180)
     assert child.returncode == 0, err
     found = only_run(tmp_path / "store")
     assert found.metric("a").values.tolist() == list(range(30_000))
@@ -222,16 +216,13 @@ def test_a_program_that_ends_badly_loses_nothing(what: str, state: str, tmp_path
         {what}
         """
     )
-    child.communicate(timeout=60)
+    child.communicate(timeout=180)
     assert child.returncode != 0
-    found = wait_for(lambda: find_ended(tmp_path / "store") or find_sealed(tmp_path / "store"))
+    wait_for(lambda: not list_agents())
+    found = only_run(tmp_path / "store")
     assert found.metric("a").values.tolist() == list(range(5000))
     assert found.ranks()[0].state == state
     assert found.state == "failed"
-
-
-def find_sealed(store: Path) -> StoredRun | None:
-    return only_run(store) if any(store.glob("*/*/run.h5")) else None
 
 
 CHILDREN = """
@@ -256,7 +247,7 @@ run.finish()
 
 def test_forks_two_runs_and_the_programs_own_hdf5_do_not_disturb(tmp_path: Path) -> None:
     child = start_python(CHILDREN)
-    _out, err = child.communicate(timeout=60)
+    _out, err = child.communicate(timeout=180)
     assert child.returncode == 0, err
     store = hpctrack.Store(tmp_path / "store")
     assert store.run("p/parent").metric("a").values.tolist() == [1, 2, 3]
@@ -287,7 +278,7 @@ def test_agents_that_die_again_and_again_are_left_in_peace_until_the_end(
     run.log({"t": hpctrack.Text("late")})
     assert not run.flush(60)
     assert list_agents() == []
-    assert len(list(Path("/proc/self/task").iterdir())) <= threads
+    wait_for(lambda: len(list(Path("/proc/self/task").iterdir())) <= threads)
     assert run.finish()
     told = capsys.readouterr().err
     assert told.count("the agent died 4 times within 10 minutes") == 1

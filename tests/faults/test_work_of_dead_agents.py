@@ -22,7 +22,7 @@ PICTURES = 10
 PROGRAM = f"""
 import os, sys, numpy as np, hpctrack
 run = hpctrack.init("p", settings={{"seal": "manual", "console": "redirect"}})
-run.flush()
+run.flush(90)
 late = open("late.txt", "w")
 late.write("early"); late.flush()
 run.save("late.txt", policy="end")
@@ -53,7 +53,7 @@ def test_an_agent_killed_among_pictures_costs_none_and_doubles_nothing(
             child.wait(pause_s)
     for pid in wait_for(list_agents):
         os.kill(pid, signal.SIGKILL)
-    _out, errors = child.communicate("\n", timeout=120)
+    _out, errors = child.communicate("\n", timeout=180)
     assert child.returncode == 0, errors
     found = only_run(tmp_path / "store")
     check_whole(found)

@@ -22,7 +22,7 @@ from hpctrack.sync.carriers.transport import ConnectOptions, Transport
 from tests.services.sshd import ROOT, Sshd
 
 PEER: Final = ROOT / "tests" / "services" / "carrier_peer.py"
-TIMEOUT_S: Final = 30.0
+TIMEOUT_S: Final = 180.0
 KINDS: Final = ("local", "paramiko", "ssh", "ssh-shared", "paramiko-jump", "ssh-jump")
 
 
@@ -138,7 +138,7 @@ class Spoken:
     status: int
 
 
-def speak(code: str, answers: Sequence[tuple[str, str]], *, timeout_s: float = 60.0) -> Spoken:
+def speak(code: str, answers: Sequence[tuple[str, str]], *, timeout_s: float = 180.0) -> Spoken:
     """Run Python code at a terminal, as a person would, and answer its questions.
 
     Parameters

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 START = "import sys; from hpctrack_server.main import server; server()"
-TIMEOUT_S = 30.0
+TIMEOUT_S = 180.0
 
 
 @dataclass

@@ -63,5 +63,5 @@ def running_nginx(program: str, upstream: int, *, more: str = UPGRADE) -> Iterat
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(180)
         shutil.rmtree(folder)

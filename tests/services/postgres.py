@@ -22,8 +22,8 @@ import pytest
 
 from tests.capabilities import find_postgres
 
-START_TIMEOUT_S: Final = 60.0
-STOP_TIMEOUT_S: Final = 30.0
+START_TIMEOUT_S: Final = 180.0
+STOP_TIMEOUT_S: Final = 180.0
 START_ATTEMPTS: Final = 5
 """Between finding a free port and the server's bind another process may take it."""
 

@@ -27,8 +27,8 @@ from tests.capabilities import find_program
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PRIVILEGE_FOLDER: Final = Path("/run/sshd")
-START_TIMEOUT_S: Final = 20.0
-STOP_TIMEOUT_S: Final = 10.0
+START_TIMEOUT_S: Final = 180.0
+STOP_TIMEOUT_S: Final = 180.0
 START_ATTEMPTS: Final = 5
 """Between finding a free port and sshd's bind another process may take it."""
 

@@ -14,7 +14,7 @@ from tests.programs import ROOT
 from .cluster import Cluster, Place
 
 HPCTRACK = (sys.executable, "-m", "hpctrack")
-TIMEOUT_S = 120.0
+TIMEOUT_S = 180.0
 
 
 class Desk:

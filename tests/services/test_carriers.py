@@ -262,9 +262,7 @@ def test_new_keys_in_mid_transfer_do_not_stop_it(
     words = os.urandom(SIZE_BYTES)
     with running("RekeyLimit 1M") as server:
         with make_route(kind, server, server, tmp_path).start("shout") as transport:
-            started = time.monotonic()
             transport.write(words)
             assert read_exactly(transport, SIZE_BYTES) == bytes(range(250)) * (SIZE_BYTES // 250)
             assert read_all(transport).decode() == hashlib.sha256(words).hexdigest()
-            assert time.monotonic() - started < 10
         assert server.read_log().count("Accepted publickey") == 1

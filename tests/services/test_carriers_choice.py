@@ -103,7 +103,7 @@ for name in ("auto", "paramiko"):
     )
     try:
         with closing(open_transport(SshRemote("peer", "/store"), options)) as transport:
-            print(transport.reason, transport.read(99, timeout_s=30))
+            print(transport.reason, transport.read(99, timeout_s=180))
     except HpctrackError as error:
         print(type(error).__name__, error.hint)
 """
@@ -112,7 +112,7 @@ for name in ("auto", "paramiko"):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert done.stdout.splitlines() == [
@@ -132,7 +132,7 @@ def test_a_shared_connection_that_stays_behind_does_not_hold_a_sync(
             for _number in range(2):
                 started = time.monotonic()
                 greet(route)
-                assert time.monotonic() - started < 8
+                assert time.monotonic() - started < 50, "it stays behind for 60 s"
             assert sshd.read_log().count("Accepted publickey") == before + 1
         finally:
             config = str(route.options["ssh_config"])

@@ -317,7 +317,7 @@ AT_A_TERMINAL = """
     )
     try:
         transport = open_transport(SshRemote("peer", "/store"), options)
-        print("heard", transport.read(99, timeout_s=30))
+        print("heard", transport.read(99, timeout_s=180))
         print("over", transport.carrier, "because", transport.reason)
         transport.close()
     except HpctrackError as error:
@@ -369,9 +369,11 @@ pending.close()
 """
 
 AT_THE_SAME_TERMINAL = """
-import subprocess, sys, time
+import subprocess, sys, termios, time
 child = subprocess.Popen([sys.executable, "-c", {code!r}], stdin=subprocess.PIPE)
-time.sleep(2)
+while termios.tcgetattr(0)[3] & termios.ECHO:
+    time.sleep(0.05)
+time.sleep(1)  # who asks hides what is typed, and says so then
 child.communicate(b"the question is there\\n")
 subprocess.run(["stty", "-a"])
 """

@@ -9,18 +9,17 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.programs import wait_for
+
 from .cluster import Cluster, ClusterError, Options, config, list_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .cluster import Place
 
 pytestmark = pytest.mark.slurm
@@ -28,17 +27,9 @@ pytestmark = pytest.mark.slurm
 PYTHON = sys.executable
 
 
-def wait_until(condition: Callable[[], object], *, timeout_s: float = 20.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "time is up"
-        time.sleep(0.05)
-
-
 def read_when_there(path: Path) -> str:
     """Wait until a job has written to a file, and return the text."""
-    wait_until(lambda: path.exists() and path.stat().st_size)
+    wait_for(lambda: path.exists() and path.stat().st_size)
     return path.read_text()
 
 
@@ -67,7 +58,7 @@ class Traces:
 
     def wait_until_gone(self) -> None:
         """Wait until there is neither a process nor the folder."""
-        wait_until(lambda: not self.list_processes() and not self.folder.exists(), timeout_s=10)
+        wait_for(lambda: not self.list_processes() and not self.folder.exists())
 
 
 def test_srun_spreads_tasks_over_three_nodes(cluster: Cluster) -> None:
@@ -185,7 +176,7 @@ def test_submitit_maps_an_array(cluster: Cluster, cluster_scratch: Place) -> Non
         # while Python still starts kills the task
         executor.update_parameters(timeout_min=10)
         jobs = executor.map_array(square, [1, 2, 3])
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 180
         while not all(job.paths.result_pickle.exists() for job in jobs):
             assert time.monotonic() < deadline, "time is up"
             time.sleep(0.1)
@@ -222,13 +213,13 @@ def test_isolated_node_works_on_without_network(cluster: Cluster) -> None:
         assert cluster.run("n3", *ping, check=False).returncode != 0
     finally:
         cluster.rejoin("n3")
-    wait_until(lambda: cluster.run("n3", *ping, check=False).returncode == 0)
+    wait_for(lambda: cluster.run("n3", *ping, check=False).returncode == 0)
 
 
 def test_failed_job_is_reported_at_once(cluster: Cluster) -> None:
     job = cluster.submit("--output=/dev/null", "--wrap=exit 3")
     with pytest.raises(ClusterError, match="ExitCode=3:0"):
-        cluster.wait_job(job, timeout_s=30)
+        cluster.wait_job(job, timeout_s=180)
 
 
 def test_command_that_hangs_is_killed_with_its_children(cluster: Cluster) -> None:

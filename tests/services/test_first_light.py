@@ -74,7 +74,7 @@ def test_six_mpi_ranks_on_three_nodes_are_one_run(cluster: Cluster, cluster_scra
     env = environment(cluster_scratch, HPCTRACK_SEAL="manual")
     training = [PYTHON, TRAINING, "--epochs", "2", "--print-points"]
     done = cluster.run(
-        "ctl", "srun", "--mpi=pmi2", "-N3", "-n6", *training, user="alice", timeout_s=120, env=env
+        "ctl", "srun", "--mpi=pmi2", "-N3", "-n6", *training, user="alice", timeout_s=180, env=env
     )
     store = cluster_scratch.host / "store"
     (run,) = Store(store).runs()
@@ -89,8 +89,8 @@ def test_six_mpi_ranks_on_three_nodes_are_one_run(cluster: Cluster, cluster_scra
     assert run.metric("loss").matrix().shape == (6, len(printed[0, "loss"]))
     run.close()
 
-    sealed = hpctrack("seal", "--all", store=store)
-    assert sealed.returncode == 0, sealed.stderr
+    # The last agent may still be closing its file.
+    wait_for(lambda: hpctrack("seal", "--all", store=store).returncode == 0)
     assert [path.name for path in run.folder.iterdir()] == ["run.h5"]
     (again,) = Store(store).runs()
     assert stored_points(again) == printed
@@ -107,14 +107,14 @@ def test_the_sbatch_script_runs_unchanged_and_seals_itself(
         "--epochs=1",
         env=environment(cluster_scratch),
     )
-    cluster.wait_job(job, timeout_s=120)
+    cluster.wait_job(job, timeout_s=180)
     output = (cluster_scratch.host / f"train-{job}.out").read_text()
     assert "test accuracy" in output
     assert "nothing lost" in output
     (run,) = Store(cluster_scratch.host / "store").runs()
     assert run.id == f"{job}.0"
     assert run.state == "finished"
-    wait_for(lambda: run.is_sealed or None, timeout_s=10)
+    wait_for(lambda: run.is_sealed or None)
 
 
 class Output:
@@ -140,7 +140,7 @@ def six_ranks(
     cluster: Cluster, cluster_scratch: Place
 ) -> Iterator[tuple[subprocess.Popen[str], Output]]:
     """Six ranks that train alone, so that the death of one does not stop the others."""
-    training = [PYTHON, TRAINING, "--local", "--epochs=4", "--pause=0.02", "--print-points"]
+    training = [PYTHON, TRAINING, "--local", "--epochs=4", "--pause=0.08", "--print-points"]
     command = cluster.make_command(
         "ctl",
         "srun",
@@ -182,11 +182,11 @@ def test_a_killed_rank_costs_nothing_that_it_had_logged(
     six_ranks: tuple[subprocess.Popen[str], Output],
 ) -> None:
     child, output = six_ranks
-    place = wait_for(lambda: find_rank(output.lines, 3), timeout_s=90)
+    place = wait_for(lambda: find_rank(output.lines, 3))
     assert place
     assert place["host"] == "n2"
     cluster.run(place["host"], "kill", "-9", place["pid"])
-    assert child.wait(timeout=120) != 0
+    assert child.wait(timeout=180) != 0
     printed = printed_points(output.join())
     store = cluster_scratch.host / "store"
     run = Store(store).run(place["run"])
@@ -222,7 +222,7 @@ with hpctrack.init(settings={"seal": "manual"}) as run:
     for step in range(8 if again else 0, 12 if again else 10):
         run.log({"loss": step + (100 if again else 0)}, step=step)
     if not again:
-        run.flush()
+        run.flush(90)
         open("ready", "w").close()
         time.sleep(600)
 """
@@ -233,9 +233,9 @@ with hpctrack.init(settings={"seal": "manual"}) as run:
         f"--wrap={PYTHON} program.py",
         env=environment(cluster_scratch),
     )
-    wait_for((cluster_scratch.host / "ready").exists, timeout_s=60)
+    wait_for((cluster_scratch.host / "ready").exists)
     cluster.run("login", "scontrol", "requeue", str(job), user="alice")
-    cluster.wait_job(job, timeout_s=120)
+    cluster.wait_job(job, timeout_s=180)
     (run,) = Store(cluster_scratch.host / "store").runs()
     assert run.id.startswith(f"{job}-b")
     assert (run.state, run.record.attempts) == ("finished", 2)

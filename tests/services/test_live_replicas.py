@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from pathlib import Path
 
@@ -20,16 +21,18 @@ from tests.replicas import Appender, assert_prefix, read_rows
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-import sys, time
+import sys
 import hpctrack
 
 run = hpctrack.init(project="p", id="r", dir=sys.argv[1], seal=False, config={"lr": 0.1})
 for step in range(1200):
     run.log({"loss": 1.0 / (step + 1), f"late/{step // 300}": step}, step=step)
     if step % 50 == 0:
-        print("step", step, flush=True)
         run.log({"table": hpctrack.Table(["a"], [[step]])}, step=step)
-    time.sleep(0.005)
+    if step % 10 == 9:
+        run.flush(60)
+        print("step", step, flush=True)
+        sys.stdin.readline()
 run.finish()
 """
 
@@ -69,12 +72,14 @@ def test_a_run_is_followed_on_the_other_side_while_it_logs(tmp_path: Path) -> No
     folder.mkdir(parents=True)
     chance = random.Random(1)
     kills = 0
-    child = start_python(PROGRAM, str(tmp_path / "there"))
+    child = start_python(PROGRAM, str(tmp_path / "there"), stdin=subprocess.PIPE)
+    assert child.stdin
+    assert child.stdout
     try:
         with Appender(folder) as appender:
             follower: Follower | None = None
-            while child.poll() is None:
-                for path in iter_node_files(there) if there.is_dir() else ():
+            while child.stdout.readline():
+                for path in iter_node_files(there):
                     for tail in read_tails(path, folder):
                         kill_at = chance.randrange(1, 800) if chance.random() < 0.4 else 0
                         if appender.append(path.name, tail, kill_at=kill_at):
@@ -82,10 +87,12 @@ def test_a_run_is_followed_on_the_other_side_while_it_logs(tmp_path: Path) -> No
                             break
                     if (folder / path.name).exists():
                         follower = follower or Follower(folder)
-                        if child.poll() is None:
-                            follower.check()
-                            assert_prefix(read_rows(folder / path.name), read_rows(path))
-            assert child.returncode == 0, child.communicate()
+                        follower.check()
+                        assert_prefix(read_rows(folder / path.name), read_rows(path))
+                child.stdin.write("go on\n")
+                child.stdin.flush()
+            _out, errors = child.communicate(timeout=180)
+            assert child.returncode == 0, errors
             assert follower is not None
             assert follower.points > 100
             follower.run.close()

@@ -66,7 +66,7 @@ def only_new(store: Path, known: set[str]) -> StoredRun:
         runs = list(Store(store).runs()) if store.is_dir() else []
         return next((one for one in runs if one.id not in known and one.is_sealed), None)
 
-    return wait_for(look, timeout_s=60)
+    return wait_for(look)
 
 
 def run_again(cluster: Cluster, scratch: Place, run: str) -> str:
@@ -76,7 +76,7 @@ def run_again(cluster: Cluster, scratch: Place, run: str) -> str:
     env = environment(scratch)
     cluster.run("login", *words, user="alice", env=env)
     shell = f"cd {scratch.inside} && bash again/rerun.sh"
-    done = cluster.run("login", "bash", "-c", shell, user="alice", env=env, timeout_s=120)
+    done = cluster.run("login", "bash", "-c", shell, user="alice", env=env, timeout_s=180)
     return done.stdout
 
 
@@ -88,7 +88,7 @@ def test_a_batch_job_tells_its_script_and_runs_again(
         f"--chdir={cluster_scratch.inside}", script=SCRIPT.format(code=code, python=PYTHON),
         env=environment(cluster_scratch),
     )  # fmt: skip
-    cluster.wait_job(job, timeout_s=120)
+    cluster.wait_job(job, timeout_s=180)
     run = only_new(store, set())
     told = run.provenance
     assert told["job_script"]["text"] == SCRIPT.format(code=code, python=PYTHON).replace(
@@ -108,7 +108,7 @@ def test_a_batch_job_tells_its_script_and_runs_again(
     cluster.run("login", "git", "-C", code, "checkout", "-q", ".", user="alice")
     said = run_again(cluster, cluster_scratch, run.id)
     number = int(said.split()[-1])
-    cluster.wait_job(number, timeout_s=120)
+    cluster.wait_job(number, timeout_s=180)
     again = only_new(store, {run.id})
     for rank in range(2):
         one, other_one = (each.metric("loss").rank(rank).value.tolist() for each in (run, again))
@@ -123,7 +123,7 @@ def test_a_job_of_srun_alone_has_no_script_and_gets_one(
     store = cluster_scratch.host / "store"
     shell = f"cd {code} && srun -N2 -n2 --time=5 {PYTHON} train.py 7"
     env = environment(cluster_scratch)
-    cluster.run("ctl", "bash", "-c", shell, user="alice", env=env, timeout_s=120)
+    cluster.run("ctl", "bash", "-c", shell, user="alice", env=env, timeout_s=180)
     run = only_new(store, set())
     told = run.provenance
     assert "job_script" not in told
@@ -131,7 +131,7 @@ def test_a_job_of_srun_alone_has_no_script_and_gets_one(
     said = run_again(cluster, cluster_scratch, run.id)
     made = (cluster_scratch.host / "again" / "job.sh").read_text()
     assert "#SBATCH --nodes=2\n#SBATCH --ntasks=2" in made
-    cluster.wait_job(int(said.split()[-1]), timeout_s=120)
+    cluster.wait_job(int(said.split()[-1]), timeout_s=180)
     again = only_new(store, {run.id})
     assert again.record.size == 2
     for rank in range(2):
@@ -143,7 +143,7 @@ def test_two_jobs_are_compared(cluster: Cluster, cluster_scratch: Place, code: s
     env = environment(cluster_scratch)
     for seed in ("7", "8"):
         words = ["srun", "-N1", "-n1", f"--chdir={code}", PYTHON, "train.py", seed]
-        cluster.run("ctl", *words, user="alice", env=env, timeout_s=120)
+        cluster.run("ctl", *words, user="alice", env=env, timeout_s=180)
     store = cluster_scratch.host / "store"
     wait_for(lambda: len([one for one in Store(store).runs() if one.is_sealed]) == 2 or None)
     first, second = sorted(one.id for one in Store(store).runs())

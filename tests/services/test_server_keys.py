@@ -76,7 +76,7 @@ class Administrator:
         return subprocess.run(
             [sys.executable, "-c", code, "server", "keys", *arguments,
              "--file", str(self.keys_file)],
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=180,
         )  # fmt: skip
 
     def add(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -93,7 +93,7 @@ class Administrator:
              "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "IdentityAgent=none",
              "-o", f"UserKnownHostsFile={self.sshd.known_hosts}",
              *arguments[:-1], f"{self.sshd.user}@127.0.0.1", *arguments[-1:]],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=180,
         )  # fmt: skip
 
 

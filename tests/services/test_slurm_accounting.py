@@ -27,7 +27,7 @@ import os, sys, time, hpctrack
 what, again = sys.argv[1], "SLURM_RESTART_COUNT" in os.environ
 run = hpctrack.init("p", group=what)
 run.log({"a": 1.0}, step=0)
-run.flush()
+run.flush(90)
 open(f"{what}.logged{int(again)}", "w").close()
 data = bytearray(100_000_000)
 if what == "memory":
@@ -91,7 +91,7 @@ def start(cluster: Cluster, scratch: Place, what: str, *options: str, srun: str 
 def tell(cluster: Cluster, scratch: Place, *words: str) -> Any:
     """Return what a command says as JSON on the login node."""
     command = (sys.executable, "-m", "hpctrack", *words, "--json")
-    done = cluster.run("login", *command, user="alice", env=environment(scratch), timeout_s=120)
+    done = cluster.run("login", *command, user="alice", env=environment(scratch), timeout_s=180)
     return json.loads(done.stdout)
 
 
@@ -127,7 +127,7 @@ def test_what_slurm_counted_is_joined_to_each_run(
     if cluster.options.cgroups:
         jobs["memory"] = start(cluster, scratch, "memory", "-wn2", "--mem=600M")
     wait_for(lambda: logged(scratch, "requeued"), timeout_s=120)
-    wait_for(lambda: outcome(cluster, scratch, "requeued") == "running", timeout_s=60)
+    wait_for(lambda: outcome(cluster, scratch, "requeued") == "running")
     cluster.run("login", "scontrol", "requeue", str(jobs["requeued"]), user="alice")
     ends = {"good": "COMPLETED", "failed": "FAILED", "requeued": "COMPLETED", "limit": "TIMEOUT"}
     ends |= {"array": "COMPLETED", "memory": "OUT_OF_MEMORY"}
@@ -138,11 +138,12 @@ def test_what_slurm_counted_is_joined_to_each_run(
     def look() -> dict[str, Any] | None:
         found = ask(cluster, scratch, "--all")
         done = found.keys() == jobs.keys() and all(
-            one["outcome"] == "joined" for one in found.values()
+            one["outcome"] == "joined" and one["accounting"]["attempts"][-1]["state"] == ends[what]
+            for what, one in found.items()
         )
         return found if done else None
 
-    found = wait_for(look, timeout_s=120)
+    found = wait_for(look, timeout_s=240)
     last = {what: one["accounting"]["attempts"][-1] for what, one in found.items()}
     assert {what: one["state"] for what, one in last.items()} == {what: ends[what] for what in jobs}
     assert last["failed"]["exit_code"] == [3, 0]
@@ -199,7 +200,7 @@ def check_sync(cluster: Cluster, scratch: Place, count: int) -> None:
         are_final = all(one.accounting and one.accounting["is_final"] for one in runs)
         return runs if len(runs) == count and are_final else None
 
-    runs = wait_for(look, timeout_s=180)
+    runs = wait_for(look, timeout_s=300)
     shown = tell(cluster, scratch, "show", runs[0].id)
     assert shown["accounting"]["attempts"]
 
@@ -212,7 +213,7 @@ def test_a_job_learns_from_scontrol_what_it_is(accounting_cluster: Cluster, scra
         f"--wrap={sys.executable} facts.py",
         env=environment(scratch),
     )
-    cluster.wait_job(job, timeout_s=90)
+    cluster.wait_job(job, timeout_s=180)
     facts = json.loads((scratch.host / "facts.out").read_text())
     assert (facts["job_id"], facts["name"]) == (str(job), "my job x=1")
     assert (facts["comment"], facts["state"]) == ("lr=0.1 Reason=mine", "RUNNING")

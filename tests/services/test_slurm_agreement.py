@@ -94,7 +94,7 @@ def test_ranks_of_two_nodes_stop_together_again_and_again(
             again = wait_for(lambda: read_ends(cluster_scratch, 1), timeout_s=180)
             check(again)
             assert again[0]["step"] >= 300, later  # type: ignore[operator]
-        cluster.wait_job(job, timeout_s=60)
+        cluster.wait_job(job, timeout_s=180)
     finally:
         print((cluster_scratch.host / "job.out").read_text())
         worker.close()

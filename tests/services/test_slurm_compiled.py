@@ -38,7 +38,7 @@ def test_four_ranks_in_c_on_two_nodes_are_one_run(cluster: Cluster, cluster_scra
     program = build_decay(cluster_scratch)
     done = cluster.run(
         "ctl", "srun", "-N2", "-n4", *TRACKED, program,
-        user="alice", timeout_s=120, env=environment(cluster_scratch),
+        user="alice", timeout_s=180, env=environment(cluster_scratch),
     )  # fmt: skip
     assert done.stdout == "done after 200 steps\n" * 4
     (run,) = Store(cluster_scratch.host / "store").runs()
@@ -58,7 +58,7 @@ def test_a_task_without_a_wrapper_joins_the_run_of_a_python_task(
         "import os, time, hpctrack\n"
         "run = hpctrack.init('mixed')\n"
         "run.log({'python': 1.0}, step=0)\n"
-        "run.flush()\n"
+        "run.flush(90)\n"
         "open('begun', 'w').close()\n"
         "while not os.path.exists('done'): time.sleep(0.02)\n"
         "run.finish()\n"
@@ -71,7 +71,7 @@ def test_a_task_without_a_wrapper_joins_the_run_of_a_python_task(
     done = cluster.run(
         "ctl", "srun", f"--chdir={cluster_scratch.inside}", "-N1", "-n2", "--multi-prog",
         f"{cluster_scratch.inside}/tasks.conf",
-        user="alice", timeout_s=120, env=environment(cluster_scratch),
+        user="alice", timeout_s=180, env=environment(cluster_scratch),
     )  # fmt: skip
     assert "done after 200 steps" in done.stdout
     assert "no agent" not in done.stderr
@@ -96,13 +96,13 @@ def test_a_signal_from_slurm_reaches_the_program_once(
         f"--wrap=srun {shlex.join([*TRACKED, 'sh', 'counts.sh'])}",
         env=environment(cluster_scratch),
     )
-    wait_for((cluster_scratch.host / "ready").exists, timeout_s=60)
+    wait_for((cluster_scratch.host / "ready").exists)
     signals = cluster_scratch.host / "signals"
     for count in range(1, 4):
         cluster.run("login", "scancel", "--signal=USR1", str(job), user="alice")
         wait_for(lambda count=count: signals.exists() and len(read(signals)) >= count)  # type: ignore[misc]
     (cluster_scratch.host / "enough").touch()
-    cluster.wait_job(job, timeout_s=60)
+    cluster.wait_job(job, timeout_s=180)
     assert read(signals) == ["got"] * 3
 
 

@@ -19,7 +19,7 @@ RANKS = 4
 PROGRAM = """
 import os, signal, sys, time, hpctrack
 run = hpctrack.init("p", settings={"seal": "manual"})
-signal.signal(signal.SIGTERM, lambda *_: (run.mark_preempting(), run.flush(), os._exit(1)))
+signal.signal(signal.SIGTERM, lambda *_: (run.mark_preempting(), run.flush(90), os._exit(1)))
 is_again = "SLURM_RESTART_COUNT" in os.environ
 steps = 20 if is_again or os.environ["WHICH"] == "first" else 10**9
 for step in range(steps):
@@ -65,9 +65,9 @@ def test_all_ranks_of_a_requeued_mpirun_are_the_second_attempt_of_its_run(
         },
     )
     try:
-        wait_for(lambda: len(list(folder.glob("logging*"))) == RANKS, timeout_s=60)
+        wait_for(lambda: len(list(folder.glob("logging*"))) == RANKS)
         cluster.run("login", "scontrol", "requeue", str(job), user="alice")
-        cluster.wait_job(job, timeout_s=120)
+        cluster.wait_job(job, timeout_s=180)
     finally:
         print((folder / "job.out").read_text())
     runs = Store(folder / "store").runs(order="created")

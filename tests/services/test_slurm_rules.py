@@ -72,8 +72,8 @@ def test_rules_save_before_the_limit_cancel_and_do_not_repeat_after_a_requeue(
 ) -> None:
     (cluster_scratch.host / "program.py").write_text(PROGRAM)
     limit = start(
-        *(cluster, cluster_scratch, "limit", {"time_left_min": 0.75, "do": ["mark", "signal"]}),
-        *("-N2", "-wn1,n2", "--ntasks-per-node=1", "--time=1"),
+        *(cluster, cluster_scratch, "limit", {"time_left_min": 1.5, "do": ["mark", "signal"]}),
+        *("-N2", "-wn1,n2", "--ntasks-per-node=1", "--time=2"),
         srun="srun --mpi=none",
     )
     nan = {"metric": "loss", "is": "nan"}
@@ -84,21 +84,21 @@ def test_rules_save_before_the_limit_cancel_and_do_not_repeat_after_a_requeue(
     requeue = start(cluster, cluster_scratch, "requeue", once, "-wn3", "--requeue", "--time=5")
     told = cluster_scratch.host / "told"
 
-    cluster.wait_job(cancel, "CANCELLED", timeout_s=120)
+    cluster.wait_job(cancel, "CANCELLED", timeout_s=180)
     assert find(cluster_scratch, "cancel").tags == ("rule:loss-is-nan",)
     wait_for(lambda: read(told), timeout_s=120)
     cluster.run("login", "scontrol", "requeue", str(requeue), user="alice")
 
-    cluster.wait_job(limit, timeout_s=150)
+    cluster.wait_job(limit, timeout_s=240)
     for rank in range(2):
         assert int(read(cluster_scratch.host / f"limit.checkpoint{rank}")) > 0
     run = find(cluster_scratch, "limit")
-    assert (run.state, run.tags) == ("finished", ["rule:time-left-0.75-min"])
+    assert (run.state, run.tags) == ("finished", ["rule:time-left-1.5-min"])
     notes = read_notes(cluster_scratch, "limit")
     assert sum("left to the job's time limit" in one for one in notes) == 1
     assert sum("SIGUSR1 sent to rank" in one for one in notes) == 2, notes
     names = [path.name for path in (run.folder / ".rules").iterdir()]
-    assert names == ["time-left-0.75-min.a1"]
+    assert names == ["time-left-1.5-min.a1"]
 
     cluster.wait_job(requeue, timeout_s=180)
     run = find(cluster_scratch, "requeue")

@@ -10,7 +10,7 @@ from hpctrack import Store
 from tests.programs import wait_for
 
 from .cluster import Cluster, Place
-from .sweep_desk import HPCTRACK, TIMEOUT_S, Desk
+from .sweep_desk import HPCTRACK, Desk
 
 pytestmark = pytest.mark.slurm
 
@@ -45,6 +45,7 @@ def test_two_submissions_of_one_sweep_run_each_trial_once(desk: Desk) -> None:
     desk.prepare(QUICK, parameters={"a": {"values": list(range(7))}})
     first = desk.sweep("submit", "sweep.yaml", "--workers", "2", "--count", "3")
     assert (first["executor"], first["tasks"]) == ("slurm", 2)
+    wait_for(lambda: desk.states(first["id"]))  # else the second may leave nothing for the first
     second = desk.sweep("submit", first["id"], "--workers", "2", "--wait")
     desk.cluster.wait_job(first["jobs"][0])
     desk.cluster.wait_job(second["jobs"][0])
@@ -138,7 +139,7 @@ def test_pause_resume_stop_and_cancel_take_work_back(desk: Desk) -> None:
     )
     sweep, job = submitted["id"], submitted["jobs"][0]
     assert submitted["tasks"] == 6
-    wait_for(lambda: desk.has("began-0-0") and desk.has("began-1-0"), timeout_s=TIMEOUT_S)
+    wait_for(lambda: desk.has("began-0-0") and desk.has("began-1-0"))
 
     paused = desk.sweep("pause", sweep)
     assert len(paused["held"]) == 4
@@ -150,13 +151,13 @@ def test_pause_resume_stop_and_cancel_take_work_back(desk: Desk) -> None:
     stopped = desk.sweep("stop", sweep)
     assert len(stopped["removed"]) == 4
     assert stopped["problems"] == []
-    wait_for(lambda: desk.queue(job) == ["RUNNING"] * 2, timeout_s=30)
+    wait_for(lambda: desk.queue(job) == ["RUNNING"] * 2)
     assert desk.sweep("stop", sweep)["removed"] == []
     assert desk.states(sweep) == ["running"] * 2
 
     cancelled = desk.sweep("cancel", sweep, "--moment", "1")
     assert len(cancelled["ended"]) <= 2  # they may have left by themselves
-    wait_for(lambda: not desk.queue(job), timeout_s=60)
+    wait_for(lambda: not desk.queue(job))
     assert desk.has("got-0-0")
     assert desk.has("got-1-0")
     assert desk.sweep("cancel", sweep)["ended"] == []
@@ -165,7 +166,7 @@ def test_pause_resume_stop_and_cancel_take_work_back(desk: Desk) -> None:
 def test_a_job_that_its_user_cancels_stays_away(desk: Desk) -> None:
     desk.prepare(WAITING, parameters={"a": {"values": [1, 2]}}, slurm={"timeout_min": 5})
     submitted = desk.sweep("submit", "sweep.yaml", "--no-wait")
-    wait_for(lambda: desk.has("began-0-0") and desk.has("began-1-0"), timeout_s=TIMEOUT_S)
+    wait_for(lambda: desk.has("began-0-0") and desk.has("began-1-0"))
     desk.type("scancel", submitted["jobs"][0])
     desk.cluster.wait_job(submitted["jobs"][0], "CANCELLED")
     assert desk.queue(submitted["jobs"][0]) == []
@@ -176,10 +177,10 @@ def test_jobs_of_a_script_are_found_and_cancelled(desk: Desk) -> None:
     script = desk.type(*HPCTRACK, "sweep", "sbatch", "sweep.yaml", "--workers", "1")
     (desk.scratch.host / "job.sbatch").write_text(script)
     job = desk.type("sbatch", "--parsable", "job.sbatch").strip()
-    wait_for(lambda: desk.has("began-0-0"), timeout_s=TIMEOUT_S)
+    wait_for(lambda: desk.has("began-0-0"))
     (sweep,) = (desk.scratch.host / "store" / "digits" / ".sweeps").iterdir()
     desk.sweep("cancel", sweep.name, "--moment", "0")
-    wait_for(lambda: not desk.queue(job), timeout_s=60)
+    wait_for(lambda: not desk.queue(job))
     assert desk.has("got-0-0")
     assert not desk.has("began-1-0")
 

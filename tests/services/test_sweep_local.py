@@ -187,7 +187,7 @@ def change(by):
         file.truncate(0)
         file.write(f"{now + by} {max(most, now + by)}")
         return max(most, now + by)
-most, until = change(1), time.monotonic() + 20
+most, until = change(1), time.monotonic() + 90
 while most < 2 and time.monotonic() < until:
     time.sleep(0.05)
     most = change(0)  # the other worker may need longer to begin
@@ -232,7 +232,7 @@ def test_workers_go_on_when_nobody_waits_and_hold_no_pipe(tmp_path: Path) -> Non
         wait_for(lambda: states() == ["running"])
     finally:
         (tmp_path / "go").touch()
-    wait_for(lambda: states() == ["finished"] * 3, timeout_s=60)
+    wait_for(lambda: states() == ["finished"] * 3)
 
 
 def test_killed_workers_leave_crashed_trials(tmp_path: Path) -> None:
@@ -249,8 +249,12 @@ def test_killed_workers_leave_crashed_trials(tmp_path: Path) -> None:
     try:
         for pid in (controller, worker):
             os.kill(pid, signal.SIGKILL)
-        status = read_json(hpctrack("sweep", "status", submitted["id"], "--json"))
-        assert [one["state"] for one in status["trials"]] == ["crashed"]
+
+        def states() -> list[str]:
+            status = read_json(hpctrack("sweep", "status", submitted["id"], "--json"))
+            return [one["state"] for one in status["trials"]]
+
+        wait_for(lambda: states() == ["crashed"])
     finally:
         (tmp_path / "go").touch()  # the program itself, which nobody has killed, ends by this
 
@@ -277,12 +281,12 @@ def test_a_cancelled_sweep_ends_its_processes_and_takes_no_more_trials(tmp_path:
     wait_for((tmp_path / "began").exists)
     ended = read_json(hpctrack("sweep", "cancel", submitted["id"], "--moment", "0.2", "--json"))
     assert ended["problems"] == []
-    wait_for((tmp_path / "ended").exists, timeout_s=60)
+    wait_for((tmp_path / "ended").exists)
 
     def is_idle() -> bool:
         return not read_json(hpctrack("sweep", "stop", submitted["id"], "--json"))["running"]
 
-    wait_for(is_idle, timeout_s=60)
+    wait_for(is_idle)
     status = read_json(hpctrack("sweep", "status", submitted["id"], "--json"))
     assert len(status["trials"]) == 1
 
@@ -307,4 +311,4 @@ def test_a_paused_sweep_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
     assert read_json(hpctrack("sweep", "pause", sweep_id, "--json"))["running"] == 1
     assert states() == ["finished"]
     assert read_json(hpctrack("sweep", "resume", sweep_id, "--json"))["running"] == 1
-    wait_for(lambda: states() == ["finished"] * 2, timeout_s=60)
+    wait_for(lambda: states() == ["finished"] * 2)

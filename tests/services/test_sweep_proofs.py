@@ -92,7 +92,7 @@ for step in range(begin, 20):
         checkpoint.with_name("new").write_text(str(step + 1))
         checkpoint.with_name("new").replace(checkpoint)
     if step == 12 and begin == 0 and run.config["a"] == 1:
-        run.flush()
+        run.flush(90)
         Path(f"ready-{run.id}").touch()
         time.sleep(600)
 run.finish()
@@ -118,13 +118,13 @@ def test_a_preempted_trial_goes_on_from_its_checkpoint_as_the_same_run(desk: Des
         sweeps.append(done["id"])
         jobs.append(done["jobs"][0])
     for sweep in sweeps:
-        wait_for(lambda name=f"ready-{sweep}-0000": desk.has(name), timeout_s=90)  # type: ignore[misc]
+        wait_for(lambda name=f"ready-{sweep}-0000": desk.has(name))  # type: ignore[misc]
     winners = [
         desk.cluster.submit("-pdebug", f"--nodelist={node}", "-c4", "--wrap=sleep 1")
         for node in ("n1", "n2")
     ]
     for job in (*winners, *jobs):
-        desk.cluster.wait_job(job, timeout_s=90)
+        desk.cluster.wait_job(job, timeout_s=180)
     for sweep in sweeps:
         assert desk.states(sweep) == ["finished", "finished"]
         first, second = desk.runs(sweep)

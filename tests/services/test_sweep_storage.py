@@ -124,7 +124,7 @@ def check_processes(sweep: Sweep) -> None:
         for at in range(3)
     ]
     try:
-        said = [one.communicate(timeout=120)[0] for one in processes]
+        said = [one.communicate(timeout=180)[0] for one in processes]
     finally:
         for one in processes:
             one.kill()

@@ -34,7 +34,7 @@ run = hpctrack.init(raise_pruned=mode == "step", settings={"quiet": True})
 chance = random.Random(seed * 1000 + run.rank)
 calls = 0
 try:
-    for step in range(0, 40_000, 1 if mode == "call" else 3):
+    for step in range(0, 40_000_000, 1 if mode == "call" else 3):
         time.sleep(chance.expovariate(1 / pace_s) if pace_s else 0)
         run.log({"loss": 1.0, "mine": run.rank}, step=step)
         if mode == "call":
@@ -60,7 +60,7 @@ def start_ranks(
 Found = dict[str, object]
 
 
-def collect(ranks: list[subprocess.Popen[str]], *, timeout_s: float = 60) -> list[Found]:
+def collect(ranks: list[subprocess.Popen[str]], *, timeout_s: float = 180) -> list[Found]:
     found = []
     try:
         for one in ranks:
@@ -96,7 +96,7 @@ def test_ranks_of_random_pace_stop_at_the_same_place(mode: str, pace_s: float) -
         found = collect(ranks)
         assert is_agreed(found), found
         assert {one["rank"] for one in found} == set(range(RANKS))
-        assert last <= found[0]["step"] < 39_000  # type: ignore[operator]
+        assert last <= found[0]["step"]  # type: ignore[operator]
 
 
 def test_all_ranks_have_logged_the_same_steps_when_pruned_is_raised(tmp_path: Path) -> None:
@@ -123,13 +123,13 @@ def test_a_slow_run_is_stopped_at_once_or_at_the_next_call() -> None:
 
 def test_others_go_on_when_rank_0_was_killed() -> None:
     with listening() as worker:
-        more = trial_environment(worker.path) | {"HPCTRACK_STOP_AGREEMENT_TIMEOUT_S": "60"}
-        code = PROGRAM.replace("40_000", "120")
+        more = trial_environment(worker.path) | {"HPCTRACK_STOP_AGREEMENT_TIMEOUT_S": "600"}
+        code = PROGRAM.replace("40_000_000", "120")
         ranks = start_ranks(3, ["0.01", "call", "1"], more, code=code)
         wait_for(lambda: len(worker.reports) > 20)
         ranks[0].kill()
         ranks[0].communicate()
-        found = collect(ranks[1:], timeout_s=30)
+        found = collect(ranks[1:])
     assert [(one["calls"], one["why"]) for one in found] == [(120, "")] * 2
 
 
@@ -153,11 +153,11 @@ def test_a_rank_that_asks_alone_waits_once_and_says_so() -> None:
             stdin=subprocess.PIPE,
         )
         (second,) = [start_python(alone, env={**more, **rank_environment(1, 2)})]
-        out, err = second.communicate(timeout=30)
-        first.communicate(timeout=30)
+        out, err = second.communicate(timeout=180)
+        first.communicate(timeout=180)
     stopped, took_s = json.loads(out.splitlines()[-1])
     assert not stopped
-    assert 0.4 < took_s < 10
+    assert 0.4 < took_s < 40, "200 waits would be 100 s"
     assert "nothing was heard of rank 0 for 0.5 s, at call of should_stop() 2" in err
 
 
@@ -303,7 +303,7 @@ def test_ranks_of_mpi_leave_their_collectives_together(mode: str) -> None:
             env={**os.environ, **trial_environment(worker.path)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=180,
             check=False,
         )
     assert done.returncode == 0, done.stderr

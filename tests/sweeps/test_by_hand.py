@@ -202,7 +202,7 @@ def test_all_ranks_of_a_launch_are_in_the_attempt_that_rank_0_has_taken(tmp_path
     other = start_python(RUN, str(sweep.store), env=rank_environment(1, 2))
     try:
         first = run_python(RUN, str(sweep.store), env=rank_environment(0, 2))
-        out, err = other.communicate(timeout=30)
+        out, err = other.communicate(timeout=180)
     finally:
         other.kill()
         other.communicate()

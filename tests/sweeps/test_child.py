@@ -12,6 +12,7 @@ import pytest
 from hpctrack.sweeps.worker.child import run_child
 from hpctrack.sweeps.worker.process import is_alive, read_stamp
 from hpctrack.sweeps.worker.signals import SignalRelay
+from tests.leaks import count_files
 from tests.programs import start_python, wait_for
 
 RUNNER = """
@@ -40,13 +41,24 @@ def shell(text: str) -> list[str]:
     return ["sh", "-c", text]
 
 
+class EndsWhen:
+    """A watch that has a program ended as soon as it has made a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def turn(self, timeout_s: float) -> str:
+        del timeout_s
+        return "enough" if self._file.exists() else ""
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
 def test_signals_are_passed_on_and_the_program_may_tidy_up(tmp_path: Path, name: str) -> None:
     runner = start_python(RUNNER, PATIENT)
     try:
         wait_for((tmp_path / "ready").exists)
         runner.send_signal(signal.Signals[name])
-        out, _ = runner.communicate(timeout=20)
+        out, _ = runner.communicate(timeout=180)
     finally:
         runner.kill()
         runner.communicate()
@@ -74,7 +86,7 @@ def test_a_program_does_not_outlive_a_worker_that_is_killed(tmp_path: Path) -> N
         assert is_alive(pid, stamp)
         runner.kill()
         wait_for(lambda: not is_alive(pid, stamp))
-        out, _ = runner.communicate(timeout=20)
+        out, _ = runner.communicate(timeout=180)
     finally:
         runner.kill()
         runner.communicate()
@@ -119,10 +131,11 @@ def test_a_program_is_ended_when_its_time_is_up(tmp_path: Path) -> None:
 
 
 def test_a_program_that_does_not_listen_is_killed_with_what_it_started(tmp_path: Path) -> None:
-    text = "trap '' TERM; sleep 60 & echo $! > pid; while :; do sleep 0.1; done"
+    text = "trap '' TERM; sleep 60 & echo $! > pid_; mv pid_ pid; while :; do sleep 0.1; done"
     end = run_child(
-        shell(text), environ=os.environ, directory=tmp_path, timeout_s=0.3, kill_after_s=0.3
-    )
+        shell(text), environ=os.environ, directory=tmp_path, kill_after_s=0.3,
+        watch=EndsWhen(tmp_path / "pid"),
+    )  # fmt: skip
     assert (end.exit_code, end.signal) == (137, "SIGKILL")
     pid = int((tmp_path / "pid").read_text())
     wait_for(lambda: not read_stamp(pid))
@@ -145,13 +158,9 @@ def test_a_program_whose_watch_breaks_is_not_left_running(tmp_path: Path) -> Non
 
 
 def test_a_watch_can_end_a_program(tmp_path: Path) -> None:
-    class Strict:
-        def turn(self, timeout_s: float) -> str:
-            del timeout_s
-            return "enough" if (tmp_path / "up").exists() else ""
-
     text = "touch up; exec sleep 60"
-    end = run_child(shell(text), environ=os.environ, directory=tmp_path, watch=Strict())
+    watch = EndsWhen(tmp_path / "up")
+    end = run_child(shell(text), environ=os.environ, directory=tmp_path, watch=watch)
     assert (end.signal, end.message, end.was_stopped) == ("SIGTERM", "enough", False)
 
 
@@ -170,12 +179,12 @@ def test_ranks_of_a_launcher_are_told_and_the_launcher_is_not(tmp_path: Path) ->
 
 
 def test_a_launcher_that_does_not_end_gets_sigterm_and_never_sigkill(tmp_path: Path) -> None:
-    text = "trap 'exit 9' TERM; while :; do sleep 0.05; done"
+    text = "trap 'exit 9' TERM; touch up; while :; do sleep 0.05; done"
     end = run_child(
         shell(text),
         environ=os.environ,
         directory=tmp_path,
-        timeout_s=0.1,
+        watch=EndsWhen(tmp_path / "up"),
         kill_after_s=0.1,
         signal_ranks=lambda _number: None,
     )
@@ -218,10 +227,10 @@ def test_a_program_has_no_stdin_and_a_group_of_its_own(tmp_path: Path) -> None:
 def test_handlers_are_put_back_and_no_files_stay_open(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     run_child(["true"], environ=os.environ, directory=tmp_path, output=tmp_path / "log")
-    files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    files = count_files()
     for _ in range(5):
         run_child(["true"], environ=os.environ, directory=tmp_path, output=tmp_path / "log")
-    assert len(os.listdir("/proc/self/fd")) == files  # noqa: PTH208
+    wait_for(lambda: count_files() <= files)
     assert signal.getsignal(signal.SIGTERM) == before
     assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
 

@@ -262,7 +262,7 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path: Path) -> 
         with lock.hold():
             assert lock.is_mine()
         # Not by patience, which takes half a minute: the process is known to be dead.
-        assert time.monotonic() - started_s < 20
+        assert time.monotonic() - started_s < 25
 
 
 def test_the_lock_of_a_process_that_lives_is_waited_for(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_the_lock_of_another_host_that_never_changes_is_taken_over(tmp_path: Pat
 
 
 def test_a_lock_is_not_taken_over_while_the_file_grows(tmp_path: Path) -> None:
-    lock = make_lock(tmp_path, grace_s=0.3)
+    lock = make_lock(tmp_path, grace_s=2.0)  # a busy machine may let the writer wait for a second
     hold_from_afar(tmp_path)
     from threading import Thread
 
@@ -305,12 +305,12 @@ def test_a_lock_is_not_taken_over_while_the_file_grows(tmp_path: Path) -> None:
 
     waiter = Thread(target=take)
     waiter.start()
-    for _ in range(20):
+    for _ in range(60):
         with (tmp_path / "j").open("a") as file:
             file.write("x")
         time.sleep(0.05)
     grown_s = time.monotonic()
-    waiter.join(30)
+    waiter.join(180)
     assert got[0] > grown_s
 
 

@@ -27,9 +27,12 @@ for step in range(first, 40):
     beside = mark.with_name(f"step.{attempt}")
     beside.write_text(str(step + 1))
     os.replace(beside, mark)
-    time.sleep(0.05 if attempt == "1" else 0.0)
+    time.sleep(0.2 if attempt == "1" else 0.0)
 """
 """A program with a checkpoint at each step."""
+
+UNTIL_GO = "touch up; while [ ! -e go ]; do sleep 0.05; done"
+"""A program that ends when its test says so."""
 
 
 def read_steps(tmp_path: Path) -> list[tuple[str, int, int]]:
@@ -76,10 +79,11 @@ def test_a_trial_whose_worker_is_killed_goes_on_elsewhere_at_once(tmp_path: Path
 
 
 def test_a_warned_worker_lets_a_program_end_that_cannot_be_told(tmp_path: Path) -> None:
-    sweep = make_sweep(tmp_path, "touch up; sleep 0.5", values=3)
+    sweep = make_sweep(tmp_path, UNTIL_GO, values=3)
     with running_worker(sweep) as worker:
         wait_for((tmp_path / "up").exists)
         worker.send_signal(signal.SIGUSR2)
+        (tmp_path / "go").touch()
         end = read_end(worker)
     assert end == [1, 1, 0, 0, "it was asked to leave", False]
 
@@ -96,11 +100,11 @@ def test_a_worker_that_is_asked_to_leave_before_it_begins_begins_nothing(tmp_pat
 
 
 def test_a_program_that_ignores_sigterm_keeps_its_worker_and_its_result(tmp_path: Path) -> None:
-    text = "trap '' TERM; touch up; n=0; while [ $n -lt 10 ]; do sleep 0.05; n=$((n+1)); done"
-    sweep = make_sweep(tmp_path, text, values=1)
+    sweep = make_sweep(tmp_path, f"trap '' TERM; {UNTIL_GO}", values=1)
     with running_worker(sweep) as worker:
         wait_for((tmp_path / "up").exists)
         worker.send_signal(signal.SIGTERM)
+        (tmp_path / "go").touch()
         assert read_end(worker)[:4] == [1, 0, 0, 0]
     result = read_result(sweep.folder, 0)
     assert result is not None
@@ -118,14 +122,14 @@ def test_workers_that_are_killed_at_random_lose_and_double_nothing(tmp_path: Pat
         for number in (signal.SIGKILL, signal.SIGTERM):
             victim = chance.choice(workers)
             victim.send_signal(number)
-            victim.communicate(timeout=20)
+            victim.communicate(timeout=180)
             workers.remove(victim)
             killed.append(victim)
             workers.append(start_worker(sweep))
             before = len(read_results(sweep.folder))
             wait_for(lambda before=before: len(read_results(sweep.folder)) > min(before, 23))  # type: ignore[misc]
         for worker in workers:
-            worker.communicate(timeout=30)
+            worker.communicate(timeout=180)
         run_worker(sweep, WorkerOptions())
     finally:
         for worker in workers:

@@ -50,7 +50,7 @@ def test_processes_that_ask_at_once_get_different_points(tmp_path: Path, method:
             assert one.stdin is not None
             one.stdin.write("go\n")
             one.stdin.flush()
-        said = [one.communicate(timeout=120)[0] for one in processes]
+        said = [one.communicate(timeout=180)[0] for one in processes]
     finally:
         for one in processes:
             one.kill()

@@ -22,7 +22,7 @@ from hpctrack.core.trial_wire import Ask, Hello, Report
 from tests.programs import only_run, run_python, wait_for
 from tests.trial_workers import WorkerDouble, listening, trial_environment
 
-SILENCE_S = "0.3"
+SILENCE_S = "1"
 
 
 @pytest.fixture
@@ -117,6 +117,7 @@ def test_a_worker_that_does_not_answer_costs_one_wait(monkeypatch: pytest.Monkey
                 assert not run.should_stop()
             assert time.monotonic() - begun_s < 50 * float(SILENCE_S) / 2
             worker.is_mute = False
+            wait_for(lambda: len([one for one in worker.said if isinstance(one, Report)]) == 50)
             assert len([one for one in worker.said if isinstance(one, Ask)]) == 1
             worker.tell("late")
             assert wait_for(run.should_stop)
@@ -133,7 +134,7 @@ def test_a_worker_that_is_gone_leaves_the_stop_file(
         assert not run.should_stop()
     run.log({"loss": 1.0})
     assert not run.should_stop()
-    run.flush()
+    run.flush(90)
     write_stop(store / "p" / "t", who="sweep", why="worse", attempt=1, wall_s=0.0)
 
     def hears() -> bool:
@@ -271,7 +272,7 @@ def test_the_command_that_stops_any_run_raises_too(
     monkeypatch.setenv("HPCTRACK_HEARTBEAT_S", "0.05")
     with hpctrack.init("p", id="r", raise_pruned=True) as run:
         run.log({"a": 1})
-        run.flush()
+        run.flush(90)
         write_stop(store / "p" / "r", who="me", why="enough", attempt=1, wall_s=0.0)
 
         def goes_on() -> bool:
@@ -291,7 +292,7 @@ print(run.step, run.resumed, run.config.as_dict())
 begin = run.step
 for step in range(begin, begin + 3):
     run.log({"loss": begin + 10.0}, step=step)
-run.flush()
+run.flush(90)
 if len(sys.argv) > 1:
     import os, signal
     os.kill(os.getpid(), signal.SIGKILL)
@@ -333,11 +334,12 @@ def test_a_wrapper_around_the_program_has_nothing_to_say_to_the_worker() -> None
             [sys.executable, "-m", "hpctrack", "run", "--", sys.executable, "-c", code],
             env={**os.environ, **trial_environment(worker.path)},
             check=False,
-            timeout=60,
+            timeout=180,
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stderr
+        wait_for(lambda: len(worker.said) >= 2)
         assert [type(one) for one in worker.said] == [Hello, Report]
 
 
@@ -388,6 +390,7 @@ def test_a_program_that_closes_all_descriptors_is_not_cut_into(
     with listening() as worker:
         done = run_python(code, env=trial_environment(worker.path))
         assert done.returncode == 0, done.stderr
+        wait_for(lambda: worker.reports)
         assert [one.values["loss"] for one in worker.reports] == [1.0]
 
 
@@ -409,6 +412,7 @@ def test_odd_arguments_are_refused_once_as_in_any_run(
         with hpctrack.init(raise_pruned=True) as run:
             run.log(data, step="nonsense")  # type: ignore[arg-type]
             run.log({"loss": 1.0}, step=2.5)  # type: ignore[arg-type]
+        wait_for(lambda: worker.reports)
         assert [one.values for one in worker.reports] == [{"loss": 1.0}]
     refused = only_run(store).record.ledger["refused"]
     assert set(refused) <= {"log", "step", "value"}

@@ -193,8 +193,13 @@ def test_a_paused_sweep_waits_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_cannot_end_in_time_is_not_begun(tmp_path: Path) -> None:
-    sweep = make_sweep(tmp_path, "sleep 0.6", values=5)
-    end = work(sweep, time_limit_s=16.2)
+    sweep, hand = make_sweep(tmp_path, values=5), HandClock()
+
+    def take_a_minute() -> None:
+        hand.now_s += 60.0
+
+    options = WorkerOptions(time_limit_s=130.0)
+    end = run_worker(sweep, options, function=take_a_minute, clock=hand.clock)
     assert (end.taken, end.finished) == (1, 1)
     assert "its time is up" in end.why
     assert "a trial needs about" in end.why

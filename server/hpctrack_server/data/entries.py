@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +35,12 @@ REREAD_BROKEN_S = 10.0
 """A run that cannot be read is tried again: the file system may have been at fault."""
 
 
+TROUBLE = (
+    OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError,
+)  # fmt: skip
+"""Whatever a damaged file can raise."""
+
+
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Turn whatever a damaged file can raise into an error of ours."""
@@ -42,15 +48,7 @@ def reading(what: str) -> Iterator[None]:
         yield
     except HpctrackError:
         raise
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        IndexError,
-        AttributeError,
-    ) as error:
+    except TROUBLE as error:
         raise StoreFormatError(f"{what} cannot be read: {error}") from error
 
 
@@ -89,13 +87,12 @@ class Entry:
     def has_only_grown(self) -> bool:
         """Tell, for next to nothing, whether only points have come since it was read."""
         try:
-            with reading(self.label):
-                return self.record is not None and self.run.has_only_grown()
-        except HpctrackError:
+            return self.record is not None and self.run.has_only_grown()
+        except (HpctrackError, *TROUBLE):
             return False  # reading it says what is wrong
 
-    def grow(self) -> Mapping[str, Any]:
-        """Take in new points, after `has_only_grown`, and return the summary.
+    def grow(self) -> dict[str, Any]:
+        """Take in new points, after `has_only_grown`, and return the summary if it is another.
 
         Raises
         ------
@@ -103,14 +100,13 @@ class Entry:
             They cannot be read.
         """
         with reading(self.label):
-            self.run.grow()
-            record = self.run.record
-            if self.record is None or record.summary == self.record.summary:
+            summary = self.run.grow_summary()
+            if self.record is None or summary == self.record.summary:
                 return {}
-            summary = make_plain_text(record.summary)
-            self.record = replace(self.record, summary=summary)
+            plain: dict[str, Any] = make_plain_text(summary)
+            self.record = replace(self.record, summary=plain)
             self.version = next(VERSIONS)
-            return dict(summary)
+            return plain
 
     def read(self) -> RunRecord:
         """Return the record.

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterable, Mapping
 
-READY_S: Final = 60.0
+READY_S: Final = 240.0
 """From the start of the last daemon until Slurm calls every node idle: 0.3 s on an idle host."""
 
-RUN_S: Final = 60.0
+RUN_S: Final = 240.0
 """A command on a machine that takes longer is taken for hung, unless the caller says else."""
 
 

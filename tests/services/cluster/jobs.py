@@ -20,8 +20,9 @@ FINAL: Final = frozenset(
 )
 """Job states that nothing follows; NODE_FAIL and PREEMPTED are passed through on a requeue."""
 
-SETTLE_S: Final = 1.0
-"""How long a wrong final state must stand: on a requeue Slurm shows one for a moment."""
+SETTLE_S: Final = 10.0
+"""How long a wrong final state must stand: on a requeue Slurm shows one for a moment, and on a busy
+machine for seconds."""
 
 POLL_S: Final = 0.1
 

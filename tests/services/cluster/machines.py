@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 ADDRESSES: Final = {"ctl": "10.77.0.1", "login": "10.78.0.2", "lab": "10.78.0.9"}
 """10.77.0 is the compute network (nodes from .11 on), 10.78.0 the one outside."""
 
-START_S: Final = 90.0
+START_S: Final = 240.0
 """0.2 s on an idle host, 20 s for the controller with a database on a busy one."""
 
-DIE_S: Final = 10.0
+DIE_S: Final = 60.0
 """The kernel tears a killed machine down within milliseconds, unless a process hangs on a disk."""
 
 POLL_S: Final = 0.01

@@ -149,6 +149,10 @@ class Telemetry:
         absences: dict[str, str] = self._ask("absences", uuid)
         return absences
 
+    def restart(self) -> None:
+        """Begin anew, as a new agent would, in the same process."""
+        self._ask("restart")
+
     def close(self) -> None:
         """End the process; it must end by itself."""
         assert self._process.stdin is not None

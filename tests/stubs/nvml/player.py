@@ -33,6 +33,11 @@ def main() -> None:
         found = [one.list_absences(uuid) for one in telemetry.watches]
         return {name: str(absence) for one in found for name, absence in one.items()}
 
+    def restart() -> None:
+        nonlocal telemetry
+        telemetry.close()
+        telemetry = make_gpu_telemetry(environ=environ, root=root)
+
     def places() -> object:
         found = telemetry.places
         used = {pid: sorted(gpus) for pid, gpus in found.used.items()}
@@ -43,6 +48,7 @@ def main() -> None:
         "keys": keys,
         "absences": absences,
         "places": places,
+        "restart": restart,
     }
     for line in sys.stdin:
         name, *arguments = json.loads(line)

@@ -124,7 +124,7 @@ done()
 """
     with captured_to_files(code, tmp_path) as (program, out, _err):
         # Nobody looks: what the agent holds open is all that there is of it.
-        assert program.process.wait(20) == 0
+        assert program.process.wait(120) == 0
         expected = b"".join(b"number %d\n" % number for number in range(100000))
         assert out.read_bytes() == expected
         assert joined(program.told(), 1) == expected
@@ -134,7 +134,7 @@ def test_a_claim_that_is_never_taken_back_stops_no_program(tmp_path: Path) -> No
     with captured_to_files("print('one')\ndone()", tmp_path) as (program, out, _err):
         assert program.drain
         program.drain._page.claim = True
-        assert program.process.wait(20) == 0
+        assert program.process.wait(120) == 0
         assert out.read_bytes() == b"one\n"
 
 

@@ -40,7 +40,12 @@ while not got and not run.should_stop() and time.monotonic() < deadline:
     time.sleep(0.02)
 if got:
     open(f"checkpoint-{rank}", "a").write(f"{run.step}\\n")
-    time.sleep(1.5)  # a command that is still running when the run ends is ended, too
+    # A command that is still running when the run ends is ended, too.
+    has_command = os.path.exists("hpctrack.toml") and "command:" in open("hpctrack.toml").read()
+    deadline = time.monotonic() + 60
+    while has_command and not os.path.exists("told") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(1.5)
 print("got" if got else run.stop_reason or "nothing")
 run.finish()
 """

@@ -186,7 +186,7 @@ def test_a_run_that_ends_on_a_source_that_hangs_says_so(tmp_path: Path) -> None:
     clock.now_s += 14.0
     theirs.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
     theirs.close()
-    thread.join(60)
+    thread.join(180)
     hung.gate.set()
     run = StoredRun(tmp_path / "p" / "short")
     (told,) = [one for one in run.record.warnings if one["code"] == "telemetry-unanswered"]
@@ -233,7 +233,7 @@ def test_a_runs_samples_reach_its_file_and_readers(tmp_path: Path) -> None:
     for peer in peers:
         peer.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
         peer.close()
-    thread.join(60)
+    thread.join(180)
     assert not thread.is_alive()
     wait_for(lambda: source.is_closed)
     sealed = Store(tmp_path).run("measured", project="p")
@@ -276,7 +276,7 @@ def test_the_first_reading_knows_the_ranks(tmp_path: Path) -> None:
     thread = run(server)
     wait_for(lambda: source.watches, timeout_s=60)
     peer.close()
-    thread.join(60)
+    thread.join(180)
     assert [one.rank for one in source.watches[0].ranks] == [3]
 
 
@@ -292,7 +292,7 @@ def test_the_last_reading_is_made_when_the_last_rank_leaves(
     left_wall_s = SYSTEM_CLOCK.wall_s()
     peer.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
     peer.close()
-    thread.join(60)
+    thread.join(180)
     assert not thread.is_alive()
     stored = Store(tmp_path).run("r", project="p")
     series = stored.sensor("gpu/energy_j_total").of()

@@ -69,7 +69,7 @@ class Running:
     def join(self) -> None:
         for peer in self.peers:
             peer.socket.close()
-        self._thread.join(20)
+        self._thread.join(180)
         assert not self._thread.is_alive()
 
 

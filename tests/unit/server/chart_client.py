@@ -35,7 +35,7 @@ def post(live: Live, path: str, body: Any) -> Answer:
         "Authorization": f"Bearer {TOKEN}",
         "Content-Type": "application/json",
     }
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=180)
     try:
         connection.request("POST", path, body=sent, headers=headers)
         response = connection.getresponse()

@@ -21,6 +21,7 @@ from hpctrack.store.seal import seal_run
 from hpctrack.sweeps.sweep import create_sweep
 from hpctrack_server.app import make_dashboard
 from hpctrack_server.auth import Gate
+from hpctrack_server.data.index import scanner
 from hpctrack_server.listen import bind_loopback
 from hpctrack_server.settings import ServerSettings
 from tests.stores import NodeWriter, write_run
@@ -28,6 +29,10 @@ from tests.sweep_stores import CONFIG as SWEEP
 
 TOKEN = "a-token-that-is-long-enough"  # noqa: S105 - a made-up one
 HOST_NAME = "hpctrack-test.localhost"
+
+# After these waits a page shows what there is by then; tests want all of it, however slow the
+# machine.
+scanner.FIRST_WAIT_S = scanner.REFRESH_WAIT_S = 60.0
 HOSTILE = (
     "<script>alert(1)</script>",
     "\"quotes\" & 'more' <b>bold</b>",
@@ -72,7 +77,7 @@ class Live:
         """Ask with the token, unless told otherwise; header names with _ for -."""
         given = {"Host": f"{HOST_NAME}:{self.port}", "Authorization": f"Bearer {TOKEN}"}
         given.update({name.replace("_", "-"): value for name, value in headers.items()})
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in given.items():
@@ -112,14 +117,14 @@ def serve(store: Path, **settings: Any) -> Live:
 
     thread = threading.Thread(target=work, name="dashboard")
     thread.start()
-    assert started.wait(120)
+    assert started.wait(180)
     assert "error" not in state, state["error"]
 
     def stop() -> None:
         if not thread.is_alive():
             return
         state["loop"].call_soon_threadsafe(state["end"].set)
-        thread.join(20)
+        thread.join(180)
         assert not thread.is_alive()
 
     return Live(state["port"], state["gate"], stop)

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
+from tests.programs import wait_for
 from tests.stores import NodeWriter
 from tests.unit.server.conftest import HOST_NAME, HOSTILE, TOKEN, Live, Zoo
 from tests.unit.server.test_encode import decode
@@ -107,7 +108,7 @@ def test_long_series_is_shrunk_with_exact_extremes(
     def is_there() -> bool:
         return "long" in dashboard.get("/api/v1/runs/p/live/metrics").json()["metrics"]
 
-    wait_until(is_there)
+    wait_for(is_there)
     head, (_x, y) = series(dashboard, "live", metric="long", view="rank", width=500)
     assert head["total"] == 40_000
     assert head["drawn"] <= 1001
@@ -150,15 +151,8 @@ def test_odd_questions_get_clear_answers(dashboard: Live, query: str, status: in
         assert answer.json()["message"]
 
 
-def wait_until(is_true: Callable[[], bool], timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def listen(dashboard: Live, path: str) -> tuple[http.client.HTTPConnection, Callable[[], Any]]:
-    connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=180)
     host = f"{HOST_NAME}:{dashboard.port}"
     connection.request("GET", path, headers={"Host": host, "Authorization": f"Bearer {TOKEN}"})
     stream = connection.getresponse()

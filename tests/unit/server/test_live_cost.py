@@ -19,6 +19,7 @@ from hpctrack_server.data.index.query import RunQuery
 from hpctrack_server.data.index.saved import SavedTable
 from hpctrack_server.data.index.scanner import IDLE_S, WATCHED_S, Scanner
 from hpctrack_server.data.series.live_feed import LiveFeeds, Tick
+from hpctrack_server.data.series.open_runs import OpenRuns
 from hpctrack_server.data.series.query import RankChoice
 from tests.stores import FakeClock, NodeWriter, write_run
 
@@ -183,6 +184,34 @@ def test_a_broken_file_that_was_mended_is_read_by_a_tick_that_looks_at_nothing_e
     assert not scan.snapshot().broken
     assert sum(one.sum() for one in scan.snapshot().alive) == len(folders)
     scan.close()
+
+
+def test_how_many_points_a_run_has_is_known_while_it_grows_is_requeued_and_ends(
+    scene: Scene,
+) -> None:
+    runs = OpenRuns(scene.store, clock=scene.time.clock(), stale_after_s=60.0)
+
+    def count() -> tuple[dict[str, int], bool]:
+        scene.time.now_s += 1.5
+        return runs.sizes("p", "r"), runs.get("p", "r").is_live
+
+    assert count() == ({"loss": 10}, True)
+    version = runs.get("p", "r").version
+    scene.add(scene.writer, range(10, 15))
+    assert count() == ({"loss": 15}, True)
+    assert runs.get("p", "r").version != version
+    scene.writer.points("fresh", 0, [0, 1], [7.0, 8.0])
+    scene.writer.flush()
+    assert count() == ({"loss": 15, "fresh": 2}, True)
+    scene.writer.close()
+    again = scene.begin(attempt=2, steps=3)
+    assert count() == ({"loss": 18, "fresh": 2}, True)
+    scene.add(again, range(3, 4))
+    assert count() == ({"loss": 19, "fresh": 2}, True)
+    again.end(0, 0)
+    again.close()
+    assert count() == ({"loss": 19, "fresh": 2}, False)
+    runs.close()
 
 
 def test_a_folder_that_is_gone_is_gone(scene: Scene) -> None:

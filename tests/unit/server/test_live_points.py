@@ -36,7 +36,7 @@ def pieces_of(tick: Tick, metric: str = "loss", how: RankChoice | int = RankChoi
 @contextmanager
 def listen(live: Live, path: str) -> Iterator[Callable[[], tuple[str, Any]]]:
     """Read a stream's events."""
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=180)
     connection.request(
         "GET",
         path,

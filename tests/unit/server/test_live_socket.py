@@ -33,7 +33,7 @@ def connect(live: Live, **headers: str) -> WebSocket:
     host = f"{HOST_NAME}:{live.port}"
     given = {"Host": host, "Origin": f"http://{host}", "Cookie": f"hpctrack={live.gate.cookie}"}
     given.update({name.replace("_", "-"): value for name, value in headers.items()})
-    peer = socket.create_connection(("127.0.0.1", live.port), timeout=20)
+    peer = socket.create_connection(("127.0.0.1", live.port), timeout=180)
     return WebSocket(peer, PATH, given)
 
 

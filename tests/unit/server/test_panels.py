@@ -276,7 +276,7 @@ def test_panel_that_cannot_be_drawn_says_why(
 
 
 def ask(dashboard: Live, path: str, body: Any) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=180)
     headers = {
         "Host": f"{HOST_NAME}:{dashboard.port}",
         "Authorization": f"Bearer {TOKEN}",

@@ -174,7 +174,7 @@ def test_shared_file_systems_are_told_from_local_ones(folder: str, is_local: boo
 
 def send(dashboard: Live, method: str, path: str, body: Any, *, mark: str = "1") -> tuple[int, Any]:
     """Send JSON as a script of ours does."""
-    connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=180)
     headers = {"Host": f"{HOST_NAME}:{dashboard.port}", "Authorization": f"Bearer {TOKEN}"}
     if mark:
         headers["X-Hpctrack"] = mark

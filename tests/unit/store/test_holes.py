@@ -34,8 +34,8 @@ def value(metric: str, rank: int, step: int) -> float:
     return 1.1 + step / 7 + rank * 1e6 + METRICS.index(metric) * 1e9
 
 
-def write(store: Path) -> Path:
-    """Write points of several ranks and metrics, samples and events; return the file."""
+def write(store: Path, every: int = 1) -> Path:
+    """Write points at some steps, of several ranks and metrics, samples and events."""
     writer = NodeWriter(store)
     sessions = [writer.start(rank, size=RANKS) for rank in range(RANKS)]
     for number in range(80):
@@ -44,7 +44,7 @@ def write(store: Path) -> Path:
     for start in range(0, STEPS, 50):
         for metric in METRICS:
             for rank in range(RANKS):
-                steps = range(start, start + 50)
+                steps = range(start, start + 50, every)
                 writer.points(metric, rank, steps, [value(metric, rank, one) for one in steps])
         writer.event(EventKind.NOTE, {"text": f"at {start}", "code": "x"}, rank=2, session=2)
     for rank, session in enumerate(sessions):
@@ -183,7 +183,7 @@ def _columns(found: Sensor, stream: Stream) -> tuple[list[float], list[float]]:
 # The edges of some are within a time, a value, a device or a rank; those of one between two rows.
 @pytest.mark.parametrize("at", [512 * one for one in range(1, 9)])
 def test_a_sample_at_the_edge_of_a_hole_is_lost_with_it(tmp_path: Path, at: int) -> None:
-    path = write(tmp_path)
+    path = write(tmp_path, every=10)
     logged = read_samples(path.parent)
     blank(path, find_chunks(path, "samples")[1] + at, SECTOR_BYTES)
     told = read_samples(path.parent)
@@ -218,7 +218,7 @@ def read_told(folder: Path) -> list[Any]:
 def test_an_event_at_the_edge_of_a_hole_is_lost_with_it(
     tmp_path: Path, table: str, at: int
 ) -> None:
-    path = write(tmp_path)
+    path = write(tmp_path, every=10)
     folder = path.parent
     logged, points = read_told(folder), read_points(folder)
     blank(path, find_chunks(path, table)[0] + at, SECTOR_BYTES)
@@ -238,7 +238,7 @@ def test_an_event_at_the_edge_of_a_hole_is_lost_with_it(
 
 @pytest.mark.parametrize("kept", [1, 4, 5, 6])
 def test_a_name_of_which_a_part_was_lost_names_nothing(tmp_path: Path, kept: int) -> None:
-    path = write(tmp_path)
+    path = write(tmp_path, every=10)
     logged = read_points(path.parent)
     name = (1).to_bytes(4, "little") + b"acc"
     at = path.read_bytes().index(name)

@@ -98,7 +98,7 @@ def test_only_points_are_new_until_anything_else_comes(tmp_path: Path) -> None:
         assert is_same()
         add(writer, 10, 5)
         assert is_same()
-        assert reader.point_rows == 15
+        assert reader.refresh_points() == 15
         assert not is_same(silent_s=61.0), "nobody has shown a sign of life"
         add(writer, 15, 1)
         writer.points("fresh", 0, [0], [1.0])

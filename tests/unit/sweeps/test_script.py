@@ -138,6 +138,6 @@ def test_the_shell_before_a_teardown_hands_the_warning_on_and_outlives_the_end(
     os.kill(shell.pid, 12)  # SIGUSR2 to the shell alone, as Slurm does
     wait_for((tmp_path / "SIGUSR2").exists)
     os.killpg(shell.pid, 15)  # to all, as at the time limit
-    out, _ = shell.communicate(timeout=30)
+    out, _ = shell.communicate(timeout=120)
     assert out.splitlines() == ["SIGUSR2 SIGTERM", "bye"]
     assert shell.returncode == 3

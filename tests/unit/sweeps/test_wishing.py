@@ -127,7 +127,7 @@ def test_processes_of_this_machine_are_asked_to_end(tmp_path: Path, sweep: Sweep
         confirm(sweep, reserve(sweep, "local", tasks=2), workers)
         assert make_wish(sweep, Wish.STOP).running == 1
         assert make_wish(sweep, Wish.CANCEL, moment_s=0.0).signalled == [child.pid]
-        assert child.wait(timeout=30) == -15
+        assert child.wait(timeout=120) == -15
         assert make_wish(sweep, Wish.CANCEL).signalled == []
     finally:
         child.kill()

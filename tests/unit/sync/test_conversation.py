@@ -26,7 +26,7 @@ def test_a_greeting_in_pieces_is_a_greeting(pair: Pair) -> None:
     far, talk = pair
     for byte in MAGIC + encode(Hello()):
         far.sendall(bytes([byte]))
-    talk.expect_greeting(timeout_s=5)
+    talk.expect_greeting(timeout_s=90)
     assert talk.receive() == Hello()
 
 
@@ -45,7 +45,7 @@ def test_the_first_line_of_a_chatty_shell_is_quoted(pair: Pair, said: bytes, quo
     far.sendall(said)
     far.shutdown(socket.SHUT_WR)
     with pytest.raises(ProtocolError) as caught:
-        talk.expect_greeting(timeout_s=5)
+        talk.expect_greeting(timeout_s=90)
     assert repr(quoted) in caught.value.message
     assert ".bashrc" in str(caught.value.hint)
 
@@ -56,7 +56,7 @@ def test_an_end_before_or_in_the_greeting_is_noticed(pair: Pair, end: int) -> No
     far.sendall(MAGIC[:end])
     far.shutdown(socket.SHUT_WR)
     with pytest.raises((EOFError, ProtocolError)):
-        talk.expect_greeting(timeout_s=5)
+        talk.expect_greeting(timeout_s=90)
 
 
 def test_silence_is_a_timeout(pair: Pair) -> None:

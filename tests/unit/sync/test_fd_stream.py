@@ -158,5 +158,5 @@ def test_one_thread_may_read_while_another_one_waits_for_room() -> None:
         while got_bytes < 4_000_000:
             got_bytes += len(far.recv(1 << 20))
         for thread in (writer, talker):
-            thread.join(10)
+            thread.join(180)
             assert not thread.is_alive()

@@ -46,6 +46,7 @@ def write(writer: NodeWriter, clock: FakeClock, number: int) -> Path:
     return writer.file.path
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_grows_there_and_is_sealed_at_its_end(
     there: Path, here: Path, clock: FakeClock
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_run_that_falls_silent_is_looked_into_again(
     assert Store(here, index=False).run("r").record.state == State.CRASHED
 
 
+@pytest.mark.slow
 def test_a_node_that_is_lost_is_news_though_its_file_is_the_same(
     there: Path, here: Path, clock: FakeClock
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from hpctrack.core.layout import NodeFileName
 from hpctrack.sync.sending.push import push
 from hpctrack.sync.sending.push_result import Status
@@ -11,6 +13,7 @@ from hpctrack.sync.sending.sealers import order_sealed_first
 from tests.unit.sync.made_stores import has_only_sealed, hash_files, log_runs
 
 
+@pytest.mark.slow
 def test_runs_are_sealed_by_others_and_offered_when_they_are(tmp_path: Path) -> None:
     store, target = tmp_path / "store", tmp_path / "target"
     names = [f"digits/r{number}" for number in range(4)]

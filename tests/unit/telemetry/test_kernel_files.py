@@ -20,6 +20,7 @@ from hpctrack.telemetry.kernel_files import (
     parse_cpu_list,
     parse_pairs,
 )
+from tests.leaks import count_files
 from tests.nodes import Node
 
 
@@ -80,31 +81,27 @@ def test_one_number_of_many_lines() -> None:
     assert find_number("", "oom") is None
 
 
-def count_open() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def start_child() -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
 
 
 def test_files_of_processes_are_kept_open_until_these_end_or_are_let_go() -> None:
     kept = KeptFiles(KernelFiles(), "stat")
-    before = count_open()
+    before = count_files()
     with start_child() as child:
         for _look in range(3):
             assert kept.read(child.pid).startswith(f"{child.pid} (")
-        assert count_open() - before == 1 + 1  # and the child's input
+        assert count_files() - before == 1 + 1  # and the child's input
         kept.read(os.getpid())
         kept.retain({child.pid})
-        assert count_open() - before == 1 + 1
+        assert count_files() - before == 1 + 1
         child.communicate("\n", timeout=60)
     for _look in range(2):
         with pytest.raises(OSError, match=r"."):
             kept.read(child.pid)
     kept.read(os.getpid())
     kept.close()
-    assert count_open() == before
+    assert count_files() == before
 
 
 def test_what_is_no_file_of_the_kernels_is_read_anew(tmp_path: Path) -> None:

@@ -246,9 +246,9 @@ def test_a_megabyte_takes_a_moment_not_a_minute() -> None:
     text = ('key = "value" + token(a="b" * 3)  # ' + "x" * 60 + "\n") * 10_000
     began = time.monotonic()
     Masker({"A_TOKEN": "abc123def456"}).text(text, is_code=True)
-    for hostile in ("a" * 200_000, "=" * 200_000, '"' * 200_000, "a=" * 100_000, "://" * 60_000,
-                    "-----BEGIN PRIVATE KEY-----" * 5_000, "a:b@" * 50_000,
-                    "-- " * 60_000):  # fmt: skip
+    for hostile in ("a" * 100_000, "=" * 100_000, '"' * 100_000, "a=" * 50_000, "://" * 30_000,
+                    "-----BEGIN PRIVATE KEY-----" * 2_500, "a:b@" * 25_000,
+                    "-- " * 30_000):  # fmt: skip
         Masker().text(hostile)
     assert time.monotonic() - began < 120
 

@@ -131,6 +131,7 @@ def test_huge_changes_do_not_hide_small_ones(made: GitFolder) -> None:
     assert missing
 
 
+@pytest.mark.slow
 def test_a_diff_of_many_huge_changes_is_not_read_to_its_end(made: GitFolder) -> None:
     names = [f"big{number:02}.csv" for number in range(module.DIFF_TRIES + 2)]
     for name in names:
@@ -257,7 +258,7 @@ def test_a_git_that_does_not_answer_is_ended(made: GitFolder, tmp_path: Path) ->
     assert facts["commit"] == made.git("rev-parse", "HEAD")
     assert "did not answer" in missing["git"]
     sleeper = Path(f"/proc/{pids.read_text().strip()}")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while sleeper.exists() and "Z" not in (sleeper / "stat").read_text().split()[2]:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hpctrack.core.layout import (
     ACCOUNTING_NAME,
@@ -15,6 +16,7 @@ from hpctrack.core.layout import (
     NodeFileName,
 )
 from hpctrack.core.names import is_id
+from hpctrack_server.data.entries import Entry
 
 NO_FILES = 0
 """The stamp of a folder without any run's file."""
@@ -38,6 +40,22 @@ class Look:
     stamp: int
     sealed: FileStamp | None = None
     is_accounted: bool = False
+
+
+class Followed(NamedTuple):
+    """A run that goes on, as it was when it was read in full; until when that will do."""
+
+    entry: Entry
+    mtime_ns: int
+    until_mono_s: float
+
+    def has_only_grown(self, folder: str, now_mono_s: float) -> bool:
+        """Tell whether nothing but points can have come since then."""
+        return (
+            now_mono_s < self.until_mono_s
+            and find_mtime_ns(folder) == self.mtime_ns
+            and self.entry.has_only_grown()
+        )
 
 
 def iter_run_names(project: str) -> Iterator[str]:

@@ -16,11 +16,12 @@ from hpctrack.errors import HpctrackError
 from hpctrack.store.annotation_file import iter_annotated
 from hpctrack.store.index import Index, IndexEntry
 from hpctrack.store.stored_run import StoredRun
-from hpctrack_server.data.entries import Entries, make_encodable, reading
+from hpctrack_server.data.entries import Entries, Entry, make_encodable, reading
 from hpctrack_server.data.frames import BrokenFrame, RunFrame, iter_flat
 from hpctrack_server.data.index.accounted import read_efficiency
 from hpctrack_server.data.index.looking import (
     NO_FILES,
+    Followed,
     Look,
     annotations_folder,
     find_mtime_ns,
@@ -38,7 +39,7 @@ HOT_S = 120.0
 WAITING_MAX = 1000
 """Folders without files that are looked at often; somebody may be about to write there."""
 
-VALUES_SHARE = 0.002
+VALUES_SHARE = 0.00125
 VALUES_MIN_S, VALUES_MAX_S = 1.0, 10.0
 """Between two looks at the latest values of all runs that go on: as short as that share of a core
 allows. That a run ends, or says something, is seen at the next tick."""
@@ -97,8 +98,7 @@ class ProjectScan:
         self._broken: dict[str, tuple[BrokenFrame, int, float]] = {}
         self._waiting: set[str] = set()
         self._hot: dict[str, tuple[int, float]] = {}
-        self._followed: dict[str, tuple[int, float]] = {}
-        """Of runs that go on: change time of the folder, and when to read it in full again."""
+        self._followed: dict[str, Followed] = {}
         self._next_values_mono_s = 0.0
         self._edited: dict[str, FileStamp] = {}
         self._listed: Mapping[tuple[str, str], IndexEntry] = {}
@@ -250,7 +250,8 @@ class ProjectScan:
 
     def _look_at(self, name: str, known: int | None = None) -> None:
         """Read a run if it is not as it was; one that is followed is looked at by `tick`."""
-        if self._clock.mono_s() < self._followed.get(name, (0, 0.0))[1]:
+        followed = self._followed.get(name)
+        if followed is not None and self._clock.mono_s() < followed.until_mono_s:
             return
         look = look_at_run(f"{self._path}/{name}", self._edited.get(name))
         if name in self._broken:
@@ -302,24 +303,18 @@ class ProjectScan:
 
     def _is_followed(self, name: str) -> bool:
         """Tell whether of a run that goes on nothing but points can have changed."""
-        mtime_ns, until_s = self._followed.get(name, (0, 0.0))
-        entry = self._entries.peek(self._store / self.project / name)
-        return (
-            entry is not None
-            and self._clock.mono_s() < until_s
-            and find_mtime_ns(f"{self._path}/{name}") == mtime_ns
-            and entry.has_only_grown()
-        )
+        followed = self._followed.get(name)
+        folder, now_s = f"{self._path}/{name}", self._clock.mono_s()
+        return followed is not None and followed.has_only_grown(folder, now_s)
 
     def _take_values(self, name: str, known: FreshRun) -> None:
         """Let the row of a run that goes on have its latest values."""
-        entry = self._entries.peek(self._store / self.project / name)
         try:
-            found = entry.grow() if entry else {}
+            found = self._followed[name].entry.grow()
         except HpctrackError:
             self._followed.pop(name, None)  # reading it says what is wrong
             return
-        values = {f"summary.{key}": one for key, one in iter_flat(dict(found))}
+        values = {f"summary.{key}": one for key, one in iter_flat(found)}
         known.row.update({key: one for key, one in values.items() if one not in _ABSENT})
         self.is_changed |= bool(values)
 
@@ -381,7 +376,7 @@ class ProjectScan:
         mtime_ns = find_mtime_ns(str(folder))
         entry = self._entries.fresh(folder, edited)
         if entry.next_read_mono_s != read_s:  # it was read, and not left alone for a while
-            self._follow(name, mtime_ns, is_live=entry.is_live)
+            self._follow(name, mtime_ns, entry)
         known = self._tiers.fresh.get(name)
         if entry.version == version and known is not None and known.is_live == entry.is_live:
             known.stamp = look.stamp
@@ -402,10 +397,10 @@ class ProjectScan:
         if not entry.is_live:
             self._entries.forget(folder)
 
-    def _follow(self, name: str, mtime_ns: int, *, is_live: bool) -> None:
+    def _follow(self, name: str, mtime_ns: int, entry: Entry) -> None:
         """Note that a run that goes on has just been read, and how its folder was before."""
-        if is_live and abs(self._clock.wall_s() - mtime_ns * 1e-9) > SETTLED_S:
-            self._followed[name] = (mtime_ns, self._clock.mono_s() + FULL_S)
+        if entry.is_live and abs(self._clock.wall_s() - mtime_ns * 1e-9) > SETTLED_S:
+            self._followed[name] = Followed(entry, mtime_ns, self._clock.mono_s() + FULL_S)
         else:
             self._followed.pop(name, None)
 

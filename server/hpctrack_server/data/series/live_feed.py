@@ -24,6 +24,9 @@ ROWS_BEFORE = 65_536
 
 RECENT_S = 30.0
 
+_write_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+"""As `json.dumps`, which would make an encoder for each piece."""
+
 Source = tuple[str, str]
 """Project and run."""
 
@@ -218,4 +221,4 @@ def encode_piece(
     }
     if cut is not None:
         said["cut"] = cut
-    return json.dumps(said, allow_nan=False, separators=(",", ":")).encode()
+    return _write_json(said).encode()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpctrack_server.data.event import Event, make_event
@@ -50,7 +50,7 @@ class Viewer:
     """One page that watches."""
 
     watched: Watched
-    live: set[str] = field(default_factory=set)
+    live: frozenset[str] = frozenset()
     _pending: list[Event] = field(default_factory=list)
     _size_bytes: int = 0
     _stale: Event | None = None
@@ -128,7 +128,7 @@ class PointWatcher:
     @contextlib.contextmanager
     def watch(self, watched: Watched) -> Iterator[Viewer]:
         """Let a page watch, until it leaves."""
-        viewer = Viewer(watched, set(watched.runs))
+        viewer = Viewer(watched, frozenset(watched.runs))
         self._viewers.add(viewer)
         self._is_empty.clear()
         if self._task is None:
@@ -197,10 +197,9 @@ class PointWatcher:
 
     async def _look(self) -> None:
         wanted: dict[Source, set[RankChoice | int]] = {}
-        for one in self._viewers:
-            for run in one.live:
-                source = (one.watched.project, run)
-                wanted.setdefault(source, set()).add(one.watched.ranks)
+        for watched, live in self._group():
+            for run in live:
+                wanted.setdefault((watched.project, run), set()).add(watched.ranks)
         frozen = {source: frozenset(choices) for source, choices in wanted.items()}
         ticks = await self._reader.call(self._feeds.look, frozen)
         new_names = {
@@ -210,28 +209,30 @@ class PointWatcher:
         }
         self._known = {source: tick.names for source, tick in ticks.items()}
         kept = max(1, round(RECENT_S / self._interval_s))
-        self._recent = {
-            source: deque([*self._recent.get(source, ()), tick], kept)
-            for source, tick in ticks.items()
-        }
-        made: dict[tuple[Watched, frozenset[str]], list[Event]] = {}
-        for viewer in self._viewers:
-            key = (viewer.watched, frozenset(viewer.live))
-            if key not in made:
-                made[key] = make_events(viewer.watched, viewer.live, ticks, new_names)
-            viewer.tell(made[key], asyncio.get_running_loop().time())
-            over = [run for run in viewer.live if _is_over(ticks, viewer.watched.project, run)]
-            viewer.live.difference_update(over)
+        before, self._recent = self._recent, {}
+        for source, tick in ticks.items():
+            self._recent[source] = before.get(source) or deque(maxlen=kept)
+            self._recent[source].append(tick)
+        now_s = asyncio.get_running_loop().time()
+        for (watched, live), viewers in self._group().items():
+            events = make_events(watched, live, ticks, new_names)
+            over = [source[1] for source, tick in ticks.items()
+                    if tick.is_over and source[0] == watched.project]  # fmt: skip
+            for one in viewers:
+                one.tell(events, now_s)
+                one.live = live.difference(over) if over else live
 
-
-def _is_over(ticks: Mapping[Source, Tick], project: str, run: str) -> bool:
-    tick = ticks.get((project, run))
-    return tick is not None and tick.is_over
+    def _group(self) -> dict[tuple[Watched, frozenset[str]], list[Viewer]]:
+        """Return those who are told the same: what they watch, and what of it goes on."""
+        groups: dict[tuple[Watched, frozenset[str]], list[Viewer]] = {}
+        for one in self._viewers:
+            groups.setdefault((one.watched, one.live), []).append(one)
+        return groups
 
 
 def make_events(
     watched: Watched,
-    live: set[str],
+    live: Collection[str],
     ticks: Mapping[Source, Tick],
     new_names: Mapping[Source, frozenset[str]],
 ) -> list[Event]:

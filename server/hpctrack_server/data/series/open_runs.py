@@ -112,7 +112,10 @@ class OpenRun:
         if self._sealed is not None:
             self._sealed.close()  # it has been replaced
             self._sealed = None
-        self.run.refresh()
+        if name_files(stamp) == name_files(self._stamp) and self.run.has_only_grown():
+            self.run.grow()
+        else:
+            self.run.refresh()
         record = self.run.told
         sizes = self.run.metric_sizes()
         is_live = is_going_on(record)
@@ -185,6 +188,9 @@ class OpenRuns:
             There is no such run, or it cannot be read.
         """
         folder = run_folder(self._store, project, run_id)
+        opened = self._open.get(folder)
+        if opened is not None and opened.is_live:
+            return self.get(project, run_id).sizes
         stamp = find_stamp(folder)
         held = self._sizes.get(folder)
         if held and held[0] == stamp:
@@ -208,6 +214,11 @@ class OpenRuns:
 def is_going_on(record: RunRecord) -> bool:
     """Tell whether something may still be written: a failed run can have ranks that go on."""
     return State.RUNNING in {record.state, *(one.state for one in record.ranks)}
+
+
+def name_files(stamp: Stamp) -> list[tuple[str, int]]:
+    """Return which files a run has, however much is in them."""
+    return [(name, inode) for name, _size, _mtime_ns, inode in stamp]
 
 
 def find_stamp(folder: Path) -> Stamp:

@@ -61,7 +61,7 @@ def play(app: TopApp, script: Callable[[Pilot[None]], Awaitable[None]]) -> None:
 
 async def until(app: TopApp, part: str) -> list[str]:
     """Wait until the screen shows something."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         lines = text_of(app.picture.lines)
         if any(part in one for one in lines):
@@ -135,7 +135,7 @@ def test_a_smaller_terminal_is_drawn_anew(tmp_path: Path) -> None:
     async def script(pilot: Pilot[None]) -> None:
         await until(app, "[Overview]")
         await pilot.resize_terminal(50, 12)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while len(app.picture.lines) != 12:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
@@ -198,7 +198,7 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for the program's end and return its exit code."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             self.read(0.05)
             pid, status = os.waitpid(self.pid, os.WNOHANG)

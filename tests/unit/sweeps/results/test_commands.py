@@ -242,7 +242,7 @@ def test_watching_prints_what_changes_until_the_end(tmp_path: Path, capsys: Capt
     say(sweep, 0, TrialState.FINISHED, loss=1.0)
     wait_for(lambda: has_seen(2))
     say(sweep, 1, TrialState.PRUNED, loss=2.0)
-    thread.join(60)
+    thread.join(180)
     assert codes == [0]
     assert has_seen(3)
     assert [one["over"] for one in seen] == [0, 1, 2]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from hpctrack.telemetry.gpu_places import GpuPlaces
 from hpctrack.telemetry.kernel_files import format_cpu_list
 from tests.nodes import Node
@@ -16,6 +18,8 @@ AGENT = """
 import socket, sys, threading, time
 from contextlib import closing, suppress
 from pathlib import Path
+
+import pytest
 from hpctrack import StoredRun
 from hpctrack.agents.server import Server
 from hpctrack.agents.telemetry import Telemetry
@@ -46,11 +50,11 @@ def is_told():
         return any(one["code"] == "gpu-far" for one in run.record.warnings)
 
 try:
-    wait_for(is_told, timeout_s=40)
+    wait_for(is_told)
 finally:
     theirs.sendall(wire.pack_json(Kind.FINISH, {"exit_code": 0}))
     theirs.close()
-    thread.join(20)
+    thread.join(180)
 """
 
 
@@ -65,6 +69,7 @@ def write_machine(root: Path) -> None:
         node.write(f"sys/bus/pci/devices/0000:{0x18 + place:02x}:00.0/numa_node", place)
 
 
+@pytest.mark.slow
 def test_a_run_is_warned_of_a_rank_whose_gpu_is_far(tmp_path: Path, nvml_library: Path) -> None:
     write_machine(tmp_path / "machine")
     script = Script(tmp_path / "nvml.txt", {"count": "2", **h100(0), **h100(1)})
