@@ -348,6 +348,7 @@ def test_differences_are_searched_based_and_shared(
     open_named(page, "first-oak")
     page.get_by_role("link", name="Differences", exact=True).click()
     expect(page.get_by_text("Compare first-oak with another run")).to_be_visible()
+    page.wait_for_load_state("load")
     page.get_by_label("Add a run").select_option(label="second-elm")
     lr = page.get_by_role("row", name=re.compile("^lr "))
     expect(lr).to_contain_text("+0.15 (+150 %)")

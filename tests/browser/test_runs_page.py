@@ -408,6 +408,7 @@ def test_hostile_runs_are_shown_searched_and_edited_as_text(open_page: Callable[
     page = open_page()
     page.get_by_role("link", name="hostile").click()
     expect(rows(page)).to_have_count(len(HOSTILE))
+    page.wait_for_load_state("load")
     page.get_by_role("button", name="Group", exact=True).click()
     page.get_by_role("searchbox", name="Search keys").fill("user")
     page.get_by_role("checkbox", name="user").check()

@@ -122,6 +122,7 @@ def test_a_sweep_that_runs_is_paused_resumed_and_watched_to_its_end(
     page.get_by_role("link", name="digits").click()
     page.get_by_role("link", name="Sweeps").click()
     page.get_by_role("link", name="really runs").click()
+    wait_for_charts(page)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     wait_for(lambda: read_control(folder).wish == Wish.PAUSE)
