@@ -238,10 +238,11 @@ def test_name_tags_and_notes_are_edited_in_place_and_kept(runs: Any) -> None:
     runs.keyboard.type("paper")
     runs.keyboard.press("Enter")
     expect(rows(runs).first.locator("bdi.tag")).to_have_text(["paper"])
-    found = show("r059")
-    assert (found["name"], found["tags"], found["notes"]) == (
-        HOSTILE[0], ["paper"], "why it is good",
-    )  # fmt: skip
+    kept = [HOSTILE[0], ["paper"], "why it is good"]
+    eventually(lambda: [show("r059")[one] for one in ("name", "tags", "notes")], kept)
+    rows(runs).nth(2).locator("td").last.click()
+    runs.keyboard.press("x")
+    expect(rows(runs).nth(2).get_by_role("checkbox")).to_be_checked()
 
 
 def test_many_runs_are_selected_tagged_deleted_and_brought_back(runs: Any) -> None:

@@ -26,7 +26,9 @@ const atRow = () => /** @type {HTMLTableRowElement | null} */ (document.activeEl
 
 export function tendKeys() {
   addEventListener("keydown", onKey);
-  document.addEventListener("focusin", (event) => mark(/** @type {Element} */ (event.target).closest(".runs tbody tr")));
+  for (const seen of ["focusin", "click"]) {
+    document.addEventListener(seen, (event) => mark(/** @type {Element} */ (event.target).closest(".runs tbody tr")));
+  }
 }
 
 /** @param {Element | null} row */
