@@ -113,6 +113,7 @@ def test_a_program_without_a_handler_lives_on_and_the_run_says_why(tmp_path: Pat
     assert any("SIGUSR1 not sent to rank 0: no handler" in one for one in read_notes(run))
 
 
+@pytest.mark.slow
 def test_the_program_can_be_told_shortly_before_its_time_is_up(tmp_path: Path) -> None:
     write_rules("time_left_min = 0.2", 'do = "signal"')
     end_wall_s = time.time() + 15

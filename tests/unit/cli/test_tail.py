@@ -215,6 +215,7 @@ def training(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     child.communicate()
 
 
+@pytest.mark.slow
 def test_a_real_run_is_followed_to_its_end(tmp_path: Path, training: subprocess.Popen[str]) -> None:
     store = tmp_path / "store"
     wait_for(lambda: [*store.glob("p/*/node-*.h5")])

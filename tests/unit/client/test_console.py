@@ -472,6 +472,7 @@ def test_many_ranks_do_not_use_up_a_users_pipes() -> None:
     assert 2 * 32 * size_pipes(32) <= 16 * 1024 * 1024
 
 
+@pytest.mark.slow
 def test_last_words_before_os_exit_come_before_what_the_shell_says(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(

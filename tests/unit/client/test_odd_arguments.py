@@ -120,6 +120,7 @@ def call_all(run: hpctrack.Run, raised: list[str]) -> None:
             raised.append(f"key: {type(error).__name__}: {error}")
 
 
+@pytest.mark.slow
 def test_no_argument_raises_into_the_program_before_or_after_the_end(tmp_path: Path) -> None:
     raised: list[str] = []
     run = hpctrack.init("p", settings={"seal": "manual"})

@@ -94,6 +94,7 @@ def test_it_is_appended_to_through_a_descriptor_of_its_folder(source: Path, fold
 counts = st.integers(min_value=0, max_value=100)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -294,6 +295,7 @@ def test_a_sealed_file_takes_the_place_of_its_replicas(source: Path, folder: Pat
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_killed_anywhere_the_replica_is_a_beginning_and_goes_on(source: Path, folder: Path) -> None:
     rows, path = read_rows(source), folder / source.name
     chance = random.Random(7)

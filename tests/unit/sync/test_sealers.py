@@ -36,6 +36,7 @@ def test_runs_are_sealed_by_others_and_offered_when_they_are(tmp_path: Path) -> 
     assert there == {name: one for name, one in hash_files(store).items() if "broken" not in name}
 
 
+@pytest.mark.slow
 def test_nobody_is_left_when_nobody_waits_for_the_rest(tmp_path: Path) -> None:
     store = tmp_path / "store"
     log_runs(store, "digits/a", "digits/b", seal=False)
