@@ -256,15 +256,16 @@ def test_heat_map_is_read_by_its_cursor(store: Path, open_page: OpenPage) -> Non
 
 def test_media_step_by_step(store: Path, open_page: OpenPage) -> None:
     write_run(store, "first")
-    page = go(open_page(), "p/vision/runs/first/media")
-    card = page.locator(".media-card[data-ready]", has_text="val/pictures").first
-    slider = card.get_by_role("slider").first
-    tab_to(page, slider)
+    page = go(open_page(height=320), "p/vision/runs/first/media")
+    card = page.locator(".media-card", has_text="val/pictures").first
+    tab_to(page, card.get_by_role("slider").first)
     expect(card).to_have_attribute("data-ready", "20")
     page.keyboard.press("Home")
     expect(card).to_have_attribute("data-ready", "0")
     page.keyboard.press("ArrowRight")
     expect(card).to_have_attribute("data-ready", "10")
+    left = page.locator(".media-card:not([data-ready])")  # fetched when they are on the screen
+    wait_for(lambda: page.keyboard.press("Tab") or not left.count())
 
 
 def test_console_is_searched(store: Path, open_page: OpenPage) -> None:

@@ -70,7 +70,7 @@ def test_a_chart_beside_the_screen_is_painted_when_it_is_scrolled_to(
     expect(first).to_have_attribute("data-ready", "true")
     expect(first).to_have_attribute("data-points", "10")
     # Loaded, because it is nearly on the screen.
-    page.wait_for_function(f"{FIND_BESIDE}?.dataset.ready")
+    eventually(lambda: page.evaluate(f"{FIND_BESIDE}?.dataset.ready"), "true")
     title = str(page.evaluate(f"{FIND_BESIDE}.dataset.title"))
 
     def last_step(name: str) -> float:

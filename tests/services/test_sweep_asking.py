@@ -212,5 +212,5 @@ def test_a_sweep_is_paused_resumed_and_stopped_from_a_dashboard_that_cannot_reac
         state, said = read_page(dashboard, sweep_id)
         assert state == "stopped"
         assert re.search(r"Stop was asked for[^.]*, picked up on \S+ at ", said)
-        assert "2 of 4 over" in " ".join(said.split())
+        assert "2 of 4 ended" in " ".join(said.split())
         cluster.wait_for_states("finished", "finished")

@@ -75,6 +75,8 @@ export class MediaCard {
       this.controls, this.body, this.caption,
     );
     this.showSteps();
+    // Tab has to reach what is fetched only when it is on the screen.
+    if (this.controls.hidden) this.element.tabIndex = 0;
   }
 
   showSteps() {
@@ -135,6 +137,7 @@ export class MediaCard {
 
   async load() {
     this.isLoaded = true;
+    if (this.element.tabIndex === 0) this.element.tabIndex = -1;
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
     try {
