@@ -130,6 +130,7 @@ done()
         assert joined(program.told(), 1) == expected
 
 
+@pytest.mark.slow
 def test_a_claim_that_is_never_taken_back_stops_no_program(tmp_path: Path) -> None:
     with captured_to_files("print('one')\ndone()", tmp_path) as (program, out, _err):
         assert program.drain

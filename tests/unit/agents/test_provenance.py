@@ -263,6 +263,7 @@ def hang_git(tmp_path: Path) -> dict[str, str]:
     return {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
 
 
+@pytest.mark.slow
 def test_a_git_that_hangs_costs_git_and_nothing_else(code: GitFolder, tmp_path: Path) -> None:
     run_script(code, **hang_git(tmp_path))
     run = wait_for(
@@ -298,6 +299,7 @@ def test_numbers_go_on_while_git_hangs(code: GitFolder, tmp_path: Path) -> None:
     assert child.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_successor_of_a_killed_agent_does_not_rewrite_history(
     code: GitFolder, tmp_path: Path
 ) -> None:

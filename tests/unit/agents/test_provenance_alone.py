@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +16,25 @@ import pytest
 from hpctrack.agents import provenance as module
 from hpctrack.agents.provenance import Provenance
 from hpctrack.core.clock import SYSTEM_CLOCK
+from tests.programs import wait_for
 
 
 def collect(**hello: Any) -> list[dict[str, Any]]:
     made = Provenance(0, {"provenance": "auto"}, clock=SYSTEM_CLOCK)
     made.begin({"rank": 0, "local_rank": 0, **hello})
     return [json.loads(one.body) for one in made.take(is_last=True)]
+
+
+@contextmanager
+def sleeping(env: dict[str, str]) -> Iterator[int]:
+    """Start a program that is no Python; yield its id when the kernel can tell its arguments."""
+    child = subprocess.Popen(["sleep", "100"], env=env)
+    try:
+        wait_for(Path(f"/proc/{child.pid}/cmdline").read_bytes)
+        yield child.pid
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_a_process_that_is_gone_is_told() -> None:
@@ -32,23 +48,15 @@ def test_a_process_that_is_gone_is_told() -> None:
 
 def test_somebody_elses_process_is_not_taken_for_the_ranks() -> None:
     told = {"argv": ["python", "x.py"], "script": "/x/x.py", "executable": "/nowhere/python"}
-    child = subprocess.Popen(["sleep", "100"], env={"SLURM_SECRET": "1", "OMP_A": "1"})
-    try:
-        parts = collect(pid=child.pid, python=told)
-    finally:
-        child.kill()
-        child.wait()
+    with sleeping({"SLURM_SECRET": "1", "OMP_A": "1"}) as pid:
+        parts = collect(pid=pid, python=told)
     assert "another one" in parts[0]["missing"]["process"]
     assert "environment" not in parts[0]
 
 
 def test_a_c_program_without_a_word_about_itself_is_described() -> None:
-    child = subprocess.Popen(["sleep", "100"], env={"OMP_A": "1", "PATH": os.environ["PATH"]})
-    try:
-        parts = collect(pid=child.pid)
-    finally:
-        child.kill()
-        child.wait()
+    with sleeping({"OMP_A": "1", "PATH": os.environ["PATH"]}) as pid:
+        parts = collect(pid=pid)
     whole = {key: value for one in parts for key, value in one.items()}
     assert whole["program"]["argv"] == ["sleep", "100"]
     assert whole["environment"]["OMP_A"] == "1"

@@ -162,6 +162,7 @@ def test_a_command_runs_in_its_folder_with_its_environment(tmp_path: Path) -> No
     assert not run("exit 3", tmp_path).is_success
 
 
+@pytest.mark.slow
 def test_a_command_whose_time_is_up_is_ended_with_its_children(tmp_path: Path) -> None:
     script = "trap '' TERM; echo begun; (trap '' TERM; sleep 61.25) & sleep 61.25; wait"
     command = run(script, tmp_path, timeout_s=0.2)
@@ -405,6 +406,7 @@ def test_a_file_that_is_still_being_written_tells_no_attempt(tmp_path: Path) -> 
     assert read_claim(tmp_path, LIMIT, 2) == 2
 
 
+@pytest.mark.slow
 def test_of_many_agents_at_once_one_takes_it(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"

@@ -73,6 +73,7 @@ def run_ranks(size: int, *arguments: str, **environ: str) -> Sequence[str]:
     return printed
 
 
+@pytest.mark.slow
 def test_ranks_that_log_nan_are_told_to_save_and_a_command_runs_once(tmp_path: Path) -> None:
     write_rules(
         'name = "diverged"',
@@ -92,6 +93,7 @@ def test_ranks_that_log_nan_are_told_to_save_and_a_command_runs_once(tmp_path: P
     assert any(str(tmp_path.resolve()) in one for one in told), told
 
 
+@pytest.mark.slow
 def test_a_requeue_does_not_run_the_command_again(tmp_path: Path) -> None:
     write_rules('metric = "loss"', 'is = "nan"', 'do = ["command: echo >> told", "stop"]')
     for attempt in range(2):
@@ -123,6 +125,7 @@ def test_the_program_can_be_told_shortly_before_its_time_is_up(tmp_path: Path) -
     assert file.name == "time-left-0.2-min.a1"
 
 
+@pytest.mark.slow
 def test_a_program_that_logs_nothing_is_noticed(tmp_path: Path) -> None:
     write_rules("silent_min = 0.02", 'do = ["mark", "signal"]')
     assert run_ranks(1, "silent", "60") == ["got"]

@@ -90,6 +90,7 @@ def test_in_a_pipe_tables_follow_each_other_without_escape_sequences(store: Path
     assert not any("\x1b" in one for one in lines)
 
 
+@pytest.mark.slow
 def test_on_a_terminal_only_lines_that_change_are_written_again(store: Path) -> None:
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "hpctrack", "ls", "--live", "--watch", "0.2"]

@@ -265,6 +265,7 @@ def test_a_stopped_wrapper_stops_its_program_and_both_go_on(tmp_path: Path) -> N
     assert child.returncode == 143
 
 
+@pytest.mark.slow
 def test_an_agent_that_dies_is_replaced_while_the_program_runs(tmp_path: Path) -> None:
     child = subprocess.Popen([*TRACKED, "cat"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     (first,) = wait_for(list_agents)

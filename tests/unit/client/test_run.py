@@ -387,6 +387,7 @@ def test_without_a_place_for_a_socket_the_rank_records_on_a_thread(
     assert any("thread" in one["text"] for one in found.record.warnings)
 
 
+@pytest.mark.slow
 def test_a_stopped_agent_never_blocks_the_program(tmp_path: Path) -> None:
     run = hpctrack.init("p", settings={"finish_timeout_s": 0.5, "buffer_bytes": 100_000})
     run.log({"a": 0})

@@ -242,6 +242,7 @@ def test_what_is_hidden_is_counted() -> None:
     assert count_masked({"a": ["***", "x ***=***"], "***": 1, "b": None}) == 4
 
 
+@pytest.mark.slow
 def test_a_megabyte_takes_a_moment_not_a_minute() -> None:
     text = ('key = "value" + token(a="b" * 3)  # ' + "x" * 60 + "\n") * 10_000
     began = time.monotonic()

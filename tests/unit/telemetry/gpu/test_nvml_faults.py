@@ -87,6 +87,7 @@ def test_a_gpu_that_falls_off_the_bus_is_told_once_and_the_other_goes_on(
     assert script.count_calls("nvmlDeviceGetPowerUsage", "gpu.0") == 0
 
 
+@pytest.mark.slow
 def test_a_lost_gpu_is_looked_for_again_slowly_with_the_library_initialised_anew(
     start_telemetry: StartTelemetry,
 ) -> None:
