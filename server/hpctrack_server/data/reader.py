@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, ParamSpec, TypeVar
 
 from hpctrack.core.clock import SYSTEM_CLOCK, Clock
+from hpctrack.errors import HpctrackError
 
 TURN_S = 0.05
 """How long work in steps holds the thread before others may have it: a chart of 20 runs takes
@@ -19,6 +20,10 @@ Result = TypeVar("Result")
 
 Steps = Generator[None, None, Result]
 """Work that pauses wherever other work may come in between, and returns its result."""
+
+
+class EndingError(HpctrackError):
+    """The server is told to end: what has not begun is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Reader:
     def __init__(self, name: str = "reader", *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._again = asyncio.Lock()
+        self._is_closed = False
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"hpctrack-{name}")
 
     async def call(
@@ -51,9 +57,23 @@ class Reader:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result:
-        """Do something on the reading thread and return what it returns."""
+        """Do something on the reading thread and return what it returns.
+
+        Raises
+        ------
+        EndingError
+            The thread ends, or has ended.
+        """
+        ending = EndingError("the dashboard is ending", hint="ask again when it has been started")
+        if self._is_closed:
+            raise ending
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        try:
+            return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        except asyncio.CancelledError:
+            if not self._is_closed:
+                raise
+            raise ending from None
 
     async def call_in_turns(self, steps: Steps[Result], look: Callable[[], None]) -> Result:
         """Do something long on the reading thread, in turns with what others ask.
@@ -93,4 +113,5 @@ class Reader:
 
     def close(self) -> None:
         """Let the thread end; what has not begun is given up."""
+        self._is_closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)

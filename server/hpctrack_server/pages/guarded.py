@@ -30,7 +30,7 @@ from hpctrack.errors import (
 )
 from hpctrack_server.auth import COOKIE_NAME, Right, Verdict, Visit
 from hpctrack_server.components import text
-from hpctrack_server.data.reader import Steps
+from hpctrack_server.data.reader import EndingError, Steps
 from hpctrack_server.data.state.database import DatabaseError
 from hpctrack_server.language.errors import QueryError
 from hpctrack_server.pages.services import Services
@@ -59,6 +59,7 @@ STATUSES: dict[type[HpctrackError], int] = {
     UsageError: 400,
     BusyError: 409,
     StoreFullError: 507,
+    EndingError: 503,
     DatabaseError: 503,
     StoreError: 409,
     MissingPackageError: 501,

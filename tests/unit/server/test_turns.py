@@ -13,7 +13,7 @@ from tornado.web import Finish
 
 from hpctrack.core.clock import Clock
 from hpctrack.store.seal import seal_run
-from hpctrack_server.data.reader import TURN_S, Reader
+from hpctrack_server.data.reader import TURN_S, EndingError, Reader
 from hpctrack_server.data.series.charts import ChartReader, Wanted
 from hpctrack_server.data.series.query import ChartQuery
 from hpctrack_server.settings import ServerSettings
@@ -136,3 +136,27 @@ def test_what_goes_wrong_in_a_turn_reaches_whoever_asked(numbers: Reader) -> Non
 
     with pytest.raises(ValueError, match="of its own"):
         asyncio.run(numbers.call_in_turns(steps(), no_look))
+
+
+def test_what_has_not_begun_is_told_that_the_server_ends(numbers: Reader) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        return go.wait(60)
+
+    async def end() -> list[object]:
+        first = asyncio.create_task(numbers.call(work))
+        await asyncio.to_thread(begun.wait, 60)
+        second = asyncio.create_task(numbers.call(int))
+        await asyncio.sleep(0)
+        numbers.close()
+        go.set()
+        answers = await asyncio.gather(first, second, return_exceptions=True)
+        with pytest.raises(EndingError, match="is ending"):
+            await numbers.call(int)
+        return list(answers)
+
+    was_done, given_up = asyncio.run(end())
+    assert was_done is True
+    assert isinstance(given_up, EndingError)
