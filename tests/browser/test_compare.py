@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,15 +48,12 @@ def compare(compared: list[str], open_page: Callable[..., Any]) -> Callable[...,
 def wait_until_drawn(page: Any) -> None:
     """Wait until every panel on the screen has what it asked for."""
     expect(page.locator(".panel[data-ready]").first).to_be_visible()
-    deadline = time.monotonic() + 60
     busy = """() => [...document.querySelectorAll('.panel')].filter((one) => {
       const box = one.getBoundingClientRect();
       const isSeen = box.height && box.top < innerHeight && box.bottom > 0;
       return isSeen && (!one.dataset.ready || one.dataset.loading);
     }).length"""
-    while page.evaluate(busy):
-        assert time.monotonic() < deadline, "panels are still loading"
-        page.wait_for_timeout(20)
+    eventually(lambda: page.evaluate(busy), 0, said="panels are still loading")
 
 
 def card(page: Any, title: str) -> Any:

@@ -25,6 +25,9 @@ Steps = Generator[None, None, Result]
 class EndingError(HpctrackError):
     """The server is told to end: what has not begun is given up."""
 
+    def __init__(self) -> None:
+        super().__init__("the dashboard is ending", hint="ask again when it has been started")
+
 
 @dataclass(frozen=True, slots=True)
 class _Done(Generic[Result]):
@@ -64,16 +67,15 @@ class Reader:
         EndingError
             The thread ends, or has ended.
         """
-        ending = EndingError("the dashboard is ending", hint="ask again when it has been started")
         if self._is_closed:
-            raise ending
+            raise EndingError
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
         except asyncio.CancelledError:
             if not self._is_closed:
                 raise
-            raise ending from None
+            raise EndingError from None
 
     async def call_in_turns(self, steps: Steps[Result], look: Callable[[], None]) -> Result:
         """Do something long on the reading thread, in turns with what others ask.
