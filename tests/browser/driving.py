@@ -122,7 +122,7 @@ class Watch:
         # What a driver says of being asked for a picture of its pixels is about the test.
         is_driver = message.text.startswith("[.WebGL-") and "GPU stall" in message.text
         if message.type in {"error", "warning"} and not is_driver:
-            self.errors.append(message.text)
+            self.errors.append(f"{message.text} at {message.location.get('url')}")
 
 
 def log_run(name: str, *, ranks: int, steps: int) -> None:
